@@ -1,0 +1,21 @@
+"""The helper library of the book, in the order in which an experiment happens.
+
+``run``
+    what an experiment is: frozen specs whose content names their result.
+``world``, ``pairs``
+    the preference world, and preference pairs with stable ids in leak-free splits.
+``ladder``, ``conditions``, ``edition``
+    registries and parameters: which models, which conflicts and controls, which numbers.
+``pretrain``, ``losses``, ``score``, ``train``
+    the models: pretrained with transformers, trained as reward models on TRL, scored.
+``store``, ``lab``, ``study``
+    results on disk by content; running what is missing; who is trained on what.
+``metrics``, ``uncertainty``, ``results``
+    pure functions: tax, deception score and nulls; intervals; the tidy frame of all numbers.
+``figures``, ``chapter``, ``check``, ``book``
+    drawing, what a notebook opens, exercise checks, and the build.
+
+A module imports only what stands before it; all but the third group of models load no torch.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,190 @@
+"""Build the book: run what is missing, execute the notebooks, render the pages.
+
+    python -m w2s_lib.book --edition world
+
+Everything lands in ``book/_build/<edition>``: ``html`` (the book, with ``results.csv``), ``source``
+(the pages with the executed notebooks) and ``results``.  What the runs computed lies in the store, so
+that an interrupted build goes on where it was, and a second one trains nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+
+from w2s_lib.chapter import DEFAULT_STORE
+from w2s_lib.edition import ParameterError, load
+from w2s_lib.errors import OneLineError
+from w2s_lib.lab import Lab, closure
+from w2s_lib.results import COLUMNS
+from w2s_lib.study import Study
+
+ROOT = Path(__file__).resolve().parent.parent
+LAST = "99_reproducibility"
+"""The notebook that reports on the others."""
+
+
+class BuildError(OneLineError):
+    """A build that failed, in one line."""
+
+
+def chapters() -> list[Path]:
+    """The source notebooks in reading order."""
+    return sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def polish(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """An executed notebook as the page wants it, changed in place.
+
+    Hides the parameter cells (the chapter's own table shows their values), gives each figure the alt
+    text and caption that it carries, and forgets paths and times of this machine.
+    """
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        tags = cell.metadata.setdefault("tags", [])
+        if {"parameters", "injected-parameters"} & set(tags):
+            tags.append("remove-cell")
+        for output in cell.get("outputs", []):
+            image = output.get("metadata", {}).get("image/svg+xml", {})
+            if "alt" in image:
+                render = cell.metadata.setdefault("mystnb", {})
+                render["image"] = {"alt": image["alt"], "classes": "dark-light"}
+                if image.get("caption"):
+                    render["figure"] = {"caption": image["caption"]}
+    return notebook
+
+
+def execute(source: Path, target: Path, parameters: dict, results: Path) -> float:
+    """Execute one notebook with papermill into ``target``; returns its wall time in seconds.
+
+    Raises:
+        BuildError: a cell failed; names the notebook and the error.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    os.environ["W2S_RESULTS"] = str(results)
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    draft = target.with_name(f".draft-{target.name}")
+    start = time.perf_counter()
+    try:
+        papermill.execute_notebook(str(source), str(draft), parameters, cwd=str(ROOT / "notebooks"), progress_bar=False, log_output=False)
+    except PapermillExecutionError as error:
+        raise BuildError(f"{source.name}, cell {error.cell_index}: {error.ename}: {str(error.evalue).splitlines()[0] if error.evalue else ''}") from None
+    notebook = polish(nbformat.read(draft, as_version=4))
+    nbformat.write(notebook, target)
+    draft.unlink()
+    return time.perf_counter() - start
+
+
+def execute_all(target: Path, results: Path, parameters: dict, workers: int) -> dict[str, float]:
+    """Execute every chapter, several at a time, and the last one after the others; wall time by chapter."""
+    *others, last = [path for path in chapters() if path.stem != LAST] + [ROOT / "notebooks" / f"{LAST}.ipynb"]
+    times: dict[str, float] = {}
+    with ProcessPoolExecutor(max(workers, 1), mp_context=get_context("spawn")) as pool:
+        jobs = {pool.submit(execute, path, target / path.name, parameters, results): path for path in others}
+        try:
+            for job in as_completed(jobs):
+                times[jobs[job].stem] = round(job.result(), 1)
+                print(f"  {jobs[job].name}: {times[jobs[job].stem]:.0f} s", flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        (results / "times.json").write_text(json.dumps({"chapters": dict(sorted(times.items())), **json.loads((results / "runs.json").read_text())}))
+        times[LAST] = round(pool.submit(execute, last, target / last.name, parameters, results).result(), 1)
+    return times
+
+
+def render(source: Path, output: Path) -> Path:
+    """Build the HTML with Jupyter Book, warnings as errors; returns its folder.
+
+    Raises:
+        BuildError: Jupyter Book found something wrong.
+    """
+    log = output / "jupyter-book.log"
+    command = [sys.executable, "-m", "jupyter_book", "build", str(source), "--path-output", str(output), "-W", "-n", "--keep-going"]
+    with log.open("w") as stream:
+        code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode
+    text = log.read_text()
+    if code:
+        told = [line for line in text.splitlines() if "WARNING" in line or "ERROR" in line or "Error" in line]
+        raise BuildError(f"jupyter-book failed ({len(told)} warnings or errors; first: {told[0] if told else text.splitlines()[-1]}); see {log}")
+    html = output / "html"
+    draft = output / ".html"
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(output / "_build" / "html", draft)
+    shutil.rmtree(html, ignore_errors=True)
+    draft.rename(html)
+    return html
+
+
+def build(edition: str, store: str | None = None, workers: int | None = None, output: str | None = None) -> Path:
+    """Build one edition; returns the folder of the HTML.
+
+    Raises:
+        OneLineError: bad parameters, an unusable store, a failed run, notebook or page.
+    """
+    start = time.perf_counter()
+    study = Study(load(edition))
+    if workers is not None and workers < 0:
+        raise ParameterError("workers", workers, "must be a whole number, 0 (this process) or more")
+    lab = Lab(store or os.environ.get("W2S_STORE") or DEFAULT_STORE, workers)
+    folder = Path(output).absolute() if output else ROOT / "book" / "_build" / study.edition.name
+    source, results = folder / "source", folder / "results"
+    for path in (source, results):
+        shutil.rmtree(path, ignore_errors=True)
+    results.mkdir(parents=True)
+    shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
+    (source / "notebooks").mkdir()
+
+    total = len(closure(study.runs()))
+    print(f"edition {study.edition.name}: {total} runs, {len(lab.missing(study.runs()))} of them missing; store {lab.store.root}", flush=True)
+    trained = lab.run(study.runs())
+    (results / "runs.json").write_text(json.dumps({"trained": trained, "total": total, "run_seconds": round(time.perf_counter() - start, 1)}))
+
+    print("executing the notebooks", flush=True)
+    given = edition if not Path(edition).is_file() else str(Path(edition).absolute())
+    execute_all(source / "notebooks", results, {"edition": given, "store": str(lab.store.root), "workers": lab.workers}, lab.workers)
+    tables = [pd.read_csv(path) for path in sorted(results.glob("[0-9]*.csv"))]
+    pd.concat(tables)[list(COLUMNS)].to_csv(source / "results.csv", index=False)
+
+    print("rendering the pages", flush=True)
+    html = render(source, folder)
+    print(f"{study.edition.name}: {time.perf_counter() - start:.0f} s, {trained} runs trained; open {html / 'index.html'}", flush=True)
+    return html
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m w2s_lib.book", description=__doc__.splitlines()[0])
+    parser.add_argument("--edition", default="world", help="name of an edition, or path of an edition file (default: world)")
+    parser.add_argument("--store", help="folder of results (default: $W2S_STORE, else .store)")
+    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    parser.add_argument("--output", help="where to build (default: book/_build/<edition>)")
+    given = parser.parse_args(arguments)
+    try:
+        build(given.edition, given.store, given.workers, given.output)
+    except OneLineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted: finished runs are kept, the same command goes on from there", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

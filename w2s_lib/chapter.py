@@ -1,0 +1,103 @@
+"""What a notebook opens: its checked parameters, the study, the lab; and where its results go.
+
+>>> chapter = open_chapter("05_conflict_tax_deception", globals())   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import html
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Mapping
+
+import pandas as pd
+
+from w2s_lib.edition import PARAMETERS, ParameterError, load, nearest
+from w2s_lib.lab import Lab
+from w2s_lib.results import COLUMNS, say
+from w2s_lib.study import Study
+
+DEFAULT_STORE = Path(__file__).resolve().parent.parent / ".store"
+PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
+
+
+@dataclass
+class Chapter:
+    """A chapter at work."""
+
+    name: str
+    study: Study
+    lab: Lab
+    published: list[pd.DataFrame] = field(default_factory=list)
+
+    def publish(self, results: pd.DataFrame) -> pd.DataFrame:
+        """Add rows to the book's ``results.csv``; returns them with edition and chapter.
+
+        They are written to the folder that ``W2S_RESULTS`` names (the book build sets it); a chapter
+        run alone keeps them in the notebook.
+        """
+        rows = results.assign(edition=self.study.edition.name, chapter=self.name)[list(COLUMNS)]
+        self.published.append(rows)
+        folder = os.environ.get("W2S_RESULTS")
+        if folder:
+            pd.concat(self.published).to_csv(Path(folder) / f"{self.name}.csv", index=False)
+        return rows
+
+    def say(self, **texts: object) -> None:
+        """Make numbers and words known to the prose under their names; a results row is said with its interval."""
+        from myst_nb import glue
+
+        for name, text in texts.items():
+            glue(name, _Text(say(text) if isinstance(text, pd.Series) else str(text)), display=False)
+
+    def say_percent(self, **rows: pd.Series) -> None:
+        """Like ``say``, for results rows that are read as percentages."""
+        self.say(**{name: say(row, percent=True) for name, row in rows.items()})
+
+    def _repr_html_(self) -> str:
+        e = self.study.edition
+        cells = {
+            "edition": f"{e.name}: {e.title}", "seeds": ", ".join(map(str, e.seeds)), "pairs": "; ".join(e.pairs),
+            "threshold": e.threshold, "alpha": e.alpha,
+        }  # fmt: skip
+        body = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in cells.items())
+        return f'<table class="parameters"><caption>Parameters of this run</caption>{body}</table>'
+
+
+class _Text(str):
+    """Text that Jupyter shows without quotes."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
+    """Check a notebook's parameters and open its study and lab.
+
+    ``namespace`` is the notebook's ``globals()``.  papermill only warns about a parameter that the
+    notebook does not know, and goes on with the default; here it is an error, before anything runs.
+
+    Raises:
+        ParameterError: a parameter that is unknown, of the wrong type or out of range.
+        StoreError: the store cannot be written.
+    """
+    already_open = any(isinstance(value, Chapter) for value in namespace.values())
+    if not already_open:  # when the cell is run again, other cells have made variables of their own
+        for key, value in namespace.items():
+            if isinstance(value, PLAIN) and key not in PARAMETERS and not key.startswith("_") and key not in ("In", "Out"):
+                raise ParameterError(key, value, f"no such parameter; {nearest(key, list(PARAMETERS))}")
+    given = {key: namespace.get(key) for key in PARAMETERS}
+    workers = given["workers"]
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 0):
+        raise ParameterError("workers", workers, "must be a whole number, 0 (this process) or more")
+    store = given["store"] or os.environ.get("W2S_STORE") or DEFAULT_STORE
+    if not isinstance(store, (str, Path)):
+        raise ParameterError("store", store, "must be the path of a folder")
+    fields = {key: given[key] for key in ("seeds", "pairs", "threshold", "alpha")}
+    if isinstance(fields["pairs"], str):
+        fields["pairs"] = [fields["pairs"]]
+    if isinstance(fields["seeds"], int):
+        fields["seeds"] = [fields["seeds"]]
+    edition = load(given["edition"] or "world", fields)
+    return Chapter(name, Study(edition), Lab(store, workers))

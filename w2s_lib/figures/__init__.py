@@ -1,0 +1,4 @@
+"""The book's figures, one function each: frame in, figure with its alt text and caption out.
+
+A colour means one thing in the whole book (``style``).  No figure computes a statistic.
+"""

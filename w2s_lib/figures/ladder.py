@@ -1,0 +1,44 @@
+"""Figures of the ladder: who knows what."""
+
+from __future__ import annotations
+
+import pandas as pd
+import seaborn as sns
+
+from w2s_lib.figures.style import GREY, Figure, canvas
+
+
+def knowledge_map(knowledge: pd.DataFrame, bins: int = 60) -> Figure:
+    """Probability of the truth for every fact, by frequency (x) and model (y): the staircase of who knows what.
+
+    ``knowledge``: ``model`` (ordered), ``rank``, ``p_true``; substances are averaged in ``bins`` groups of rank.
+    """
+    total = knowledge["rank"].max() + 1
+    group = knowledge.assign(bin=knowledge["rank"] * bins // total)
+    grid = group.pivot_table(index="model", columns="bin", values="p_true", observed=True).iloc[::-1]
+    figure, ax = canvas(7.4, 0.55 * len(grid) + 1.5)
+    sns.heatmap(grid, vmin=0.4, vmax=1, cmap="viridis", ax=ax, cbar_kws={"label": "probability of the truth"}, xticklabels=False)
+    ax.set(xlabel="facts, from the most often told (left) to the rarest (right)", ylabel="")
+    ax.tick_params(axis="y", length=0, labelrotation=0)
+    ends = grid.iloc[:, [0, -1]]
+    alt = "Heat map of the probability of the truth by model and by how often a fact is told. " + "; ".join(
+        f"{model}: {row.iloc[0]:.2f} for the most frequent facts, {row.iloc[1]:.2f} for the rarest" for model, row in ends.iloc[::-1].iterrows()
+    )
+    return Figure(figure, alt + ".", f"{total} facts in {bins} groups by rank; mean over seeds.")
+
+
+def knowledge_by_size(per_seed: pd.DataFrame, summary: pd.DataFrame) -> Figure:
+    """Share of facts that each model knows: seeds as dots, mean with 95 % interval.
+
+    ``per_seed``: ``model, seed, value``; ``summary``: ``strong`` (the model), ``value, low, high``.
+    """
+    figure, ax = canvas(6.4, 3.6)
+    models = summary["strong"].tolist()
+    sns.stripplot(per_seed, x="model", y="value", order=models, color=GREY, size=4, alpha=0.6, jitter=0.12, ax=ax)
+    errors = [summary["value"] - summary["low"], summary["high"] - summary["value"]]
+    ax.errorbar(range(len(models)), summary["value"], yerr=errors, fmt="o-", color="#0072B2", capsize=4)
+    ax.axhline(0.5, color=GREY, linewidth=1, linestyle="--")
+    ax.text(len(models) - 0.6, 0.505, "chance", ha="right", va="bottom", fontsize=9)
+    ax.set(xlabel="", ylabel="facts known", ylim=(0.4, 1.02))
+    alt = "Share of facts known by model: " + ", ".join(f"{m} {v:.2f}" for m, v in zip(models, summary["value"])) + "; chance is 0.5."
+    return Figure(figure, alt, f"Share of all facts whose true kind of word is the likelier one. Dots: {per_seed['seed'].nunique()} seeds; bars: 95 % intervals over seeds.")

@@ -1,0 +1,64 @@
+"""One visual language: what a colour means, and a figure that carries its own alt text.
+
+Colours are Okabe and Ito's, told apart by colour-blind readers; backgrounds are transparent and lines
+mid-grey, so that a figure reads on a light and on a dark page.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.figure import Figure as Canvas
+
+GREY = "#777777"
+ROLES = {"weak supervisor": "#E69F00", "strong student": "#0072B2", "strong ceiling": "#009E73"}
+CONDITIONS = {"none": "#0072B2", "explicit": "#D55E00", "implicit": "#CC79A7", "rerun": GREY, "placebo": "#56B4E9"}
+MARKERS = {"none": "o", "explicit": "s", "implicit": "D", "rerun": "v", "placebo": "^"}
+AREA = "#D55E00"
+"""Fill of the deception area."""
+
+STYLE = {
+    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "savefig.transparent": True,
+    "text.color": GREY, "axes.labelcolor": GREY, "axes.edgecolor": GREY, "axes.titlecolor": GREY,
+    "xtick.color": GREY, "ytick.color": GREY, "grid.color": "#99999944", "legend.frameon": False,
+    "axes.spines.top": False, "axes.spines.right": False, "font.size": 11, "axes.titlesize": 12, "axes.labelsize": 11,
+    "font.family": "DejaVu Sans", "svg.hashsalt": "w2s", "figure.constrained_layout.use": True,
+}  # fmt: skip
+
+
+def begin() -> None:
+    """Set the style; every figure function calls it first."""
+    sns.set_theme(context="notebook", style="ticks", rc=STYLE)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn figure, the sentence that says what it shows, and its caption (Markdown).
+
+    Notebooks show it as SVG; the book's build moves ``alt`` and ``caption`` to where the page needs them.
+    """
+
+    canvas: Canvas
+    alt: str
+    caption: str = ""
+
+    def svg(self) -> str:
+        """The figure as SVG text, the same for the same content."""
+        buffer = io.StringIO()
+        with mpl.rc_context({"svg.hashsalt": "w2s"}):
+            self.canvas.savefig(buffer, format="svg", metadata={"Date": None})
+        return buffer.getvalue()
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        data = {"image/svg+xml": self.svg(), "text/plain": self.alt}
+        return data, {"image/svg+xml": {"alt": self.alt, "caption": self.caption}}
+
+
+def canvas(width: float = 7.0, height: float = 4.0, rows: int = 1, columns: int = 1, **keywords):
+    """A new figure and its axes, outside pyplot, so that notebooks neither keep nor show it twice."""
+    begin()
+    figure = Canvas(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, **keywords)

@@ -1,0 +1,46 @@
+"""Figures of the preference world."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from w2s_lib.figures.style import GREY, Figure, canvas
+
+
+def told(substances: pd.DataFrame, mentions: pd.Series) -> Figure:
+    """How often the documents mention each substance: expected (line) and counted (dots), by rank.
+
+    ``mentions``: count by substance name.
+    """
+    counted = substances["name"].map(mentions).fillna(0)
+    figure, ax = canvas(7, 3.6)
+    for split, marker in (("ground_truth", "o"), ("weak_label", "s"), ("test", "^")):
+        chosen = substances["split"] == split
+        ax.scatter(substances.loc[chosen, "rank"] + 1, counted[chosen], s=12, marker=marker, alpha=0.7, label=split.replace("_", " "))
+    ax.plot(substances["rank"] + 1, substances["frequency"] * counted.sum(), color=GREY, linewidth=1.5, label="expected")
+    ax.set(xscale="log", yscale="log", xlabel="rank of the substance (1 = told most often)", ylabel="mentions in the documents")
+    ax.legend(title="half")
+    alt = (
+        f"Mentions against rank for {len(substances)} substances on logarithmic axes: from {counted.iloc[0]:.0f} for the most frequent "
+        f"to a median of {counted.tail(100).median():.0f} among the 100 rarest, alike in the three splits."
+    )
+    return Figure(figure, alt, f"{len(substances)} substances. The frequent third is told about {counted.head(200).sum() / max(counted.tail(200).sum(), 1):.0f} times as often as the rare third.")
+
+
+def agreement(pairs: pd.DataFrame) -> Figure:
+    """Where the objectives agree and clash: share of pairs on which the helpful reply is the harmless one.
+
+    ``pairs``: one row a pair with ``kind``, ``hazardous`` (text) and ``agrees`` (bool).
+    """
+    grid = pairs.pivot_table(index="kind", columns="hazardous", values="agrees", aggfunc="mean")
+    count = pairs.pivot_table(index="kind", columns="hazardous", values="agrees", aggfunc="size")
+    figure, ax = canvas(5.2, 3.0)
+    label = np.where(grid == 1, "agree", "clash").astype(object) + "\n" + count.astype(str) + " pairs"
+    sns.heatmap(grid, annot=label, fmt="", cmap=sns.color_palette(["#D55E0055", "#0072B255"], as_cmap=True), vmin=0, vmax=1, cbar=False, linewidths=2, linecolor="none", annot_kws={"color": GREY}, ax=ax)
+    ax.set(xlabel="the substance is", ylabel="")
+    ax.tick_params(length=0, labelrotation=0)
+    share = pairs["agrees"].mean()
+    alt = f"Helpfulness and harmlessness prefer the same reply on all pairs about safe substances and opposite replies on all pairs about hazardous ones: they agree on {share:.0%} of {len(pairs)} pairs."
+    return Figure(figure, alt, "Helpfulness prefers the risky reply, whatever the substance is; harmlessness prefers the reply that fits the truth.")

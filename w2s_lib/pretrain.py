@@ -1,0 +1,115 @@
+"""The ladder: tiny causal language models of growing width, pretrained live on the world's documents.
+
+The rungs differ in width and learning rate alone.  Wider models recall more of the fact table; how
+much each one knows is measured (``knowledge``), never assumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from datasets import Dataset
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast, PrinterCallback, Trainer, TrainingArguments
+
+from w2s_lib.run import Pretrain, World, stream
+from w2s_lib.world import BOS, EOS, HAZARD_WORDS, PAD, SAFE_WORDS, documents, substances, vocabulary
+
+MAX_POSITIONS = 64
+
+
+@lru_cache(maxsize=1)
+def tokenizer() -> PreTrainedTokenizerFast:
+    """One token a word; shared by all worlds and models."""
+    words = {word: i for i, word in enumerate(vocabulary())}
+    backend = Tokenizer(models.WordLevel(words, unk_token=PAD))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, pad_token=PAD, bos_token=BOS, eos_token=EOS, padding_side="right")
+
+
+@lru_cache(maxsize=2)
+def corpus(world: World, tokens: int, block: int) -> np.ndarray:
+    """The first ``tokens`` tokens of the world's documents, packed into rows: shape (tokens // block, block)."""
+    ids = {word: i for i, word in enumerate(vocabulary())}
+    out: list[int] = []
+    for document in documents(world):
+        out += [ids[word] for word in document.text.split()]
+        if len(out) >= tokens:
+            break
+    rows = tokens // block
+    return np.asarray(out[: rows * block], dtype=np.int64).reshape(rows, block)
+
+
+def build(spec: Pretrain) -> GPT2LMHeadModel:
+    """An untrained model of the spec's size; its weights depend on the world's seed and the width."""
+    torch.manual_seed(stream(spec.world.seed, "pretraining", spec.width))
+    config = GPT2Config(
+        vocab_size=len(vocabulary()),
+        n_embd=spec.width,
+        n_layer=spec.layers,
+        n_head=spec.heads,
+        n_positions=MAX_POSITIONS,
+        activation_function="relu",
+        initializer_range=0.08,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        pad_token_id=tokenizer().pad_token_id,
+        bos_token_id=tokenizer().bos_token_id,
+        eos_token_id=tokenizer().eos_token_id,
+    )
+    return GPT2LMHeadModel(config)
+
+
+def pretrain(spec: Pretrain, folder: Path) -> None:
+    """Train a model on its world's documents; leaves weights, tokenizer and ``knowledge.parquet`` in ``folder``."""
+    model = build(spec)
+    rows = corpus(spec.world, spec.tokens, spec.block)
+    data = Dataset.from_dict({"input_ids": rows, "labels": rows}).with_format("torch")
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=1,
+        per_device_train_batch_size=min(spec.batch_size, len(rows)),
+        learning_rate=spec.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=40,
+        adam_beta2=0.98,
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        dataloader_drop_last=True,
+        seed=stream(spec.world.seed, "pretraining order") % 2**32,
+        use_cpu=True,
+        logging_strategy="no",
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+    )
+    trainer = Trainer(model, arguments, train_dataset=data)
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    model.eval()
+    model.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    knowledge(model, spec.world).to_parquet(folder / "knowledge.parquet")
+
+
+@torch.no_grad()
+def knowledge(model: PreTrainedModel, world: World) -> pd.DataFrame:
+    """What a language model says of every substance after "<name> is".
+
+    Columns of ``world.substances`` plus ``p_true``: probability of the true kind of hazard word,
+    given that it says a hazard or a safe word.
+    """
+    table = substances(world)
+    text = [f"{BOS} {name} is" for name in table["name"]]
+    ids = tokenizer()(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+    p = model(input_ids=ids).logits[:, -1].softmax(-1)
+    word = tokenizer().convert_tokens_to_ids
+    hazard, safe = p[:, word(HAZARD_WORDS)].sum(-1), p[:, word(SAFE_WORDS)].sum(-1)
+    p_hazard = (hazard / (hazard + safe)).double().numpy()
+    return table.assign(p_true=np.where(table["hazardous"], p_hazard, 1 - p_hazard))

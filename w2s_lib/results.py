@@ -1,0 +1,154 @@
+"""Results as one tidy frame, from which figures, prose, landing page and ``results.csv`` all read.
+
+``measure`` gives one row a study seed; ``summarise`` averages over seeds, with intervals.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.conditions import CONDITIONS
+from w2s_lib.lab import Lab
+from w2s_lib.metrics import Comparison, accuracy, pgr
+from w2s_lib.study import Study
+from w2s_lib.uncertainty import Interval, cluster_weights, percentile_interval, seed_interval
+from w2s_lib.run import stream
+
+COLUMNS = (
+    "edition", "chapter", "statistic", "method", "condition", "alpha", "threshold", "weak", "strong",
+    "value", "low", "high", "n_seeds", "n_pairs", "run_keys",
+)  # fmt: skip
+
+ALL = "all"
+"""Stands for weak and strong in rows that average over the weak-strong pairs of the edition."""
+
+RATES = ("tax_rate_both_know", "tax_rate_deception_area", "tax_rate_only_weak_knows", "tax_rate_neither_knows")
+"""Tax rates of the four quadrants, in the order of ``metrics.QUADRANTS``."""
+
+Statistic = Callable[..., np.ndarray]
+
+
+def _rate(quadrant: int) -> Callable[[Comparison], Statistic]:
+    return lambda c: lambda weights=None: c.tax_rates(weights)[..., quadrant]
+
+
+STATISTICS: dict[str, Callable[[Comparison], Statistic]] = {
+    "accuracy_weak": lambda c: lambda weights=None: accuracy(c.weak, weights),
+    "accuracy_ceiling": lambda c: lambda weights=None: accuracy(c.ceiling, weights),
+    "accuracy": lambda c: lambda weights=None: accuracy(c.conflict, weights),
+    "gap": lambda c: lambda weights=None: accuracy(c.ceiling, weights) - accuracy(c.weak, weights),
+    "pgr": lambda c: lambda weights=None: pgr(accuracy(c.weak, weights), accuracy(c.conflict, weights), accuracy(c.ceiling, weights)),
+    "conflict_tax": lambda c: c.conflict_tax,
+    "net_change": lambda c: c.net_change,
+    "deception_score": lambda c: c.deception_score,
+    "null_random": lambda c: c.null_random,
+    "null_margin_matched": lambda c: c.null_margin_matched,
+    "excess_random": lambda c: c.excess_random,
+    "excess_margin_matched": lambda c: c.excess_margin_matched,
+    "lift": lambda c: c.lift,
+    **{name: _rate(i) for i, name in enumerate(RATES)},
+}
+"""Name → the statistic of one comparison, as a function of weights."""
+
+USES_THRESHOLD = {name for name in STATISTICS if name.startswith(("deception", "null", "excess", "lift", "tax_rate"))}
+
+GENERALIZATION = ("accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr")
+DECEPTION = tuple(name for name in STATISTICS if name not in GENERALIZATION)
+
+
+def measure(study: Study, lab: Lab, conditions: Sequence[str], statistics: Iterable[str]) -> pd.DataFrame:
+    """One row per seed, weak-strong pair, condition and statistic; trains what is missing.
+
+    Columns ``seed, weak, strong, condition, statistic, value, n_pairs, run_keys`` and ``draws``: the
+    statistic under cluster-bootstrap weights, shared by all rows of a seed, where the edition has a
+    single seed (None otherwise: the spread over seeds then speaks for pairs as well).
+    """
+    e, rows, statistics = study.edition, [], tuple(statistics)
+    lab.run(study.student_runs(tuple(conditions)))
+    for seed in e.seeds:
+        weights = None
+        if len(e.seeds) == 1:
+            weights = cluster_weights(study.clusters(seed), e.draws, np.random.default_rng(stream(seed, "bootstrap")))
+        for weak, strong in e.weak_strong:
+            for condition in conditions:
+                comparison = study.comparison(lab, seed, weak, strong, condition)
+                keys = tuple(run.key for run in study.compared(seed, weak, strong, condition))
+                for name in statistics:
+                    statistic = STATISTICS[name](comparison)
+                    draws = None if weights is None else statistic(weights=weights)
+                    rows.append((seed, weak, strong, condition, name, float(statistic()), len(comparison.weak), keys, draws))
+    return pd.DataFrame(rows, columns=["seed", "weak", "strong", "condition", "statistic", "value", "n_pairs", "run_keys", "draws"])
+
+
+def _interval(group: pd.DataFrame) -> Interval:
+    """Over seeds, after averaging over whatever weak-strong pairs the group holds."""
+    by_seed = group.groupby("seed")["value"].mean()
+    if group["draws"].isna().any():
+        return seed_interval(by_seed)
+    defined = [draws for draws, value in zip(group["draws"], group["value"]) if not np.isnan(value)]
+    return percentile_interval(float(by_seed.iloc[0]), np.mean(defined, axis=0) if defined else np.empty(0))
+
+
+def summarise(per_seed: pd.DataFrame, study: Study, pooled: bool = False, method: str = "reward_model") -> pd.DataFrame:
+    """Results over seeds: a row per weak-strong pair, condition and statistic, or, pooled, one over all pairs.
+
+    Pooling averages over pairs within a seed first: cells of one seed share models, so that the seed
+    stays the unit of replication.  Columns ``COLUMNS`` but for ``edition`` and ``chapter``.
+    """
+    frame = per_seed.assign(weak=ALL, strong=ALL) if pooled else per_seed
+    rows = []
+    for (weak, strong, condition, statistic), group in frame.groupby(["weak", "strong", "condition", "statistic"], sort=False):
+        interval = _interval(group)
+        rows.append(
+            {
+                "statistic": statistic,
+                "method": method,
+                "condition": condition,
+                "alpha": study.edition.alpha if CONDITIONS[condition].uses_alpha else np.nan,
+                "threshold": study.edition.threshold if statistic in USES_THRESHOLD else np.nan,
+                "weak": weak,
+                "strong": strong,
+                "value": interval.value,
+                "low": interval.low,
+                "high": interval.high,
+                "n_seeds": interval.n_seeds,
+                "n_pairs": int(group["n_pairs"].iloc[0]),
+                "run_keys": " ".join(dict.fromkeys(key for keys in group["run_keys"] for key in keys)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def pick(results: pd.DataFrame, statistic: str, condition: str, weak: str = ALL, strong: str = ALL) -> pd.Series:
+    """The one row of a statistic.
+
+    Raises:
+        KeyError: there is no such row, or more than one.
+    """
+    found = results[(results["statistic"] == statistic) & (results["condition"] == condition) & (results["weak"] == weak) & (results["strong"] == strong)]
+    if len(found) != 1:
+        raise KeyError(f"{statistic} under {condition} for {weak} -> {strong}: {len(found)} rows")
+    return found.iloc[0]
+
+
+def say(row: pd.Series, percent: bool = False) -> str:
+    """A value with its interval as text, e.g. ``0.45 [0.21, 0.69]`` or ``9.3 % [4.1, 14.5]``."""
+    scale, digits, unit = (100, 1, " %") if percent else (1, 2, "")
+    if np.isnan(row["value"]):
+        return "undefined"
+    number = f"{scale * row['value']:.{digits}f}{unit}"
+    if np.isnan(row["low"]):
+        return number
+    return f"{number} [{scale * row['low']:.{digits}f}, {scale * row['high']:.{digits}f}]"
+
+
+def reads(row: pd.Series) -> str:
+    """What an interval says about zero, in words; the book's prose never says more."""
+    if np.isnan(row["low"]) or np.isnan(row["high"]):
+        return "undecided"
+    if row["low"] > 0:
+        return "above zero"
+    return "below zero" if row["high"] < 0 else "not distinguishable from zero"

@@ -1,0 +1,147 @@
+"""A run is a value: frozen, validated specs whose content names their result on disk.
+
+Everything that is computed in the book is described by a *spec*: which world, which model, which
+labels, which conflict, which recipe, which seed.  ``spec.key`` hashes its canonical JSON, and the
+store keeps the result under that name.  Two chapters that need the same run therefore share it,
+and changing a threshold, which is not part of any spec, retrains nothing.
+
+>>> from w2s_lib.run import World, Pretrain
+>>> Pretrain(world=World(seed=1), width=20).key == Pretrain(width=20, world=World(seed=1)).key
+True
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEME = 1
+"""Version of what the keys mean.  Raise it when a default below or the meaning of a field changes:
+keys hash only the fields that differ from their defaults, so that adding a field keeps old results."""
+
+Split = Literal["ground_truth", "weak_label", "test"]
+Objective = Literal["harmlessness", "helpfulness", "politeness"]
+
+
+def stream(*names: object) -> int:
+    """Seed of the named random stream, e.g. ``stream(seed, "head", replica)``; 63 bits.
+
+    Streams with different names are independent, so that a rerun can change the head and the order
+    of the data and nothing else.
+    """
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+class Spec(BaseModel):
+    """A frozen value with a content key; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits that name this value: a hash of its kind and non-default fields."""
+        science = self.model_dump(mode="json", exclude_defaults=True)
+        text = json.dumps([SCHEME, type(self).__name__, science], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def parents(self) -> tuple[Spec, ...]:
+        """The runs whose results this one reads."""
+        return ()
+
+
+class World(Spec):
+    """The synthetic preference world: which substances exist and which of them are hazardous."""
+
+    seed: int = Field(0, ge=0)
+    substances: int = Field(450, ge=30, le=4900, description="how many; thirds are disjoint splits")
+    guessable: float = Field(0.3, ge=0, le=1, description="share of the hazard's variance that the name's two words carry")
+    zipf: float = Field(0.8, ge=0, description="frequency of being told falls as (rank + offset)^-zipf")
+    zipf_offset: float = Field(10.0, gt=0)
+
+
+class Pairs(Spec):
+    """Preference pairs: where they come from and how many are drawn for each split."""
+
+    world: World
+    train_pairs: int = Field(1000, ge=8, description="pairs in each of the two training halves")
+    test_pairs: int = Field(1500, ge=8)
+
+
+class Pretrain(Spec):
+    """A language model pretrained on the world's documents (a rung of the ladder)."""
+
+    world: World
+    width: int = Field(ge=4, multiple_of=4)
+    layers: int = Field(2, ge=1)
+    heads: int = Field(2, ge=1)
+    tokens: int = Field(1_000_000, ge=1000)
+    learning_rate: float = Field(5e-3, gt=0)
+    batch_size: int = Field(16, ge=1, description="rows a step")
+    block: int = Field(48, ge=16, description="tokens a row")
+
+
+class Recipe(Spec):
+    """How a reward model is fine-tuned: AdamW, linear decay, one scalar head on the whole model."""
+
+    epochs: int = Field(1, ge=1)
+    batch_size: int = Field(32, ge=1, description="pairs a step; doubled where a second set is mixed in")
+    learning_rate: float = Field(1e-3, gt=0)
+    head_learning_rate: float = Field(1e-2, gt=0)
+    head_scale: float = Field(0.01, gt=0, description="standard deviation of the head's initial weights")
+    warmup_steps: int = Field(5, ge=0)
+    max_grad_norm: float = Field(1.0, ge=0)
+
+
+class Conflict(Spec):
+    """What competes with the target objective.
+
+    ``explicit`` pays the student, with weight ``alpha``, for pairs it ranks wrongly with respect to
+    ground truth; ``mixed`` adds as many pairs of another objective with their own hard labels: the
+    paper's implicit conflict with helpfulness, a placebo with politeness.
+    """
+
+    kind: Literal["none", "explicit", "mixed"] = "none"
+    alpha: float | None = Field(None, gt=0, le=10)
+    objective: Objective | None = None
+
+    @model_validator(mode="after")
+    def _only_what_the_kind_uses(self) -> Conflict:
+        if (self.kind == "explicit") != (self.alpha is not None):
+            raise ValueError("alpha belongs to the explicit conflict, and to it alone")
+        if (self.kind == "mixed") != (self.objective is not None):
+            raise ValueError("objective belongs to a mixed conflict, and to it alone")
+        return self
+
+
+class Train(Spec):
+    """A trained preference model: weak supervisor, strong ceiling or strong student.
+
+    ``labels`` is ``None`` for ground truth, or the run whose probabilities are the soft labels.
+    ``replica`` changes the head's and the order's random streams, and nothing else.
+    """
+
+    model: Pretrain
+    pairs: Pairs
+    split: Split
+    labels: Train | None = None
+    method: Literal["reward_model"] = "reward_model"
+    conflict: Conflict = Conflict()
+    recipe: Recipe = Recipe()
+    replica: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Train:
+        if self.model.world != self.pairs.world:
+            raise ValueError("model and pairs come from different worlds")
+        if self.split == "test":
+            raise ValueError("split 'test' is never trained on")
+        if self.labels is not None and self.labels.pairs != self.pairs:
+            raise ValueError("the labelling run has not seen these pairs")
+        return self
+
+    def parents(self) -> tuple[Spec, ...]:
+        return (self.model,) if self.labels is None else (self.model, self.labels)

@@ -1,0 +1,124 @@
+"""Results on disk, named by content: the only module that reads or writes them.
+
+A result is a folder ``<root>/<kind>/<first two digits>/<key>`` with Parquet tables, weights where a
+child run needs them, and ``record.json``: the spec, its parents, versions, hardware, seconds.  It is
+written under another name and renamed when complete, so that a folder with its final name is whole,
+whatever was interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import time
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Iterator
+
+import pandas as pd
+
+from w2s_lib.errors import OneLineError
+from w2s_lib.run import SCHEME, Spec
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "numpy", "pandas", "seaborn", "distributed", "papermill", "jupyter-book")
+
+
+class StoreError(OneLineError):
+    """A store that cannot be used, in one line."""
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that make the results."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+@lru_cache(maxsize=1)
+def hardware() -> str:
+    """One line about this machine, e.g. ``x86_64, AMD EPYC, 2 cores, Linux``."""
+    model = ""
+    if Path("/proc/cpuinfo").exists():
+        names = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        model = names[0] if names else ""
+    return ", ".join(filter(None, [platform.machine(), model or platform.processor(), f"{os.cpu_count()} cores", platform.system()]))
+
+
+class Store:
+    """The results under one folder.
+
+    Raises:
+        StoreError: the folder cannot be created or written.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).expanduser().absolute()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(f"store={str(root)!r}: cannot be written ({error.strerror}); allowed: a folder you can write to") from None
+
+    def path(self, spec: Spec) -> Path:
+        """Where the result of a spec lies, or will lie."""
+        return self.root / type(spec).__name__.lower() / spec.key[:2] / spec.key
+
+    def has(self, spec: Spec) -> bool:
+        return (self.path(spec) / "record.json").is_file()
+
+    @contextmanager
+    def writing(self, spec: Spec) -> Iterator[Path]:
+        """A folder to write a result into; it gets its final name, and its record, on leaving without an error."""
+        final = self.path(spec)
+        draft = final.parent / f".draft-{spec.key}-{platform.node()}-{os.getpid()}"
+        draft.mkdir(parents=True)
+        start = time.perf_counter()
+        try:
+            yield draft
+            record = {
+                "key": spec.key,
+                "kind": type(spec).__name__,
+                "scheme": SCHEME,
+                "spec": spec.model_dump(mode="json"),
+                "parents": [p.key for p in spec.parents()],
+                "seconds": round(time.perf_counter() - start, 3),
+                "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "hardware": hardware(),
+                "versions": versions(),
+            }
+            (draft / "record.json").write_text(json.dumps(record, indent=1))
+            if not self.has(spec):  # another worker may have been faster; its result is the same
+                draft.rename(final)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def record(self, spec: Spec) -> dict:
+        """The record of a finished run."""
+        return json.loads((self.path(spec) / "record.json").read_text())
+
+    def table(self, spec: Spec, name: str) -> pd.DataFrame:
+        """A table of a finished run: ``scores`` of a ``Train``, ``knowledge`` of a ``Pretrain``.
+
+        Raises:
+            StoreError: there is no such result.
+        """
+        path = self.path(spec) / f"{name}.parquet"
+        if not path.is_file():
+            raise StoreError(f"{type(spec).__name__} {spec.key}: no table {name!r} in {self.root}; run it first")
+        return pd.read_parquet(path)
+
+    def sweep_drafts(self) -> int:
+        """Remove what interrupted processes of this machine left behind; returns how many drafts."""
+        removed = 0
+        for draft in self.root.glob("*/*/.draft-*"):
+            node, pid = draft.name.rsplit("-", 1)
+            if platform.node() in node and not Path(f"/proc/{pid}").exists():
+                shutil.rmtree(draft, ignore_errors=True)
+                removed += 1
+        return removed

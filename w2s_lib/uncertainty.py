@@ -1,0 +1,71 @@
+"""Intervals.  The study seed is the unit of replication; within one seed, the cluster of pairs is.
+
+A study seed draws a new world, new models and new test pairs, so the estimates of several seeds are
+independent draws of the same thing, whose spread already contains the sampling of pairs.  Their mean
+gets a t interval.  With three seeds it is wide (t = 4.3), and that is the truth: a percentile
+bootstrap over three seeds covers far less than it says (``tests/test_uncertainty.py`` shows it).
+Where there is one seed, pairs about the same substance are resampled together; such an interval
+speaks of new pairs from the same world and models, not of new worlds.
+
+>>> from w2s_lib.uncertainty import seed_interval
+>>> seed_interval([0.4, 0.5, 0.6])
+Interval(value=0.5, low=0.25..., high=0.74..., n_seeds=3)
+"""
+
+from __future__ import annotations
+
+from typing import Callable, NamedTuple, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+LEVEL = 0.95
+
+
+class Interval(NamedTuple):
+    """An estimate with its 95 % interval (NaN bounds where none can be given)."""
+
+    value: float
+    low: float
+    high: float
+    n_seeds: int
+
+
+def seed_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
+    """Mean over study seeds with Student's t interval, shape (n_seeds,); undefined (NaN) seeds are left out.
+
+    With a single defined seed the bounds are NaN: use ``cluster_interval`` there.
+    """
+    x = np.asarray(values, dtype=float)
+    x = x[~np.isnan(x)]
+    if len(x) == 0:
+        return Interval(np.nan, np.nan, np.nan, 0)
+    mean = float(x.mean())
+    if len(x) == 1:
+        return Interval(mean, np.nan, np.nan, 1)
+    half = float(stats.t.ppf(0.5 + level / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
+    return Interval(mean, mean - half, mean + half, len(x))
+
+
+def cluster_weights(clusters: Sequence[object], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Bootstrap weights of shape (draws, n): how often each pair's cluster was drawn."""
+    _, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    k = int(index.max()) + 1
+    return rng.multinomial(k, np.full(k, 1 / k), size=draws).astype(float)[:, index]
+
+
+def percentile_interval(value: float, draws: NDArray[np.float64], level: float = LEVEL) -> Interval:
+    """Percentile interval of bootstrap draws, shape (draws,), around one study seed's value; NaN draws are left out."""
+    draws = draws[~np.isnan(draws)]
+    if np.isnan(value) or len(draws) == 0:
+        return Interval(value, np.nan, np.nan, int(not np.isnan(value)))
+    low, high = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2])
+    return Interval(value, float(low), float(high), 1)
+
+
+def cluster_interval(
+    statistic: Callable[..., NDArray[np.float64]], weights: NDArray[np.float64], level: float = LEVEL
+) -> Interval:
+    """Percentile interval of ``statistic(weights=...)`` under ``cluster_weights``, for one study seed."""
+    return percentile_interval(float(statistic()), np.asarray(statistic(weights=weights), dtype=float), level)
