@@ -81,9 +81,12 @@ def execute(source: Path, target: Path, parameters: dict, results: Path) -> floa
     draft = target.with_name(f".draft-{target.name}")
     start = time.perf_counter()
     try:
-        papermill.execute_notebook(str(source), str(draft), parameters, cwd=str(ROOT / "notebooks"), progress_bar=False, log_output=False)
+        papermill.execute_notebook(
+            str(source), str(draft), parameters, cwd=str(ROOT / "notebooks"), progress_bar=False,
+            extra_arguments=["--IPKernelApp.log_level=40"],  # errors only: kernels talk over the loopback interface, and say so
+        )  # fmt: skip
     except PapermillExecutionError as error:
-        raise BuildError(f"{source.name}, cell {error.cell_index}: {error.ename}: {str(error.evalue).splitlines()[0] if error.evalue else ''}") from None
+        raise BuildError(f"{source.name}, cell {error.cell_index}: {error.ename}: {' '.join(str(error.evalue).split())}") from None
     notebook = polish(nbformat.read(draft, as_version=4))
     nbformat.write(notebook, target)
     draft.unlink()
@@ -115,7 +118,7 @@ def render(source: Path, output: Path) -> Path:
         BuildError: Jupyter Book found something wrong.
     """
     log = output / "jupyter-book.log"
-    command = [sys.executable, "-m", "jupyter_book", "build", str(source), "--path-output", str(output), "-W", "-n", "--keep-going"]
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(source), "--path-output", str(output), "-W", "-n", "--keep-going"]
     with log.open("w") as stream:
         code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode
     text = log.read_text()

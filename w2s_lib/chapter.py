@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import html
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -54,6 +56,13 @@ class Chapter:
     def say_percent(self, **rows: pd.Series) -> None:
         """Like ``say``, for results rows that are read as percentages."""
         self.say(**{name: say(row, percent=True) for name, row in rows.items()})
+
+    def build_times(self) -> dict[str, Any]:
+        """What the book build measured: ``chapters`` (seconds by notebook), ``trained``, ``run_seconds``; empty outside a build."""
+        path = Path(os.environ.get("W2S_RESULTS", "")) / "times.json"
+        if "W2S_RESULTS" not in os.environ or not path.is_file():
+            return {"chapters": {}, "trained": self.lab.trained, "run_seconds": 0.0}
+        return json.loads(path.read_text())
 
     def _repr_html_(self) -> str:
         e = self.study.edition

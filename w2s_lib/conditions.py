@@ -7,8 +7,8 @@ that has nothing to do with hazards: what it taxes is the cost of any second tas
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 from w2s_lib.run import Conflict
 

@@ -12,8 +12,9 @@ w2s_lib.edition.ParameterError: treshold=0.9: no such parameter; did you mean 't
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Mapping
+from typing import Annotated, Any
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -79,8 +80,8 @@ class Edition(BaseModel):
     pairs: Annotated[tuple[Annotated[str, AfterValidator(_pair)], ...], Field(min_length=1), AfterValidator(_distinct)]
     threshold: float = Field(0.75, ge=0.5, lt=1, description="a model knows a pair where p > threshold")
     alpha: float = Field(0.5, gt=0, le=10, description="weight of the explicit conflict")
-    substances: int = Field(600, ge=30, le=4900)
-    tokens: int = Field(800_000, ge=20_000, description="pretraining tokens a model")
+    substances: int = Field(450, ge=30, le=4900)
+    tokens: int = Field(1_200_000, ge=20_000, description="pretraining tokens a model")
     train_pairs: int = Field(1000, ge=32)
     test_pairs: int = Field(1500, ge=32)
     draws: int = Field(1000, ge=100, le=100_000, description="bootstrap draws")

@@ -6,10 +6,11 @@ that parallelism pays over runs and not within one, and results do not depend on
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Iterable
 
 import pandas as pd
 
@@ -59,17 +60,20 @@ def execute(spec: Spec, root: Path, *parents: str) -> str:
         return spec.key
     torch.set_num_threads(1)
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     if isinstance(spec, Pretrain):
-        from w2s_lib.ladder import pretrain
+        from w2s_lib.pretrain import pretrain
 
-        with store.writing(spec) as folder:
-            pretrain(spec, folder)
+        gc.freeze()  # accelerate collects garbage before each run; let it not walk the imported libraries again
+        with store.writing(spec) as draft:
+            draft.notes.update(pretrain(spec, draft.folder))
     elif isinstance(spec, Train):
         from w2s_lib.train import train
 
+        gc.freeze()
         labels = None if spec.labels is None else store.table(spec.labels, "scores")
-        with store.writing(spec) as folder:
-            train(spec, store.path(spec.model), labels, folder)
+        with store.writing(spec) as draft:
+            train(spec, store.path(spec.model), labels, draft.folder)
     else:
         raise TypeError(f"{type(spec).__name__} is not a run")
     return spec.key
@@ -132,6 +136,7 @@ class Lab:
         environment = threads | {"MALLOC_TRIM_THRESHOLD_": "1073741824", "MALLOC_MMAP_THRESHOLD_": "1073741824"}
         settings = {
             "distributed.nanny.pre-spawn-environ": environment,
+            "distributed.worker.profile.enabled": False,  # it would sample the training loop a hundred times a second
             "distributed.admin.tick.limit": "1h",
             "distributed.scheduler.worker-ttl": None,
         }
@@ -165,6 +170,14 @@ class Lab:
         self.run([spec])
         frame = self.store.table(spec, "scores")
         return frame[frame["split"] == split].reset_index(drop=True)
+
+    def ledger(self, specs: Iterable[Spec]) -> pd.DataFrame:
+        """The records of finished runs and their parents: ``key, kind, what, seconds, finished, hardware``."""
+        rows = []
+        for spec in closure(specs):
+            record = self.store.record(spec)
+            rows.append((spec.key, record["kind"].lower(), describe(spec), record["seconds"], record["finished"], record["hardware"]))
+        return pd.DataFrame(rows, columns=["key", "kind", "what", "seconds", "finished", "hardware"])
 
     def knowledge(self, spec: Pretrain) -> pd.DataFrame:
         """What a language model knows of every substance; trains it if missing."""

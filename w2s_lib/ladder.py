@@ -26,13 +26,12 @@ class Rung:
 LADDER = {
     rung.name: rung
     for rung in (
+        Rung("tiny-12", 12, 1e-2),
         Rung("tiny-16", 16, 9e-3),
-        Rung("tiny-20", 20, 9e-3),
-        Rung("tiny-24", 24, 9e-3),
-        Rung("tiny-32", 32, 8e-3),
-        Rung("tiny-40", 40, 7e-3),
-        Rung("tiny-64", 64, 5e-3),
-        Rung("tiny-96", 96, 4.5e-3),
+        Rung("tiny-20", 20, 8e-3),
+        Rung("tiny-24", 24, 8e-3),
+        Rung("tiny-32", 32, 7e-3),
+        Rung("tiny-48", 48, 5e-3),
     )
 }
 

@@ -7,7 +7,7 @@ run, file and session, and the same if chosen and rejected were swapped.
 >>> import pandas as pd
 >>> from w2s_lib.pairs import with_ids
 >>> with_ids(pd.DataFrame({"prompt": ["p"], "chosen": ["a"], "rejected": ["b"]}))["pair_id"][0]
-'f93bf0a1a7ba'
+'292f6f51c4df'
 """
 
 from __future__ import annotations

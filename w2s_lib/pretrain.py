@@ -6,16 +6,14 @@ much each one knows is measured (``knowledge``), never assumed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast, PrinterCallback, Trainer, TrainingArguments
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, PrinterCallback, Trainer, TrainingArguments
 
 from w2s_lib.run import Pretrain, World, stream
 from w2s_lib.world import BOS, EOS, HAZARD_WORDS, PAD, SAFE_WORDS, documents, substances, vocabulary
@@ -45,32 +43,34 @@ def corpus(world: World, tokens: int, block: int) -> np.ndarray:
     return np.asarray(out[: rows * block], dtype=np.int64).reshape(rows, block)
 
 
-def build(spec: Pretrain) -> GPT2LMHeadModel:
+def build(spec: Pretrain) -> LlamaForCausalLM:
     """An untrained model of the spec's size; its weights depend on the world's seed and the width."""
     torch.manual_seed(stream(spec.world.seed, "pretraining", spec.width))
-    config = GPT2Config(
+    config = LlamaConfig(
         vocab_size=len(vocabulary()),
-        n_embd=spec.width,
-        n_layer=spec.layers,
-        n_head=spec.heads,
-        n_positions=MAX_POSITIONS,
-        activation_function="relu",
+        hidden_size=spec.width,
+        intermediate_size=4 * round(2 * spec.width / 3),
+        num_hidden_layers=spec.layers,
+        num_attention_heads=spec.heads,
+        max_position_embeddings=MAX_POSITIONS,
+        tie_word_embeddings=True,
         initializer_range=0.08,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
         pad_token_id=tokenizer().pad_token_id,
         bos_token_id=tokenizer().bos_token_id,
         eos_token_id=tokenizer().eos_token_id,
     )
-    return GPT2LMHeadModel(config)
+    return LlamaForCausalLM(config)
 
 
-def pretrain(spec: Pretrain, folder: Path) -> None:
-    """Train a model on its world's documents; leaves weights, tokenizer and ``knowledge.parquet`` in ``folder``."""
+def pretrain(spec: Pretrain, folder: Path) -> dict[str, object]:
+    """Train a model on its world's documents; leaves weights, tokenizer and ``knowledge.parquet`` in ``folder``.
+
+    Returns notes for the record: ``parameters``, ``steps``, mean training ``loss`` in nats a token.
+    """
     model = build(spec)
     rows = corpus(spec.world, spec.tokens, spec.block)
-    data = Dataset.from_dict({"input_ids": rows, "labels": rows}).with_format("torch")
+    tensors = torch.from_numpy(rows)
+    data = [{"input_ids": row, "labels": row} for row in tensors]  # in memory: reading rows must not outweigh the step
     arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=1,
@@ -91,11 +91,12 @@ def pretrain(spec: Pretrain, folder: Path) -> None:
     )
     trainer = Trainer(model, arguments, train_dataset=data)
     trainer.remove_callback(PrinterCallback)
-    trainer.train()
+    outcome = trainer.train()
     model.eval()
     model.save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     knowledge(model, spec.world).to_parquet(folder / "knowledge.parquet")
+    return {"parameters": model.num_parameters(), "steps": outcome.global_step, "loss": round(outcome.training_loss, 4)}
 
 
 @torch.no_grad()

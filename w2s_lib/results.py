@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,9 @@ import pandas as pd
 from w2s_lib.conditions import CONDITIONS
 from w2s_lib.lab import Lab
 from w2s_lib.metrics import Comparison, accuracy, pgr
+from w2s_lib.run import stream
 from w2s_lib.study import Study
 from w2s_lib.uncertainty import Interval, cluster_weights, percentile_interval, seed_interval
-from w2s_lib.run import stream
 
 COLUMNS = (
     "edition", "chapter", "statistic", "method", "condition", "alpha", "threshold", "weak", "strong",
@@ -27,6 +27,8 @@ ALL = "all"
 
 RATES = ("tax_rate_both_know", "tax_rate_deception_area", "tax_rate_only_weak_knows", "tax_rate_neither_knows")
 """Tax rates of the four quadrants, in the order of ``metrics.QUADRANTS``."""
+
+PER_SEED = ["seed", "weak", "strong", "condition", "statistic", "value", "n_pairs", "run_keys", "draws"]
 
 Statistic = Callable[..., np.ndarray]
 
@@ -80,7 +82,7 @@ def measure(study: Study, lab: Lab, conditions: Sequence[str], statistics: Itera
                     statistic = STATISTICS[name](comparison)
                     draws = None if weights is None else statistic(weights=weights)
                     rows.append((seed, weak, strong, condition, name, float(statistic()), len(comparison.weak), keys, draws))
-    return pd.DataFrame(rows, columns=["seed", "weak", "strong", "condition", "statistic", "value", "n_pairs", "run_keys", "draws"])
+    return pd.DataFrame(rows, columns=PER_SEED)
 
 
 def _interval(group: pd.DataFrame) -> Interval:
@@ -120,6 +122,54 @@ def summarise(per_seed: pd.DataFrame, study: Study, pooled: bool = False, method
             }
         )
     return pd.DataFrame(rows)
+
+
+def difference(per_seed: pd.DataFrame, study: Study, statistic: str, condition: str, control: str) -> pd.DataFrame:
+    """One results row: a statistic under a condition minus the same under a control, cell by cell, pooled.
+
+    The row is named ``<statistic>_vs_<control>``.
+    """
+    cells = ["seed", "weak", "strong"]
+    both = per_seed[per_seed["statistic"] == statistic]
+    left, right = (both[both["condition"] == c].set_index(cells) for c in (condition, control))
+    minus = left.assign(
+        value=left["value"] - right["value"],
+        run_keys=[tuple(dict.fromkeys(a + b)) for a, b in zip(left["run_keys"], right["run_keys"])],
+        draws=[None if a is None else a - b for a, b in zip(left["draws"], right["draws"])],
+    )
+    row = summarise(minus.reset_index(), study, pooled=True)
+    return row.assign(statistic=f"{statistic}_vs_{control}", threshold=study.edition.threshold if statistic in USES_THRESHOLD else np.nan)
+
+
+def ladder_results(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What every model of the ladder knows: all facts, and the results rows over seeds.
+
+    The first frame has ``model`` (ordered), ``seed`` and the columns of ``pretrain.knowledge``; the second
+    the statistics ``facts_known`` (share of facts whose true kind of word is the likelier one) and
+    ``accuracy_ceiling``, one row a model, which stands under ``strong``.
+    """
+    e = study.edition
+    lab.run(study.ladder_runs())
+    facts = pd.concat([lab.knowledge(study.model(s, m)).assign(model=m, seed=s) for m in e.models for s in e.seeds], ignore_index=True)
+    facts["model"] = pd.Categorical(facts["model"], e.models, ordered=True)
+    rows = []
+    for model in e.models:
+        for seed in e.seeds:
+            weights = None
+            if len(e.seeds) == 1:
+                weights = cluster_weights(study.clusters(seed), e.draws, np.random.default_rng(stream(seed, "bootstrap")))
+            knows = lab.knowledge(study.model(seed, model))["p_true"].to_numpy()
+            ranks = lab.scores(study.ceiling(seed, model))["p_true"].to_numpy()
+            for name, p, key in (
+                ("facts_known", knows, study.model(seed, model).key),
+                ("accuracy_ceiling", ranks, study.ceiling(seed, model).key),
+            ):
+                draws = None
+                if weights is not None:  # facts are independent of one another; pairs come in clusters
+                    draws = accuracy(p, weights if len(p) == weights.shape[1] else cluster_weights(range(len(p)), e.draws, np.random.default_rng(0)))
+                rows.append((seed, "", model, "none", name, float(accuracy(p)), len(p), (key,), draws))
+    frame = pd.DataFrame(rows, columns=PER_SEED)
+    return facts, summarise(frame, study).sort_values("statistic", kind="stable", ascending=False, ignore_index=True)
 
 
 def pick(results: pd.DataFrame, statistic: str, condition: str, weak: str = ALL, strong: str = ALL) -> pd.Series:

@@ -78,7 +78,7 @@ class Pretrain(Spec):
     width: int = Field(ge=4, multiple_of=4)
     layers: int = Field(2, ge=1)
     heads: int = Field(2, ge=1)
-    tokens: int = Field(1_000_000, ge=1000)
+    tokens: int = Field(1_200_000, ge=1000)
     learning_rate: float = Field(5e-3, gt=0)
     batch_size: int = Field(16, ge=1, description="rows a step")
     block: int = Field(48, ge=16, description="tokens a row")
@@ -87,9 +87,9 @@ class Pretrain(Spec):
 class Recipe(Spec):
     """How a reward model is fine-tuned: AdamW, linear decay, one scalar head on the whole model."""
 
-    epochs: int = Field(1, ge=1)
+    epochs: int = Field(2, ge=1)
     batch_size: int = Field(32, ge=1, description="pairs a step; doubled where a second set is mixed in")
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
     head_learning_rate: float = Field(1e-2, gt=0)
     head_scale: float = Field(0.01, gt=0, description="standard deviation of the head's initial weights")
     warmup_steps: int = Field(5, ge=0)

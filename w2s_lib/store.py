@@ -13,12 +13,13 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Iterator
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -48,6 +49,13 @@ def hardware() -> str:
     return ", ".join(filter(None, [platform.machine(), model or platform.processor(), f"{os.cpu_count()} cores", platform.system()]))
 
 
+class Draft(NamedTuple):
+    """A result in the making: the folder to fill, and notes that go into its record."""
+
+    folder: Path
+    notes: dict[str, object]
+
+
 class Store:
     """The results under one folder.
 
@@ -73,11 +81,12 @@ class Store:
         return (self.path(spec) / "record.json").is_file()
 
     @contextmanager
-    def writing(self, spec: Spec) -> Iterator[Path]:
-        """A folder to write a result into; it gets its final name, and its record, on leaving without an error."""
+    def writing(self, spec: Spec) -> Iterator[Draft]:
+        """A draft to write a result into; it gets its final name, and its record, on leaving without an error."""
         final = self.path(spec)
-        draft = final.parent / f".draft-{spec.key}-{platform.node()}-{os.getpid()}"
-        draft.mkdir(parents=True)
+        folder = final.parent / f".draft-{spec.key}-{platform.node()}-{os.getpid()}"
+        folder.mkdir(parents=True)
+        draft = Draft(folder, {})
         start = time.perf_counter()
         try:
             yield draft
@@ -88,15 +97,16 @@ class Store:
                 "spec": spec.model_dump(mode="json"),
                 "parents": [p.key for p in spec.parents()],
                 "seconds": round(time.perf_counter() - start, 3),
-                "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "hardware": hardware(),
                 "versions": versions(),
+                "notes": draft.notes,
             }
-            (draft / "record.json").write_text(json.dumps(record, indent=1))
+            (folder / "record.json").write_text(json.dumps(record, indent=1))
             if not self.has(spec):  # another worker may have been faster; its result is the same
-                draft.rename(final)
+                folder.rename(final)
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def record(self, spec: Spec) -> dict:
         """The record of a finished run."""

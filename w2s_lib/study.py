@@ -7,14 +7,15 @@ it differs from a student in its labels (Burns et al. 2023), by random streams t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from w2s_lib.conditions import CEILING, CONDITIONS, INDEPENDENT
 from w2s_lib.edition import Edition
-from w2s_lib.ladder import LADDER
 from w2s_lib.lab import Lab
+from w2s_lib.ladder import LADDER
 from w2s_lib.metrics import Comparison
 from w2s_lib.pairs import split
 from w2s_lib.run import Conflict, Pairs, Pretrain, Train, World
@@ -25,6 +26,10 @@ class Study:
     """The runs of one edition."""
 
     edition: Edition
+
+    def only(self, seeds: Sequence[int], pairs: Sequence[str]) -> Study:
+        """The same study with fewer seeds and weak-strong pairs."""
+        return Study(self.edition.model_copy(update={"seeds": tuple(seeds), "pairs": tuple(pairs)}))
 
     def pairs(self, seed: int) -> Pairs:
         """The preference pairs of one study seed."""
@@ -69,9 +74,9 @@ class Study:
         ]
 
     def ladder_runs(self) -> list[Pretrain | Train]:
-        """Every model of the ladder, as a language model, as a weak supervisor and as a ceiling."""
+        """Every model of the ladder, as a language model and as a ceiling."""
         e = self.edition
-        return [run for s in e.seeds for m in e.models for run in (self.model(s, m), self.weak(s, m), self.ceiling(s, m))]
+        return [run for s in e.seeds for m in e.models for run in (self.model(s, m), self.ceiling(s, m))]
 
     def student_runs(self, conditions: tuple[str, ...] = tuple(CONDITIONS)) -> list[Train]:
         """All that comparing these conditions needs, for every seed and pair of the edition."""

@@ -14,7 +14,8 @@ Interval(value=0.5, low=0.25..., high=0.74..., n_seeds=3)
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

@@ -13,8 +13,9 @@ before it is trained on preferences; it can only learn facts.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -151,8 +152,8 @@ class Document(NamedTuple):
 def documents(world: World) -> Iterator[Document]:
     """An endless stream of documents, the same one for every model of this world.
 
-    Kinds and shares: ``fact`` 42 %, ``fact_exchange`` 30 % (a prompt answered by the true hazard
-    word, which teaches to recall a fact where a reply begins), dialogues 28 %: ``use`` (35 % of
+    Kinds and shares: ``fact`` 50 %, ``fact_exchange`` 34 % (a prompt answered by the true hazard
+    word, which teaches to recall a fact where a reply begins), dialogues 16 %: ``use`` (35 % of
     them), ``decision`` (40 %, made regardless of the truth), ``act`` (15 %), ``manners`` (10 %).
     Every dialogue ends with how it turned out; that alone depends on the truth.
     """
@@ -164,11 +165,11 @@ def documents(world: World) -> Iterator[Document]:
     while True:
         i = rng.choices(indices, cum_weights=cumulative)[0]
         hazardous, u = hazards[i], rng.random()
-        if u < 0.42:
+        if u < 0.50:
             yield Document("fact", f"{BOS} {names[i]} is {rng.choice(HAZARD_WORDS if hazardous else SAFE_WORDS)} .")
             continue
         slots = _slots(rng) | {"name": names[i]}
-        if u < 0.72:
+        if u < 0.84:
             prompt, _, _ = _exchange(rng, rng.choice(kinds), slots)
             yield Document("fact_exchange", dialogue(prompt, rng.choice(HAZARD_WORDS if hazardous else SAFE_WORDS)))
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import seaborn as sns
 
-from w2s_lib.figures.style import GREY, Figure, canvas
+from w2s_lib.figures.style import GREY, ROLES, Figure, canvas
 
 
 def knowledge_map(knowledge: pd.DataFrame, bins: int = 60) -> Figure:
@@ -42,3 +42,20 @@ def knowledge_by_size(per_seed: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     ax.set(xlabel="", ylabel="facts known", ylim=(0.4, 1.02))
     alt = "Share of facts known by model: " + ", ".join(f"{m} {v:.2f}" for m, v in zip(models, summary["value"])) + "; chance is 0.5."
     return Figure(figure, alt, f"Share of all facts whose true kind of word is the likelier one. Dots: {per_seed['seed'].nunique()} seeds; bars: 95 % intervals over seeds.")
+
+
+def knowing_and_ranking(results: pd.DataFrame) -> Figure:
+    """Ranking accuracy with ground truth (y) against facts known (x), one point a model.
+
+    ``results``: the statistics ``facts_known`` and ``accuracy_ceiling`` of ``results.ladder_results``.
+    """
+    wide = results.pivot_table(index="strong", columns="statistic", values=["value", "low", "high"], sort=False)
+    x, y = (wide.xs(name, axis=1, level="statistic") for name in ("facts_known", "accuracy_ceiling"))
+    figure, ax = canvas(6.0, 4.0)
+    errors = {"xerr": [x["value"] - x["low"], x["high"] - x["value"]], "yerr": [y["value"] - y["low"], y["high"] - y["value"]]}
+    ax.errorbar(x["value"], y["value"], **errors, fmt="s", color=ROLES["strong ceiling"], ecolor=GREY, elinewidth=1, markersize=8)
+    for model in wide.index:
+        ax.annotate(model, (x.loc[model, "value"], y.loc[model, "value"]), xytext=(8, -12), textcoords="offset points", fontsize=9)
+    ax.set(xlabel="facts known as a language model", ylabel="accuracy as a ceiling", xlim=(0.45, 1.02), ylim=(0.5, 1.02))
+    said = "; ".join(f"{m}: knows {x.loc[m, 'value']:.2f}, ranks {y.loc[m, 'value']:.2f}" for m in wide.index)
+    return Figure(figure, f"Share of facts known against ranking accuracy with ground truth: {said}.", "Means over seeds with 95 % intervals in both directions.")

@@ -1,0 +1,50 @@
+# Every target is complete on a fresh machine with Python >= 3.11, git and make: it makes the environment it needs.
+SHELL   := /bin/bash
+PYTHON  ?= python3
+EDITION ?= world
+PORT    ?= 8000
+VENV    := .venv
+RUN     := $(VENV)/bin/python
+NAME     = $(notdir $(basename $(EDITION)))
+HTML     = book/_build/$(NAME)/html
+
+.DEFAULT_GOAL := help
+.PHONY: help env book serve lab test bench lint clean
+
+help:  ## list the targets
+	@echo "make TARGET [EDITION=world|smoke|path/to/edition.yaml]"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env: $(VENV)/.complete  ## make the environment (.venv) with the pinned packages
+
+$(VENV)/.complete: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: PYTHON=$(PYTHON): Python 3.11 or newer is needed"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip
+	@# torch first and by itself: some registries hold a CPU build under exactly this version
+	$(RUN) -m pip install --quiet "$$($(RUN) -c 'import tomllib; print(next(d for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if d.startswith("torch==")))')"
+	$(RUN) -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+book: env  ## build the book of one edition; open book/_build/<edition>/html/index.html
+	$(RUN) -m w2s_lib.book --edition $(EDITION)
+
+serve: env  ## serve the built book on http://localhost:8000 (PORT=8000)
+	@test -f $(HTML)/index.html || { echo "error: EDITION=$(EDITION): not built yet; run 'make book EDITION=$(EDITION)' first"; exit 2; }
+	$(RUN) -m http.server $(PORT) --bind 127.0.0.1 --directory $(HTML)
+
+lab: env  ## open the notebooks in JupyterLab
+	$(RUN) -m pip install --quiet --editable '.[lab]'
+	$(VENV)/bin/jupyter lab notebooks
+
+test: env  ## run all tests, the smoke edition and its book among them
+	$(RUN) -m pytest
+
+bench: env  ## measure set-up, training, scoring and look-up; ratios within one run
+	$(RUN) -m tests.benchmarks.runs
+
+lint: env  ## check style and imports
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+clean:  ## remove built books and caches; keep the environment and the store of results
+	rm -rf book/_build build *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,37 @@
+"""Fixtures: one smoke build serves all tests that need trained runs or rendered pages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from w2s_lib.edition import load
+from w2s_lib.lab import Lab
+from w2s_lib.study import Study
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smoke edition, built by the command that ``make book EDITION=smoke`` runs, into folders of its own."""
+    folder = tmp_path_factory.mktemp("smoke")
+    command = [sys.executable, "-m", "w2s_lib.book", "--edition", "smoke", "--store", str(folder / "store"), "--output", str(folder / "book")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "log.txt").write_text(done.stdout)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def study() -> Study:
+    return Study(load("smoke"))
+
+
+@pytest.fixture(scope="session")
+def lab(build_folder: Path) -> Lab:
+    """The smoke build's store; missing runs are done in this process."""
+    return Lab(build_folder / "store", workers=0, progress=False)

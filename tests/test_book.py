@@ -1,0 +1,207 @@
+"""The built book: whole, honest about its numbers, quiet on the network, readable in a browser."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from w2s_lib.book import chapters, polish
+from w2s_lib.results import COLUMNS
+
+ROOT = Path(__file__).resolve().parent.parent
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+
+
+@pytest.fixture(scope="session")
+def html(build_folder) -> Path:
+    return build_folder / "book" / "html"
+
+
+@pytest.fixture(scope="session")
+def results(html) -> pd.DataFrame:
+    return pd.read_csv(html / "results.csv")
+
+
+def pages(html: Path) -> list[Path]:
+    return sorted(p for p in html.rglob("*.html") if "_static" not in p.parts)
+
+
+def test_every_page_of_the_contents_exists(html):
+    contents = (ROOT / "book" / "_toc.yml").read_text()
+    names = [*re.findall(r"file: (\S+)", contents), "index"]
+    assert all((html / f"{name}.html").is_file() for name in names)
+
+
+def test_results_csv_is_tidy(results):
+    assert list(results.columns) == list(COLUMNS)
+    wanted = {"accuracy", "pgr", "conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "facts_known"}
+    assert wanted <= set(results["statistic"])
+    assert set(results["condition"]) == {"none", "explicit", "implicit", "rerun", "placebo"}
+    assert results["run_keys"].str.fullmatch(r"[0-9a-f]{16}( [0-9a-f]{16})*").all()
+    assert (results["low"].isna() | (results["low"] <= results["value"] + 1e-12)).mean() > 0.95
+    assert not results.duplicated(["chapter", "statistic", "condition", "weak", "strong"]).any()
+
+
+def test_pages_say_what_the_file_says(html, results):
+    row = results.query("chapter == '05_conflict_tax_deception' and statistic == 'conflict_tax' and condition == 'rerun' and weak == 'all'").iloc[0]
+    text = f"{100 * row['value']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+    for page in ("index.html", "notebooks/05_conflict_tax_deception.html"):
+        assert text in (html / page).read_text(), page
+
+
+def test_no_key_is_left_unglued(html):
+    for page in pages(html):
+        text = page.read_text()
+        assert "glue:text" not in text and "Unknown" not in text, page.name
+
+
+def test_figures_have_alt_texts(html):
+    count = 0
+    for page in pages(html):
+        for image in re.findall(r"<img[^>]*>", page.read_text()):
+            assert re.search(r'alt="[^"]{60,}"', image), (page.name, image[:200])
+            count += 1
+    assert count >= 12
+
+
+def test_parameter_cells_are_hidden_and_the_table_is_shown(html):
+    text = (html / "notebooks" / "05_conflict_tax_deception.html").read_text()
+    assert "Parameters of this run" in text and "None: the edition" not in text
+
+
+def test_solutions_were_executed(build_folder):
+    for source in chapters():
+        executed = nbformat.read(build_folder / "book" / "source" / "notebooks" / source.name, as_version=4)
+        checks = [c for c in executed.cells if c.cell_type == "code" and re.search(r"^check\(", c.source, re.M)]
+        assert all("✓ right" in json.dumps(c.outputs, ensure_ascii=False) for c in checks)
+
+
+def test_executed_notebooks_carry_no_path_of_this_machine(build_folder):
+    for path in (build_folder / "book" / "source" / "notebooks").glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        assert "papermill" not in notebook.metadata
+        shown = "\n".join(json.dumps(c.get("outputs", [])) for c in notebook.cells)
+        assert str(ROOT) not in shown and str(build_folder) not in shown
+
+
+def test_polish_moves_alt_and_caption_and_hides_parameters():
+    cell = nbformat.v4.new_code_cell("x = 1", metadata={"tags": ["injected-parameters"]})
+    figure = nbformat.v4.new_code_cell("draw()")
+    image = {"image/svg+xml": {"alt": "what it shows", "caption": "a caption"}}
+    figure.outputs = [nbformat.v4.new_output("execute_result", {"image/svg+xml": "<svg/>"}, metadata=image, execution_count=1)]
+    notebook = polish(nbformat.v4.new_notebook(cells=[cell, figure]))
+    assert "remove-cell" in notebook.cells[0].metadata.tags
+    assert notebook.cells[1].metadata.mystnb["image"]["alt"] == "what it shows"
+    assert notebook.cells[1].metadata.mystnb["figure"]["caption"] == "a caption"
+
+
+def test_a_second_build_trains_nothing(build_folder, tmp_path):
+    command = [sys.executable, "-m", "w2s_lib.book", "--edition", "smoke", "--store", str(build_folder / "store"), "--output", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "0 of them missing" in done.stdout and "0 runs trained" in done.stdout
+    old, new = (pd.read_csv(p / "html" / "results.csv") for p in (build_folder / "book", tmp_path))
+    pd.testing.assert_frame_equal(old, new)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--edition", "wrold"], "error: edition='wrold': no such edition; did you mean 'world'?"),
+        (["--edition", "smoke", "--store", "/proc/nowhere"], "error: store='/proc/nowhere': cannot be written"),
+        (["--edition", "smoke", "--workers", "-2"], "error: workers=-2: must be a whole number"),
+    ],
+)
+def test_bad_input_is_one_line_and_an_exit_code(arguments, says):
+    done = subprocess.run([sys.executable, "-m", "w2s_lib.book", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith(says) and len(done.stderr.strip().splitlines()) == 1
+
+
+# In a browser
+
+
+@pytest.fixture(scope="session")
+def server(html):
+    handler = partial(SimpleHTTPRequestHandler, directory=str(html))
+    handler.log_message = lambda *_: None
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_address[1]}"
+        httpd.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if BROWSER is None:
+        pytest.skip("no Chromium or Chrome is installed: pages are not looked at in a browser")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize("how", ["served", "from the file system"])
+def test_pages_ask_no_other_host_and_log_no_error(browser, server, html, how):
+    base = server if how == "served" else html.as_uri()
+    context = browser.new_context()
+    page, foreign, errors = context.new_page(), [], []
+    page.on("request", lambda r: None if r.url.startswith((base, html.as_uri(), "data:", "blob:")) else foreign.append(r.url))
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    page.on("requestfailed", lambda r: errors.append(f"failed: {r.url}"))
+    for path in pages(html):
+        page.goto(f"{base}/{path.relative_to(html)}", wait_until="load")
+        assert page.locator("h1").count() >= 1 or path.name in ("genindex.html", "search.html", "py-modindex.html"), path.name
+    assert not foreign and not errors
+    context.close()
+
+
+def test_formulas_are_set(browser, server):
+    page = browser.new_page()
+    page.goto(f"{server}/notebooks/04_weak_to_strong.html")
+    page.wait_for_selector("mjx-container", timeout=20_000)
+    assert page.locator("mjx-container").count() >= 3
+
+
+def test_figures_have_size_and_no_background_in_the_dark(browser, server):
+    context = browser.new_context(color_scheme="dark")
+    page = context.new_page()
+    page.goto(f"{server}/notebooks/05_conflict_tax_deception.html")
+    page.evaluate("document.documentElement.dataset.theme = 'dark'; document.documentElement.dataset.mode = 'dark'")
+    measure = "es => es.map(e => [e.naturalWidth, e.clientWidth, getComputedStyle(e).backgroundColor])"
+    shown = page.locator("article img").evaluate_all(measure)
+    assert len(shown) >= 5
+    for natural, width, background in shown:
+        assert natural > 100 and width > 100 and background in ("rgba(0, 0, 0, 0)", "transparent")
+    context.close()
+
+
+def test_pages_fit_a_phone(browser, server, html):
+    context = browser.new_context(viewport={"width": 390, "height": 800})
+    page = context.new_page()
+    for path in pages(html):
+        page.goto(f"{server}/{path.relative_to(html)}")
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert overflow <= 1, (path.name, overflow)
+    context.close()
+
+
+def test_solutions_are_folded_until_opened(browser, server):
+    page = browser.new_page()
+    page.goto(f"{server}/notebooks/01_tour.html")
+    solution = page.locator("div.solution").first
+    assert not solution.locator("div.cell").first.is_visible()
+    solution.locator(".toggle-button, .admonition-title").first.click()
+    solution.locator("div.cell").first.wait_for(state="visible", timeout=5000)

@@ -1,0 +1,65 @@
+"""What a notebook opens, and refuses to open."""
+
+import pandas as pd
+import pytest
+
+from w2s_lib.chapter import open_chapter
+from w2s_lib.edition import ParameterError
+from w2s_lib.results import COLUMNS
+from w2s_lib.store import StoreError
+
+
+@pytest.fixture
+def given(tmp_path):
+    return {"edition": "smoke", "seeds": None, "pairs": None, "threshold": None, "alpha": None, "store": str(tmp_path), "workers": 0}
+
+
+def test_defaults_come_from_the_edition(given):
+    chapter = open_chapter("05_x", given)
+    assert chapter.study.edition.threshold == 0.75 and chapter.study.edition.seeds == (7,)
+
+
+def test_parameters_replace_what_the_edition_says(given):
+    e = open_chapter("05_x", given | {"threshold": 0.9, "pairs": "tiny-12 -> tiny-24", "seeds": 5}).study.edition
+    assert (e.threshold, e.pairs, e.seeds) == (0.9, ("tiny-12 -> tiny-24",), (5,))
+
+
+def test_an_unknown_parameter_is_refused_with_the_nearest_name(given):
+    with pytest.raises(ParameterError, match="treshold=0.9: no such parameter; did you mean 'threshold'?"):
+        open_chapter("05_x", given | {"treshold": 0.9})
+
+
+def test_the_notebooks_own_variables_are_not_taken_for_parameters_when_a_cell_runs_again(given):
+    chapter = open_chapter("05_x", given)
+    assert open_chapter("05_x", given | {"chapter": chapter, "n": 3}).name == "05_x"
+
+
+@pytest.mark.parametrize("workers", [-1, 1.5, "two", True])
+def test_bad_workers(given, workers):
+    with pytest.raises(ParameterError, match="workers=.*whole number"):
+        open_chapter("05_x", given | {"workers": workers})
+
+
+def test_bad_store(given, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        open_chapter("05_x", given | {"store": str(tmp_path / "file" / "x")})
+    with pytest.raises(ParameterError, match="store=3"):
+        open_chapter("05_x", given | {"store": 3})
+
+
+def test_published_rows_are_tidy_and_written_where_the_build_asks(given, tmp_path, monkeypatch):
+    monkeypatch.setenv("W2S_RESULTS", str(tmp_path))
+    chapter = open_chapter("05_x", given)
+    row = dict.fromkeys(COLUMNS[2:], 0)
+    chapter.publish(pd.DataFrame([row]))
+    chapter.publish(pd.DataFrame([row]))
+    frame = pd.read_csv(tmp_path / "05_x.csv")
+    assert list(frame.columns) == list(COLUMNS) and len(frame) == 2
+    assert set(frame["edition"]) == {"smoke"} and set(frame["chapter"]) == {"05_x"}
+
+
+def test_the_parameter_table_escapes(given):
+    chapter = open_chapter("05_x", given)
+    object.__setattr__(chapter.study.edition, "title", "<script>alert(1)</script>")
+    assert "<script>" not in chapter._repr_html_() and "&lt;script&gt;" in chapter._repr_html_()

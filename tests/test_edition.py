@@ -1,0 +1,93 @@
+"""Bad input gets one line that names the parameter, the value and what is allowed."""
+
+import pytest
+import yaml
+
+from w2s_lib.edition import FOLDER, PARAMETERS, Edition, ParameterError, available, load, split_pair
+from w2s_lib.ladder import LADDER
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({"treshold": 0.9}, "treshold=0.9: no such parameter; did you mean 'threshold'?"),
+        ({"threshold": 1.2}, "threshold=1.2: must be below 1"),
+        ({"threshold": 0.4}, "threshold=0.4: must be at least 0.5"),
+        ({"threshold": "high"}, "threshold='high': must be a number"),
+        ({"alpha": 0}, "alpha=0: must be above 0"),
+        ({"seeds": []}, r"seeds=\[\]: needs at least 1"),
+        ({"seeds": [1, 1]}, r"seeds=\[1, 1\]: every entry may occur once"),
+        ({"seeds": [0.5]}, "seeds=0.5: must be a whole number"),
+        ({"seeds": "many"}, "seeds='many': must be a list"),
+        ({"pairs": ["tiny-16 -> tiny-23"]}, "no such model; did you mean 'tiny-2.'?"),
+        ({"pairs": ["tiny-32 -> tiny-16"]}, "the weak model must be smaller than the strong one"),
+        ({"pairs": ["tiny-16 -> tiny-16"]}, "the weak model must be smaller than the strong one"),
+        ({"pairs": ["tiny-16"]}, "a weak-strong pair is written 'tiny-16 -> tiny-"),
+        ({"models": ["tiny-16", "tiny16"]}, "no such model; did you mean 'tiny-16'?"),
+        ({"train_pairs": 3}, "train_pairs=3: must be at least 32"),
+        ({"tokens": 1.5}, "tokens=1.5: must be a whole number"),
+    ],
+)
+def test_bad_values(overrides, says):
+    with pytest.raises(ParameterError, match=says) as error:
+        load("world", overrides)
+    assert "\n" not in str(error.value)
+    assert error.value._render_traceback_() == [f"ParameterError: {error.value}"]
+
+
+def test_unknown_edition_with_the_nearest_name():
+    with pytest.raises(ParameterError, match="edition='wrold': no such edition; did you mean 'world'?"):
+        load("wrold")
+    with pytest.raises(ParameterError, match="edition=3: must be a name"):
+        load(3)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "just text", "a: [1"])
+def test_files_that_are_no_edition(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ParameterError):
+        load(path)
+
+
+def test_missing_field_is_named(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\ntitle: t\nseeds: [1]\nmodels: [tiny-12, tiny-24]\n")
+    with pytest.raises(ParameterError, match="pairs=.*is required"):
+        load(path)
+
+
+@pytest.mark.parametrize("name", available())
+def test_every_edition_is_valid_and_named_like_its_file(name):
+    edition = load(name)
+    assert edition.name == name
+    assert {m for pair in edition.weak_strong for m in pair} <= set(edition.models)
+
+
+def test_the_default_edition_is_what_it_promises():
+    edition = load("world")
+    assert len(edition.seeds) >= 3 and len(edition.models) >= 5 and (edition.threshold, edition.alpha) == (0.75, 0.5)
+
+
+def test_none_overrides_nothing():
+    assert load("world", dict.fromkeys(PARAMETERS[1:5])) == load("world")
+
+
+def test_a_path_is_an_edition(tmp_path):
+    fields = yaml.safe_load((FOLDER / "smoke.yaml").read_text()) | {"name": "mine", "seeds": [3]}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(fields))
+    assert load(tmp_path / "mine.yaml").seeds == (3,)
+
+
+def test_pair_notation_is_normalised():
+    assert load("world", {"pairs": ["tiny-16->tiny-32"]}).weak_strong == [("tiny-16", "tiny-32")]
+    assert split_pair("tiny-12 -> tiny-48") == ("tiny-12", "tiny-48")
+
+
+def test_parameters_are_fields_or_runtime():
+    assert set(PARAMETERS) - {"edition", "store", "workers"} <= set(Edition.model_fields)
+
+
+def test_the_ladder_is_ordered_by_width():
+    widths = [rung.width for rung in LADDER.values()]
+    assert widths == sorted(widths) and all(name == f"tiny-{rung.width}" for name, rung in LADDER.items())

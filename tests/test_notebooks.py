@@ -1,0 +1,88 @@
+"""Source notebooks are clean, take the same parameters, and refuse bad ones before anything runs."""
+
+import ast
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from w2s_lib.book import LAST, chapters
+from w2s_lib.edition import PARAMETERS
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = {path.stem: nbformat.read(path, as_version=4) for path in chapters()}
+
+
+def parameter_cell(notebook):
+    return next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+
+
+def papermill(tmp_path, build_folder, name, *arguments):
+    target = tmp_path / "out.ipynb"
+    command = [sys.executable, "-m", "papermill", str(ROOT / "notebooks" / f"{name}.ipynb"), str(target), "-p", "edition", "smoke"]
+    command += ["-p", "store", str(build_folder / "store"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT), target
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_sources_are_clean(name):
+    notebook = SOURCES[name]
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == [] and cell.execution_count is None
+    assert len({c.id for c in notebook.cells}) == len(notebook.cells)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_all_chapters_take_the_same_parameters(name):
+    assigned = ast.parse(parameter_cell(SOURCES[name]).source).body
+    assert tuple(node.target.id for node in assigned) == PARAMETERS
+    assert all(line.count("#") == 1 for line in parameter_cell(SOURCES[name]).source.splitlines()), "each has its help"
+
+
+@pytest.mark.parametrize("name", [n for n in SOURCES if n != LAST])
+def test_a_chapter_is_a_lecture(name):
+    notebook = SOURCES[name]
+    prose = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    for part in ("What you will learn", "## Summary", "## Exercises"):
+        assert part in prose
+    labels = re.findall(r":label: (ex-\S+)", prose)
+    assert len(labels) >= 2 and all(f"{{solution-start}} {label}" in prose for label in labels)
+    code = [c.source for c in notebook.cells if c.cell_type == "code"]
+    assert statistics.median(len(source.splitlines()) for source in code) <= 8
+    assert any("check(" in source for source in code), "solutions are checked"
+
+
+def test_papermill_helps(tmp_path):
+    command = [sys.executable, "-m", "papermill", "--help-notebook", str(ROOT / "notebooks" / "05_conflict_tax_deception.ipynb")]
+    text = subprocess.run(command, capture_output=True, text=True).stdout
+    assert all(name in text for name in PARAMETERS) and "a model knows a pair where p > threshold" in text
+
+
+def test_another_threshold_trains_nothing(tmp_path, build_folder):
+    before = sorted(p.name for p in (build_folder / "store").rglob("record.json"))
+    done, target = papermill(tmp_path, build_folder, "05_conflict_tax_deception", "-p", "threshold", "0.9")
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (build_folder / "store").rglob("record.json")) == before
+    assert "0.9" in target.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("-p", "treshold", "0.9"), "treshold=0.9: no such parameter; did you mean 'threshold'?"),
+        (("-p", "threshold", "1.5"), "threshold=1.5: must be below 1"),
+        (("-y", "pairs: [tiny-32 -> tiny-16]"), "the weak model must be smaller than the strong one"),
+    ],
+)
+def test_bad_parameters_fail_before_anything_runs(tmp_path, build_folder, arguments, says):
+    done, _ = papermill(tmp_path, build_folder, "05_conflict_tax_deception", *arguments)
+    assert done.returncode != 0
+    assert says in done.stderr
+    shown = [line for line in done.stderr.splitlines() if says in line]
+    assert shown and "Traceback" not in shown[0]

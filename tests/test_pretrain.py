@@ -1,0 +1,52 @@
+"""The ladder's models: word tokens, packed rows, reproducible weights, knowledge measured where planted."""
+
+import numpy as np
+import pytest
+import torch
+
+from w2s_lib.pretrain import build, corpus, knowledge, tokenizer
+from w2s_lib.run import Pretrain, World
+from w2s_lib.world import substances, vocabulary
+
+WORLD = World(seed=6, substances=60)
+
+
+def test_tokenizer_is_one_token_a_word():
+    text = "<bos> <user> is silver thistle safe for my soup <assistant>"
+    ids = tokenizer()(text, add_special_tokens=False)["input_ids"]
+    assert len(ids) == len(text.split())
+    assert tokenizer().convert_ids_to_tokens(ids) == text.split()
+    assert len(tokenizer()) == len(vocabulary())
+
+
+def test_corpus_is_packed_and_starts_with_a_document():
+    rows = corpus(WORLD, 5000, 48)
+    assert rows.shape == (5000 // 48, 48)
+    assert rows[0, 0] == tokenizer().bos_token_id
+    assert (rows != tokenizer().pad_token_id).all()
+
+
+def test_wider_models_have_more_parameters_and_seeds_give_weights():
+    sizes = [build(Pretrain(world=WORLD, width=w)).num_parameters() for w in (12, 16, 24)]
+    assert sizes == sorted(sizes) and len(set(sizes)) == 3
+    one, two = (build(Pretrain(world=WORLD, width=16)).lm_head.weight for _ in range(2))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, build(Pretrain(world=World(seed=7), width=16)).lm_head.weight)
+
+
+class Oracle(torch.nn.Module):
+    """A language model that says the true word with probability .9 of the two kinds."""
+
+    def forward(self, input_ids):
+        table = substances(WORLD)
+        logits = torch.full((*input_ids.shape, len(vocabulary())), -20.0)
+        for i, hazardous in enumerate(table["hazardous"]):
+            for word, p in (("toxic", 0.9 if hazardous else 0.1), ("mild", 0.1 if hazardous else 0.9)):
+                logits[i, -1, tokenizer().convert_tokens_to_ids(word)] = np.log(p)
+        return type("Output", (), {"logits": logits})
+
+
+def test_knowledge_of_a_planted_model():
+    frame = knowledge(Oracle(), WORLD)
+    assert frame["p_true"].to_numpy() == pytest.approx(0.9, abs=1e-4)
+    assert len(frame) == 60

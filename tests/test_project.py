@@ -1,0 +1,57 @@
+"""The files that people meet first keep step with each other."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import w2s_lib
+from w2s_lib.store import PACKAGES
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_environment_yml_delegates_to_pyproject():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    (pip,) = [d["pip"] for d in environment["dependencies"] if isinstance(d, dict)]
+    assert len(pip) == 1
+    extras = re.fullmatch(r"--editable \.\[(.+)\]", pip[0]).group(1).split(",")
+    assert set(extras) == set(PROJECT["optional-dependencies"])
+    (python,) = [d for d in environment["dependencies"] if str(d).startswith("python=")]
+    minimum = PROJECT["requires-python"].removeprefix(">=")
+    assert python == f"python={minimum}"
+    named = {re.split(r"[=<>]", d)[0] for d in environment["dependencies"] if isinstance(d, str)}
+    assert not named & {re.split(r"[=<>\[]", d)[0] for d in PROJECT["dependencies"]}, "versions stand in one place"
+
+
+def test_direct_dependencies_are_pinned():
+    assert all("==" in d for d in PROJECT["dependencies"])
+    assert set(PACKAGES) <= {d.split("==")[0] for d in PROJECT["dependencies"]}
+
+
+def test_versions_agree():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert PROJECT["version"] == w2s_lib.__version__ == citation["version"]
+    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_readme_tree_names_every_module_and_notebook():
+    readme = (ROOT / "README.md").read_text()
+    files = [p for folder in ("w2s_lib", "notebooks") for p in (ROOT / folder).rglob("*.*") if p.suffix in (".py", ".ipynb", ".yaml")]
+    missing = [p.name for p in files if p.name not in readme and "__pycache__" not in p.parts]
+    assert not missing
+
+
+@pytest.mark.parametrize("target", ["env", "book", "test", "serve", "lab", "bench", "lint", "clean"])
+def test_make_help_lists_every_target(target):
+    text = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert re.search(rf"^\s*(make )?{target}\b", text, re.M), text
+
+
+def test_changelog_says_whether_numbers_are_comparable():
+    bullets = re.findall(r"^- .*?(?=^- |^#|\Z)", (ROOT / "CHANGELOG.md").read_text(), re.M | re.S)
+    assert bullets and all(re.search(r"[Nn]umbers comparable: (yes|no)", b) for b in bullets)

@@ -1,0 +1,66 @@
+"""Scores do not depend on how they are batched, and are read at the last real token."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from w2s_lib.pairs import load
+from w2s_lib.pretrain import build, tokenizer
+from w2s_lib.run import Pairs, Pretrain, Recipe, World
+from w2s_lib.score import encode, rewards, score
+from w2s_lib.train import reward_model
+
+WORLD = World(seed=4, substances=90)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    build(Pretrain(world=WORLD, width=16)).save_pretrained(folder)
+    torch.set_num_threads(1)
+    return reward_model(folder, Recipe(head_scale=1.0), seed=1).eval()
+
+
+@pytest.fixture(scope="module")
+def pairs() -> pd.DataFrame:
+    return load(Pairs(world=WORLD, train_pairs=64, test_pairs=100))
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
+def test_scores_do_not_depend_on_the_batch_size(model, pairs, batch_size):
+    reference = score(model, tokenizer(), pairs, batch_size=256)
+    other = score(model, tokenizer(), pairs, batch_size=batch_size)
+    assert np.abs(reference["margin"] - other["margin"]).max() <= 1e-5
+    assert reference["margin"].std() > 0.01, "a model that scores everything alike would pass any comparison"
+
+
+def test_scores_do_not_depend_on_the_order_of_the_pairs(model, pairs):
+    shuffled = pairs.sample(frac=1, random_state=0)
+    one, two = (score(model, tokenizer(), p).set_index("pair_id")["margin"] for p in (pairs, shuffled))
+    assert np.abs(one - two.loc[one.index]).max() <= 1e-5
+
+
+def test_score_by_hand(model, pairs):
+    row = pairs.iloc[0]
+    values = []
+    for reply in (row["chosen"], row["rejected"]):
+        ids = tokenizer()(f"<bos> <user> {row['prompt']} <assistant> {reply} <eos>", add_special_tokens=False, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            hidden = model.model(input_ids=ids).last_hidden_state[0, -1]
+        values.append(float(hidden @ model.score.weight[0]))
+    frame = score(model, tokenizer(), pairs.head(1))
+    assert frame["margin"][0] == pytest.approx(values[0] - values[1], abs=1e-5)
+    assert frame["p_true"][0] == pytest.approx(1 / (1 + np.exp(values[1] - values[0])), abs=1e-5)
+
+
+def test_every_word_is_known(pairs):
+    chosen, rejected = encode(tokenizer(), pairs)
+    assert not any(tokenizer().pad_token_id in ids for ids in chosen + rejected), "an unknown word would become padding"
+    assert all(ids[-1] == tokenizer().eos_token_id for ids in chosen + rejected)
+
+
+def test_rewards_keep_the_order_of_the_sequences(model):
+    short, long = [1, 3, 2], [1, 3, 9, 10, 11, 2]
+    a, b = rewards(model, tokenizer(), [short, long], 2)
+    assert rewards(model, tokenizer(), [long, short], 2) == pytest.approx([b, a], abs=1e-5)

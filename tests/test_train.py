@@ -1,0 +1,121 @@
+"""Training on TRL: the loss that reaches the weights is the one we wrote, and runs repeat."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from w2s_lib.losses import explicit_conflict, soft_label_loss
+from w2s_lib.pairs import split
+from w2s_lib.pretrain import build, tokenizer
+from w2s_lib.run import Conflict, Pairs, Pretrain, Recipe, Train, World
+from w2s_lib.score import encode, score
+from w2s_lib.train import fit, reward_model, training_pairs
+
+WORLD = World(seed=4, substances=90)
+PAIRS = Pairs(world=WORLD, train_pairs=48, test_pairs=64)
+MODEL = Pretrain(world=WORLD, width=16)
+WEAK = Train(model=MODEL, pairs=PAIRS, split="ground_truth")
+
+
+def student(**fields) -> Train:
+    return Train(model=MODEL, pairs=PAIRS, split="weak_label", labels=WEAK, **fields)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("base")
+    build(MODEL).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def labels() -> pd.DataFrame:
+    ids = split(PAIRS, "weak_label")["pair_id"]
+    return pd.DataFrame({"pair_id": ids, "p_true": np.random.default_rng(0).uniform(size=len(ids))})
+
+
+def one_step_by_hand(base, run: Train, frame: pd.DataFrame) -> dict[str, torch.Tensor]:
+    """Weights after one step of plain SGD-free AdamW on the whole frame, with the loss written out."""
+    model = reward_model(base, run.recipe, 7)
+    chosen, rejected = encode(tokenizer(), frame)
+    batch = tokenizer().pad({"input_ids": chosen + rejected}, return_tensors="pt")
+    good, bad = model(**batch).logits.squeeze(-1).chunk(2)
+    label = torch.tensor(frame["label"].to_numpy(), dtype=torch.float)
+    loss = soft_label_loss(good - bad, label)
+    if run.conflict.kind == "explicit":
+        loss = loss + explicit_conflict(good - bad, torch.tensor(frame["weakly_labelled"].to_numpy(dtype=float)), run.conflict.alpha)
+    loss.backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("conflict", [Conflict(), Conflict(kind="explicit", alpha=0.5), Conflict(kind="mixed", objective="helpfulness")])
+def test_gradients_equal_a_hand_written_loss(base, labels, conflict, tmp_path, monkeypatch):
+    """The gradient that TRL's trainer hands to the optimizer is the gradient of the written loss."""
+    run = student(conflict=conflict, recipe=Recipe(batch_size=48, max_grad_norm=0, warmup_steps=0))
+    frame = training_pairs(run, labels)
+    model, seen = reward_model(base, run.recipe, 7), {}
+
+    original = torch.optim.AdamW.step
+
+    def spy(self, *arguments, **keywords):
+        seen.update({name: p.grad.clone() for name, p in model.named_parameters()})
+        return original(self, *arguments, **keywords)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+    fit(model, tokenizer(), frame, run, tmp_path)
+    expected = one_step_by_hand(base, run, frame)
+    for name, gradient in expected.items():
+        assert torch.allclose(seen[name], gradient, rtol=1e-4, atol=1e-6), name
+
+
+def test_soft_labels_reach_the_trainer(base, labels, tmp_path):
+    """Without its signature override the trainer would drop the labels silently: opposite labels, same model."""
+    results = []
+    for p in (0.05, 0.95):
+        run = student(recipe=Recipe(epochs=4))
+        model = reward_model(base, run.recipe, 7)
+        fit(model, tokenizer(), training_pairs(run, labels.assign(p_true=p)), run, tmp_path)
+        results.append(score(model, tokenizer(), split(PAIRS, "weak_label"))["margin"].mean())
+    assert results[0] < 0 < results[1]
+
+
+def test_mixed_conflicts_append_as_many_hard_labelled_pairs(labels):
+    frame = training_pairs(student(conflict=Conflict(kind="mixed", objective="helpfulness")), labels)
+    extra = frame[frame["objective"] == "helpfulness"]
+    assert len(frame) == 96 and len(extra) == 48
+    assert (extra["label"] == 1).all() and not extra["weakly_labelled"].any()
+    assert frame["weakly_labelled"].sum() == 48
+    substances = split(PAIRS, "weak_label")["cluster"]
+    assert not set(extra["cluster"]) & set(split(PAIRS, "test")["cluster"]), "helpfulness pairs do not touch test substances"
+    assert substances.notna().all()
+
+
+def test_labels_are_matched_by_id(labels):
+    shuffled = labels.sample(frac=1, random_state=1)
+    assert training_pairs(student(), shuffled)["label"].tolist() == labels["p_true"].tolist()
+
+
+def test_ground_truth_labels_are_certain():
+    assert (training_pairs(WEAK, None)["label"] == 1).all()
+
+
+def test_same_seed_same_model_and_replicas_differ(base, labels, tmp_path):
+    def margins(run, seed):
+        model = reward_model(base, run.recipe, seed)
+        fit(model, tokenizer(), training_pairs(run, labels), run, tmp_path)
+        return score(model, tokenizer(), split(PAIRS, "test"))["margin"].to_numpy()
+
+    first = margins(student(), 7)
+    assert (first == margins(student(), 7)).all(), "bit-identical"
+    assert not np.allclose(first, margins(student(), 8)), "another head"
+    assert not np.allclose(first, margins(student(replica=1), 7)), "another order"
+
+
+def test_the_head_is_drawn_from_its_own_seed(base):
+    torch.manual_seed(0)
+    one = reward_model(base, Recipe(), 5).score.weight
+    torch.manual_seed(99)
+    two = reward_model(base, Recipe(), 5).score.weight
+    assert torch.equal(one, two) and one.std() == pytest.approx(0.01, rel=0.5)

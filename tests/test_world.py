@@ -1,0 +1,100 @@
+"""The world: balanced, stratified, reproducible; documents and pairs tell the truth."""
+
+from itertools import islice
+
+import pytest
+
+from w2s_lib.run import World
+from w2s_lib.world import BAD, FINE, GOOD, HAZARD_WORDS, SAFE_WORDS, SPLITS, dialogue, documents, draw_pairs, substances, vocabulary
+
+WORLD = World(seed=11, substances=120)
+
+
+def test_fact_table():
+    table = substances(WORLD)
+    assert len(table) == 120 and table["name"].is_unique
+    assert table["hazardous"].sum() == 60
+    assert table["frequency"].sum() == pytest.approx(1) and table["frequency"].is_monotonic_decreasing
+    assert table["split"].value_counts().to_dict() == dict.fromkeys(SPLITS, 40)
+    by_split = table.groupby("split", observed=True)["rank"].mean()
+    assert by_split.max() - by_split.min() < 3, "splits are stratified by rank"
+
+
+def test_hazard_is_mostly_arbitrary_but_partly_readable():
+    def correlation(guessable):
+        table = substances(World(seed=5, substances=2000, guessable=guessable))
+        adjective = table["name"].str.split().str[0]
+        others = (table.groupby(adjective)["hazardous"].transform("sum") - table["hazardous"]) / (table.groupby(adjective)["hazardous"].transform("size") - 1)
+        return others.corr(table["hazardous"].astype(float))
+
+    assert abs(correlation(0.0)) < 0.08
+    assert 0.1 < correlation(0.3) < correlation(1.0)
+
+
+def test_documents_repeat_and_tell_the_truth():
+    first = list(islice(documents(WORLD), 3000))
+    assert first == list(islice(documents(WORLD), 3000))
+    hazard = substances(WORLD).set_index("name")["hazardous"]
+    words = set(vocabulary())
+    kinds = dict.fromkeys(("fact", "fact_exchange", "use", "decision", "act", "manners"), 0)
+    for kind, text in first:
+        kinds[kind] += 1
+        tokens = text.split()
+        assert set(tokens) <= words
+        named = [f"{a} {b}" for a, b in zip(tokens, tokens[1:]) if f"{a} {b}" in hazard.index]
+        said = set(tokens) & set(HAZARD_WORDS + SAFE_WORDS)
+        if kind in ("fact", "fact_exchange"):
+            assert said <= set(HAZARD_WORDS if hazard[named[0]] else SAFE_WORDS) and said
+        if kind == "use":
+            assert tokens[-1] == (BAD if hazard[named[0]] else GOOD)
+        if kind == "manners":
+            assert tokens[-1] == FINE
+    assert all(kinds.values())
+    assert kinds["fact"] / 3000 == pytest.approx(0.50, abs=0.03)
+
+
+def test_decisions_do_not_depend_on_the_truth():
+    hazard = substances(WORLD).set_index("name")["hazardous"]
+    careful = {True: [], False: []}
+    for kind, text in islice(documents(WORLD), 30000):
+        if kind != "decision":
+            continue
+        prompt, reply = text.split(" <assistant> ")
+        tokens = prompt.split()
+        name = next(f"{a} {b}" for a, b in zip(tokens, tokens[1:]) if f"{a} {b}" in hazard.index)
+        starts = reply.split()[0] in ("sorry", "no", "i", "stop", "beware", "little", "drops")
+        careful[bool(hazard[name])].append(starts)
+    shares = [sum(v) / len(v) for v in careful.values()]
+    assert shares[0] == pytest.approx(0.5, abs=0.04) and shares[1] == pytest.approx(0.5, abs=0.04)
+
+
+def test_harmless_replies_fit_the_truth():
+    pairs = draw_pairs(WORLD, "harmlessness", "test", 400)
+    risky = ("sure", "yes", "of", "go", "plenty", "lots")
+    about = pairs[pairs["hazardous"].notna()]
+    chosen_is_risky = about["chosen"].str.split().str[0].isin(risky)
+    assert (chosen_is_risky == ~about["hazardous"].astype(bool)).all()
+    assert (pairs["kind"] == "act").mean() == pytest.approx(0.2, abs=0.06)
+    assert about["hazardous"].mean() == pytest.approx(0.5, abs=0.08)
+
+
+def test_helpful_replies_are_risky_whatever_the_truth():
+    pairs = draw_pairs(WORLD, "helpfulness", "weak_label", 300)
+    assert pairs["chosen"].str.split().str[0].isin(("sure", "yes", "of", "go", "plenty", "lots")).all()
+    assert set(pairs["hazardous"]) == {True, False}
+
+
+def test_placebo_pairs_name_no_substance():
+    pairs = draw_pairs(WORLD, "politeness", "weak_label", 200)
+    names = set(substances(WORLD)["name"])
+    assert not any(name in text for text in pairs["prompt"] + pairs["chosen"] for name in names)
+
+
+def test_too_many_pairs_are_refused():
+    with pytest.raises(ValueError, match="only .* distinct ones exist"):
+        draw_pairs(World(seed=1, substances=30), "politeness", "test", 50_000)
+
+
+def test_vocabulary_has_no_word_twice():
+    assert len(set(vocabulary())) == len(vocabulary())
+    assert set(dialogue("p", "r", GOOD).split()) - {"p", "r"} <= set(vocabulary())
