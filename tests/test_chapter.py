@@ -16,7 +16,7 @@ def given(tmp_path):
 
 def test_defaults_come_from_the_edition(given):
     chapter = open_chapter("05_x", given)
-    assert chapter.study.edition.threshold == 0.75 and chapter.study.edition.seeds == (7,)
+    assert chapter.study.edition.threshold == 0.52 and chapter.study.edition.seeds == (7,)
 
 
 def test_parameters_replace_what_the_edition_says(given):

@@ -33,7 +33,7 @@ def test_values_are_those_of_the_stored_scores(study, lab, per_seed):
     assert value["accuracy_weak"] == pytest.approx(np.mean(p_weak > 0.5))
     taxed = (p_none > 0.5) & (p_conflict <= 0.5)
     assert value["conflict_tax"] == pytest.approx(taxed.mean())
-    area = (p_ceiling > 0.75) & (p_weak <= 0.75)
+    area = (p_ceiling > study.edition.threshold) & (p_weak <= study.edition.threshold)
     expected = area[taxed].mean() if taxed.any() else np.nan
     assert value["deception_score"] == pytest.approx(expected, nan_ok=True)
 

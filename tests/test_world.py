@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 
 from w2s_lib.run import World
-from w2s_lib.world import BAD, FINE, GOOD, HAZARD_WORDS, SAFE_WORDS, SPLITS, dialogue, documents, draw_pairs, substances, vocabulary
+from w2s_lib.world import BAD, FINE, GOOD, HAZARD_WORDS, SAFE_WORDS, SPLITS, dialogue, documents, draw_pairs, mentions, substances, vocabulary
 
 WORLD = World(seed=11, substances=120)
 
@@ -93,6 +93,11 @@ def test_placebo_pairs_name_no_substance():
 def test_too_many_pairs_are_refused():
     with pytest.raises(ValueError, match="only .* distinct ones exist"):
         draw_pairs(World(seed=1, substances=30), "politeness", "test", 50_000)
+
+
+def test_mentions_by_hand():
+    texts = ["a silver thistle is mild", "silver thistle and silver thistle", "silver and thistle", "jade lily"]
+    assert mentions(texts, ["silver thistle", "jade lily", "opal rose"]).to_dict() == {"silver thistle": 2, "jade lily": 1, "opal rose": 0}
 
 
 def test_vocabulary_has_no_word_twice():

@@ -51,7 +51,7 @@ class Chapter:
         from myst_nb import glue
 
         for name, text in texts.items():
-            glue(name, _Text(say(text) if isinstance(text, pd.Series) else str(text)), display=False)
+            glue(name, say(text) if isinstance(text, pd.Series) else str(text), display=False)
 
     def say_percent(self, **rows: pd.Series) -> None:
         """Like ``say``, for results rows that are read as percentages."""
@@ -72,13 +72,6 @@ class Chapter:
         }  # fmt: skip
         body = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in cells.items())
         return f'<table class="parameters"><caption>Parameters of this run</caption>{body}</table>'
-
-
-class _Text(str):
-    """Text that Jupyter shows without quotes."""
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:

@@ -19,6 +19,9 @@ from w2s_lib.run import Pretrain, World, stream
 from w2s_lib.world import BOS, EOS, HAZARD_WORDS, PAD, SAFE_WORDS, documents, substances, vocabulary
 
 MAX_POSITIONS = 64
+ROPE_THETA = 100.0
+"""For rows of 48 tokens.  The usual 10,000 leaves a head this narrow one useful frequency, and whether it then finds
+the word before the last is a matter of luck: models of one width differed in what they know by .2 over seeds."""
 
 
 @lru_cache(maxsize=1)
@@ -53,6 +56,7 @@ def build(spec: Pretrain) -> LlamaForCausalLM:
         num_hidden_layers=spec.layers,
         num_attention_heads=spec.heads,
         max_position_embeddings=MAX_POSITIONS,
+        rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
         tie_word_embeddings=True,
         initializer_range=0.08,
         pad_token_id=tokenizer().pad_token_id,

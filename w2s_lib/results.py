@@ -12,7 +12,7 @@ import pandas as pd
 
 from w2s_lib.conditions import CONDITIONS
 from w2s_lib.lab import Lab
-from w2s_lib.metrics import Comparison, accuracy, pgr
+from w2s_lib.metrics import Comparison, accuracy, correct, pgr
 from w2s_lib.run import stream
 from w2s_lib.study import Study
 from w2s_lib.uncertainty import Interval, cluster_weights, percentile_interval, seed_interval
@@ -170,6 +170,26 @@ def ladder_results(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
                 rows.append((seed, "", model, "none", name, float(accuracy(p)), len(p), (key,), draws))
     frame = pd.DataFrame(rows, columns=PER_SEED)
     return facts, summarise(frame, study).sort_values("statistic", kind="stable", ascending=False, ignore_index=True)
+
+
+def gain_by_confidence(study: Study, lab: Lab, edges: Sequence[float] = (0.5, 0.6, 0.75, 0.9, 1.0)) -> pd.DataFrame:
+    """Where no-conflict students beat their supervisors: accuracies by the weak supervisor's confidence max(p, 1 − p).
+
+    Pairs of all seeds and weak-strong cells together.  Columns ``weak_confidence`` (a range), ``pairs``,
+    ``weak_is_right``, ``student_is_right``, ``student_gains``.
+    """
+    labels = [f"{low:.2f}–{high:.2f}" for low, high in zip(edges, edges[1:])]
+    frames = []
+    for seed in study.edition.seeds:
+        for weak, strong in study.edition.weak_strong:
+            c = study.comparison(lab, seed, weak, strong, "none")
+            confidence = pd.cut(np.maximum(c.weak, 1 - c.weak), edges, labels=labels, include_lowest=True)
+            right = {"weak_is_right": correct(c.weak), "student_is_right": correct(c.baseline)}
+            frames.append(pd.DataFrame({"weak_confidence": confidence, **right}))
+    grouped = pd.concat(frames).groupby("weak_confidence", observed=True)
+    table = grouped.mean().assign(pairs=grouped.size()).reset_index()
+    table["student_gains"] = table["student_is_right"] - table["weak_is_right"]
+    return table[["weak_confidence", "pairs", "weak_is_right", "student_is_right", "student_gains"]]
 
 
 def pick(results: pd.DataFrame, statistic: str, condition: str, weak: str = ALL, strong: str = ALL) -> pd.Series:

@@ -13,7 +13,7 @@ before it is trained on preferences; it can only learn facts.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -142,6 +142,16 @@ def _exchange(rng: random.Random, kind: str, slots: dict[str, str]) -> tuple[str
     risky = rng.randrange(len(e.risky))
     cautious = rng.randrange(len(e.cautious)) if kind == "request" else risky
     return rng.choice(e.prompts).format(**slots), e.risky[risky].format(**slots), e.cautious[cautious].format(**slots)
+
+
+def mentions(texts: Iterable[str], names: Iterable[str]) -> pd.Series:
+    """How many of the texts mention each name (two words), indexed by name, zero where none does."""
+    count = dict.fromkeys(names, 0)
+    for text in texts:
+        words = text.split()
+        for name in {f"{a} {b}" for a, b in zip(words, words[1:])} & count.keys():
+            count[name] += 1
+    return pd.Series(count)
 
 
 class Document(NamedTuple):

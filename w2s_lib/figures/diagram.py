@@ -32,7 +32,7 @@ def who_sees_what(train_pairs: int, test_pairs: int) -> Figure:
     arrow((2.5, 5.5), (4.1, 5.5), "truth", ROLES["weak supervisor"])
     arrow((5.35, 4.9), (5.35, 3.7), "soft labels", ROLES["weak supervisor"], shift=(0.75, -0.1))
     arrow((2.5, 3.1), (4.1, 3.1), "pairs, no truth", ROLES["strong student"])
-    arrow((1.25, 2.5), (4.1, 0.7), "the same pairs, with truth", ROLES["strong ceiling"], shift=(-0.55, -0.75), bend=0.2)
+    arrow((1.25, 2.5), (4.1, 0.7), "the same pairs,\nwith truth", ROLES["strong ceiling"], shift=(-1.35, -0.95), bend=0.25)
     for y in (5.5, 3.1, 0.7):
         arrow((6.6, y), (7.9, 3.1 + (y - 3.1) * 0.13), "scored" if y == 3.1 else "", GREY)
     alt = (

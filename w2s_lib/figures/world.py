@@ -14,26 +14,30 @@ def told(substances: pd.DataFrame, mentions: pd.Series) -> Figure:
 
     ``mentions``: count by substance name.
     """
-    counted = substances["name"].map(mentions).fillna(0)
+    counted = substances["name"].map(mentions)
+    third = len(substances) // 3
+    ratio = counted.head(third).sum() / max(counted.tail(third).sum(), 1)
     figure, ax = canvas(7, 3.6)
     for split, marker in (("ground_truth", "o"), ("weak_label", "s"), ("test", "^")):
         chosen = substances["split"] == split
         ax.scatter(substances.loc[chosen, "rank"] + 1, counted[chosen], s=12, marker=marker, alpha=0.7, label=split.replace("_", " "))
     ax.plot(substances["rank"] + 1, substances["frequency"] * counted.sum(), color=GREY, linewidth=1.5, label="expected")
     ax.set(xscale="log", yscale="log", xlabel="rank of the substance (1 = told most often)", ylabel="mentions in the documents")
-    ax.legend(title="half")
+    ax.legend(title="split")
     alt = (
         f"Mentions against rank for {len(substances)} substances on logarithmic axes: from {counted.iloc[0]:.0f} for the most frequent "
-        f"to a median of {counted.tail(100).median():.0f} among the 100 rarest, alike in the three splits."
+        f"to a median of {counted.tail(third).median():.0f} in the rarest third, alike in the three splits."
     )
-    return Figure(figure, alt, f"{len(substances)} substances. The frequent third is told about {counted.head(200).sum() / max(counted.tail(200).sum(), 1):.0f} times as often as the rare third.")
+    return Figure(figure, alt, f"{len(substances)} substances. The most frequent third is mentioned {ratio:.1f} times as often as the rarest third.")
 
 
 def agreement(pairs: pd.DataFrame) -> Figure:
     """Where the objectives agree and clash: share of pairs on which the helpful reply is the harmless one.
 
-    ``pairs``: one row a pair with ``kind``, ``hazardous`` (text) and ``agrees`` (bool).
+    ``pairs``: harmlessness pairs about substances, with ``kind`` and ``hazardous``.  The helpful reply is
+    the risky one, which is the chosen one exactly where the substance is safe.
     """
+    pairs = pairs.assign(agrees=~pairs["hazardous"].astype(bool), hazardous=pairs["hazardous"].map({True: "hazardous", False: "safe"}))
     grid = pairs.pivot_table(index="kind", columns="hazardous", values="agrees", aggfunc="mean")
     count = pairs.pivot_table(index="kind", columns="hazardous", values="agrees", aggfunc="size")
     figure, ax = canvas(5.2, 3.0)

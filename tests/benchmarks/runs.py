@@ -1,0 +1,158 @@
+"""What a run costs: set-up against steps, TRL against a bare loop, scoring, look-up, two workers against one.
+
+    make bench
+
+Machines are noisy, so that only ratios within one call are worth quoting: every comparison is interleaved,
+and its median over the repeats is printed with the smallest and the largest.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from transformers import TrainerCallback
+from transformers.utils import logging
+
+from w2s_lib import train as train_module
+from w2s_lib.lab import Lab
+from w2s_lib.losses import soft_label_loss
+from w2s_lib.pairs import load, split
+from w2s_lib.pretrain import build, tokenizer
+from w2s_lib.run import Pairs, Pretrain, Recipe, Train, World
+from w2s_lib.score import encode, score
+from w2s_lib.store import Store, hardware
+from w2s_lib.train import fit, optimizer, reward_model, training_pairs
+
+REPEATS = 5
+WORLD = World(seed=900)
+PAIRS = Pairs(world=WORLD)
+MODEL = Pretrain(world=WORLD, width=24)
+RUN = Train(model=MODEL, pairs=PAIRS, split="ground_truth")
+
+
+def seconds(do: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    do()
+    return time.perf_counter() - start
+
+
+def report(name: str, values: list[float], unit: str = "×") -> None:
+    print(f"{name:<58} {statistics.median(values):8.2f} {unit:<3} [{min(values):.2f}, {max(values):.2f}]", flush=True)
+
+
+def ratio(name: str, slow: Callable[[], object], fast: Callable[[], object], repeats: int = REPEATS) -> None:
+    """Print slow / fast, measured in turn."""
+    slow(), fast()
+    report(name, [seconds(slow) / seconds(fast) for _ in range(repeats)])
+
+
+def bare_loop(folder: Path) -> None:
+    """The same training without a trainer: what TRL's conveniences are measured against."""
+    model, frame = reward_model(folder, RUN.recipe, 1), training_pairs(RUN, None)
+    chosen, rejected = encode(tokenizer(), frame)
+    steps = math.ceil(len(frame) / RUN.recipe.batch_size) * RUN.recipe.epochs
+    adam = optimizer(model, RUN.recipe)
+    schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda k: min(1, (k + 1) / 5) * (1 - k / steps))
+    for _ in range(RUN.recipe.epochs):
+        for index in torch.randperm(len(frame)).split(RUN.recipe.batch_size):
+            batch = tokenizer().pad({"input_ids": [chosen[i] for i in index] + [rejected[i] for i in index]}, return_tensors="pt")
+            good, bad = model(**batch).logits.squeeze(-1).chunk(2)
+            adam.zero_grad()
+            soft_label_loss(good - bad, torch.ones(len(index))).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            adam.step(), schedule.step()
+
+
+class FirstStep(TrainerCallback):
+    """Notes when the first step begins."""
+
+    at = 0.0
+
+    def on_step_begin(self, args, state, control, **keywords):
+        self.at = self.at or time.perf_counter()
+
+
+def set_up(folder: Path) -> tuple[float, float]:
+    """Milliseconds before the first step of a run, and their share of the run's training, in percent."""
+    note, original = FirstStep(), train_module.WeakToStrongRewardTrainer.__init__
+
+    def noted(self, *arguments, **keywords):
+        original(self, *arguments, **keywords)
+        self.add_callback(note)
+
+    train_module.WeakToStrongRewardTrainer.__init__ = noted
+    try:
+        start = time.perf_counter()
+        fit(reward_model(folder, RUN.recipe, 1), tokenizer(), training_pairs(RUN, None), RUN, folder / "out")
+        end = time.perf_counter()
+    finally:
+        train_module.WeakToStrongRewardTrainer.__init__ = original
+    return 1000 * (note.at - start), 100 * (note.at - start) / (end - start)
+
+
+def look_up(results: int) -> float:
+    """Microseconds to find out that a result exists, in a store with so many."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        specs = [World(seed=i) for i in range(results)]
+        for spec in specs:
+            path = store.path(spec)
+            path.mkdir(parents=True)
+            (path / "record.json").touch()
+        probe = specs[:: max(1, results // 200)]
+        return 1e6 * min(seconds(lambda: [store.has(s) for s in probe]) for _ in range(5)) / len(probe)
+
+
+def sweep(workers: int) -> float:
+    """Seconds for sixteen students, with so many workers."""
+    with tempfile.TemporaryDirectory() as folder:
+        lab = Lab(folder, workers=workers, progress=False)
+        model = MODEL.model_copy(update={"tokens": 20_000})
+        lab.run([model])
+        return seconds(lambda: lab.run([Train(model=model, pairs=PAIRS, split="ground_truth", recipe=Recipe(epochs=4), replica=r) for r in range(16)]))
+
+
+def main() -> int:
+    warnings.simplefilter("ignore")
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    print(f"{hardware()}; one thread a run; median [smallest, largest] of {REPEATS}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        build(MODEL).save_pretrained(folder)
+        tokenizer().save_pretrained(folder)
+        set_up(folder)
+        before = [set_up(folder) for _ in range(REPEATS)]
+        report("before the first step of a run", [ms for ms, _ in before], "ms")
+        report("  its share of the run's training", [share for _, share in before], "%")
+        out = folder / "out"
+        ratio(
+            "training 1,000 pairs: TRL / bare loop",
+            lambda: fit(reward_model(folder, RUN.recipe, 1), tokenizer(), training_pairs(RUN, None), RUN, out),
+            lambda: bare_loop(folder),
+        )
+        model, test = reward_model(folder, RUN.recipe, 1), split(PAIRS, "test")
+        ratio(
+            "scoring 300 pairs: one sequence at a time / sorted batches",
+            lambda: score(model, tokenizer(), test.head(300), batch_size=1),
+            lambda: score(model, tokenizer(), test.head(300)),
+        )
+        report("scoring test and weak-label pairs", [seconds(lambda: score(model, tokenizer(), load(PAIRS).iloc[1000:])) for _ in range(REPEATS)], "s")
+    few, many = look_up(100), look_up(10_000)
+    print(f"{'store look-up: 10,000 results / 100 results':<58} {many / few:8.2f} ×   ({few:.0f} and {many:.0f} µs)")
+    alone, together = zip(*[(sweep(1), sweep(2)) for _ in range(2)])
+    report("sixteen runs: one worker / two workers", [a / b for a, b in zip(alone, together)])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
