@@ -19,7 +19,17 @@ ROOT = Path(__file__).resolve().parent.parent
 def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smoke edition, built by the command that ``make book EDITION=smoke`` runs, into folders of its own."""
     folder = tmp_path_factory.mktemp("smoke")
-    command = [sys.executable, "-m", "w2s_lib.book", "--edition", "smoke", "--store", str(folder / "store"), "--output", str(folder / "book")]
+    command = [
+        sys.executable,
+        "-m",
+        "w2s_lib.book",
+        "--edition",
+        "smoke",
+        "--store",
+        str(folder / "store"),
+        "--output",
+        str(folder / "book"),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "log.txt").write_text(done.stdout)

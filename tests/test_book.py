@@ -3,9 +3,11 @@
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +17,7 @@ import pandas as pd
 import pytest
 
 from w2s_lib.book import chapters, polish
+from w2s_lib.lab import Lab, closure
 from w2s_lib.results import COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,7 +55,9 @@ def test_results_csv_is_tidy(results):
 
 
 def test_pages_say_what_the_file_says(html, results):
-    row = results.query("chapter == '05_conflict_tax_deception' and statistic == 'conflict_tax' and condition == 'rerun' and weak == 'all'").iloc[0]
+    row = results.query(
+        "chapter == '05_conflict_tax_deception' and statistic == 'conflict_tax' and condition == 'rerun' and weak == 'all'"
+    ).iloc[0]
     text = f"{100 * row['value']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
     for page in ("index.html", "notebooks/05_conflict_tax_deception.html"):
         assert text in (html / page).read_text(), page
@@ -104,13 +109,51 @@ def test_polish_moves_alt_and_caption_and_hides_parameters():
     assert notebook.cells[1].metadata.mystnb["figure"]["caption"] == "a caption"
 
 
+def test_the_landing_page_shows_a_figure_of_this_build(html):
+    text = (html / "index.html").read_text()
+    assert re.search(r'<img[^>]*alt="Deception score by condition: explicit [^"]*"[^>]*scores-and-nulls.svg', text)
+
+
 def test_a_second_build_trains_nothing(build_folder, tmp_path):
-    command = [sys.executable, "-m", "w2s_lib.book", "--edition", "smoke", "--store", str(build_folder / "store"), "--output", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "w2s_lib.book",
+        "--edition",
+        "smoke",
+        "--store",
+        str(build_folder / "store"),
+        "--output",
+        str(tmp_path),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "0 of them missing" in done.stdout and "0 runs trained" in done.stdout
     old, new = (pd.read_csv(p / "html" / "results.csv") for p in (build_folder / "book", tmp_path))
     pd.testing.assert_frame_equal(old, new)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
+def test_an_interrupted_build_keeps_what_is_finished(tmp_path, study, how):
+    store, command = tmp_path / "store", [sys.executable, "-m", "w2s_lib.book", "--edition", "smoke", "--store", str(tmp_path / "store")]
+    process = subprocess.Popen(
+        [*command, "--output", str(tmp_path / "book")], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 240
+    while not list(store.rglob("record.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(how)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
+    if how == signal.SIGINT:
+        assert "finished runs are kept" in told and "Traceback" not in told
+    time.sleep(5)  # orphaned workers notice and stop
+    lab = Lab(store, workers=0, progress=False)
+    finished = {run.key: lab.store.record(run) for run in closure(study.runs()) if lab.store.has(run)}
+    assert finished, "something had been finished"
+    assert lab.run(study.runs()) == len(closure(study.runs())) - len(finished)
+    assert all(lab.store.record(run) == finished[run.key] for run in closure(study.runs()) if run.key in finished), "not done again"
+    assert not list(store.rglob(".draft-*")), "what was interrupted is swept away"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +189,14 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
+        flags = [
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-quic",
+        ]
         chromium = playwright.chromium.launch(executable_path=BROWSER, args=flags)
         yield chromium
         chromium.close()

@@ -19,7 +19,7 @@ from w2s_lib.ladder import LADDER
         ({"seeds": [1, 1]}, r"seeds=\[1, 1\]: every entry may occur once"),
         ({"seeds": [0.5]}, "seeds=0.5: must be a whole number"),
         ({"seeds": "many"}, "seeds='many': must be a list"),
-        ({"pairs": ["tiny-16 -> tiny-23"]}, "no such model; did you mean 'tiny-2.'?"),
+        ({"pairs": ["tiny-16 -> tiny-244"]}, "no such model; did you mean 'tiny-24'?"),
         ({"pairs": ["tiny-32 -> tiny-16"]}, "the weak model must be smaller than the strong one"),
         ({"pairs": ["tiny-16 -> tiny-16"]}, "the weak model must be smaller than the strong one"),
         ({"pairs": ["tiny-16"]}, "a weak-strong pair is written 'tiny-16 -> tiny-"),

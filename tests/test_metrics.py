@@ -100,7 +100,8 @@ def test_pgr_and_where_it_is_silent():
 
 
 @pytest.mark.parametrize(
-    "name", ["conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "excess_margin_matched", "lift", "tax_rates"]
+    "name",
+    ["conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "excess_margin_matched", "lift", "tax_rates"],
 )
 def test_weights_count_pairs(name):
     """Unit weights change nothing; a matrix of weights gives one value a row; weight 2 is the pair twice."""

@@ -4,7 +4,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from w2s_lib.results import ALL, COLUMNS, DECEPTION, GENERALIZATION, difference, ladder_results, measure, pick, reads, say, summarise
+from w2s_lib.results import (
+    ALL,
+    COLUMNS,
+    DECEPTION,
+    GENERALIZATION,
+    difference,
+    gain_by_confidence,
+    ladder_results,
+    measure,
+    pick,
+    reads,
+    say,
+    summarise,
+    wide,
+)
 from w2s_lib.run import Train
 from w2s_lib.study import Study
 
@@ -27,7 +41,10 @@ def two_seeds(values: dict[int, tuple[float, float]]) -> pd.DataFrame:
 def test_values_are_those_of_the_stored_scores(study, lab, per_seed):
     weak, strong = study.edition.weak_strong[0]
     seed = study.edition.seeds[0]
-    p = {run: lab.store.table(run, "scores").query("split == 'test'")["p_true"].to_numpy() for run in study.compared(seed, weak, strong, "explicit")}
+    p = {
+        run: lab.store.table(run, "scores").query("split == 'test'")["p_true"].to_numpy()
+        for run in study.compared(seed, weak, strong, "explicit")
+    }
     p_weak, p_ceiling, p_none, p_conflict, _ = p.values()
     value = per_seed[per_seed["condition"] == "explicit"].set_index("statistic")["value"]
     assert value["accuracy_weak"] == pytest.approx(np.mean(p_weak > 0.5))
@@ -126,3 +143,27 @@ def test_who_is_trained_on_what(study: Study):
     assert explicit.replica == baseline.replica and explicit.conflict.alpha == study.edition.alpha
     implicit, placebo = (study.student(seed, weak, strong, c).conflict for c in ("implicit", "placebo"))
     assert (implicit.objective, placebo.objective) == ("helpfulness", "politeness")
+
+
+def test_intervals_of_shares_stay_shares_and_differences_do_not(study):
+    frame = two_seeds({0: (0.1, 0.1), 1: (0.9, 0.9)})
+    row = pick(summarise(frame, study, pooled=True), "deception_score", "explicit")
+    assert (row["low"], row["high"]) == (0.0, 1.0)
+    both = pd.concat([frame, frame.assign(condition="rerun", value=0.5)])
+    row = difference(both, study, "deception_score", "explicit", "rerun").iloc[0]
+    assert row["low"] < 0 and row["value"] == pytest.approx(0)
+
+
+def test_wide_keeps_the_order_and_invents_no_pair(study):
+    frame = pd.DataFrame(
+        {"weak": ["b", "b", "a", "a"], "strong": ["d", "d", "c", "c"], "statistic": ["y", "x"] * 2, "value": [1.0, 2, 3, np.nan]}
+    )
+    table = wide(frame)
+    assert list(table.index) == [("b", "d"), ("a", "c")] and list(table.columns) == ["y", "x"]
+    assert table.loc[("b", "d"), "x"] == 2 and np.isnan(table.loc[("a", "c"), "x"])
+
+
+def test_gain_by_confidence_counts_every_pair_once(study, lab):
+    table = gain_by_confidence(study, lab)
+    assert table["pairs"].sum() == study.edition.test_pairs * len(study.edition.seeds) * len(study.edition.pairs)
+    assert np.allclose(table["student_gains"], table["student_is_right"] - table["weak_is_right"])

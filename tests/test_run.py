@@ -28,7 +28,7 @@ def test_every_science_field_changes_the_key():
         weak.model_copy(update={"split": "weak_label"}),
         weak.model_copy(update={"labels": weak}),
         weak.model_copy(update={"replica": 1}),
-        weak.model_copy(update={"recipe": Recipe(epochs=2)}),
+        weak.model_copy(update={"recipe": Recipe(epochs=3)}),
         weak.model_copy(update={"conflict": Conflict(kind="explicit", alpha=0.5)}),
         weak.model_copy(update={"conflict": Conflict(kind="explicit", alpha=1)}),
         weak.model_copy(update={"conflict": Conflict(kind="mixed", objective="politeness")}),
@@ -54,7 +54,12 @@ def test_specs_are_frozen_and_refuse_unknown_fields():
 
 @pytest.mark.parametrize(
     "fields",
-    [{"kind": "explicit"}, {"kind": "none", "alpha": 0.5}, {"kind": "mixed"}, {"kind": "explicit", "alpha": 0.5, "objective": "politeness"}],
+    [
+        {"kind": "explicit"},
+        {"kind": "none", "alpha": 0.5},
+        {"kind": "mixed"},
+        {"kind": "explicit", "alpha": 0.5, "objective": "politeness"},
+    ],
 )
 def test_a_conflict_has_exactly_what_its_kind_uses(fields):
     with pytest.raises(ValidationError):

@@ -45,10 +45,12 @@ def test_score_by_hand(model, pairs):
     row = pairs.iloc[0]
     values = []
     for reply in (row["chosen"], row["rejected"]):
-        ids = tokenizer()(f"<bos> <user> {row['prompt']} <assistant> {reply} <eos>", add_special_tokens=False, return_tensors="pt")["input_ids"]
+        ids = tokenizer()(f"<bos> <user> {row['prompt']} <assistant> {reply} <eos>", add_special_tokens=False, return_tensors="pt")[
+            "input_ids"
+        ]
         with torch.no_grad():
             hidden = model.model(input_ids=ids).last_hidden_state[0, -1]
-        values.append(float(hidden @ model.score.weight[0]))
+        values.append(float(hidden @ model.score.weight[0].detach()))
     frame = score(model, tokenizer(), pairs.head(1))
     assert frame["margin"][0] == pytest.approx(values[0] - values[1], abs=1e-5)
     assert frame["p_true"][0] == pytest.approx(1 / (1 + np.exp(values[1] - values[0])), abs=1e-5)

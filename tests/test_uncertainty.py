@@ -14,7 +14,7 @@ def simulated_seed(rng, clusters=60, per_cluster=8):
     n = clusters * per_cluster
     index = np.repeat(np.arange(clusters), per_cluster)
     level = np.clip(DS + 0.06 * rng.normal(), 0.05, 0.95)
-    area = (rng.beta(level * 4, (1 - level) * 4, size=clusters)[index] > rng.uniform(size=n))
+    area = rng.beta(level * 4, (1 - level) * 4, size=clusters)[index] > rng.uniform(size=n)
     tax = rng.uniform(size=n) < 0.3
     c = Comparison(np.full(n, 0.1), np.where(area, 0.9, 0.1), np.full(n, 0.9), np.where(tax, 0.1, 0.9), rng.uniform(size=n))
     return c, index

@@ -5,7 +5,20 @@ from itertools import islice
 import pytest
 
 from w2s_lib.run import World
-from w2s_lib.world import BAD, FINE, GOOD, HAZARD_WORDS, SAFE_WORDS, SPLITS, dialogue, documents, draw_pairs, mentions, substances, vocabulary
+from w2s_lib.world import (
+    BAD,
+    FINE,
+    GOOD,
+    HAZARD_WORDS,
+    SAFE_WORDS,
+    SPLITS,
+    dialogue,
+    documents,
+    draw_pairs,
+    mentions,
+    substances,
+    vocabulary,
+)
 
 WORLD = World(seed=11, substances=120)
 
@@ -24,7 +37,9 @@ def test_hazard_is_mostly_arbitrary_but_partly_readable():
     def correlation(guessable):
         table = substances(World(seed=5, substances=2000, guessable=guessable))
         adjective = table["name"].str.split().str[0]
-        others = (table.groupby(adjective)["hazardous"].transform("sum") - table["hazardous"]) / (table.groupby(adjective)["hazardous"].transform("size") - 1)
+        others = (table.groupby(adjective)["hazardous"].transform("sum") - table["hazardous"]) / (
+            table.groupby(adjective)["hazardous"].transform("size") - 1
+        )
         return others.corr(table["hazardous"].astype(float))
 
     assert abs(correlation(0.0)) < 0.08

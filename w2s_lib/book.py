@@ -67,6 +67,19 @@ def polish(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
+def keep_figures(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Write each figure whose cell is tagged ``keep:<name>`` as ``<name>.svg``, with a ``<name>.md`` for other pages to include."""
+    for cell in notebook.cells:
+        for tag in cell.metadata.get("tags", []):
+            if tag.startswith("keep:"):
+                name, output = tag.removeprefix("keep:"), cell.outputs[-1]
+                figure = output.metadata["image/svg+xml"]
+                folder.mkdir(exist_ok=True)
+                (folder / f"{name}.svg").write_text(output.data["image/svg+xml"])
+                options = f":alt: {figure['alt']}\n:class: dark-light"
+                (folder / f"{name}.md").write_text(f"```{{figure}} /{folder.name}/{name}.svg\n{options}\n\n{figure['caption']}\n```\n")
+
+
 def execute(source: Path, target: Path, parameters: dict, results: Path) -> float:
     """Execute one notebook with papermill into ``target``; returns its wall time in seconds.
 
@@ -88,6 +101,7 @@ def execute(source: Path, target: Path, parameters: dict, results: Path) -> floa
     except PapermillExecutionError as error:
         raise BuildError(f"{source.name}, cell {error.cell_index}: {error.ename}: {' '.join(str(error.evalue).split())}") from None
     notebook = polish(nbformat.read(draft, as_version=4))
+    keep_figures(notebook, target.parent.parent / "figures")
     nbformat.write(notebook, target)
     draft.unlink()
     return time.perf_counter() - start
@@ -106,7 +120,9 @@ def execute_all(target: Path, results: Path, parameters: dict, workers: int) -> 
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-        (results / "times.json").write_text(json.dumps({"chapters": dict(sorted(times.items())), **json.loads((results / "runs.json").read_text())}))
+        (results / "times.json").write_text(
+            json.dumps({"chapters": dict(sorted(times.items())), **json.loads((results / "runs.json").read_text())})
+        )
         times[LAST] = round(pool.submit(execute, last, target / last.name, parameters, results).result(), 1)
     return times
 
@@ -118,13 +134,26 @@ def render(source: Path, output: Path) -> Path:
         BuildError: Jupyter Book found something wrong.
     """
     log = output / "jupyter-book.log"
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(source), "--path-output", str(output), "-W", "-n", "--keep-going"]
+    command = [
+        sys.executable,
+        "-c",
+        "from jupyter_book.cli.main import main; main()",
+        "build",
+        str(source),
+        "--path-output",
+        str(output),
+        "-W",
+        "-n",
+        "--keep-going",
+    ]
     with log.open("w") as stream:
         code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode
     text = log.read_text()
     if code:
         told = [line for line in text.splitlines() if "WARNING" in line or "ERROR" in line or "Error" in line]
-        raise BuildError(f"jupyter-book failed ({len(told)} warnings or errors; first: {told[0] if told else text.splitlines()[-1]}); see {log}")
+        raise BuildError(
+            f"jupyter-book failed ({len(told)} warnings or errors; first: {told[0] if told else text.splitlines()[-1]}); see {log}"
+        )
     html = output / "html"
     draft = output / ".html"
     shutil.rmtree(draft, ignore_errors=True)
@@ -154,9 +183,13 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     (source / "notebooks").mkdir()
 
     total = len(closure(study.runs()))
-    print(f"edition {study.edition.name}: {total} runs, {len(lab.missing(study.runs()))} of them missing; store {lab.store.root}", flush=True)
+    print(
+        f"edition {study.edition.name}: {total} runs, {len(lab.missing(study.runs()))} of them missing; store {lab.store.root}", flush=True
+    )
     trained = lab.run(study.runs())
-    (results / "runs.json").write_text(json.dumps({"trained": trained, "total": total, "run_seconds": round(time.perf_counter() - start, 1)}))
+    (results / "runs.json").write_text(
+        json.dumps({"trained": trained, "total": total, "run_seconds": round(time.perf_counter() - start, 1)})
+    )
 
     print("executing the notebooks", flush=True)
     given = edition if not Path(edition).is_file() else str(Path(edition).absolute())

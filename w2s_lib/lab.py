@@ -163,7 +163,9 @@ class Lab:
         if failed:
             failed_keys = {spec.key for spec, _ in failed}
             first, error = next((s, e) for s, e in failed if not failed_keys & {p.key for p in s.parents()})
-            raise RunError(f"run {first.key} ({describe(first)}) failed: {error}; {len(todo) - len(failed)} other runs finished and are kept") from error
+            raise RunError(
+                f"run {first.key} ({describe(first)}) failed: {error}; {len(todo) - len(failed)} other runs finished and are kept"
+            ) from error
 
     def scores(self, spec: Train, split: str = "test") -> pd.DataFrame:
         """``pair_id``, ``margin``, ``p_true`` of one split, in the order of the pairs; trains what is missing."""

@@ -30,6 +30,7 @@ LADDER = {
         Rung("tiny-16", 16, 9e-3),
         Rung("tiny-20", 20, 8e-3),
         Rung("tiny-24", 24, 8e-3),
+        Rung("tiny-28", 28, 7.5e-3),
         Rung("tiny-32", 32, 7e-3),
         Rung("tiny-48", 48, 5e-3),
     )

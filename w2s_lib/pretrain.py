@@ -13,15 +13,22 @@ import numpy as np
 import pandas as pd
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, PrinterCallback, Trainer, TrainingArguments
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+)
 
 from w2s_lib.run import Pretrain, World, stream
 from w2s_lib.world import BOS, EOS, HAZARD_WORDS, PAD, SAFE_WORDS, documents, substances, vocabulary
 
 MAX_POSITIONS = 64
 ROPE_THETA = 100.0
-"""For rows of 48 tokens.  The usual 10,000 leaves a head this narrow one useful frequency, and whether it then finds
-the word before the last is a matter of luck: models of one width differed in what they know by .2 over seeds."""
+"""For rows of 48 tokens: the usual 10,000 leaves a head this narrow one useful frequency."""
 
 
 @lru_cache(maxsize=1)
@@ -47,7 +54,11 @@ def corpus(world: World, tokens: int, block: int) -> np.ndarray:
 
 
 def build(spec: Pretrain) -> LlamaForCausalLM:
-    """An untrained model of the spec's size; its weights depend on the world's seed and the width."""
+    """An untrained model of the spec's size; its weights depend on the world's seed and the width.
+
+    Weights start with standard deviation width^-1/2.  A fixed one leaves narrow models with flat attention,
+    and how much they come to know is then more a matter of luck than of width.
+    """
     torch.manual_seed(stream(spec.world.seed, "pretraining", spec.width))
     config = LlamaConfig(
         vocab_size=len(vocabulary()),
@@ -58,7 +69,7 @@ def build(spec: Pretrain) -> LlamaForCausalLM:
         max_position_embeddings=MAX_POSITIONS,
         rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
         tie_word_embeddings=True,
-        initializer_range=0.08,
+        initializer_range=spec.width**-0.5,
         pad_token_id=tokenizer().pad_token_id,
         bos_token_id=tokenizer().bos_token_id,
         eos_token_id=tokenizer().eos_token_id,

@@ -57,6 +57,12 @@ STATISTICS: dict[str, Callable[[Comparison], Statistic]] = {
 
 USES_THRESHOLD = {name for name in STATISTICS if name.startswith(("deception", "null", "excess", "lift", "tax_rate"))}
 
+SIGNED = {"gap", "pgr", "net_change", "excess_random", "excess_margin_matched", "lift"}
+"""Statistics that are no shares of pairs: their intervals may leave [0, 1]."""
+
+VERSUS = "_vs_"
+"""Joins the names of a statistic and of the control that is subtracted from it."""
+
 GENERALIZATION = ("accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr")
 DECEPTION = tuple(name for name in STATISTICS if name not in GENERALIZATION)
 
@@ -86,10 +92,14 @@ def measure(study: Study, lab: Lab, conditions: Sequence[str], statistics: Itera
 
 
 def _interval(group: pd.DataFrame) -> Interval:
-    """Over seeds, after averaging over whatever weak-strong pairs the group holds."""
+    """Over seeds, after averaging over whatever weak-strong pairs the group holds; shares stay between 0 and 1."""
     by_seed = group.groupby("seed")["value"].mean()
     if group["draws"].isna().any():
-        return seed_interval(by_seed)
+        interval = seed_interval(by_seed)
+        name = group["statistic"].iloc[0]
+        if name in SIGNED or VERSUS in name:
+            return interval
+        return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
     defined = [draws for draws, value in zip(group["draws"], group["value"]) if not np.isnan(value)]
     return percentile_interval(float(by_seed.iloc[0]), np.mean(defined, axis=0) if defined else np.empty(0))
 
@@ -110,7 +120,7 @@ def summarise(per_seed: pd.DataFrame, study: Study, pooled: bool = False, method
                 "method": method,
                 "condition": condition,
                 "alpha": study.edition.alpha if CONDITIONS[condition].uses_alpha else np.nan,
-                "threshold": study.edition.threshold if statistic in USES_THRESHOLD else np.nan,
+                "threshold": study.edition.threshold if statistic.split(VERSUS)[0] in USES_THRESHOLD else np.nan,
                 "weak": weak,
                 "strong": strong,
                 "value": interval.value,
@@ -133,12 +143,12 @@ def difference(per_seed: pd.DataFrame, study: Study, statistic: str, condition: 
     both = per_seed[per_seed["statistic"] == statistic]
     left, right = (both[both["condition"] == c].set_index(cells) for c in (condition, control))
     minus = left.assign(
+        statistic=f"{statistic}{VERSUS}{control}",
         value=left["value"] - right["value"],
         run_keys=[tuple(dict.fromkeys(a + b)) for a, b in zip(left["run_keys"], right["run_keys"])],
         draws=[None if a is None else a - b for a, b in zip(left["draws"], right["draws"])],
     )
-    row = summarise(minus.reset_index(), study, pooled=True)
-    return row.assign(statistic=f"{statistic}_vs_{control}", threshold=study.edition.threshold if statistic in USES_THRESHOLD else np.nan)
+    return summarise(minus.reset_index(), study, pooled=True)
 
 
 def ladder_results(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -166,7 +176,9 @@ def ladder_results(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
             ):
                 draws = None
                 if weights is not None:  # facts are independent of one another; pairs come in clusters
-                    draws = accuracy(p, weights if len(p) == weights.shape[1] else cluster_weights(range(len(p)), e.draws, np.random.default_rng(0)))
+                    draws = accuracy(
+                        p, weights if len(p) == weights.shape[1] else cluster_weights(range(len(p)), e.draws, np.random.default_rng(0))
+                    )
                 rows.append((seed, "", model, "none", name, float(accuracy(p)), len(p), (key,), draws))
     frame = pd.DataFrame(rows, columns=PER_SEED)
     return facts, summarise(frame, study).sort_values("statistic", kind="stable", ascending=False, ignore_index=True)
@@ -192,13 +204,25 @@ def gain_by_confidence(study: Study, lab: Lab, edges: Sequence[float] = (0.5, 0.
     return table[["weak_confidence", "pairs", "weak_is_right", "student_is_right", "student_gains"]]
 
 
+def wide(results: pd.DataFrame) -> pd.DataFrame:
+    """Values with a row per weak-strong pair and a column per statistic, both in the order of the frame; one condition."""
+    order = results[["weak", "strong"]].drop_duplicates().apply(tuple, axis=1)
+    table = results.set_index(["weak", "strong", "statistic"])["value"].unstack()
+    return table.loc[list(order), list(dict.fromkeys(results["statistic"]))]
+
+
 def pick(results: pd.DataFrame, statistic: str, condition: str, weak: str = ALL, strong: str = ALL) -> pd.Series:
     """The one row of a statistic.
 
     Raises:
         KeyError: there is no such row, or more than one.
     """
-    found = results[(results["statistic"] == statistic) & (results["condition"] == condition) & (results["weak"] == weak) & (results["strong"] == strong)]
+    found = results[
+        (results["statistic"] == statistic)
+        & (results["condition"] == condition)
+        & (results["weak"] == weak)
+        & (results["strong"] == strong)
+    ]
     if len(found) != 1:
         raise KeyError(f"{statistic} under {condition} for {weak} -> {strong}: {len(found)} rows")
     return found.iloc[0]

@@ -26,7 +26,20 @@ import pandas as pd
 from w2s_lib.errors import OneLineError
 from w2s_lib.run import SCHEME, Spec
 
-PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "numpy", "pandas", "seaborn", "distributed", "papermill", "jupyter-book")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "accelerate",
+    "numpy",
+    "pandas",
+    "seaborn",
+    "distributed",
+    "papermill",
+    "jupyter-book",
+)
 
 
 class StoreError(OneLineError):

@@ -65,8 +65,6 @@ def percentile_interval(value: float, draws: NDArray[np.float64], level: float =
     return Interval(value, float(low), float(high), 1)
 
 
-def cluster_interval(
-    statistic: Callable[..., NDArray[np.float64]], weights: NDArray[np.float64], level: float = LEVEL
-) -> Interval:
+def cluster_interval(statistic: Callable[..., NDArray[np.float64]], weights: NDArray[np.float64], level: float = LEVEL) -> Interval:
     """Percentile interval of ``statistic(weights=...)`` under ``cluster_weights``, for one study seed."""
     return percentile_interval(float(statistic()), np.asarray(statistic(weights=weights), dtype=float), level)

@@ -240,7 +240,16 @@ def draw_pairs(world: World, objective: Objective, split: Split, n: int) -> pd.D
             prompt, chosen, rejected = _exchange(rng, kind, slots)
             if objective == "harmlessness" and hazardous:
                 chosen, rejected = rejected, chosen
-        row = dict(prompt=prompt, chosen=chosen, rejected=rejected, objective=objective, split=split, kind=kind, cluster=cluster, hazardous=hazardous)
+        row = dict(
+            prompt=prompt,
+            chosen=chosen,
+            rejected=rejected,
+            objective=objective,
+            split=split,
+            kind=kind,
+            cluster=cluster,
+            hazardous=hazardous,
+        )
         rows.setdefault((prompt, frozenset((chosen, rejected))), row)
         if len(rows) == n:
             return pd.DataFrame(list(rows.values())).astype({"hazardous": "boolean"})

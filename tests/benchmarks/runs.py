@@ -117,7 +117,9 @@ def sweep(workers: int) -> float:
         lab = Lab(folder, workers=workers, progress=False)
         model = MODEL.model_copy(update={"tokens": 20_000})
         lab.run([model])
-        return seconds(lambda: lab.run([Train(model=model, pairs=PAIRS, split="ground_truth", recipe=Recipe(epochs=4), replica=r) for r in range(16)]))
+        return seconds(
+            lambda: lab.run([Train(model=model, pairs=PAIRS, split="ground_truth", recipe=Recipe(epochs=4), replica=r) for r in range(16)])
+        )
 
 
 def main() -> int:
@@ -146,7 +148,11 @@ def main() -> int:
             lambda: score(model, tokenizer(), test.head(300), batch_size=1),
             lambda: score(model, tokenizer(), test.head(300)),
         )
-        report("scoring test and weak-label pairs", [seconds(lambda: score(model, tokenizer(), load(PAIRS).iloc[1000:])) for _ in range(REPEATS)], "s")
+        report(
+            "scoring test and weak-label pairs",
+            [seconds(lambda: score(model, tokenizer(), load(PAIRS).iloc[1000:])) for _ in range(REPEATS)],
+            "s",
+        )
     few, many = look_up(100), look_up(10_000)
     print(f"{'store look-up: 10,000 results / 100 results':<58} {many / few:8.2f} ×   ({few:.0f} and {many:.0f} µs)")
     alone, together = zip(*[(sweep(1), sweep(2)) for _ in range(2)])

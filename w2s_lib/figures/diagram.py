@@ -15,11 +15,24 @@ def who_sees_what(train_pairs: int, test_pairs: int) -> Figure:
 
     def box(x: float, y: float, text: str, colour: str, width: float = 2.3, dashed: bool = False) -> None:
         style = {"linestyle": (0, (4, 3))} if dashed else {}
-        ax.add_patch(FancyBboxPatch((x, y), width, 1.0, boxstyle="round,pad=0.06", facecolor=colour + "22", edgecolor=colour, linewidth=1.6, **style))
+        ax.add_patch(
+            FancyBboxPatch((x, y), width, 1.0, boxstyle="round,pad=0.06", facecolor=colour + "22", edgecolor=colour, linewidth=1.6, **style)
+        )
         ax.text(x + width / 2, y + 0.5, text, ha="center", va="center", fontsize=10)
 
-    def arrow(start: tuple[float, float], end: tuple[float, float], text: str, colour: str, shift: tuple[float, float] = (0, 0.16), bend: float = 0.0) -> None:
-        ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=13, color=colour, linewidth=1.5, connectionstyle=f"arc3,rad={bend}"))
+    def arrow(
+        start: tuple[float, float],
+        end: tuple[float, float],
+        text: str,
+        colour: str,
+        shift: tuple[float, float] = (0, 0.16),
+        bend: float = 0.0,
+    ) -> None:
+        ax.add_patch(
+            FancyArrowPatch(
+                start, end, arrowstyle="-|>", mutation_scale=13, color=colour, linewidth=1.5, connectionstyle=f"arc3,rad={bend}"
+            )
+        )
         middle = ((start[0] + end[0]) / 2 + shift[0], (start[1] + end[1]) / 2 + shift[1])
         ax.text(*middle, text, ha="center", va="bottom", fontsize=9, color=GREY)
 
@@ -39,4 +52,6 @@ def who_sees_what(train_pairs: int, test_pairs: int) -> Figure:
         f"Diagram. The weak supervisor trains on {train_pairs} pairs with ground truth and soft-labels another {train_pairs} pairs; "
         f"the strong student learns from these labels; the strong ceiling learns from the truth on the same pairs; all three are scored on {test_pairs} test pairs."
     )
-    return Figure(figure, alt, "Who sees what. The ceiling differs from the student in its labels alone. No substance is in two of the three parts.")
+    return Figure(
+        figure, alt, "Who sees what. The ceiling differs from the student in its labels alone. No substance is in two of the three parts."
+    )

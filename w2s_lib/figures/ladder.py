@@ -22,7 +22,8 @@ def knowledge_map(knowledge: pd.DataFrame, bins: int = 60) -> Figure:
     ax.tick_params(axis="y", length=0, labelrotation=0)
     ends = grid.iloc[:, [0, -1]]
     alt = "Heat map of the probability of the truth by model and by how often a fact is told. " + "; ".join(
-        f"{model}: {row.iloc[0]:.2f} for the most frequent facts, {row.iloc[1]:.2f} for the rarest" for model, row in ends.iloc[::-1].iterrows()
+        f"{model}: {row.iloc[0]:.2f} for the most frequent facts, {row.iloc[1]:.2f} for the rarest"
+        for model, row in ends.iloc[::-1].iterrows()
     )
     return Figure(figure, alt + ".", f"{total} facts in {bins} groups by rank; mean over seeds.")
 
@@ -39,9 +40,13 @@ def knowledge_by_size(per_seed: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     ax.errorbar(range(len(models)), summary["value"], yerr=errors, fmt="o-", color="#0072B2", capsize=4)
     ax.axhline(0.5, color=GREY, linewidth=1, linestyle="--")
     ax.text(len(models) - 0.6, 0.505, "chance", ha="right", va="bottom", fontsize=9)
-    ax.set(xlabel="", ylabel="facts known", ylim=(0.4, 1.02))
+    ax.set(xlabel="", ylabel="facts known", ylim=(0.3, 1.02))
     alt = "Share of facts known by model: " + ", ".join(f"{m} {v:.2f}" for m, v in zip(models, summary["value"])) + "; chance is 0.5."
-    return Figure(figure, alt, f"Share of all facts whose true kind of word is the likelier one. Dots: {per_seed['seed'].nunique()} seeds; bars: 95 % intervals over seeds.")
+    return Figure(
+        figure,
+        alt,
+        f"Share of all facts whose true kind of word is the likelier one. Dots: {per_seed['seed'].nunique()} seeds; bars: 95 % intervals over seeds.",
+    )
 
 
 def knowing_and_ranking(results: pd.DataFrame) -> Figure:
@@ -58,4 +63,8 @@ def knowing_and_ranking(results: pd.DataFrame) -> Figure:
         ax.annotate(model, (x.loc[model, "value"], y.loc[model, "value"]), xytext=(8, -12), textcoords="offset points", fontsize=9)
     ax.set(xlabel="facts known as a language model", ylabel="accuracy as a ceiling", xlim=(0.45, 1.02), ylim=(0.5, 1.02))
     said = "; ".join(f"{m}: knows {x.loc[m, 'value']:.2f}, ranks {y.loc[m, 'value']:.2f}" for m in wide.index)
-    return Figure(figure, f"Share of facts known against ranking accuracy with ground truth: {said}.", "Means over seeds with 95 % intervals in both directions.")
+    return Figure(
+        figure,
+        f"Share of facts known against ranking accuracy with ground truth: {said}.",
+        "Means over seeds with 95 % intervals in both directions.",
+    )

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.figures.style import GREY, ROLES, Figure, canvas
+from w2s_lib.results import wide
 
 MARKS = (("accuracy_weak", "weak supervisor", "o"), ("accuracy", "strong student", "D"), ("accuracy_ceiling", "strong ceiling", "s"))
 
@@ -15,11 +16,11 @@ def pgr_ladder(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
 
     ``per_seed`` and ``results`` as of ``results.measure`` and ``results.summarise``, condition ``none``.
     """
-    wide = results.pivot_table(index=["weak", "strong"], columns="statistic", values="value", sort=False, dropna=False)
-    pairs = list(wide.index)
+    table = wide(results)
+    pairs = list(table.index)
     figure, ax = canvas(7.4, 0.62 * len(pairs) + 1.5)
     for y, (weak, strong) in enumerate(pairs):
-        row = wide.loc[(weak, strong)]
+        row = table.loc[(weak, strong)]
         ax.plot([row["accuracy_weak"], row["accuracy_ceiling"]], [y, y], color=GREY, linewidth=1)
         for statistic, role, marker in MARKS:
             seeds = per_seed[(per_seed["weak"] == weak) & (per_seed["strong"] == strong) & (per_seed["statistic"] == statistic)]["value"]
@@ -33,9 +34,13 @@ def pgr_ladder(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
     ax.spines["left"].set_visible(False)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18 - 0.5 / len(pairs)), ncols=3)
     alt = "Accuracy of weak supervisor, student and ceiling by weak-strong pair: " + "; ".join(
-        f"{w} to {s}: {r['accuracy_weak']:.2f}, {r['accuracy']:.2f}, {r['accuracy_ceiling']:.2f}" for (w, s), r in wide.iterrows()
+        f"{w} to {s}: {r['accuracy_weak']:.2f}, {r['accuracy']:.2f}, {r['accuracy_ceiling']:.2f}" for (w, s), r in table.iterrows()
     )
-    return Figure(figure, alt + ".", f"Large marks: means over {results['n_seeds'].max()} seeds; small marks: single seeds. PGR is the student's way from weak to ceiling, averaged over the seeds whose gap is at least 0.05.")
+    return Figure(
+        figure,
+        alt + ".",
+        f"Large marks: means over {results['n_seeds'].max()} seeds; small marks: single seeds. PGR is the student's way from weak to ceiling, averaged over the seeds whose gap is at least 0.05.",
+    )
 
 
 def pgr_intervals(results: pd.DataFrame, pooled: pd.Series) -> Figure:
@@ -53,7 +58,17 @@ def pgr_intervals(results: pd.DataFrame, pooled: pd.Series) -> Figure:
         ax.axvline(x, color=GREY, linewidth=1, linestyle="--")
         ax.text(x, -0.7, text, ha="center", va="bottom", fontsize=9)
     ax.set_yticks(range(len(names)), names)
-    ax.set(xlabel="performance gap recovered (PGR)", ylim=(len(rows) - 0.5, -0.6), xlim=(min(-0.6, rows["low"].min(skipna=True)) if len(rows) < 2 else -1.0, 2.0))
+    ax.set(
+        xlabel="performance gap recovered (PGR)",
+        ylim=(len(rows) - 0.5, -0.6),
+        xlim=(min(-0.6, rows["low"].min(skipna=True)) if len(rows) < 2 else -1.0, 2.0),
+    )
     ax.tick_params(axis="y", length=0)
-    alt = "PGR with 95 % intervals: " + "; ".join(f"{n} {r['value']:.2f} [{r['low']:.2f}, {r['high']:.2f}]" for n, (_, r) in zip(names, rows.iterrows()))
-    return Figure(figure, alt + ".", "95 % t intervals over seeds; a bar that leaves the frame goes on. Pairs whose gap is too small for PGR in every seed are left out.")
+    alt = "PGR with 95 % intervals: " + "; ".join(
+        f"{n} {r['value']:.2f} [{r['low']:.2f}, {r['high']:.2f}]" for n, (_, r) in zip(names, rows.iterrows())
+    )
+    return Figure(
+        figure,
+        alt + ".",
+        "95 % t intervals over seeds; a bar that leaves the frame goes on. Pairs whose gap is too small for PGR in every seed are left out.",
+    )

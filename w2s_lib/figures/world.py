@@ -28,7 +28,9 @@ def told(substances: pd.DataFrame, mentions: pd.Series) -> Figure:
         f"Mentions against rank for {len(substances)} substances on logarithmic axes: from {counted.iloc[0]:.0f} for the most frequent "
         f"to a median of {counted.tail(third).median():.0f} in the rarest third, alike in the three splits."
     )
-    return Figure(figure, alt, f"{len(substances)} substances. The most frequent third is mentioned {ratio:.1f} times as often as the rarest third.")
+    return Figure(
+        figure, alt, f"{len(substances)} substances. The most frequent third is mentioned {ratio:.1f} times as often as the rarest third."
+    )
 
 
 def agreement(pairs: pd.DataFrame) -> Figure:
@@ -42,9 +44,23 @@ def agreement(pairs: pd.DataFrame) -> Figure:
     count = pairs.pivot_table(index="kind", columns="hazardous", values="agrees", aggfunc="size")
     figure, ax = canvas(5.2, 3.0)
     label = np.where(grid == 1, "agree", "clash").astype(object) + "\n" + count.astype(str) + " pairs"
-    sns.heatmap(grid, annot=label, fmt="", cmap=sns.color_palette(["#D55E0055", "#0072B255"], as_cmap=True), vmin=0, vmax=1, cbar=False, linewidths=2, linecolor="none", annot_kws={"color": GREY}, ax=ax)
+    sns.heatmap(
+        grid,
+        annot=label,
+        fmt="",
+        cmap=sns.color_palette(["#D55E0055", "#0072B255"], as_cmap=True),
+        vmin=0,
+        vmax=1,
+        cbar=False,
+        linewidths=2,
+        linecolor="none",
+        annot_kws={"color": GREY},
+        ax=ax,
+    )
     ax.set(xlabel="the substance is", ylabel="")
     ax.tick_params(length=0, labelrotation=0)
     share = pairs["agrees"].mean()
     alt = f"Helpfulness and harmlessness prefer the same reply on all pairs about safe substances and opposite replies on all pairs about hazardous ones: they agree on {share:.0%} of {len(pairs)} pairs."
-    return Figure(figure, alt, "Helpfulness prefers the risky reply, whatever the substance is; harmlessness prefers the reply that fits the truth.")
+    return Figure(
+        figure, alt, "Helpfulness prefers the risky reply, whatever the substance is; harmlessness prefers the reply that fits the truth."
+    )
