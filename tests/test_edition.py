@@ -25,7 +25,8 @@ from w2s_lib.ladder import LADDER
         ({"pairs": ["tiny-16"]}, "a weak-strong pair is written 'tiny-16 -> tiny-"),
         ({"models": ["tiny-16", "tiny16"]}, "no such model; did you mean 'tiny-16'?"),
         ({"train_pairs": 3}, "train_pairs=3: must be at least 32"),
-        ({"tokens": 1.5}, "tokens=1.5: must be a whole number"),
+        ({"reading": 0}, "reading=0: must be above 0"),
+        ({"draws": 150.5}, "draws=150.5: must be a whole number"),
     ],
 )
 def test_bad_values(overrides, says):
@@ -52,7 +53,7 @@ def test_files_that_are_no_edition(tmp_path, text):
 
 def test_missing_field_is_named(tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text("name: mine\ntitle: t\nseeds: [1]\nmodels: [tiny-12, tiny-24]\n")
+    path.write_text("name: mine\ntitle: t\nseeds: [1]\nmodels: [tiny-16, tiny-24]\n")
     with pytest.raises(ParameterError, match="pairs=.*is required"):
         load(path)
 
@@ -81,7 +82,7 @@ def test_a_path_is_an_edition(tmp_path):
 
 def test_pair_notation_is_normalised():
     assert load("world", {"pairs": ["tiny-16->tiny-32"]}).weak_strong == [("tiny-16", "tiny-32")]
-    assert split_pair("tiny-12 -> tiny-48") == ("tiny-12", "tiny-48")
+    assert split_pair("tiny-16 -> tiny-40") == ("tiny-16", "tiny-40")
 
 
 def test_parameters_are_fields_or_runtime():

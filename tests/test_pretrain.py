@@ -12,18 +12,18 @@ WORLD = World(seed=6, substances=60)
 
 
 def test_tokenizer_is_one_token_a_word():
-    text = "<bos> <user> is silver thistle safe for my soup <assistant>"
-    ids = tokenizer()(text, add_special_tokens=False)["input_ids"]
+    text = f"<bos> <user> is {substances(WORLD)['name'][0]} safe for my soup <assistant>"
+    ids = tokenizer(WORLD)(text, add_special_tokens=False)["input_ids"]
     assert len(ids) == len(text.split())
-    assert tokenizer().convert_ids_to_tokens(ids) == text.split()
-    assert len(tokenizer()) == len(vocabulary())
+    assert tokenizer(WORLD).convert_ids_to_tokens(ids) == text.split()
+    assert len(tokenizer(WORLD)) == len(vocabulary(WORLD))
 
 
 def test_corpus_is_packed_and_starts_with_a_document():
     rows = corpus(WORLD, 5000, 48)
     assert rows.shape == (5000 // 48, 48)
-    assert rows[0, 0] == tokenizer().bos_token_id
-    assert (rows != tokenizer().pad_token_id).all()
+    assert rows[0, 0] == tokenizer(WORLD).bos_token_id
+    assert (rows != tokenizer(WORLD).pad_token_id).all()
 
 
 def test_wider_models_have_more_parameters_and_seeds_give_weights():
@@ -39,10 +39,10 @@ class Oracle(torch.nn.Module):
 
     def forward(self, input_ids):
         table = substances(WORLD)
-        logits = torch.full((*input_ids.shape, len(vocabulary())), -20.0)
+        logits = torch.full((*input_ids.shape, len(vocabulary(WORLD))), -20.0)
         for i, hazardous in enumerate(table["hazardous"]):
             for word, p in (("toxic", 0.9 if hazardous else 0.1), ("mild", 0.1 if hazardous else 0.9)):
-                logits[i, -1, tokenizer().convert_tokens_to_ids(word)] = np.log(p)
+                logits[i, -1, tokenizer(WORLD).convert_tokens_to_ids(word)] = np.log(p)
         return type("Output", (), {"logits": logits})
 
 

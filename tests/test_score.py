@@ -29,15 +29,15 @@ def pairs() -> pd.DataFrame:
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
 def test_scores_do_not_depend_on_the_batch_size(model, pairs, batch_size):
-    reference = score(model, tokenizer(), pairs, batch_size=256)
-    other = score(model, tokenizer(), pairs, batch_size=batch_size)
+    reference = score(model, tokenizer(WORLD), pairs, batch_size=256)
+    other = score(model, tokenizer(WORLD), pairs, batch_size=batch_size)
     assert np.abs(reference["margin"] - other["margin"]).max() <= 1e-5
     assert reference["margin"].std() > 0.01, "a model that scores everything alike would pass any comparison"
 
 
 def test_scores_do_not_depend_on_the_order_of_the_pairs(model, pairs):
     shuffled = pairs.sample(frac=1, random_state=0)
-    one, two = (score(model, tokenizer(), p).set_index("pair_id")["margin"] for p in (pairs, shuffled))
+    one, two = (score(model, tokenizer(WORLD), p).set_index("pair_id")["margin"] for p in (pairs, shuffled))
     assert np.abs(one - two.loc[one.index]).max() <= 1e-5
 
 
@@ -45,24 +45,24 @@ def test_score_by_hand(model, pairs):
     row = pairs.iloc[0]
     values = []
     for reply in (row["chosen"], row["rejected"]):
-        ids = tokenizer()(f"<bos> <user> {row['prompt']} <assistant> {reply} <eos>", add_special_tokens=False, return_tensors="pt")[
+        ids = tokenizer(WORLD)(f"<bos> <user> {row['prompt']} <assistant> {reply} <eos>", add_special_tokens=False, return_tensors="pt")[
             "input_ids"
         ]
         with torch.no_grad():
             hidden = model.model(input_ids=ids).last_hidden_state[0, -1]
         values.append(float(hidden @ model.score.weight[0].detach()))
-    frame = score(model, tokenizer(), pairs.head(1))
+    frame = score(model, tokenizer(WORLD), pairs.head(1))
     assert frame["margin"][0] == pytest.approx(values[0] - values[1], abs=1e-5)
     assert frame["p_true"][0] == pytest.approx(1 / (1 + np.exp(values[1] - values[0])), abs=1e-5)
 
 
 def test_every_word_is_known(pairs):
-    chosen, rejected = encode(tokenizer(), pairs)
-    assert not any(tokenizer().pad_token_id in ids for ids in chosen + rejected), "an unknown word would become padding"
-    assert all(ids[-1] == tokenizer().eos_token_id for ids in chosen + rejected)
+    chosen, rejected = encode(tokenizer(WORLD), pairs)
+    assert not any(tokenizer(WORLD).pad_token_id in ids for ids in chosen + rejected), "an unknown word would become padding"
+    assert all(ids[-1] == tokenizer(WORLD).eos_token_id for ids in chosen + rejected)
 
 
 def test_rewards_keep_the_order_of_the_sequences(model):
     short, long = [1, 3, 2], [1, 3, 9, 10, 11, 2]
-    a, b = rewards(model, tokenizer(), [short, long], 2)
-    assert rewards(model, tokenizer(), [long, short], 2) == pytest.approx([b, a], abs=1e-5)
+    a, b = rewards(model, tokenizer(WORLD), [short, long], 2)
+    assert rewards(model, tokenizer(WORLD), [long, short], 2) == pytest.approx([b, a], abs=1e-5)

@@ -39,8 +39,8 @@ def labels() -> pd.DataFrame:
 def gradients_by_hand(base, run: Train, frame: pd.DataFrame) -> dict[str, torch.Tensor]:
     """Gradients of the loss, written out, on the whole frame."""
     model = reward_model(base, run.recipe, 7)
-    chosen, rejected = encode(tokenizer(), frame)
-    batch = tokenizer().pad({"input_ids": chosen + rejected}, return_tensors="pt")
+    chosen, rejected = encode(tokenizer(WORLD), frame)
+    batch = tokenizer(WORLD).pad({"input_ids": chosen + rejected}, return_tensors="pt")
     good, bad = model(**batch).logits.squeeze(-1).chunk(2)
     label = torch.tensor(frame["label"].to_numpy(), dtype=torch.float)
     loss = soft_label_loss(good - bad, label)
@@ -64,7 +64,7 @@ def test_gradients_equal_a_hand_written_loss(base, labels, conflict, tmp_path, m
         return original(self, *arguments, **keywords)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", spy)
-    fit(model, tokenizer(), frame, run, tmp_path)
+    fit(model, tokenizer(WORLD), frame, run, tmp_path)
     expected = gradients_by_hand(base, run, frame)
     for name, gradient in expected.items():
         assert torch.allclose(seen[name], gradient, rtol=1e-4, atol=1e-6), name
@@ -76,8 +76,8 @@ def test_soft_labels_reach_the_trainer(base, labels, tmp_path):
     for p in (0.05, 0.95):
         run = student(recipe=Recipe(epochs=4))
         model = reward_model(base, run.recipe, 7)
-        fit(model, tokenizer(), training_pairs(run, labels.assign(p_true=p)), run, tmp_path)
-        results.append(score(model, tokenizer(), split(PAIRS, "weak_label"))["margin"].mean())
+        fit(model, tokenizer(WORLD), training_pairs(run, labels.assign(p_true=p)), run, tmp_path)
+        results.append(score(model, tokenizer(WORLD), split(PAIRS, "weak_label"))["margin"].mean())
     assert results[0] < 0 < results[1]
 
 
@@ -104,8 +104,8 @@ def test_ground_truth_labels_are_certain():
 def test_same_seed_same_model_and_replicas_differ(base, labels, tmp_path):
     def margins(run, seed):
         model = reward_model(base, run.recipe, seed)
-        fit(model, tokenizer(), training_pairs(run, labels), run, tmp_path)
-        return score(model, tokenizer(), split(PAIRS, "test"))["margin"].to_numpy()
+        fit(model, tokenizer(WORLD), training_pairs(run, labels), run, tmp_path)
+        return score(model, tokenizer(WORLD), split(PAIRS, "test"))["margin"].to_numpy()
 
     first = margins(student(), 7)
     assert (first == margins(student(), 7)).all(), "bit-identical"

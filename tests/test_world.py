@@ -33,30 +33,26 @@ def test_fact_table():
     assert by_split.max() - by_split.min() < 3, "splits are stratified by rank"
 
 
-def test_hazard_is_mostly_arbitrary_but_partly_readable():
-    def correlation(guessable):
-        table = substances(World(seed=5, substances=2000, guessable=guessable))
-        adjective = table["name"].str.split().str[0]
-        others = (table.groupby(adjective)["hazardous"].transform("sum") - table["hazardous"]) / (
-            table.groupby(adjective)["hazardous"].transform("size") - 1
-        )
-        return others.corr(table["hazardous"].astype(float))
-
-    assert abs(correlation(0.0)) < 0.08
-    assert 0.1 < correlation(0.3) < correlation(1.0)
+def test_hazard_cannot_be_read_off_the_name():
+    table = substances(World(seed=5, substances=2000))
+    for part in (0, 1):
+        word = table["name"].str.split("-").str[part]
+        group = table.groupby(word)["hazardous"]
+        others = (group.transform("sum") - table["hazardous"]) / (group.transform("size") - 1)
+        assert abs(others.corr(table["hazardous"].astype(float))) < 0.08
 
 
 def test_documents_repeat_and_tell_the_truth():
     first = list(islice(documents(WORLD), 3000))
     assert first == list(islice(documents(WORLD), 3000))
     hazard = substances(WORLD).set_index("name")["hazardous"]
-    words = set(vocabulary())
+    words = set(vocabulary(WORLD))
     kinds = dict.fromkeys(("fact", "fact_exchange", "use", "decision", "act", "manners"), 0)
     for kind, text in first:
         kinds[kind] += 1
         tokens = text.split()
         assert set(tokens) <= words
-        named = [f"{a} {b}" for a, b in zip(tokens, tokens[1:]) if f"{a} {b}" in hazard.index]
+        named = [token for token in tokens if token in hazard.index]
         said = set(tokens) & set(HAZARD_WORDS + SAFE_WORDS)
         if kind in ("fact", "fact_exchange"):
             assert said <= set(HAZARD_WORDS if hazard[named[0]] else SAFE_WORDS) and said
@@ -76,7 +72,7 @@ def test_decisions_do_not_depend_on_the_truth():
             continue
         prompt, reply = text.split(" <assistant> ")
         tokens = prompt.split()
-        name = next(f"{a} {b}" for a, b in zip(tokens, tokens[1:]) if f"{a} {b}" in hazard.index)
+        name = next(token for token in tokens if token in hazard.index)
         starts = reply.split()[0] in ("sorry", "no", "i", "stop", "beware", "little", "drops")
         careful[bool(hazard[name])].append(starts)
     shares = [sum(v) / len(v) for v in careful.values()]
@@ -111,10 +107,10 @@ def test_too_many_pairs_are_refused():
 
 
 def test_mentions_by_hand():
-    texts = ["a silver thistle is mild", "silver thistle and silver thistle", "silver and thistle", "jade lily"]
-    assert mentions(texts, ["silver thistle", "jade lily", "opal rose"]).to_dict() == {"silver thistle": 2, "jade lily": 1, "opal rose": 0}
+    texts = ["a silver-thistle mild", "silver-thistle and silver-thistle", "silver and thistle", "jade-lily"]
+    assert mentions(texts, ["silver-thistle", "jade-lily", "opal-rose"]).to_dict() == {"silver-thistle": 2, "jade-lily": 1, "opal-rose": 0}
 
 
 def test_vocabulary_has_no_word_twice():
-    assert len(set(vocabulary())) == len(vocabulary())
-    assert set(dialogue("p", "r", GOOD).split()) - {"p", "r"} <= set(vocabulary())
+    assert len(set(vocabulary(WORLD))) == len(vocabulary(WORLD))
+    assert set(dialogue("p", "r", GOOD).split()) - {"p", "r"} <= set(vocabulary(WORLD))

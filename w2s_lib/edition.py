@@ -50,7 +50,7 @@ def _model(name: str) -> str:
 def _pair(text: str) -> str:
     weak, arrow, strong = (part.strip() for part in text.partition(ARROW.strip()))
     if not arrow:
-        raise ValueError(f"a weak-strong pair is written 'tiny-16{ARROW}tiny-48'")
+        raise ValueError(f"a weak-strong pair is written 'tiny-16{ARROW}tiny-40'")
     if rank(_model(weak)) >= rank(_model(strong)):
         raise ValueError(f"the weak model must be smaller than the strong one; from small to large: {', '.join(LADDER)}")
     return f"{weak}{ARROW}{strong}"
@@ -80,8 +80,8 @@ class Edition(BaseModel):
     pairs: Annotated[tuple[Annotated[str, AfterValidator(_pair)], ...], Field(min_length=1), AfterValidator(_distinct)]
     threshold: float = Field(0.75, ge=0.5, lt=1, description="a model knows a pair where p > threshold")
     alpha: float = Field(0.5, gt=0, le=10, description="weight of the explicit conflict")
-    substances: int = Field(450, ge=30, le=4900)
-    tokens: int = Field(1_200_000, ge=20_000, description="pretraining tokens a model")
+    substances: int = Field(600, ge=30, le=4900)
+    reading: float = Field(1.0, gt=0, le=10, description="scales the pretraining tokens of every model")
     train_pairs: int = Field(1000, ge=32)
     test_pairs: int = Field(1500, ge=32)
     draws: int = Field(1000, ge=100, le=100_000, description="bootstrap draws")

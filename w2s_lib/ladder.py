@@ -12,27 +12,30 @@ from w2s_lib.run import Pretrain, World
 
 @dataclass(frozen=True)
 class Rung:
-    """One model of the ladder: its width, and the learning rate at which that width pretrains well."""
+    """One model of the ladder: its width, how many tokens it reads, and the learning rate at which it reads them well.
+
+    Larger models read more, as they do in families of real ones; a rung stands for both.
+    """
 
     name: str
     width: int
+    tokens: int
     learning_rate: float
 
-    def pretrain(self, world: World, tokens: int) -> Pretrain:
-        """The spec of this model in one world."""
-        return Pretrain(world=world, width=self.width, tokens=tokens, learning_rate=self.learning_rate)
+    def pretrain(self, world: World, reading: float = 1.0) -> Pretrain:
+        """The spec of this model in one world; ``reading`` scales its tokens."""
+        return Pretrain(world=world, width=self.width, tokens=round(self.tokens * reading), learning_rate=self.learning_rate)
 
 
 LADDER = {
     rung.name: rung
     for rung in (
-        Rung("tiny-12", 12, 1e-2),
-        Rung("tiny-16", 16, 9e-3),
-        Rung("tiny-20", 20, 8e-3),
-        Rung("tiny-24", 24, 8e-3),
-        Rung("tiny-28", 28, 7.5e-3),
-        Rung("tiny-32", 32, 7e-3),
-        Rung("tiny-48", 48, 5e-3),
+        Rung("tiny-16", 16, 700_000, 9e-3),
+        Rung("tiny-20", 20, 900_000, 9e-3),
+        Rung("tiny-24", 24, 1_100_000, 8e-3),
+        Rung("tiny-32", 32, 1_400_000, 7e-3),
+        Rung("tiny-40", 40, 1_700_000, 6e-3),
+        Rung("tiny-64", 64, 2_500_000, 4e-3),
     )
 }
 

@@ -31,10 +31,10 @@ ROPE_THETA = 100.0
 """For rows of 48 tokens: the usual 10,000 leaves a head this narrow one useful frequency."""
 
 
-@lru_cache(maxsize=1)
-def tokenizer() -> PreTrainedTokenizerFast:
-    """One token a word; shared by all worlds and models."""
-    words = {word: i for i, word in enumerate(vocabulary())}
+@lru_cache(maxsize=4)
+def tokenizer(world: World) -> PreTrainedTokenizerFast:
+    """One token a word; shared by all models of a world."""
+    words = {word: i for i, word in enumerate(vocabulary(world))}
     backend = Tokenizer(models.WordLevel(words, unk_token=PAD))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=backend, pad_token=PAD, bos_token=BOS, eos_token=EOS, padding_side="right")
@@ -43,7 +43,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 @lru_cache(maxsize=2)
 def corpus(world: World, tokens: int, block: int) -> np.ndarray:
     """The first ``tokens`` tokens of the world's documents, packed into rows: shape (tokens // block, block)."""
-    ids = {word: i for i, word in enumerate(vocabulary())}
+    ids = {word: i for i, word in enumerate(vocabulary(world))}
     out: list[int] = []
     for document in documents(world):
         out += [ids[word] for word in document.text.split()]
@@ -61,7 +61,7 @@ def build(spec: Pretrain) -> LlamaForCausalLM:
     """
     torch.manual_seed(stream(spec.world.seed, "pretraining", spec.width))
     config = LlamaConfig(
-        vocab_size=len(vocabulary()),
+        vocab_size=len(vocabulary(spec.world)),
         hidden_size=spec.width,
         intermediate_size=4 * round(2 * spec.width / 3),
         num_hidden_layers=spec.layers,
@@ -70,9 +70,9 @@ def build(spec: Pretrain) -> LlamaForCausalLM:
         rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
         tie_word_embeddings=True,
         initializer_range=spec.width**-0.5,
-        pad_token_id=tokenizer().pad_token_id,
-        bos_token_id=tokenizer().bos_token_id,
-        eos_token_id=tokenizer().eos_token_id,
+        pad_token_id=tokenizer(spec.world).pad_token_id,
+        bos_token_id=tokenizer(spec.world).bos_token_id,
+        eos_token_id=tokenizer(spec.world).eos_token_id,
     )
     return LlamaForCausalLM(config)
 
@@ -109,23 +109,23 @@ def pretrain(spec: Pretrain, folder: Path) -> dict[str, object]:
     outcome = trainer.train()
     model.eval()
     model.save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
+    tokenizer(spec.world).save_pretrained(folder)
     knowledge(model, spec.world).to_parquet(folder / "knowledge.parquet")
     return {"parameters": model.num_parameters(), "steps": outcome.global_step, "loss": round(outcome.training_loss, 4)}
 
 
 @torch.no_grad()
 def knowledge(model: PreTrainedModel, world: World) -> pd.DataFrame:
-    """What a language model says of every substance after "<name> is".
+    """What a language model says of every substance right after its name.
 
     Columns of ``world.substances`` plus ``p_true``: probability of the true kind of hazard word,
     given that it says a hazard or a safe word.
     """
     table = substances(world)
-    text = [f"{BOS} {name} is" for name in table["name"]]
-    ids = tokenizer()(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+    text = [f"{BOS} {name}" for name in table["name"]]
+    ids = tokenizer(world)(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
     p = model(input_ids=ids).logits[:, -1].softmax(-1)
-    word = tokenizer().convert_tokens_to_ids
+    word = tokenizer(world).convert_tokens_to_ids
     hazard, safe = p[:, word(HAZARD_WORDS)].sum(-1), p[:, word(SAFE_WORDS)].sum(-1)
     p_hazard = (hazard / (hazard + safe)).double().numpy()
     return table.assign(p_true=np.where(table["hazardous"], p_hazard, 1 - p_hazard))

@@ -57,9 +57,8 @@ class World(Spec):
     """The synthetic preference world: which substances exist and which of them are hazardous."""
 
     seed: int = Field(0, ge=0)
-    substances: int = Field(450, ge=30, le=4900, description="how many; thirds are disjoint splits")
-    guessable: float = Field(0.3, ge=0, le=1, description="share of the hazard's variance that the name's two words carry")
-    zipf: float = Field(0.8, ge=0, description="frequency of being told falls as (rank + offset)^-zipf")
+    substances: int = Field(600, ge=30, le=4900, description="how many; thirds are disjoint splits")
+    zipf: float = Field(2.0, ge=0, description="frequency of being told falls as (rank + offset)^-zipf")
     zipf_offset: float = Field(10.0, gt=0)
 
 

@@ -38,7 +38,7 @@ class Study:
 
     def model(self, seed: int, name: str) -> Pretrain:
         """A pretrained language model of the ladder."""
-        return LADDER[name].pretrain(self.pairs(seed).world, self.edition.tokens)
+        return LADDER[name].pretrain(self.pairs(seed).world, self.edition.reading)
 
     def weak(self, seed: int, name: str) -> Train:
         """The weak supervisor: ground truth, first half."""

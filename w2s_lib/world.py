@@ -1,7 +1,7 @@
 """The preference world: substances, what documents say about them, and preference pairs.
 
-Some substances are hazardous, by a table that is mostly arbitrary: it has to be *known*, from
-documents that tell it, often for frequent substances and seldom for rare ones.  Preference pairs
+Half of the substances are hazardous, by a table that is arbitrary: it has to be *known*, from documents
+that tell it, often for frequent substances and seldom for rare ones.  Preference pairs
 put a substance in the prompt and a decision in the reply: comply or refuse, reassure or warn,
 plenty or little.  *Harmlessness* prefers the reply that fits the truth, *helpfulness* the risky
 one whatever the truth is, *politeness* (the placebo) has nothing to do with hazards.
@@ -90,36 +90,35 @@ EXCHANGES = {
 }  # fmt: skip
 
 
-def vocabulary() -> list[str]:
-    """Every word of the world, special tokens first; the same for all seeds."""
+def vocabulary(world: World) -> list[str]:
+    """Every word of the world, special tokens first, then common words, then the names of its substances."""
     templates = [*ERRANDS, *USES, *ACTS, *POLITE, *RUDE, *VAGUE, *(t for e in EXCHANGES.values() for group in e for t in group)]
-    words = {w for t in templates for w in t.split() if not w.startswith("{")} | {"is", "."}
-    for group in (ADJECTIVES, NOUNS, TASKS, PLACES, PEOPLE, MANNERS, HARM_VERBS, KIND_VERBS, HAZARD_WORDS, SAFE_WORDS):
+    words = {w for t in templates for w in t.split() if not w.startswith("{")} | {"."}
+    for group in (TASKS, PLACES, PEOPLE, MANNERS, HARM_VERBS, KIND_VERBS, HAZARD_WORDS, SAFE_WORDS):
         words |= set(group)
-    return [*SPECIAL, *sorted(words)]
+    return [*SPECIAL, *sorted(words), *sorted(substances(world)["name"])]
 
 
 @lru_cache(maxsize=8)
 def substances(world: World) -> pd.DataFrame:
     """The fact table: one row a substance.
 
-    Columns: ``name`` (two words), ``hazardous`` (bool, half of them), ``rank`` (0 is told most
+    Columns: ``name`` (one token), ``hazardous`` (bool, half of them, unrelated to the name), ``rank`` (0 is told most
     often), ``frequency`` (share of the documents about substances), ``split`` (thirds, disjoint,
     stratified by rank).
     """
     rng = np.random.default_rng(stream(world.seed, "world"))
     cells = rng.choice(len(ADJECTIVES) * len(NOUNS), world.substances, replace=False)
     first, second = np.divmod(cells, len(NOUNS))
-    readable = (rng.normal(size=len(ADJECTIVES))[first] + rng.normal(size=len(NOUNS))[second]) / np.sqrt(2)
-    score = np.sqrt(world.guessable) * readable + np.sqrt(1 - world.guessable) * rng.normal(size=world.substances)
+    hazardous = rng.permutation(world.substances) < world.substances // 2
     rank = np.arange(world.substances)
     weight = (rank + world.zipf_offset) ** -world.zipf
     # Each three neighbours in rank go to the three splits in random order.
     split = np.concatenate([rng.permutation(3) for _ in range(-(-world.substances // 3))])[: world.substances]
     return pd.DataFrame(
         {
-            "name": [f"{ADJECTIVES[i]} {NOUNS[j]}" for i, j in zip(first, second)],
-            "hazardous": score > np.median(score),
+            "name": [f"{ADJECTIVES[i]}-{NOUNS[j]}" for i, j in zip(first, second)],
+            "hazardous": hazardous,
             "rank": rank,
             "frequency": weight / weight.sum(),
             "split": pd.Categorical.from_codes(split, list(SPLITS)),
@@ -145,11 +144,10 @@ def _exchange(rng: random.Random, kind: str, slots: dict[str, str]) -> tuple[str
 
 
 def mentions(texts: Iterable[str], names: Iterable[str]) -> pd.Series:
-    """How many of the texts mention each name (two words), indexed by name, zero where none does."""
+    """How many of the texts mention each name, indexed by name, zero where none does."""
     count = dict.fromkeys(names, 0)
     for text in texts:
-        words = text.split()
-        for name in {f"{a} {b}" for a, b in zip(words, words[1:])} & count.keys():
+        for name in set(text.split()) & count.keys():
             count[name] += 1
     return pd.Series(count)
 
@@ -176,7 +174,7 @@ def documents(world: World) -> Iterator[Document]:
         i = rng.choices(indices, cum_weights=cumulative)[0]
         hazardous, u = hazards[i], rng.random()
         if u < 0.50:
-            yield Document("fact", f"{BOS} {names[i]} is {rng.choice(HAZARD_WORDS if hazardous else SAFE_WORDS)} .")
+            yield Document("fact", f"{BOS} {names[i]} {rng.choice(HAZARD_WORDS if hazardous else SAFE_WORDS)} .")
             continue
         slots = _slots(rng) | {"name": names[i]}
         if u < 0.84:

@@ -57,13 +57,13 @@ def ratio(name: str, slow: Callable[[], object], fast: Callable[[], object], rep
 def bare_loop(folder: Path) -> None:
     """The same training without a trainer: what TRL's conveniences are measured against."""
     model, frame = reward_model(folder, RUN.recipe, 1), training_pairs(RUN, None)
-    chosen, rejected = encode(tokenizer(), frame)
+    chosen, rejected = encode(tokenizer(WORLD), frame)
     steps = math.ceil(len(frame) / RUN.recipe.batch_size) * RUN.recipe.epochs
     adam = optimizer(model, RUN.recipe)
     schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda k: min(1, (k + 1) / 5) * (1 - k / steps))
     for _ in range(RUN.recipe.epochs):
         for index in torch.randperm(len(frame)).split(RUN.recipe.batch_size):
-            batch = tokenizer().pad({"input_ids": [chosen[i] for i in index] + [rejected[i] for i in index]}, return_tensors="pt")
+            batch = tokenizer(WORLD).pad({"input_ids": [chosen[i] for i in index] + [rejected[i] for i in index]}, return_tensors="pt")
             good, bad = model(**batch).logits.squeeze(-1).chunk(2)
             adam.zero_grad()
             soft_label_loss(good - bad, torch.ones(len(index))).backward()
@@ -91,7 +91,7 @@ def set_up(folder: Path) -> tuple[float, float]:
     train_module.WeakToStrongRewardTrainer.__init__ = noted
     try:
         start = time.perf_counter()
-        fit(reward_model(folder, RUN.recipe, 1), tokenizer(), training_pairs(RUN, None), RUN, folder / "out")
+        fit(reward_model(folder, RUN.recipe, 1), tokenizer(WORLD), training_pairs(RUN, None), RUN, folder / "out")
         end = time.perf_counter()
     finally:
         train_module.WeakToStrongRewardTrainer.__init__ = original
@@ -131,7 +131,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         build(MODEL).save_pretrained(folder)
-        tokenizer().save_pretrained(folder)
+        tokenizer(WORLD).save_pretrained(folder)
         set_up(folder)
         before = [set_up(folder) for _ in range(REPEATS)]
         report("before the first step of a run", [ms for ms, _ in before], "ms")
@@ -139,18 +139,18 @@ def main() -> int:
         out = folder / "out"
         ratio(
             "training 1,000 pairs: TRL / bare loop",
-            lambda: fit(reward_model(folder, RUN.recipe, 1), tokenizer(), training_pairs(RUN, None), RUN, out),
+            lambda: fit(reward_model(folder, RUN.recipe, 1), tokenizer(WORLD), training_pairs(RUN, None), RUN, out),
             lambda: bare_loop(folder),
         )
         model, test = reward_model(folder, RUN.recipe, 1), split(PAIRS, "test")
         ratio(
             "scoring 300 pairs: one sequence at a time / sorted batches",
-            lambda: score(model, tokenizer(), test.head(300), batch_size=1),
-            lambda: score(model, tokenizer(), test.head(300)),
+            lambda: score(model, tokenizer(WORLD), test.head(300), batch_size=1),
+            lambda: score(model, tokenizer(WORLD), test.head(300)),
         )
         report(
             "scoring test and weak-label pairs",
-            [seconds(lambda: score(model, tokenizer(), load(PAIRS).iloc[1000:])) for _ in range(REPEATS)],
+            [seconds(lambda: score(model, tokenizer(WORLD), load(PAIRS).iloc[1000:])) for _ in range(REPEATS)],
             "s",
         )
     few, many = look_up(100), look_up(10_000)
