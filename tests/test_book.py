@@ -16,7 +16,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from w2s_lib.book import chapters, polish
+from w2s_lib.book import chapters, keep_figures, polish
 from w2s_lib.lab import Lab, closure
 from w2s_lib.results import COLUMNS
 
@@ -107,6 +107,16 @@ def test_polish_moves_alt_and_caption_and_hides_parameters():
     assert "remove-cell" in notebook.cells[0].metadata.tags
     assert notebook.cells[1].metadata.mystnb["image"]["alt"] == "what it shows"
     assert notebook.cells[1].metadata.mystnb["figure"]["caption"] == "a caption"
+
+
+def test_kept_figures_can_be_included_by_other_pages(tmp_path):
+    cell = nbformat.v4.new_code_cell("draw()", metadata={"tags": ["keep:plane"]})
+    image = {"image/svg+xml": {"alt": "what it shows", "caption": "a caption"}}
+    cell.outputs = [nbformat.v4.new_output("execute_result", {"image/svg+xml": "<svg/>"}, metadata=image, execution_count=1)]
+    keep_figures(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "figures")
+    assert (tmp_path / "figures" / "plane.svg").read_text() == "<svg/>"
+    text = (tmp_path / "figures" / "plane.md").read_text()
+    assert text.startswith("```{figure} /figures/plane.svg") and ":alt: what it shows" in text and "a caption" in text
 
 
 def test_the_landing_page_shows_a_figure_of_this_build(html):

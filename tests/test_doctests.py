@@ -1,0 +1,13 @@
+"""The examples in the docstrings are true."""
+
+import doctest
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize("module", ["run", "pairs", "metrics", "uncertainty", "edition"])
+def test_examples(module):
+    flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
+    failed, tried = doctest.testmod(importlib.import_module(f"w2s_lib.{module}"), optionflags=flags)
+    assert tried and not failed
