@@ -126,6 +126,7 @@ def test_say():
     row = pd.Series({"value": 0.4567, "low": 0.1, "high": 0.812})
     assert say(row) == "0.46 [0.10, 0.81]" and say(row, percent=True) == "45.7 % [10.0, 81.2]"
     assert say(pd.Series({"value": np.nan, "low": np.nan, "high": np.nan})) == "undefined"
+    assert say(pd.Series({"value": -0.001, "low": -0.004, "high": 0.3})) == "0.00 [0.00, 0.30]"
     assert say(pd.Series({"value": 0.5, "low": np.nan, "high": np.nan})) == "0.50"
 
 

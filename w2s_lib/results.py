@@ -231,12 +231,16 @@ def pick(results: pd.DataFrame, statistic: str, condition: str, weak: str = ALL,
 def say(row: pd.Series, percent: bool = False) -> str:
     """A value with its interval as text, e.g. ``0.45 [0.21, 0.69]`` or ``9.3 % [4.1, 14.5]``."""
     scale, digits, unit = (100, 1, " %") if percent else (1, 2, "")
+
+    def text(x: float) -> str:
+        return f"{round(scale * x, digits) + 0.0:.{digits}f}"  # adding zero turns -0.0 into 0.0
+
     if np.isnan(row["value"]):
         return "undefined"
-    number = f"{scale * row['value']:.{digits}f}{unit}"
+    number = text(row["value"]) + unit
     if np.isnan(row["low"]):
         return number
-    return f"{number} [{scale * row['low']:.{digits}f}, {scale * row['high']:.{digits}f}]"
+    return f"{number} [{text(row['low'])}, {text(row['high'])}]"
 
 
 def reads(row: pd.Series) -> str:
