@@ -102,7 +102,7 @@ def test_placebo_pairs_name_no_substance():
 
 
 def test_too_many_pairs_are_refused():
-    with pytest.raises(ValueError, match="only .* distinct ones exist"):
+    with pytest.raises(ValueError, match="only .* distinct ones found"):
         draw_pairs(World(seed=1, substances=30), "politeness", "test", 50_000)
 
 

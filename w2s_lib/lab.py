@@ -47,6 +47,10 @@ def describe(spec: Spec) -> str:
     return f"train width {spec.model.width} on {labels}, {spec.conflict.kind}, seed {spec.pairs.world.seed}, replica {spec.replica}"
 
 
+def _one_line(error: BaseException | None) -> str:
+    return " ".join(str(error).split())
+
+
 def execute(spec: Spec, root: Path, *parents: str) -> str:
     """Do one run, whose parents' results are in the store at ``root``; returns its key.
 
@@ -123,7 +127,7 @@ class Lab:
                 try:
                     execute(spec, self.store.root)
                 except Exception as error:
-                    raise RunError(f"run {spec.key} ({describe(spec)}) failed: {error}") from error
+                    raise RunError(f"run {spec.key} ({describe(spec)}) failed: {_one_line(error)}") from error
                 bar.update()
 
     def _run_on_dask(self, todo: list[Spec]) -> None:
@@ -164,7 +168,7 @@ class Lab:
             failed_keys = {spec.key for spec, _ in failed}
             first, error = next((s, e) for s, e in failed if not failed_keys & {p.key for p in s.parents()})
             raise RunError(
-                f"run {first.key} ({describe(first)}) failed: {error}; {len(todo) - len(failed)} other runs finished and are kept"
+                f"run {first.key} ({describe(first)}) failed: {_one_line(error)}; {len(todo) - len(failed)} other runs finished and are kept"
             ) from error
 
     def scores(self, spec: Train, split: str = "test") -> pd.DataFrame:

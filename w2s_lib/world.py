@@ -15,12 +15,16 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from w2s_lib.run import Objective, Split, World, stream
+
+GIVE_UP = 5000
+"""Draws in a row without a new pair after which a split counts as exhausted."""
 
 SPLITS: tuple[Split, ...] = ("ground_truth", "weak_label", "test")
 
@@ -145,11 +149,11 @@ def _exchange(rng: random.Random, kind: str, slots: dict[str, str]) -> tuple[str
 
 def mentions(texts: Iterable[str], names: Iterable[str]) -> pd.Series:
     """How many of the texts mention each name, indexed by name, zero where none does."""
-    count = dict.fromkeys(names, 0)
+    found = dict.fromkeys(names, 0)
     for text in texts:
-        for name in set(text.split()) & count.keys():
-            count[name] += 1
-    return pd.Series(count)
+        for name in set(text.split()) & found.keys():
+            found[name] += 1
+    return pd.Series(found)
 
 
 class Document(NamedTuple):
@@ -219,7 +223,10 @@ def draw_pairs(world: World, objective: Objective, split: Split, n: int) -> pd.D
     names = {flag: mine.loc[mine["hazardous"] == flag, "name"].tolist() for flag in (True, False)}
     tasks = TASKS[SPLITS.index(split) :: len(SPLITS)]  # no prompt without a substance is shared by two splits
     rows: dict[tuple[str, frozenset[str]], dict[str, object]] = {}
-    for _ in range(50 * n):
+    last_new = 0
+    for draw in count():
+        if draw - last_new > GIVE_UP:
+            raise ValueError(f"{objective} pairs of split {split!r}: {n} asked for, only {len(rows)} distinct ones found in this world")
         slots = _slots(rng, tasks)
         hazardous: bool | None = rng.random() < 0.5
         slots["name"] = rng.choice(names[hazardous])
@@ -248,7 +255,8 @@ def draw_pairs(world: World, objective: Objective, split: Split, n: int) -> pd.D
             cluster=cluster,
             hazardous=hazardous,
         )
-        rows.setdefault((prompt, frozenset((chosen, rejected))), row)
+        if rows.setdefault((prompt, frozenset((chosen, rejected))), row) is row:
+            last_new = draw
         if len(rows) == n:
-            return pd.DataFrame(list(rows.values())).astype({"hazardous": "boolean"})
-    raise ValueError(f"{objective} pairs of split {split!r}: {n} asked for, only {len(rows)} distinct ones exist in this world")
+            break
+    return pd.DataFrame(list(rows.values())).astype({"hazardous": "boolean"})

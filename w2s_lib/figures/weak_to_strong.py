@@ -64,7 +64,7 @@ def pgr_intervals(results: pd.DataFrame, pooled: pd.Series) -> Figure:
         xlim=(min(-0.6, rows["low"].min(skipna=True)) if len(rows) < 2 else -1.0, 2.0),
     )
     ax.tick_params(axis="y", length=0)
-    alt = "PGR with 95 % intervals: " + "; ".join(
+    alt = "Performance gap recovered with its 95 % interval, by weak-strong pair: " + "; ".join(
         f"{n} {r['value']:.2f} [{r['low']:.2f}, {r['high']:.2f}]" for n, (_, r) in zip(names, rows.iterrows())
     )
     return Figure(
