@@ -15,22 +15,16 @@ from w2s_lib.study import Study
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def build_command(store: Path, output: Path) -> list[str]:
+    """What ``make book EDITION=smoke`` runs, with folders of its own."""
+    return [sys.executable, "-m", "w2s_lib.book", "--edition", "smoke", "--store", str(store), "--output", str(output)]
+
+
 @pytest.fixture(scope="session")
 def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smoke edition, built by the command that ``make book EDITION=smoke`` runs, into folders of its own."""
     folder = tmp_path_factory.mktemp("smoke")
-    command = [
-        sys.executable,
-        "-m",
-        "w2s_lib.book",
-        "--edition",
-        "smoke",
-        "--store",
-        str(folder / "store"),
-        "--output",
-        str(folder / "book"),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(build_command(folder / "store", folder / "book"), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "log.txt").write_text(done.stdout)
     return folder

@@ -16,6 +16,7 @@ import nbformat
 import pandas as pd
 import pytest
 
+from tests.conftest import build_command
 from w2s_lib.book import chapters, keep_figures, polish
 from w2s_lib.lab import Lab, closure
 from w2s_lib.results import COLUMNS
@@ -125,18 +126,7 @@ def test_the_landing_page_shows_a_figure_of_this_build(html):
 
 
 def test_a_second_build_trains_nothing(build_folder, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "w2s_lib.book",
-        "--edition",
-        "smoke",
-        "--store",
-        str(build_folder / "store"),
-        "--output",
-        str(tmp_path),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(build_command(build_folder / "store", tmp_path), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "0 of them missing" in done.stdout and "0 runs trained" in done.stdout
     old, new = (pd.read_csv(p / "html" / "results.csv") for p in (build_folder / "book", tmp_path))
@@ -145,10 +135,8 @@ def test_a_second_build_trains_nothing(build_folder, tmp_path):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
 def test_an_interrupted_build_keeps_what_is_finished(tmp_path, study, how):
-    store, command = tmp_path / "store", [sys.executable, "-m", "w2s_lib.book", "--edition", "smoke", "--store", str(tmp_path / "store")]
-    process = subprocess.Popen(
-        [*command, "--output", str(tmp_path / "book")], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    store = tmp_path / "store"
+    process = subprocess.Popen(build_command(store, tmp_path / "book"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 240
     while not list(store.rglob("record.json")) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -23,10 +23,10 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from w2s_lib.chapter import DEFAULT_STORE
-from w2s_lib.edition import ParameterError, load
+from w2s_lib.chapter import open_lab
+from w2s_lib.edition import load
 from w2s_lib.errors import OneLineError
-from w2s_lib.lab import Lab, closure
+from w2s_lib.lab import closure
 from w2s_lib.results import COLUMNS
 from w2s_lib.study import Study
 
@@ -171,9 +171,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     """
     start = time.perf_counter()
     study = Study(load(edition))
-    if workers is not None and workers < 0:
-        raise ParameterError("workers", workers, "must be a whole number, 0 (this process) or more")
-    lab = Lab(store or os.environ.get("W2S_STORE") or DEFAULT_STORE, workers)
+    lab = open_lab(store, workers)
     folder = Path(output).absolute() if output else ROOT / "book" / "_build" / study.edition.name
     source, results = folder / "source", folder / "results"
     for path in (source, results):

@@ -74,6 +74,21 @@ class Chapter:
         return f'<table class="parameters"><caption>Parameters of this run</caption>{body}</table>'
 
 
+def open_lab(store: object = None, workers: object = None) -> Lab:
+    """The lab on a store (None: ``$W2S_STORE``, else ``.store`` of this checkout) with so many workers (None: one a core).
+
+    Raises:
+        ParameterError: ``store`` is no path, or ``workers`` no number of processes.
+        StoreError: the store cannot be written.
+    """
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 0):
+        raise ParameterError("workers", workers, "must be a whole number, 0 (this process) or more")
+    store = store or os.environ.get("W2S_STORE") or DEFAULT_STORE
+    if not isinstance(store, (str, Path)):
+        raise ParameterError("store", store, "must be the path of a folder")
+    return Lab(store, workers)
+
+
 def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
     """Check a notebook's parameters and open its study and lab.
 
@@ -90,16 +105,11 @@ def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
             if isinstance(value, PLAIN) and key not in PARAMETERS and not key.startswith("_") and key not in ("In", "Out"):
                 raise ParameterError(key, value, f"no such parameter; {nearest(key, list(PARAMETERS))}")
     given = {key: namespace.get(key) for key in PARAMETERS}
-    workers = given["workers"]
-    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 0):
-        raise ParameterError("workers", workers, "must be a whole number, 0 (this process) or more")
-    store = given["store"] or os.environ.get("W2S_STORE") or DEFAULT_STORE
-    if not isinstance(store, (str, Path)):
-        raise ParameterError("store", store, "must be the path of a folder")
+    lab = open_lab(given["store"], given["workers"])
     fields = {key: given[key] for key in ("seeds", "pairs", "threshold", "alpha")}
     if isinstance(fields["pairs"], str):
         fields["pairs"] = [fields["pairs"]]
     if isinstance(fields["seeds"], int):
         fields["seeds"] = [fields["seeds"]]
     edition = load(given["edition"] or "world", fields)
-    return Chapter(name, Study(edition), Lab(store, workers))
+    return Chapter(name, Study(edition), lab)

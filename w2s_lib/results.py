@@ -67,6 +67,13 @@ GENERALIZATION = ("accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr")
 DECEPTION = tuple(name for name in STATISTICS if name not in GENERALIZATION)
 
 
+def _weights(study: Study, seed: int, clusters: Sequence[object]) -> np.ndarray | None:
+    """Bootstrap weights for a study of a single seed, the same at every call; None where several seeds speak for the pairs."""
+    if len(study.edition.seeds) > 1:
+        return None
+    return cluster_weights(clusters, study.edition.draws, np.random.default_rng(stream(seed, "bootstrap")))
+
+
 def measure(study: Study, lab: Lab, conditions: Sequence[str], statistics: Iterable[str]) -> pd.DataFrame:
     """One row per seed, weak-strong pair, condition and statistic; trains what is missing.
 
@@ -77,9 +84,7 @@ def measure(study: Study, lab: Lab, conditions: Sequence[str], statistics: Itera
     e, rows, statistics = study.edition, [], tuple(statistics)
     lab.run(study.student_runs(tuple(conditions)))
     for seed in e.seeds:
-        weights = None
-        if len(e.seeds) == 1:
-            weights = cluster_weights(study.clusters(seed), e.draws, np.random.default_rng(stream(seed, "bootstrap")))
+        weights = _weights(study, seed, study.clusters(seed))
         for weak, strong in e.weak_strong:
             for condition in conditions:
                 comparison = study.comparison(lab, seed, weak, strong, condition)
@@ -165,20 +170,13 @@ def ladder_results(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = []
     for model in e.models:
         for seed in e.seeds:
-            weights = None
-            if len(e.seeds) == 1:
-                weights = cluster_weights(study.clusters(seed), e.draws, np.random.default_rng(stream(seed, "bootstrap")))
-            knows = lab.knowledge(study.model(seed, model))["p_true"].to_numpy()
-            ranks = lab.scores(study.ceiling(seed, model))["p_true"].to_numpy()
-            for name, p, key in (
-                ("facts_known", knows, study.model(seed, model).key),
-                ("accuracy_ceiling", ranks, study.ceiling(seed, model).key),
+            knows, ranks = lab.knowledge(study.model(seed, model)), lab.scores(study.ceiling(seed, model))
+            for name, frame, clusters, key in (
+                ("facts_known", knows, knows["name"], study.model(seed, model).key),  # every fact is a cluster of its own
+                ("accuracy_ceiling", ranks, study.clusters(seed), study.ceiling(seed, model).key),
             ):
-                draws = None
-                if weights is not None:  # facts are independent of one another; pairs come in clusters
-                    draws = accuracy(
-                        p, weights if len(p) == weights.shape[1] else cluster_weights(range(len(p)), e.draws, np.random.default_rng(0))
-                    )
+                p, weights = frame["p_true"].to_numpy(), _weights(study, seed, clusters)
+                draws = None if weights is None else accuracy(p, weights)
                 rows.append((seed, "", model, "none", name, float(accuracy(p)), len(p), (key,), draws))
     frame = pd.DataFrame(rows, columns=PER_SEED)
     return facts, summarise(frame, study).sort_values("statistic", kind="stable", ascending=False, ignore_index=True)

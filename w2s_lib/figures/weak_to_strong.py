@@ -61,7 +61,7 @@ def pgr_intervals(results: pd.DataFrame, pooled: pd.Series) -> Figure:
     ax.set(
         xlabel="performance gap recovered (PGR)",
         ylim=(len(rows) - 0.5, -0.6),
-        xlim=(min(-0.6, rows["low"].min(skipna=True)) if len(rows) < 2 else -1.0, 2.0),
+        xlim=(-1.0, 2.0),
     )
     ax.tick_params(axis="y", length=0)
     alt = "Performance gap recovered with its 95 % interval, by weak-strong pair: " + "; ".join(
