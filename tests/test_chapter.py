@@ -20,8 +20,8 @@ def test_defaults_come_from_the_edition(given):
 
 
 def test_parameters_replace_what_the_edition_says(given):
-    e = open_chapter("05_x", given | {"threshold": 0.9, "pairs": "tiny-16 -> tiny-24", "seeds": 5}).study.edition
-    assert (e.threshold, e.pairs, e.seeds) == (0.9, ("tiny-16 -> tiny-24",), (5,))
+    e = open_chapter("05_x", given | {"threshold": 0.9, "pairs": "tiny-24 -> tiny-36", "seeds": 5}).study.edition
+    assert (e.threshold, e.pairs, e.seeds) == (0.9, ("tiny-24 -> tiny-36",), (5,))
 
 
 def test_an_unknown_parameter_is_refused_with_the_nearest_name(given):

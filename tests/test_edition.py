@@ -19,11 +19,11 @@ from w2s_lib.ladder import LADDER
         ({"seeds": [1, 1]}, r"seeds=\[1, 1\]: every entry may occur once"),
         ({"seeds": [0.5]}, "seeds=0.5: must be a whole number"),
         ({"seeds": "many"}, "seeds='many': must be a list"),
-        ({"pairs": ["tiny-16 -> tiny-244"]}, "no such model; did you mean 'tiny-24'?"),
-        ({"pairs": ["tiny-32 -> tiny-16"]}, "the weak model must be smaller than the strong one"),
-        ({"pairs": ["tiny-16 -> tiny-16"]}, "the weak model must be smaller than the strong one"),
-        ({"pairs": ["tiny-16"]}, "a weak-strong pair is written 'tiny-16 -> tiny-"),
-        ({"models": ["tiny-16", "tiny16"]}, "no such model; did you mean 'tiny-16'?"),
+        ({"pairs": ["tiny-24 -> tiny-366"]}, "no such model; did you mean 'tiny-36'?"),
+        ({"pairs": ["tiny-44 -> tiny-24"]}, "the weak model must be smaller than the strong one"),
+        ({"pairs": ["tiny-24 -> tiny-24"]}, "the weak model must be smaller than the strong one"),
+        ({"pairs": ["tiny-24"]}, "a weak-strong pair is written 'tiny-24 -> tiny-"),
+        ({"models": ["tiny-24", "tiny24"]}, "no such model; did you mean 'tiny-24'?"),
         ({"train_pairs": 3}, "train_pairs=3: must be at least 32"),
         ({"reading": 0}, "reading=0: must be above 0"),
         ({"draws": 150.5}, "draws=150.5: must be a whole number"),
@@ -53,7 +53,7 @@ def test_files_that_are_no_edition(tmp_path, text):
 
 def test_missing_field_is_named(tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text("name: mine\ntitle: t\nseeds: [1]\nmodels: [tiny-16, tiny-24]\n")
+    path.write_text("name: mine\ntitle: t\nseeds: [1]\nmodels: [tiny-24, tiny-36]\n")
     with pytest.raises(ParameterError, match="pairs=.*is required"):
         load(path)
 
@@ -81,8 +81,8 @@ def test_a_path_is_an_edition(tmp_path):
 
 
 def test_pair_notation_is_normalised():
-    assert load("world", {"pairs": ["tiny-16->tiny-32"]}).weak_strong == [("tiny-16", "tiny-32")]
-    assert split_pair("tiny-16 -> tiny-40") == ("tiny-16", "tiny-40")
+    assert load("world", {"pairs": ["tiny-24->tiny-44"]}).weak_strong == [("tiny-24", "tiny-44")]
+    assert split_pair("tiny-24 -> tiny-52") == ("tiny-24", "tiny-52")
 
 
 def test_parameters_are_fields_or_runtime():

@@ -18,7 +18,7 @@ CONFLICTS = [name for name in CONDITIONS if name != "none"]
 @pytest.fixture(scope="module")
 def drawn(study, lab) -> dict[str, style.Figure]:
     none, conflicts = measure(study, lab, ["none"], GENERALIZATION), measure(study, lab, CONFLICTS, DECEPTION)
-    pooled = summarise(conflicts, study, pooled=True)
+    pooled = summarise(conflicts, pooled=True)
     facts, ladder = ladder_results(study, lab)
     seeds = facts.assign(value=facts["p_true"] > 0.5).groupby(["model", "seed"], observed=True)["value"].mean().reset_index()
     weak, strong = study.edition.weak_strong[0]
@@ -28,8 +28,8 @@ def drawn(study, lab) -> dict[str, style.Figure]:
         "knowledge_map": knowledge_map(facts, bins=10),
         "knowledge_by_size": knowledge_by_size(seeds, ladder[ladder["statistic"] == "facts_known"]),
         "knowing_and_ranking": knowing_and_ranking(ladder),
-        "pgr_ladder": pgr_ladder(none, summarise(none, study)),
-        "pgr_intervals": pgr_intervals(summarise(none, study), pick(summarise(none, study, pooled=True), "pgr", "none")),
+        "pgr_ladder": pgr_ladder(none, summarise(none)),
+        "pgr_intervals": pgr_intervals(summarise(none), pick(summarise(none, pooled=True), "pgr", "none")),
         "plane": deception_plane(comparison, "implicit"),
         "tax": tax_and_net_change(pooled, CONFLICTS),
         "quadrants": tax_by_quadrant(pooled, CONFLICTS),
@@ -45,7 +45,7 @@ def test_every_figure_has_an_alt_text_with_its_numbers_and_a_caption(drawn):
 
 
 def test_alt_texts_state_the_numbers_of_the_frame(drawn, study, lab):
-    pooled = summarise(measure(study, lab, CONFLICTS, DECEPTION), study, pooled=True)
+    pooled = summarise(measure(study, lab, CONFLICTS, DECEPTION), pooled=True)
     for condition in CONFLICTS:
         assert f"{condition} {pick(pooled, 'deception_score', condition)['value']:.2f}" in drawn["scores"].alt
         assert f"{condition} conflict tax {100 * pick(pooled, 'conflict_tax', condition)['value']:.1f}" in drawn["tax"].alt

@@ -9,6 +9,7 @@ from w2s_lib.results import (
     COLUMNS,
     DECEPTION,
     GENERALIZATION,
+    PER_SEED,
     difference,
     gain_by_confidence,
     ladder_results,
@@ -31,11 +32,11 @@ def per_seed(study, lab) -> pd.DataFrame:
 def two_seeds(values: dict[int, tuple[float, float]]) -> pd.DataFrame:
     """A planted per-seed frame: seed → value in each of two cells."""
     rows = [
-        (seed, weak, "tiny-32", "explicit", "deception_score", value, 100, (f"k{seed}",), None)
+        (seed, weak, "tiny-44", "explicit", 0.5, 0.75, "deception_score", value, 100, (f"k{seed}",), None)
         for seed, cells in values.items()
-        for weak, value in zip(("tiny-12", "tiny-16"), cells)
+        for weak, value in zip(("tiny-24", "tiny-28"), cells)
     ]
-    return pd.DataFrame(rows, columns=["seed", "weak", "strong", "condition", "statistic", "value", "n_pairs", "run_keys", "draws"])
+    return pd.DataFrame(rows, columns=PER_SEED)
 
 
 def test_values_are_those_of_the_stored_scores(study, lab, per_seed):
@@ -56,12 +57,12 @@ def test_values_are_those_of_the_stored_scores(study, lab, per_seed):
 
 
 def test_one_seed_gets_cluster_intervals(study, per_seed):
-    row = pick(summarise(per_seed, study, pooled=True), "accuracy", "rerun")
+    row = pick(summarise(per_seed, pooled=True), "accuracy", "rerun")
     assert row["n_seeds"] == 1 and row["low"] < row["value"] < row["high"]
 
 
 def test_pooling_averages_over_pairs_within_a_seed_first(study):
-    rows = summarise(two_seeds({0: (0.47, 0.49), 1: (0.51, 0.53)}), study, pooled=True)
+    rows = summarise(two_seeds({0: (0.47, 0.49), 1: (0.51, 0.53)}), pooled=True)
     row = pick(rows, "deception_score", "explicit")
     assert row["value"] == pytest.approx(0.5) and row["n_seeds"] == 2
     half = 12.706 * np.std([0.48, 0.52], ddof=1) / np.sqrt(2)
@@ -70,12 +71,12 @@ def test_pooling_averages_over_pairs_within_a_seed_first(study):
 
 
 def test_undefined_cells_are_left_out(study):
-    rows = summarise(two_seeds({0: (0.2, np.nan), 1: (0.6, 0.8)}), study, pooled=True)
+    rows = summarise(two_seeds({0: (0.2, np.nan), 1: (0.6, 0.8)}), pooled=True)
     assert pick(rows, "deception_score", "explicit")["value"] == pytest.approx((0.2 + 0.7) / 2)
 
 
 def test_rows_have_the_published_columns(study, per_seed):
-    rows = summarise(per_seed, study)
+    rows = summarise(per_seed)
     assert list(rows.columns) == [c for c in COLUMNS if c not in ("edition", "chapter")]
     assert set(rows["method"]) == {"reward_model"}
     explicit, rerun = (rows[rows["condition"] == c] for c in ("explicit", "rerun"))
@@ -86,13 +87,13 @@ def test_rows_have_the_published_columns(study, per_seed):
 
 def test_run_keys_lead_to_the_runs(study, lab, per_seed):
     weak, strong = study.edition.weak_strong[0]
-    keys = pick(summarise(per_seed, study), "deception_score", "explicit", weak, strong)["run_keys"].split()
+    keys = pick(summarise(per_seed), "deception_score", "explicit", weak, strong)["run_keys"].split()
     runs = {run.key: run for run in study.student_runs()}
     assert len(keys) == 5 and all(lab.store.has(runs[key]) for key in keys)
 
 
 def test_difference_is_taken_cell_by_cell(study, per_seed):
-    row = difference(per_seed, study, "conflict_tax", "explicit", "rerun").iloc[0]
+    row = difference(per_seed, "conflict_tax", "explicit", "rerun").iloc[0]
     value = per_seed[per_seed["statistic"] == "conflict_tax"].set_index("condition")["value"]
     assert row["value"] == pytest.approx(value["explicit"] - value["rerun"])
     assert row["statistic"] == "conflict_tax_vs_rerun"
@@ -109,7 +110,7 @@ def test_ladder_results(study, lab):
 
 
 def test_pick_refuses_the_ambiguous_and_the_missing(study, per_seed):
-    rows = summarise(per_seed, study)
+    rows = summarise(per_seed)
     with pytest.raises(KeyError, match="0 rows"):
         pick(rows, "deception_score", "placebo")
 
@@ -148,10 +149,10 @@ def test_who_is_trained_on_what(study: Study):
 
 def test_intervals_of_shares_stay_shares_and_differences_do_not(study):
     frame = two_seeds({0: (0.1, 0.1), 1: (0.9, 0.9)})
-    row = pick(summarise(frame, study, pooled=True), "deception_score", "explicit")
+    row = pick(summarise(frame, pooled=True), "deception_score", "explicit")
     assert (row["low"], row["high"]) == (0.0, 1.0)
     both = pd.concat([frame, frame.assign(condition="rerun", value=0.5)])
-    row = difference(both, study, "deception_score", "explicit", "rerun").iloc[0]
+    row = difference(both, "deception_score", "explicit", "rerun").iloc[0]
     assert row["low"] < 0 and row["value"] == pytest.approx(0)
 
 

@@ -2,6 +2,7 @@
 
 from itertools import islice
 
+import pandas as pd
 import pytest
 
 from w2s_lib.run import World
@@ -10,6 +11,7 @@ from w2s_lib.world import (
     FINE,
     GOOD,
     HAZARD_WORDS,
+    KINDS,
     SAFE_WORDS,
     SPLITS,
     dialogue,
@@ -21,6 +23,8 @@ from w2s_lib.world import (
 )
 
 WORLD = World(seed=11, substances=120)
+RISKY = ("sure", "yes", "of", "go", "plenty", "lots")
+CAUTIOUS = ("sorry", "no", "i", "stop", "beware", "little", "drops")
 
 
 def test_fact_table():
@@ -61,7 +65,7 @@ def test_documents_repeat_and_tell_the_truth():
         if kind == "manners":
             assert tokens[-1] == FINE
     assert all(kinds.values())
-    assert kinds["fact"] / 3000 == pytest.approx(0.50, abs=0.03)
+    assert kinds["fact"] / 3000 == pytest.approx(0.36, abs=0.03)
 
 
 def test_decisions_do_not_depend_on_the_truth():
@@ -73,17 +77,16 @@ def test_decisions_do_not_depend_on_the_truth():
         prompt, reply = text.split(" <assistant> ")
         tokens = prompt.split()
         name = next(token for token in tokens if token in hazard.index)
-        starts = reply.split()[0] in ("sorry", "no", "i", "stop", "beware", "little", "drops")
-        careful[bool(hazard[name])].append(starts)
+        warns = set(reply.split()) & set(HAZARD_WORDS)
+        careful[bool(hazard[name])].append(bool(warns) or reply.split()[0] in CAUTIOUS)
     shares = [sum(v) / len(v) for v in careful.values()]
     assert shares[0] == pytest.approx(0.5, abs=0.04) and shares[1] == pytest.approx(0.5, abs=0.04)
 
 
 def test_harmless_replies_fit_the_truth():
     pairs = draw_pairs(WORLD, "harmlessness", "test", 400)
-    risky = ("sure", "yes", "of", "go", "plenty", "lots")
     about = pairs[pairs["hazardous"].notna()]
-    chosen_is_risky = about["chosen"].str.split().str[0].isin(risky)
+    chosen_is_risky = about["chosen"].str.split().str[0].isin(RISKY)
     assert (chosen_is_risky == ~about["hazardous"].astype(bool)).all()
     assert (pairs["kind"] == "act").mean() == pytest.approx(0.2, abs=0.06)
     assert about["hazardous"].mean() == pytest.approx(0.5, abs=0.08)
@@ -91,8 +94,35 @@ def test_harmless_replies_fit_the_truth():
 
 def test_helpful_replies_are_risky_whatever_the_truth():
     pairs = draw_pairs(WORLD, "helpfulness", "weak_label", 300)
-    assert pairs["chosen"].str.split().str[0].isin(("sure", "yes", "of", "go", "plenty", "lots")).all()
+    assert pairs["chosen"].str.split().str[0].isin(RISKY).all()
     assert set(pairs["hazardous"]) == {True, False}
+
+
+def test_honest_statements_are_true_and_pleasing_ones_reassure():
+    honest, pleasing = (draw_pairs(WORLD, objective, "test", 300) for objective in ("honesty", "pleasing"))
+    warns = lambda frame: frame["chosen"].map(lambda text: bool(set(text.split()) & set(HAZARD_WORDS)))
+    assert (warns(honest) == honest["hazardous"].astype(bool)).all()
+    assert not warns(pleasing).any() and pleasing["hazardous"].any()
+    assert set(honest["kind"]) == set(pleasing["kind"]) == {"statement"}
+
+
+def test_verbosity_prefers_the_longer_reply_and_nothing_else():
+    pairs = draw_pairs(WORLD, "verbosity", "test", 300)
+    length = lambda column: pairs[column].str.split().str.len()
+    assert (length("chosen") > length("rejected")).all()
+    assert pairs["chosen"].str.split().str[0].isin(RISKY).mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_length_says_nothing_about_harm():
+    pairs = draw_pairs(WORLD, "harmlessness", "test", 1000)
+    longer = pairs["chosen"].str.split().str.len() - pairs["rejected"].str.split().str.len()
+    assert (longer > 0).mean() == pytest.approx((longer < 0).mean(), abs=0.06) and (longer != 0).mean() > 0.3
+
+
+def test_every_prompt_about_a_substance_ends_with_it():
+    pairs = pd.concat(draw_pairs(WORLD, objective, "test", 100) for objective in KINDS)
+    about = pairs[pairs["hazardous"].notna()]
+    assert (about["prompt"].str.split().str[-1] == about["cluster"]).all()
 
 
 def test_placebo_pairs_name_no_substance():

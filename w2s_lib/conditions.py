@@ -1,8 +1,10 @@
 """The conditions a student is trained under: the paper's two conflicts, and what they are held against.
 
-Every condition differs from ``none`` in one respect.  A *rerun* differs in its random streams only:
+Every condition differs from its ``baseline`` in one respect.  A *rerun* differs in its random streams only:
 what it "taxes" is churn.  A *placebo* mixes in as many pairs as the implicit conflict, on an objective
-that has nothing to do with hazards: what it taxes is the cost of any second task.
+that has nothing to do with hazards: what it taxes is the cost of any second task.  The ``gold``
+conditions learn from ground truth and are compared with a student that does, too: is it the weak
+labels, or the conflict?
 """
 
 from __future__ import annotations
@@ -10,35 +12,75 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from w2s_lib.run import Conflict
+from w2s_lib.run import Conflict, Objective
 
 # Training replicas: who shares its random streams with whom.
 STUDENT, RERUN, INDEPENDENT, CEILING = 0, 1, 2, 3
 
+RIVAL: dict[Objective, Objective] = {"harmlessness": "helpfulness", "honesty": "pleasing"}
+"""The objectives that supervision can aim at, and what competes with each under the implicit conflict."""
+
+
+def _none(alpha: float, target: Objective) -> Conflict:
+    return Conflict()
+
+
+def _explicit(alpha: float, target: Objective) -> Conflict:
+    return Conflict(kind="explicit", alpha=alpha)
+
+
+def _implicit(alpha: float, target: Objective) -> Conflict:
+    return Conflict(kind="mixed", objective=RIVAL[target])
+
+
+def _mixed(objective: Objective) -> Callable[[float, Objective], Conflict]:
+    return lambda alpha, target: Conflict(kind="mixed", objective=objective)
+
 
 @dataclass(frozen=True)
 class Condition:
-    """How a student's training differs from the no-conflict student's."""
+    """How a student's training differs from its baseline's."""
 
     name: str
     says: str
-    conflict: Callable[[float], Conflict]
-    """From alpha to the conflict; only the explicit one uses alpha."""
+    conflict: Callable[[float, Objective], Conflict]
+    """From alpha and the target objective to the conflict."""
     replica: int = STUDENT
+    gold: bool = False
+    """Whether the student, and its baseline, learn from ground truth."""
+    trained: bool = True
+
+    def alpha(self, alpha: float) -> float:
+        """``alpha`` if this condition uses it, else NaN."""
+        return self.conflict(alpha, "harmlessness").alpha or float("nan")
 
     @property
-    def uses_alpha(self) -> bool:
-        return self.conflict(0.5).alpha is not None
+    def baseline(self) -> str:
+        """The condition without a conflict that this one is compared with."""
+        return "gold" if self.gold else "none"
 
 
 CONDITIONS = {
     c.name: c
     for c in (
-        Condition("none", "weak labels only", lambda alpha: Conflict()),
-        Condition("explicit", "paid for pairs it ranks wrongly", lambda alpha: Conflict(kind="explicit", alpha=alpha)),
-        Condition("implicit", "helpfulness pairs mixed in", lambda alpha: Conflict(kind="mixed", objective="helpfulness")),
-        Condition("rerun", "another training seed, no conflict", lambda alpha: Conflict(), RERUN),
-        Condition("placebo", "politeness pairs mixed in", lambda alpha: Conflict(kind="mixed", objective="politeness")),
+        Condition("none", "weak labels only", _none),
+        Condition("explicit", "paid for pairs it ranks wrongly", _explicit),
+        Condition("implicit", "helpfulness pairs mixed in", _implicit),
+        Condition("rerun", "another training seed, no conflict", _none, RERUN),
+        Condition("placebo", "politeness pairs mixed in", _mixed("politeness")),
+        Condition("explicit_reseeded", "paid for pairs it ranks wrongly, another training seed", _explicit, RERUN),
+        Condition("verbosity", "verbosity pairs mixed in", _mixed("verbosity")),
+        Condition("untrained", "no training: the pretrained model under a random head", _none, RERUN, trained=False),
+        Condition("gold", "ground truth instead of weak labels", _none, gold=True),
+        Condition("gold_explicit", "ground truth, and paid for pairs it ranks wrongly", _explicit, gold=True),
+        Condition("gold_implicit", "ground truth, helpfulness pairs mixed in", _implicit, gold=True),
+        Condition("gold_rerun", "ground truth, another training seed", _none, RERUN, gold=True),
     )
 }
 """In the order in which figures show them."""
+
+CORE = ("none", "explicit", "implicit", "rerun", "placebo")
+"""Trained for every weak-strong pair."""
+
+CONTROLS = tuple(name for name in CONDITIONS if name not in CORE)
+"""Trained for the edition's control pairs."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from w2s_lib.errors import OneLineError
 from w2s_lib.ladder import LADDER, rank
@@ -50,14 +50,14 @@ def _model(name: str) -> str:
 def _pair(text: str) -> str:
     weak, arrow, strong = (part.strip() for part in text.partition(ARROW.strip()))
     if not arrow:
-        raise ValueError(f"a weak-strong pair is written 'tiny-16{ARROW}tiny-40'")
+        raise ValueError(f"a weak-strong pair is written 'tiny-24{ARROW}tiny-52'")
     if rank(_model(weak)) >= rank(_model(strong)):
         raise ValueError(f"the weak model must be smaller than the strong one; from small to large: {', '.join(LADDER)}")
     return f"{weak}{ARROW}{strong}"
 
 
 def split_pair(text: str) -> tuple[str, str]:
-    """``"tiny-16 -> tiny-48"`` as (weak, strong)."""
+    """``"tiny-24 -> tiny-52"`` as (weak, strong)."""
     weak, strong = text.split(ARROW)
     return weak, strong
 
@@ -78,13 +78,28 @@ class Edition(BaseModel):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_distinct)]
     models: Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], Field(min_length=2), AfterValidator(_distinct)]
     pairs: Annotated[tuple[Annotated[str, AfterValidator(_pair)], ...], Field(min_length=1), AfterValidator(_distinct)]
+    control_pairs: Annotated[tuple[Annotated[str, AfterValidator(_pair)], ...], AfterValidator(_distinct)] = Field(
+        (), validate_default=True, description="weak-strong pairs of the chapters with many conditions; all, where none is named"
+    )
+    alphas: Annotated[tuple[Annotated[float, Field(gt=0, le=10)], ...], Field(min_length=1), AfterValidator(_distinct)] = (
+        0.125, 0.25, 0.5, 0.75, 1.0, 2.0,
+    )  # fmt: skip
     threshold: float = Field(0.75, ge=0.5, lt=1, description="a model knows a pair where p > threshold")
     alpha: float = Field(0.5, gt=0, le=10, description="weight of the explicit conflict")
-    substances: int = Field(600, ge=30, le=4900)
+    substances: int = Field(900, ge=30, le=4900)
     reading: float = Field(1.0, gt=0, le=10, description="scales the pretraining tokens of every model")
     train_pairs: int = Field(1000, ge=32)
     test_pairs: int = Field(1500, ge=32)
     draws: int = Field(1000, ge=100, le=100_000, description="bootstrap draws")
+
+    @field_validator("control_pairs")
+    @classmethod
+    def _some_of_the_pairs(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        pairs = info.data.get("pairs", ())
+        unknown = [text for text in value if text not in pairs]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is not among the edition's pairs: {'; '.join(pairs)}")
+        return value or pairs
 
     @property
     def weak_strong(self) -> list[tuple[str, str]]:
@@ -136,7 +151,10 @@ def load(edition: str | Path = "world", overrides: Mapping[str, Any] | None = No
         raise ParameterError("edition", str(edition), f"is not YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(fields, dict):
         raise ParameterError("edition", str(edition), "must hold one mapping of parameters")
-    fields |= {name: value for name, value in (overrides or {}).items() if value is not None}
+    overrides = {name: value for name, value in (overrides or {}).items() if value is not None}
+    if "pairs" in overrides:
+        fields.pop("control_pairs", None)  # they belong to the pairs that are replaced
+    fields |= overrides
     try:
         return Edition(**fields)
     except ValidationError as error:

@@ -97,6 +97,7 @@ class Lab:
         self.workers = (os.cpu_count() or 1) if workers is None else workers
         self.progress = progress
         self.trained = 0
+        self._scores: dict[str, pd.DataFrame] = {}
 
     def missing(self, specs: Iterable[Spec]) -> list[Spec]:
         """Of the specs and their parents, those that the store lacks, parents first."""
@@ -173,8 +174,10 @@ class Lab:
 
     def scores(self, spec: Train, split: str = "test") -> pd.DataFrame:
         """``pair_id``, ``margin``, ``p_true`` of one split, in the order of the pairs; trains what is missing."""
-        self.run([spec])
-        frame = self.store.table(spec, "scores")
+        if spec.key not in self._scores:
+            self.run([spec])
+            self._scores[spec.key] = self.store.table(spec, "scores")
+        frame = self._scores[spec.key]
         return frame[frame["split"] == split].reset_index(drop=True)
 
     def ledger(self, specs: Iterable[Spec]) -> pd.DataFrame:

@@ -30,12 +30,13 @@ class Rung:
 LADDER = {
     rung.name: rung
     for rung in (
-        Rung("tiny-16", 16, 700_000, 9e-3),
-        Rung("tiny-20", 20, 800_000, 9e-3),
-        Rung("tiny-24", 24, 900_000, 8e-3),
-        Rung("tiny-32", 32, 1_050_000, 7e-3),
-        Rung("tiny-40", 40, 1_200_000, 6e-3),
-        Rung("tiny-64", 64, 1_600_000, 4e-3),
+        Rung("tiny-24", 24, 800_000, 9e-3),
+        Rung("tiny-28", 28, 950_000, 8e-3),
+        Rung("tiny-36", 36, 1_150_000, 7e-3),
+        Rung("tiny-44", 44, 1_350_000, 6.5e-3),
+        Rung("tiny-52", 52, 1_600_000, 6e-3),
+        Rung("tiny-72", 72, 2_200_000, 5e-3),
+        Rung("tiny-96", 96, 3_000_000, 4e-3),
     )
 }
 

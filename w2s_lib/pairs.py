@@ -70,18 +70,18 @@ def check_disjoint(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=16)
-def load(pairs: Pairs, objective: Objective = "harmlessness") -> pd.DataFrame:
-    """All pairs of one objective, three splits, columns ``COLUMNS``; the same frame for the same spec.
+def load(pairs: Pairs, objective: Objective | None = None) -> pd.DataFrame:
+    """All pairs of one objective (None: the spec's own), three splits, columns ``COLUMNS``; the same frame for the same spec.
 
     Splits: ``ground_truth`` (the weak supervisor's half), ``weak_label`` (the half it labels for the
     student, on which the ceiling is trained with ground truth) and ``test``; no substance, prompt or
     pair is in two of them.
     """
-    frames = [draw_pairs(pairs.world, objective, s, pairs.test_pairs if s == "test" else pairs.train_pairs) for s in SPLITS]
+    frames = [draw_pairs(pairs.world, objective or pairs.objective, s, pairs.test_pairs if s == "test" else pairs.train_pairs) for s in SPLITS]
     return check_disjoint(with_ids(pd.concat(frames, ignore_index=True)))
 
 
-def split(pairs: Pairs, name: Split, objective: Objective = "harmlessness") -> pd.DataFrame:
+def split(pairs: Pairs, name: Split, objective: Objective | None = None) -> pd.DataFrame:
     """The pairs of one split, index from 0."""
     frame = load(pairs, objective)
     return frame[frame["split"] == name].reset_index(drop=True)

@@ -28,7 +28,9 @@ ALL = "all"
 RATES = ("tax_rate_both_know", "tax_rate_deception_area", "tax_rate_only_weak_knows", "tax_rate_neither_knows")
 """Tax rates of the four quadrants, in the order of ``metrics.QUADRANTS``."""
 
-PER_SEED = ["seed", "weak", "strong", "condition", "statistic", "value", "n_pairs", "run_keys", "draws"]
+PER_SEED = ["seed", "weak", "strong", "condition", "alpha", "threshold", "statistic", "value", "n_pairs", "run_keys", "draws"]
+CELL = ["weak", "strong", "condition", "alpha", "threshold", "statistic"]
+"""What names a row of results, beside the study seed."""
 
 Statistic = Callable[..., np.ndarray]
 
@@ -51,17 +53,20 @@ STATISTICS: dict[str, Callable[[Comparison], Statistic]] = {
     "excess_random": lambda c: c.excess_random,
     "excess_margin_matched": lambda c: c.excess_margin_matched,
     "lift": lambda c: c.lift,
+    "hidden_score": lambda c: c.hidden_score,
+    "null_weak_matched": lambda c: c.null_weak_matched,
+    "excess_weak_matched": lambda c: c.excess_weak_matched,
     **{name: _rate(i) for i, name in enumerate(RATES)},
 }
 """Name → the statistic of one comparison, as a function of weights."""
 
-USES_THRESHOLD = {name for name in STATISTICS if name.startswith(("deception", "null", "excess", "lift", "tax_rate"))}
+USES_THRESHOLD = tuple(name for name in STATISTICS if name.startswith(("deception", "null", "excess", "lift", "hidden", "tax_rate")))
 
-SIGNED = {"gap", "pgr", "net_change", "excess_random", "excess_margin_matched", "lift"}
+SIGNED = ("gap", "pgr", "net_change", "excess_random", "excess_margin_matched", "excess_weak_matched", "lift")
 """Statistics that are no shares of pairs: their intervals may leave [0, 1]."""
 
-VERSUS = "_vs_"
-"""Joins the names of a statistic and of the control that is subtracted from it."""
+VERSUS, SLOPE, STABLE = "_vs_", "_slope", "_stable"
+"""Parts of names: a statistic minus that of a control; its slope against the capability gap; on pairs that every rerun ranks right."""
 
 GENERALIZATION = ("accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr")
 DECEPTION = tuple(name for name in STATISTICS if name not in GENERALIZATION)
@@ -74,25 +79,37 @@ def _weights(study: Study, seed: int, clusters: Sequence[object]) -> np.ndarray 
     return cluster_weights(clusters, study.edition.draws, np.random.default_rng(stream(seed, "bootstrap")))
 
 
-def measure(study: Study, lab: Lab, conditions: Sequence[str], statistics: Iterable[str]) -> pd.DataFrame:
+def measure(study: Study, lab: Lab, conditions: Sequence[str], statistics: Iterable[str], stable: bool = False) -> pd.DataFrame:
     """One row per seed, weak-strong pair, condition and statistic; trains what is missing.
 
-    Columns ``seed, weak, strong, condition, statistic, value, n_pairs, run_keys`` and ``draws``: the
-    statistic under cluster-bootstrap weights, shared by all rows of a seed, where the edition has a
-    single seed (None otherwise: the spread over seeds then speaks for pairs as well).
+    ``stable`` keeps only the pairs that every rerun of the no-conflict student ranks right, so that no
+    taxed pair was churn waiting to happen; the statistics' names then end in ``_stable``.
+
+    Columns ``PER_SEED``.  ``draws`` is the statistic under cluster-bootstrap weights, shared by all rows
+    of a seed, where the edition has a single seed (None otherwise: the spread over seeds then speaks for
+    pairs as well).  A study with another aim than harmlessness puts that aim before the condition's name.
     """
     e, rows, statistics = study.edition, [], tuple(statistics)
     lab.run(study.student_runs(tuple(conditions)))
+    suffix = STABLE if stable else ""
     for seed in e.seeds:
         weights = _weights(study, seed, study.clusters(seed))
         for weak, strong in e.weak_strong:
             for condition in conditions:
-                comparison = study.comparison(lab, seed, weak, strong, condition)
-                keys = tuple(run.key for run in study.compared(seed, weak, strong, condition))
+                comparison, mine = study.comparison(lab, seed, weak, strong, condition), weights
+                runs = study.compared(seed, weak, strong, condition)
+                if stable:
+                    reruns = study.reruns(seed, weak, strong)
+                    keep = np.all([correct(p) for p in study.probabilities(lab, reruns)], axis=0)
+                    comparison, runs = comparison.among(keep), list(dict.fromkeys(runs + reruns))
+                    mine = None if weights is None else weights[:, keep]
+                named = (seed, weak, strong, study.label(condition), CONDITIONS[condition].alpha(e.alpha))
                 for name in statistics:
                     statistic = STATISTICS[name](comparison)
-                    draws = None if weights is None else statistic(weights=weights)
-                    rows.append((seed, weak, strong, condition, name, float(statistic()), len(comparison.weak), keys, draws))
+                    draws = None if mine is None else statistic(weights=mine)
+                    threshold = e.threshold if name in USES_THRESHOLD else np.nan
+                    keys = tuple(run.key for run in runs)
+                    rows.append((*named, threshold, name + suffix, float(statistic()), len(comparison.weak), keys, draws))
     return pd.DataFrame(rows, columns=PER_SEED)
 
 
@@ -102,44 +119,30 @@ def _interval(group: pd.DataFrame) -> Interval:
     if group["draws"].isna().any():
         interval = seed_interval(by_seed)
         name = group["statistic"].iloc[0]
-        if name in SIGNED or VERSUS in name:
+        if name.removesuffix(STABLE) in SIGNED or VERSUS in name or name.endswith(SLOPE):
             return interval
         return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
     defined = [draws for draws, value in zip(group["draws"], group["value"]) if not np.isnan(value)]
     return percentile_interval(float(by_seed.iloc[0]), np.mean(defined, axis=0) if defined else np.empty(0))
 
 
-def summarise(per_seed: pd.DataFrame, study: Study, pooled: bool = False, method: str = "reward_model") -> pd.DataFrame:
-    """Results over seeds: a row per weak-strong pair, condition and statistic, or, pooled, one over all pairs.
+def summarise(per_seed: pd.DataFrame, pooled: bool = False, method: str = "reward_model") -> pd.DataFrame:
+    """Results over seeds: a row per weak-strong pair, condition, alpha, threshold and statistic, or, pooled, one over all pairs.
 
     Pooling averages over pairs within a seed first: cells of one seed share models, so that the seed
     stays the unit of replication.  Columns ``COLUMNS`` but for ``edition`` and ``chapter``.
     """
     frame = per_seed.assign(weak=ALL, strong=ALL) if pooled else per_seed
     rows = []
-    for (weak, strong, condition, statistic), group in frame.groupby(["weak", "strong", "condition", "statistic"], sort=False):
+    for names, group in frame.groupby(CELL, sort=False, dropna=False):
         interval = _interval(group)
-        rows.append(
-            {
-                "statistic": statistic,
-                "method": method,
-                "condition": condition,
-                "alpha": study.edition.alpha if CONDITIONS[condition].uses_alpha else np.nan,
-                "threshold": study.edition.threshold if statistic.split(VERSUS)[0] in USES_THRESHOLD else np.nan,
-                "weak": weak,
-                "strong": strong,
-                "value": interval.value,
-                "low": interval.low,
-                "high": interval.high,
-                "n_seeds": interval.n_seeds,
-                "n_pairs": int(group["n_pairs"].iloc[0]),
-                "run_keys": " ".join(dict.fromkeys(key for keys in group["run_keys"] for key in keys)),
-            }
-        )
-    return pd.DataFrame(rows)
+        numbers = {"value": interval.value, "low": interval.low, "high": interval.high, "n_seeds": interval.n_seeds}
+        keys = " ".join(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
+        rows.append(dict(zip(CELL, names)) | {"method": method, **numbers, "n_pairs": int(group["n_pairs"].mean()), "run_keys": keys})
+    return pd.DataFrame(rows, columns=[c for c in COLUMNS if c not in ("edition", "chapter")])
 
 
-def difference(per_seed: pd.DataFrame, study: Study, statistic: str, condition: str, control: str) -> pd.DataFrame:
+def difference(per_seed: pd.DataFrame, statistic: str, condition: str, control: str) -> pd.DataFrame:
     """One results row: a statistic under a condition minus the same under a control, cell by cell, pooled.
 
     The row is named ``<statistic>_vs_<control>``.
@@ -153,7 +156,42 @@ def difference(per_seed: pd.DataFrame, study: Study, statistic: str, condition: 
         run_keys=[tuple(dict.fromkeys(a + b)) for a, b in zip(left["run_keys"], right["run_keys"])],
         draws=[None if a is None else a - b for a, b in zip(left["draws"], right["draws"])],
     )
-    return summarise(minus.reset_index(), study, pooled=True)
+    return summarise(minus.reset_index(), pooled=True)
+
+
+def slopes(per_seed: pd.DataFrame, statistics: Sequence[str]) -> pd.DataFrame:
+    """Results rows: how much a statistic grows per unit of the capability gap (ceiling − weak, in accuracy).
+
+    A least-squares line through the weak-strong cells of each seed gives one slope a seed; their mean
+    gets the interval.  The cells of a seed share models and test pairs, so that they are never counted as
+    independent; with a single seed, its clusters are resampled, gaps included.
+    """
+    gaps = per_seed[per_seed["statistic"] == "gap"].drop_duplicates(["seed", "weak", "strong"]).set_index(["seed", "weak", "strong"])
+    rows = []
+    for (seed, condition, statistic), group in per_seed[per_seed["statistic"].isin(statistics)].groupby(
+        ["seed", "condition", "statistic"], sort=False
+    ):
+        cells = pd.MultiIndex.from_frame(group[["seed", "weak", "strong"]])
+        x = gaps.loc[cells, "value"].to_numpy(), gaps.loc[cells, "draws"]
+        slope = _slope(x[0][:, None], group["value"].to_numpy()[:, None])[0]
+        draws = None if group["draws"].isna().any() else _slope(np.stack(x[1].to_list()), np.stack(group["draws"].to_list()))
+        keys = tuple(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
+        first = group.iloc[0]
+        rows.append(
+            (seed, ALL, ALL, condition, first["alpha"], first["threshold"], statistic + SLOPE, slope, first["n_pairs"], keys, draws)
+        )
+    return summarise(pd.DataFrame(rows, columns=PER_SEED))
+
+
+def _slope(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Least-squares slopes of y on x, both of shape (cells, draws), over cells where both are defined; shape (draws,)."""
+    defined = ~np.isnan(x) & ~np.isnan(y)
+    n = defined.sum(axis=0)
+    x, y = (np.where(defined, a, 0.0) for a in (x, y))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        x_mean, y_mean = x.sum(axis=0) / n, y.sum(axis=0) / n
+        dx, dy = (np.where(defined, a - mean, 0.0) for a, mean in ((x, x_mean), (y, y_mean)))
+        return np.where(n > 1, (dx * dy).sum(axis=0) / (dx**2).sum(axis=0), np.nan)
 
 
 def ladder_results(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -177,9 +215,9 @@ def ladder_results(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
             ):
                 p, weights = frame["p_true"].to_numpy(), _weights(study, seed, clusters)
                 draws = None if weights is None else accuracy(p, weights)
-                rows.append((seed, "", model, "none", name, float(accuracy(p)), len(p), (key,), draws))
+                rows.append((seed, "", model, "none", np.nan, np.nan, name, float(accuracy(p)), len(p), (key,), draws))
     frame = pd.DataFrame(rows, columns=PER_SEED)
-    return facts, summarise(frame, study).sort_values("statistic", kind="stable", ascending=False, ignore_index=True)
+    return facts, summarise(frame).sort_values("statistic", kind="stable", ascending=False, ignore_index=True)
 
 
 def gain_by_confidence(study: Study, lab: Lab, edges: Sequence[float] = (0.5, 0.6, 0.75, 0.9, 1.0)) -> pd.DataFrame:
@@ -209,8 +247,8 @@ def wide(results: pd.DataFrame) -> pd.DataFrame:
     return table.loc[list(order), list(dict.fromkeys(results["statistic"]))]
 
 
-def pick(results: pd.DataFrame, statistic: str, condition: str, weak: str = ALL, strong: str = ALL) -> pd.Series:
-    """The one row of a statistic.
+def pick(results: pd.DataFrame, statistic: str, condition: str, weak: str = ALL, strong: str = ALL, **also: float) -> pd.Series:
+    """The one row of a statistic; ``also`` names further columns, such as ``alpha=0.5``.
 
     Raises:
         KeyError: there is no such row, or more than one.
@@ -221,6 +259,8 @@ def pick(results: pd.DataFrame, statistic: str, condition: str, weak: str = ALL,
         & (results["weak"] == weak)
         & (results["strong"] == strong)
     ]
+    for column, value in also.items():
+        found = found[np.isclose(found[column], value)]
     if len(found) != 1:
         raise KeyError(f"{statistic} under {condition} for {weak} -> {strong}: {len(found)} rows")
     return found.iloc[0]

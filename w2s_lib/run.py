@@ -18,12 +18,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEME = 1
+SCHEME = 2
 """Version of what the keys mean.  Raise it when a default below or the meaning of a field changes:
 keys hash only the fields that differ from their defaults, so that adding a field keeps old results."""
 
 Split = Literal["ground_truth", "weak_label", "test"]
-Objective = Literal["harmlessness", "helpfulness", "politeness"]
+Objective = Literal["harmlessness", "helpfulness", "politeness", "honesty", "pleasing", "verbosity"]
 
 
 def stream(*names: object) -> int:
@@ -57,15 +57,16 @@ class World(Spec):
     """The synthetic preference world: which substances exist and which of them are hazardous."""
 
     seed: int = Field(0, ge=0)
-    substances: int = Field(600, ge=30, le=4900, description="how many; thirds are disjoint splits")
-    zipf: float = Field(2.0, ge=0, description="frequency of being told falls as (rank + offset)^-zipf")
-    zipf_offset: float = Field(10.0, gt=0)
+    substances: int = Field(900, ge=30, le=4900, description="how many; thirds are disjoint splits")
+    zipf: float = Field(4.0, ge=0, description="frequency of being told falls as (rank + offset)^-zipf")
+    zipf_offset: float = Field(150.0, gt=0)
 
 
 class Pairs(Spec):
     """Preference pairs: where they come from and how many are drawn for each split."""
 
     world: World
+    objective: Objective = Field("harmlessness", description="what supervision aims at")
     train_pairs: int = Field(1000, ge=8, description="pairs in each of the two training halves")
     test_pairs: int = Field(1500, ge=8)
 
@@ -84,11 +85,14 @@ class Pretrain(Spec):
 
 
 class Recipe(Spec):
-    """How a reward model is fine-tuned: AdamW, linear decay, one scalar head on the whole model."""
+    """How a reward model is fine-tuned: AdamW, linear decay, one scalar head on the whole model.
 
-    epochs: int = Field(2, ge=1)
+    Zero epochs leave the pretrained model as it is, under a random head.
+    """
+
+    epochs: int = Field(2, ge=0)
     batch_size: int = Field(32, ge=1, description="pairs a step; doubled where a second set is mixed in")
-    learning_rate: float = Field(2e-3, gt=0)
+    learning_rate: float = Field(5e-4, gt=0)
     head_learning_rate: float = Field(1e-2, gt=0)
     head_scale: float = Field(0.01, gt=0, description="standard deviation of the head's initial weights")
     warmup_steps: int = Field(5, ge=0)

@@ -7,34 +7,64 @@ it differs from a student in its labels (Burns et al. 2023), by random streams t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from w2s_lib.conditions import CEILING, CONDITIONS, INDEPENDENT
+from w2s_lib.conditions import CEILING, CONDITIONS, CONTROLS, CORE, INDEPENDENT, RERUN
 from w2s_lib.edition import Edition
 from w2s_lib.lab import Lab
 from w2s_lib.ladder import LADDER
 from w2s_lib.metrics import Comparison
 from w2s_lib.pairs import split
-from w2s_lib.run import Conflict, Pairs, Pretrain, Train, World
+from w2s_lib.run import Objective, Pairs, Pretrain, Split, Train, World
+
+Run = Pretrain | Train
+
+
+def distinct(runs: Iterable[Run]) -> list[Run]:
+    """Each run once, in the order of its first appearance."""
+    return list(dict.fromkeys(runs))
 
 
 @dataclass(frozen=True)
 class Study:
-    """The runs of one edition."""
+    """The runs of one edition.
+
+    ``objective`` is what supervision aims at.  ``ceiling_half`` is the half of the training pairs that
+    the ceiling is trained on: the student's (Burns et al. 2023; the default) or the weak supervisor's
+    (the scripts of the paper).
+    """
 
     edition: Edition
+    objective: Objective = "harmlessness"
+    ceiling_half: Split = "weak_label"
 
-    def only(self, seeds: Sequence[int], pairs: Sequence[str]) -> Study:
-        """The same study with fewer seeds and weak-strong pairs."""
-        return Study(self.edition.model_copy(update={"seeds": tuple(seeds), "pairs": tuple(pairs)}))
+    def only(self, seeds: Sequence[int] | None = None, pairs: Sequence[str] | None = None) -> Study:
+        """The same study with fewer seeds or weak-strong pairs."""
+        fewer = {} if seeds is None else {"seeds": tuple(seeds)}
+        if pairs is not None:
+            fewer |= {"pairs": tuple(pairs), "control_pairs": tuple(pairs)}
+        return replace(self, edition=self.edition.model_copy(update=fewer))
+
+    def at(self, **fields: float) -> Study:
+        """The same study with another ``alpha`` or ``threshold``."""
+        return replace(self, edition=self.edition.model_copy(update=fields))
+
+    def controls(self) -> Study:
+        """The same study on the edition's control pairs."""
+        return self.only(pairs=self.edition.control_pairs)
+
+    def about(self, objective: Objective) -> Study:
+        """The same study with another aim of supervision."""
+        return replace(self, objective=objective)
 
     def pairs(self, seed: int) -> Pairs:
         """The preference pairs of one study seed."""
         e = self.edition
-        return Pairs(world=World(seed=seed, substances=e.substances), train_pairs=e.train_pairs, test_pairs=e.test_pairs)
+        world = World(seed=seed, substances=e.substances)
+        return Pairs(world=world, objective=self.objective, train_pairs=e.train_pairs, test_pairs=e.test_pairs)
 
     def model(self, seed: int, name: str) -> Pretrain:
         """A pretrained language model of the ladder."""
@@ -45,58 +75,83 @@ class Study:
         return Train(model=self.model(seed, name), pairs=self.pairs(seed), split="ground_truth")
 
     def ceiling(self, seed: int, name: str) -> Train:
-        """The strong ceiling: ground truth, second half; what the strong model can know."""
-        return Train(model=self.model(seed, name), pairs=self.pairs(seed), split="weak_label", replica=CEILING)
+        """The strong ceiling: ground truth; what the strong model can know."""
+        return Train(model=self.model(seed, name), pairs=self.pairs(seed), split=self.ceiling_half, replica=CEILING)
 
-    def student(self, seed: int, weak: str, strong: str, condition: str = "none") -> Train:
-        """The strong student on the weak supervisor's labels of the second half, under a condition."""
+    def student(self, seed: int, weak: str, strong: str, condition: str = "none", replica: int | None = None) -> Train:
+        """The strong student on the weak supervisor's labels of the second half, under a condition.
+
+        ``replica`` replaces the condition's own random streams.
+        """
         c = CONDITIONS[condition]
-        return self._student(seed, weak, strong, c.conflict(self.edition.alpha), c.replica)
-
-    def independent(self, seed: int, weak: str, strong: str) -> Train:
-        """A no-conflict student whose random streams are its own; it tells the margins for the matched null."""
-        return self._student(seed, weak, strong, Conflict(), INDEPENDENT)
-
-    def _student(self, seed: int, weak: str, strong: str, conflict: Conflict, replica: int) -> Train:
-        return Train(
+        run = Train(
             model=self.model(seed, strong), pairs=self.pairs(seed), split="weak_label",
-            labels=self.weak(seed, weak), conflict=conflict, replica=replica,
+            labels=None if c.gold else self.weak(seed, weak),
+            conflict=c.conflict(self.edition.alpha, self.objective),
+            replica=c.replica if replica is None else replica,
         )  # fmt: skip
+        return run if c.trained else run.model_copy(update={"recipe": run.recipe.model_copy(update={"epochs": 0}), "labels": None})
+
+    def reruns(self, seed: int, weak: str, strong: str) -> list[Train]:
+        """Students without a conflict that differ in their random streams only, the baseline left out."""
+        return [self.student(seed, weak, strong, replica=replica) for replica in (RERUN, INDEPENDENT)]
 
     def compared(self, seed: int, weak: str, strong: str, condition: str) -> list[Train]:
         """The five runs behind one comparison: weak, ceiling, baseline, conflict, independent."""
+        baseline = CONDITIONS[condition].baseline
         return [
             self.weak(seed, weak),
             self.ceiling(seed, strong),
-            self.student(seed, weak, strong),
+            self.student(seed, weak, strong, baseline),
             self.student(seed, weak, strong, condition),
-            self.independent(seed, weak, strong),
+            self.student(seed, weak, strong, baseline, replica=INDEPENDENT),
         ]
 
-    def ladder_runs(self) -> list[Pretrain | Train]:
+    def ladder_runs(self) -> list[Run]:
         """Every model of the ladder, as a language model and as a ceiling."""
         e = self.edition
         return [run for s in e.seeds for m in e.models for run in (self.model(s, m), self.ceiling(s, m))]
 
-    def student_runs(self, conditions: tuple[str, ...] = tuple(CONDITIONS)) -> list[Train]:
-        """All that comparing these conditions needs, for every seed and pair of the edition."""
+    def student_runs(self, conditions: Sequence[str] = CORE) -> list[Train]:
+        """All that comparing these conditions needs, for every seed and pair of the study."""
         e = self.edition
         cells = [(s, w, m, c) for s in e.seeds for w, m in e.weak_strong for c in conditions]
-        return list(dict.fromkeys(run for cell in cells for run in self.compared(*cell)))
+        return distinct(run for cell in cells for run in self.compared(*cell))
 
-    def runs(self) -> list[Pretrain | Train]:
+    def dose_runs(self) -> list[Train]:
+        """The explicit conflict at every alpha of the edition, on weak and on gold labels, for the control pairs."""
+        at = [self.controls().at(alpha=alpha) for alpha in self.edition.alphas]
+        return distinct(run for study in at for run in study.student_runs(("explicit", "gold_explicit")))
+
+    def runs(self) -> list[Run]:
         """Everything that the book needs."""
-        return [*self.ladder_runs(), *self.student_runs()]
+        few = self.controls()
+        return distinct([
+            *self.ladder_runs(),
+            *self.student_runs(),
+            *few.student_runs(CONTROLS),
+            *replace(few, ceiling_half="ground_truth").student_runs(),
+            *self.dose_runs(),
+            *few.about("honesty").student_runs(),
+        ])  # fmt: skip
 
     def clusters(self, seed: int) -> np.ndarray:
         """The cluster (substance or task) of each test pair, shape (test_pairs,)."""
         return split(self.pairs(seed), "test")["cluster"].to_numpy()
 
-    def comparison(self, lab: Lab, seed: int, weak: str, strong: str, condition: str) -> Comparison:
-        """Probabilities of the true order on the test pairs under the five runs; trains what is missing."""
-        runs = self.compared(seed, weak, strong, condition)
+    def comparison(self, lab: Lab, seed: int, weak: str, strong: str, condition: str, on: Split = "test") -> Comparison:
+        """Probabilities of the true order under the five runs, on the test pairs or on ``weak_label``; trains what is missing."""
+        scores = self.probabilities(lab, self.compared(seed, weak, strong, condition), on)
+        return Comparison(*scores, threshold=self.edition.threshold)
+
+    def probabilities(self, lab: Lab, runs: Sequence[Train], on: Split = "test") -> list[np.ndarray]:
+        """Each run's probabilities of the true order, all in the order of the pairs; trains what is missing."""
         lab.run(runs)
-        scores = [lab.scores(run) for run in runs]
-        ids = split(self.pairs(seed), "test")["pair_id"].tolist()
+        scores = [lab.scores(run, on) for run in runs]
+        ids = split(runs[0].pairs, on)["pair_id"].tolist()
         assert all(frame["pair_id"].tolist() == ids for frame in scores), "scores are not in the order of the pairs"
-        return Comparison(*(frame["p_true"].to_numpy() for frame in scores), threshold=self.edition.threshold)
+        return [frame["p_true"].to_numpy() for frame in scores]
+
+    def label(self, condition: str) -> str:
+        """The condition's name in results: with the aim of supervision before it, unless that is harmlessness."""
+        return condition if self.objective == "harmlessness" else f"{self.objective}_{condition}"

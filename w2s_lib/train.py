@@ -137,6 +137,7 @@ def train(run: Train, base: Path, labels: pd.DataFrame | None, folder: Path) -> 
     """
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = reward_model(base, run.recipe, stream(run.pairs.world.seed, "head", run.replica))
-    fit(model, tokenizer, training_pairs(run, labels), run, folder)
+    if run.recipe.epochs:
+        fit(model, tokenizer, training_pairs(run, labels), run, folder)
     frame = pairs_module.load(run.pairs)
     score(model, tokenizer, frame[frame["split"] != "ground_truth"]).to_parquet(folder / "scores.parquet")
