@@ -13,7 +13,7 @@ import pandas as pd
 from w2s_lib.conditions import CONDITIONS
 from w2s_lib.lab import Lab
 from w2s_lib.metrics import Comparison, accuracy, correct, pgr
-from w2s_lib.run import stream
+from w2s_lib.run import Split, stream
 from w2s_lib.study import Study
 from w2s_lib.uncertainty import Interval, cluster_weights, percentile_interval, seed_interval
 
@@ -28,6 +28,10 @@ ALL = "all"
 RATES = ("tax_rate_both_know", "tax_rate_deception_area", "tax_rate_only_weak_knows", "tax_rate_neither_knows")
 """Tax rates of the four quadrants, in the order of ``metrics.QUADRANTS``."""
 
+LABEL_EDGES = (0.0, 0.25, 0.5, 0.5625, 0.625, 0.75, 0.875, 1.0)
+BY_LABEL = tuple((f"tax_rate_label_{low:g}_{high:g}", low, high) for low, high in zip(LABEL_EDGES, LABEL_EDGES[1:]))
+"""Tax rates by the weak supervisor's p of the truth, with the edges of each bin; bands of the usual alphas end at an edge."""
+
 PER_SEED = ["seed", "weak", "strong", "condition", "alpha", "threshold", "statistic", "value", "n_pairs", "run_keys", "draws"]
 CELL = ["weak", "strong", "condition", "alpha", "threshold", "statistic"]
 """What names a row of results, beside the study seed."""
@@ -37,6 +41,10 @@ Statistic = Callable[..., np.ndarray]
 
 def _rate(quadrant: int) -> Callable[[Comparison], Statistic]:
     return lambda c: lambda weights=None: c.tax_rates(weights)[..., quadrant]
+
+
+def _rate_by_label(low: float, high: float) -> Callable[[Comparison], Statistic]:
+    return lambda c: lambda weights=None: c.tax_rate_by_label(low, high, weights)
 
 
 STATISTICS: dict[str, Callable[[Comparison], Statistic]] = {
@@ -53,23 +61,31 @@ STATISTICS: dict[str, Callable[[Comparison], Statistic]] = {
     "excess_random": lambda c: c.excess_random,
     "excess_margin_matched": lambda c: c.excess_margin_matched,
     "lift": lambda c: c.lift,
+    "null_label_matched": lambda c: c.null_label_matched,
+    "excess_label_matched": lambda c: c.excess_label_matched,
     "hidden_score": lambda c: c.hidden_score,
     "null_weak_matched": lambda c: c.null_weak_matched,
     "excess_weak_matched": lambda c: c.excess_weak_matched,
     **{name: _rate(i) for i, name in enumerate(RATES)},
+    "tax_rate_in_band": lambda c: c.tax_rate_in_band,
+    "tax_rate_above_band": lambda c: c.tax_rate_above_band,
+    "band_contrast": lambda c: c.band_contrast,
+    **{name: _rate_by_label(low, high) for name, low, high in BY_LABEL},
 }
 """Name → the statistic of one comparison, as a function of weights."""
 
-USES_THRESHOLD = tuple(name for name in STATISTICS if name.startswith(("deception", "null", "excess", "lift", "hidden", "tax_rate")))
+USES_THRESHOLD = tuple(name for name in STATISTICS if name.startswith(("deception", "null", "excess", "lift", "hidden"))) + RATES
 
-SIGNED = ("gap", "pgr", "net_change", "excess_random", "excess_margin_matched", "excess_weak_matched", "lift")
+SIGNED = ("gap", "pgr", "net_change", "lift", "band_contrast", *(name for name in STATISTICS if name.startswith("excess")))
 """Statistics that are no shares of pairs: their intervals may leave [0, 1]."""
 
-VERSUS, SLOPE, STABLE = "_vs_", "_slope", "_stable"
-"""Parts of names: a statistic minus that of a control; its slope against the capability gap; on pairs that every rerun ranks right."""
+VERSUS, SLOPE, STABLE, TRAINING = "_vs_", "_slope", "_stable", "_training"
+"""Parts of names: a statistic minus that of a control; its slope against the capability gap; on pairs that
+every rerun ranks right; on the student's training pairs."""
 
 GENERALIZATION = ("accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr")
-DECEPTION = tuple(name for name in STATISTICS if name not in GENERALIZATION)
+DECEPTION = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "excess_random", "excess_margin_matched", "lift", *RATES)  # fmt: skip
+MECHANISM = ("conflict_tax", "tax_rate_in_band", "tax_rate_above_band", "band_contrast", *(name for name, _, _ in BY_LABEL))
 
 
 def _weights(study: Study, seed: int, clusters: Sequence[object]) -> np.ndarray | None:
@@ -79,11 +95,14 @@ def _weights(study: Study, seed: int, clusters: Sequence[object]) -> np.ndarray 
     return cluster_weights(clusters, study.edition.draws, np.random.default_rng(stream(seed, "bootstrap")))
 
 
-def measure(study: Study, lab: Lab, conditions: Sequence[str], statistics: Iterable[str], stable: bool = False) -> pd.DataFrame:
+def measure(
+    study: Study, lab: Lab, conditions: Sequence[str], statistics: Iterable[str], stable: bool = False, on: Split = "test"
+) -> pd.DataFrame:
     """One row per seed, weak-strong pair, condition and statistic; trains what is missing.
 
     ``stable`` keeps only the pairs that every rerun of the no-conflict student ranks right, so that no
-    taxed pair was churn waiting to happen; the statistics' names then end in ``_stable``.
+    taxed pair was churn waiting to happen; the statistics' names then end in ``_stable``.  ``on`` may be
+    ``weak_label``, the pairs that students are trained on; the names then end in ``_training``.
 
     Columns ``PER_SEED``.  ``draws`` is the statistic under cluster-bootstrap weights, shared by all rows
     of a seed, where the edition has a single seed (None otherwise: the spread over seeds then speaks for
@@ -91,16 +110,16 @@ def measure(study: Study, lab: Lab, conditions: Sequence[str], statistics: Itera
     """
     e, rows, statistics = study.edition, [], tuple(statistics)
     lab.run(study.student_runs(tuple(conditions)))
-    suffix = STABLE if stable else ""
+    suffix = (STABLE if stable else "") + (TRAINING if on == "weak_label" else "")
     for seed in e.seeds:
-        weights = _weights(study, seed, study.clusters(seed))
+        weights = _weights(study, seed, study.clusters(seed, on))
         for weak, strong in e.weak_strong:
             for condition in conditions:
-                comparison, mine = study.comparison(lab, seed, weak, strong, condition), weights
+                comparison, mine = study.comparison(lab, seed, weak, strong, condition, on), weights
                 runs = study.compared(seed, weak, strong, condition)
                 if stable:
                     reruns = study.reruns(seed, weak, strong)
-                    keep = np.all([correct(p) for p in study.probabilities(lab, reruns)], axis=0)
+                    keep = np.all([correct(p) for p in study.probabilities(lab, reruns, on)], axis=0)
                     comparison, runs = comparison.among(keep), list(dict.fromkeys(runs + reruns))
                     mine = None if weights is None else weights[:, keep]
                 named = (seed, weak, strong, study.label(condition), CONDITIONS[condition].alpha(e.alpha))
@@ -119,7 +138,7 @@ def _interval(group: pd.DataFrame) -> Interval:
     if group["draws"].isna().any():
         interval = seed_interval(by_seed)
         name = group["statistic"].iloc[0]
-        if name.removesuffix(STABLE) in SIGNED or VERSUS in name or name.endswith(SLOPE):
+        if name.removesuffix(TRAINING).removesuffix(STABLE) in SIGNED or VERSUS in name or name.endswith(SLOPE):
             return interval
         return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
     defined = [draws for draws, value in zip(group["draws"], group["value"]) if not np.isnan(value)]

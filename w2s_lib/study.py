@@ -135,14 +135,14 @@ class Study:
             *few.about("honesty").student_runs(),
         ])  # fmt: skip
 
-    def clusters(self, seed: int) -> np.ndarray:
-        """The cluster (substance or task) of each test pair, shape (test_pairs,)."""
-        return split(self.pairs(seed), "test")["cluster"].to_numpy()
+    def clusters(self, seed: int, on: Split = "test") -> np.ndarray:
+        """The cluster (substance or task) of each test pair, or each pair of another split, shape (pairs,)."""
+        return split(self.pairs(seed), on)["cluster"].to_numpy()
 
     def comparison(self, lab: Lab, seed: int, weak: str, strong: str, condition: str, on: Split = "test") -> Comparison:
         """Probabilities of the true order under the five runs, on the test pairs or on ``weak_label``; trains what is missing."""
         scores = self.probabilities(lab, self.compared(seed, weak, strong, condition), on)
-        return Comparison(*scores, threshold=self.edition.threshold)
+        return Comparison(*scores, threshold=self.edition.threshold, alpha=self.edition.alpha)
 
     def probabilities(self, lab: Lab, runs: Sequence[Train], on: Split = "test") -> list[np.ndarray]:
         """Each run's probabilities of the true order, all in the order of the pairs; trains what is missing."""
