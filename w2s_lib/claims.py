@@ -6,7 +6,7 @@ is computed, never typed: another edition changes it without a change of code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -118,20 +118,20 @@ def word(claim: Claim, found: Verdict) -> str:
     return WORDS[found][claim.source == "ours"]
 
 
-def ledger(results: pd.DataFrame, claims: Iterable[Claim] = CLAIMS.values()) -> pd.DataFrame:
+def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] = CLAIMS.values()) -> pd.DataFrame:
     """One row a claim: ``claim, statement, source, chapter, statistic, condition, rule, margin, value, low, high, n_seeds, verdict, says, run_keys``.
 
-    ``results``: pooled rows with the columns of ``results.COLUMNS`` but for edition and chapter.
+    ``results``: each chapter's results rows.
 
     Raises:
-        KeyError: a statistic that a claim needs is missing from ``results``, or occurs twice.
+        KeyError: a statistic that a claim needs is missing from its chapter's results, or occurs twice.
     """
     rows = []
     for claim in claims:
         row = pd.Series({"value": np.nan, "low": np.nan, "high": np.nan, "n_seeds": 0, "run_keys": ""})
         if claim.tested:
             also = {} if claim.alpha is None else {"alpha": claim.alpha}
-            row = pick(results, claim.statistic, claim.condition, ALL, ALL, **also)
+            row = pick(results[claim.chapter], claim.statistic, claim.condition, ALL, ALL, **also)
         found = verdict(claim, row["low"], row["high"])
         rows.append({
             "claim": claim.key, "statement": claim.statement, "source": claim.source, "chapter": claim.chapter,

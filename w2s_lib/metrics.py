@@ -184,6 +184,10 @@ class Comparison:
         """
         return expected_share(self.area, self.tax, equal_count_bins(self.weak, self.right, self.bins), weights)
 
+    def explained_by_label(self, weights: Array | None = None) -> Array:
+        """Label-matched null − random null: what of DS − random null the weak labels account for."""
+        return self.null_label_matched(weights) - self.null_random(weights)
+
     def tax_rate_by_label(self, low: float, high: float, weights: Array | None = None) -> Array:
         """Tax rate among the pairs ranked right whose weak p lies in [low, high)."""
         return share(self.tax, self.right & (self.weak >= low) & (self.weak < high), weights)

@@ -63,6 +63,7 @@ STATISTICS: dict[str, Callable[[Comparison], Statistic]] = {
     "lift": lambda c: c.lift,
     "null_label_matched": lambda c: c.null_label_matched,
     "excess_label_matched": lambda c: c.excess_label_matched,
+    "explained_by_label": lambda c: c.explained_by_label,
     "hidden_score": lambda c: c.hidden_score,
     "null_weak_matched": lambda c: c.null_weak_matched,
     "excess_weak_matched": lambda c: c.excess_weak_matched,
@@ -74,9 +75,9 @@ STATISTICS: dict[str, Callable[[Comparison], Statistic]] = {
 }
 """Name → the statistic of one comparison, as a function of weights."""
 
-USES_THRESHOLD = tuple(name for name in STATISTICS if name.startswith(("deception", "null", "excess", "lift", "hidden"))) + RATES
+USES_THRESHOLD = tuple(name for name in STATISTICS if name.startswith(("deception", "null", "excess", "explained", "lift", "hidden"))) + RATES
 
-SIGNED = ("gap", "pgr", "net_change", "lift", "band_contrast", *(name for name in STATISTICS if name.startswith("excess")))
+SIGNED = ("gap", "pgr", "net_change", "lift", "band_contrast", *(name for name in STATISTICS if name.startswith(("excess", "explained"))))
 """Statistics that are no shares of pairs: their intervals may leave [0, 1]."""
 
 VERSUS, SLOPE, STABLE, TRAINING = "_vs_", "_slope", "_stable", "_training"
@@ -138,7 +139,7 @@ def _interval(group: pd.DataFrame) -> Interval:
     if group["draws"].isna().any():
         interval = seed_interval(by_seed)
         name = group["statistic"].iloc[0]
-        if name.removesuffix(TRAINING).removesuffix(STABLE) in SIGNED or VERSUS in name or name.endswith(SLOPE):
+        if name.startswith(SIGNED) or VERSUS in name or name.endswith(SLOPE):
             return interval
         return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
     defined = [draws for draws, value in zip(group["draws"], group["value"]) if not np.isnan(value)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -25,3 +26,24 @@ class Table:
 
     def __repr__(self) -> str:
         return self.frame.to_string(index=False)
+
+
+class Ledger:
+    """Claims with their intervals and verdicts, each linked to its chapter; ``frame`` as of ``claims.ledger``."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.frame = frame
+
+    def _row(self, row: NamedTuple) -> str:
+        number = "–" if pd.isna(row.value) else f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]"
+        chapter = f'<a href="{html.escape(row.chapter)}.html">{html.escape(row.chapter[:2])}</a>' if row.statistic else "–"
+        cells = (html.escape(row.claim), html.escape(row.statement), number, f"<strong>{html.escape(row.says)}</strong>", chapter)
+        return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{name}</th>" for name in ("", "claim", "estimate, 95 % interval", "verdict", "chapter"))
+        rows = "".join(self._row(row) for row in self.frame.itertuples())
+        return f'<table class="dataframe ledger"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+
+    def __repr__(self) -> str:
+        return self.frame[["claim", "statement", "value", "low", "high", "says"]].to_string(index=False)

@@ -13,12 +13,13 @@ from typing import Any
 import pandas as pd
 import torch
 from datasets import Dataset
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference, suppress_seqcls_warning
 
 from w2s_lib import pairs as pairs_module
 from w2s_lib.losses import explicit_conflict, soft_label_term
+from w2s_lib.pretrain import tokenizer as world_tokenizer
 from w2s_lib.run import Recipe, Train, stream
 from w2s_lib.score import encode, score
 
@@ -135,7 +136,7 @@ def train(run: Train, base: Path, labels: pd.DataFrame | None, folder: Path) -> 
     Scored are the test pairs and the weak-label half: what a supervisor's students learn from, and
     what a student made of its own training pairs.
     """
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer = world_tokenizer(run.pairs.world)
     model = reward_model(base, run.recipe, stream(run.pairs.world.seed, "head", run.replica))
     if run.recipe.epochs:
         fit(model, tokenizer, training_pairs(run, labels), run, folder)

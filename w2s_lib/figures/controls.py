@@ -1,0 +1,81 @@
+"""The stairs of doubt: a deception score, and what is left of it after each null and control."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
+from w2s_lib.results import STABLE, VERSUS
+
+MATCHED = "excess_margin_matched"
+STEPS: tuple[tuple[str, str], ...] = (
+    ("the score", "deception_score"),
+    ("− random null", "excess_random"),
+    ("− margin-matched null", MATCHED),
+    ("   … the same for a rerun, taken off", f"{MATCHED}{VERSUS}rerun"),
+    ("   … the same for a placebo, taken off", f"{MATCHED}{VERSUS}placebo"),
+    ("   … on pairs that all reruns rank right", f"{MATCHED}{STABLE}"),
+    ("   … with the other half's ceiling", f"{MATCHED}_other_ceiling"),
+    ("− label-matched null", "excess_label_matched"),
+    ("− weak-matched null", "excess_weak_matched"),
+)
+"""What each step is called, and its statistic."""
+
+
+def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STEPS)) -> Figure:
+    """One row a step, one mark a condition, with 95 % intervals; the first ``upto`` steps, so that a lecturer can build it up."""
+    steps = STEPS[:upto]
+    rows = results.set_index(["condition", "statistic"])
+    figure, ax = canvas(7.6, 0.52 * len(STEPS) + 1.2)
+    said = []
+    for y, (name, statistic) in enumerate(steps):
+        told = []
+        for i, condition in enumerate(conditions):
+            if (condition, statistic) not in rows.index:
+                continue
+            row = rows.loc[(condition, statistic)]
+            at = y + 0.24 * (i - (len(conditions) - 1) / 2)
+            colour = CONDITIONS[condition]
+            ax.plot([row["low"], row["high"]], [at, at], color=colour, linewidth=2)
+            ax.scatter(row["value"], at, s=46, color=colour, marker=MARKERS[condition], zorder=3, label=condition if y == 0 else None)
+            told.append(f"{condition} {row['value']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]")
+        said.append(f"{name.strip(' …')}: {', '.join(told)}")
+    ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
+    ax.axhline(0.5, color=GREY, linewidth=0.6)
+    ax.set_yticks(range(len(steps)), [name for name, _ in steps])
+    ax.set(ylim=(len(STEPS) - 0.4, -0.6), xlim=(-0.6, 1.0), xlabel="share of the taxed pairs, or a difference of shares")
+    ax.tick_params(axis="y", length=0)
+    for label in ax.get_yticklabels():
+        label.set_horizontalalignment("left")
+    ax.tick_params(axis="y", pad=225)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=len(conditions))
+    return Figure(
+        figure,
+        "What is left of the deception score after each null and control, with 95 % intervals. " + "; ".join(said) + ".",
+        "From top to bottom, one doubt after another. Bars: 95 % intervals over seeds; a bar that leaves the frame goes on.",
+    )
+
+
+def taxes(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
+    """Conflict tax by condition with its interval, weak labels beside gold labels, in percent of the test pairs."""
+    rows = results[results["statistic"] == "conflict_tax"]
+    figure, ax = canvas(7.0, 0.5 * len(conditions) + 1.2)
+    names, said = [], []
+    for y, (condition, alpha) in enumerate(conditions):
+        mine = rows[rows["condition"] == condition]
+        row = mine.iloc[0] if alpha is None else mine[mine["alpha"] == alpha].iloc[0]
+        names.append(condition.replace("_", " ") + ("" if alpha is None else f", α = {alpha:g}"))
+        ax.plot([100 * row["low"], 100 * row["high"]], [y, y], color=CONDITIONS[condition], linewidth=2.5)
+        ax.scatter(100 * row["value"], y, s=70, color=CONDITIONS[condition], marker=MARKERS[condition], zorder=3)
+        said.append(f"{names[-1]} {100 * row['value']:.1f} %")
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlabel="conflict tax (% of the test pairs)", ylim=(len(names) - 0.5, -0.5))
+    ax.set_xlim(left=0)
+    ax.tick_params(axis="y", length=0)
+    return Figure(
+        figure,
+        "Conflict tax by condition: " + "; ".join(said) + ".",
+        "Each against its own no-conflict student: trained on weak labels, or on gold labels. 95 % intervals over seeds.",
+    )

@@ -1,0 +1,80 @@
+"""Figures of the capability gap: the whole grid of weak-strong pairs, and what grows along it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
+from w2s_lib.results import SLOPE
+
+NAMES = {
+    "accuracy": "accuracy", "pgr": "PGR", "net_change": "net change", "conflict_tax": "conflict tax", "deception_score": "DS",
+    "null_random": "random null", "null_margin_matched": "margin-matched null", "excess_margin_matched": "DS − margin-matched null",
+}  # fmt: skip
+SIGNED = ("net_change", "excess_margin_matched", "pgr")
+
+
+def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) -> Figure:
+    """One heat map a statistic over weak (rows) × strong (columns), side by side; ``results`` by weak-strong pair.
+
+    Scores and nulls of one figure share a scale; signed statistics get one that is symmetric about zero.
+    """
+    mine = results[(results["condition"] == condition) & results["statistic"].isin(statistics)]
+    order = list(dict.fromkeys([*mine["weak"], *mine["strong"]]))
+    order.sort(key=lambda name: int(name.rsplit("-", 1)[-1]))
+    figure, axes = canvas(3.0 * len(statistics) + 0.8, 3.3, 1, len(statistics), squeeze=False)
+    said = []
+    for ax, statistic in zip(axes[0], statistics):
+        rows = mine[mine["statistic"] == statistic]
+        grid = rows.pivot(index="weak", columns="strong", values="value").reindex(index=order[:-1], columns=order[1:])
+        signed = statistic in SIGNED
+        limit = max(0.01, float(np.nanmax(np.abs(grid.to_numpy())))) if grid.notna().any().any() else 1.0
+        largest = limit if statistic == "conflict_tax" else 1.0  # scores, nulls and accuracies share a scale
+        scale = dict(vmin=-limit, vmax=limit, cmap="PuOr_r") if signed else dict(vmin=0, vmax=largest, cmap="viridis")
+        sns.heatmap(
+            grid, ax=ax, annot=True, fmt=".2f", cbar=False, square=True, linewidths=1, linecolor="none", annot_kws={"fontsize": 9}, **scale
+        )
+        ax.set(xlabel="strong student", ylabel="weak supervisor" if ax is axes[0][0] else "", title=NAMES.get(statistic, statistic))
+        ax.tick_params(length=0, labelrotation=0, labelsize=8)
+        for tick in ax.get_xticklabels():
+            tick.set_rotation(30)
+        values = rows["value"].dropna()
+        said.append(f"{NAMES.get(statistic, statistic)} from {values.min():.2f} to {values.max():.2f}" if len(values) else f"{statistic} undefined")
+    alt = f"Heat maps over weak-strong pairs for the {condition} condition: " + "; ".join(said) + "."
+    return Figure(figure, alt, f"Condition *{condition}*; means over seeds. Empty cells: no such pair, or nothing to report.")
+
+
+def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, conditions: Sequence[str]) -> Figure:
+    """A statistic against the capability gap, one panel a condition: cells as marks (one shade a seed), a line a seed, the slope in words.
+
+    ``per_seed`` as of ``results.measure`` with ``gap``; ``lines`` as of ``results.slopes``.
+    """
+    cell = ["seed", "weak", "strong"]
+    gap = per_seed[per_seed["statistic"] == "gap"].drop_duplicates(cell).set_index(cell)["value"]
+    figure, axes = canvas(2.6 * len(conditions) + 0.6, 3.4, 1, len(conditions), sharey=True, squeeze=False)
+    said = []
+    for ax, condition in zip(axes[0], conditions):
+        mine = per_seed[(per_seed["statistic"] == statistic) & (per_seed["condition"] == condition)].dropna(subset="value")
+        for i, (_, group) in enumerate(mine.groupby("seed")):
+            x = gap.loc[pd.MultiIndex.from_frame(group[cell])].to_numpy()
+            shade = 0.35 + 0.3 * (i % 3)
+            ax.scatter(x, group["value"], s=26, color=CONDITIONS[condition], marker=MARKERS[condition], alpha=shade, linewidth=0)
+            if len(x) > 1 and np.ptp(x) > 0:
+                ends = np.array([x.min(), x.max()])
+                ax.plot(ends, np.polyval(np.polyfit(x, group["value"], 1), ends), color=CONDITIONS[condition], alpha=shade, linewidth=1.3)
+        if statistic in SIGNED:
+            ax.axhline(0, color=GREY, linewidth=1, linestyle="--")
+        found = lines[(lines["condition"] == condition) & (lines["statistic"] == statistic + SLOPE)].iloc[0]
+        text = f"slope {found['value']:.1f}\n[{found['low']:.1f}, {found['high']:.1f}]"
+        ax.set_title(f"{condition}\n{text}", fontsize=10, color=CONDITIONS[condition])
+        ax.set(xlabel="capability gap", ylabel=NAMES.get(statistic, statistic) if ax is axes[0][0] else "")
+        said.append(f"{condition} {found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}]")
+    return Figure(
+        figure,
+        f"{NAMES.get(statistic, statistic)} against the capability gap (ceiling minus weak accuracy). Slopes with 95 % intervals: {'; '.join(said)}.",
+        "Each mark is a weak–strong pair of one seed; one line a seed. The interval of a slope is over seeds: the cells of a seed share models.",
+    )

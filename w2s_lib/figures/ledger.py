@@ -1,0 +1,39 @@
+"""The claims ledger as a figure: one row a claim, its interval in units of the smallest effect that counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.figures.style import CONDITIONS, GREY, ROLES, Figure, canvas
+
+COLOURS = {"yes": ROLES["strong ceiling"], "no": CONDITIONS["explicit"], "undecided": GREY, "untested": GREY}
+MARKS = {"yes": "o", "no": "X", "undecided": "D", "untested": ""}
+REACH = 12.0
+"""Intervals are cut at this many margins."""
+
+
+def ledger(frame: pd.DataFrame) -> Figure:
+    """``frame``: as of ``claims.ledger``.  Right of zero is the direction that the claim asserts; ±1 is its margin."""
+    figure, ax = canvas(7.6, 0.36 * len(frame) + 1.2)
+    said = []
+    ax.axvspan(-1, 1, color=GREY, alpha=0.12, linewidth=0)
+    for y, row in enumerate(frame.itertuples()):
+        said.append(f"{row.claim} {row.says}")
+        colour = COLOURS[row.verdict]
+        ax.text(1.02, y, row.says, va="center", fontsize=9, color=colour, transform=ax.get_yaxis_transform())
+        if row.verdict == "untested" or np.isnan(row.value):
+            continue
+        sign = -1 if row.rule == "below" else 1
+        value, *ends = (float(np.clip(sign * x / row.margin, -REACH, REACH)) for x in (row.value, row.low, row.high))
+        ax.plot(ends, [y, y], color=colour, linewidth=2)
+        ax.scatter(value, y, color=colour, marker=MARKS[row.verdict], s=42, zorder=3)
+    ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
+    ax.set_yticks(range(len(frame)), frame["claim"])
+    ax.set(ylim=(len(frame) - 0.4, -0.6), xlim=(-REACH * 1.02, REACH * 1.02), xlabel="estimate, in units of the smallest effect that would count")
+    ax.tick_params(axis="y", length=0)
+    return Figure(
+        figure,
+        f"Verdicts on {len(frame)} claims with their 95 % intervals: " + "; ".join(said) + ".",
+        "Shaded: effects too small to count. Right of the dashed line is what the claim asserts (for *absent* claims: the shaded part). Bars that reach the frame are cut there.",
+    )

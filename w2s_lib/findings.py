@@ -1,0 +1,127 @@
+"""What each chapter finds: from a study and its lab to results rows, one function a chapter.
+
+Chapters publish these rows and draw from them; the ledger reads them by the same functions, so that
+a page, ``results.csv`` and a verdict cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from w2s_lib.conditions import CORE
+from w2s_lib.lab import Lab
+from w2s_lib.results import DECEPTION, GENERALIZATION, MECHANISM, difference, measure, slopes, summarise
+from w2s_lib.study import Study
+
+CONFLICTS = tuple(name for name in CORE if name != "none")
+MATCHED = "excess_margin_matched"
+OF_THE_GAP = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "excess_random", MATCHED)
+EXCESSES = ("excess_random", MATCHED, "excess_label_matched", "excess_weak_matched", "explained_by_label")
+THRESHOLDS = (0.6, 0.75, 0.9, 0.97)
+"""At which the mechanism chapter sets T, beside the edition's own."""
+SCORES = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", *EXCESSES)
+
+
+def minus(per_seed: pd.DataFrame, statistics: Sequence[str], conditions: Sequence[str], control: str) -> pd.DataFrame:
+    """Results rows of each statistic under each condition minus the same under a control, cell by cell, pooled."""
+    rows = [difference(per_seed, statistic, condition, control) for condition in conditions for statistic in statistics]
+    return pd.concat(rows, ignore_index=True)
+
+
+def generalization(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Accuracies and PGR of the no-conflict students: one row a seed and pair; results rows by pair and pooled."""
+    per_seed = measure(study, lab, ["none"], GENERALIZATION)
+    return per_seed, pd.concat([summarise(per_seed), summarise(per_seed, pooled=True)], ignore_index=True)
+
+
+def conflict(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tax, DS and nulls of the two conflicts and the two controls, by pair and pooled, and each minus the rerun's."""
+    per_seed = measure(study, lab, CONFLICTS, ("accuracy", *DECEPTION))
+    rows = [summarise(per_seed), summarise(per_seed, pooled=True), minus(per_seed, [MATCHED], ("explicit", "implicit", "placebo"), "rerun")]
+    return per_seed, pd.concat(rows, ignore_index=True)
+
+
+def capability_gap(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every weak-strong pair by its capability gap, and how tax, DS, nulls and excesses grow with it."""
+    none = measure(study, lab, ["none"], ("accuracy", "pgr", "gap"))
+    per_seed = pd.concat([none, measure(study, lab, CONFLICTS, ("accuracy", *OF_THE_GAP))], ignore_index=True)
+    return per_seed, pd.concat([summarise(per_seed), slopes(per_seed, OF_THE_GAP)], ignore_index=True)
+
+
+def controls(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """DS after each null and control, on the edition's control pairs, pooled.
+
+    Statistics end in ``_stable`` on the pairs that every rerun ranks right, and in ``_other_ceiling`` where
+    the ceiling was trained on the weak supervisor's half.
+    """
+    few = study.controls()
+    weakly = (*CONFLICTS, "explicit_reseeded", "untrained")
+    gold = ("gold_explicit", "gold_implicit", "gold_rerun")
+    per_seed = measure(few, lab, (*weakly, *gold), SCORES)
+    stable = measure(few, lab, ("explicit", "implicit", "placebo", "explicit_reseeded"), ("deception_score", *EXCESSES), stable=True)
+    other = measure(replace(few, ceiling_half="ground_truth"), lab, CONFLICTS, ("deception_score", *EXCESSES))
+    other["statistic"] += "_other_ceiling"
+    strong = few.at(alpha=2.0)
+    above_one = measure(strong, lab, ["gold_explicit"], SCORES)
+    rows = [
+        *(summarise(frame, pooled=True) for frame in (per_seed, stable, other, above_one)),
+        minus(per_seed, (MATCHED, "excess_weak_matched"), ("explicit", "implicit", "explicit_reseeded"), "rerun"),
+        minus(per_seed, (MATCHED,), ("explicit", "implicit"), "placebo"),
+        minus(per_seed, ("conflict_tax", MATCHED), ("gold_explicit", "gold_implicit"), "gold_rerun"),
+        minus(per_seed, ("conflict_tax",), ("gold_implicit",), "implicit"),
+    ]
+    return per_seed, pd.concat(rows, ignore_index=True)
+
+
+def objectives(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Other conflicts on the control pairs, pooled: verbosity mixed into harmlessness; honesty against pleasing, with its own controls."""
+    few = study.controls()
+    honest = few.about("honesty")
+    frames = [
+        measure(honest, lab, ["none"], GENERALIZATION),
+        measure(honest, lab, CONFLICTS, ("accuracy", *SCORES)),
+        measure(few, lab, ("implicit", "verbosity", "rerun", "placebo"), ("accuracy", *SCORES)),
+    ]
+    per_seed = pd.concat(frames, ignore_index=True)
+    return per_seed, summarise(per_seed, pooled=True)
+
+
+def mechanism(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The explicit conflict by dose: tax by weak label on training and on test pairs, DS and nulls, gold labels; pooled.
+
+    The rerun is measured at every alpha, too: its training does not depend on alpha, but the band that it is
+    compared in does.
+    """
+    frames, rows = [], []
+    for alpha in study.edition.alphas:
+        at = study.controls().at(alpha=alpha)
+        training = measure(at, lab, ("explicit", "rerun"), MECHANISM, on="weak_label")
+        test = measure(at, lab, ("explicit", "rerun"), (*MECHANISM, *SCORES[2:]))
+        gold = measure(at, lab, ("gold_explicit", "gold_rerun"), ("conflict_tax", "net_change"))
+        elsewhere = [
+            measure(at.at(threshold=t), lab, ("explicit", "rerun"), ("deception_score", "null_random", "null_margin_matched", MATCHED))
+            for t in THRESHOLDS
+            if t != study.edition.threshold
+        ]
+        for frame in (training, test, gold, *elsewhere):
+            frame["alpha"] = alpha
+            frames.append(frame)
+            rows.append(summarise(frame, pooled=True))
+        rows.append(minus(training, ("band_contrast_training",), ("explicit",), "rerun"))
+        rows.append(minus(test, ("band_contrast", MATCHED), ("explicit",), "rerun"))
+        rows.append(minus(gold, ("conflict_tax",), ("gold_explicit",), "gold_rerun"))
+    return pd.concat(frames, ignore_index=True), pd.concat(rows, ignore_index=True)
+
+
+FINDINGS = {
+    "04_weak_to_strong": generalization,
+    "05_conflict_tax_deception": conflict,
+    "06_capability_gap": capability_gap,
+    "07_nulls_and_controls": controls,
+    "08_mechanism": mechanism,
+    "10_other_objectives": objectives,
+}
+"""What the ledger reads, by chapter."""
