@@ -1,9 +1,11 @@
 """Every measure against the naive formula, on planted tables, and under weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from w2s_lib.metrics import MIN_GAP, QUADRANTS, Comparison, accuracy, known, pgr, quadrant, share, taxed
+from w2s_lib.metrics import MIN_GAP, QUADRANTS, Comparison, accuracy, band, equal_count_bins, known, pgr, quadrant, share, taxed
 
 RNG = np.random.default_rng(0)
 
@@ -118,3 +120,63 @@ def test_weights_count_pairs(name):
 
 def test_share_of_nothing_is_undefined():
     assert np.isnan(share(np.array([True]), np.array([False])))
+
+
+def test_the_band_follows_from_the_gradient():
+    """The fixed point of the explicit loss, found by descent, is wrong exactly inside the band."""
+    for alpha in (0.25, 0.5, 1.0):
+        low, high = band(alpha)
+        for q in (low + 0.02, high - 0.02, high + 0.02):
+            d = -0.05
+            for _ in range(20_000):
+                p = 1 / (1 + np.exp(-d))
+                d -= 0.05 * (p - min(q, 1.0) + (alpha * p if d <= 0 else 0))
+            assert (d <= 0) == (q < high) or q > 1
+
+
+def test_tax_by_label_against_naive_loops():
+    c = random_comparison(n=500, seed=8, alpha=0.5)
+    rows = [(w, b > 0.5 >= x) for w, b, x in zip(c.weak, c.baseline, c.conflict) if b > 0.5]
+    inside = [t for w, t in rows if 0.5 <= w < 0.75]
+    above = [t for w, t in rows if w >= 0.75]
+    assert c.tax_rate_in_band() == pytest.approx(np.mean(inside))
+    assert c.tax_rate_above_band() == pytest.approx(np.mean(above))
+    assert c.band_contrast() == pytest.approx(np.mean(inside) - np.mean(above))
+    assert np.isnan(replace(c, alpha=2.0).tax_rate_above_band()), "nothing lies above a label of 1"
+
+
+def labelled(n=60_000, seed=3, prefers=0.0):
+    """A table whose tax depends on the weak label, and on what the strong knows by as much as ``prefers``."""
+    rng = np.random.default_rng(seed)
+    weak, margin = rng.uniform(size=n), rng.uniform(0.5, 1, size=n)
+    knows = rng.uniform(size=n) < 0.3 + 0.5 * weak
+    tax = rng.uniform(size=n) < 0.4 * (1 - weak) + prefers * knows
+    return Comparison(weak, np.where(knows, 0.9, 0.6), np.full(n, 0.9), np.where(tax, 0.1, 0.9), margin)
+
+
+def test_the_label_matched_null_explains_a_tax_that_follows_the_label():
+    c = labelled()
+    assert c.excess_random() > 0.1
+    assert c.excess_label_matched() == pytest.approx(0, abs=0.02)
+    assert c.explained_by_label() == pytest.approx(c.excess_random() - c.excess_label_matched())
+
+
+def test_the_weak_matched_null_sees_only_a_preference_for_what_the_strong_knows():
+    assert labelled().excess_weak_matched() == pytest.approx(0, abs=0.02)
+    assert labelled(prefers=0.3).excess_weak_matched() > 0.05
+
+
+def test_among_keeps_the_pairs_in_order():
+    c = random_comparison(n=50)
+    keep = c.weak > 0.4
+    some = c.among(keep)
+    assert (some.weak == c.weak[keep]).all() and (some.conflict == c.conflict[keep]).all() and some.threshold == c.threshold
+
+
+def test_equal_count_bins_are_equal_and_ordered():
+    values, of = np.random.default_rng(1).uniform(size=103), np.arange(103) % 2 == 0
+    cell = equal_count_bins(values, of, 5)
+    assert (cell[~of] == -1).all()
+    sizes = np.bincount(cell[of])
+    assert len(sizes) == 5 and sizes.max() - sizes.min() <= 1
+    assert all(values[cell == b].max() < values[cell == b + 1].min() for b in range(4))

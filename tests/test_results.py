@@ -17,6 +17,7 @@ from w2s_lib.results import (
     pick,
     reads,
     say,
+    slopes,
     summarise,
     wide,
 )
@@ -97,6 +98,61 @@ def test_difference_is_taken_cell_by_cell(study, per_seed):
     value = per_seed[per_seed["statistic"] == "conflict_tax"].set_index("condition")["value"]
     assert row["value"] == pytest.approx(value["explicit"] - value["rerun"])
     assert row["statistic"] == "conflict_tax_vs_rerun"
+
+
+def planted_slopes(slope: dict[int, float]) -> pd.DataFrame:
+    """Three cells a seed whose score is a line in their gap, with one cell undefined."""
+    rows = []
+    for seed, b in slope.items():
+        for weak, gap in (("tiny-24", 0.05), ("tiny-28", 0.1), ("tiny-36", 0.2), ("tiny-44", 0.15)):
+            score = np.nan if weak == "tiny-44" else 0.2 + b * gap
+            cell = (seed, weak, "tiny-52", "explicit", 0.5, 0.75)
+            rows += [(*cell, "deception_score", score, 100, ("k",), None), (*cell, "gap", gap, 100, ("k",), None)]
+    return pd.DataFrame(rows, columns=PER_SEED)
+
+
+def test_slopes_are_per_seed_and_their_interval_is_over_seeds():
+    row = pick(slopes(planted_slopes({0: 1.0, 1: 2.0, 2: 3.0}), ["deception_score"]), "deception_score_slope", "explicit")
+    assert row["value"] == pytest.approx(2.0) and row["n_seeds"] == 3
+    assert row["high"] - row["value"] == pytest.approx(4.302653 / np.sqrt(3), rel=1e-4)
+
+
+def test_a_single_seed_gets_slopes_from_its_draws():
+    frame = planted_slopes({0: 1.5})
+    rng = np.random.default_rng(0)
+    frame["draws"] = [np.full(200, value) + 0.001 * rng.normal(size=200) for value in frame["value"]]
+    row = pick(slopes(frame, ["deception_score"]), "deception_score_slope", "explicit")
+    assert row["value"] == pytest.approx(1.5) and row["low"] < 1.5 < row["high"]
+
+
+def test_stable_pairs_are_those_that_all_reruns_rank_right(study, lab):
+    weak, strong = study.edition.weak_strong[0]
+    seed = study.edition.seeds[0]
+    row = measure(study, lab, ["explicit"], ["conflict_tax"], stable=True).iloc[0]
+    keep = np.all([p > 0.5 for p in study.probabilities(lab, study.reruns(seed, weak, strong))], axis=0)
+    c = study.comparison(lab, seed, weak, strong, "explicit").among(keep)
+    assert row["statistic"] == "conflict_tax_stable" and row["n_pairs"] == keep.sum()
+    assert row["value"] == pytest.approx(c.conflict_tax(), nan_ok=True)
+
+
+def test_training_pairs_are_measured_under_their_own_name(study, lab):
+    frame = measure(study, lab, ["explicit"], ["conflict_tax", "band_contrast"], on="weak_label")
+    assert set(frame["statistic"]) == {"conflict_tax_training", "band_contrast_training"}
+    assert (frame["n_pairs"] == study.edition.train_pairs).all()
+
+
+def test_another_aim_is_named_before_the_condition(study, lab):
+    frame = measure(study.about("honesty"), lab, ["implicit"], ["conflict_tax"])
+    assert frame["condition"].tolist() == ["honesty_implicit"]
+
+
+def test_doses_and_thresholds_stay_apart(study, lab):
+    frames = [measure(study.at(threshold=t), lab, ["explicit"], ["deception_score", "conflict_tax"]) for t in (0.6, 0.9)]
+    rows = summarise(pd.concat(frames), pooled=True)
+    assert sorted(rows.loc[rows["statistic"] == "deception_score", "threshold"]) == [0.6, 0.9]
+    with pytest.raises(KeyError, match="2 rows"):
+        pick(rows, "deception_score", "explicit")
+    assert pick(rows, "deception_score", "explicit", threshold=0.9)["threshold"] == 0.9
 
 
 def test_ladder_results(study, lab):

@@ -1,23 +1,16 @@
-"""Intervals cover near their nominal rate on planted truth, and the naive one does not."""
+"""Intervals cover near their nominal rate on planted truth, and the naive ones do not."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from w2s_lib.metrics import Comparison
-from w2s_lib.uncertainty import cluster_interval, cluster_weights, percentile_interval, seed_interval
+from tests.benchmarks.coverage import one_seed, three_seeds
+from tests.simulate import Plant
+from w2s_lib.uncertainty import cluster_weights, minimum_detectable_effect, percentile_interval, seed_interval
 
-DS = 0.45
-
-
-def simulated_seed(rng, clusters=60, per_cluster=8):
-    """Score tables of one study seed whose true DS scatters around ``DS`` and whose clusters share their fate."""
-    n = clusters * per_cluster
-    index = np.repeat(np.arange(clusters), per_cluster)
-    level = np.clip(DS + 0.06 * rng.normal(), 0.05, 0.95)
-    area = rng.beta(level * 4, (1 - level) * 4, size=clusters)[index] > rng.uniform(size=n)
-    tax = rng.uniform(size=n) < 0.3
-    c = Comparison(np.full(n, 0.1), np.where(area, 0.9, 0.1), np.full(n, 0.9), np.where(tax, 0.1, 0.9), rng.uniform(size=n))
-    return c, index
+SMALL = Plant(skills=(0.65, 0.95, 1.2), substances=120, tasks=4, pairs=600)
 
 
 def test_seed_interval_by_hand():
@@ -33,36 +26,69 @@ def test_undefined_seeds_are_left_out_and_counted():
     assert one.value == 0.4 and np.isnan(one.low)
 
 
-def test_three_seed_intervals_cover_and_a_bootstrap_of_three_does_not():
-    rng = np.random.default_rng(0)
-    covered, naive, studies = 0, 0, 400
-    for _ in range(studies):
-        estimates = np.array([float(simulated_seed(rng)[0].deception_score()) for _ in range(3)])
-        interval = seed_interval(estimates)
-        covered += interval.low <= DS <= interval.high
-        low, high = np.quantile(rng.choice(estimates, (200, 3)).mean(axis=1), [0.025, 0.975])
-        naive += low <= DS <= high
-    assert 0.92 <= covered / studies <= 0.98
-    assert naive / studies < 0.85
+@pytest.fixture(scope="module")
+def coverage():
+    """A smaller version of ``python -m tests.benchmarks.coverage``."""
+    return three_seeds(SMALL, studies=250, by_pairs=25, rng=np.random.default_rng(0)).set_index("statistic")
 
 
-def test_cluster_interval_covers_where_pairs_are_not_independent():
-    """Truth of a single seed: its own clusters' mean, known from far more pairs."""
-    rng = np.random.default_rng(1)
-    studies, covered, covered_by_pairs = 300, 0, 0
-    index = np.repeat(np.arange(150), 8)
-    for _ in range(studies):
-        hit = (rng.uniform(size=len(index)) < rng.normal(DS, 0.2, size=150).clip(0, 1)[index]).astype(float)
+@pytest.mark.parametrize("statistic", ["deception_score", "excess_margin_matched", "pgr"])
+def test_intervals_over_seeds_cover_the_planted_truth_and_naive_ones_do_not(coverage, statistic):
+    row = coverage.loc[statistic]
+    assert 91 <= row["t of seeds"] <= 98.5
+    assert row["bootstrap of seeds"] < 85
+    assert row["bootstrap of pairs"] < row["t of seeds"]
 
-        def statistic(weights=None, hit=hit):
-            return hit.mean() if weights is None else weights @ hit / weights.sum(-1)
 
-        by_cluster = cluster_interval(statistic, cluster_weights(index, 300, rng))
-        by_pair = cluster_interval(statistic, cluster_weights(np.arange(len(index)), 300, rng))
-        covered += by_cluster.low <= DS <= by_cluster.high
-        covered_by_pairs += by_pair.low <= DS <= by_pair.high
-    assert 0.91 <= covered / studies <= 0.98
-    assert covered_by_pairs < covered
+@pytest.mark.parametrize("statistic", ["deception_score_slope", "excess_margin_matched_slope"])
+def test_intervals_of_slopes_cover_although_cells_share_models(coverage, statistic):
+    assert 91 <= coverage.loc[statistic, "t of seeds"] <= 98.5
+    assert coverage.loc[statistic, "bootstrap of seeds"] < 85
+
+
+def test_taxes_are_skewed_over_seeds_and_their_intervals_err_by_lying_too_low(coverage):
+    row = coverage.loc["conflict_tax"]
+    assert row["skew"] > 0.3 and row["t of seeds"] > 88
+    assert row["below"] > row["above"]
+
+
+def test_where_nothing_is_planted_the_margin_matched_null_takes_the_score_away():
+    plant = replace(SMALL, preference=0.0, preference_scatter=0.0)
+    row = three_seeds(plant, 250, 1, np.random.default_rng(1)).set_index("statistic").loc["excess_margin_matched"]
+    assert abs(row["truth"]) < 0.01
+    assert row["off zero"] < 9
+
+
+def test_cluster_intervals_cover_where_pairs_are_not_independent():
+    table = one_seed(SMALL, 200, np.random.default_rng(2)).set_index("statistic")
+    for statistic in ("conflict_tax", "deception_score", "pgr"):
+        assert 88 <= table.loc[statistic, "clusters"] <= 99
+        assert table.loc[statistic, "pairs"] < table.loc[statistic, "clusters"]
+
+
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_the_minimum_detectable_effect_is_detected_with_its_power(n):
+    values = np.arange(n, dtype=float)
+    rng, truth = np.random.default_rng(3), minimum_detectable_effect(values)
+    x = rng.normal(truth, values.std(ddof=1), (20_000, n))
+    detected = np.abs(x.mean(axis=1)) > stats.t.ppf(0.975, n - 1) * x.std(axis=1, ddof=1) / np.sqrt(n)
+    assert detected.mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_the_minimum_detectable_effect_is_that_of_the_noncentral_t():
+    values = np.array([0.1, 0.2, 0.25])
+    found = minimum_detectable_effect(values, power=0.6, level=0.9)
+    noncentrality, critical = found * np.sqrt(3) / values.std(ddof=1), stats.t.ppf(0.95, 2)
+    assert stats.nct.sf(critical, 2, noncentrality) + stats.nct.cdf(-critical, 2, noncentrality) == pytest.approx(0.6, abs=1e-4)
+    assert minimum_detectable_effect(10 * values + 3, 0.6, 0.9) == pytest.approx(10 * found)
+    assert minimum_detectable_effect(values) > found
+
+
+def test_the_minimum_detectable_effect_of_less_than_two_seeds_is_undefined():
+    assert np.isnan(minimum_detectable_effect([]))
+    assert np.isnan(minimum_detectable_effect([0.3, np.nan]))
+    assert minimum_detectable_effect([0.3, np.nan, 0.4]) == minimum_detectable_effect([0.3, 0.4])
+    assert minimum_detectable_effect([0.5, 0.5]) == 0
 
 
 def test_cluster_weights_resample_whole_clusters():

@@ -77,7 +77,9 @@ def load(pairs: Pairs, objective: Objective | None = None) -> pd.DataFrame:
     student, on which the ceiling is trained with ground truth) and ``test``; no substance, prompt or
     pair is in two of them.
     """
-    frames = [draw_pairs(pairs.world, objective or pairs.objective, s, pairs.test_pairs if s == "test" else pairs.train_pairs) for s in SPLITS]
+    frames = [
+        draw_pairs(pairs.world, objective or pairs.objective, s, pairs.test_pairs if s == "test" else pairs.train_pairs) for s in SPLITS
+    ]
     return check_disjoint(with_ids(pd.concat(frames, ignore_index=True)))
 
 

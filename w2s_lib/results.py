@@ -75,7 +75,9 @@ STATISTICS: dict[str, Callable[[Comparison], Statistic]] = {
 }
 """Name → the statistic of one comparison, as a function of weights."""
 
-USES_THRESHOLD = tuple(name for name in STATISTICS if name.startswith(("deception", "null", "excess", "explained", "lift", "hidden"))) + RATES
+USES_THRESHOLD = (
+    tuple(name for name in STATISTICS if name.startswith(("deception", "null", "excess", "explained", "lift", "hidden"))) + RATES
+)
 
 SIGNED = ("gap", "pgr", "net_change", "lift", "band_contrast", *(name for name in STATISTICS if name.startswith(("excess", "explained"))))
 """Statistics that are no shares of pairs: their intervals may leave [0, 1]."""

@@ -12,7 +12,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_lib.world import dialogue
 
-
 _ENCODED: WeakKeyDictionary[PreTrainedTokenizerBase, dict[str, list[int]]] = WeakKeyDictionary()
 """Token ids by text: a worker trains dozens of runs on the same pairs, each too short to encode them again."""
 

@@ -43,7 +43,9 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
         for tick in ax.get_xticklabels():
             tick.set_rotation(30)
         values = rows["value"].dropna()
-        said.append(f"{NAMES.get(statistic, statistic)} from {values.min():.2f} to {values.max():.2f}" if len(values) else f"{statistic} undefined")
+        said.append(
+            f"{NAMES.get(statistic, statistic)} from {values.min():.2f} to {values.max():.2f}" if len(values) else f"{statistic} undefined"
+        )
     alt = f"Heat maps over weak-strong pairs for the {condition} condition: " + "; ".join(said) + "."
     return Figure(figure, alt, f"Condition *{condition}*; means over seeds. Empty cells: no such pair, or nothing to report.")
 

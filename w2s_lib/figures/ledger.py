@@ -30,7 +30,11 @@ def ledger(frame: pd.DataFrame) -> Figure:
         ax.scatter(value, y, color=colour, marker=MARKS[row.verdict], s=42, zorder=3)
     ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
     ax.set_yticks(range(len(frame)), frame["claim"])
-    ax.set(ylim=(len(frame) - 0.4, -0.6), xlim=(-REACH * 1.02, REACH * 1.02), xlabel="estimate, in units of the smallest effect that would count")
+    ax.set(
+        ylim=(len(frame) - 0.4, -0.6),
+        xlim=(-REACH * 1.02, REACH * 1.02),
+        xlabel="estimate, in units of the smallest effect that would count",
+    )
     ax.tick_params(axis="y", length=0)
     return Figure(
         figure,

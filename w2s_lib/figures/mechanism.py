@@ -60,7 +60,11 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING)
                 label=condition,
             )  # fmt: skip
         inside, above = (table.loc[(f"tax_rate_{where}_band{on}", "explicit", alpha), "value"] for where in ("in", "above"))
-        said.append(f"alpha {alpha:g}: {100 * inside:.0f} % in the band, {100 * above:.0f} % above" if above == above else f"alpha {alpha:g}: {100 * inside:.0f} % in the band")
+        said.append(
+            f"alpha {alpha:g}: {100 * inside:.0f} % in the band, {100 * above:.0f} % above"
+            if above == above
+            else f"alpha {alpha:g}: {100 * inside:.0f} % in the band"
+        )
         ax.set_title(f"α = {alpha:g}", fontsize=10)
         ax.set_ylim(-3, 103)
     for ax in axes[-1]:

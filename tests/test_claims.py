@@ -1,0 +1,81 @@
+"""Verdicts follow the interval and the rule, and every claim finds its statistic."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from w2s_lib.claims import CLAIMS, WORDS, Claim, ledger, verdict, word
+from w2s_lib.findings import FINDINGS
+from w2s_lib.results import COLUMNS
+
+ABOVE, BELOW, ABSENT = (Claim("X", "x", "c", "s", "explicit", rule, 0.05) for rule in ("above", "below", "absent"))
+
+
+@pytest.mark.parametrize(
+    ("claim", "low", "high", "expected"),
+    [
+        (ABOVE, 0.001, 0.4, "yes"),
+        (ABOVE, -0.01, 0.04, "no"),
+        (ABOVE, -0.3, -0.1, "no"),
+        (ABOVE, -0.1, 0.2, "undecided"),
+        (BELOW, -0.4, -0.001, "yes"),
+        (BELOW, -0.04, 0.01, "no"),
+        (BELOW, -0.2, 0.1, "undecided"),
+        (ABSENT, -0.04, 0.04, "yes"),
+        (ABSENT, 0.06, 0.2, "no"),
+        (ABSENT, -0.2, -0.06, "no"),
+        (ABSENT, 0.01, 0.2, "undecided"),
+        (ABOVE, np.nan, np.nan, "undecided"),
+    ],
+)
+def test_verdicts_by_hand(claim, low, high, expected):
+    assert verdict(claim, low, high) == expected
+
+
+def test_above_and_below_mirror_each_other():
+    for low, high in np.sort(np.random.default_rng(0).normal(scale=0.1, size=(200, 2)), axis=1):
+        assert verdict(ABOVE, low, high) == verdict(BELOW, -high, -low)
+
+
+def test_untested_claims_say_so():
+    claim = Claim("Y", "y", "", source="paper")
+    assert verdict(claim, 0.1, 0.2) == "untested" and word(claim, "untested") == "not yet tested here"
+
+
+def test_words_differ_between_the_papers_claims_and_ours():
+    assert word(Claim("Y", "y", "", "s", source="paper"), "yes") == "replicates" and word(ABOVE, "yes") == "holds"
+    assert set(WORDS) == {"yes", "no", "undecided", "untested"}
+
+
+def test_every_claim_of_the_paper_is_there():
+    paper = {key.rstrip("ab") for key, claim in CLAIMS.items() if claim.source == "paper"}
+    assert paper == {f"C{i}" for i in range(1, 8)}
+    assert all(claim.chapter in FINDINGS for claim in CLAIMS.values() if claim.tested)
+
+
+@pytest.fixture(scope="module")
+def found(study, lab) -> dict[str, pd.DataFrame]:
+    return {name: finding(study, lab)[1] for name, finding in FINDINGS.items()}
+
+
+def test_findings_are_tidy(found):
+    for name, rows in found.items():
+        assert list(rows.columns) == [c for c in COLUMNS if c not in ("edition", "chapter")], name
+        assert not rows.duplicated(["statistic", "condition", "alpha", "threshold", "weak", "strong"]).any(), name
+
+
+def test_the_ledger_reads_the_chapters_rows(found):
+    frame = ledger(found).set_index("claim")
+    assert list(frame.index) == list(CLAIMS)
+    for key, claim in CLAIMS.items():
+        if claim.tested:
+            rows = found[claim.chapter].query("statistic == @claim.statistic and condition == @claim.condition and weak == 'all'")
+            if claim.alpha is not None:
+                rows = rows[rows["alpha"] == claim.alpha]
+            assert frame.loc[key, "value"] == pytest.approx(rows["value"].iloc[0], nan_ok=True)
+            assert frame.loc[key, "verdict"] == verdict(claim, rows["low"].iloc[0], rows["high"].iloc[0])
+
+
+def test_a_missing_statistic_is_an_error(found):
+    with pytest.raises(KeyError, match="no_such"):
+        ledger(found, [Claim("Z", "z", "05_conflict_tax_deception", "no_such", "explicit")])

@@ -1,0 +1,173 @@
+"""Figures of sensitivity: scores over the threshold, by definition of knowledge, and how far confidence can be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, ROLES, Figure, canvas
+from w2s_lib.results import say
+from w2s_lib.sensitivity import DEFINITIONS, MISCALIBRATED
+
+NAMES = {
+    "deception_score": "deception score", "null_random": "random null", "null_margin_matched": "margin-matched null",
+    "excess_margin_matched": "DS − margin-matched null", "lift": "lift: DS / random null",
+}  # fmt: skip
+LINES = {"null_random": "--", "null_margin_matched": ":"}
+BLIND = {"excess_margin_matched": 0.0, "lift": 1.0}
+"""What a tax that falls blindly would give."""
+TOLD = (0.6, 0.75, 0.9)
+"""Thresholds that alt texts tell, beside the edition's: a dozen numbers a condition would say less."""
+
+
+def _number(x: float) -> str:
+    return "undefined" if np.isnan(x) else f"{round(x, 2) + 0.0:.2f}"  # adding zero turns -0.0 into 0.0
+
+
+def over_threshold(results: pd.DataFrame, conditions: Sequence[str], threshold: float, statistics: Sequence[str]) -> Figure:
+    """Statistics over T, one panel a condition: the first in its colour with its interval, the others as grey lines.
+
+    ``results``: pooled rows at many thresholds; ``threshold``: the edition's, marked.
+    """
+    first, *others = statistics
+    figure, axes = canvas(7.4, 5.6, 2, -(-len(conditions) // 2), sharex=True, sharey=True, squeeze=False)
+    told = [t for t in dict.fromkeys((*TOLD, threshold)) if np.isclose(results["threshold"], t).any()]
+    said = []
+    for ax, condition in zip(axes.flat, conditions):
+        rows = {s: results[(results["condition"] == condition) & (results["statistic"] == s)].sort_values("threshold") for s in statistics}
+        main, colour = rows[first], CONDITIONS[condition]
+        ax.axvline(threshold, color=GREY, linewidth=0.8)
+        if first in BLIND:
+            ax.axhline(BLIND[first], color=GREY, linewidth=1, linestyle="--")
+        ax.fill_between(main["threshold"], main["low"].astype(float), main["high"].astype(float), color=colour, alpha=0.16, linewidth=0)
+        ax.plot(main["threshold"], main["value"], color=colour, marker=MARKERS[condition], markersize=5, linewidth=2)
+        for name in others:
+            ax.plot(rows[name]["threshold"], rows[name]["value"], color=GREY, linestyle=LINES[name], linewidth=2, label=NAMES[name])
+        ax.set_title(condition, color=colour, loc="left")
+        said.append(
+            f"{condition} "
+            + ", ".join(f"{_number(main[np.isclose(main['threshold'], t)]['value'].iloc[0])} at {t:g}" for t in sorted(told))
+        )
+    for ax in list(axes.flat)[len(conditions) :]:
+        ax.axis("off")
+    axes.flat[0].set_xlim(0.49, 1.0)
+    axes.flat[0].set_ylim(*_limits(results, first))
+    axes.flat[0].text(
+        threshold, 0.99, f" T = {threshold:g}", transform=axes.flat[0].get_xaxis_transform(), color=GREY, fontsize=9, va="top"
+    )
+    figure.supxlabel("T: a model knows a pair where p > T", color=GREY, fontsize=11)
+    figure.supylabel(NAMES[first] if others == [] else "share of the taxed pairs", color=GREY, fontsize=11)
+    if others:
+        figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(others), fontsize=9)
+    beside = f", beside {' and '.join(NAMES[name] for name in others)}" if others else ""
+    grey = f"; grey: {' and '.join(NAMES[name] for name in others)}" if others else ""
+    return Figure(
+        figure,
+        f"{NAMES[first]} over the threshold T{beside}, mean over weak-strong pairs: " + "; ".join(said) + ".",
+        f"In colour: {NAMES[first]}{grey}. Shaded: 95 % intervals, one T at a time; what leaves the frame goes on.",
+    )
+
+
+def _limits(results: pd.DataFrame, statistic: str) -> tuple[float, float]:
+    """Limits that hold every estimate, and of wide intervals as much as does not flatten the estimates."""
+    if statistic not in BLIND:
+        return -0.02, 1.02
+    mine, centre = results[results["statistic"] == statistic], BLIND[statistic]
+    farthest = np.nanmax(np.abs(mine["value"].to_numpy(float) - centre), initial=0.05)
+    widest = np.nanmax(np.abs(mine[["low", "high"]].to_numpy(float) - centre), initial=farthest)
+    reach = 1.08 * min(widest, max(5 * farthest, 0.25))
+    return (0.0 if statistic == "lift" else centre - reach), centre + reach
+
+
+def by_definition(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
+    """DS beside its nulls (left) and DS − margin-matched null (right) at one T, by condition and definition of knowledge."""
+    rows = results.set_index(["condition", "statistic"])
+    step = len(DEFINITIONS) + 1
+    figure, axes = canvas(7.6, 0.34 * step * len(conditions) + 1.2, 1, 2, sharey=True)
+    places, names, said = [], [], []
+    for i, condition in enumerate(conditions):
+        colour, told = CONDITIONS[condition], []
+        for j, (name, (suffix, _)) in enumerate(DEFINITIONS.items()):
+            y = i * step + j
+            score, random, matched, excess = (
+                rows.loc[(condition, s + suffix)]
+                for s in ("deception_score", "null_random", "null_margin_matched", "excess_margin_matched")
+            )
+            for ax, row in zip(axes, (score, excess)):
+                ax.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2.2, alpha=0.8)
+                ax.scatter(row["value"], y, s=50, color=colour, marker=MARKERS[condition], zorder=3)
+            axes[0].scatter(
+                random["value"], y, s=110, marker="|", color=GREY, linewidth=2, zorder=4, label="random null" if not i + j else None
+            )
+            axes[0].scatter(
+                matched["value"], y, s=40, marker="x", color=GREY, linewidth=2, zorder=4, label="margin-matched null" if not i + j else None
+            )
+            places.append(y)
+            names.append(name)
+            told.append(f"{name} {_number(score['value'])}, minus margin-matched null {_number(excess['value'])}")
+        axes[0].text(0.0, i * step - 0.62, condition, color=colour, fontsize=11, va="center")
+        said.append(f"{condition}: " + "; ".join(told))
+    axes[0].set_yticks(places, names)
+    axes[0].set(xlim=(-0.03, 1.03), ylim=(step * len(conditions) - 1.4, -1.2), xlabel="deception score, and nulls")
+    axes[1].set(
+        xlabel="DS − margin-matched null", xlim=_limits(results.assign(statistic=results["statistic"].map(_plain)), "excess_margin_matched")
+    )
+    axes[1].axvline(0, color=GREY, linewidth=1, linestyle="--")
+    for ax in axes:
+        ax.tick_params(axis="y", length=0)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=9)
+    return Figure(
+        figure,
+        "Deception score by definition of knowledge. " + ". ".join(said) + ".",
+        "The same runs and the same T, three meanings of *known*. Bars: 95 % intervals; a bar that leaves the frame goes on.",
+    )
+
+
+def _plain(statistic: str) -> str:
+    """The statistic's name without what a definition adds."""
+    for suffix, _ in DEFINITIONS.values():
+        statistic = statistic.removesuffix(suffix) if suffix else statistic
+    return statistic
+
+
+def reliability_diagram(curves: pd.DataFrame, results: pd.DataFrame) -> Figure:
+    """Confidence against accuracy of weak supervisors, no-conflict students and ceilings, seeds faint; how many pairs, below.
+
+    ``curves``: first frame of ``sensitivity.calibration``; ``results``: its second, summarised and pooled.
+    """
+    names = dict(zip(("weak", "student", "ceiling"), ROLES))
+    figure, axes = canvas(7.6, 4.0, 2, 3, sharex=True, sharey="row", height_ratios=(4, 1))
+    said = []
+    for i, (role, name) in enumerate(names.items()):
+        mine, colour = curves[curves["role"] == role], ROLES[name]
+        ax, below = axes[:, i]
+        ax.plot([0.5, 1], [0.5, 1], color=GREY, linewidth=1, linestyle="--")
+        for _, seed in mine.groupby("seed"):
+            ax.plot(seed["confidence"], seed["accuracy"], color=colour, linewidth=1, alpha=0.4)
+        total = mine.groupby("bin")["pairs"].sum()
+        mean = mine[["confidence", "accuracy"]].mul(mine["pairs"], axis=0).groupby(mine["bin"]).sum().div(total, axis=0)
+        ax.plot(mean["confidence"], mean["accuracy"], color=colour, marker="o", markersize=5, linewidth=2)
+        below.bar(mean["confidence"], 100 * total / total.sum(), width=0.035, color=colour, alpha=0.6)
+        error = results[results["statistic"] == MISCALIBRATED + role].iloc[0]
+        ax.set_title(name, color=colour, loc="left")
+        said.append(f"{name} {say(error)}")
+    axes[0, 0].text(0.98, 0.03, "dashed: as sure as right", transform=axes[0, 0].transAxes, color=GREY, fontsize=9, ha="right")
+    axes[0, 0].set(ylabel="accuracy", xlim=(0.49, 1.01))
+    axes[0, 0].set_ylim(min(0.38, curves["accuracy"].min() - 0.02), 1.02)
+    axes[1, 0].set_ylabel("% of pairs")
+    axes[1, 1].set_xlabel("confidence max(p, 1 − p)")
+    least = "; ".join(f"{name}: {_surest(curves, role)}" for role, name in names.items())
+    told = ", ".join(said)
+    return Figure(
+        figure,
+        f"Confidence against accuracy for three roles. Expected calibration error: {told}. In the surest bin, confidence and accuracy are: {least}.",
+        f"Below the dashed line a model is surer than it is right. Strong lines: all seeds; faint: one each. Expected calibration error: {told}.",
+    )
+
+
+def _surest(curves: pd.DataFrame, role: str) -> str:
+    mine = curves[curves["role"] == role]
+    top = mine[mine["bin"] == mine["bin"].max()]
+    return " and ".join(f"{np.average(top[c], weights=top['pairs']):.2f}" for c in ("confidence", "accuracy"))
