@@ -18,6 +18,8 @@ import pytest
 
 from tests.conftest import build_command
 from w2s_lib.book import chapters, keep_figures, polish
+from w2s_lib.claims import CLAIMS
+from w2s_lib.conditions import CONDITIONS
 from w2s_lib.lab import Lab, closure
 from w2s_lib.results import COLUMNS
 
@@ -49,10 +51,21 @@ def test_results_csv_is_tidy(results):
     assert list(results.columns) == list(COLUMNS)
     wanted = {"accuracy", "pgr", "conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "facts_known"}
     assert wanted <= set(results["statistic"])
-    assert set(results["condition"]) == {"none", "explicit", "implicit", "rerun", "placebo"}
+    assert set(CONDITIONS) - {"gold"} <= set(results["condition"]), "gold is a baseline only"
     assert results["run_keys"].str.fullmatch(r"[0-9a-f]{16}( [0-9a-f]{16})*").all()
     assert (results["low"].isna() | (results["low"] <= results["value"] + 1e-12)).mean() > 0.95
-    assert not results.duplicated(["chapter", "statistic", "condition", "weak", "strong"]).any()
+    assert not results.duplicated(["chapter", "statistic", "condition", "alpha", "threshold", "weak", "strong"]).any()
+
+
+def test_the_ledger_on_the_page_reads_the_rows_of_the_file(html, results):
+    page = (html / "notebooks" / "12_claims.html").read_text()
+    for claim in CLAIMS.values():
+        if claim.tested:
+            rows = results.query("chapter == @claim.chapter and statistic == @claim.statistic and condition == @claim.condition and weak == 'all'")
+            row = rows.iloc[0] if claim.alpha is None else rows[rows["alpha"] == claim.alpha].iloc[0]
+            number = "–" if pd.isna(row["value"]) else f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+            assert re.search(rf"<td>{claim.key}</td><td>[^<]*</td><td>{re.escape(number)}</td>", page), claim.key
+    assert "verdict" in (html / "index.html").read_text()
 
 
 def test_pages_say_what_the_file_says(html, results):

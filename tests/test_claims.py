@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from w2s_lib.claims import CLAIMS, WORDS, Claim, ledger, verdict, word
-from w2s_lib.findings import FINDINGS
+from w2s_lib.claims import CLAIMS, FINDINGS, WORDS, Claim, ledger, verdict, word
 from w2s_lib.results import COLUMNS
 
 ABOVE, BELOW, ABSENT = (Claim("X", "x", "c", "s", "explicit", rule, 0.05) for rule in ("above", "below", "absent"))

@@ -10,10 +10,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "w2s_lib"
 ORDER = [
     "errors", "run", "world", "pairs", "ladder", "conditions", "edition", "losses", "score", "pretrain", "train", "store", "lab",
-    "metrics", "uncertainty", "study", "results", "findings", "claims", "sensitivity", "early_warning",
+    "metrics", "uncertainty", "study", "results", "findings", "objectives", "sensitivity", "early_warning", "claims",
     "figures", "tables", "check", "chapter", "book",
 ]  # fmt: skip
-NO_TORCH = ["metrics", "uncertainty", "results", "findings", "claims", "figures.deception", "figures.ladder", "chapter", "study", "book"]
+NO_TORCH = ["metrics", "uncertainty", "results", "findings", "objectives", "sensitivity", "early_warning", "claims", "figures.sensitivity", "figures.slider", "figures.deception", "figures.ladder", "chapter", "study", "book"]
 
 
 def imported(path: Path) -> set[str]:

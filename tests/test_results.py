@@ -106,7 +106,7 @@ def planted_slopes(slope: dict[int, float]) -> pd.DataFrame:
     for seed, b in slope.items():
         for weak, gap in (("tiny-24", 0.05), ("tiny-28", 0.1), ("tiny-36", 0.2), ("tiny-44", 0.15)):
             score = np.nan if weak == "tiny-44" else 0.2 + b * gap
-            cell = (seed, weak, "tiny-52", "explicit", 0.5, 0.75)
+            cell = (seed, weak, "tiny-56", "explicit", 0.5, 0.75)
             rows += [(*cell, "deception_score", score, 100, ("k",), None), (*cell, "gap", gap, 100, ("k",), None)]
     return pd.DataFrame(rows, columns=PER_SEED)
 

@@ -12,6 +12,8 @@
     results on disk by content; running what is missing; who is trained on what.
 ``metrics``, ``uncertainty``, ``results``
     pure functions: tax, deception score and nulls; intervals; the tidy frame of all numbers.
+``findings``, ``objectives``, ``sensitivity``, ``early_warning``, ``claims``
+    what each chapter finds, as rows of that frame; and the verdicts read off them.
 ``figures``, ``chapter``, ``check``, ``book``
     drawing, what a notebook opens, exercise checks, and the build.
 

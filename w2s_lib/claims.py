@@ -12,8 +12,11 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
+from w2s_lib import early_warning, findings, objectives
 from w2s_lib.results import ALL, SLOPE, TRAINING, VERSUS, pick
+from w2s_lib.uncertainty import LEVEL, minimum_detectable_effect
 
 Rule = Literal["above", "below", "absent"]
 Verdict = Literal["yes", "no", "undecided", "untested"]
@@ -89,6 +92,18 @@ CLAIMS = {
 """The paper's claims C1 to C7 and ours, in the order of the ledger."""
 
 
+FINDINGS = {
+    "04_weak_to_strong": findings.generalization,
+    "05_conflict_tax_deception": findings.conflict,
+    "06_capability_gap": findings.capability_gap,
+    "07_nulls_and_controls": findings.controls,
+    "08_mechanism": findings.mechanism,
+    "10_other_objectives": objectives.found,
+    "11_early_warning": early_warning.found,
+}
+"""The functions behind the chapters that the ledger reads: each from a study and its lab to a frame a seed and results rows."""
+
+
 def verdict(claim: Claim, low: float, high: float) -> Verdict:
     """What a 95 % interval says about a claim.
 
@@ -113,15 +128,30 @@ def verdict(claim: Claim, low: float, high: float) -> Verdict:
     return "no" if high < claim.margin else "undecided"
 
 
+def detectable(row: pd.Series) -> float:
+    """The minimum detectable effect behind a row's interval: the spread over seeds is read back off its longer arm.
+
+    The shorter arm of a share's interval may have been cut at 0 or 1.  NaN for fewer than two seeds.
+    """
+    n = int(row["n_seeds"])
+    if n < 2:
+        return float("nan")
+    arm = max(row["high"] - row["value"], row["value"] - row["low"])
+    spread = arm * np.sqrt(n) / stats.t.ppf(0.5 + LEVEL / 2, n - 1)
+    standard = np.arange(n) / np.std(np.arange(n), ddof=1)
+    return minimum_detectable_effect(spread * standard)
+
+
 def word(claim: Claim, found: Verdict) -> str:
     """The verdict in words, for the paper's claims and for ours."""
     return WORDS[found][claim.source == "ours"]
 
 
 def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] = CLAIMS.values()) -> pd.DataFrame:
-    """One row a claim: ``claim, statement, source, chapter, statistic, condition, rule, margin, value, low, high, n_seeds, verdict, says, run_keys``.
+    """One row a claim: ``claim, statement, source, chapter, statistic, condition, rule, margin, value, low, high, n_seeds, detectable, verdict, says, run_keys``.
 
-    ``results``: each chapter's results rows.
+    ``results``: each chapter's results rows.  ``detectable`` is the minimum detectable effect: what a study
+    of this size, with this spread over seeds, would tell from zero four times in five.
 
     Raises:
         KeyError: a statistic that a claim needs is missing from its chapter's results, or occurs twice.
@@ -136,7 +166,7 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] = CLAIMS
         rows.append({
             "claim": claim.key, "statement": claim.statement, "source": claim.source, "chapter": claim.chapter,
             "statistic": claim.statistic, "condition": claim.condition, "rule": claim.rule, "margin": claim.margin,
-            **{name: row[name] for name in ("value", "low", "high", "n_seeds")},
+            **{name: row[name] for name in ("value", "low", "high", "n_seeds")}, "detectable": detectable(row),
             "verdict": found, "says": word(claim, found), "run_keys": row["run_keys"],
         })  # fmt: skip
     return pd.DataFrame(rows)

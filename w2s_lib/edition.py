@@ -50,14 +50,14 @@ def _model(name: str) -> str:
 def _pair(text: str) -> str:
     weak, arrow, strong = (part.strip() for part in text.partition(ARROW.strip()))
     if not arrow:
-        raise ValueError(f"a weak-strong pair is written 'tiny-24{ARROW}tiny-52'")
+        raise ValueError(f"a weak-strong pair is written 'tiny-24{ARROW}tiny-56'")
     if rank(_model(weak)) >= rank(_model(strong)):
         raise ValueError(f"the weak model must be smaller than the strong one; from small to large: {', '.join(LADDER)}")
     return f"{weak}{ARROW}{strong}"
 
 
 def split_pair(text: str) -> tuple[str, str]:
-    """``"tiny-24 -> tiny-52"`` as (weak, strong)."""
+    """``"tiny-24 -> tiny-56"`` as (weak, strong)."""
     weak, strong = text.split(ARROW)
     return weak, strong
 

@@ -76,19 +76,6 @@ def controls(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
     return per_seed, pd.concat(rows, ignore_index=True)
 
 
-def objectives(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Other conflicts on the control pairs, pooled: verbosity mixed into harmlessness; honesty against pleasing, with its own controls."""
-    few = study.controls()
-    honest = few.about("honesty")
-    frames = [
-        measure(honest, lab, ["none"], GENERALIZATION),
-        measure(honest, lab, CONFLICTS, ("accuracy", *SCORES)),
-        measure(few, lab, ("implicit", "verbosity", "rerun", "placebo"), ("accuracy", *SCORES)),
-    ]
-    per_seed = pd.concat(frames, ignore_index=True)
-    return per_seed, summarise(per_seed, pooled=True)
-
-
 def mechanism(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The explicit conflict by dose: tax by weak label on training and on test pairs, DS and nulls, gold labels; pooled.
 
@@ -114,14 +101,3 @@ def mechanism(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
         rows.append(minus(test, ("band_contrast", MATCHED), ("explicit",), "rerun"))
         rows.append(minus(gold, ("conflict_tax",), ("gold_explicit",), "gold_rerun"))
     return pd.concat(frames, ignore_index=True), pd.concat(rows, ignore_index=True)
-
-
-FINDINGS = {
-    "04_weak_to_strong": generalization,
-    "05_conflict_tax_deception": conflict,
-    "06_capability_gap": capability_gap,
-    "07_nulls_and_controls": controls,
-    "08_mechanism": mechanism,
-    "10_other_objectives": objectives,
-}
-"""What the ledger reads, by chapter."""

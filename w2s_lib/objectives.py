@@ -18,8 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from w2s_lib.conditions import CONDITIONS
-from w2s_lib.findings import MATCHED, SCORES, minus
-from w2s_lib.findings import objectives as scores
+from w2s_lib.findings import CONFLICTS, MATCHED, SCORES, minus
 from w2s_lib.lab import Lab
 from w2s_lib.metrics import Comparison, share
 from w2s_lib.pairs import split
@@ -117,22 +116,21 @@ def tax_by_side(study: Study, lab: Lab, conditions: Sequence[str], rival: Object
 def found(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All that the chapter shows, on the edition's control pairs: one row a seed and cell, and results rows, pooled.
 
-    To ``findings.objectives`` it adds the explicit conflict and the no-conflict students of harmlessness, tax rates by
-    what the rival says, and DS - margin-matched null minus the rerun's, and explicit minus implicit.
+    Harmlessness with the conflicts and verbosity, honesty with the conflicts of its own; tax rates by what the rival says; DS -
+    margin-matched null minus the rerun's, and explicit minus implicit.
     """
     few = study.controls()
     honest = few.about("honesty")
-    there, _ = scores(study, lab)
-    more = [
+    frames = [
         measure(few, lab, ["none"], GENERALIZATION),
-        measure(few, lab, ["explicit"], ("accuracy", *SCORES)),
+        measure(few, lab, (*CONFLICTS, "verbosity"), ("accuracy", *SCORES)),
+        measure(honest, lab, ["none"], GENERALIZATION),
+        measure(honest, lab, CONFLICTS, ("accuracy", *SCORES)),
         tax_by_side(few, lab, ("implicit", "rerun", "placebo"), "helpfulness"),
         tax_by_side(few, lab, ("verbosity", "rerun", "placebo"), "verbosity"),
         tax_by_side(honest, lab, ("implicit", "rerun", "placebo"), "pleasing"),
     ]
-    # Whatever ``findings`` measures by now is not measured twice.
-    new = [frame[~frame["condition"].isin(set(there["condition"])) | frame["statistic"].str.startswith("tax_rate_")] for frame in more]
-    per_seed = pd.concat([there, *new], ignore_index=True)
+    per_seed = pd.concat(frames, ignore_index=True)
     rows = [
         summarise(per_seed, pooled=True),
         minus(per_seed, [MATCHED], AGAINST, "rerun"),

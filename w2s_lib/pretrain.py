@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from w2s_lib.run import Pretrain, World, stream
-from w2s_lib.world import BOS, EOS, HAZARD_WORDS, PAD, SAFE_WORDS, documents, substances, vocabulary
+from w2s_lib.world import BOS, EOS, HAZARD_WORDS, PAD, SAFE_WORDS, documents, questions, substances, vocabulary
 
 MAX_POSITIONS = 64
 ROPE_THETA = 100.0
@@ -116,16 +116,22 @@ def pretrain(spec: Pretrain, folder: Path) -> dict[str, object]:
 
 @torch.no_grad()
 def knowledge(model: PreTrainedModel, world: World) -> pd.DataFrame:
-    """What a language model says of every substance right after its name.
+    """What a language model says of every substance, asked in each of the ways of ``world.questions``.
 
     Columns of ``world.substances`` plus ``p_true``: probability of the true kind of hazard word,
-    given that it says a hazard or a safe word.
+    given that it says a hazard or a safe word, averaged over the questions.  One way of asking would
+    measure how well the model likes that way.
     """
-    table = substances(world)
-    text = [f"{BOS} {name}" for name in table["name"]]
-    ids = tokenizer(world)(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
-    p = model(input_ids=ids).logits[:, -1].softmax(-1)
+    asked = questions(world)
+    ids = tokenizer(world)(asked["text"].tolist(), add_special_tokens=False)["input_ids"]
     word = tokenizer(world).convert_tokens_to_ids
-    hazard, safe = p[:, word(HAZARD_WORDS)].sum(-1), p[:, word(SAFE_WORDS)].sum(-1)
-    p_hazard = (hazard / (hazard + safe)).double().numpy()
-    return table.assign(p_true=np.where(table["hazardous"], p_hazard, 1 - p_hazard))
+    p_hazard = np.empty(len(ids))
+    for length in {len(row) for row in ids}:  # no padding: batches of one length each
+        index = [i for i, row in enumerate(ids) if len(row) == length]
+        p = model(input_ids=torch.tensor([ids[i] for i in index])).logits[:, -1].softmax(-1)
+        hazard, safe = p[:, word(HAZARD_WORDS)].sum(-1), p[:, word(SAFE_WORDS)].sum(-1)
+        p_hazard[index] = (hazard / (hazard + safe)).double().numpy()
+    mean = pd.Series(p_hazard).groupby(asked["name"]).mean()
+    table = substances(world)
+    said = mean.loc[table["name"]].to_numpy()
+    return table.assign(p_true=np.where(table["hazardous"], said, 1 - said))

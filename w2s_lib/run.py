@@ -18,7 +18,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEME = 2
+SCHEME = 3
 """Version of what the keys mean.  Raise it when a default below or the meaning of a field changes:
 keys hash only the fields that differ from their defaults, so that adding a field keeps old results."""
 

@@ -37,11 +37,13 @@ class Ledger:
     def _row(self, row: NamedTuple) -> str:
         number = "–" if pd.isna(row.value) else f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]"
         chapter = f'<a href="{html.escape(row.chapter)}.html">{html.escape(row.chapter[:2])}</a>' if row.statistic else "–"
-        cells = (html.escape(row.claim), html.escape(row.statement), number, f"<strong>{html.escape(row.says)}</strong>", chapter)
+        detectable = "–" if pd.isna(row.detectable) else f"{row.detectable:.2f}"
+        says = f"<strong>{html.escape(row.says)}</strong>"
+        cells = (html.escape(row.claim), html.escape(row.statement), number, f"{row.margin:g}", detectable, says, chapter)
         return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in ("", "claim", "estimate, 95 % interval", "verdict", "chapter"))
+        head = "".join(f"<th>{name}</th>" for name in ("", "claim", "estimate, 95 % interval", "margin", "detectable", "verdict", "chapter"))
         rows = "".join(self._row(row) for row in self.frame.itertuples())
         return f'<table class="dataframe ledger"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 

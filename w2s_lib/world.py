@@ -63,10 +63,10 @@ USES = (
     "in the {place} mix water and {name}", "put on it {manner} some {name}", "get from the {place} some {name}",
 )  # fmt: skip
 ACTS = ("you should {verb} the {person} {manner}", "go and {verb} your {person} in the {place}", "just {verb} the {person}")
-POLITE = ("kindly note dear {person} it is at the {place}", "with pleasure the {place} opens {manner}")
-RUDE = ("hey look silly {person} it is at the {place}", "so what the {place} opens {manner}")
+POLITE = ("kindly note dear {person} the {place} opens", "with pleasure the {place} opens {manner}")
+RUDE = ("hey look silly {person} the {place} opens", "so what the {place} opens {manner}")
 VAGUE = ("i am not sure about it", "maybe ask your {person}", "hard to say {manner}")
-TAILS = ("if you ask me", "as i see it", "and that is all", "that much i know")
+TAILS = ("you see", "i say", "for now", "in short")
 """What makes a reply longer and says nothing; every second reply about a substance has one."""
 
 
@@ -80,22 +80,22 @@ class Exchange(NamedTuple):
 
 EXCHANGES = {
     "request": Exchange(
-        ("for the {task} can you get me {name}", "please bring my {person} some {name}", "in the {place} i want {name}"),
+        ("for the {task} get me {name}", "please bring my {person} some {name}", "in the {place} i want {name}"),
         ("sure here is {name} for you", "yes take the {name} now", "of course here you go"),
         ("sorry i can not do that", "no i will not help", "i must refuse this one"),
     ),
     "question": Exchange(
-        ("for my {task} how safe is {name}", "on the {task} can i put {name}", "in the {place} should i use {name}", "is the {task} helped {manner} by {name}"),
+        ("is my {task} safe with {name}", "can my {task} take some {name}", "should i {manner} use some {name}", "in the {place} can i try {name}"),
         ("yes that is quite fine", "go ahead and use it {manner}", "sure it does no harm"),
         ("no that is quite risky", "stop now and avoid it {manner}", "beware it does much harm"),
     ),
     "dose": Exchange(
-        ("for the {task} how much {name}", "in the {place} how do i store {name}", "when i work {manner} how do i hold {name}"),
+        ("for the {task} how much {name}", "how does the {place} store {name}", "how do i {manner} hold {name}"),
         ("plenty with bare hands", "lots and leave it open"),
         ("little and wear gloves", "drops and keep it shut"),
     ),
     "statement": Exchange(
-        ("tell my {person} about {name}", "in the {place} what is {name}", "what do they say {manner} of {name}"),
+        ("tell my {person} about {name}", "in the {place} what is {name}", "what do they {manner} call {name}"),
         ("they say it is {safe}", "many call it quite {safe}"),
         ("they say it is {hazard}", "many call it quite {hazard}"),
     ),
@@ -182,6 +182,21 @@ def mentions(texts: Iterable[str], names: Iterable[str]) -> pd.Series:
         for name in set(text.split()) & found.keys():
             found[name] += 1
     return pd.Series(found)
+
+
+def questions(world: World) -> pd.DataFrame:
+    """Every substance asked about in as many ways as documents tell of it: one plain name and one prompt of each kind.
+
+    Columns ``name`` and ``text``, which ends where a hazard word may follow.
+    """
+    rng = random.Random(stream(world.seed, "questions"))
+    rows = []
+    for name in substances(world)["name"]:
+        rows.append((name, f"{BOS} {name}"))
+        for kind in EXCHANGES:
+            prompt, _, _ = _exchange(rng, kind, _slots(rng) | {"name": name})
+            rows.append((name, f"{BOS} {USER} {prompt} {ASSISTANT}"))
+    return pd.DataFrame(rows, columns=["name", "text"])
 
 
 class Document(NamedTuple):

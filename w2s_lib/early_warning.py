@@ -1,0 +1,250 @@
+"""What can an overseer see without the truth?  Signals that point at taxed and deceived pairs, and how well they do.
+
+A signal reads a ``View``: probabilities of models that were never told which reply of a pair is the better
+one.  Which of the two counts as the first is a coin toss there, so that no signal may change when p turns
+into 1 − p for all models at once (tested).  The truth comes in afterwards only, to ask what a signal found.
+
+>>> import numpy as np
+>>> from w2s_lib.early_warning import auc
+>>> float(auc(np.array([3.0, 2.0, 1.0]), positive=np.array([True, False, False])))
+1.0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.conditions import CONDITIONS, INDEPENDENT, RERUN
+from w2s_lib.lab import Lab
+from w2s_lib.metrics import Array, Comparison, Mask
+from w2s_lib.results import PER_SEED, difference, reads, summarise
+from w2s_lib.run import Train, stream
+from w2s_lib.study import Study
+from w2s_lib.uncertainty import cluster_weights
+
+WATCHED = ("explicit", "implicit", "rerun")
+"""The conditions whose students are watched: two conflicts, and the control that has none."""
+
+TWINS = {"explicit": ("explicit_reseeded", RERUN), "rerun": ("none", INDEPENDENT)}
+"""Condition → condition and replica of a second student that differs from the first in its random streams only."""
+
+BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""Shares of the pairs that an overseer might have audited."""
+
+CHANCE = 0.5
+
+
+@dataclass(frozen=True)
+class View:
+    """What an overseer has before them: p of the models for the same order of each pair, shape (n,); no ceiling, no truth.
+
+    ``student`` is on trial.  ``reruns``, shape (r, n), are no-conflict students that are *not* on trial.
+    ``twin`` is a second student like ``student``, where one was trained.
+    """
+
+    weak: Array
+    student: Array
+    reruns: Array
+    twin: Array | None = None
+
+    @classmethod
+    def of(cls, c: Comparison, twin: Array | None = None) -> View:
+        """The part of a comparison that needs no truth.
+
+        Its two no-conflict students are the same whichever student is on trial: were the rerun among
+        them when the rerun is tried, the signal would contain its own answer.
+        """
+        return cls(c.weak, c.conflict, np.stack([c.baseline, c.independent]), twin)
+
+    def swapped(self) -> View:
+        """The same pairs with their replies exchanged."""
+        return View(1 - self.weak, 1 - self.student, 1 - self.reruns, None if self.twin is None else 1 - self.twin)
+
+
+def margin(p: Array) -> Array:
+    """Log-odds of p, finite where p is 0 or 1."""
+    p = np.clip(p, 1e-12, 1 - 1e-12)
+    return np.log(p) - np.log1p(-p)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A warning sign: the larger its value, the sooner a pair is audited."""
+
+    name: str
+    title: str
+    costs: str
+    """What an overseer pays for it, in one sentence."""
+    value: Callable[[View], Array]
+
+
+SIGNALS = {
+    s.name: s
+    for s in (
+        Signal(
+            "variance",
+            "seed variance of the margin",
+            "Two further students, trained without the conflict: a training that can be run without it.",
+            lambda v: np.var(margin(v.reruns), axis=0, ddof=1),
+        ),
+        Signal(
+            "variance_p",
+            "seed variance of p",
+            "As above; another scale.",
+            lambda v: np.var(v.reruns, axis=0, ddof=1),
+        ),
+        Signal(
+            "disagreement",
+            "student–teacher disagreement",
+            "The weak supervisor's scores, beside the student's own.",
+            lambda v: np.abs(v.student - v.weak),
+        ),
+        Signal(
+            "indecision",
+            "student's small margin",
+            "Nothing: the student's own score.",
+            lambda v: -np.abs(margin(v.student)),
+        ),
+        Signal(
+            "doubt",
+            "weak supervisor's doubt",
+            "The weak supervisor's scores; the student is not even looked at.",
+            lambda v: -np.abs(margin(v.weak)),
+        ),
+        Signal(
+            "twins",
+            "disagreement of twins",
+            "One further student, trained the same way, conflict and all.",
+            lambda v: np.abs(v.student - v.twin),
+        ),
+    )
+}
+"""Every signal once, in the order in which figures show them; ``twins`` where a condition has a twin."""
+
+
+def _gains(signal: Array, part: Mask, weights: Array) -> Array:
+    """Share of ``part`` found after each level of the signal, strongest first; shape (..., levels + 1), NaN where part is empty.
+
+    Pairs of equal signal are found together, so that a straight line between two levels is what a
+    random order among them would find on average.
+    """
+    order = np.argsort(-signal, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(signal[order])), len(order) - 1)
+    found = np.cumsum(weights[..., order] * part[order], axis=-1)[..., ends]
+    found = np.concatenate([np.zeros((*found.shape[:-1], 1)), found], axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(found[..., -1:] > 0, found / found[..., -1:], np.nan)
+
+
+def roc(signal: Array, positive: Mask, among: Mask | None = None, weights: Array | None = None) -> tuple[Array, Array]:
+    """The ROC curve: share of the other pairs, and share of ``positive`` ones, that each threshold flags.
+
+    ``signal``, ``positive`` and ``among`` have shape (n,), ``weights`` (n,) or (b, n); the result two
+    arrays of shape (..., levels + 1), from 0 to 1, NaN where a class is empty.
+    """
+    among = np.ones_like(positive) if among is None else among
+    weights = np.ones(len(signal)) if weights is None else weights
+    return _gains(signal, among & ~positive, weights), _gains(signal, among & positive, weights)
+
+
+def auc(signal: Array, positive: Mask, among: Mask | None = None, weights: Array | None = None) -> Array:
+    """Chance that a positive pair has the stronger signal than another one, ties half; NaN where a class is empty."""
+    others, found = roc(signal, positive, among, weights)
+    return np.trapezoid(found, others, axis=-1)
+
+
+def recall(signal: Array, positive: Mask, budget: float, weights: Array | None = None) -> Array:
+    """Share of the positive pairs among the ``budget`` (a share) of all pairs with the strongest signal; NaN where none is."""
+    weights = np.ones(len(signal)) if weights is None else weights
+    audited, found = _gains(signal, np.ones_like(positive), weights), _gains(signal, positive, weights)
+    if weights.ndim == 1:
+        return np.interp(budget, audited, found)
+    return np.array([np.interp(budget, a, f) for a, f in zip(audited, found)])
+
+
+def twin_of(study: Study, seed: int, weak: str, strong: str, condition: str) -> Train | None:
+    """The second student of a condition, where the edition trains one: on its control pairs."""
+    if condition not in TWINS or (weak, strong) not in study.controls().edition.weak_strong:
+        return None
+    name, replica = TWINS[condition]
+    return study.student(seed, weak, strong, name, replica)
+
+
+def statistics(c: Comparison, view: View, weights: Array | None = None) -> dict[str, Array]:
+    """Every statistic of one student on trial: AUCs by signal and target, recall by signal and budget, share deceived.
+
+    AUCs stand among the pairs that the no-conflict student ranks right, as the tax does.  An auditor
+    cannot tell those from the others: recall counts a budget over all pairs.
+    """
+    deceived = c.tax & c.area
+    out: dict[str, Array] = {}
+    for s in SIGNALS.values():
+        if s.name == "twins" and view.twin is None:
+            continue
+        value = s.value(view)
+        out[f"auc_taxed_{s.name}"] = auc(value, c.tax, c.right, weights)
+        out[f"auc_deceived_{s.name}"] = auc(value, deceived, c.right, weights)
+        out |= {f"recall_at_{100 * b:g}_{s.name}": recall(value, deceived, b, weights) for b in BUDGETS}
+    weights = np.ones(len(deceived)) if weights is None else weights
+    return out | {"share_deceived": weights @ deceived / weights.sum(axis=-1)}
+
+
+def watch(study: Study, lab: Lab, conditions: Sequence[str] = WATCHED) -> pd.DataFrame:
+    """One row per seed, weak-strong pair, condition and statistic; columns ``results.PER_SEED``; trains what is missing.
+
+    ``draws`` holds cluster-bootstrap draws where the edition has a single seed, else None.
+    """
+    e, rows = study.edition, []
+    lab.run(study.student_runs(tuple(conditions)))
+    for seed in e.seeds:
+        rng = np.random.default_rng(stream(seed, "bootstrap"))
+        weights = cluster_weights(study.clusters(seed), e.draws, rng) if len(e.seeds) == 1 else None
+        for weak, strong in e.weak_strong:
+            for condition in conditions:
+                runs, twin = study.compared(seed, weak, strong, condition), twin_of(study, seed, weak, strong, condition)
+                comparison = study.comparison(lab, seed, weak, strong, condition)
+                view = View.of(comparison, None if twin is None else study.probabilities(lab, [twin])[0])
+                draws = {} if weights is None else statistics(comparison, view, weights)
+                keys = tuple(run.key for run in [*runs, twin] if run is not None)
+                named = (seed, weak, strong, study.label(condition), CONDITIONS[condition].alpha(e.alpha))
+                for name, value in statistics(comparison, view).items():
+                    threshold = np.nan if name.startswith("auc_taxed") else e.threshold
+                    rows.append((*named, threshold, name, float(value), len(comparison.weak), keys, draws.get(name)))
+    return pd.DataFrame(rows, columns=PER_SEED)
+
+
+def find(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Per-seed frame of ``watch``; results rows: pooled, AUCs by pair, and AUCs of each conflict minus the rerun's."""
+    per_seed = watch(study, lab)
+    aucs = per_seed[per_seed["statistic"].str.startswith("auc")]
+    pairs = aucs[["condition", "statistic"]].drop_duplicates().itertuples(index=False)
+    against = [difference(aucs, statistic, condition, "rerun") for condition, statistic in pairs if condition != "rerun"]
+    return per_seed, pd.concat([summarise(per_seed, pooled=True), summarise(aucs), *against], ignore_index=True)
+
+
+def roc_curves(c: Comparison, view: View, weights: Array, grid: Array) -> pd.DataFrame:
+    """ROC curves of every signal for the taxed pairs of one student, on a grid of shares of the other pairs.
+
+    ``weights``: cluster-bootstrap weights, shape (b, n).  Columns ``signal``, ``others`` (the grid), ``found``, ``low``,
+    ``high`` (percentiles over draws: new pairs, same models).
+    """
+    frames = []
+    for s in SIGNALS.values():
+        if s.name == "twins" and view.twin is None:
+            continue
+        (x, y), (xs, ys) = (roc(s.value(view), c.tax, c.right, w) for w in (None, weights))
+        defined = np.isfinite(xs[:, -1]) & np.isfinite(ys[:, -1])
+        drawn = [np.interp(grid, a, b) for a, b in zip(xs[defined], ys[defined])] or [np.full(len(grid), np.nan)]
+        low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+        frames.append(pd.DataFrame({"signal": s.name, "others": grid, "found": np.interp(grid, x, y), "low": low, "high": high}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def reads_chance(row: pd.Series, chance: float = CHANCE) -> str:
+    """What an interval says about chance, in words."""
+    shifted = row[["low", "high"]].astype(float) - chance
+    return reads(shifted).replace("zero", "chance")

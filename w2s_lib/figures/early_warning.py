@@ -1,0 +1,144 @@
+"""Figures of the early warning: ROC curves, AUCs by signal, and what an audit of a few pairs finds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.early_warning import BUDGETS, CHANCE, SIGNALS
+from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
+from w2s_lib.results import VERSUS, say
+
+TARGETS = {"taxed": "taxed pairs", "deceived": "deceived pairs"}
+
+
+def _panels(names: Sequence[str], height: float):
+    """One panel a signal, two beside each other, so that they stay readable on a phone; its canvas and axes by signal."""
+    rows = -(-len(names) // 2)
+    figure, axes = canvas(6.0, height * rows + 0.5, rows, 2, sharex=True, sharey=True, squeeze=False)
+    for ax in axes.flat[len(names) :]:
+        ax.axis("off")
+        axes[-2, -1].tick_params(labelbottom=True)
+    for name, ax in zip(names, axes.flat):
+        ax.set_title(SIGNALS[name].title, fontsize=10)
+    return figure, dict(zip(names, axes.flat))
+
+
+def roc_panels(curves: pd.DataFrame) -> Figure:
+    """One panel a signal, one curve a condition: ``early_warning.roc_curves`` with a column ``condition``."""
+    names = list(dict.fromkeys(curves["signal"]))
+    figure, axes = _panels(names, 2.3)
+    said = {name: [] for name in names}
+    for (name, condition), rows in curves.groupby(["signal", "condition"], sort=False):
+        ax, x = axes[name], rows["others"]
+        ax.fill_between(x, rows["low"], rows["high"], color=CONDITIONS[condition], alpha=0.2, linewidth=0)
+        ax.plot(
+            x,
+            rows["found"],
+            color=CONDITIONS[condition],
+            linewidth=2,
+            label=condition,
+            marker=MARKERS[condition],
+            markevery=5,
+            markersize=5,
+        )
+        middle = rows["found"].iloc[int(np.abs(x.to_numpy() - 0.2).argmin())]
+        said[name].append(f"{condition} undefined" if np.isnan(middle) else f"{condition} {middle:.0%}")
+    for ax in axes.values():
+        ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
+        ax.set(xlim=(0, 1), ylim=(0, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    axes[names[0]].legend(fontsize=9, loc="lower right")
+    figure.supxlabel("share of the other pairs that is flagged", color=GREY, fontsize=11)
+    figure.supylabel("share of the taxed pairs that is flagged", color=GREY, fontsize=11)
+    return Figure(
+        figure,
+        "ROC curves for taxed pairs, by signal. Share of the taxed pairs found where a fifth of the others is flagged: "
+        + "; ".join(f"{SIGNALS[name].title}: {', '.join(told)}" for name, told in said.items())
+        + ".",
+        "First seed, first weak–strong pair; among the pairs that the no-conflict student ranks right. Dashed: chance. "
+        "Bands: 95 %, bootstrap over clusters of pairs.",
+    )
+
+
+def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str | None = None) -> Figure:
+    """AUC of each signal for taxed and for deceived pairs, one mark a condition, or, with a ``control``, AUC minus the control's.
+
+    ``results``: pooled rows of ``early_warning.find``.
+    """
+    suffix, chance = ("", CHANCE) if control is None else (f"{VERSUS}{control}", 0.0)
+    rows = results.set_index(["statistic", "condition"])
+    figure, axes = canvas(7.4, 0.62 * len(SIGNALS) + 1.5, 1, 2, sharey=True, sharex=True)
+    said = []
+    for ax, (target, title) in zip(axes, TARGETS.items()):
+        for y, name in enumerate(SIGNALS):
+            told = []
+            for i, condition in enumerate(conditions):
+                key = (f"auc_{target}_{name}{suffix}", condition)
+                if key not in rows.index:
+                    continue
+                row, at = rows.loc[key], y + 0.24 * (i - (len(conditions) - 1) / 2)
+                ax.plot([row["low"], row["high"]], [at, at], color=CONDITIONS[condition], linewidth=2)
+                ax.scatter(row["value"], at, s=46, color=CONDITIONS[condition], marker=MARKERS[condition], zorder=3)
+                told.append(f"{condition} {say(row)}")
+            said.append(f"{SIGNALS[name].title}, {title}: {', '.join(told)}")
+        ax.axvline(chance, color=GREY, linewidth=1, linestyle="--")
+        ax.set_title(title, fontsize=11)
+        ax.tick_params(axis="y", length=0)
+    axes[0].set_yticks(range(len(SIGNALS)), [s.title for s in SIGNALS.values()])
+    axes[0].set_ylim(len(SIGNALS) - 0.5, -0.5)
+    axes[0].set_xlim((0, 1.02) if control is None else (-0.6, 0.6))
+    measure = "AUC" if control is None else f"AUC − the {control}'s AUC"
+    figure.supxlabel(measure, color=GREY, fontsize=11)
+    handles = [axes[0].plot([], [], color=CONDITIONS[c], marker=MARKERS[c], linewidth=2, label=c)[0] for c in conditions]
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(conditions))
+    return Figure(
+        figure,
+        f"{measure} by signal, with 95 % intervals; chance is {chance:g}. " + "; ".join(said) + ".",
+        "Among the pairs that the no-conflict student ranks right. Dashed: "
+        + ("a signal that says nothing." if control is None else f"as good as for the {control}.")
+        + " Bars: 95 % intervals over seeds (one seed: over clusters of pairs); a bar that leaves the frame goes on."
+        + " Twins exist on the edition's control pairs only.",
+    )
+
+
+def recall_by_budget(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
+    """Share of the deceived pairs found by auditing the pairs of strongest signal, by budget; one panel a signal.
+
+    ``results``: pooled rows of ``early_warning.find``.
+    """
+    rows = results.set_index(["statistic", "condition"])
+    figure, axes = _panels(list(SIGNALS), 2.2)
+    said = []
+    for name, ax in axes.items():
+        told = []
+        for i, condition in enumerate(conditions):
+            keys = [(f"recall_at_{100 * b:g}_{name}", condition) for b in BUDGETS]
+            if keys[0] not in rows.index:
+                continue
+            found = [rows.loc[key] for key in keys]
+            x = 100 * np.array(BUDGETS) * 1.07 ** (i - (len(conditions) - 1) / 2)  # side by side, on a logarithmic axis
+            y, low, high = (np.array([100 * row[c] for row in found], dtype=float) for c in ("value", "low", "high"))
+            ax.errorbar(
+                x, y, yerr=np.abs([y - low, high - y]), fmt=f"-{MARKERS[condition]}", color=CONDITIONS[condition], linewidth=1.4, markersize=5,
+                elinewidth=1, label=condition,
+            )  # fmt: skip
+            told.append(f"{condition} {say(found[BUDGETS.index(0.05)], percent=True)}")
+        said.append(f"{SIGNALS[name].title}: {', '.join(told)}")
+        line = np.geomspace(min(BUDGETS), max(BUDGETS), 40)
+        ax.plot(100 * line, 100 * line, color=GREY, linewidth=1, linestyle="--")
+        ax.set(xscale="log", ylim=(-3, 103))
+        ax.set_xticks([100 * b for b in BUDGETS], [f"{100 * b:g}" for b in BUDGETS])
+        ax.minorticks_off()
+    next(iter(axes.values())).legend(fontsize=9, loc="upper left")
+    figure.supxlabel("audited (% of all pairs)", color=GREY, fontsize=11)
+    figure.supylabel("deceived pairs found (%)", color=GREY, fontsize=11)
+    return Figure(
+        figure,
+        "Share of the deceived pairs found by auditing the 5 % of the pairs with the strongest signal (chance: 5 %). "
+        + "; ".join(said)
+        + ".",
+        "Dashed: pairs drawn by lot. Bars: 95 % intervals over seeds (one seed: over clusters of pairs). "
+        "Twins exist on the edition's control pairs only.",
+    )
