@@ -40,8 +40,9 @@ lab: env  ## open the notebooks in JupyterLab
 test: env  ## run all tests, the smoke edition and its book among them
 	$(RUN) -m pytest
 
-bench: env  ## measure set-up, training, scoring and look-up; ratios within one run
+bench: env  ## measure set-up, training, scoring, look-up; then how often intervals cover planted truth (minutes)
 	$(RUN) -m tests.benchmarks.runs
+	$(RUN) -m tests.benchmarks.coverage
 
 lint: env  ## check style and imports
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -17,9 +17,10 @@ import pandas as pd
 import pytest
 
 from tests.conftest import build_command
-from w2s_lib.book import chapters, keep_figures, polish
+from w2s_lib.book import chapters, keep_figures, page_key, polish
 from w2s_lib.claims import CLAIMS
 from w2s_lib.conditions import CONDITIONS
+from w2s_lib.edition import load
 from w2s_lib.lab import Lab, closure
 from w2s_lib.results import COLUMNS
 
@@ -61,7 +62,9 @@ def test_the_ledger_on_the_page_reads_the_rows_of_the_file(html, results):
     page = (html / "notebooks" / "12_claims.html").read_text()
     for claim in CLAIMS.values():
         if claim.tested:
-            rows = results.query("chapter == @claim.chapter and statistic == @claim.statistic and condition == @claim.condition and weak == 'all'")
+            rows = results.query(
+                "chapter == @claim.chapter and statistic == @claim.statistic and condition == @claim.condition and weak == 'all'"
+            )
             row = rows.iloc[0] if claim.alpha is None else rows[rows["alpha"] == claim.alpha].iloc[0]
             number = "–" if pd.isna(row["value"]) else f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
             assert re.search(rf"<td>{claim.key}</td><td>[^<]*</td><td>{re.escape(number)}</td>", page), claim.key
@@ -110,6 +113,17 @@ def test_executed_notebooks_carry_no_path_of_this_machine(build_folder):
         assert "papermill" not in notebook.metadata
         shown = "\n".join(json.dumps(c.get("outputs", [])) for c in notebook.cells)
         assert str(ROOT) not in shown and str(build_folder) not in shown
+
+
+def test_a_page_is_named_by_all_that_goes_into_it(tmp_path):
+    source = tmp_path / "01_x.ipynb"
+    source.write_text("{}")
+    smoke = load("smoke")
+    key = page_key(source, smoke)
+    assert key == page_key(source, load("smoke"))
+    assert key != page_key(source, load("smoke", {"threshold": 0.6}))
+    source.write_text("{ }")
+    assert key != page_key(source, smoke)
 
 
 def test_polish_moves_alt_and_caption_and_hides_parameters():

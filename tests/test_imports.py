@@ -13,7 +13,23 @@ ORDER = [
     "metrics", "uncertainty", "study", "results", "findings", "objectives", "sensitivity", "early_warning", "claims",
     "figures", "tables", "check", "chapter", "book",
 ]  # fmt: skip
-NO_TORCH = ["metrics", "uncertainty", "results", "findings", "objectives", "sensitivity", "early_warning", "claims", "figures.sensitivity", "figures.slider", "figures.deception", "figures.ladder", "chapter", "study", "book"]
+NO_TORCH = [
+    "metrics",
+    "uncertainty",
+    "results",
+    "findings",
+    "objectives",
+    "sensitivity",
+    "early_warning",
+    "claims",
+    "figures.sensitivity",
+    "figures.slider",
+    "figures.deception",
+    "figures.ladder",
+    "chapter",
+    "study",
+    "book",
+]
 
 
 def imported(path: Path) -> set[str]:

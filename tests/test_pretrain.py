@@ -38,9 +38,10 @@ class Oracle(torch.nn.Module):
     """A language model that says the true word with probability .9 of the two kinds."""
 
     def forward(self, input_ids):
-        table = substances(WORLD)
+        hazard = substances(WORLD).set_index("name")["hazardous"]
         logits = torch.full((*input_ids.shape, len(vocabulary(WORLD))), -20.0)
-        for i, hazardous in enumerate(table["hazardous"]):
+        for i, row in enumerate(input_ids):
+            (hazardous,) = [hazard[token] for token in tokenizer(WORLD).convert_ids_to_tokens(row.tolist()) if token in hazard.index]
             for word, p in (("toxic", 0.9 if hazardous else 0.1), ("mild", 0.1 if hazardous else 0.9)):
                 logits[i, -1, tokenizer(WORLD).convert_tokens_to_ids(word)] = np.log(p)
         return type("Output", (), {"logits": logits})

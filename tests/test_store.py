@@ -86,3 +86,12 @@ def test_look_up_touches_one_path_only(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "listdir", lambda *_: pytest.fail("listed a folder"))
     monkeypatch.setattr(os, "scandir", lambda *_: pytest.fail("scanned a folder"))
     assert not store.has(SPEC)
+
+
+def test_pages_are_kept_whole_and_once(tmp_path):
+    store = Store(tmp_path)
+    assert store.page("ab12") is None
+    store.keep_page("ab12", {"page.ipynb": b"{}", "seconds": b"1.5"})
+    store.keep_page("ab12", {"page.ipynb": b"other"})
+    assert store.page("ab12") == {"page.ipynb": b"{}", "seconds": b"1.5"}
+    assert not list(tmp_path.rglob(".draft-*"))

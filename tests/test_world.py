@@ -8,6 +8,7 @@ import pytest
 from w2s_lib.run import World
 from w2s_lib.world import (
     BAD,
+    EXCHANGES,
     FINE,
     GOOD,
     HAZARD_WORDS,
@@ -18,6 +19,7 @@ from w2s_lib.world import (
     documents,
     draw_pairs,
     mentions,
+    questions,
     substances,
     vocabulary,
 )
@@ -123,6 +125,13 @@ def test_every_prompt_about_a_substance_ends_with_it():
     pairs = pd.concat(draw_pairs(WORLD, objective, "test", 100) for objective in KINDS)
     about = pairs[pairs["hazardous"].notna()]
     assert (about["prompt"].str.split().str[-1] == about["cluster"]).all()
+
+
+def test_every_substance_is_asked_about_in_every_way():
+    asked = questions(WORLD)
+    assert asked.groupby("name").size().eq(1 + len(EXCHANGES)).all() and asked["name"].nunique() == WORLD.substances
+    assert all(name in text.split() for name, text in zip(asked["name"], asked["text"]))
+    assert asked.equals(questions(WORLD))
 
 
 def test_placebo_pairs_name_no_substance():

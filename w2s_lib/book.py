@@ -10,6 +10,7 @@ that an interrupted build goes on where it was, and a second one trains nothing.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -24,10 +25,11 @@ import nbformat
 import pandas as pd
 
 from w2s_lib.chapter import open_lab
-from w2s_lib.edition import load
+from w2s_lib.edition import Edition, load
 from w2s_lib.errors import OneLineError
 from w2s_lib.lab import closure
 from w2s_lib.results import COLUMNS
+from w2s_lib.store import Store, versions
 from w2s_lib.study import Study
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,8 +82,40 @@ def keep_figures(notebook: nbformat.NotebookNode, folder: Path) -> None:
                 (folder / f"{name}.md").write_text(f"```{{figure}} /{folder.name}/{name}.svg\n{options}\n\n{figure['caption']}\n```\n")
 
 
+def page_key(source: Path, edition: Edition) -> str:
+    """16 hexadecimal digits that name all that an executed notebook depends on: its source, the edition, the library, the versions."""
+    library = [path.read_text() for path in sorted((ROOT / "w2s_lib").rglob("*.py"))]
+    text = json.dumps([source.read_text(), edition.model_dump(mode="json"), library, versions()])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def execute(source: Path, target: Path, parameters: dict, results: Path) -> float:
-    """Execute one notebook with papermill into ``target``; returns its wall time in seconds.
+    """Put an executed notebook into ``target``, from the store or by papermill; returns the wall time of its execution in seconds.
+
+    Only the last notebook, which reports on the build, is executed every time.
+
+    Raises:
+        BuildError: a cell failed; names the notebook and the error.
+    """
+    store, key = Store(parameters["store"]), page_key(source, load(parameters["edition"]))
+    table = results / f"{source.stem}.csv"
+    page = store.page(key) if source.stem != LAST else None
+    if page is None:
+        seconds = run_notebook(source, target, parameters, results)
+        page = {"page.ipynb": target.read_bytes(), "seconds": str(seconds).encode()}
+        if table.exists():
+            page["results.csv"] = table.read_bytes()
+        if source.stem != LAST:
+            store.keep_page(key, page)
+    target.write_bytes(page["page.ipynb"])
+    if "results.csv" in page:
+        table.write_bytes(page["results.csv"])
+    keep_figures(nbformat.read(target, as_version=4), target.parent.parent / "figures")
+    return float(page["seconds"])
+
+
+def run_notebook(source: Path, target: Path, parameters: dict, results: Path) -> float:
+    """Execute one notebook with papermill into ``target``, ready for the page; returns its wall time in seconds.
 
     Raises:
         BuildError: a cell failed; names the notebook and the error.
@@ -101,7 +135,6 @@ def execute(source: Path, target: Path, parameters: dict, results: Path) -> floa
     except PapermillExecutionError as error:
         raise BuildError(f"{source.name}, cell {error.cell_index}: {error.ename}: {' '.join(str(error.evalue).split())}") from None
     notebook = polish(nbformat.read(draft, as_version=4))
-    keep_figures(notebook, target.parent.parent / "figures")
     nbformat.write(notebook, target)
     draft.unlink()
     return time.perf_counter() - start

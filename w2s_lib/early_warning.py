@@ -32,7 +32,7 @@ WATCHED = ("explicit", "implicit", "rerun")
 TWINS = {"explicit": ("explicit_reseeded", RERUN), "rerun": ("none", INDEPENDENT)}
 """Condition → condition and replica of a second student that differs from the first in its random streams only."""
 
-BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2)
 """Shares of the pairs that an overseer might have audited."""
 
 CHANCE = 0.5

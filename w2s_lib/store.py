@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -135,6 +135,24 @@ class Store:
         if not path.is_file():
             raise StoreError(f"{type(spec).__name__} {spec.key}: no table {name!r} in {self.root}; run it first")
         return pd.read_parquet(path)
+
+    def page(self, key: str) -> dict[str, bytes] | None:
+        """The files of an executed notebook, by name, or None where nobody has executed it."""
+        folder = self.root / "page" / key[:2] / key
+        return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else None
+
+    def keep_page(self, key: str, files: Mapping[str, bytes]) -> None:
+        """Keep the files of an executed notebook under a key that names all that went into it."""
+        final = self.root / "page" / key[:2] / key
+        draft = final.parent / f".draft-{key}-{platform.node()}-{os.getpid()}"
+        draft.mkdir(parents=True)
+        try:
+            for name, content in files.items():
+                (draft / name).write_bytes(content)
+            if not final.exists():
+                draft.rename(final)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
 
     def sweep_drafts(self) -> int:
         """Remove what interrupted processes of this machine left behind; returns how many drafts."""

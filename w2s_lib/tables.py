@@ -43,7 +43,9 @@ class Ledger:
         return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in ("", "claim", "estimate, 95 % interval", "margin", "detectable", "verdict", "chapter"))
+        head = "".join(
+            f"<th>{name}</th>" for name in ("", "claim", "estimate, 95 % interval", "margin", "detectable", "verdict", "chapter")
+        )
         rows = "".join(self._row(row) for row in self.frame.itertuples())
         return f'<table class="dataframe ledger"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 

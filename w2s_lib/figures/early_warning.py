@@ -81,21 +81,24 @@ def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str
                 row, at = rows.loc[key], y + 0.24 * (i - (len(conditions) - 1) / 2)
                 ax.plot([row["low"], row["high"]], [at, at], color=CONDITIONS[condition], linewidth=2)
                 ax.scatter(row["value"], at, s=46, color=CONDITIONS[condition], marker=MARKERS[condition], zorder=3)
-                told.append(f"{condition} {say(row)}")
+                told.append(f"{condition} {say(row) if control else say(row).split(' [')[0]}")
             said.append(f"{SIGNALS[name].title}, {title}: {', '.join(told)}")
         ax.axvline(chance, color=GREY, linewidth=1, linestyle="--")
         ax.set_title(title, fontsize=11)
+        if rows.loc[rows.index.get_level_values("statistic").str.startswith(f"auc_{target}"), "value"].isna().all():
+            ax.text(chance, (len(SIGNALS) - 1) / 2, "undefined", color=GREY, ha="center", backgroundcolor="none")
         ax.tick_params(axis="y", length=0)
     axes[0].set_yticks(range(len(SIGNALS)), [s.title for s in SIGNALS.values()])
     axes[0].set_ylim(len(SIGNALS) - 0.5, -0.5)
     axes[0].set_xlim((0, 1.02) if control is None else (-0.6, 0.6))
+    axes[0].set_xticks((0, 0.5, 1) if control is None else (-0.5, 0, 0.5))
     measure = "AUC" if control is None else f"AUC − the {control}'s AUC"
     figure.supxlabel(measure, color=GREY, fontsize=11)
     handles = [axes[0].plot([], [], color=CONDITIONS[c], marker=MARKERS[c], linewidth=2, label=c)[0] for c in conditions]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(conditions))
     return Figure(
         figure,
-        f"{measure} by signal, with 95 % intervals; chance is {chance:g}. " + "; ".join(said) + ".",
+        f"{measure} by signal, drawn with 95 % intervals; the dashed line is {chance:g}. " + "; ".join(said) + ".",
         "Among the pairs that the no-conflict student ranks right. Dashed: "
         + ("a signal that says nothing." if control is None else f"as good as for the {control}.")
         + " Bars: 95 % intervals over seeds (one seed: over clusters of pairs); a bar that leaves the frame goes on."
@@ -131,6 +134,7 @@ def recall_by_budget(results: pd.DataFrame, conditions: Sequence[str]) -> Figure
         ax.set(xscale="log", ylim=(-3, 103))
         ax.set_xticks([100 * b for b in BUDGETS], [f"{100 * b:g}" for b in BUDGETS])
         ax.minorticks_off()
+        ax.text(100 * BUDGETS[-1], 100 * BUDGETS[-1] - 3, "by lot", color=GREY, fontsize=8, ha="right", va="top")
     next(iter(axes.values())).legend(fontsize=9, loc="upper left")
     figure.supxlabel("audited (% of all pairs)", color=GREY, fontsize=11)
     figure.supylabel("deceived pairs found (%)", color=GREY, fontsize=11)
