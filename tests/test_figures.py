@@ -4,15 +4,21 @@ import re
 
 import pytest
 
-from w2s_lib.conditions import CONDITIONS
+from w2s_lib.claims import FINDINGS, ledger
+from w2s_lib.conditions import CONDITIONS, CORE
 from w2s_lib.figures import style
+from w2s_lib.figures.controls import STEPS, stairs, taxes
 from w2s_lib.figures.deception import deception_plane, excess, scores_and_nulls, tax_and_net_change, tax_by_quadrant
 from w2s_lib.figures.diagram import who_sees_what
+from w2s_lib.figures.gap import heat_maps, trend
 from w2s_lib.figures.ladder import knowing_and_ranking, knowledge_by_size, knowledge_map
+from w2s_lib.figures.ledger import ledger as draw_ledger
+from w2s_lib.figures.mechanism import boundary, dose, fixed_points, threshold_and_alpha
 from w2s_lib.figures.weak_to_strong import pgr_intervals, pgr_ladder
+from w2s_lib.findings import capability_gap, controls, mechanism
 from w2s_lib.results import DECEPTION, GENERALIZATION, ladder_results, measure, pick, summarise
 
-CONFLICTS = [name for name in CONDITIONS if name != "none"]
+CONFLICTS = [name for name in CORE if name != "none"]
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +29,9 @@ def drawn(study, lab) -> dict[str, style.Figure]:
     seeds = facts.assign(value=facts["p_true"] > 0.5).groupby(["model", "seed"], observed=True)["value"].mean().reset_index()
     weak, strong = study.edition.weak_strong[0]
     comparison = study.comparison(lab, study.edition.seeds[0], weak, strong, "implicit")
+    grid, gap = capability_gap(study, lab)
+    doubts, doses = controls(study, lab)[1], mechanism(study, lab)[1]
+    alphas, threshold = study.edition.alphas, study.edition.threshold
     return {
         "diagram": who_sees_what(100, 200),
         "knowledge_map": knowledge_map(facts, bins=10),
@@ -35,6 +44,15 @@ def drawn(study, lab) -> dict[str, style.Figure]:
         "quadrants": tax_by_quadrant(pooled, CONFLICTS),
         "scores": scores_and_nulls(pooled, CONFLICTS),
         "excess": excess(pooled, CONFLICTS),
+        "heat": heat_maps(gap, "explicit", ["deception_score", "null_margin_matched", "excess_margin_matched"]),
+        "trend": trend(grid, gap, "deception_score", CONFLICTS),
+        "stairs": stairs(doubts, ["explicit", "implicit"]),
+        "taxes": taxes(doubts, [("explicit", None), ("gold_explicit", study.edition.alpha), ("gold_explicit", 2.0)]),
+        "fixed_points": fixed_points(alphas),
+        "boundary": boundary(doses, alphas),
+        "dose": dose(doses, alphas, threshold),
+        "threshold_and_alpha": threshold_and_alpha(doses),
+        "ledger": draw_ledger(ledger({name: finding(study, lab)[1] for name, finding in FINDINGS.items()})),
     }
 
 
@@ -49,6 +67,13 @@ def test_alt_texts_state_the_numbers_of_the_frame(drawn, study, lab):
     for condition in CONFLICTS:
         assert f"{condition} {pick(pooled, 'deception_score', condition)['value']:.2f}" in drawn["scores"].alt
         assert f"{condition} conflict tax {100 * pick(pooled, 'conflict_tax', condition)['value']:.1f}" in drawn["tax"].alt
+
+
+def test_the_stairs_can_be_built_up_step_by_step(study, lab):
+    rows = controls(study, lab)[1]
+    few, all_of_them = stairs(rows, ["explicit"], upto=2), stairs(rows, ["explicit"])
+    assert STEPS[1][0].strip() in few.alt and STEPS[2][0].strip() not in few.alt
+    assert all(name.strip(" …") in all_of_them.alt for name, _ in STEPS)
 
 
 def test_figures_are_transparent(drawn):

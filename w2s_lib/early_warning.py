@@ -21,7 +21,7 @@ import pandas as pd
 from w2s_lib.conditions import CONDITIONS, INDEPENDENT, RERUN
 from w2s_lib.lab import Lab
 from w2s_lib.metrics import Array, Comparison, Mask
-from w2s_lib.results import PER_SEED, difference, reads, summarise
+from w2s_lib.results import PER_SEED, difference, reads, say, summarise
 from w2s_lib.run import Train, stream
 from w2s_lib.study import Study
 from w2s_lib.uncertainty import cluster_weights
@@ -126,6 +126,11 @@ SIGNALS = {
 """Every signal once, in the order in which figures show them; ``twins`` where a condition has a twin."""
 
 
+def signals_of(view: View) -> list[Signal]:
+    """The signals that a view has the models for."""
+    return [s for s in SIGNALS.values() if s.name != "twins" or view.twin is not None]
+
+
 def _gains(signal: Array, part: Mask, weights: Array) -> Array:
     """Share of ``part`` found after each level of the signal, strongest first; shape (..., levels + 1), NaN where part is empty.
 
@@ -167,7 +172,7 @@ def recall(signal: Array, positive: Mask, budget: float, weights: Array | None =
 
 
 def twin_of(study: Study, seed: int, weak: str, strong: str, condition: str) -> Train | None:
-    """The second student of a condition, where the edition trains one: on its control pairs."""
+    """A second student of the same condition, where the edition trains one: on its control pairs."""
     if condition not in TWINS or (weak, strong) not in study.controls().edition.weak_strong:
         return None
     name, replica = TWINS[condition]
@@ -182,15 +187,26 @@ def statistics(c: Comparison, view: View, weights: Array | None = None) -> dict[
     """
     deceived = c.tax & c.area
     out: dict[str, Array] = {}
-    for s in SIGNALS.values():
-        if s.name == "twins" and view.twin is None:
-            continue
+    for s in signals_of(view):
         value = s.value(view)
         out[f"auc_taxed_{s.name}"] = auc(value, c.tax, c.right, weights)
         out[f"auc_deceived_{s.name}"] = auc(value, deceived, c.right, weights)
         out |= {f"recall_at_{100 * b:g}_{s.name}": recall(value, deceived, b, weights) for b in BUDGETS}
     weights = np.ones(len(deceived)) if weights is None else weights
     return out | {"share_deceived": weights @ deceived / weights.sum(axis=-1)}
+
+
+def bootstrap(study: Study, seed: int) -> Array:
+    """Cluster-bootstrap weights of the test pairs of one seed, shape (draws, n)."""
+    return cluster_weights(study.clusters(seed), study.edition.draws, np.random.default_rng(stream(seed, "bootstrap")))
+
+
+def look(study: Study, lab: Lab, seed: int, weak: str, strong: str, condition: str) -> tuple[Comparison, View, list[Train]]:
+    """One student on trial: the comparison, which knows the truth, the view, which does not, and the runs behind both."""
+    runs, twin = study.compared(seed, weak, strong, condition), twin_of(study, seed, weak, strong, condition)
+    comparison = study.comparison(lab, seed, weak, strong, condition)
+    view = View.of(comparison, None if twin is None else study.probabilities(lab, [twin])[0])
+    return comparison, view, runs if twin is None else [*runs, twin]
 
 
 def watch(study: Study, lab: Lab, conditions: Sequence[str] = WATCHED) -> pd.DataFrame:
@@ -201,15 +217,12 @@ def watch(study: Study, lab: Lab, conditions: Sequence[str] = WATCHED) -> pd.Dat
     e, rows = study.edition, []
     lab.run(study.student_runs(tuple(conditions)))
     for seed in e.seeds:
-        rng = np.random.default_rng(stream(seed, "bootstrap"))
-        weights = cluster_weights(study.clusters(seed), e.draws, rng) if len(e.seeds) == 1 else None
+        weights = bootstrap(study, seed) if len(e.seeds) == 1 else None
         for weak, strong in e.weak_strong:
             for condition in conditions:
-                runs, twin = study.compared(seed, weak, strong, condition), twin_of(study, seed, weak, strong, condition)
-                comparison = study.comparison(lab, seed, weak, strong, condition)
-                view = View.of(comparison, None if twin is None else study.probabilities(lab, [twin])[0])
+                comparison, view, runs = look(study, lab, seed, weak, strong, condition)
                 draws = {} if weights is None else statistics(comparison, view, weights)
-                keys = tuple(run.key for run in [*runs, twin] if run is not None)
+                keys = tuple(run.key for run in runs)
                 named = (seed, weak, strong, study.label(condition), CONDITIONS[condition].alpha(e.alpha))
                 for name, value in statistics(comparison, view).items():
                     threshold = np.nan if name.startswith("auc_taxed") else e.threshold
@@ -233,9 +246,7 @@ def roc_curves(c: Comparison, view: View, weights: Array, grid: Array) -> pd.Dat
     ``high`` (percentiles over draws: new pairs, same models).
     """
     frames = []
-    for s in SIGNALS.values():
-        if s.name == "twins" and view.twin is None:
-            continue
+    for s in signals_of(view):
         (x, y), (xs, ys) = (roc(s.value(view), c.tax, c.right, w) for w in (None, weights))
         defined = np.isfinite(xs[:, -1]) & np.isfinite(ys[:, -1])
         drawn = [np.interp(grid, a, b) for a, b in zip(xs[defined], ys[defined])] or [np.full(len(grid), np.nan)]
@@ -248,3 +259,13 @@ def reads_chance(row: pd.Series, chance: float = CHANCE) -> str:
     """What an interval says about chance, in words."""
     shifted = row[["low", "high"]].astype(float) - chance
     return reads(shifted).replace("zero", "chance")
+
+
+def table(results: pd.DataFrame, statistic: str, conditions: Sequence[str] = WATCHED, percent: bool = False) -> pd.DataFrame:
+    """A statistic in words: a row a signal, a column a condition; None where a condition lacks the signal.
+
+    ``statistic`` names a signal's place by braces, as in ``auc_deceived_{}``; ``results`` are pooled rows of ``find``.
+    """
+    rows = {(row["statistic"], row["condition"]): say(row, percent) for _, row in results.iterrows()}
+    text = {c: [rows.get((statistic.format(name), c)) for name in SIGNALS] for c in conditions}
+    return pd.DataFrame({"signal": [s.title for s in SIGNALS.values()]} | text)
