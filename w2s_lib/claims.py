@@ -99,7 +99,7 @@ FINDINGS = {
     "07_nulls_and_controls": findings.controls,
     "08_mechanism": findings.mechanism,
     "10_other_objectives": objectives.found,
-    "11_early_warning": early_warning.found,
+    "11_early_warning": early_warning.find,
 }
 """The functions behind the chapters that the ledger reads: each from a study and its lab to a frame a seed and results rows."""
 

@@ -262,7 +262,7 @@ def reads_chance(row: pd.Series, chance: float = CHANCE) -> str:
 
 
 def table(results: pd.DataFrame, statistic: str, conditions: Sequence[str] = WATCHED, percent: bool = False) -> pd.DataFrame:
-    """A statistic in words: a row a signal, a column a condition; None where a condition lacks the signal.
+    """A statistic in words: a row a signal, a column a condition; missing where a condition lacks the signal.
 
     ``statistic`` names a signal's place by braces, as in ``auc_deceived_{}``; ``results`` are pooled rows of ``find``.
     """

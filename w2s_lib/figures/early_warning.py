@@ -134,7 +134,6 @@ def recall_by_budget(results: pd.DataFrame, conditions: Sequence[str]) -> Figure
         ax.set(xscale="log", ylim=(-3, 103))
         ax.set_xticks([100 * b for b in BUDGETS], [f"{100 * b:g}" for b in BUDGETS])
         ax.minorticks_off()
-        ax.text(100 * BUDGETS[-1], 100 * BUDGETS[-1] - 3, "by lot", color=GREY, fontsize=8, ha="right", va="top")
     next(iter(axes.values())).legend(fontsize=9, loc="upper left")
     figure.supxlabel("audited (% of all pairs)", color=GREY, fontsize=11)
     figure.supylabel("deceived pairs found (%)", color=GREY, fontsize=11)
