@@ -157,7 +157,7 @@ def oversure(p: Array, weights: Array | None = None) -> Array:
 
 
 def calibration_error(p: Array, weights: Array | None = None, bins: int = 10) -> Array:
-    """Expected calibration error: mean over the bins of ``reliability`` of |confidence − accuracy|, by their share of pairs (Guo et al. 2017).
+    """Expected calibration error: mean over the bins of ``reliability`` of the distance of confidence from accuracy, by their share of pairs (Guo et al. 2017).
 
     Never negative, and above zero by chance alone: of a calibrated model, each bin still misses a little.
     """
