@@ -80,7 +80,8 @@ def test_figures_are_transparent(drawn):
     for name, figure in drawn.items():
         svg = figure.svg()
         assert "fill: #ffffff" not in svg.split("</defs>")[0], f"{name} has a white background"
-        assert "fill: #000000" not in svg and 'style="fill: #262626' not in svg, f"{name} has text that a dark page hides"
+        if name not in ("heat", "threshold_and_alpha"):  # their numbers stand on coloured cells, not on the page
+            assert "fill: #000000" not in svg and 'style="fill: #262626' not in svg, f"{name} has text that a dark page hides"
 
 
 def test_the_same_figure_twice_is_the_same_file():

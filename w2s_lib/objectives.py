@@ -22,10 +22,9 @@ from w2s_lib.findings import CONFLICTS, MATCHED, SCORES, minus
 from w2s_lib.lab import Lab
 from w2s_lib.metrics import Comparison, share
 from w2s_lib.pairs import split
-from w2s_lib.results import GENERALIZATION, PER_SEED, VERSUS, Statistic, measure, summarise
-from w2s_lib.run import Objective, stream
+from w2s_lib.results import GENERALIZATION, PER_SEED, VERSUS, Statistic, measure, seed_weights, summarise
+from w2s_lib.run import Objective
 from w2s_lib.study import Study
-from w2s_lib.uncertainty import cluster_weights
 
 SIDES = ("agrees", "silent", "clashes")
 """What a rival says of a target pair: the same reply is better, no preference, the other reply is better."""
@@ -99,9 +98,7 @@ def tax_by_side(study: Study, lab: Lab, conditions: Sequence[str], rival: Object
     lab.run(study.student_runs(tuple(conditions)))
     for seed in study.edition.seeds:
         stands = side(split(study.pairs(seed), "test"), rival)
-        one_seed = len(study.edition.seeds) == 1  # then the bootstrap weights of ``results.measure``
-        rng = np.random.default_rng(stream(seed, "bootstrap"))
-        weights = cluster_weights(study.clusters(seed), study.edition.draws, rng) if one_seed else None
+        weights = seed_weights(study, seed, study.clusters(seed))
         for weak, strong in study.edition.weak_strong:
             for condition in conditions:
                 c = study.comparison(lab, seed, weak, strong, condition)

@@ -91,7 +91,7 @@ DECEPTION = ("conflict_tax", "net_change", "deception_score", "null_random", "nu
 MECHANISM = ("conflict_tax", "tax_rate_in_band", "tax_rate_above_band", "band_contrast", *(name for name, _, _ in BY_LABEL))
 
 
-def _weights(study: Study, seed: int, clusters: Sequence[object]) -> np.ndarray | None:
+def seed_weights(study: Study, seed: int, clusters: Sequence[object]) -> np.ndarray | None:
     """Bootstrap weights for a study of a single seed, the same at every call; None where several seeds speak for the pairs."""
     if len(study.edition.seeds) > 1:
         return None
@@ -115,7 +115,7 @@ def measure(
     lab.run(study.student_runs(tuple(conditions)))
     suffix = (STABLE if stable else "") + (TRAINING if on == "weak_label" else "")
     for seed in e.seeds:
-        weights = _weights(study, seed, study.clusters(seed, on))
+        weights = seed_weights(study, seed, study.clusters(seed, on))
         for weak, strong in e.weak_strong:
             for condition in conditions:
                 comparison, mine = study.comparison(lab, seed, weak, strong, condition, on), weights
@@ -235,7 +235,7 @@ def ladder_results(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
                 ("facts_known", knows, knows["name"], study.model(seed, model).key),  # every fact is a cluster of its own
                 ("accuracy_ceiling", ranks, study.clusters(seed), study.ceiling(seed, model).key),
             ):
-                p, weights = frame["p_true"].to_numpy(), _weights(study, seed, clusters)
+                p, weights = frame["p_true"].to_numpy(), seed_weights(study, seed, clusters)
                 draws = None if weights is None else accuracy(p, weights)
                 rows.append((seed, "", model, "none", np.nan, np.nan, name, float(accuracy(p)), len(p), (key,), draws))
     frame = pd.DataFrame(rows, columns=PER_SEED)

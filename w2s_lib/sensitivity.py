@@ -26,10 +26,8 @@ from scipy.optimize import minimize_scalar
 from w2s_lib.conditions import CONDITIONS
 from w2s_lib.lab import Lab
 from w2s_lib.metrics import Array, Comparison, correct
-from w2s_lib.results import PER_SEED, STATISTICS, VERSUS, difference, reads
-from w2s_lib.run import stream
+from w2s_lib.results import PER_SEED, STATISTICS, VERSUS, difference, reads, seed_weights
 from w2s_lib.study import Study
-from w2s_lib.uncertainty import cluster_weights
 
 SCORES = ("deception_score", "null_random", "null_margin_matched", "excess_margin_matched", "lift")
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99)
@@ -102,13 +100,6 @@ def defined(comparison: Comparison, clusters: Sequence[object], definition: str 
     return replace(comparison, weak=of(comparison.weak, clusters), ceiling=of(comparison.ceiling, clusters))
 
 
-def _weights(study: Study, seed: int, clusters: Sequence[object]) -> Array | None:
-    """Where the edition has a single seed, the bootstrap weights that ``results.measure`` draws."""
-    if len(study.edition.seeds) > 1:
-        return None
-    return cluster_weights(clusters, study.edition.draws, np.random.default_rng(stream(seed, "bootstrap")))
-
-
 def measure_at(
     study: Study,
     lab: Lab,
@@ -125,7 +116,7 @@ def measure_at(
     suffix, rows, thresholds = DEFINITIONS[definition][0], [], tuple(thresholds)
     for seed in study.edition.seeds:
         clusters = study.clusters(seed)
-        weights = _weights(study, seed, clusters)
+        weights = seed_weights(study, seed, clusters)
         for weak, strong in study.edition.weak_strong:
             for condition in conditions:
                 keys = tuple(run.key for run in study.compared(seed, weak, strong, condition))
@@ -175,7 +166,7 @@ def calibration(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     rows, curves = [], []
     for seed in study.edition.seeds:
-        weights, seen = _weights(study, seed, study.clusters(seed)), {role: [] for role in ROLES}
+        weights, seen = seed_weights(study, seed, study.clusters(seed)), {role: [] for role in ROLES}
         for weak, strong in study.edition.weak_strong:
             runs = study.compared(seed, weak, strong, "none")
             c = study.comparison(lab, seed, weak, strong, "none")
