@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from w2s_lib.lab import Lab
 from w2s_lib.study import Study
 
 ROOT = Path(__file__).resolve().parent.parent
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 
 def build_command(store: Path, output: Path) -> list[str]:
@@ -39,3 +41,24 @@ def study() -> Study:
 def lab(build_folder: Path) -> Lab:
     """The smoke build's store; missing runs are done in this process."""
     return Lab(build_folder / "store", workers=0, progress=False)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One headless browser for all tests: Playwright's synchronous interface does not start twice in a process."""
+    if BROWSER is None:
+        pytest.skip("no Chromium or Chrome is installed: pages are not looked at in a browser")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = [
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-quic",
+        ]
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=flags)
+        yield chromium
+        chromium.close()

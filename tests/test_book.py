@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +24,6 @@ from w2s_lib.lab import Lab, closure
 from w2s_lib.results import COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 
 @pytest.fixture(scope="session")
@@ -207,26 +205,6 @@ def server(html):
         httpd.shutdown()
 
 
-@pytest.fixture(scope="session")
-def browser():
-    if BROWSER is None:
-        pytest.skip("no Chromium or Chrome is installed: pages are not looked at in a browser")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        flags = [
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--disable-quic",
-        ]
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=flags)
-        yield chromium
-        chromium.close()
-
-
 @pytest.mark.parametrize("how", ["served", "from the file system"])
 def test_pages_ask_no_other_host_and_log_no_error(browser, server, html, how):
     base = server if how == "served" else html.as_uri()
@@ -235,7 +213,8 @@ def test_pages_ask_no_other_host_and_log_no_error(browser, server, html, how):
     page.on("request", lambda r: None if r.url.startswith((base, html.as_uri(), "data:", "blob:")) else foreign.append(r.url))
     page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda e: errors.append(str(e)))
-    page.on("requestfailed", lambda r: errors.append(f"failed: {r.url}"))
+    # A request that the next page cuts short has not failed.
+    page.on("requestfailed", lambda r: None if "ERR_ABORTED" in (r.failure or "") else errors.append(f"failed: {r.url}"))
     for path in pages(html):
         page.goto(f"{base}/{path.relative_to(html)}", wait_until="load")
         assert page.locator("h1").count() >= 1 or path.name in ("genindex.html", "search.html", "py-modindex.html"), path.name

@@ -1,7 +1,6 @@
 """Thresholds and definitions of knowledge: only the counting changes; what the slider shows is what Python computes."""
 
 import re
-import shutil
 from dataclasses import replace
 
 import nbformat
@@ -36,7 +35,6 @@ from w2s_lib.sensitivity import (
 )
 
 CONFLICTS = ["explicit", "implicit", "rerun", "placebo"]
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 
 def believable(n: int, seed: int = 0, sureness: float = 1.0) -> np.ndarray:
@@ -248,22 +246,10 @@ def test_a_slider_without_tax_is_undefined_and_not_broken(made_up):
     assert "undefined" in shown.html and "NaN" not in shown.html and "nan" not in shown.html
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    if BROWSER is None:
-        pytest.skip("no Chromium or Chrome is installed: the slider is not moved in a browser")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
-
-
-def opened(chromium, folder, text: str, **context):
+def opened(browser, folder, text: str, **context):
     """A page with this text from the file system, and what it complained about or asked for."""
     (folder / "page.html").write_text(f'<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">{text}')
-    page, trouble = chromium.new_context(**context).new_page(), []
+    page, trouble = browser.new_context(**context).new_page(), []
     page.on("console", lambda m: trouble.append(m.text))
     page.on("pageerror", lambda e: trouble.append(str(e)))
     page.on("request", lambda r: None if r.url.startswith("file:") else trouble.append(r.url))
@@ -271,8 +257,8 @@ def opened(chromium, folder, text: str, **context):
     return page, trouble
 
 
-def test_moving_the_slider_shows_the_numbers_of_that_threshold(chromium, tmp_path, made_up):
-    page, trouble = opened(chromium, tmp_path, slider(made_up, "explicit", "one").html + slider(made_up, "rerun", "two").html)
+def test_moving_the_slider_shows_the_numbers_of_that_threshold(browser, tmp_path, made_up):
+    page, trouble = opened(browser, tmp_path, slider(made_up, "explicit", "one").html + slider(made_up, "rerun", "two").html)
     first = page.locator(".threshold-slider").first
     seen = set()
     for t in (0.5, 0.6, 0.75, 0.9, 0.99):
@@ -290,8 +276,8 @@ def test_moving_the_slider_shows_the_numbers_of_that_threshold(chromium, tmp_pat
     assert not trouble
 
 
-def test_the_slider_obeys_the_keyboard(chromium, tmp_path, made_up):
-    page, trouble = opened(chromium, tmp_path, slider(made_up, "explicit", "keys").html)
+def test_the_slider_obeys_the_keyboard(browser, tmp_path, made_up):
+    page, trouble = opened(browser, tmp_path, slider(made_up, "explicit", "keys").html)
     page.get_by_label("Threshold T").focus()
     for key, says in (("ArrowRight", "0.76"), ("ArrowLeft", "0.75"), ("End", "0.99"), ("Home", "0.50")):
         page.keyboard.press(key)
@@ -299,22 +285,22 @@ def test_the_slider_obeys_the_keyboard(chromium, tmp_path, made_up):
     assert not trouble
 
 
-def test_undefined_numbers_are_said_and_their_marks_hidden(chromium, tmp_path, made_up):
-    page, trouble = opened(chromium, tmp_path, slider(replace(made_up, conflict=made_up.baseline), "rerun", "no tax").html)
+def test_undefined_numbers_are_said_and_their_marks_hidden(browser, tmp_path, made_up):
+    page, trouble = opened(browser, tmp_path, slider(replace(made_up, conflict=made_up.baseline), "rerun", "no tax").html)
     page.locator("input").fill("10")
     assert page.locator("dd.score").first.inner_text() == "undefined" and not trouble
     assert page.locator(".placed").first.get_attribute("visibility") == "hidden"
 
 
-def test_the_slider_fits_a_phone_and_is_not_printed(chromium, tmp_path, made_up):
-    page, _ = opened(chromium, tmp_path, slider(made_up, "explicit", "narrow").html, viewport={"width": 360, "height": 700})
+def test_the_slider_fits_a_phone_and_is_not_printed(browser, tmp_path, made_up):
+    page, _ = opened(browser, tmp_path, slider(made_up, "explicit", "narrow").html, viewport={"width": 360, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.emulate_media(media="print")
     assert not page.locator(".threshold-slider").is_visible()
 
 
-def test_without_scripts_the_numbers_stand_and_a_line_says_where_to_look(chromium, tmp_path, made_up):
-    page, _ = opened(chromium, tmp_path, slider(made_up, "explicit", "quiet").html, java_script_enabled=False)
+def test_without_scripts_the_numbers_stand_and_a_line_says_where_to_look(browser, tmp_path, made_up):
+    page, _ = opened(browser, tmp_path, slider(made_up, "explicit", "quiet").html, java_script_enabled=False)
     assert page.locator("dd.score").first.inner_text() == f"{float(made_up.deception_score()):.2f}"
     assert page.locator("noscript p").is_visible() and page.locator("input").is_disabled()
 

@@ -89,7 +89,10 @@ CLAIMS = {
               "11_early_warning", f"auc_deceived_disagreement{VERSUS}rerun", "explicit"),
     )
 }  # fmt: skip
-"""The paper's claims C1 to C7 and ours, in the order of the ledger."""
+"""The paper's claims C1 to C7 and ours, in the order of the ledger.
+
+:meta hide-value:
+"""
 
 
 FINDINGS = {
@@ -101,7 +104,10 @@ FINDINGS = {
     "10_other_objectives": objectives.found,
     "11_early_warning": early_warning.find,
 }
-"""The functions behind the chapters that the ledger reads: each from a study and its lab to a frame a seed and results rows."""
+"""The functions behind the chapters that the ledger reads: each from a study and its lab to a frame a seed and results rows.
+
+:meta hide-value:
+"""
 
 
 def verdict(claim: Claim, low: float, high: float) -> Verdict:
@@ -147,7 +153,7 @@ def word(claim: Claim, found: Verdict) -> str:
     return WORDS[found][claim.source == "ours"]
 
 
-def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] = CLAIMS.values()) -> pd.DataFrame:
+def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None = None) -> pd.DataFrame:
     """One row a claim: ``claim, statement, source, chapter, statistic, condition, rule, margin, value, low, high, n_seeds, detectable, verdict, says, run_keys``.
 
     ``results``: each chapter's results rows.  ``detectable`` is the minimum detectable effect: what a study
@@ -157,7 +163,7 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] = CLAIMS
         KeyError: a statistic that a claim needs is missing from its chapter's results, or occurs twice.
     """
     rows = []
-    for claim in claims:
+    for claim in CLAIMS.values() if claims is None else claims:
         row = pd.Series({"value": np.nan, "low": np.nan, "high": np.nan, "n_seeds": 0, "run_keys": ""})
         if claim.tested:
             also = {} if claim.alpha is None else {"alpha": claim.alpha}

@@ -31,8 +31,8 @@ def encode(tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame) -> tuple[lis
 def rewards(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sequences: list[list[int]], batch_size: int = 256) -> np.ndarray:
     """Reward of each sequence, read at its last real token; shape (len(sequences),), float64.
 
-    Sequences are sorted by length, so that batches carry little padding; padding changes a score by
-    less than 1e-5.
+    Sequences are sorted by length, so that batches carry little padding; padding changes a pair's
+    probability by less than 1e-5.
     """
     order = np.argsort([len(s) for s in sequences], kind="stable")
     out = np.empty(len(sequences))
