@@ -78,3 +78,10 @@ def test_the_ledger_reads_the_chapters_rows(found):
 def test_a_missing_statistic_is_an_error(found):
     with pytest.raises(KeyError, match="no_such"):
         ledger(found, [Claim("Z", "z", "05_conflict_tax_deception", "no_such", "explicit")])
+
+
+def test_a_claim_about_an_alpha_that_was_left_out_is_untested():
+    row = dict.fromkeys(COLUMNS[2:], "") | {"statistic": "s", "condition": "explicit", "weak": "all", "strong": "all"}
+    rows = pd.DataFrame([row | {"alpha": 1.0, "value": 0.3, "low": 0.2, "high": 0.4, "n_seeds": 3}])
+    claims = [Claim("X", "x", "c", "s", "explicit", alpha=alpha) for alpha in (0.5, 1.0)]
+    assert ledger({"c": rows}, claims)["verdict"].tolist() == ["untested", "yes"]

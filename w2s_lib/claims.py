@@ -165,10 +165,12 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None =
     rows = []
     for claim in CLAIMS.values() if claims is None else claims:
         row = pd.Series({"value": np.nan, "low": np.nan, "high": np.nan, "n_seeds": 0, "run_keys": ""})
-        if claim.tested:
+        # A claim about one alpha is untested in an edition, or under a parameter, that leaves this alpha out.
+        tested = claim.tested and (claim.alpha is None or bool(np.isclose(results[claim.chapter]["alpha"], claim.alpha).any()))
+        if tested:
             also = {} if claim.alpha is None else {"alpha": claim.alpha}
             row = pick(results[claim.chapter], claim.statistic, claim.condition, ALL, ALL, **also)
-        found = verdict(claim, row["low"], row["high"])
+        found = verdict(claim, row["low"], row["high"]) if tested else "untested"
         rows.append({
             "claim": claim.key, "statement": claim.statement, "source": claim.source, "chapter": claim.chapter,
             "statistic": claim.statistic, "condition": claim.condition, "rule": claim.rule, "margin": claim.margin,

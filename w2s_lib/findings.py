@@ -64,10 +64,9 @@ def controls(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
     stable = measure(few, lab, ("explicit", "implicit", "placebo", "explicit_reseeded"), ("deception_score", *EXCESSES), stable=True)
     other = measure(replace(few, ceiling_half="ground_truth"), lab, CONFLICTS, ("deception_score", *EXCESSES))
     other["statistic"] += "_other_ceiling"
-    strong = few.at(alpha=2.0)
-    above_one = measure(strong, lab, ["gold_explicit"], SCORES)
+    above_one = [] if study.edition.alpha == 2.0 else [measure(few.at(alpha=2.0), lab, ["gold_explicit"], SCORES)]
     rows = [
-        *(summarise(frame, pooled=True) for frame in (per_seed, stable, other, above_one)),
+        *(summarise(frame, pooled=True) for frame in (per_seed, stable, other, *above_one)),
         minus(per_seed, (MATCHED, "excess_weak_matched"), ("explicit", "implicit", "explicit_reseeded"), "rerun"),
         minus(per_seed, (MATCHED,), ("explicit", "implicit"), "placebo"),
         minus(per_seed, ("conflict_tax", MATCHED), ("gold_explicit", "gold_implicit"), "gold_rerun"),
