@@ -31,8 +31,8 @@ def pairs() -> pd.DataFrame:
 def test_scores_do_not_depend_on_the_batch_size(model, pairs, batch_size):
     reference = score(model, tokenizer(WORLD), pairs, batch_size=256)
     other = score(model, tokenizer(WORLD), pairs, batch_size=batch_size)
+    assert np.abs(reference["margin"] - other["margin"]).max() <= 1e-5
     assert np.abs(reference["p_true"] - other["p_true"]).max() <= 1e-5
-    assert np.abs(reference["margin"] - other["margin"]).max() <= 1e-5 * max(1, reference["margin"].abs().max())
     assert reference["margin"].std() > 0.01, "a model that scores everything alike would pass any comparison"
 
 
@@ -65,5 +65,5 @@ def test_every_word_is_known(pairs):
 
 def test_rewards_keep_the_order_of_the_sequences(model):
     short, long = [1, 3, 2], [1, 3, 9, 10, 11, 2]
-    a, b = rewards(model, tokenizer(WORLD), [short, long], 2)
-    assert rewards(model, tokenizer(WORLD), [long, short], 2) == pytest.approx([b, a], abs=1e-5)
+    a, b = rewards(model, [short, long], 2)
+    assert rewards(model, [long, short], 2) == pytest.approx([b, a], abs=1e-5)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn.utils.rnn import pad_sequence
+from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_lib.world import dialogue
@@ -27,22 +28,21 @@ def encode(tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame) -> tuple[lis
     return ids[: len(pairs)], ids[len(pairs) :]
 
 
-@torch.no_grad()
-def rewards(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sequences: list[list[int]], batch_size: int = 256) -> np.ndarray:
-    """Reward of each sequence, read at its last real token; shape (len(sequences),), float64.
+def batches(sequences: list[list[int]], batch_size: int) -> Iterator[NDArray[np.intp]]:
+    """Indices of the sequences, up to ``batch_size`` of one length at a time: such rows need no padding, and no mask."""
+    lengths = np.array([len(s) for s in sequences], dtype=int)
+    for length in np.unique(lengths):
+        index = np.flatnonzero(lengths == length)
+        yield from np.split(index, range(batch_size, len(index), batch_size))
 
-    Sequences are sorted by length, so that batches carry little padding; padding changes a pair's
-    probability by less than 1e-5.
-    """
-    order = np.argsort([len(s) for s in sequences], kind="stable")
+
+@torch.no_grad()
+def rewards(model: PreTrainedModel, sequences: list[list[int]], batch_size: int = 256) -> np.ndarray:
+    """Reward of each sequence, read at its last token; shape (len(sequences),), float64."""
     out = np.empty(len(sequences))
-    for start in range(0, len(order), batch_size):
-        index = order[start : start + batch_size]
-        rows = [torch.tensor(sequences[i]) for i in index]
-        ids = pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id)  # tokenizer.pad takes half as long as the model
-        mask = torch.arange(ids.shape[1]) < torch.tensor([len(row) for row in rows])[:, None]
-        logits = model(input_ids=ids.to(model.device), attention_mask=mask.long().to(model.device)).logits
-        out[index] = logits.squeeze(-1).double().cpu().numpy()
+    for index in batches(sequences, batch_size):
+        ids = torch.tensor([sequences[i] for i in index], device=model.device)
+        out[index] = model(input_ids=ids, use_cache=False).logits.squeeze(-1).double().cpu().numpy()
     return out
 
 
@@ -50,5 +50,5 @@ def score(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.
     """``pair_id``, ``split``, ``margin`` = r(chosen) − r(rejected), ``p_true`` = sigmoid(margin): p_m(i) of the paper."""
     model.eval()
     chosen, rejected = encode(tokenizer, pairs)
-    gap = np.subtract(*np.split(rewards(model, tokenizer, chosen + rejected, batch_size), 2))
+    gap = np.subtract(*np.split(rewards(model, chosen + rejected, batch_size), 2))
     return pd.DataFrame({"pair_id": pairs["pair_id"], "split": pairs["split"], "margin": gap, "p_true": 1 / (1 + np.exp(-gap))})
