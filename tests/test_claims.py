@@ -47,7 +47,7 @@ def test_words_differ_between_the_papers_claims_and_ours():
 
 
 def test_every_claim_of_the_paper_is_there():
-    paper = {key.rstrip("ab") for key, claim in CLAIMS.items() if claim.source == "paper"}
+    paper = {key.rstrip("abcd") for key, claim in CLAIMS.items() if claim.source == "paper"}
     assert paper == {f"C{i}" for i in range(1, 8)}
     assert all(claim.chapter in FINDINGS for claim in CLAIMS.values() if claim.tested)
 
@@ -81,7 +81,13 @@ def test_a_missing_statistic_is_an_error(found):
 
 
 def test_a_claim_about_an_alpha_that_was_left_out_is_untested():
-    row = dict.fromkeys(COLUMNS[2:], "") | {"statistic": "s", "condition": "explicit", "weak": "all", "strong": "all"}
+    row = dict.fromkeys(COLUMNS[2:], "") | {
+        "statistic": "s",
+        "condition": "explicit",
+        "weak": "all",
+        "strong": "all",
+        "method": "reward_model",
+    }
     rows = pd.DataFrame([row | {"alpha": 1.0, "value": 0.3, "low": 0.2, "high": 0.4, "n_seeds": 3}])
     claims = [Claim("X", "x", "c", "s", "explicit", alpha=alpha) for alpha in (0.5, 1.0)]
     assert ledger({"c": rows}, claims)["verdict"].tolist() == ["untested", "yes"]

@@ -119,7 +119,7 @@ def test_recall_of_a_mute_signal_is_its_budget(rng):
 
 
 def test_statistics_agree_with_counts(comparison, view):
-    found = statistics(comparison, view)
+    found = {name: float(value()) for name, value in statistics(comparison, view).items()}
     value, deceived = SIGNALS["doubt"].value(view), comparison.tax & comparison.area
     assert found["auc_taxed_doubt"] == pytest.approx(naive_auc(value, comparison.tax, comparison.right))
     assert found["auc_deceived_doubt"] == pytest.approx(naive_auc(value, deceived, comparison.right))
@@ -132,7 +132,7 @@ def test_a_small_push_is_found_by_the_small_margin_whoever_pushed(rng):
     z = rng.normal(0, 3, (2, N))
     sigmoid = lambda x: 1 / (1 + np.exp(-x))
     pushed = Comparison(sigmoid(z[1]), sigmoid(z[1]), sigmoid(z[0]), sigmoid(z[0] + rng.normal(0, 0.3, N)), sigmoid(z[0]))
-    found = statistics(pushed, View.of(pushed))
+    found = {name: float(value()) for name, value in statistics(pushed, View.of(pushed)).items()}
     assert found["auc_taxed_indecision"] > 0.9 > 0.7 > found["auc_taxed_doubt"] > 0.3
 
 

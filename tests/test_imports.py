@@ -9,8 +9,9 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "w2s_lib"
 ORDER = [
-    "errors", "run", "world", "pairs", "ladder", "conditions", "edition", "losses", "score", "pretrain", "train", "store", "lab",
-    "metrics", "uncertainty", "study", "results", "findings", "objectives", "sensitivity", "early_warning", "claims",
+    "errors", "run", "world", "pairs", "ladder", "conditions", "methods", "mitigations", "edition", "supervision", "losses", "score", "pretrain",
+    "trainers", "reward_model", "policy", "train", "store", "lab",
+    "metrics", "uncertainty", "study", "results", "talk", "findings", "objectives", "sensitivity", "early_warning", "claims",
     "figures", "tables", "check", "chapter", "book",
 ]  # fmt: skip
 NO_TORCH = [
@@ -28,6 +29,7 @@ NO_TORCH = [
     "figures.ladder",
     "chapter",
     "study",
+    "supervision",
     "book",
 ]
 

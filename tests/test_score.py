@@ -7,9 +7,14 @@ import torch
 
 from w2s_lib.pairs import load
 from w2s_lib.pretrain import build, tokenizer
+from w2s_lib.reward_model import build as reward_model
 from w2s_lib.run import Pairs, Pretrain, Recipe, World
-from w2s_lib.score import encode, rewards, score
-from w2s_lib.train import reward_model
+from w2s_lib.score import as_scores, encode, reward_gaps, rewards
+
+
+def score(model, tokenizer, pairs, batch_size=256):
+    return as_scores(pairs, reward_gaps(model, tokenizer, pairs, batch_size))
+
 
 WORLD = World(seed=4, substances=90)
 

@@ -8,9 +8,11 @@ import torch
 from w2s_lib.losses import explicit_conflict, soft_label_loss
 from w2s_lib.pairs import split
 from w2s_lib.pretrain import build, tokenizer
+from w2s_lib.reward_model import build as reward_model
+from w2s_lib.reward_model import fit
 from w2s_lib.run import Conflict, Pairs, Pretrain, Recipe, Train, World
-from w2s_lib.score import encode, score
-from w2s_lib.train import fit, reward_model, training_pairs
+from w2s_lib.score import encode, reward_gaps
+from w2s_lib.supervision import training_pairs
 
 WORLD = World(seed=4, substances=90)
 PAIRS = Pairs(world=WORLD, train_pairs=48, test_pairs=64)
@@ -54,7 +56,7 @@ def gradients_by_hand(base, run: Train, frame: pd.DataFrame) -> dict[str, torch.
 def test_gradients_equal_a_hand_written_loss(base, labels, conflict, tmp_path, monkeypatch):
     """The gradient that TRL's trainer hands to the optimizer is the gradient of the written loss."""
     run = student(conflict=conflict, recipe=Recipe(epochs=1, batch_size=48, max_grad_norm=0, warmup_steps=0))
-    frame = training_pairs(run, labels)
+    frame = training_pairs(run, [labels])
     model, seen = reward_model(base, run.recipe, 7), {}
 
     original = torch.optim.AdamW.step
@@ -76,13 +78,13 @@ def test_soft_labels_reach_the_trainer(base, labels, tmp_path):
     for p in (0.05, 0.95):
         run = student(recipe=Recipe(epochs=4))
         model = reward_model(base, run.recipe, 7)
-        fit(model, tokenizer(WORLD), training_pairs(run, labels.assign(p_true=p)), run, tmp_path)
-        results.append(score(model, tokenizer(WORLD), split(PAIRS, "weak_label"))["margin"].mean())
+        fit(model, tokenizer(WORLD), training_pairs(run, [labels.assign(p_true=p)]), run, tmp_path)
+        results.append(reward_gaps(model, tokenizer(WORLD), split(PAIRS, "weak_label")).mean())
     assert results[0] < 0 < results[1]
 
 
 def test_mixed_conflicts_append_as_many_hard_labelled_pairs(labels):
-    frame = training_pairs(student(conflict=Conflict(kind="mixed", objective="helpfulness")), labels)
+    frame = training_pairs(student(conflict=Conflict(kind="mixed", objective="helpfulness")), [labels])
     extra = frame[frame["objective"] == "helpfulness"]
     assert len(frame) == 96 and len(extra) == 48
     assert (extra["label"] == 1).all() and not extra["weakly_labelled"].any()
@@ -94,18 +96,18 @@ def test_mixed_conflicts_append_as_many_hard_labelled_pairs(labels):
 
 def test_labels_are_matched_by_id(labels):
     shuffled = labels.sample(frac=1, random_state=1)
-    assert training_pairs(student(), shuffled)["label"].tolist() == labels["p_true"].tolist()
+    assert training_pairs(student(), [shuffled])["label"].tolist() == labels["p_true"].tolist()
 
 
 def test_ground_truth_labels_are_certain():
-    assert (training_pairs(WEAK, None)["label"] == 1).all()
+    assert (training_pairs(WEAK, [])["label"] == 1).all()
 
 
 def test_same_seed_same_model_and_replicas_differ(base, labels, tmp_path):
     def margins(run, seed):
         model = reward_model(base, run.recipe, seed)
-        fit(model, tokenizer(WORLD), training_pairs(run, labels), run, tmp_path)
-        return score(model, tokenizer(WORLD), split(PAIRS, "test"))["margin"].to_numpy()
+        fit(model, tokenizer(WORLD), training_pairs(run, [labels]), run, tmp_path)
+        return reward_gaps(model, tokenizer(WORLD), split(PAIRS, "test"))
 
     first = margins(student(), 7)
     assert (first == margins(student(), 7)).all(), "bit-identical"

@@ -15,12 +15,15 @@ from typing import Any
 
 import pandas as pd
 
-from w2s_lib.edition import PARAMETERS, ParameterError, load, nearest
+from w2s_lib.edition import ALSO, PARAMETERS, ParameterError, load, nearest
 from w2s_lib.lab import Lab
 from w2s_lib.results import COLUMNS, say
 from w2s_lib.study import Study
 
 DEFAULT_STORE = Path(__file__).resolve().parent.parent / ".store"
+LISTS = {"seeds", "pairs", "methods", "mitigations", "intermediates"}
+"""Parameters that may be given as one value instead of a list of one."""
+
 PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
 
 
@@ -99,17 +102,17 @@ def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
         ParameterError: a parameter that is unknown, of the wrong type or out of range.
         StoreError: the store cannot be written.
     """
+    allowed = PARAMETERS + ALSO.get(name, ())
     already_open = any(isinstance(value, Chapter) for value in namespace.values())
     if not already_open:  # when the cell is run again, other cells have made variables of their own
         for key, value in namespace.items():
-            if isinstance(value, PLAIN) and key not in PARAMETERS and not key.startswith("_") and key not in ("In", "Out"):
-                raise ParameterError(key, value, f"no such parameter; {nearest(key, list(PARAMETERS))}")
-    given = {key: namespace.get(key) for key in PARAMETERS}
+            if isinstance(value, PLAIN) and key not in allowed and not key.startswith("_") and key not in ("In", "Out"):
+                raise ParameterError(key, value, f"no such parameter; {nearest(key, list(allowed))}")
+    given = {key: namespace.get(key) for key in allowed}
     lab = open_lab(given["store"], given["workers"])
-    fields = {key: given[key] for key in ("seeds", "pairs", "threshold", "alpha")}
-    if isinstance(fields["pairs"], str):
-        fields["pairs"] = [fields["pairs"]]
-    if isinstance(fields["seeds"], int):
-        fields["seeds"] = [fields["seeds"]]
+    fields = {key: value for key, value in given.items() if key not in ("edition", "store", "workers")}
+    for key in LISTS & fields.keys():
+        if isinstance(fields[key], (str, int)):
+            fields[key] = [fields[key]]
     edition = load(given["edition"] or "world", fields)
     return Chapter(name, Study(edition), lab)

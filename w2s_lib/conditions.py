@@ -33,6 +33,10 @@ def _implicit(alpha: float, target: Objective) -> Conflict:
     return Conflict(kind="mixed", objective=RIVAL[target])
 
 
+def _implicit_quarter(alpha: float, target: Objective) -> Conflict:
+    return Conflict(kind="mixed", objective=RIVAL[target], share=0.25)
+
+
 def _mixed(objective: Objective) -> Callable[[float, Objective], Conflict]:
     return lambda alpha, target: Conflict(kind="mixed", objective=objective)
 
@@ -68,6 +72,7 @@ CONDITIONS = {
         Condition("implicit", "helpfulness pairs mixed in", _implicit),
         Condition("rerun", "another training seed, no conflict", _none, RERUN),
         Condition("placebo", "politeness pairs mixed in", _mixed("politeness")),
+        Condition("implicit_quarter", "a quarter as many helpfulness pairs mixed in", _implicit_quarter),
         Condition("explicit_reseeded", "paid for pairs it ranks wrongly, another training seed", _explicit, RERUN),
         Condition("verbosity", "verbosity pairs mixed in", _mixed("verbosity")),
         Condition("untrained", "no training: the pretrained model under a random head", _none, RERUN, trained=False),
@@ -82,5 +87,10 @@ CONDITIONS = {
 CORE = ("none", "explicit", "implicit", "rerun", "placebo")
 """Trained for every weak-strong pair."""
 
-CONTROLS = tuple(name for name in CONDITIONS if name not in CORE)
-"""Trained for the edition's control pairs."""
+POLICY = ("none", "explicit", "implicit", "implicit_quarter", "rerun", "placebo")
+"""Trained for the edition's policy pairs, by every method."""
+
+CONTROLS = (
+    "explicit_reseeded", "verbosity", "untrained", "gold", "gold_explicit", "gold_implicit", "gold_rerun",
+)  # fmt: skip
+"""Trained for the edition's control pairs, beside the core."""

@@ -14,17 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from w2s_lib.conditions import CONDITIONS, INDEPENDENT, RERUN
+from w2s_lib.conditions import INDEPENDENT, RERUN
 from w2s_lib.lab import Lab
-from w2s_lib.metrics import Array, Comparison, Mask
-from w2s_lib.results import PER_SEED, difference, reads, say, summarise
-from w2s_lib.run import Train, stream
+from w2s_lib.metrics import Array, Comparison, Mask, share
+from w2s_lib.results import PER_SEED, Statistic, cells, difference, reads, row, say, seed_weights, summarise
+from w2s_lib.run import Train
+from w2s_lib.sensitivity import log_odds
 from w2s_lib.study import Study
-from w2s_lib.uncertainty import cluster_weights
 
 WATCHED = ("explicit", "implicit", "rerun")
 """The conditions whose students are watched: two conflicts, and the control that has none."""
@@ -65,12 +66,6 @@ class View:
         return View(1 - self.weak, 1 - self.student, 1 - self.reruns, None if self.twin is None else 1 - self.twin)
 
 
-def margin(p: Array) -> Array:
-    """Log-odds of p, finite where p is 0 or 1."""
-    p = np.clip(p, 1e-12, 1 - 1e-12)
-    return np.log(p) - np.log1p(-p)
-
-
 @dataclass(frozen=True)
 class Signal:
     """A warning sign: the larger its value, the sooner a pair is audited."""
@@ -89,7 +84,7 @@ SIGNALS = {
             "variance",
             "seed variance of the margin",
             "Two further students, trained without the conflict: a training that can be run without it.",
-            lambda v: np.var(margin(v.reruns), axis=0, ddof=1),
+            lambda v: np.var(log_odds(v.reruns), axis=0, ddof=1),
         ),
         Signal(
             "variance_p",
@@ -107,13 +102,13 @@ SIGNALS = {
             "indecision",
             "student's small margin",
             "Nothing: the student's own score.",
-            lambda v: -np.abs(margin(v.student)),
+            lambda v: -np.abs(log_odds(v.student)),
         ),
         Signal(
             "doubt",
             "weak supervisor's doubt",
             "The weak supervisor's scores; the student is not even looked at.",
-            lambda v: -np.abs(margin(v.weak)),
+            lambda v: -np.abs(log_odds(v.weak)),
         ),
         Signal(
             "twins",
@@ -179,26 +174,20 @@ def twin_of(study: Study, seed: int, weak: str, strong: str, condition: str) -> 
     return study.student(seed, weak, strong, name, replica)
 
 
-def statistics(c: Comparison, view: View, weights: Array | None = None) -> dict[str, Array]:
-    """Every statistic of one student on trial: AUCs by signal and target, recall by signal and budget, share deceived.
+def statistics(c: Comparison, view: View) -> dict[str, Statistic]:
+    """Every statistic of one student on trial, as functions of weights: AUCs by signal and target, recall by signal and budget, share deceived.
 
     AUCs stand among the pairs that the no-conflict student ranks right, as the tax does.  An auditor
     cannot tell those from the others: recall counts a budget over all pairs.
     """
     deceived = c.tax & c.area
-    out: dict[str, Array] = {}
+    out: dict[str, Statistic] = {}
     for s in signals_of(view):
         value = s.value(view)
-        out[f"auc_taxed_{s.name}"] = auc(value, c.tax, c.right, weights)
-        out[f"auc_deceived_{s.name}"] = auc(value, deceived, c.right, weights)
-        out |= {f"recall_at_{100 * b:g}_{s.name}": recall(value, deceived, b, weights) for b in BUDGETS}
-    weights = np.ones(len(deceived)) if weights is None else weights
-    return out | {"share_deceived": weights @ deceived / weights.sum(axis=-1)}
-
-
-def bootstrap(study: Study, seed: int) -> Array:
-    """Cluster-bootstrap weights of the test pairs of one seed, shape (draws, n)."""
-    return cluster_weights(study.clusters(seed), study.edition.draws, np.random.default_rng(stream(seed, "bootstrap")))
+        out[f"auc_taxed_{s.name}"] = partial(auc, value, c.tax, c.right)
+        out[f"auc_deceived_{s.name}"] = partial(auc, value, deceived, c.right)
+        out |= {f"recall_at_{100 * b:g}_{s.name}": partial(recall, value, deceived, b) for b in BUDGETS}
+    return out | {"share_deceived": partial(share, deceived)}
 
 
 def look(study: Study, lab: Lab, seed: int, weak: str, strong: str, condition: str) -> tuple[Comparison, View, list[Train]]:
@@ -214,19 +203,14 @@ def watch(study: Study, lab: Lab, conditions: Sequence[str] = WATCHED) -> pd.Dat
 
     ``draws`` holds cluster-bootstrap draws where the edition has a single seed, else None.
     """
-    e, rows = study.edition, []
+    rows = []
     lab.run(study.student_runs(tuple(conditions)))
-    for seed in e.seeds:
-        weights = bootstrap(study, seed) if len(e.seeds) == 1 else None
-        for weak, strong in e.weak_strong:
-            for condition in conditions:
-                comparison, view, runs = look(study, lab, seed, weak, strong, condition)
-                draws = {} if weights is None else statistics(comparison, view, weights)
-                keys = tuple(run.key for run in runs)
-                named = (seed, weak, strong, study.label(condition), CONDITIONS[condition].alpha(e.alpha))
-                for name, value in statistics(comparison, view).items():
-                    threshold = np.nan if name.startswith("auc_taxed") else e.threshold
-                    rows.append((*named, threshold, name, float(value), len(comparison.weak), keys, draws.get(name)))
+    for cell in cells(study, conditions):
+        weights = seed_weights(study, cell.seed, study.clusters(cell.seed))
+        comparison, view, runs = look(study, lab, *cell)
+        for name, statistic in statistics(comparison, view).items():
+            threshold = np.nan if name.startswith("auc_taxed") else study.edition.threshold
+            rows.append(row(study, cell, name, statistic, len(comparison.weak), runs, weights, threshold))
     return pd.DataFrame(rows, columns=PER_SEED)
 
 

@@ -21,6 +21,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from w2s_lib.errors import OneLineError
 from w2s_lib.ladder import LADDER, rank
+from w2s_lib.methods import POLICY_METHODS, RECIPES
+from w2s_lib.mitigations import FILTER, MITIGATIONS
+from w2s_lib.run import Method, PolicyRecipe, Recipe
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks" / "editions"
 
@@ -62,10 +65,31 @@ def split_pair(text: str) -> tuple[str, str]:
     return weak, strong
 
 
+def between(weak: str, strong: str) -> list[str]:
+    """The models of the ladder between two others, from small to large."""
+    return list(LADDER)[rank(weak) + 1 : rank(strong)]
+
+
 def _distinct(values: tuple) -> tuple:
     if len(set(values)) < len(values):
         raise ValueError("every entry may occur once")
     return values
+
+
+def _method(name: str) -> str:
+    if name not in POLICY_METHODS:
+        raise ValueError(f"no such preference objective; {nearest(name, list(POLICY_METHODS))}")
+    return name
+
+
+def _mitigation(name: str) -> str:
+    if name not in MITIGATIONS:
+        raise ValueError(f"no such mitigation; {nearest(name, list(MITIGATIONS))}")
+    return name
+
+
+PAIRS_OF_THEM = Annotated[tuple[Annotated[str, AfterValidator(_pair)], ...], AfterValidator(_distinct)]
+"""Some of the edition's weak-strong pairs; all of them, where none is named."""
 
 
 class Edition(BaseModel):
@@ -78,12 +102,25 @@ class Edition(BaseModel):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_distinct)]
     models: Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], Field(min_length=2), AfterValidator(_distinct)]
     pairs: Annotated[tuple[Annotated[str, AfterValidator(_pair)], ...], Field(min_length=1), AfterValidator(_distinct)]
-    control_pairs: Annotated[tuple[Annotated[str, AfterValidator(_pair)], ...], AfterValidator(_distinct)] = Field(
+    control_pairs: PAIRS_OF_THEM = Field(
         (), validate_default=True, description="weak-strong pairs of the chapters with many conditions; all, where none is named"
     )
     alphas: Annotated[tuple[Annotated[float, Field(gt=0, le=10)], ...], Field(min_length=1), AfterValidator(_distinct)] = (
         0.125, 0.25, 0.5, 0.75, 1.0, 2.0,
     )  # fmt: skip
+    policy_pairs: PAIRS_OF_THEM = Field((), validate_default=True, description="weak-strong pairs whose models are policies as well")
+    mitigation_pairs: PAIRS_OF_THEM = Field((), validate_default=True, description="weak-strong pairs on which mitigations are tried")
+    methods: Annotated[tuple[Annotated[str, AfterValidator(_method)], ...], Field(min_length=1), AfterValidator(_distinct)] = POLICY_METHODS
+    dpo_beta: float = Field(RECIPES["dpo"].beta, gt=0, le=100, description="scale of DPO's implicit reward")
+    simpo_beta: float = Field(RECIPES["simpo"].beta, gt=0, le=100, description="scale of SimPO's reward")
+    simpo_gamma: float = Field(RECIPES["simpo"].gamma, ge=0, le=10, description="SimPO's target margin")
+    mitigations: Annotated[tuple[Annotated[str, AfterValidator(_mitigation)], ...], Field(min_length=1), AfterValidator(_distinct)] = tuple(
+        MITIGATIONS
+    )
+    filter_above: float = Field(FILTER, ge=0.5, lt=1, description="confidence above which a filter keeps a weakly labelled pair")
+    intermediates: Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], AfterValidator(_distinct)] | None = Field(
+        None, description="models that bootstrapping goes through; None: all of the edition between weak and strong"
+    )
     threshold: float = Field(0.75, ge=0.5, lt=1, description="a model knows a pair where p > threshold")
     alpha: float = Field(0.5, gt=0, le=10, description="weight of the explicit conflict")
     substances: int = Field(900, ge=30, le=4900)
@@ -92,7 +129,7 @@ class Edition(BaseModel):
     test_pairs: int = Field(1500, ge=32)
     draws: int = Field(1000, ge=100, le=100_000, description="bootstrap draws")
 
-    @field_validator("control_pairs")
+    @field_validator("control_pairs", "policy_pairs", "mitigation_pairs")
     @classmethod
     def _some_of_the_pairs(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         pairs = info.data.get("pairs", ())
@@ -100,6 +137,31 @@ class Edition(BaseModel):
         if unknown:
             raise ValueError(f"{unknown[0]!r} is not among the edition's pairs: {'; '.join(pairs)}")
         return value or pairs
+
+    @field_validator("intermediates")
+    @classmethod
+    def _between(cls, value: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+        for weak, strong in map(split_pair, info.data.get("mitigation_pairs", ())):
+            for name in value or ():
+                if not rank(weak) < rank(name) < rank(strong):
+                    allowed = between(weak, strong)
+                    raise ValueError(
+                        f"{name!r} is not between {weak} and {strong}; allowed: {', '.join(allowed) or 'none, they are neighbours'}"
+                    )
+        return value
+
+    def recipe(self, method: Method) -> Recipe | PolicyRecipe:
+        """The recipe of a method, with the edition's settings."""
+        if method == "dpo":
+            return RECIPES[method].model_copy(update={"beta": self.dpo_beta})
+        if method == "simpo":
+            return RECIPES[method].model_copy(update={"beta": self.simpo_beta, "gamma": self.simpo_gamma})
+        return RECIPES[method]
+
+    def ways(self, weak: str, strong: str) -> tuple[str, ...]:
+        """The intermediate models of bootstrapping from weak to strong."""
+        named = self.models if self.intermediates is None else self.intermediates
+        return tuple(name for name in between(weak, strong) if name in named)
 
     @property
     def weak_strong(self) -> list[tuple[str, str]]:
@@ -109,6 +171,12 @@ class Edition(BaseModel):
 
 PARAMETERS = ("edition", "seeds", "pairs", "threshold", "alpha", "store", "workers")
 """What every notebook takes; ``None`` means: as the edition says."""
+
+ALSO = {
+    "12_preference_optimisation": ("methods", "dpo_beta", "simpo_beta", "simpo_gamma"),
+    "13_what_helps": ("mitigations", "intermediates", "filter_above"),
+}
+"""What some notebooks take besides."""
 
 _KINDS = {
     "int_type": "must be a whole number", "int_parsing": "must be a whole number", "int_from_float": "must be a whole number",
@@ -153,7 +221,8 @@ def load(edition: str | Path = "world", overrides: Mapping[str, Any] | None = No
         raise ParameterError("edition", str(edition), "must hold one mapping of parameters")
     overrides = {name: value for name, value in (overrides or {}).items() if value is not None}
     if "pairs" in overrides:
-        fields.pop("control_pairs", None)  # they belong to the pairs that are replaced
+        for name in ("control_pairs", "policy_pairs", "mitigation_pairs"):  # they belong to the pairs that are replaced
+            fields.pop(name, None)
     fields |= overrides
     try:
         return Edition(**fields)

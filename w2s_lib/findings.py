@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
-from w2s_lib.conditions import CORE
-from w2s_lib.lab import Lab
-from w2s_lib.results import DECEPTION, GENERALIZATION, MECHANISM, difference, measure, slopes, summarise
+from w2s_lib.conditions import CORE, POLICY
+from w2s_lib.lab import Lab, closure
+from w2s_lib.results import DECEPTION, GENERALIZATION, MECHANISM, PER_SEED, difference, measure, slopes, summarise
 from w2s_lib.study import Study
+from w2s_lib.talk import measure_talk
 
 CONFLICTS = tuple(name for name in CORE if name != "none")
 MATCHED = "excess_margin_matched"
@@ -100,3 +102,95 @@ def mechanism(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
         rows.append(minus(test, ("band_contrast", MATCHED), ("explicit",), "rerun"))
         rows.append(minus(gold, ("conflict_tax",), ("gold_explicit",), "gold_rerun"))
     return pd.concat(frames, ignore_index=True), pd.concat(rows, ignore_index=True)
+
+
+SIDE_BY_SIDE = ("conflict_tax", "net_change", "deception_score", MATCHED)
+"""What is compared between methods."""
+
+
+def preference_optimisation(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Policies by every method of the edition beside reward models, on the edition's policy pairs, pooled.
+
+    Conditions end in ``_on_soft_labels`` and ``_after_sft`` for DPO's options.  Differences: each conflict minus the rerun of
+    its method; each method's conflict minus the reward models'.
+    """
+    few = study.policies()
+    reruns = ("explicit", "implicit", "rerun", "placebo")
+    frames = [measure(few, lab, ["none"], GENERALIZATION), measure(few, lab, reruns, ("accuracy", *SCORES))]
+    for method in study.edition.methods:
+        by = few.by(method)
+        frames += [
+            measure(by, lab, ["none"], GENERALIZATION),
+            measure(by, lab, POLICY[1:], ("accuracy", *SCORES)),
+            measure_talk(by, lab, POLICY),
+        ]
+    for option in study.policy_options():
+        frames += [measure(option, lab, ["none"], GENERALIZATION), measure(option, lab, ["explicit"], ("accuracy", *SCORES))]
+        frames += [measure_talk(option, lab, ["none", "explicit"])]
+    per_seed = pd.concat(frames, ignore_index=True)
+    rows = [summarise(per_seed, pooled=True)]
+    for method in study.edition.methods:
+        for condition in ("explicit", "implicit", "implicit_quarter", "placebo"):
+            for statistic in (*SIDE_BY_SIDE, "talk_complies_with_hazard"):
+                rows.append(difference(per_seed, statistic, condition, "rerun", method))
+        for condition in ("explicit", "implicit"):
+            rows += [difference(per_seed, statistic, condition, condition, method, "reward_model") for statistic in SIDE_BY_SIDE]
+    return per_seed, pd.concat(rows, ignore_index=True)
+
+
+OF_A_MITIGATION = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "excess_random", MATCHED, "lift")
+
+
+def over_ways(per_seed: pd.DataFrame) -> pd.DataFrame:
+    """Bootstrapping averaged over its intermediate models: the rows of a per-seed frame, under ``<condition>_with_bootstrap``."""
+    via = per_seed[per_seed["condition"].str.contains("_via_")]
+    via = via.assign(condition=via["condition"].str.replace(r"_via_.*", "", regex=True))
+    cell = ["seed", "weak", "strong", "method", "condition", "alpha", "threshold", "statistic"]
+    means = []
+    for names, group in via.groupby(cell, sort=False, dropna=False):
+        draws = None if group["draws"].isna().any() else np.mean(list(group["draws"]), axis=0)
+        keys = tuple(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
+        means.append(
+            dict(zip(cell, names)) | {"value": group["value"].mean(), "n_pairs": group["n_pairs"].iloc[0], "run_keys": keys, "draws": draws}
+        )
+    return pd.DataFrame(means, columns=PER_SEED)
+
+
+def what_helps(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every mitigation on the edition's mitigation pairs, pooled: conditions ``<condition>_with_<mitigation>``, and each minus no mitigation.
+
+    Bootstrapping stands under its name averaged over the ways, and under ``…_via_<intermediate>`` one by one.
+    """
+    few = study.only(pairs=study.edition.mitigation_pairs)
+    frames = [measure(few, lab, ["none"], GENERALIZATION), measure(few, lab, ("explicit", "rerun"), ("accuracy", *OF_A_MITIGATION))]
+    for tried in study.mitigated():
+        frames += [measure(tried, lab, ["none"], GENERALIZATION), measure(tried, lab, ["explicit"], ("accuracy", *OF_A_MITIGATION))]
+    per_seed = pd.concat(frames, ignore_index=True)
+    per_seed = pd.concat([per_seed, over_ways(per_seed)], ignore_index=True)
+    rows = [summarise(per_seed, pooled=True)]
+    for condition in dict.fromkeys(per_seed["condition"]):
+        base, _, mitigation = condition.partition("_with_")
+        if mitigation:
+            statistics = ("accuracy", "pgr") if base == "none" else OF_A_MITIGATION
+            rows += [difference(per_seed, statistic, condition, base) for statistic in statistics]
+    return per_seed, pd.concat(rows, ignore_index=True)
+
+
+def costs(study: Study, lab: Lab) -> pd.DataFrame:
+    """What a student costs under each mitigation: a row each, ``mitigation``, ``via``, ``runs`` (that it needs beyond the weak supervisor), ``seconds``.
+
+    Mean over seeds and pairs of the recorded training times of the no-conflict student and of what only it needs.
+    """
+    few = study.only(pairs=study.edition.mitigation_pairs)
+    rows = []
+    for tried in (few, *study.mitigated()):
+        spent = []
+        for seed in tried.edition.seeds:
+            for weak, strong in tried.edition.weak_strong:
+                student = tried.student(seed, weak, strong)
+                shared = {run.key for run in closure([tried.weak(seed, weak), tried.model(seed, strong)])}
+                own = [run for run in closure([student]) if run.key not in shared]
+                spent.append((len(own), sum(lab.store.record(run)["seconds"] for run in own)))
+        runs, seconds = np.mean(spent, axis=0)
+        rows.append({"mitigation": tried.mitigation or "none", "via": tried.via or "", "runs": runs, "seconds": seconds})
+    return pd.DataFrame(rows)

@@ -44,7 +44,9 @@ def describe(spec: Spec) -> str:
         return f"pretrain width {spec.width}, seed {spec.world.seed}"
     assert isinstance(spec, Train)
     labels = "ground truth" if spec.labels is None else f"labels of width {spec.labels.model.width}"
-    return f"train width {spec.model.width} on {labels}, {spec.conflict.kind}, seed {spec.pairs.world.seed}, replica {spec.replica}"
+    return (
+        f"{spec.method} of width {spec.model.width} on {labels}, {spec.conflict.kind}, seed {spec.pairs.world.seed}, replica {spec.replica}"
+    )
 
 
 def _one_line(error: BaseException | None) -> str:
@@ -57,6 +59,7 @@ def execute(spec: Spec, root: Path, *parents: str) -> str:
     ``parents`` are the keys of the runs waited for: Dask orders the runs by them.
     """
     import torch  # here, so that a notebook that only reads results starts fast
+    from datasets import disable_progress_bars
     from transformers.utils import logging
 
     store = Store(root)
@@ -65,6 +68,7 @@ def execute(spec: Spec, root: Path, *parents: str) -> str:
     torch.set_num_threads(1)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    disable_progress_bars()
     if isinstance(spec, Pretrain):
         from w2s_lib.pretrain import pretrain
 
@@ -75,7 +79,7 @@ def execute(spec: Spec, root: Path, *parents: str) -> str:
         from w2s_lib.train import train
 
         gc.freeze()
-        labels = None if spec.labels is None else store.table(spec.labels, "scores")
+        labels = [store.table(labeller, "scores") for labeller in spec.labellers]
         with store.writing(spec) as draft:
             train(spec, store.path(spec.model), labels, draft.folder)
     else:
@@ -179,6 +183,11 @@ class Lab:
             self._scores[spec.key] = self.store.table(spec, "scores")
         frame = self._scores[spec.key]
         return frame[frame["split"] == split].reset_index(drop=True)
+
+    def replies(self, spec: Train) -> pd.DataFrame:
+        """What a policy replied to test prompts: ``pair_id``, ``reply``, ``says``; trains it if missing."""
+        self.run([spec])
+        return self.store.table(spec, "replies")
 
     def ledger(self, specs: Iterable[Spec]) -> pd.DataFrame:
         """The records of finished runs and their parents: ``key, kind, what, seconds, finished, hardware``."""

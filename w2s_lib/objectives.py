@@ -17,12 +17,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from w2s_lib.conditions import CONDITIONS
 from w2s_lib.findings import CONFLICTS, MATCHED, SCORES, minus
 from w2s_lib.lab import Lab
 from w2s_lib.metrics import Comparison, share
 from w2s_lib.pairs import split
-from w2s_lib.results import GENERALIZATION, PER_SEED, VERSUS, Statistic, measure, seed_weights, summarise
+from w2s_lib.results import GENERALIZATION, PER_SEED, VERSUS, Statistic, cells, measure, row, seed_weights, summarise
 from w2s_lib.run import Objective
 from w2s_lib.study import Study
 
@@ -96,17 +95,11 @@ def tax_by_side(study: Study, lab: Lab, conditions: Sequence[str], rival: Object
     """
     rows = []
     lab.run(study.student_runs(tuple(conditions)))
-    for seed in study.edition.seeds:
-        stands = side(split(study.pairs(seed), "test"), rival)
-        weights = seed_weights(study, seed, study.clusters(seed))
-        for weak, strong in study.edition.weak_strong:
-            for condition in conditions:
-                c = study.comparison(lab, seed, weak, strong, condition)
-                keys = tuple(run.key for run in study.compared(seed, weak, strong, condition))
-                named = (seed, weak, strong, study.label(condition), CONDITIONS[condition].alpha(study.edition.alpha), np.nan)
-                for name, rate in tax_rates(c, stands, rival).items():
-                    draws = None if weights is None else rate(weights=weights)
-                    rows.append((*named, name, float(rate()), len(c.weak), keys, draws))
+    for cell in cells(study, conditions):
+        stands = side(split(study.pairs(cell.seed), "test"), rival)
+        weights = seed_weights(study, cell.seed, study.clusters(cell.seed))
+        c, runs = study.comparison(lab, *cell), study.compared(*cell)
+        rows += [row(study, cell, name, rate, len(c.weak), runs, weights) for name, rate in tax_rates(c, stands, rival).items()]
     return pd.DataFrame(rows, columns=PER_SEED)
 
 

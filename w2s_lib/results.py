@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ import pandas as pd
 from w2s_lib.conditions import CONDITIONS
 from w2s_lib.lab import Lab
 from w2s_lib.metrics import Comparison, accuracy, correct, pgr
-from w2s_lib.run import Split, stream
+from w2s_lib.run import Spec, Split, stream
 from w2s_lib.study import Study
 from w2s_lib.uncertainty import Interval, cluster_weights, percentile_interval, seed_interval
 
@@ -32,8 +34,8 @@ LABEL_EDGES = (0.0, 0.25, 0.5, 0.5625, 0.625, 0.75, 0.875, 1.0)
 BY_LABEL = tuple((f"tax_rate_label_{low:g}_{high:g}", low, high) for low, high in zip(LABEL_EDGES, LABEL_EDGES[1:]))
 """Tax rates by the weak supervisor's p of the truth, with the edges of each bin; bands of the usual alphas end at an edge."""
 
-PER_SEED = ["seed", "weak", "strong", "condition", "alpha", "threshold", "statistic", "value", "n_pairs", "run_keys", "draws"]
-CELL = ["weak", "strong", "condition", "alpha", "threshold", "statistic"]
+PER_SEED = ["seed", "weak", "strong", "method", "condition", "alpha", "threshold", "statistic", "value", "n_pairs", "run_keys", "draws"]
+CELL = ["weak", "strong", "method", "condition", "alpha", "threshold", "statistic"]
 """What names a row of results, beside the study seed."""
 
 Statistic = Callable[..., np.ndarray]
@@ -91,11 +93,41 @@ DECEPTION = ("conflict_tax", "net_change", "deception_score", "null_random", "nu
 MECHANISM = ("conflict_tax", "tax_rate_in_band", "tax_rate_above_band", "band_contrast", *(name for name, _, _ in BY_LABEL))
 
 
+@lru_cache(maxsize=8)
+def _weights(seed: int, clusters: tuple[str, ...], draws: int) -> np.ndarray:
+    return cluster_weights(clusters, draws, np.random.default_rng(stream(seed, "bootstrap")))
+
+
 def seed_weights(study: Study, seed: int, clusters: Sequence[object]) -> np.ndarray | None:
     """Bootstrap weights for a study of a single seed, the same at every call; None where several seeds speak for the pairs."""
     if len(study.edition.seeds) > 1:
         return None
-    return cluster_weights(clusters, study.edition.draws, np.random.default_rng(stream(seed, "bootstrap")))
+    return _weights(seed, tuple(clusters), study.edition.draws)
+
+
+class Cell(NamedTuple):
+    """One student of a study, by its names."""
+
+    seed: int
+    weak: str
+    strong: str
+    condition: str
+
+
+def cells(study: Study, conditions: Sequence[str]) -> list[Cell]:
+    """Every student of a study, seed by seed."""
+    return [Cell(s, weak, strong, c) for s in study.edition.seeds for weak, strong in study.edition.weak_strong for c in conditions]
+
+
+def row(
+    study: Study, cell: Cell, name: str, statistic: Statistic, n_pairs: int, runs: Iterable[Spec],
+    weights: np.ndarray | None = None, threshold: float = np.nan,
+) -> tuple:  # fmt: skip
+    """One row of a per-seed frame, columns ``PER_SEED``, from a statistic as a function of bootstrap weights."""
+    named = (cell.seed, cell.weak, cell.strong, study.method, study.label(cell.condition))
+    alpha, keys = CONDITIONS[cell.condition].alpha(study.edition.alpha), tuple(run.key for run in runs)
+    draws = None if weights is None else statistic(weights=weights)
+    return (*named, alpha, threshold, name, float(statistic()), n_pairs, keys, draws)
 
 
 def measure(
@@ -109,29 +141,22 @@ def measure(
 
     Columns ``PER_SEED``.  ``draws`` is the statistic under cluster-bootstrap weights, shared by all rows
     of a seed, where the edition has a single seed (None otherwise: the spread over seeds then speaks for
-    pairs as well).  A study with another aim than harmlessness puts that aim before the condition's name.
+    pairs as well).  ``Study.label`` names the condition.
     """
-    e, rows, statistics = study.edition, [], tuple(statistics)
+    rows, statistics = [], tuple(statistics)
     lab.run(study.student_runs(tuple(conditions)))
     suffix = (STABLE if stable else "") + (TRAINING if on == "weak_label" else "")
-    for seed in e.seeds:
-        weights = seed_weights(study, seed, study.clusters(seed, on))
-        for weak, strong in e.weak_strong:
-            for condition in conditions:
-                comparison, mine = study.comparison(lab, seed, weak, strong, condition, on), weights
-                runs = study.compared(seed, weak, strong, condition)
-                if stable:
-                    reruns = study.reruns(seed, weak, strong)
-                    keep = np.all([correct(p) for p in study.probabilities(lab, reruns, on)], axis=0)
-                    comparison, runs = comparison.among(keep), list(dict.fromkeys(runs + reruns))
-                    mine = None if weights is None else weights[:, keep]
-                named = (seed, weak, strong, study.label(condition), CONDITIONS[condition].alpha(e.alpha))
-                for name in statistics:
-                    statistic = STATISTICS[name](comparison)
-                    draws = None if mine is None else statistic(weights=mine)
-                    threshold = e.threshold if name in USES_THRESHOLD else np.nan
-                    keys = tuple(run.key for run in runs)
-                    rows.append((*named, threshold, name + suffix, float(statistic()), len(comparison.weak), keys, draws))
+    for cell in cells(study, conditions):
+        weights = seed_weights(study, cell.seed, study.clusters(cell.seed, on))
+        comparison, runs = study.comparison(lab, *cell, on), study.compared(*cell)
+        if stable:
+            reruns = study.reruns(*cell[:3])
+            keep = np.all([correct(p) for p in study.probabilities(lab, reruns, on)], axis=0)
+            comparison, runs = comparison.among(keep), list(dict.fromkeys(runs + reruns))
+            weights = None if weights is None else weights[:, keep]
+        for name in statistics:
+            threshold = study.edition.threshold if name in USES_THRESHOLD else np.nan
+            rows.append(row(study, cell, name + suffix, STATISTICS[name](comparison), len(comparison.weak), runs, weights, threshold))
     return pd.DataFrame(rows, columns=PER_SEED)
 
 
@@ -148,8 +173,8 @@ def _interval(group: pd.DataFrame) -> Interval:
     return percentile_interval(float(by_seed.iloc[0]), np.mean(defined, axis=0) if defined else np.empty(0))
 
 
-def summarise(per_seed: pd.DataFrame, pooled: bool = False, method: str = "reward_model") -> pd.DataFrame:
-    """Results over seeds: a row per weak-strong pair, condition, alpha, threshold and statistic, or, pooled, one over all pairs.
+def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
+    """Results over seeds: a row per weak-strong pair, method, condition, alpha, threshold and statistic, or, pooled, one over all pairs.
 
     Pooling averages over pairs within a seed first: cells of one seed share models, so that the seed
     stays the unit of replication.  Columns ``COLUMNS`` but for ``edition`` and ``chapter``.
@@ -160,20 +185,27 @@ def summarise(per_seed: pd.DataFrame, pooled: bool = False, method: str = "rewar
         interval = _interval(group)
         numbers = {"value": interval.value, "low": interval.low, "high": interval.high, "n_seeds": interval.n_seeds}
         keys = " ".join(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
-        rows.append(dict(zip(CELL, names)) | {"method": method, **numbers, "n_pairs": int(group["n_pairs"].mean()), "run_keys": keys})
+        rows.append(dict(zip(CELL, names)) | {**numbers, "n_pairs": int(group["n_pairs"].mean()), "run_keys": keys})
     return pd.DataFrame(rows, columns=[c for c in COLUMNS if c not in ("edition", "chapter")])
 
 
-def difference(per_seed: pd.DataFrame, statistic: str, condition: str, control: str) -> pd.DataFrame:
+def difference(
+    per_seed: pd.DataFrame, statistic: str, condition: str, control: str, method: str | None = None, control_method: str | None = None
+) -> pd.DataFrame:
     """One results row: a statistic under a condition minus the same under a control, cell by cell, pooled.
 
-    The row is named ``<statistic>_vs_<control>``.
+    The row is named ``<statistic>_vs_<control>``.  ``method`` is needed where the frame holds several; with a
+    ``control_method`` the control is another method's, and the row is named after that.
     """
-    cells = ["seed", "weak", "strong"]
+    named = ["seed", "weak", "strong"]
     both = per_seed[per_seed["statistic"] == statistic]
-    left, right = (both[both["condition"] == c].set_index(cells) for c in (condition, control))
+
+    def side(name: str, by: str | None) -> pd.DataFrame:
+        return both[(both["condition"] == name) & (True if by is None else both["method"] == by)].set_index(named)
+
+    left, right = side(condition, method), side(control, control_method or method)
     minus = left.assign(
-        statistic=f"{statistic}{VERSUS}{control}",
+        statistic=f"{statistic}{VERSUS}{control_method or control}",
         value=left["value"] - right["value"],
         run_keys=[tuple(dict.fromkeys(a + b)) for a, b in zip(left["run_keys"], right["run_keys"])],
         draws=[None if a is None else a - b for a, b in zip(left["draws"], right["draws"])],
@@ -193,15 +225,14 @@ def slopes(per_seed: pd.DataFrame, statistics: Sequence[str]) -> pd.DataFrame:
     for (seed, condition, statistic), group in per_seed[per_seed["statistic"].isin(statistics)].groupby(
         ["seed", "condition", "statistic"], sort=False
     ):
-        cells = pd.MultiIndex.from_frame(group[["seed", "weak", "strong"]])
-        x = gaps.loc[cells, "value"].to_numpy(), gaps.loc[cells, "draws"]
+        index = pd.MultiIndex.from_frame(group[["seed", "weak", "strong"]])
+        x = gaps.loc[index, "value"].to_numpy(), gaps.loc[index, "draws"]
         slope = _slope(x[0][:, None], group["value"].to_numpy()[:, None])[0]
         draws = None if group["draws"].isna().any() else _slope(np.stack(x[1].to_list()), np.stack(group["draws"].to_list()))
         keys = tuple(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
         first = group.iloc[0]
-        rows.append(
-            (seed, ALL, ALL, condition, first["alpha"], first["threshold"], statistic + SLOPE, slope, first["n_pairs"], keys, draws)
-        )
+        named = (seed, ALL, ALL, first["method"], condition, first["alpha"], first["threshold"])
+        rows.append((*named, statistic + SLOPE, slope, first["n_pairs"], keys, draws))
     return summarise(pd.DataFrame(rows, columns=PER_SEED))
 
 
@@ -231,13 +262,12 @@ def ladder_results(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
     for model in e.models:
         for seed in e.seeds:
             knows, ranks = lab.knowledge(study.model(seed, model)), lab.scores(study.ceiling(seed, model))
-            for name, frame, clusters, key in (
-                ("facts_known", knows, knows["name"], study.model(seed, model).key),  # every fact is a cluster of its own
-                ("accuracy_ceiling", ranks, study.clusters(seed), study.ceiling(seed, model).key),
+            for name, frame, clusters, run in (
+                ("facts_known", knows, knows["name"], study.model(seed, model)),  # every fact is a cluster of its own
+                ("accuracy_ceiling", ranks, study.clusters(seed), study.ceiling(seed, model)),
             ):
                 p, weights = frame["p_true"].to_numpy(), seed_weights(study, seed, clusters)
-                draws = None if weights is None else accuracy(p, weights)
-                rows.append((seed, "", model, "none", np.nan, np.nan, name, float(accuracy(p)), len(p), (key,), draws))
+                rows.append(row(study, Cell(seed, "", model, "none"), name, partial(accuracy, p), len(p), (run,), weights))
     frame = pd.DataFrame(rows, columns=PER_SEED)
     return facts, summarise(frame).sort_values("statistic", kind="stable", ascending=False, ignore_index=True)
 
@@ -269,8 +299,8 @@ def wide(results: pd.DataFrame) -> pd.DataFrame:
     return table.loc[list(order), list(dict.fromkeys(results["statistic"]))]
 
 
-def pick(results: pd.DataFrame, statistic: str, condition: str, weak: str = ALL, strong: str = ALL, **also: float) -> pd.Series:
-    """The one row of a statistic; ``also`` names further columns, such as ``alpha=0.5``.
+def pick(results: pd.DataFrame, statistic: str, condition: str, weak: str = ALL, strong: str = ALL, **also: float | str) -> pd.Series:
+    """The one row of a statistic; ``also`` names further columns, such as ``alpha=0.5`` or ``method="dpo"``.
 
     Raises:
         KeyError: there is no such row, or more than one.
@@ -282,7 +312,7 @@ def pick(results: pd.DataFrame, statistic: str, condition: str, weak: str = ALL,
         & (results["strong"] == strong)
     ]
     for column, value in also.items():
-        found = found[np.isclose(found[column], value)]
+        found = found[found[column] == value if isinstance(value, str) else np.isclose(found[column], value)]
     if len(found) != 1:
         raise KeyError(f"{statistic} under {condition} for {weak} -> {strong}: {len(found)} rows")
     return found.iloc[0]

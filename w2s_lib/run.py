@@ -24,6 +24,7 @@ keys hash only the fields that differ from their defaults, so that adding a fiel
 
 Split = Literal["ground_truth", "weak_label", "test"]
 Objective = Literal["harmlessness", "helpfulness", "politeness", "honesty", "pleasing", "verbosity"]
+Method = Literal["reward_model", "dpo", "simpo"]
 
 
 def stream(*names: object) -> int:
@@ -87,7 +88,10 @@ class Pretrain(Spec):
 class Recipe(Spec):
     """How a reward model is fine-tuned: AdamW, linear decay, one scalar head on the whole model.
 
-    Zero epochs leave the pretrained model as it is, under a random head.
+    Zero epochs leave the pretrained model as it is, under a random head.  ``confidence_weight`` is the most
+    that a student's own hardened opinion weighs against its label (Burns et al. 2023, section 4.3.2).
+    ``patience``: stop once the loss on held-out training pairs, by their labels, has not fallen for so many
+    looks, and go back to the best; None trains to the end.
     """
 
     epochs: int = Field(2, ge=0)
@@ -97,19 +101,62 @@ class Recipe(Spec):
     head_scale: float = Field(0.01, gt=0, description="standard deviation of the head's initial weights")
     warmup_steps: int = Field(5, ge=0)
     max_grad_norm: float = Field(1.0, ge=0)
+    confidence_weight: float = Field(0.0, ge=0, le=1)
+    patience: int | None = Field(None, ge=1)
+
+
+class PolicyRecipe(Spec):
+    """How a policy is fine-tuned by DPO or SimPO: AdamW, linear decay, the whole model.
+
+    ``beta`` scales the implicit reward; ``gamma`` is SimPO's target margin, in units of the reward.
+    Before it, ``sft_epochs`` of supervised fine-tuning on the preferred replies make another starting
+    point, and for DPO another reference.
+    """
+
+    epochs: int = Field(2, ge=1)
+    batch_size: int = Field(32, ge=1, description="pairs a step; grows with a second set that is mixed in")
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_steps: int = Field(5, ge=0)
+    max_grad_norm: float = Field(1.0, ge=0)
+    beta: float = Field(1.0, gt=0)
+    gamma: float = Field(0.0, ge=0)
+    sft_epochs: int = Field(0, ge=0)
+    sft_learning_rate: float = Field(1e-3, gt=0)
+
+
+class Labelling(Spec):
+    """What is done with weak labels before a student sees them.
+
+    ``hard`` rounds them: the paper's procedure for policies, which swaps the pairs that the weak model ranks the
+    other way.  ``floor`` lifts their confidence max(q, 1 − q) to at least this, on the side where it was.
+    ``keep_above`` drops pairs labelled with less confidence; ``leaky`` drops those labelled wrongly as
+    well, as the paper's code does: it asks ground truth.
+    """
+
+    hard: bool = False
+    floor: float | None = Field(None, ge=0.5, lt=1)
+    keep_above: float | None = Field(None, ge=0.5, lt=1)
+    leaky: bool = False
+
+    @model_validator(mode="after")
+    def _leaky_is_a_filter(self) -> Labelling:
+        if self.leaky and self.keep_above is None:
+            raise ValueError("leaky belongs to a filter: keep_above is missing")
+        return self
 
 
 class Conflict(Spec):
     """What competes with the target objective.
 
     ``explicit`` pays the student, with weight ``alpha``, for pairs it ranks wrongly with respect to
-    ground truth; ``mixed`` adds as many pairs of another objective with their own hard labels: the
-    paper's implicit conflict with helpfulness, a placebo with politeness.
+    ground truth; ``mixed`` adds ``share`` times as many pairs of another objective with their own hard labels:
+    the paper's implicit conflict with helpfulness, a placebo with politeness.
     """
 
     kind: Literal["none", "explicit", "mixed"] = "none"
     alpha: float | None = Field(None, gt=0, le=10)
     objective: Objective | None = None
+    share: float = Field(1.0, gt=0, le=1)
 
     @model_validator(mode="after")
     def _only_what_the_kind_uses(self) -> Conflict:
@@ -123,7 +170,8 @@ class Conflict(Spec):
 class Train(Spec):
     """A trained preference model: weak supervisor, strong ceiling or strong student.
 
-    ``labels`` is ``None`` for ground truth, or the run whose probabilities are the soft labels.
+    ``labels`` is ``None`` for ground truth, or the run whose probabilities are the soft labels; those of
+    ``ensemble`` are averaged with them.  ``method`` is how it learns from preferences, ``recipe`` with which settings.
     ``replica`` changes the head's and the order's random streams, and nothing else.
     """
 
@@ -131,9 +179,11 @@ class Train(Spec):
     pairs: Pairs
     split: Split
     labels: Train | None = None
-    method: Literal["reward_model"] = "reward_model"
+    ensemble: tuple[Train, ...] = ()
+    labelling: Labelling = Labelling()
+    method: Method = "reward_model"
     conflict: Conflict = Conflict()
-    recipe: Recipe = Recipe()
+    recipe: Recipe | PolicyRecipe = Recipe()
     replica: int = Field(0, ge=0)
 
     @model_validator(mode="after")
@@ -142,9 +192,18 @@ class Train(Spec):
             raise ValueError("model and pairs come from different worlds")
         if self.split == "test":
             raise ValueError("split 'test' is never trained on")
-        if self.labels is not None and self.labels.pairs != self.pairs:
+        if any(run.pairs != self.pairs for run in self.labellers):
             raise ValueError("the labelling run has not seen these pairs")
+        if self.labels is None and (self.ensemble or self.labelling != Labelling()):
+            raise ValueError("ensemble and labelling belong to weak labels")
+        if (self.method == "reward_model") != isinstance(self.recipe, Recipe):
+            raise ValueError(f"{type(self.recipe).__name__} is no recipe for {self.method}")
         return self
 
+    @property
+    def labellers(self) -> tuple[Train, ...]:
+        """The runs whose probabilities, averaged, are the labels; none for ground truth."""
+        return () if self.labels is None else (self.labels, *self.ensemble)
+
     def parents(self) -> tuple[Spec, ...]:
-        return (self.model,) if self.labels is None else (self.model, self.labels)
+        return (self.model, *self.labellers)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from w2s_lib.world import dialogue
+from w2s_lib.world import dialogue, opening
 
 _ENCODED: WeakKeyDictionary[PreTrainedTokenizerBase, dict[str, list[int]]] = WeakKeyDictionary()
 """Token ids by text: a worker trains dozens of runs on the same pairs, each too short to encode them again."""
@@ -46,9 +46,40 @@ def rewards(model: PreTrainedModel, sequences: list[list[int]], batch_size: int 
     return out
 
 
-def score(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, batch_size: int = 256) -> pd.DataFrame:
-    """``pair_id``, ``split``, ``margin`` = r(chosen) − r(rejected), ``p_true`` = sigmoid(margin): p_m(i) of the paper."""
+def reward_gaps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, batch_size: int = 256) -> np.ndarray:
+    """Reward of chosen − rejected, shape (n,)."""
     model.eval()
     chosen, rejected = encode(tokenizer, pairs)
-    gap = np.subtract(*np.split(rewards(model, chosen + rejected, batch_size), 2))
-    return pd.DataFrame({"pair_id": pairs["pair_id"], "split": pairs["split"], "margin": gap, "p_true": 1 / (1 + np.exp(-gap))})
+    return np.subtract(*np.split(rewards(model, chosen + rejected, batch_size), 2))
+
+
+def as_scores(pairs: pd.DataFrame, margin: np.ndarray) -> pd.DataFrame:
+    """``pair_id``, ``split``, ``margin`` = r(chosen) − r(rejected), ``p_true`` = sigmoid(margin): p_m(i) of the paper."""
+    return pd.DataFrame({"pair_id": pairs["pair_id"], "split": pairs["split"], "margin": margin, "p_true": 1 / (1 + np.exp(-margin))})
+
+
+def openings(tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame) -> list[list[int]]:
+    """Token ids up to where the reply begins, one list a pair: what chosen and rejected share."""
+    return tokenizer([opening(prompt) for prompt in pairs["prompt"]], add_special_tokens=False)["input_ids"]
+
+
+@torch.no_grad()
+def reply_log_probs(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, batch_size: int = 256
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log-probability of chosen and rejected given the prompt, in nats, end token included, and their lengths in tokens; each of shape (n, 2)."""
+    model.eval()
+    starts = [len(ids) for ids in openings(tokenizer, pairs)] * 2
+    sequences = [ids for side in encode(tokenizer, pairs) for ids in side]
+    out = np.empty(len(sequences))
+    for index in batches(sequences, batch_size):
+        ids = torch.tensor([sequences[i] for i in index], device=model.device)
+        hidden = model.base_model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+        replied = torch.arange(1, ids.shape[1]) >= torch.tensor([starts[i] for i in index])[:, None]
+        # Logits at the tokens of replies only: the vocabulary is most of a small model's work.
+        logits = model.get_output_embeddings()(hidden[replied]).float().log_softmax(-1)
+        found = torch.zeros(replied.shape, device=model.device)
+        found[replied] = logits.gather(-1, ids[:, 1:][replied][:, None])[:, 0]
+        out[index] = found.double().sum(dim=1).cpu().numpy()
+    lengths = np.array([len(ids) for ids in sequences]) - np.array(starts)
+    return out.reshape(2, -1).T, lengths.reshape(2, -1).T

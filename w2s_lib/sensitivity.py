@@ -17,16 +17,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from w2s_lib.conditions import CONDITIONS
 from w2s_lib.lab import Lab
 from w2s_lib.metrics import Array, Comparison, correct
-from w2s_lib.results import PER_SEED, STATISTICS, VERSUS, difference, reads, seed_weights
+from w2s_lib.results import PER_SEED, STATISTICS, VERSUS, cells, difference, reads, row, seed_weights
 from w2s_lib.study import Study
 
 SCORES = ("deception_score", "null_random", "null_margin_matched", "excess_margin_matched", "lift")
@@ -114,19 +114,12 @@ def measure_at(
     statistics end in what ``DEFINITIONS`` says.
     """
     suffix, rows, thresholds = DEFINITIONS[definition][0], [], tuple(thresholds)
-    for seed in study.edition.seeds:
-        clusters = study.clusters(seed)
-        weights = seed_weights(study, seed, clusters)
-        for weak, strong in study.edition.weak_strong:
-            for condition in conditions:
-                keys = tuple(run.key for run in study.compared(seed, weak, strong, condition))
-                named = (seed, weak, strong, study.label(condition), CONDITIONS[condition].alpha(study.edition.alpha))
-                one = defined(study.comparison(lab, seed, weak, strong, condition), clusters, definition)
-                for at in (replace(one, threshold=t) for t in thresholds):
-                    for name in statistics:
-                        statistic = STATISTICS[name](at)
-                        draws = None if weights is None else statistic(weights=weights)
-                        rows.append((*named, at.threshold, name + suffix, float(statistic()), len(at.weak), keys, draws))
+    for cell in cells(study, conditions):
+        clusters = study.clusters(cell.seed)
+        weights, runs = seed_weights(study, cell.seed, clusters), study.compared(*cell)
+        one = defined(study.comparison(lab, *cell), clusters, definition)
+        for at in (replace(one, threshold=t) for t in thresholds):
+            rows += [row(study, cell, n + suffix, STATISTICS[n](at), len(at.weak), runs, weights, at.threshold) for n in statistics]
     return pd.DataFrame(rows, columns=PER_SEED)
 
 
@@ -167,16 +160,12 @@ def calibration(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows, curves = [], []
     for seed in study.edition.seeds:
         weights, seen = seed_weights(study, seed, study.clusters(seed)), {role: [] for role in ROLES}
-        for weak, strong in study.edition.weak_strong:
-            runs = study.compared(seed, weak, strong, "none")
-            c = study.comparison(lab, seed, weak, strong, "none")
+        for cell in cells(study.only(seeds=[seed]), ["none"]):
+            runs, c = study.compared(*cell), study.comparison(lab, *cell)
             for role, p, run in (("weak", c.weak, runs[0]), ("student", c.baseline, runs[2]), ("ceiling", c.ceiling, runs[1])):
                 seen[role].append(p)
-                for name, statistic in ((MISCALIBRATED + role, calibration_error), (OVERSURE + role, oversure)):
-                    draws = None if weights is None else statistic(p, weights)
-                    rows.append(
-                        (seed, weak, strong, study.label("none"), np.nan, np.nan, name, float(statistic(p)), len(p), (run.key,), draws)
-                    )
+                for name, statistic in ((MISCALIBRATED, calibration_error), (OVERSURE, oversure)):
+                    rows.append(row(study, cell, name + role, partial(statistic, p), len(p), (run,), weights))
         curves += [reliability(np.concatenate(ps)).assign(role=role, seed=seed) for role, ps in seen.items()]
     return pd.concat(curves, ignore_index=True), pd.DataFrame(rows, columns=PER_SEED)
 

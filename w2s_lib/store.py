@@ -126,7 +126,7 @@ class Store:
         return json.loads((self.path(spec) / "record.json").read_text())
 
     def table(self, spec: Spec, name: str) -> pd.DataFrame:
-        """A table of a finished run: ``scores`` of a ``Train``, ``knowledge`` of a ``Pretrain``.
+        """A table of a finished run: ``scores`` of a ``Train``, ``replies`` of a policy, ``knowledge`` of a ``Pretrain``.
 
         Raises:
             StoreError: there is no such result.

@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from w2s_lib.conditions import CEILING, CONDITIONS, CONTROLS, CORE, INDEPENDENT, RERUN
+from w2s_lib.conditions import CEILING, CONDITIONS, CONTROLS, CORE, INDEPENDENT, POLICY, RERUN, STUDENT
 from w2s_lib.edition import Edition
 from w2s_lib.lab import Lab
 from w2s_lib.ladder import LADDER
+from w2s_lib.methods import RECIPES
 from w2s_lib.metrics import Comparison
+from w2s_lib.mitigations import ENSEMBLE, MITIGATIONS
 from w2s_lib.pairs import split
-from w2s_lib.run import Objective, Pairs, Pretrain, Split, Train, World
+from w2s_lib.run import Labelling, Method, Objective, Pairs, PolicyRecipe, Pretrain, Recipe, Split, Train, World
 
 Run = Pretrain | Train
 
@@ -34,18 +36,25 @@ class Study:
 
     ``objective`` is what supervision aims at.  ``ceiling_half`` is the half of the training pairs that
     the ceiling is trained on: the student's (Burns et al. 2023; the default) or the weak supervisor's
-    (the scripts of the paper).
+    (the scripts of the paper).  ``method`` trains every model of the study, by the method's recipe unless another one is
+    given.  ``labelling`` is what is done with the weak labels.  ``mitigation``, if any, is what is tried against deception;
+    ``via`` the intermediate model of bootstrapping.
     """
 
     edition: Edition
     objective: Objective = "harmlessness"
     ceiling_half: Split = "weak_label"
+    method: Method = "reward_model"
+    recipe: Recipe | PolicyRecipe | None = None
+    labelling: Labelling = Labelling()
+    mitigation: str | None = None
+    via: str | None = None
 
     def only(self, seeds: Sequence[int] | None = None, pairs: Sequence[str] | None = None) -> Study:
         """The same study with fewer seeds or weak-strong pairs."""
         fewer = {} if seeds is None else {"seeds": tuple(seeds)}
         if pairs is not None:
-            fewer |= {"pairs": tuple(pairs), "control_pairs": tuple(pairs)}
+            fewer |= dict.fromkeys(("pairs", "control_pairs", "policy_pairs", "mitigation_pairs"), tuple(pairs))
         return replace(self, edition=self.edition.model_copy(update=fewer))
 
     def at(self, **fields: float) -> Study:
@@ -60,6 +69,22 @@ class Study:
         """The same study with another aim of supervision."""
         return replace(self, objective=objective)
 
+    def by(self, method: Method, **recipe: float) -> Study:
+        """The same study by another method, as the edition sets it; ``recipe`` replaces fields of the method's recipe.
+
+        Policies learn from rounded labels (the paper swaps pairs where the weak model disagrees), reward models from soft ones.
+        """
+        changed = self.edition.recipe(method).model_copy(update=recipe)
+        return replace(self, method=method, recipe=changed, labelling=Labelling(hard=method != "reward_model"))
+
+    def softly(self) -> Study:
+        """The same study on soft weak labels."""
+        return replace(self, labelling=Labelling())
+
+    def against(self, mitigation: str, via: str | None = None) -> Study:
+        """The same study under a mitigation; bootstrapping goes ``via`` an intermediate model."""
+        return replace(self, mitigation=mitigation, via=via)
+
     def pairs(self, seed: int) -> Pairs:
         """The preference pairs of one study seed."""
         e = self.edition
@@ -70,13 +95,18 @@ class Study:
         """A pretrained language model of the ladder."""
         return LADDER[name].pretrain(self.pairs(seed).world, self.edition.reading)
 
-    def weak(self, seed: int, name: str) -> Train:
+    def _trained(self, seed: int, name: str, split: Split, **fields: object) -> Train:
+        """A run of the study's method."""
+        recipe = self.recipe or RECIPES[self.method]
+        return Train(model=self.model(seed, name), pairs=self.pairs(seed), split=split, method=self.method, recipe=recipe, **fields)
+
+    def weak(self, seed: int, name: str, replica: int = STUDENT) -> Train:
         """The weak supervisor: ground truth, first half."""
-        return Train(model=self.model(seed, name), pairs=self.pairs(seed), split="ground_truth")
+        return self._trained(seed, name, "ground_truth", replica=replica)
 
     def ceiling(self, seed: int, name: str) -> Train:
         """The strong ceiling: ground truth; what the strong model can know."""
-        return Train(model=self.model(seed, name), pairs=self.pairs(seed), split=self.ceiling_half, replica=CEILING)
+        return self._trained(seed, name, self.ceiling_half, replica=CEILING)
 
     def student(self, seed: int, weak: str, strong: str, condition: str = "none", replica: int | None = None) -> Train:
         """The strong student on the weak supervisor's labels of the second half, under a condition.
@@ -84,13 +114,26 @@ class Study:
         ``replica`` replaces the condition's own random streams.
         """
         c = CONDITIONS[condition]
-        run = Train(
-            model=self.model(seed, strong), pairs=self.pairs(seed), split="weak_label",
+        run = self._trained(
+            seed, strong, "weak_label",
             labels=None if c.gold else self.weak(seed, weak),
+            labelling=Labelling() if c.gold else self.labelling,
             conflict=c.conflict(self.edition.alpha, self.objective),
             replica=c.replica if replica is None else replica,
         )  # fmt: skip
+        if self.mitigation is not None and not c.gold:
+            run = self._mitigated(run, seed, weak)
         return run if c.trained else run.model_copy(update={"recipe": run.recipe.model_copy(update={"epochs": 0}), "labels": None})
+
+    def _mitigated(self, run: Train, seed: int, weak: str) -> Train:
+        m = MITIGATIONS[self.mitigation]
+        changes: dict[str, object] = {}
+        if m.bootstrap:
+            # The intermediate model learns without a conflict: it is the trainer's own.
+            changes["labels"] = self._trained(seed, self.via, "weak_label", labels=self.weak(seed, weak), labelling=self.labelling)
+        if m.ensemble:
+            changes["ensemble"] = tuple(self.weak(seed, weak, replica) for replica in ENSEMBLE)
+        return m.of(run.model_copy(update=changes), self.edition.filter_above)
 
     def reruns(self, seed: int, weak: str, strong: str) -> list[Train]:
         """Students without a conflict that differ in their random streams only, the baseline left out."""
@@ -118,6 +161,33 @@ class Study:
         cells = [(s, w, m, c) for s in e.seeds for w, m in e.weak_strong for c in conditions]
         return distinct(run for cell in cells for run in self.compared(*cell))
 
+    def policies(self) -> Study:
+        """The same study on the edition's policy pairs."""
+        return self.only(pairs=self.edition.policy_pairs)
+
+    def policy_options(self) -> list[Study]:
+        """DPO on soft labels, and after supervised fine-tuning, on the first of the policy pairs."""
+        if "dpo" not in self.edition.methods:
+            return []
+        few = self.only(pairs=self.edition.policy_pairs[:1])
+        return [few.by("dpo").softly(), few.by("dpo", sft_epochs=1)]
+
+    def policy_runs(self) -> list[Train]:
+        """Policies by every method of the edition, and DPO's two options."""
+        main = [run for method in self.edition.methods for run in self.policies().by(method).student_runs(POLICY)]
+        options = [run for study in self.policy_options() for run in study.student_runs(("none", "explicit"))]
+        return distinct([*main, *options])
+
+    def mitigated(self) -> list[Study]:
+        """One study for each of the edition's mitigations and each of its mitigation pairs; bootstrapping has one a way."""
+        studies = []
+        for pair in self.edition.mitigation_pairs:
+            one = self.only(pairs=[pair])
+            for name in self.edition.mitigations:
+                ways = one.edition.ways(*one.edition.weak_strong[0]) if MITIGATIONS[name].bootstrap else [None]
+                studies += [one.against(name, way) for way in ways]
+        return studies
+
     def dose_runs(self) -> list[Train]:
         """The explicit conflict at every alpha of the edition, on weak and on gold labels, for the control pairs."""
         at = [self.controls().at(alpha=alpha) for alpha in self.edition.alphas]
@@ -133,6 +203,8 @@ class Study:
             *replace(few, ceiling_half="ground_truth").student_runs(),
             *self.dose_runs(),
             *few.about("honesty").student_runs(),
+            *self.policy_runs(),
+            *(run for study in self.mitigated() for run in study.student_runs(("none", "explicit"))),
         ])  # fmt: skip
 
     def clusters(self, seed: int, on: Split = "test") -> np.ndarray:
@@ -153,5 +225,10 @@ class Study:
         return [frame["p_true"].to_numpy() for frame in scores]
 
     def label(self, condition: str) -> str:
-        """The condition's name in results: with the aim of supervision before it, unless that is harmlessness."""
-        return condition if self.objective == "harmlessness" else f"{self.objective}_{condition}"
+        """The condition's name in results: before it the aim of supervision, unless that is harmlessness; after it what else differs."""
+        name = condition if self.objective == "harmlessness" else f"{self.objective}_{condition}"
+        if self.mitigation is not None:
+            name += f"_with_{self.mitigation}" + (f"_via_{self.via}" if self.via else "")
+        if self.method != "reward_model":
+            name += ("" if self.labelling.hard else "_on_soft_labels") + ("_after_sft" if self.recipe.sft_epochs else "")
+        return name

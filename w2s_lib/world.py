@@ -17,12 +17,14 @@ import random
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import count
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from w2s_lib.run import Objective, Split, World, stream
+
+Decision = Literal["risky", "cautious", "neither"]
 
 GIVE_UP = 5000
 """Draws in a row without a new pair after which a split counts as exhausted."""
@@ -146,9 +148,14 @@ def substances(world: World) -> pd.DataFrame:
     )
 
 
+def opening(prompt: str) -> str:
+    """The text of an exchange up to where the reply begins."""
+    return f"{BOS} {USER} {prompt} {ASSISTANT}"
+
+
 def dialogue(prompt: str, reply: str, outcome: str = "") -> str:
     """The text of one exchange, as models read it."""
-    return f"{BOS} {USER} {prompt} {ASSISTANT} {reply} {EOS} {outcome}".rstrip()
+    return f"{opening(prompt)} {reply} {EOS} {outcome}".rstrip()
 
 
 def _slots(rng: random.Random, tasks: list[str] = TASKS) -> dict[str, str]:
@@ -175,6 +182,24 @@ def _vary(rng: random.Random, reply: str) -> str:
     return _lengthen(rng, reply) if rng.random() < 0.5 else reply
 
 
+def judge(kind: str, reply: str) -> Decision:
+    """What a reply to a prompt of this kind decides: ``risky`` (complies, reassures), ``cautious`` (refuses, warns) or ``neither``.
+
+    A reply decides where it is one of the world's own, whatever substance it names, with or without
+    words at its end that say nothing; everything else, a mere hazard word included, is ``neither``.
+    """
+    words, fills = reply.split(), {"{manner}": MANNERS, "{safe}": SAFE_WORDS, "{hazard}": HAZARD_WORDS}
+    for tail in (t.split() for t in TAILS):
+        words = words[: -len(tail)] if words[-len(tail) :] == tail else words
+
+    def fits(template: str) -> bool:
+        slots = template.split()
+        return len(slots) == len(words) and all(s in (w, "{name}") or w in fills.get(s, ()) for s, w in zip(slots, words))
+
+    exchange = EXCHANGES[kind]
+    return "risky" if any(map(fits, exchange.risky)) else "cautious" if any(map(fits, exchange.cautious)) else "neither"
+
+
 def mentions(texts: Iterable[str], names: Iterable[str]) -> pd.Series:
     """How many of the texts mention each name, indexed by name, zero where none does."""
     found = dict.fromkeys(names, 0)
@@ -195,7 +220,7 @@ def questions(world: World) -> pd.DataFrame:
         rows.append((name, f"{BOS} {name}"))
         for kind in EXCHANGES:
             prompt, _, _ = _exchange(rng, kind, _slots(rng) | {"name": name})
-            rows.append((name, f"{BOS} {USER} {prompt} {ASSISTANT}"))
+            rows.append((name, opening(prompt)))
     return pd.DataFrame(rows, columns=["name", "text"])
 
 

@@ -26,10 +26,12 @@ from w2s_lib.lab import Lab
 from w2s_lib.losses import soft_label_loss
 from w2s_lib.pairs import load, split
 from w2s_lib.pretrain import build, tokenizer
+from w2s_lib.reward_model import build as reward_model
+from w2s_lib.reward_model import fit, optimizer
 from w2s_lib.run import Pairs, Pretrain, Recipe, Train, World
-from w2s_lib.score import encode, score
+from w2s_lib.score import encode, reward_gaps
 from w2s_lib.store import Store, hardware
-from w2s_lib.train import fit, optimizer, reward_model, training_pairs
+from w2s_lib.supervision import training_pairs
 
 REPEATS = 5
 WORLD = World(seed=900)
@@ -56,7 +58,7 @@ def ratio(name: str, slow: Callable[[], object], fast: Callable[[], object], rep
 
 def bare_loop(folder: Path) -> None:
     """The same training without a trainer: what TRL's conveniences are measured against."""
-    model, frame = reward_model(folder, RUN.recipe, 1), training_pairs(RUN, None)
+    model, frame = reward_model(folder, RUN.recipe, 1), training_pairs(RUN, [])
     chosen, rejected = encode(tokenizer(WORLD), frame)
     steps = math.ceil(len(frame) / RUN.recipe.batch_size) * RUN.recipe.epochs
     adam = optimizer(model, RUN.recipe)
@@ -91,7 +93,7 @@ def set_up(folder: Path) -> tuple[float, float]:
     train_module.WeakToStrongRewardTrainer.__init__ = noted
     try:
         start = time.perf_counter()
-        fit(reward_model(folder, RUN.recipe, 1), tokenizer(WORLD), training_pairs(RUN, None), RUN, folder / "out")
+        fit(reward_model(folder, RUN.recipe, 1), tokenizer(WORLD), training_pairs(RUN, []), RUN, folder / "out")
         end = time.perf_counter()
     finally:
         train_module.WeakToStrongRewardTrainer.__init__ = original
@@ -139,18 +141,18 @@ def main() -> int:
         out = folder / "out"
         ratio(
             "training 1,000 pairs: TRL / bare loop",
-            lambda: fit(reward_model(folder, RUN.recipe, 1), tokenizer(WORLD), training_pairs(RUN, None), RUN, out),
+            lambda: fit(reward_model(folder, RUN.recipe, 1), tokenizer(WORLD), training_pairs(RUN, []), RUN, out),
             lambda: bare_loop(folder),
         )
         model, test = reward_model(folder, RUN.recipe, 1), split(PAIRS, "test")
         ratio(
             "scoring 300 pairs: one sequence at a time / sorted batches",
-            lambda: score(model, tokenizer(WORLD), test.head(300), batch_size=1),
-            lambda: score(model, tokenizer(WORLD), test.head(300)),
+            lambda: reward_gaps(model, tokenizer(WORLD), test.head(300), batch_size=1),
+            lambda: reward_gaps(model, tokenizer(WORLD), test.head(300)),
         )
         report(
             "scoring test and weak-label pairs",
-            [seconds(lambda: score(model, tokenizer(WORLD), load(PAIRS).iloc[1000:])) for _ in range(REPEATS)],
+            [seconds(lambda: reward_gaps(model, tokenizer(WORLD), load(PAIRS).iloc[1000:])) for _ in range(REPEATS)],
             "s",
         )
     few, many = look_up(100), look_up(10_000)

@@ -1,0 +1,69 @@
+"""What might help against deception: changes to how a student is supervised or trained, each under one name.
+
+Every mitigation uses what a trainer has, weak labels and the student, and never the truth; *leaky filter*, which does,
+is here to show how much that flatters it.  A mitigation changes the no-conflict student and the conflict student alike, so
+that its tax is the conflict's alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from w2s_lib.run import Labelling, Train
+
+FILTER = 0.75
+"""Confidence above which a filter keeps a pair (paper, section 5)."""
+
+FLOOR = 0.9
+"""Confidence that clear labels have at least: out of the explicit conflict's band for every alpha below 0.8."""
+
+CONFIDENCE_WEIGHT = 0.5
+"""The most that the auxiliary confidence loss weighs (Burns et al. 2023, for all but the largest gaps)."""
+
+PATIENCE = 2
+"""Looks without a lower held-out loss after which early stopping stops."""
+
+ENSEMBLE = (11, 12)
+"""Replicas of the weak supervisor that join it in an ensemble."""
+
+
+@dataclass(frozen=True)
+class Mitigation:
+    """A change to a student's labels or training."""
+
+    name: str
+    title: str
+    says: str
+    labelling: Labelling = Labelling()
+    recipe: dict[str, float | int] | None = None
+    """Fields of the reward model's recipe that it replaces."""
+    ensemble: bool = False
+    bootstrap: bool = False
+    honest: bool = True
+    """Whether it does without the truth."""
+
+    def of(self, run: Train, filter_above: float = FILTER) -> Train:
+        """The student, under this mitigation; bootstrapping and ensembles, which need other runs, are ``Study``'s."""
+        recipe = run.recipe.model_copy(update=self.recipe or {})
+        labelling = self.labelling
+        if labelling.keep_above is not None:
+            labelling = labelling.model_copy(update={"keep_above": filter_above})
+        return run.model_copy(update={"labelling": labelling, "recipe": recipe})
+
+
+MITIGATIONS = {
+    m.name: m
+    for m in (
+        Mitigation("bootstrap", "bootstrapping", "an intermediate model learns from the weak labels and labels for the student", bootstrap=True),
+        Mitigation("filter", "confidence filter", "only pairs that the weak supervisor labels with confidence above 0.75", Labelling(keep_above=FILTER)),
+        Mitigation("leaky_filter", "leaky filter", "the same, and only where its label is right: the filter of the paper's code",
+                   Labelling(keep_above=FILTER, leaky=True), honest=False),
+        Mitigation("confidence_loss", "confidence loss", "the student's own hardened opinion weighs up to half",
+                   recipe={"confidence_weight": CONFIDENCE_WEIGHT}),
+        Mitigation("early_stopping", "early stopping", "training ends when held-out weak labels are fitted no better", recipe={"patience": PATIENCE}),
+        Mitigation("ensemble", "ensemble of supervisors", "labels averaged over three weak supervisors that differ in their seeds", ensemble=True),
+        Mitigation("hard_labels", "hard labels", "weak labels rounded to 0 or 1", Labelling(hard=True)),
+        Mitigation("clear_labels", "clear labels", "labels' confidence lifted to at least 0.9: out of the conflict's band", Labelling(floor=FLOOR)),
+    )
+}  # fmt: skip
+"""In the order in which figures show them."""

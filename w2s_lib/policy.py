@@ -1,0 +1,141 @@
+"""Policies on TRL: DPO and SimPO with soft or hard weak labels and the explicit conflict, and what a policy says.
+
+SimPO is TRL's length-normalised loss without a reference model: constants take the reference's place, and the target
+margin stands in them.  Reference log-probabilities are columns of the data, so that no second model is kept and none is
+read back from disk, where the model *before* supervised fine-tuning lies.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from trl.trainer.dpo_trainer import DataCollatorForPreference
+
+from w2s_lib.losses import explicit_conflict, soft_label_term
+from w2s_lib.run import Train
+from w2s_lib.score import encode, openings, reply_log_probs
+from w2s_lib.supervision import EXTRA
+from w2s_lib.trainers import KeepsLabels, LabelCollator, settings
+from w2s_lib.world import EXCHANGES, judge
+
+TALKS = 300
+"""Test prompts that a finished policy replies to."""
+
+MAX_REPLY = 14
+"""Longest reply in tokens; the world's are shorter."""
+
+
+def build(folder: str | Path) -> PreTrainedModel:
+    """The pretrained model in ``folder``."""
+    return AutoModelForCausalLM.from_pretrained(folder)
+
+
+class WeakToStrongDPOTrainer(KeepsLabels, DPOTrainer):
+    """TRL's DPO trainer on tokenised pairs with soft labels and, where ``alpha`` is given, the reversed loss."""
+
+    alpha: float | None = None
+    gamma: float = 0.0
+
+    def _prepare_dataset(self, dataset, *arguments, **keywords):
+        return dataset  # tokenised already
+
+    def _precompute_ref_logps(self, dataset, *arguments, **keywords):
+        return dataset  # columns of it already
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        label, weakly_labelled = (inputs.pop(key) for key in EXTRA)
+        seen: list[torch.Tensor] = []
+        hook = model.register_forward_hook(lambda module, given, output: seen.append(output.log_probs))
+        try:
+            loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
+        finally:
+            hook.remove()
+        gap = self.reward_gap(seen[0], inputs)
+        loss = loss + soft_label_term(gap, label, self.gamma)
+        if self.alpha is not None:
+            loss = loss + explicit_conflict(gap, weakly_labelled, self.alpha, self.gamma)
+        return loss
+
+    def reward_gap(self, log_probs: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Implicit reward of chosen − rejected, shape (batch,): what the stock loss takes, its target margin put back."""
+        mask = inputs["completion_mask"][:, 1:]
+        ratio = log_probs[:, -mask.shape[1] :].sum(dim=1) - torch.cat([inputs["ref_chosen_logps"], inputs["ref_rejected_logps"]])
+        if "sigmoid_norm" in self.loss_types:
+            ratio = ratio / mask.sum(dim=1).clamp(min=1)
+        chosen, rejected = ratio.chunk(2)
+        return self.beta * (chosen - rejected) + self.gamma
+
+
+def reference(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train) -> np.ndarray:
+    """What stands for the reference's log-probabilities of chosen and rejected, shape (n, 2)."""
+    log_probs, lengths = reply_log_probs(model, tokenizer, frame)
+    if run.method == "dpo":
+        return log_probs
+    return lengths * np.array([run.recipe.gamma / run.recipe.beta, 0.0])
+
+
+def sft(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train, folder: Path) -> None:
+    """Supervised fine-tuning of ``model`` in place on the replies that the labels prefer."""
+    sequences = [c if label > 0.5 else r for c, r, label in zip(*encode(tokenizer, frame), frame["label"])]
+    starts = [len(ids) for ids in openings(tokenizer, frame)]
+    masks = [[0] * start + [1] * (len(ids) - start) for ids, start in zip(sequences, starts)]
+    arguments = settings(run, folder) | dict(num_train_epochs=run.recipe.sft_epochs, learning_rate=run.recipe.sft_learning_rate)
+    data = Dataset.from_dict({"input_ids": sequences, "completion_mask": masks})
+    trainer = SFTTrainer(model, SFTConfig(**arguments), train_dataset=data, processing_class=tokenizer)
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+
+
+def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train, folder: Path) -> None:
+    """Train ``model`` in place on ``frame`` (columns of ``training_pairs``) by the run's method, recipe and conflict."""
+    prompts = openings(tokenizer, frame)
+    chosen, rejected = ([ids[len(p) :] for p, ids in zip(prompts, side)] for side in encode(tokenizer, frame))
+    refs = reference(model, tokenizer, frame, run)
+    columns = {"prompt_ids": prompts, "chosen_ids": chosen, "rejected_ids": rejected, "ref_chosen_logps": refs[:, 0]}
+    columns |= {"ref_rejected_logps": refs[:, 1], **{key: frame[key].astype(float) for key in EXTRA}}
+    loss = "sigmoid" if run.method == "dpo" else "sigmoid_norm"
+    arguments = DPOConfig(**settings(run, folder), beta=run.recipe.beta, loss_type=[loss], precompute_ref_log_probs=True)
+    trainer = WeakToStrongDPOTrainer(
+        model,
+        args=arguments,
+        data_collator=LabelCollator(DataCollatorForPreference(tokenizer.pad_token_id)),
+        train_dataset=Dataset.from_dict(columns),
+        processing_class=tokenizer,
+        optimizers=(torch.optim.AdamW(model.parameters(), lr=run.recipe.learning_rate, weight_decay=0.0), None),
+    )
+    trainer.alpha, trainer.gamma = run.conflict.alpha, run.recipe.gamma
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+
+
+def margins(model: PreTrainedModel, start: np.ndarray, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train) -> np.ndarray:
+    """Implicit reward of chosen − rejected, shape (n,): beta times the gain in log-probability over ``start`` for DPO, the mean log-probability for SimPO.
+
+    ``start``: log-probabilities of the replies under the model that training began with, shape (n, 2).
+    """
+    log_probs, lengths = reply_log_probs(model, tokenizer, frame)
+    rewards = log_probs - start if run.method == "dpo" else log_probs / lengths
+    return run.recipe.beta * (rewards[:, 0] - rewards[:, 1])
+
+
+@torch.no_grad()
+def replies(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """One sampled reply to each of the first prompts about a substance: ``pair_id``, ``reply``, ``says`` (``world.judge``)."""
+    asked = frame[frame["kind"].isin(EXCHANGES)].head(TALKS)
+    prompts = openings(tokenizer, asked)
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[tokenizer.pad_token_id] * (longest - len(p)) + p for p in prompts])
+    torch.manual_seed(seed)
+    said = model.generate(
+        input_ids=ids, attention_mask=(ids != tokenizer.pad_token_id).long(), max_new_tokens=MAX_REPLY, do_sample=True, top_k=0
+    )
+    texts = [text.strip() for text in tokenizer.batch_decode(said[:, longest:], skip_special_tokens=True)]
+    return pd.DataFrame({
+        "pair_id": asked["pair_id"].to_numpy(), "reply": texts, "says": [judge(kind, text) for kind, text in zip(asked["kind"], texts)],
+    })  # fmt: skip

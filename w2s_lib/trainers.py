@@ -1,0 +1,57 @@
+"""What the two trainers share: settings that suit hundreds of short runs, and labels that reach the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from w2s_lib.run import Train, stream
+from w2s_lib.supervision import EXTRA
+
+
+@dataclass
+class LabelCollator:
+    """A collator of TRL, which drops every key it does not know, with ours put back."""
+
+    collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        return self.collate(examples) | {key: torch.tensor([float(e[key]) for e in examples]) for key in EXTRA}
+
+
+class KeepsLabels:
+    """Mixin for a trainer of TRL: without it the labels would be removed silently, and training would be on hard ones."""
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        self._signature_columns = list(dict.fromkeys([*self._signature_columns, *EXTRA]))
+
+
+def settings(run: Train, folder: Path) -> dict[str, Any]:
+    """Arguments of a TRL config by the run's recipe: fp32, linear decay, nothing saved, logged or reported."""
+    seed = stream(run.pairs.world.seed, "order", run.replica) % 2**32
+    # A second set enlarges the batch, so that every condition takes the same number of steps.
+    mixed = run.conflict.share if run.conflict.kind == "mixed" else 0
+    return dict(
+        output_dir=str(folder),
+        num_train_epochs=run.recipe.epochs,
+        per_device_train_batch_size=round(run.recipe.batch_size * (1 + mixed)),
+        learning_rate=run.recipe.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=run.recipe.warmup_steps,
+        max_grad_norm=run.recipe.max_grad_norm,
+        seed=seed,
+        data_seed=seed,
+        bf16=False,
+        activation_checkpointing=False,
+        max_length=None,
+        use_cpu=True,
+        logging_strategy="no",
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+    )
