@@ -4,15 +4,15 @@
     what an experiment is: frozen specs whose content names their result.
 ``world``, ``pairs``
     the preference world, and preference pairs with stable ids in leak-free splits.
-``ladder``, ``conditions``, ``edition``
-    registries and parameters: which models, which conflicts and controls, which numbers.
-``pretrain``, ``losses``, ``score``, ``train``
-    the models: pretrained with transformers, trained as reward models on TRL, scored.
+``ladder``, ``conditions``, ``methods``, ``mitigations``, ``edition``
+    registries and parameters: which models, conflicts, controls, recipes, remedies, which numbers.
+``supervision``, ``losses``, ``score``, ``pretrain``, ``trainers``, ``reward_model``, ``policy``, ``train``
+    the models: pretrained with transformers, trained as reward models or policies on TRL, scored.
 ``store``, ``lab``, ``study``
     results on disk by content; running what is missing; who is trained on what.
 ``metrics``, ``uncertainty``, ``results``
     pure functions: tax, deception score and nulls; intervals; the tidy frame of all numbers.
-``findings``, ``objectives``, ``sensitivity``, ``early_warning``, ``claims``
+``talk``, ``findings``, ``objectives``, ``sensitivity``, ``early_warning``, ``claims``
     what each chapter finds, as rows of that frame; and the verdicts read off them.
 ``figures``, ``chapter``, ``check``, ``book``
     drawing, what a notebook opens, exercise checks, and the build.

@@ -41,7 +41,7 @@ def _policy_margins(run: Train, base: Path, learned_from: pd.DataFrame, scored: 
     model = policy.build(base)
     if run.recipe.sft_epochs:
         policy.sft(model, tokenizer, learned_from, run, folder)
-    start, _ = reply_log_probs(model, tokenizer, scored)
+    start = reply_log_probs(model, tokenizer, scored)[0] if run.method == "dpo" else np.zeros((len(scored), 2))  # SimPO has no reference
     policy.fit(model, tokenizer, learned_from, run, folder)
     seed = stream(run.pairs.world.seed, "replies", run.replica) % 2**32
     policy.replies(model, tokenizer, scored[scored["split"] == "test"], seed).to_parquet(folder / "replies.parquet")

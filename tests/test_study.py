@@ -1,0 +1,89 @@
+"""Who is trained on what: by each method, under each mitigation, and that nothing else changes."""
+
+import pytest
+
+from w2s_lib.edition import load
+from w2s_lib.mitigations import ENSEMBLE, MITIGATIONS
+from w2s_lib.run import Labelling, PolicyRecipe, Recipe
+from w2s_lib.study import Study
+
+WORLD = Study(load("world"))
+CELL = (21, "tiny-24", "tiny-56")
+
+
+@pytest.mark.parametrize("method", ["dpo", "simpo"])
+def test_every_model_of_a_study_is_trained_by_its_method(method):
+    study = WORLD.by(method)
+    runs = study.compared(*CELL, "explicit")
+    assert {run.method for run in runs} == {method} and all(isinstance(run.recipe, PolicyRecipe) for run in runs)
+    weak, ceiling, baseline, conflict, independent = runs
+    assert baseline.labels == weak and weak.labels is None and ceiling.labels is None, "the supervisor is of the same kind"
+    assert baseline.labelling == Labelling(hard=True), "the paper swaps pairs where the weak model disagrees"
+    assert study.softly().student(*CELL).labelling == Labelling()
+    assert conflict.conflict.alpha == 0.5 and independent.replica != baseline.replica != ceiling.replica
+
+
+def test_methods_take_the_editions_settings():
+    study = Study(load("world", {"dpo_beta": 0.3, "simpo_beta": 2.0, "simpo_gamma": 0.5}))
+    assert study.by("dpo").student(*CELL).recipe.beta == 0.3
+    assert (study.by("simpo").student(*CELL).recipe.beta, study.by("simpo").student(*CELL).recipe.gamma) == (2.0, 0.5)
+    assert study.by("dpo", sft_epochs=1).student(*CELL).recipe.sft_epochs == 1
+
+
+def test_names_say_what_differs():
+    assert WORLD.by("dpo").label("explicit") == "explicit", "the method has a column of its own"
+    assert WORLD.by("dpo").softly().label("none") == "none_on_soft_labels"
+    assert WORLD.by("dpo", sft_epochs=1).label("none") == "none_after_sft"
+    assert WORLD.against("filter").label("explicit") == "explicit_with_filter"
+    assert WORLD.against("bootstrap", "tiny-36").label("explicit") == "explicit_with_bootstrap_via_tiny-36"
+    assert WORLD.about("honesty").label("explicit") == "honesty_explicit"
+
+
+@pytest.mark.parametrize("name", [m for m in MITIGATIONS if m != "bootstrap"])
+def test_a_mitigation_changes_students_and_nothing_else(name):
+    study = WORLD.against(name)
+    weak, ceiling, *students = study.compared(*CELL, "explicit")
+    plain_weak, plain_ceiling, *plain = WORLD.compared(*CELL, "explicit")
+    assert (weak, ceiling) == (plain_weak, plain_ceiling)
+    for student, before in zip(students, plain):
+        assert student != before and student.conflict == before.conflict and student.replica == before.replica
+
+
+def test_bootstrapping_goes_through_an_intermediate_that_has_no_conflict():
+    student = WORLD.against("bootstrap", "tiny-36").student(*CELL, "explicit")
+    middle = student.labels
+    assert middle.model == WORLD.model(21, "tiny-36") and middle.labels == WORLD.weak(21, "tiny-24")
+    assert middle.conflict.kind == "none" and middle.split == "weak_label" and student.conflict.kind == "explicit"
+
+
+def test_an_ensemble_averages_supervisors_that_differ_in_their_replica():
+    student = WORLD.against("ensemble").student(*CELL)
+    assert [run.replica for run in student.labellers] == [0, *ENSEMBLE]
+    assert set(student.parents()) == {student.model, *student.labellers}
+
+
+def test_a_filter_takes_the_editions_confidence():
+    study = Study(load("world", {"filter_above": 0.9}))
+    assert study.against("filter").student(*CELL).labelling == Labelling(keep_above=0.9)
+    assert study.against("leaky_filter").student(*CELL).labelling == Labelling(keep_above=0.9, leaky=True)
+
+
+def test_mitigations_need_weak_labels():
+    gold = WORLD.against("hard_labels").student(*CELL, "gold")
+    assert gold == WORLD.student(*CELL, "gold")
+    assert isinstance(gold.recipe, Recipe)
+
+
+def test_the_books_runs_hold_every_method_mitigation_and_way():
+    runs = WORLD.runs()
+    assert {run.method for run in runs if hasattr(run, "method")} == {"reward_model", "dpo", "simpo"}
+    tried = [(study.mitigation, study.via) for study in WORLD.mitigated()]
+    assert [via for name, via in tried if name == "bootstrap"] == ["tiny-28", "tiny-36", "tiny-44"]
+    assert {name for name, _ in tried} == set(MITIGATIONS)
+    for study in WORLD.mitigated():
+        assert set(study.student_runs(("none", "explicit"))) <= set(runs)
+
+
+def test_an_edition_without_a_method_has_no_runs_of_it():
+    study = Study(load("world", {"methods": ["simpo"]}))
+    assert {run.method for run in study.policy_runs()} == {"simpo"}
