@@ -48,12 +48,13 @@ def test_every_page_of_the_contents_exists(html):
 
 def test_results_csv_is_tidy(results):
     assert list(results.columns) == list(COLUMNS)
+    assert set(results["method"]) == {"reward_model", "dpo", "simpo"}
     wanted = {"accuracy", "pgr", "conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "facts_known"}
     assert wanted <= set(results["statistic"])
     assert set(CONDITIONS) - {"gold"} <= set(results["condition"]), "gold is a baseline only"
     assert results["run_keys"].str.fullmatch(r"[0-9a-f]{16}( [0-9a-f]{16})*").all()
     assert (results["low"].isna() | (results["low"] <= results["value"] + 1e-12)).mean() > 0.95
-    assert not results.duplicated(["chapter", "statistic", "condition", "alpha", "threshold", "weak", "strong"]).any()
+    assert not results.duplicated(["chapter", "statistic", "method", "condition", "alpha", "threshold", "weak", "strong"]).any()
 
 
 def test_the_ledger_on_the_page_reads_the_rows_of_the_file(html, results):
@@ -61,7 +62,8 @@ def test_the_ledger_on_the_page_reads_the_rows_of_the_file(html, results):
     for claim in CLAIMS.values():
         if claim.tested:
             rows = results.query(
-                "chapter == @claim.chapter and statistic == @claim.statistic and condition == @claim.condition and weak == 'all'"
+                "chapter == @claim.chapter and statistic == @claim.statistic and condition == @claim.condition"
+                " and method == @claim.method and weak == 'all'"
             )
             row = rows.iloc[0] if claim.alpha is None else rows[rows["alpha"] == claim.alpha].iloc[0]
             number = "–" if pd.isna(row["value"]) else f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"

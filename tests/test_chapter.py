@@ -34,6 +34,13 @@ def test_the_notebooks_own_variables_are_not_taken_for_parameters_when_a_cell_ru
     assert open_chapter("05_x", given | {"chapter": chapter, "n": 3}).name == "05_x"
 
 
+def test_some_chapters_take_more_parameters_and_the_others_refuse_them(given):
+    e = open_chapter("12_preference_optimisation", given | {"methods": "dpo", "dpo_beta": 0.2}).study.edition
+    assert (e.methods, e.recipe("dpo").beta) == (("dpo",), 0.2)
+    with pytest.raises(ParameterError, match="dpo_beta=0.2: no such parameter; .*allowed: edition, seeds"):
+        open_chapter("05_x", given | {"dpo_beta": 0.2})
+
+
 @pytest.mark.parametrize("workers", [-1, 1.5, "two", True])
 def test_bad_workers(given, workers):
     with pytest.raises(ParameterError, match="workers=.*whole number"):

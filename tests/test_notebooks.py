@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from w2s_lib.book import LAST, chapters
-from w2s_lib.edition import PARAMETERS
+from w2s_lib.edition import ALSO, PARAMETERS
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {path.stem: nbformat.read(path, as_version=4) for path in chapters()}
@@ -41,7 +41,7 @@ def test_sources_are_clean(name):
 @pytest.mark.parametrize("name", SOURCES)
 def test_all_chapters_take_the_same_parameters(name):
     assigned = ast.parse(parameter_cell(SOURCES[name]).source).body
-    assert tuple(node.target.id for node in assigned) == PARAMETERS
+    assert tuple(node.target.id for node in assigned) == PARAMETERS + ALSO.get(name, ())
     assert all(line.count("#") == 1 for line in parameter_cell(SOURCES[name]).source.splitlines()), "each has its help"
 
 
