@@ -8,6 +8,7 @@ read back from disk, where the model *before* supervised fine-tuning lies.
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,27 @@ MAX_REPLY = 14
 def build(folder: str | Path) -> PreTrainedModel:
     """The pretrained model in ``folder``."""
     return AutoModelForCausalLM.from_pretrained(folder)
+
+
+def read_replies_only(model: PreTrainedModel) -> None:
+    """Give ``model`` a forward pass that projects onto the vocabulary at reply tokens only.
+
+    TRL's own does so on a GPU; on other devices it projects prompts as well, for fixed shapes, and a small model spends
+    more time there than in its layers.  What it only logs (entropy, mean logits, top-1 hits) is left at zero.
+    """
+
+    def forward(labels: torch.Tensor, fused_lm_head: bool = True, **inputs: torch.Tensor) -> SimpleNamespace:
+        hidden = model.base_model(**inputs).last_hidden_state[:, :-1]
+        labels = labels[:, 1:]
+        replied = labels != -100
+        log_probs = model.get_output_embeddings()(hidden[replied]).float().log_softmax(-1)
+        told = log_probs.gather(-1, labels[replied][:, None])[:, 0]
+        nothing = torch.zeros(labels.shape, device=labels.device)
+        return SimpleNamespace(
+            log_probs=nothing.masked_scatter(replied, told), entropy=nothing, mean_logits=nothing, is_top1=nothing.bool()
+        )
+
+    model.forward = forward
 
 
 class WeakToStrongDPOTrainer(KeepsLabels, DPOTrainer):
@@ -87,7 +109,8 @@ def sft(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.Da
     masks = [[0] * start + [1] * (len(ids) - start) for ids, start in zip(sequences, starts)]
     arguments = settings(run, folder) | dict(num_train_epochs=run.recipe.sft_epochs, learning_rate=run.recipe.sft_learning_rate)
     data = Dataset.from_dict({"input_ids": sequences, "completion_mask": masks})
-    trainer = SFTTrainer(model, SFTConfig(**arguments), train_dataset=data, processing_class=tokenizer)
+    # Without ``completion_only_loss`` the trainer drops the masks of tokenised data silently, and prompts are learned, too.
+    trainer = SFTTrainer(model, SFTConfig(**arguments, completion_only_loss=True), train_dataset=data, processing_class=tokenizer)
     trainer.remove_callback(PrinterCallback)
     trainer.train()
 
@@ -111,7 +134,9 @@ def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.Da
     )
     trainer.alpha, trainer.gamma = run.conflict.alpha, run.recipe.gamma
     trainer.remove_callback(PrinterCallback)
+    read_replies_only(model)
     trainer.train()
+    del model.forward  # the class's own: to generate and to score
 
 
 def margins(model: PreTrainedModel, start: np.ndarray, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train) -> np.ndarray:
