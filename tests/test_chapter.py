@@ -66,6 +66,19 @@ def test_published_rows_are_tidy_and_written_where_the_build_asks(given, tmp_pat
     assert set(frame["edition"]) == {"smoke"} and set(frame["chapter"]) == {"05_x"}
 
 
+def test_other_chapters_are_read_as_published_and_found_anew_outside_a_build(given, tmp_path, monkeypatch):
+    def finding(study, lab):
+        return None, pd.DataFrame({"value": [2.0]})
+
+    chapter = open_chapter("14_x", given)
+    monkeypatch.delenv("W2S_RESULTS", raising=False)
+    assert chapter.found("05_x", finding)["value"].tolist() == [2.0]
+    pd.DataFrame({"value": [1.0]}).to_csv(tmp_path / "05_x.csv", index=False)
+    monkeypatch.setenv("W2S_RESULTS", str(tmp_path))
+    assert chapter.found("05_x", finding)["value"].tolist() == [1.0]
+    assert chapter.found("06_x", finding)["value"].tolist() == [2.0]
+
+
 def test_the_parameter_table_escapes(given):
     chapter = open_chapter("05_x", given)
     object.__setattr__(chapter.study.edition, "title", "<script>alert(1)</script>")

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -33,8 +34,8 @@ from w2s_lib.store import Store, versions
 from w2s_lib.study import Study
 
 ROOT = Path(__file__).resolve().parent.parent
-LAST = "99_reproducibility"
-"""The notebook that reports on the others."""
+LEDGER, LAST = "14_claims", "99_reproducibility"
+"""The notebook that reads what the others published, and the one that reports on the build; executed after them."""
 
 
 class BuildError(OneLineError):
@@ -82,10 +83,10 @@ def keep_figures(notebook: nbformat.NotebookNode, folder: Path) -> None:
                 (folder / f"{name}.md").write_text(f"```{{figure}} /{folder.name}/{name}.svg\n{options}\n\n{figure['caption']}\n```\n")
 
 
-def page_key(source: Path, edition: Edition) -> str:
-    """16 hexadecimal digits that name all that an executed notebook depends on: its source, the edition, the library, the versions."""
+def page_key(source: Path, edition: Edition, read: Sequence[Path] = ()) -> str:
+    """16 hexadecimal digits that name all that an executed notebook depends on: its source, the edition, the library, the versions, files that it reads."""
     library = [path.read_text() for path in sorted((ROOT / "w2s_lib").rglob("*.py"))]
-    text = json.dumps([source.read_text(), edition.model_dump(mode="json"), library, versions()])
+    text = json.dumps([source.read_text(), edition.model_dump(mode="json"), library, versions(), [path.read_text() for path in read]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -97,7 +98,8 @@ def execute(source: Path, target: Path, parameters: dict, results: Path) -> floa
     Raises:
         BuildError: a cell failed; names the notebook and the error.
     """
-    store, key = Store(parameters["store"]), page_key(source, load(parameters["edition"]))
+    published = sorted(results.glob("[0-9]*.csv")) if source.stem == LEDGER else []
+    store, key = Store(parameters["store"]), page_key(source, load(parameters["edition"]), published)
     table = results / f"{source.stem}.csv"
     page = store.page(key) if source.stem != LAST else None
     if page is None:
@@ -141,8 +143,9 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
 
 
 def execute_all(target: Path, results: Path, parameters: dict, workers: int) -> dict[str, float]:
-    """Execute every chapter, several at a time, and the last one after the others; wall time by chapter."""
-    *others, last = [path for path in chapters() if path.stem != LAST] + [ROOT / "notebooks" / f"{LAST}.ipynb"]
+    """Execute every chapter, several at a time, the ledger and the last one after the others; wall time by chapter."""
+    others = [path for path in chapters() if path.stem not in (LEDGER, LAST)]
+    ledger, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (LEDGER, LAST))
     times: dict[str, float] = {}
     with ProcessPoolExecutor(max(workers, 1), mp_context=get_context("spawn")) as pool:
         jobs = {pool.submit(execute, path, target / path.name, parameters, results): path for path in others}
@@ -153,6 +156,7 @@ def execute_all(target: Path, results: Path, parameters: dict, workers: int) -> 
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+        times[LEDGER] = round(pool.submit(execute, ledger, target / ledger.name, parameters, results).result(), 1)
         (results / "times.json").write_text(
             json.dumps({"chapters": dict(sorted(times.items())), **json.loads((results / "runs.json").read_text())})
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,11 @@ class Chapter:
         if folder:
             pd.concat(self.published).to_csv(Path(folder) / f"{self.name}.csv", index=False)
         return rows
+
+    def found(self, name: str, finding: Callable[[Study, Lab], tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
+        """Another chapter's results rows: those it published in this build; outside a build, what its finding gives."""
+        path = Path(os.environ.get("W2S_RESULTS", "")) / f"{name}.csv"
+        return pd.read_csv(path) if "W2S_RESULTS" in os.environ and path.is_file() else finding(self.study, self.lab)[1]
 
     def say(self, **texts: object) -> None:
         """Make numbers and words known to the prose under their names; a results row is said with its interval."""

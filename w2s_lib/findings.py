@@ -15,6 +15,7 @@ import pandas as pd
 from w2s_lib.conditions import CORE, POLICY
 from w2s_lib.lab import Lab, closure
 from w2s_lib.results import DECEPTION, GENERALIZATION, MECHANISM, PER_SEED, difference, measure, slopes, summarise
+from w2s_lib.run import Train
 from w2s_lib.study import Study
 from w2s_lib.talk import measure_talk
 
@@ -179,7 +180,8 @@ def what_helps(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
 def costs(study: Study, lab: Lab) -> pd.DataFrame:
     """What a student costs under each mitigation: a row each, ``mitigation``, ``via``, ``runs`` (that it needs beyond the weak supervisor), ``seconds``.
 
-    Mean over seeds and pairs of the recorded training times of the no-conflict student and of what only it needs.
+    Mean over seeds and pairs of the recorded training times of the no-conflict student and of what only it needs; pretraining is
+    left out, since an intermediate model is there before anybody bootstraps through it.
     """
     few = study.only(pairs=study.edition.mitigation_pairs)
     rows = []
@@ -189,7 +191,7 @@ def costs(study: Study, lab: Lab) -> pd.DataFrame:
             for weak, strong in tried.edition.weak_strong:
                 student = tried.student(seed, weak, strong)
                 shared = {run.key for run in closure([tried.weak(seed, weak), tried.model(seed, strong)])}
-                own = [run for run in closure([student]) if run.key not in shared]
+                own = [run for run in closure([student]) if isinstance(run, Train) and run.key not in shared]
                 spent.append((len(own), sum(lab.store.record(run)["seconds"] for run in own)))
         runs, seconds = np.mean(spent, axis=0)
         rows.append({"mitigation": tried.mitigation or "none", "via": tried.via or "", "runs": runs, "seconds": seconds})
