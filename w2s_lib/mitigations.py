@@ -15,7 +15,7 @@ FILTER = 0.75
 """Confidence above which a filter keeps a pair (paper, section 5)."""
 
 FLOOR = 0.9
-"""Confidence that clear labels have at least: out of the explicit conflict's band for every alpha below 0.8."""
+"""Confidence that clear labels have at least: out of the explicit conflict's band for every alpha up to 0.8."""
 
 CONFIDENCE_WEIGHT = 0.5
 """The most that the auxiliary confidence loss weighs (Burns et al. 2023, for all but the largest gaps)."""
@@ -43,7 +43,13 @@ class Mitigation:
     """Whether it does without the truth."""
 
     def of(self, run: Train, filter_above: float = FILTER) -> Train:
-        """The student, under this mitigation; bootstrapping and ensembles, which need other runs, are ``Study``'s."""
+        """The student, under this mitigation; bootstrapping and ensembles, which need other runs, are ``Study``'s.
+
+        Raises:
+            ValueError: the student is a policy; nothing here was made for one.
+        """
+        if run.method != "reward_model":
+            raise ValueError(f"mitigation {self.name!r} is for reward models, not for {run.method}")
         recipe = run.recipe.model_copy(update=self.recipe or {})
         labelling = self.labelling
         if labelling.keep_above is not None:
@@ -55,7 +61,7 @@ MITIGATIONS = {
     m.name: m
     for m in (
         Mitigation("bootstrap", "bootstrapping", "an intermediate model learns from the weak labels and labels for the student", bootstrap=True),
-        Mitigation("filter", "confidence filter", "only pairs that the weak supervisor labels with confidence above 0.75", Labelling(keep_above=FILTER)),
+        Mitigation("filter", "confidence filter", "only pairs that the weak supervisor labels confidently", Labelling(keep_above=FILTER)),
         Mitigation("leaky_filter", "leaky filter", "the same, and only where its label is right: the filter of the paper's code",
                    Labelling(keep_above=FILTER, leaky=True), honest=False),
         Mitigation("confidence_loss", "confidence loss", "the student's own hardened opinion weighs up to half",
@@ -67,3 +73,8 @@ MITIGATIONS = {
     )
 }  # fmt: skip
 """In the order in which figures show them."""
+
+
+def title(name: str, via: str = "") -> str:
+    """What a mitigation is called in figures and tables; ``none`` is no mitigation."""
+    return "no mitigation" if name == "none" else MITIGATIONS[name].title + (f" via {via}" if via else "")

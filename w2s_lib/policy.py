@@ -44,8 +44,9 @@ def read_replies_only(model: PreTrainedModel) -> None:
     more time there than in its layers.  What it only logs (entropy, mean logits, top-1 hits) is left at zero.
     """
 
-    def forward(labels: torch.Tensor, fused_lm_head: bool = True, **inputs: torch.Tensor) -> SimpleNamespace:
-        hidden = model.base_model(**inputs).last_hidden_state[:, :-1]
+    def forward(input_ids: torch.Tensor, labels: torch.Tensor, **ignored: object) -> SimpleNamespace:
+        # No mask: rows are padded on the right and attention is causal, so that no token sees padding.
+        hidden = model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state[:, :-1]
         labels = labels[:, 1:]
         replied = labels != -100
         log_probs = model.get_output_embeddings()(hidden[replied]).float().log_softmax(-1)
@@ -130,7 +131,7 @@ def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.Da
         data_collator=LabelCollator(DataCollatorForPreference(tokenizer.pad_token_id)),
         train_dataset=Dataset.from_dict(columns),
         processing_class=tokenizer,
-        optimizers=(torch.optim.AdamW(model.parameters(), lr=run.recipe.learning_rate, weight_decay=0.0), None),
+        optimizers=(torch.optim.AdamW(model.parameters(), lr=run.recipe.learning_rate, weight_decay=0.0, fused=True), None),
     )
     trainer.alpha, trainer.gamma = run.conflict.alpha, run.recipe.gamma
     trainer.remove_callback(PrinterCallback)

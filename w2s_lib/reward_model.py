@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -54,6 +55,11 @@ class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
         return (loss, outputs) if return_outputs else loss
 
 
+def _without_mask(model: PreTrainedModel, given: tuple, keywords: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    """Rows are padded on the right and attention is causal: no token sees padding, and a mask costs time and changes nothing."""
+    return given, keywords | {"attention_mask": None, "use_cache": False}
+
+
 def build(folder: str | Path, recipe: Recipe, seed: int) -> PreTrainedModel:
     """The pretrained model in ``folder`` with a new scalar head drawn from ``seed``."""
     with suppress_seqcls_warning():
@@ -61,6 +67,7 @@ def build(folder: str | Path, recipe: Recipe, seed: int) -> PreTrainedModel:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         model.score.weight.copy_(recipe.head_scale * torch.randn(model.score.weight.shape, generator=generator))
+    model.register_forward_pre_hook(_without_mask, with_kwargs=True)
     return model
 
 
@@ -69,7 +76,7 @@ def optimizer(model: PreTrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
     head = list(model.score.parameters())
     trunk = [p for name, p in model.named_parameters() if not name.startswith("score.")]
     groups = [{"params": trunk, "lr": recipe.learning_rate}, {"params": head, "lr": recipe.head_learning_rate}]
-    return torch.optim.AdamW(groups, weight_decay=0.0)
+    return torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
 
 
 def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train, folder: Path) -> None:

@@ -23,11 +23,12 @@ Labels = NDArray[np.float64]
 
 
 def relabel(q: Labels, labelling: Labelling) -> Labels:
-    """The labels q, shape (n,), rounded or lifted as the labelling says."""
+    """The labels q, shape (n,), rounded or lifted as the labelling says; a label of exactly 1/2 takes no side, and stays."""
     if labelling.hard:
-        q = (q > 0.5).astype(float)
+        q = (np.sign(q - 0.5) + 1) / 2
     if labelling.floor is not None:
-        q = np.where(q > 0.5, np.maximum(q, labelling.floor), np.minimum(q, 1 - labelling.floor))
+        lifted = np.where(q > 0.5, np.maximum(q, labelling.floor), np.minimum(q, 1 - labelling.floor))
+        q = np.where(q == 0.5, q, lifted)
     return q
 
 
@@ -57,8 +58,23 @@ def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
         kept(q, run.labelling)
     ]
     if frame.empty:
-        raise pairs_module.PairsError(f"keep_above={run.labelling.keep_above}: no pair is labelled with more confidence; use a lower one")
+        raise pairs_module.PairsError(
+            f"filter_above={run.labelling.keep_above:g}: no pair is labelled with more confidence, and none is left to train on; use a lower one"
+        )
     if run.conflict.kind == "mixed":
         extra = pairs_module.split(run.pairs, run.split, run.conflict.objective).iloc[:size]
         frame = pd.concat([frame, extra.assign(label=1.0, weakly_labelled=False)], ignore_index=True)
     return frame.reset_index(drop=True)
+
+
+def describe(frame: pd.DataFrame, pairs: int, band: tuple[float, float]) -> dict[str, float]:
+    """What the labels of a student's training pairs are like, as shares between 0 and 1.
+
+    ``frame`` as of ``training_pairs``, weakly labelled pairs only, left over from so many ``pairs``.  Of these, ``kept``; of the kept ones,
+    ``right`` (label above 1/2), mean ``confidence`` max(q, 1 − q), and ``in_band``: labels in [low, high), as of ``metrics.band``.
+    """
+    q, (low, high) = frame["label"].to_numpy(), band
+    return {
+        "kept": len(q) / pairs, "right": (q > 0.5).mean(), "confidence": np.maximum(q, 1 - q).mean(),
+        "in_band": ((q >= low) & (q < high)).mean(),
+    }  # fmt: skip
