@@ -69,7 +69,7 @@ MITIGATIONS = {
         Mitigation("early_stopping", "early stopping", "training ends when held-out weak labels are fitted no better", recipe={"patience": PATIENCE}),
         Mitigation("ensemble", "ensemble of supervisors", "labels averaged over three weak supervisors that differ in their seeds", ensemble=True),
         Mitigation("hard_labels", "hard labels", "weak labels rounded to 0 or 1", Labelling(hard=True)),
-        Mitigation("clear_labels", "clear labels", "labels' confidence lifted to at least 0.9: out of the conflict's band", Labelling(floor=FLOOR)),
+        Mitigation("clear_labels", "clear labels", "weak labels' confidence lifted to at least 0.9", Labelling(floor=FLOOR)),
     )
 }  # fmt: skip
 """In the order in which figures show them."""

@@ -1,0 +1,210 @@
+"""Mitigations: their parameters are checked, their labels come from where they should, the chapter finds and shows what was planted."""
+
+import re
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from w2s_lib.chapter import open_chapter
+from w2s_lib.edition import ParameterError, load
+from w2s_lib.figures.mitigations import LEVELS, PANELS, forest, steps, tried, ways
+from w2s_lib.findings import OF_A_MITIGATION, costs, over_ways, what_helps
+from w2s_lib.lab import Lab, RunError
+from w2s_lib.mitigations import MITIGATIONS, title
+from w2s_lib.results import ALL, PER_SEED, VERSUS, pick, say
+from w2s_lib.run import Labelling
+from w2s_lib.study import Study
+from w2s_lib.supervision import training_pairs
+
+HONEST = [name for name, m in MITIGATIONS.items() if m.honest]
+
+# Parameters
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({"mitigations": ["filtr"]}, "mitigations='filtr': no such mitigation; did you mean 'filter'?"),
+        ({"mitigations": "filtr"}, "mitigations='filtr': no such mitigation"),
+        ({"mitigations": []}, r"mitigations=\[\]: needs at least 1"),
+        ({"mitigations": ["filter", "filter"]}, "mitigations=.*every entry may occur once"),
+        ({"intermediates": ["tiny-56"]}, "intermediates=.*'tiny-56' is not between tiny-24 and tiny-44; allowed: tiny-28, tiny-36"),
+        ({"intermediates": ["tiny-24"]}, "intermediates=.*'tiny-24' is not between"),
+        ({"intermediates": ["tiny-28"], "pairs": ["tiny-24 -> tiny-28"]}, "allowed: none, they are neighbours"),
+        ({"intermediates": ["tiny28"]}, "intermediates='tiny28': no such model; did you mean 'tiny-28'?"),
+        ({"filter_above": 0.3}, "filter_above=0.3: must be at least 0.5"),
+        ({"filter_above": 1.0}, "filter_above=1.0: must be below 1"),
+        ({"filter_above": "high"}, "filter_above='high': must be a number"),
+    ],
+)
+def test_bad_parameters_are_one_line_that_names_them(tmp_path, parameters, says):
+    with pytest.raises(ParameterError, match=says) as error:
+        open_chapter("13_what_helps", {"edition": "smoke", "store": str(tmp_path)} | parameters)
+    assert "\n" not in str(error.value)
+
+
+def test_the_chapter_takes_them(tmp_path):
+    parameters = {"mitigations": "bootstrap", "intermediates": "tiny-28", "filter_above": 0.6}
+    chapter = open_chapter("13_what_helps", {"edition": "smoke", "store": str(tmp_path)} | parameters)
+    assert [(s.mitigation, s.via) for s in chapter.study.mitigated()] == [("bootstrap", "tiny-28")]
+    assert chapter.study.against("filter").student(7, "tiny-24", "tiny-44").labelling == Labelling(keep_above=0.6)
+
+
+def test_policies_have_none():
+    for name in MITIGATIONS:
+        with pytest.raises(ValueError, match="is for reward models, not for dpo"):
+            Study(load("world")).by("dpo").against(name, "tiny-28").student(21, "tiny-24", "tiny-56")
+
+
+def test_each_has_a_title_of_its_own():
+    assert len({title(name) for name in ("none", *MITIGATIONS)}) == len(MITIGATIONS) + 1
+    assert title("bootstrap", "tiny-36") == "bootstrapping via tiny-36"
+
+
+# Figures and findings, planted
+
+
+def planted(names=tuple(MITIGATIONS), vias=("tiny-28", "tiny-36"), undefined: bool = False) -> pd.DataFrame:
+    """Pooled rows of a chapter that tried these: 0.1 [0.05, 0.15], but −0.3 [−0.35, −0.25] for every change under the leaky filter."""
+    rows = []
+    suffixes = ["", *(f"_with_{n}" for n in names)]
+    if "bootstrap" in names:
+        suffixes += [f"_with_bootstrap_via_{via}" for via in vias]
+    for suffix in suffixes:
+        levels = [(p.base, p.statistic) for p in LEVELS] + [("explicit", "null_random"), ("explicit", "null_margin_matched")]
+        changes = [(p.base, f"{p.statistic}{VERSUS}{p.base}") for p in PANELS] if suffix else []
+        rows += [(base + suffix, s, -0.3 if "leaky" in suffix and (base, s) in changes else 0.1) for base, s in levels + changes]
+    frame = pd.DataFrame(rows, columns=["condition", "statistic", "value"]).assign(weak=ALL, strong=ALL, method="reward_model")
+    if undefined:
+        frame["value"] = np.nan
+    return frame.assign(low=frame["value"] - 0.05, high=frame["value"] + 0.05)
+
+
+def test_the_leaky_filter_stands_last():
+    assert tried(planted()) == [*HONEST, "leaky_filter"]
+    assert tried(planted(["filter", "leaky_filter", "hard_labels"])) == ["filter", "hard_labels", "leaky_filter"]
+    assert tried(planted([])) == [] and ways(planted()) == ["tiny-28", "tiny-36"] and ways(planted(["filter"])) == []
+
+
+def test_the_forest_says_every_change():
+    alt = forest(planted()).alt
+    assert alt.count("0.10 [0.05, 0.15]") == 3 * len(HONEST) and alt.count("10.0 [5.0, 15.0]") == len(HONEST)
+    assert alt.count("leaky filter -0.30 [-0.35, -0.25]") == 3 and "leaky filter -30.0 [-35.0, -25.0]" in alt
+    for name in MITIGATIONS:
+        assert alt.count(f" {title(name)} ") == len(PANELS)
+
+
+def test_steps_say_every_way_and_its_nulls():
+    alt = steps(planted()).alt
+    for row in ("no intermediate", "via tiny-28", "via tiny-36", "mean of these"):
+        assert alt.count(f" {row} ") == len(LEVELS) + 1
+    assert alt.count("10.0 % [5.0, 15.0]") == 4 and "via tiny-28 0.10 and 0.10" in alt
+
+
+@pytest.mark.parametrize("draw", [forest, steps])
+@pytest.mark.parametrize("names", [tuple(MITIGATIONS), ("filter",), ("leaky_filter",), ("bootstrap",), ()])
+@pytest.mark.parametrize("undefined", [False, True])
+def test_figures_are_drawn_whatever_was_tried(draw, names, undefined):
+    figure = draw(planted(names, undefined=undefined))
+    assert len(figure.alt) > 60 and re.search(r"\d", figure.alt) and figure.caption
+    assert ("undefined" in figure.alt) == (undefined and bool(names or draw is steps))
+    svg = figure.svg()
+    assert "fill: #ffffff" not in svg.split("</defs>")[0] and "fill: #000000" not in svg and 'style="fill: #262626' not in svg
+
+
+def test_an_estimate_never_leaves_the_frame():
+    rows = planted(["filter"])
+    far = rows["statistic"].str.contains(VERSUS)
+    rows.loc[far, ["low", "value", "high"]] = [-2.0, -1.5, 3.0]
+    for ax, panel in zip(forest(rows).canvas.axes, PANELS):
+        low, high = ax.get_xlim()
+        assert low < -1.5 * panel.scale and high == panel.most[1], "the mark is inside, the bar goes on"
+
+
+def test_bootstrapping_is_averaged_over_its_ways_within_a_seed():
+    def row(seed, via, value, draws):
+        condition = f"explicit_with_bootstrap_via_{via}"
+        return (seed, "w", "s", "reward_model", condition, 0.5, 0.75, "deception_score", value, 10, (f"key-{via}", "shared"), draws)
+
+    frame = pd.DataFrame(
+        [row(1, "a", 0.2, None), row(1, "b", 0.6, None), row(2, "a", 0.5, None), row(2, "b", np.nan, None)], columns=PER_SEED
+    )
+    mean = over_ways(frame)
+    assert set(mean["condition"]) == {"explicit_with_bootstrap"} and mean.set_index("seed")["value"].to_dict() == pytest.approx(
+        {1: 0.4, 2: 0.5}
+    )
+    assert mean["run_keys"].iloc[0] == ("key-a", "shared", "key-b")
+    draws = over_ways(pd.DataFrame([row(1, "a", 0.2, np.array([0.1, 0.3])), row(1, "b", 0.6, np.array([0.5, 0.7]))], columns=PER_SEED))
+    assert draws["draws"].iloc[0] == pytest.approx([0.3, 0.5])
+    assert over_ways(frame.iloc[:0]).empty
+
+
+# What the chapter finds
+
+
+@pytest.fixture(scope="module")
+def found(study, lab):
+    return what_helps(study, lab)
+
+
+def test_what_the_chapter_finds(study, lab, found):
+    per_seed, results = found
+    assert not results.duplicated(["statistic", "condition", "alpha", "threshold", "weak", "strong"]).any()
+    assert tried(results) == [n for n in [*HONEST, "leaky_filter"] if n in study.edition.mitigations]
+    cell = (study.edition.seeds[0], *study.edition.weak_strong[0])
+    for name in ("filter", "clear_labels", "ensemble"):
+        before, after = (s.comparison(lab, *cell, "explicit") for s in (study, study.against(name)))
+        assert (
+            (before.weak == after.weak).all() and (before.ceiling == after.ceiling).all() and not (before.baseline == after.baseline).all()
+        )
+        for statistic in ("conflict_tax", "net_change"):
+            assert statistic in OF_A_MITIGATION
+            expected = float(getattr(after, statistic)()) - float(getattr(before, statistic)())
+            assert pick(results, f"{statistic}_vs_explicit", f"explicit_with_{name}")["value"] == pytest.approx(expected)
+    assert say(pick(results, "deception_score_vs_explicit", "explicit_with_filter")) in forest(results).alt
+    assert say(pick(results, "conflict_tax", "explicit_with_bootstrap_via_tiny-28"), percent=True) in steps(results).alt
+
+
+def test_one_mitigation_alone_finds_the_same(study, lab, found):
+    alone = what_helps(replace(study, edition=study.edition.model_copy(update={"mitigations": ("filter",)})), lab)[1]
+    assert tried(alone) == ["filter"] and ways(alone) == []
+    assert say(pick(alone, "conflict_tax_vs_explicit", "explicit_with_filter")) == say(
+        pick(found[1], "conflict_tax_vs_explicit", "explicit_with_filter")
+    )
+
+
+def test_bootstrapping_s_labels_come_from_the_intermediate_model(study, lab, found):
+    cell = (study.edition.seeds[0], *study.edition.weak_strong[0])
+    for condition in ("none", "explicit"):
+        student = study.against("bootstrap", "tiny-28").student(*cell, condition)
+        (middle,) = student.labellers
+        assert middle.model.width == 28 and middle.labels == study.weak(*cell[:2])
+        frame = training_pairs(student, [lab.scores(middle, "weak_label")])
+        assert frame["label"].tolist() == lab.scores(middle, "weak_label").set_index("pair_id")["p_true"][frame["pair_id"]].tolist()
+        assert frame["label"].tolist() != lab.scores(study.weak(*cell[:2]), "weak_label")["p_true"].tolist()
+
+
+def test_costs_count_what_a_student_needs_besides(study, lab, found):
+    runs = costs(study, lab).groupby("mitigation")["runs"].first()
+    assert runs["none"] == runs["filter"] == runs["early_stopping"] == 1
+    assert runs["bootstrap"] == 2 and runs["ensemble"] == 3
+    assert (costs(study, lab)["seconds"] > 0).all()
+
+
+def test_a_filter_that_keeps_nothing_fails_in_one_line(study, lab, found, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(lab.store.root, store)
+    strict = replace(study, edition=study.edition.model_copy(update={"filter_above": 0.99}))
+    student = strict.against("filter").student(study.edition.seeds[0], *study.edition.weak_strong[0])
+    with pytest.raises(RunError, match="filter_above=0.99: no pair is labelled with more confidence") as error:
+        Lab(store, workers=0, progress=False).run([student])
+    assert "\n" not in str(error.value)
+
+
+def test_the_chapter_publishes_each_row_once(build_folder):
+    rows = pd.read_csv(build_folder / "book" / "results" / "13_what_helps.csv")
+    assert not rows.duplicated(["chapter", "statistic", "condition", "alpha", "threshold", "weak", "strong"]).any()
+    assert {"pgr_vs_none", "conflict_tax_vs_explicit"} <= set(rows["statistic"])
