@@ -14,8 +14,10 @@ from w2s_lib.figures.gap import heat_maps, trend
 from w2s_lib.figures.ladder import knowing_and_ranking, knowledge_by_size, knowledge_map
 from w2s_lib.figures.ledger import ledger as draw_ledger
 from w2s_lib.figures.mechanism import boundary, dose, fixed_points, threshold_and_alpha
+from w2s_lib.figures.mitigations import forest, steps
+from w2s_lib.figures.policies import by_method, tax_and_scores, words_and_rankings
 from w2s_lib.figures.weak_to_strong import pgr_intervals, pgr_ladder
-from w2s_lib.findings import capability_gap, controls, mechanism
+from w2s_lib.findings import capability_gap, controls, mechanism, preference_optimisation, what_helps
 from w2s_lib.results import DECEPTION, GENERALIZATION, ladder_results, measure, pick, summarise
 
 CONFLICTS = [name for name in CORE if name != "none"]
@@ -31,6 +33,7 @@ def drawn(study, lab) -> dict[str, style.Figure]:
     comparison = study.comparison(lab, study.edition.seeds[0], weak, strong, "implicit")
     grid, gap = capability_gap(study, lab)
     doubts, doses = controls(study, lab)[1], mechanism(study, lab)[1]
+    (policies, policy_results), helps = preference_optimisation(study, lab), what_helps(study, lab)[1]
     alphas, threshold = study.edition.alphas, study.edition.threshold
     return {
         "diagram": who_sees_what(100, 200),
@@ -52,6 +55,11 @@ def drawn(study, lab) -> dict[str, style.Figure]:
         "boundary": boundary(doses, alphas),
         "dose": dose(doses, alphas, threshold),
         "threshold_and_alpha": threshold_and_alpha(doses),
+        "policies": by_method(policies, policy_results),
+        "policy_taxes": tax_and_scores(policy_results),
+        "words": words_and_rankings(policy_results),
+        "forest": forest(helps),
+        "steps": steps(helps),
         "ledger": draw_ledger(ledger({name: finding(study, lab)[1] for name, finding in FINDINGS.items()})),
     }
 
