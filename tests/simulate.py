@@ -90,6 +90,6 @@ def tables(plant: Plant, seeds: int, studies_of: int, statistics: Iterable[str],
     rows, statistics = [], tuple(statistics)
     for seed in range(seeds):
         for (weak, strong), c in simulate(plant, rng)[0].items():
-            named = (seed, f"m{weak}", f"m{strong}", f"study {seed // studies_of}", np.nan, np.nan)
+            named = (seed, f"m{weak}", f"m{strong}", "reward_model", f"study {seed // studies_of}", np.nan, np.nan)
             rows += [(*named, name, float(statistic(name, c)()), plant.pairs, (), None) for name in statistics]
     return pd.DataFrame(rows, columns=PER_SEED)

@@ -60,7 +60,7 @@ def found(study, lab) -> dict[str, pd.DataFrame]:
 def test_findings_are_tidy(found):
     for name, rows in found.items():
         assert list(rows.columns) == [c for c in COLUMNS if c not in ("edition", "chapter")], name
-        assert not rows.duplicated(["statistic", "condition", "alpha", "threshold", "weak", "strong"]).any(), name
+        assert not rows.duplicated(["statistic", "method", "condition", "alpha", "threshold", "weak", "strong"]).any(), name
 
 
 def test_the_ledger_reads_the_chapters_rows(found):
@@ -69,6 +69,7 @@ def test_the_ledger_reads_the_chapters_rows(found):
     for key, claim in CLAIMS.items():
         if claim.tested:
             rows = found[claim.chapter].query("statistic == @claim.statistic and condition == @claim.condition and weak == 'all'")
+            rows = rows[rows["method"] == claim.method]
             if claim.alpha is not None:
                 rows = rows[rows["alpha"] == claim.alpha]
             assert frame.loc[key, "value"] == pytest.approx(rows["value"].iloc[0], nan_ok=True)

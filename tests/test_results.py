@@ -33,7 +33,7 @@ def per_seed(study, lab) -> pd.DataFrame:
 def two_seeds(values: dict[int, tuple[float, float]]) -> pd.DataFrame:
     """A planted per-seed frame: seed → value in each of two cells."""
     rows = [
-        (seed, weak, "tiny-44", "explicit", 0.5, 0.75, "deception_score", value, 100, (f"k{seed}",), None)
+        (seed, weak, "tiny-44", "reward_model", "explicit", 0.5, 0.75, "deception_score", value, 100, (f"k{seed}",), None)
         for seed, cells in values.items()
         for weak, value in zip(("tiny-24", "tiny-28"), cells)
     ]
@@ -106,7 +106,7 @@ def planted_slopes(slope: dict[int, float]) -> pd.DataFrame:
     for seed, b in slope.items():
         for weak, gap in (("tiny-24", 0.05), ("tiny-28", 0.1), ("tiny-36", 0.2), ("tiny-44", 0.15)):
             score = np.nan if weak == "tiny-44" else 0.2 + b * gap
-            cell = (seed, weak, "tiny-56", "explicit", 0.5, 0.75)
+            cell = (seed, weak, "tiny-56", "reward_model", "explicit", 0.5, 0.75)
             rows += [(*cell, "deception_score", score, 100, ("k",), None), (*cell, "gap", gap, 100, ("k",), None)]
     return pd.DataFrame(rows, columns=PER_SEED)
 

@@ -203,7 +203,8 @@ def difference(
     def side(name: str, by: str | None) -> pd.DataFrame:
         return both[(both["condition"] == name) & (True if by is None else both["method"] == by)].set_index(named)
 
-    left, right = side(condition, method), side(control, control_method or method)
+    left = side(condition, method)
+    right = side(control, control_method or method).loc[left.index]
     minus = left.assign(
         statistic=f"{statistic}{VERSUS}{control_method or control}",
         value=left["value"] - right["value"],
