@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from w2s_lib.run import SCHEME, Conflict, Pairs, Pretrain, Recipe, Train, World, stream
+from w2s_lib.run import SCHEME, Conflict, Labelling, Pairs, PolicyRecipe, Pretrain, Recipe, Train, World, stream
 
 WORLD = World(seed=3)
 MODEL = Pretrain(world=WORLD, width=20)
@@ -85,3 +85,20 @@ def test_streams_are_stable_and_distinct():
     assert stream(0, "world") == WORLD_STREAM, "all worlds would change"
     assert len({stream(s, n) for s in range(50) for n in ("world", "corpus", "head", "order")}) == 200
     assert all(0 <= stream(s) < 2**63 for s in range(50))
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"method": "dpo", "recipe": PolicyRecipe(gamma=0.5)}, "gamma is SimPO's"),
+        ({"method": "dpo"}, "Recipe is no recipe for dpo"),
+        ({"recipe": PolicyRecipe()}, "PolicyRecipe is no recipe for reward_model"),
+        ({"labelling": Labelling(hard=True)}, "belong to weak labels"),
+    ],
+)
+def test_a_run_refuses_what_its_method_or_labels_cannot_use(fields, says):
+    pairs = Pairs(world=World())
+    with pytest.raises(ValueError, match=says):
+        Train(model=Pretrain(world=World(), width=24), pairs=pairs, split="weak_label", **fields)
+    with pytest.raises(ValueError, match="leaky belongs to a filter"):
+        Labelling(leaky=True)

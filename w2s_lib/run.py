@@ -198,6 +198,8 @@ class Train(Spec):
             raise ValueError("ensemble and labelling belong to weak labels")
         if (self.method == "reward_model") != isinstance(self.recipe, Recipe):
             raise ValueError(f"{type(self.recipe).__name__} is no recipe for {self.method}")
+        if self.method == "dpo" and self.recipe.gamma:
+            raise ValueError("gamma is SimPO's target margin; DPO has none")
         return self
 
     @property
