@@ -168,7 +168,7 @@ def test_an_interrupted_build_keeps_what_is_finished(tmp_path, study, how):
     while not list(store.rglob("record.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(how)
-    _, told = process.communicate(timeout=120)
+    _, told = process.communicate(timeout=240)
     assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     if how == signal.SIGINT:
         assert "finished runs are kept" in told and "Traceback" not in told
