@@ -97,10 +97,10 @@ class WeakToStrongDPOTrainer(KeepsLabels, DPOTrainer):
 
 def reference(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train) -> np.ndarray:
     """What stands for the reference's log-probabilities of chosen and rejected, shape (n, 2)."""
+    if run.method == "simpo" and run.recipe.gamma == 0:
+        return np.zeros((len(frame), 2))
     log_probs, lengths = reply_log_probs(model, tokenizer, frame)
-    if run.method == "dpo":
-        return log_probs
-    return lengths * np.array([run.recipe.gamma / run.recipe.beta, 0.0])
+    return log_probs if run.method == "dpo" else lengths * np.array([run.recipe.gamma / run.recipe.beta, 0.0])
 
 
 def sft(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train, folder: Path) -> None:

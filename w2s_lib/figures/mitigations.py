@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
+from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas, mark_nulls
 from w2s_lib.mitigations import MITIGATIONS, title
 from w2s_lib.results import VERSUS, say
 
@@ -147,9 +147,7 @@ def steps(results: pd.DataFrame) -> Figure:
     nulls = []
     for y, (name, suffix) in enumerate(shown):
         random, matched = (rows.loc[(f"explicit{suffix}", f"null_{n}"), "value"] for n in ("random", "margin_matched"))
-        labels = ("random null", "margin-matched null") if y == 0 else (None, None)
-        score.scatter(random, y + 0.28, s=46, marker="|", color=GREY, linewidth=1.6, label=labels[0])
-        score.scatter(matched, y + 0.28, s=24, marker="x", color=GREY, linewidth=1.4, label=labels[1])
+        mark_nulls(score, y + 0.28, random, matched, named=y == 0)
         nulls.append(f"{name} {random:.2f} and {matched:.2f}" if random == random and matched == matched else f"{name} undefined")
     excess.axvline(0, color=GREY, linewidth=1, linestyle="--")
     for x in (0, 1):

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from w2s_lib.conditions import POLICY
-from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, ROLES, Figure, canvas
+from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, ROLES, Figure, canvas, mark_nulls
 from w2s_lib.figures.weak_to_strong import MARKS
 from w2s_lib.methods import TITLES
 from w2s_lib.results import say
@@ -144,9 +144,7 @@ def tax_and_scores(results: pd.DataFrame) -> Figure:
             random, matched = (
                 rows.loc[(group.method, condition + group.option, f"null_{n}"), "value"] for n in ("random", "margin_matched")
             )
-            labels = ("random null", "margin-matched null") if not nulls else (None, None)
-            axes[1].scatter(random, y + 0.3, s=42, marker="|", color=GREY, linewidth=1.6, label=labels[0])
-            axes[1].scatter(matched, y + 0.3, s=22, marker="x", color=GREY, linewidth=1.4, label=labels[1])
+            mark_nulls(axes[1], y + 0.3, random, matched, named=not nulls)
             nulls.append(f"(nulls {random:.2f} and {matched:.2f})" if random == random else "")
     axes[1].set_xlim(-0.02, 1.02)
     axes[2].axvline(0, color=GREY, linewidth=1, linestyle="--")

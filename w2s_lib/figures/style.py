@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 GREY = "#777777"
@@ -62,6 +63,13 @@ class Figure:
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
         data = {"image/svg+xml": self.svg(), "text/plain": self.alt}
         return data, {"image/svg+xml": {"alt": self.alt, "caption": self.caption}}
+
+
+def mark_nulls(ax: Axes, y: float, random: float, matched: float, named: bool) -> None:
+    """The random (bar) and margin-matched null (cross) of a score, at height ``y``; ``named`` puts them into the legend."""
+    labels = ("random null", "margin-matched null") if named else (None, None)
+    ax.scatter(random, y, s=44, marker="|", color=GREY, linewidth=1.6, label=labels[0])
+    ax.scatter(matched, y, s=23, marker="x", color=GREY, linewidth=1.4, label=labels[1])
 
 
 def canvas(width: float = 7.0, height: float = 4.0, rows: int = 1, columns: int = 1, **keywords):
