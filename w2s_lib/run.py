@@ -23,7 +23,7 @@ SCHEME = 3
 keys hash only the fields that differ from their defaults, so that adding a field keeps old results."""
 
 Split = Literal["ground_truth", "weak_label", "test"]
-Objective = Literal["harmlessness", "helpfulness", "politeness", "honesty", "pleasing", "verbosity"]
+Objective = Literal["harmlessness", "helpfulness", "politeness", "honesty", "pleasing", "verbosity", "commas"]
 Method = Literal["reward_model", "dpo", "simpo"]
 
 
@@ -70,6 +70,59 @@ class Pairs(Spec):
     objective: Objective = Field("harmlessness", description="what supervision aims at")
     train_pairs: int = Field(1000, ge=8, description="pairs in each of the two training halves")
     test_pairs: int = Field(1500, ge=8)
+
+    @property
+    def seed(self) -> int:
+        """The study seed, from which all named streams derive."""
+        return self.world.seed
+
+
+class Source(Spec):
+    """A data set of real preference pairs, pinned: the same name and revision are the same texts, wherever they lie."""
+
+    name: str = Field(description="name in the registry of data, hub id, or label of local files")
+    revision: str = Field(description="commit on the hub, or digest of what local files say")
+    files: tuple[str, ...] = Field((), exclude=True, description="where local files lie on this machine; no part of what they are")
+
+
+class Texts(Spec):
+    """Real preference pairs of one study: as ``Pairs``, for a data set; the seed draws which pairs are in which split."""
+
+    source: Source
+    seed: int = Field(0, ge=0)
+    objective: Objective = "harmlessness"
+    helpful: Source | None = Field(None, description="helpfulness pairs, for the paper's implicit conflict")
+    train_pairs: int = Field(4000, ge=8, description="pairs in each of the two training halves")
+    test_pairs: int = Field(4000, ge=8)
+    max_tokens: int = Field(512, ge=8, description="texts are cut after so many tokens")
+
+
+class Checkpoint(Spec):
+    """A pretrained model from elsewhere: a hub id, or a folder with safetensors or GGUF."""
+
+    name: str = Field(description="name in the ladder, hub id, or label of a local folder")
+    revision: str = Field(description="commit on the hub, or digest of the local weights")
+    layers: int | None = Field(None, ge=1, description="only its first blocks; None: all")
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    lora_rank: int | None = Field(None, ge=1, description="train low-rank adapters and the head; None: everything")
+    folder: str | None = Field(None, exclude=True, description="where it lies on this machine; no part of what it is")
+    gguf: str | None = Field(None, exclude=True, description="name of the GGUF file in that folder")
+
+
+class Features(Spec):
+    """What every layer of a frozen model makes of every pair of a data set; computed once, for any number of runs."""
+
+    checkpoint: Checkpoint
+    source: Source
+    max_tokens: int = Field(512, ge=8)
+
+
+class Layer(Spec):
+    """A rung of a ladder of depth: the frozen features of one layer, under a linear head."""
+
+    features: Features
+    layer: int = Field(ge=0, description="0: the embeddings")
+    pooling: Literal["last", "mean"] = Field("mean", description="the last token, or the mean over the reply's tokens")
 
 
 class Pretrain(Spec):
@@ -175,8 +228,8 @@ class Train(Spec):
     ``replica`` changes the head's and the order's random streams, and nothing else.
     """
 
-    model: Pretrain
-    pairs: Pairs
+    model: Pretrain | Checkpoint | Layer
+    pairs: Pairs | Texts
     split: Split
     labels: Train | None = None
     ensemble: tuple[Train, ...] = ()
@@ -188,8 +241,10 @@ class Train(Spec):
 
     @model_validator(mode="after")
     def _consistent(self) -> Train:
-        if self.model.world != self.pairs.world:
+        if getattr(self.model, "world", None) != getattr(self.pairs, "world", None):
             raise ValueError("model and pairs come from different worlds")
+        if isinstance(self.model, Layer) and self.model.features.source != self.pairs.source:
+            raise ValueError("the features are of other pairs")
         if self.split == "test":
             raise ValueError("split 'test' is never trained on")
         if any(run.pairs != self.pairs for run in self.labellers):
@@ -208,4 +263,6 @@ class Train(Spec):
         return () if self.labels is None else (self.labels, *self.ensemble)
 
     def parents(self) -> tuple[Spec, ...]:
-        return (self.model, *self.labellers)
+        if isinstance(self.model, Checkpoint):  # its weights are no result of ours
+            return self.labellers
+        return (self.model.features if isinstance(self.model, Layer) else self.model, *self.labellers)
