@@ -9,11 +9,11 @@ NAME     = $(notdir $(basename $(EDITION)))
 HTML     = book/_build/$(NAME)/html
 
 .DEFAULT_GOAL := help
-.PHONY: help env book serve lab test bench lint clean
+.PHONY: help env book serve lab test test-slurm bench lint clean
 
 help:  ## list the targets
 	@echo "make TARGET [EDITION=world|smoke|path/to/edition.yaml]"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 env: $(VENV)/.complete  ## make the environment (.venv) with the pinned packages
 
@@ -27,7 +27,7 @@ $(VENV)/.complete: pyproject.toml
 	@touch $@
 
 book: env  ## build the book of one edition; open book/_build/<edition>/html/index.html
-	$(RUN) -m w2s_lib.book --edition $(EDITION)
+	$(RUN) -m w2s_lib.book --edition $(EDITION) $(if $(WORKERS),--workers $(WORKERS))
 
 serve: env  ## serve the built book on http://localhost:8000 (PORT=8000)
 	@test -f $(HTML)/index.html || { echo "error: EDITION=$(EDITION): not built yet; run 'make book EDITION=$(EDITION)' first"; exit 2; }
@@ -39,6 +39,10 @@ lab: env  ## open the notebooks in JupyterLab
 
 test: env  ## run all tests, the smoke edition and its book among them
 	$(RUN) -m pytest
+
+test-slurm: env  ## run the smoke edition through a SLURM of one node (root; apt-get install slurm-wlm munge)
+	$(RUN) -m pip install --quiet --editable '.[cluster]'
+	$(RUN) -m pytest tests/slurm
 
 bench: env  ## measure set-up, training, scoring, look-up; then how often intervals cover planted truth (minutes)
 	$(RUN) -m tests.benchmarks.runs

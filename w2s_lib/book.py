@@ -37,6 +37,9 @@ ROOT = Path(__file__).resolve().parent.parent
 LEDGER, LAST = "14_claims", "99_reproducibility"
 """The notebook that reads what the others published, and the one that reports on the build; executed after them."""
 
+ALWAYS = ("04", "05", "14", "99")
+"""Chapters that every edition has: the landing page reads them."""
+
 
 class BuildError(OneLineError):
     """A build that failed, in one line."""
@@ -45,6 +48,19 @@ class BuildError(OneLineError):
 def chapters() -> list[Path]:
     """The source notebooks in reading order."""
     return sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def left_out(source: Path, edition: Edition) -> bool:
+    """Whether an edition does without a chapter; what the landing page and the ledger read is in every edition."""
+    number = source.stem.partition("_")[0]
+    return not edition.tells(number) and number not in ALWAYS
+
+
+def stand_in(source: Path, edition: Edition) -> nbformat.NotebookNode:
+    """The page of a chapter that an edition leaves out: its title, so that links lead somewhere, and why there is no more."""
+    title = nbformat.read(source, as_version=4).cells[0].source.splitlines()[0]
+    says = f"{title}\n\nThis chapter is not part of the edition `{edition.name}` ({edition.title})."
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(says)])
 
 
 def polish(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -98,8 +114,12 @@ def execute(source: Path, target: Path, parameters: dict, results: Path) -> floa
     Raises:
         BuildError: a cell failed; names the notebook and the error.
     """
+    edition = load(parameters["edition"])
+    if left_out(source, edition):
+        nbformat.write(stand_in(source, edition), target)
+        return 0.0
     published = sorted(results.glob("[0-9]*.csv")) if source.stem == LEDGER else []
-    store, key = Store(parameters["store"]), page_key(source, load(parameters["edition"]), published)
+    store, key = Store(parameters["store"]), page_key(source, edition, published)
     table = results / f"{source.stem}.csv"
     page = store.page(key) if source.stem != LAST else None
     if page is None:

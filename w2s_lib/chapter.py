@@ -50,7 +50,9 @@ class Chapter:
         return rows
 
     def found(self, name: str, finding: Callable[[Study, Lab], tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
-        """Another chapter's results rows: those it published in this build; outside a build, what its finding gives."""
+        """Another chapter's results rows: those it published in this build; outside a build, what its finding gives; none where the edition leaves it out."""
+        if not self.study.edition.tells(name.partition("_")[0]):
+            return pd.DataFrame(columns=list(COLUMNS))
         path = Path(os.environ.get("W2S_RESULTS", "")) / f"{name}.csv"
         return pd.read_csv(path) if "W2S_RESULTS" in os.environ and path.is_file() else finding(self.study, self.lab)[1]
 

@@ -14,13 +14,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from w2s_lib.errors import OneLineError
-from w2s_lib.ladder import LADDER, rank
+from w2s_lib.ladder import KNOWN, LADDER, parse, rank
 from w2s_lib.methods import POLICY_METHODS, RECIPES
 from w2s_lib.mitigations import FILTER, MITIGATIONS
 from w2s_lib.run import Method, PolicyRecipe, Recipe
@@ -28,6 +28,9 @@ from w2s_lib.run import Method, PolicyRecipe, Recipe
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks" / "editions"
 
 ARROW = " -> "
+
+WORLD = "world"
+"""The data that is no data set: the synthetic preference world."""
 
 
 class ParameterError(OneLineError, ValueError):
@@ -45,8 +48,12 @@ def nearest(name: str, names: list[str]) -> str:
 
 
 def _model(name: str) -> str:
-    if name not in LADDER:
-        raise ValueError(f"no such model; {nearest(name, list(LADDER))}")
+    try:
+        rank(name)
+    except ValueError as error:
+        names = [*LADDER, *KNOWN]
+        more = f"; {nearest(parse(name).base, names)}, a hub id or a folder" if str(error) == "no such model" else ""
+        raise ValueError(f"{error}{more}") from None
     return name
 
 
@@ -55,7 +62,8 @@ def _pair(text: str) -> str:
     if not arrow:
         raise ValueError(f"a weak-strong pair is written 'tiny-24{ARROW}tiny-56'")
     if rank(_model(weak)) >= rank(_model(strong)):
-        raise ValueError(f"the weak model must be smaller than the strong one; from small to large: {', '.join(LADDER)}")
+        names = ", ".join(LADDER if parse(weak).base in LADDER else KNOWN)
+        raise ValueError(f"the weak model must be smaller than the strong one; from small to large: {names}")
     return f"{weak}{ARROW}{strong}"
 
 
@@ -63,11 +71,6 @@ def split_pair(text: str) -> tuple[str, str]:
     """``"tiny-24 -> tiny-56"`` as (weak, strong)."""
     weak, strong = text.split(ARROW)
     return weak, strong
-
-
-def between(weak: str, strong: str) -> list[str]:
-    """The models of the ladder between two others, from small to large."""
-    return list(LADDER)[rank(weak) + 1 : rank(strong)]
 
 
 def _distinct(values: tuple) -> tuple:
@@ -128,6 +131,24 @@ class Edition(BaseModel):
     train_pairs: int = Field(1000, ge=32)
     test_pairs: int = Field(1500, ge=32)
     draws: int = Field(1000, ge=100, le=100_000, description="bootstrap draws")
+    data: str = Field(WORLD, description="where pairs come from: 'world', a data set's name, a hub id, or a JSONL or Parquet file or folder")
+    helpful: str | None = Field(None, description="data of helpfulness pairs, for the implicit conflict; None: verbosity takes their place")
+    max_tokens: int = Field(512, ge=8, le=8192, description="real texts are cut after so many tokens")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="what real models compute in")
+    lora_rank: int | None = Field(None, ge=1, description="real models train adapters of this rank; None: all weights")
+    reward_model: Recipe = Field(RECIPES["reward_model"], description="recipe of reward models")
+    dpo: PolicyRecipe = Field(RECIPES["dpo"], description="recipe of DPO; dpo_beta is given by itself")
+    simpo: PolicyRecipe = Field(RECIPES["simpo"], description="recipe of SimPO; simpo_beta and simpo_gamma are given by themselves")
+    chapters: tuple[str, ...] | None = Field(None, description="chapters of the book, for instance '05'; None: all")
+    dask: str = Field("local", description="where runs are computed: 'local', 'slurm', or the address of a Dask scheduler")
+
+    @field_validator("pairs", mode="before")
+    @classmethod
+    def _every_pair(cls, value: object, info: ValidationInfo) -> object:
+        if value != "all":
+            return value
+        models = sorted(info.data.get("models", ()), key=rank)
+        return [f"{weak}{ARROW}{strong}" for i, weak in enumerate(models) for strong in models[i + 1 :] if rank(weak) < rank(strong)]
 
     @field_validator("control_pairs", "policy_pairs", "mitigation_pairs")
     @classmethod
@@ -141,10 +162,11 @@ class Edition(BaseModel):
     @field_validator("intermediates")
     @classmethod
     def _between(cls, value: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+        models = [*info.data.get("models", ()), *LADDER]
         for weak, strong in map(split_pair, info.data.get("mitigation_pairs", ())):
             for name in value or ():
                 if not rank(weak) < rank(name) < rank(strong):
-                    allowed = between(weak, strong)
+                    allowed = [n for n in dict.fromkeys(models) if rank(weak) < rank(n) < rank(strong)]
                     raise ValueError(
                         f"{name!r} is not between {weak} and {strong}; allowed: {', '.join(allowed) or 'none, they are neighbours'}"
                     )
@@ -153,15 +175,27 @@ class Edition(BaseModel):
     def recipe(self, method: Method) -> Recipe | PolicyRecipe:
         """The recipe of a method, with the edition's settings."""
         if method == "dpo":
-            return RECIPES[method].model_copy(update={"beta": self.dpo_beta})
+            return self.dpo.model_copy(update={"beta": self.dpo_beta})
         if method == "simpo":
-            return RECIPES[method].model_copy(update={"beta": self.simpo_beta, "gamma": self.simpo_gamma})
-        return RECIPES[method]
+            return self.simpo.model_copy(update={"beta": self.simpo_beta, "gamma": self.simpo_gamma})
+        return self.reward_model
+
+    def tells(self, chapter: str) -> bool:
+        """Whether this edition has the chapter of that number."""
+        return self.chapters is None or chapter in self.chapters
+
+    @model_validator(mode="after")
+    def _models_fit_the_data(self) -> Edition:
+        for name in (*self.models, *(model for pair in self.weak_strong for model in pair)):
+            if (parse(name).base in LADDER) != (self.data == WORLD):
+                kind = "the world's models read nothing else" if self.data != WORLD else "the world is read by its own models only"
+                raise ValueError(f"models={name!r}: data is {self.data!r}, and {kind}")
+        return self
 
     def ways(self, weak: str, strong: str) -> tuple[str, ...]:
         """The intermediate models of bootstrapping from weak to strong."""
         named = self.models if self.intermediates is None else self.intermediates
-        return tuple(name for name in between(weak, strong) if name in named)
+        return tuple(sorted((name for name in named if rank(weak) < rank(name) < rank(strong)), key=rank))
 
     @property
     def weak_strong(self) -> list[tuple[str, str]]:
@@ -189,6 +223,10 @@ _KINDS = {
 
 def _one_line(error: ValidationError) -> ParameterError:
     first = error.errors()[0]
+    if not first["loc"]:  # of no field by itself
+        name, _, rest = first["msg"].removeprefix("Value error, ").partition("=")
+        value, _, says = rest.partition(": ")
+        return ParameterError(name, value.strip("'"), says)
     name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
         return ParameterError(name, first["input"], f"no such parameter; {nearest(name, list(Edition.model_fields))}")
@@ -220,7 +258,7 @@ def load(edition: str | Path = "world", overrides: Mapping[str, Any] | None = No
     if not isinstance(fields, dict):
         raise ParameterError("edition", str(edition), "must hold one mapping of parameters")
     overrides = {name: value for name, value in (overrides or {}).items() if value is not None}
-    if "pairs" in overrides:
+    if overrides.get("pairs") not in (None, "all"):
         for name in ("control_pairs", "policy_pairs", "mitigation_pairs"):  # they belong to the pairs that are replaced
             fields.pop(name, None)
     fields |= overrides

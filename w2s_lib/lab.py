@@ -1,7 +1,7 @@
 """The lab: runs what is missing, parents first, in parallel, and hands out what the runs left.
 
-One process a core and one thread a process, through Dask's local cluster: the models are small, so
-that parallelism pays over runs and not within one, and results do not depend on how many there are.
+Runs go through Dask, one thread a process, as many at a time as there are workers: on this machine, at a scheduler or as jobs of
+SLURM (``cluster``).  Parallelism pays over runs and not within one, and results do not depend on where a run is done.
 """
 
 from __future__ import annotations
@@ -9,26 +9,37 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterable
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from w2s_lib import cluster, sharded
 from w2s_lib.errors import OneLineError
-from w2s_lib.run import Pretrain, Spec, Train
-from w2s_lib.store import Store
+from w2s_lib.run import Checkpoint, Features, Layer, Pretrain, Spec, Train
+from w2s_lib.store import Draft, Shipped, Store
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+SHARING = 90.0
+"""Seconds after which what another machine wrote to a shared file system must be seen here; NFS keeps what it knows of folders for 60."""
 
 
 class RunError(OneLineError):
     """A run that failed, in one line; what the other runs computed is kept."""
 
 
-def closure(specs: Iterable[Spec]) -> list[Spec]:
-    """The specs and all that they depend on, each once, parents before children."""
+def closure(specs: Iterable[Spec], known: Callable[[Spec], bool] = lambda spec: False) -> list[Spec]:
+    """The specs and all that they depend on, each once, parents before children; what is ``known``, and what only it depends on, is left out."""
     out: dict[str, Spec] = {}
 
     def visit(spec: Spec) -> None:
-        if spec.key not in out:
+        if spec.key not in out and not known(spec):
             for parent in spec.parents():
                 visit(parent)
             out[spec.key] = spec
@@ -38,19 +49,45 @@ def closure(specs: Iterable[Spec]) -> list[Spec]:
     return list(out.values())
 
 
+def model_name(model: Pretrain | Checkpoint | Layer) -> str:
+    """A few words about a model."""
+    if isinstance(model, Pretrain):
+        return f"width {model.width}"
+    if isinstance(model, Layer):
+        return f"layer {model.layer} of {model.features.checkpoint.name}"
+    return model.name if model.layers is None else f"{model.layers} blocks of {model.name}"
+
+
 def describe(spec: Spec) -> str:
     """A few words about a run for progress bars and error messages."""
     if isinstance(spec, Pretrain):
-        return f"pretrain width {spec.width}, seed {spec.world.seed}"
+        return f"pretrain {model_name(spec)}, seed {spec.world.seed}"
+    if isinstance(spec, Features):
+        return f"features of {spec.checkpoint.name} on {spec.source.name}, part {spec.shard + 1} of {spec.shards}"
     assert isinstance(spec, Train)
-    labels = "ground truth" if spec.labels is None else f"labels of width {spec.labels.model.width}"
-    return (
-        f"{spec.method} of width {spec.model.width} on {labels}, {spec.conflict.kind}, seed {spec.pairs.world.seed}, replica {spec.replica}"
-    )
+    labels = "ground truth" if spec.labels is None else f"labels of {model_name(spec.labels.model)}"
+    learner = f"{spec.method} of {model_name(spec.model)}"
+    return f"{learner} on {labels}, {spec.conflict.kind}, seed {spec.pairs.seed}, replica {spec.replica}"
+
+
+def wants_gpu(spec: Spec) -> bool:
+    """Whether a run should have a GPU where there are any: reading or fine-tuning a real model does; the world's models are too small."""
+    return isinstance(spec, Features) or isinstance(getattr(spec, "model", None), Checkpoint)
 
 
 def _one_line(error: BaseException | None) -> str:
     return " ".join(str(error).split())
+
+
+@contextmanager
+def _writing(store: Store, spec: Spec) -> Iterator[Draft]:
+    """A draft of the result; where several processes share a run, all but the first write theirs to be thrown away."""
+    if sharded.is_first():
+        with store.writing(spec) as draft:
+            yield draft
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Draft(Path(folder), {})
 
 
 def execute(spec: Spec, root: Path, *parents: str) -> str:
@@ -65,6 +102,9 @@ def execute(spec: Spec, root: Path, *parents: str) -> str:
     store = Store(root)
     if store.has(spec):
         return spec.key
+    if sharded.wanted(spec):
+        sharded.launch(spec, store.root)
+        return spec.key
     torch.set_num_threads(1)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -73,15 +113,21 @@ def execute(spec: Spec, root: Path, *parents: str) -> str:
         from w2s_lib.pretrain import pretrain
 
         gc.freeze()  # accelerate collects garbage before each run; let it not walk the imported libraries again
-        with store.writing(spec) as draft:
+        with _writing(store, spec) as draft:
             draft.notes.update(pretrain(spec, draft.folder))
     elif isinstance(spec, Train):
         from w2s_lib.train import train
 
         gc.freeze()
         labels = [store.table(labeller, "scores") for labeller in spec.labellers]
-        with store.writing(spec) as draft:
-            train(spec, store.path(spec.model), labels, draft.folder)
+        with _writing(store, spec) as draft:
+            bases = [store.path(parent) for parent in spec.parents() if not isinstance(parent, Train)]
+            train(spec, bases, labels, draft.folder)
+    elif isinstance(spec, Features):
+        from w2s_lib.features import extract
+
+        with _writing(store, spec) as draft:
+            draft.notes.update(extract(spec, draft.folder))
     else:
         raise TypeError(f"{type(spec).__name__} is not a run")
     return spec.key
@@ -92,20 +138,36 @@ class Lab:
 
     Args:
         store: folder of the results.
-        workers: processes to run missing runs in; 0 runs them in this process, one after another.
+        workers: processes, or jobs of SLURM, to run missing runs in; 0 runs them in this process, one after another.
         progress: show a progress bar while runs are missing.
+        dask: where those processes are: ``local``, ``slurm`` or the address of a scheduler; ``$W2S_DASK`` goes before it.
+        shipped: results that come with the project; they count as finished.
+
+    Raises:
+        StoreError: the store cannot be written.
+        ParameterError: there is no such cluster, or none that can be reached from here.
     """
 
-    def __init__(self, store: str | Path, workers: int | None = None, progress: bool = True) -> None:
+    def __init__(
+        self,
+        store: str | Path,
+        workers: int | None = None,
+        progress: bool = True,
+        dask: str = cluster.LOCAL,
+        shipped: Shipped | None = None,
+    ) -> None:
         self.store = Store(store)
         self.workers = (os.cpu_count() or 1) if workers is None else workers
         self.progress = progress
+        self.dask = cluster.choose(dask)
+        self.shipped = shipped
         self.trained = 0
         self._scores: dict[str, pd.DataFrame] = {}
 
     def missing(self, specs: Iterable[Spec]) -> list[Spec]:
-        """Of the specs and their parents, those that the store lacks, parents first."""
-        return [spec for spec in closure(specs) if not self.store.has(spec)]
+        """Of the specs and their parents, those whose results are not at hand, parents first."""
+        ships = self.shipped.has if self.shipped else lambda spec: False
+        return [spec for spec in closure(specs, ships) if not self.store.has(spec)]
 
     def run(self, specs: Iterable[Spec]) -> int:
         """Make sure that all these runs, and their parents, exist; returns how many were trained now.
@@ -136,51 +198,54 @@ class Lab:
                 bar.update()
 
     def _run_on_dask(self, todo: list[Spec]) -> None:
-        import dask
-        from distributed import Client, LocalCluster, as_completed
+        from distributed import as_completed
 
-        # One thread a process; and no trimming of freed memory, which Dask sets up for large data and which
-        # makes each of a small model's thousands of steps ask the system for its memory again.
-        threads = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-        environment = threads | {"MALLOC_TRIM_THRESHOLD_": "1073741824", "MALLOC_MMAP_THRESHOLD_": "1073741824"}
-        settings = {
-            "distributed.nanny.pre-spawn-environ": environment,
-            "distributed.worker.profile.enabled": False,  # it would sample the training loop a hundred times a second
-            "distributed.admin.tick.limit": "1h",
-            "distributed.scheduler.worker-ttl": None,
-        }
         failed: list[tuple[Spec, BaseException]] = []
+        wanting = sum(wants_gpu(spec) for spec in todo)
         with (
-            dask.config.set(settings),
-            LocalCluster(
-                n_workers=min(self.workers, len(todo)), threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-            ) as cluster,
-            Client(cluster) as client,
+            cluster.connect(self.dask, self.workers, len(todo), wanting, self.store.root / "logs") as connection,
             self._bar(len(todo)) as bar,
         ):
-            futures: dict[str, object] = {}
+            futures: dict[str, Future] = {}
             for spec in todo:
                 parents = [futures[p.key] for p in spec.parents() if p.key in futures]
-                futures[spec.key] = client.submit(execute, spec, self.store.root, *parents, key=f"{describe(spec)} {spec.key}", pure=False)
+                futures[spec.key] = connection.client.submit(
+                    execute, spec, self.store.root, *parents, pure=False,
+                    key=f"{type(spec).__name__.lower()}-{spec.key}",  # by what stands before the hyphen Dask guesses how long it takes
+                    resources=connection.resources(wants_gpu(spec)),
+                )  # fmt: skip
             by_name = {future.key: spec for spec, future in zip(todo, futures.values())}
             for future in as_completed(futures.values()):
                 spec = by_name[future.key]
                 bar.set_postfix_str(describe(spec))
                 bar.update()
                 if future.status != "finished":
-                    failed.append((spec, future.exception()))
+                    failed.append((spec, future.exception() if future.status == "error" else ConnectionError("the scheduler is gone")))
         if failed:
             failed_keys = {spec.key for spec, _ in failed}
             first, error = next((s, e) for s, e in failed if not failed_keys & {p.key for p in s.parents()})
             raise RunError(
                 f"run {first.key} ({describe(first)}) failed: {_one_line(error)}; {len(todo) - len(failed)} other runs finished and are kept"
             ) from error
+        self._await(todo)
+
+    def _await(self, done: list[Spec]) -> None:
+        """Wait until this machine sees what other machines have written: shared file systems tell of it with a delay."""
+        deadline = time.monotonic() + SHARING
+        while missing := [spec for spec in done if not self.store.has(spec)]:
+            if time.monotonic() > deadline:
+                raise RunError(
+                    f"run {missing[0].key} ({describe(missing[0])}) was done on another machine and is not in {self.store.root} here; "
+                    "the store must lie where all machines see it"
+                )
+            time.sleep(0.5)
 
     def scores(self, spec: Train, split: str = "test") -> pd.DataFrame:
         """``pair_id``, ``margin``, ``p_true`` of one split, in the order of the pairs; trains what is missing."""
         if spec.key not in self._scores:
             self.run([spec])
-            self._scores[spec.key] = self.store.table(spec, "scores")
+            ships = self.shipped is not None and self.shipped.has(spec)
+            self._scores[spec.key] = self.shipped.scores(spec) if ships else self.store.table(spec, "scores")
         frame = self._scores[spec.key]
         return frame[frame["split"] == split].reset_index(drop=True)
 
@@ -192,8 +257,11 @@ class Lab:
     def ledger(self, specs: Iterable[Spec]) -> pd.DataFrame:
         """The records of finished runs and their parents: ``key, kind, what, seconds, finished, hardware``."""
         rows = []
+        shipped = self.shipped.records if self.shipped else {}
         for spec in closure(specs):
-            record = self.store.record(spec)
+            if not self.store.has(spec) and spec.key not in shipped:
+                continue  # what only shipped results depend on
+            record = shipped.get(spec.key) or self.store.record(spec)
             rows.append((spec.key, record["kind"].lower(), describe(spec), record["seconds"], record["finished"], record["hardware"]))
         return pd.DataFrame(rows, columns=["key", "kind", "what", "seconds", "finished", "hardware"])
 
@@ -201,3 +269,21 @@ class Lab:
         """What a language model knows of every substance; trains it if missing."""
         self.run([spec])
         return self.store.table(spec, "knowledge")
+
+
+def main(arguments: list[str]) -> int:
+    """One process of a sharded run: the store's folder, and a file with the run's spec; returns the exit code."""
+    import torch
+
+    root, file = map(Path, arguments)
+    try:
+        execute(sharded.read(file), root)
+    except Exception as error:
+        print(f"error: {_one_line(error)}", file=sys.stderr, flush=True)
+        return 1
+    torch.distributed.destroy_process_group()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -18,10 +18,10 @@ from functools import lru_cache
 import pandas as pd
 
 from w2s_lib.errors import OneLineError
-from w2s_lib.run import Objective, Pairs, Split
-from w2s_lib.world import SPLITS, draw_pairs
+from w2s_lib.run import Objective, Pairs, Split, Texts
+from w2s_lib.world import EOS, SPLITS, draw_pairs, opening
 
-COLUMNS = ("pair_id", "prompt", "chosen", "rejected", "objective", "split", "kind", "cluster", "hazardous")
+COLUMNS = ("pair_id", "prompt", "chosen", "rejected", "objective", "split", "kind", "cluster", "hazardous", "opening", "ending")
 
 
 class PairsError(OneLineError, ValueError):
@@ -70,20 +70,26 @@ def check_disjoint(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=16)
-def load(pairs: Pairs, objective: Objective | None = None) -> pd.DataFrame:
+def load(pairs: Pairs | Texts, objective: Objective | None = None) -> pd.DataFrame:
     """All pairs of one objective (None: the spec's own), three splits, columns ``COLUMNS``; the same frame for the same spec.
 
     Splits: ``ground_truth`` (the weak supervisor's half), ``weak_label`` (the half it labels for the
     student, on which the ceiling is trained with ground truth) and ``test``; no substance, prompt or
-    pair is in two of them.
+    pair is in two of them.  A model reads ``opening`` + reply + ``ending``.
     """
-    frames = [
-        draw_pairs(pairs.world, objective or pairs.objective, s, pairs.test_pairs if s == "test" else pairs.train_pairs) for s in SPLITS
-    ]
-    return check_disjoint(with_ids(pd.concat(frames, ignore_index=True)))
+    objective = objective or pairs.objective
+    if isinstance(pairs, Texts):
+        from w2s_lib import data  # here, for its readers are slow to import and the world needs none
+
+        frame = data.load(pairs, objective).assign(opening=lambda f: f["prompt"], ending="")
+    else:
+        frames = [draw_pairs(pairs.world, objective, s, pairs.test_pairs if s == "test" else pairs.train_pairs) for s in SPLITS]
+        frame = with_ids(pd.concat(frames, ignore_index=True))
+        frame = frame.assign(opening=frame["prompt"].map(opening) + " ", ending=f" {EOS}")
+    return check_disjoint(frame)
 
 
-def split(pairs: Pairs, name: Split, objective: Objective | None = None) -> pd.DataFrame:
+def split(pairs: Pairs | Texts, name: Split, objective: Objective | None = None) -> pd.DataFrame:
     """The pairs of one split, index from 0."""
     frame = load(pairs, objective)
     return frame[frame["split"] == name].reset_index(drop=True)

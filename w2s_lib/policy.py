@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
+from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from w2s_lib.losses import explicit_conflict, soft_label_term
+from w2s_lib.prefix import hidden_at, share_prefixes
 from w2s_lib.run import Train
 from w2s_lib.score import encode, openings, reply_log_probs
 from w2s_lib.supervision import EXTRA
@@ -38,18 +40,17 @@ def build(folder: str | Path) -> PreTrainedModel:
 
 
 def read_replies_only(model: PreTrainedModel) -> None:
-    """Give ``model`` a forward pass that projects onto the vocabulary at reply tokens only.
+    """Give ``model`` a forward pass that shares prompts where it can, and projects onto the vocabulary at reply tokens only.
 
-    TRL's own does so on a GPU; on other devices it projects prompts as well, for fixed shapes, and a small model spends
+    TRL's own does the latter on a GPU; on other devices it projects prompts as well, for fixed shapes, and a small model spends
     more time there than in its layers.  What it only logs (entropy, mean logits, top-1 hits) is left at zero.
     """
+    share_prefixes(model)
 
-    def forward(input_ids: torch.Tensor, labels: torch.Tensor, **ignored: object) -> SimpleNamespace:
-        # No mask: rows are padded on the right and attention is causal, so that no token sees padding.
-        hidden = model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state[:, :-1]
+    def forward(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor, **ignored: object) -> SimpleNamespace:
         labels = labels[:, 1:]
         replied = labels != -100
-        log_probs = model.get_output_embeddings()(hidden[replied]).float().log_softmax(-1)
+        log_probs = model.get_output_embeddings()(hidden_at(model, input_ids, attention_mask, F.pad(replied, (0, 1)))).float().log_softmax(-1)
         told = log_probs.gather(-1, labels[replied][:, None])[:, 0]
         nothing = torch.zeros(labels.shape, device=labels.device)
         return SimpleNamespace(

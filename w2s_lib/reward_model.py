@@ -1,13 +1,13 @@
-"""Reward models on TRL: its pairwise loss, plus soft labels, the explicit conflict and the confidence loss."""
+"""Reward models on TRL, with soft labels, the explicit conflict and the confidence loss."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
 from datasets import Dataset
+from torch import Tensor
 from transformers import (
     AutoModelForSequenceClassification,
     EarlyStoppingCallback,
@@ -18,8 +18,9 @@ from transformers import (
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference, suppress_seqcls_warning
 
-from w2s_lib.losses import confident_label, explicit_conflict, soft_label_term
-from w2s_lib.run import Recipe, Train
+from w2s_lib.losses import confident_label, explicit_conflict, soft_label_loss
+from w2s_lib.prefix import TOKEN_BUDGET, minibatches, part, rewards, share_prefixes
+from w2s_lib.run import Checkpoint, Recipe, Train
 from w2s_lib.score import encode
 from w2s_lib.supervision import EXTRA
 from w2s_lib.trainers import KeepsLabels, LabelCollator, settings
@@ -35,29 +36,46 @@ WARM_UP = 0.2
 
 
 class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
-    """TRL's reward trainer on soft labels; with the explicit conflict, or the confidence loss, where the run asks for it."""
+    """TRL's reward trainer with our loss: soft labels, and the explicit conflict or the confidence loss where the run asks for it.
+
+    A batch is computed in minibatches of pairs of about equal length, up to ``token_budget`` tokens of text, that share prefixes where
+    the model can (``prefix``).  Every loss is a mean over pairs, so that minibatches weighted by their share of the batch add up to its
+    gradient.  Without a budget a batch is computed as a whole, which suits models so small that a step is mostly overhead.
+    """
 
     alpha: float | None = None
     confidence_weight: float = 0.0
+    token_budget: int | None = TOKEN_BUDGET
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        if self.token_budget is None:
+            return super().training_step(model, inputs, num_items_in_batch)
+        total = torch.zeros((), device=self.args.device)
+        for index in minibatches(inputs["attention_mask"], self.token_budget):
+            ids, mask = part(inputs["input_ids"], inputs["attention_mask"], index)
+            few = {"input_ids": ids, "attention_mask": mask} | {key: inputs[key][index] for key in EXTRA}
+            total += super().training_step(model, few | {"share": len(index) / len(inputs[EXTRA[0]])}, num_items_in_batch)
+        return total
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        label, weakly_labelled = (inputs.pop(key) for key in EXTRA)
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
-        chosen, rejected = outputs.logits.squeeze(-1).float().chunk(2)
-        gap = chosen - rejected
-        if self.confidence_weight and model.training:
+        with self.accelerator.autocast():
+            gap = torch.sub(*rewards(model, inputs["input_ids"], inputs["attention_mask"]).chunk(2))
+        loss = self.preference_loss(gap, *(inputs[key] for key in EXTRA), model.training) * inputs.get("share", 1.0)
+        return (loss, {"gap": gap}) if return_outputs else loss
+
+    def preference_loss(self, gap: Tensor, label: Tensor, weakly_labelled: Tensor, training: bool) -> Tensor:
+        """The run's loss, mean over pairs; what is looked at while training is its part that weak labels make."""
+        if self.confidence_weight and training:
             grown = min(1.0, self.state.global_step / (WARM_UP * self.state.max_steps))
             weight = self.confidence_weight * grown * weakly_labelled  # pairs that are mixed in keep their labels
             label = confident_label(gap, label, weight)
-        loss = loss + soft_label_term(gap, label)
-        if self.alpha is not None and model.training:
+        loss = soft_label_loss(gap, label)
+        if self.alpha is not None and training:
             loss = loss + explicit_conflict(gap, weakly_labelled, self.alpha)
-        return (loss, outputs) if return_outputs else loss
+        return loss
 
 
-def _without_mask(model: PreTrainedModel, given: tuple, keywords: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-    """Rows are padded on the right and attention is causal: no token sees padding, and a mask costs time and changes nothing."""
-    return given, keywords | {"attention_mask": None, "use_cache": False}
+SharedPrefixRewardTrainer = WeakToStrongRewardTrainer
 
 
 def build(folder: str | Path, recipe: Recipe, seed: int) -> PreTrainedModel:
@@ -67,16 +85,15 @@ def build(folder: str | Path, recipe: Recipe, seed: int) -> PreTrainedModel:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         model.score.weight.copy_(recipe.head_scale * torch.randn(model.score.weight.shape, generator=generator))
-    model.register_forward_pre_hook(_without_mask, with_kwargs=True)
     return model
 
 
 def optimizer(model: PreTrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW without decay; the head, which starts near zero, learns faster than the trunk."""
-    head = list(model.score.parameters())
-    trunk = [p for name, p in model.named_parameters() if not name.startswith("score.")]
+    """AdamW; the head, which starts near zero, learns faster than the trunk."""
+    trained = [("score" in name.split("."), p) for name, p in model.named_parameters() if p.requires_grad]
+    head, trunk = ([p for is_head, p in trained if is_head == wanted] for wanted in (True, False))
     groups = [{"params": trunk, "lr": recipe.learning_rate}, {"params": head, "lr": recipe.head_learning_rate}]
-    return torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
+    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
 
 
 def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train, folder: Path) -> None:
@@ -90,6 +107,7 @@ def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.Da
         held_out, data = data.select(sorted(looks)), data.select([i for i in range(len(data)) if i not in looks])
         when = dict(eval_strategy="steps", eval_steps=LOOK_EVERY, per_device_eval_batch_size=256, prediction_loss_only=True)
         arguments |= when | dict(save_strategy="steps", save_steps=LOOK_EVERY, save_total_limit=1, load_best_model_at_end=True)
+    share_prefixes(model)
     trainer = WeakToStrongRewardTrainer(
         model,
         RewardConfig(**arguments),
@@ -99,6 +117,7 @@ def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.Da
         processing_class=tokenizer,
         optimizers=(optimizer(model, run.recipe), None),
     )
+    trainer.token_budget = TOKEN_BUDGET if isinstance(run.model, Checkpoint) else None
     trainer.alpha, trainer.confidence_weight = run.conflict.alpha, run.recipe.confidence_weight
     trainer.remove_callback(PrinterCallback)
     if run.recipe.patience is not None:

@@ -23,7 +23,7 @@ SCHEME = 3
 keys hash only the fields that differ from their defaults, so that adding a field keeps old results."""
 
 Split = Literal["ground_truth", "weak_label", "test"]
-Objective = Literal["harmlessness", "helpfulness", "politeness", "honesty", "pleasing", "verbosity", "commas"]
+Objective = Literal["harmlessness", "helpfulness", "politeness", "honesty", "pleasing", "verbosity", "commas", "vowels"]
 Method = Literal["reward_model", "dpo", "simpo"]
 
 
@@ -110,11 +110,20 @@ class Checkpoint(Spec):
 
 
 class Features(Spec):
-    """What every layer of a frozen model makes of every pair of a data set; computed once, for any number of runs."""
+    """What every layer of a frozen model makes of every pair of a data set; computed once, for any number of runs.
+
+    It is read in ``shards``, so that a long reading can be shared among workers, stopped and resumed.
+    """
 
     checkpoint: Checkpoint
     source: Source
     max_tokens: int = Field(512, ge=8)
+    shards: int = Field(12, ge=1)
+    shard: int = Field(0, ge=0)
+
+    def all(self) -> tuple[Features, ...]:
+        """The shards of which this is one, in order."""
+        return tuple(self.model_copy(update={"shard": i}) for i in range(self.shards))
 
 
 class Layer(Spec):
@@ -139,7 +148,7 @@ class Pretrain(Spec):
 
 
 class Recipe(Spec):
-    """How a reward model is fine-tuned: AdamW, linear decay, one scalar head on the whole model.
+    """How a reward model is fine-tuned: AdamW, a decaying rate, one scalar head on the whole model, or on its frozen features.
 
     Zero epochs leave the pretrained model as it is, under a random head.  ``confidence_weight`` is the most
     that a student's own hardened opinion weighs against its label (Burns et al. 2023, section 4.3.2).
@@ -153,13 +162,15 @@ class Recipe(Spec):
     head_learning_rate: float = Field(1e-2, gt=0)
     head_scale: float = Field(0.01, gt=0, description="standard deviation of the head's initial weights")
     warmup_steps: int = Field(5, ge=0)
-    max_grad_norm: float = Field(1.0, ge=0)
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, ge=0, description="0: gradients are not clipped")
     confidence_weight: float = Field(0.0, ge=0, le=1)
     patience: int | None = Field(None, ge=1)
 
 
 class PolicyRecipe(Spec):
-    """How a policy is fine-tuned by DPO or SimPO: AdamW, linear decay, the whole model.
+    """How a policy is fine-tuned by DPO or SimPO: AdamW, a decaying rate, the whole model.
 
     ``beta`` scales the implicit reward; ``gamma`` is SimPO's target margin, in units of the reward.
     Before it, ``sft_epochs`` of supervised fine-tuning on the preferred replies make another starting
@@ -170,6 +181,7 @@ class PolicyRecipe(Spec):
     batch_size: int = Field(32, ge=1, description="pairs a step; grows with a second set that is mixed in")
     learning_rate: float = Field(1e-3, gt=0)
     warmup_steps: int = Field(5, ge=0)
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
     max_grad_norm: float = Field(1.0, ge=0)
     beta: float = Field(1.0, gt=0)
     gamma: float = Field(0.0, ge=0)
@@ -265,4 +277,4 @@ class Train(Spec):
     def parents(self) -> tuple[Spec, ...]:
         if isinstance(self.model, Checkpoint):  # its weights are no result of ours
             return self.labellers
-        return (self.model.features if isinstance(self.model, Layer) else self.model, *self.labellers)
+        return (*(self.model.features.all() if isinstance(self.model, Layer) else (self.model,)), *self.labellers)

@@ -11,21 +11,28 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from w2s_lib.world import dialogue, opening
+from w2s_lib import prefix
+from w2s_lib.prefix import TOKEN_BUDGET
 
 _ENCODED: WeakKeyDictionary[PreTrainedTokenizerBase, dict[str, list[int]]] = WeakKeyDictionary()
 """Token ids by text: a worker trains dozens of runs on the same pairs, each too short to encode them again."""
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame) -> tuple[list[list[int]], list[list[int]]]:
-    """Token ids of prompt + chosen and prompt + rejected, one list a pair, each ending with the end token."""
-    texts = [dialogue(p, r) for column in ("chosen", "rejected") for p, r in zip(pairs["prompt"], pairs[column])]
+    """Token ids of prompt + chosen and prompt + rejected, one list a pair, cut where the tokenizer says that texts end."""
+    texts = [text for column in ("chosen", "rejected") for text in pairs["opening"] + pairs[column] + pairs["ending"]]
+    ids = _ids(tokenizer, texts)
+    return ids[: len(pairs)], ids[len(pairs) :]
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
     known = _ENCODED.setdefault(tokenizer, {})
     new = [text for text in dict.fromkeys(texts) if text not in known]
     if new:
-        known.update(zip(new, tokenizer(new, add_special_tokens=False)["input_ids"]))
-    ids = [known[text] for text in texts]
-    return ids[: len(pairs)], ids[len(pairs) :]
+        first = tokenizer("")["input_ids"]  # some families begin every text with a token of its own; none may end it with one
+        found = tokenizer(new, add_special_tokens=False)["input_ids"]
+        known.update((text, (first + ids)[: tokenizer.model_max_length]) for text, ids in zip(new, found))
+    return [known[text] for text in texts]
 
 
 def batches(sequences: list[list[int]], batch_size: int) -> Iterator[NDArray[np.intp]]:
@@ -36,21 +43,9 @@ def batches(sequences: list[list[int]], batch_size: int) -> Iterator[NDArray[np.
         yield from np.split(index, range(batch_size, len(index), batch_size))
 
 
-@torch.no_grad()
-def rewards(model: PreTrainedModel, sequences: list[list[int]], batch_size: int = 256) -> np.ndarray:
-    """Reward of each sequence, read at its last token; shape (len(sequences),), float64."""
-    out = np.empty(len(sequences))
-    for index in batches(sequences, batch_size):
-        ids = torch.tensor([sequences[i] for i in index], device=model.device)
-        out[index] = model(input_ids=ids, use_cache=False).logits.squeeze(-1).double().cpu().numpy()
-    return out
-
-
-def reward_gaps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, batch_size: int = 256) -> np.ndarray:
-    """Reward of chosen − rejected, shape (n,)."""
-    model.eval()
-    chosen, rejected = encode(tokenizer, pairs)
-    return np.subtract(*np.split(rewards(model, chosen + rejected, batch_size), 2))
+def reward_gaps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, token_budget: int = TOKEN_BUDGET, **dtype: str) -> np.ndarray:
+    """Reward of chosen − rejected, shape (n,), read at the texts' last tokens, in batches of so many tokens of text; see ``prefix.reward_gaps``."""
+    return prefix.reward_gaps(model, *encode(tokenizer, pairs), token_budget, **dtype)
 
 
 def as_scores(pairs: pd.DataFrame, margin: np.ndarray) -> pd.DataFrame:
@@ -60,7 +55,7 @@ def as_scores(pairs: pd.DataFrame, margin: np.ndarray) -> pd.DataFrame:
 
 def openings(tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame) -> list[list[int]]:
     """Token ids up to where the reply begins, one list a pair: what chosen and rejected share."""
-    return tokenizer([opening(prompt) for prompt in pairs["prompt"]], add_special_tokens=False)["input_ids"]
+    return _ids(tokenizer, pairs["opening"].tolist())
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from w2s_lib.errors import OneLineError
@@ -163,3 +164,51 @@ class Store:
                 shutil.rmtree(draft, ignore_errors=True)
                 removed += 1
         return removed
+
+
+class Shipped:
+    """Results that come with the project, of an edition that not everybody can compute: margins on test pairs, and the records.
+
+    For every study seed, ``margins-<seed>.parquet`` has a row a test pair and a column a run, named by its key (fp16 to stay small:
+    probabilities keep three digits); ``records.parquet`` has the runs' records as JSON.  The texts are not among them.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        path = self.folder / "records.parquet"
+        self.records: dict[str, dict] = {}
+        if path.is_file():
+            self.records = {record["key"]: record for record in map(json.loads, pd.read_parquet(path)["record"])}
+
+    def has(self, spec: Spec) -> bool:
+        return spec.key in self.records
+
+    def scores(self, spec: Spec) -> pd.DataFrame:
+        """``pair_id``, ``split``, ``margin``, ``p_true`` of a run on the test pairs.
+
+        Raises:
+            StoreError: it is not among them.
+        """
+        if not self.has(spec):
+            raise StoreError(f"{type(spec).__name__} {spec.key}: not among the results in {self.folder}")
+        path = self.folder / f"margins-{self.records[spec.key]['seed']}.parquet"
+        frame = pd.read_parquet(path, columns=["pair_id", spec.key])
+        margin = frame[spec.key].astype(float)
+        return pd.DataFrame({"pair_id": frame["pair_id"], "split": "test", "margin": margin, "p_true": 1 / (1 + np.exp(-margin))})
+
+    def write(self, store: Store, runs: Mapping[int, Sequence[Spec]]) -> None:
+        """Write the test margins and records of finished runs, given by study seed; replaces what is there."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for old in self.folder.glob("margins-*.parquet"):
+            old.unlink()
+        self.records = {}
+        for seed, mine in runs.items():
+            columns = {}
+            for spec in mine:
+                scores = store.table(spec, "scores")
+                scores = scores[scores["split"] == "test"]
+                columns |= {"pair_id": scores["pair_id"].to_numpy(), spec.key: scores["margin"].to_numpy(np.float16)}
+                self.records[spec.key] = {"seed": seed, **store.record(spec)}
+            pd.DataFrame(columns).to_parquet(self.folder / f"margins-{seed}.parquet", compression="zstd")
+        lines = [json.dumps(record, sort_keys=True) for record in self.records.values()]
+        pd.DataFrame({"record": lines}).to_parquet(self.folder / "records.parquet", compression="zstd")

@@ -13,16 +13,35 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from w2s_lib.conditions import CEILING, CONDITIONS, CONTROLS, CORE, INDEPENDENT, POLICY, RERUN, STUDENT
-from w2s_lib.edition import Edition
+from w2s_lib.data import source
+from w2s_lib.edition import WORLD, Edition
 from w2s_lib.lab import Lab
-from w2s_lib.ladder import LADDER
-from w2s_lib.methods import RECIPES
+from w2s_lib.ladder import LADDER, parse
 from w2s_lib.metrics import Comparison
 from w2s_lib.mitigations import ENSEMBLE, MITIGATIONS
 from w2s_lib.pairs import split
-from w2s_lib.run import Labelling, Method, Objective, Pairs, PolicyRecipe, Pretrain, Recipe, Split, Train, World
+from w2s_lib.run import (
+    Checkpoint,
+    Conflict,
+    Features,
+    Labelling,
+    Layer,
+    Method,
+    Objective,
+    Pairs,
+    PolicyRecipe,
+    Pretrain,
+    Recipe,
+    Split,
+    Texts,
+    Train,
+    World,
+)
 
-Run = Pretrain | Train
+Run = Pretrain | Features | Train
+
+ON_REAL_TEXTS: dict[Objective, Objective] = {"politeness": "vowels", "helpfulness": "verbosity"}
+"""Objectives for which a data set has no pairs, and the preference, derived from its own texts, that takes their place."""
 
 
 def distinct(runs: Iterable[Run]) -> list[Run]:
@@ -88,16 +107,35 @@ class Study:
     def pairs(self, seed: int) -> Pairs:
         """The preference pairs of one study seed."""
         e = self.edition
-        world = World(seed=seed, substances=e.substances)
-        return Pairs(world=world, objective=self.objective, train_pairs=e.train_pairs, test_pairs=e.test_pairs)
+        sizes = {"objective": self.objective, "train_pairs": e.train_pairs, "test_pairs": e.test_pairs}
+        if e.data == WORLD:
+            return Pairs(world=World(seed=seed, substances=e.substances), **sizes)
+        helpful = None if e.helpful is None else source(e.helpful)
+        return Texts(source=source(e.data), seed=seed, helpful=helpful, max_tokens=e.max_tokens, **sizes)
 
-    def model(self, seed: int, name: str) -> Pretrain:
-        """A pretrained language model of the ladder."""
-        return LADDER[name].pretrain(self.pairs(seed).world, self.edition.reading)
+    def model(self, seed: int, name: str) -> Pretrain | Checkpoint | Layer:
+        """A pretrained language model, or one layer of it, by its name in the ladder."""
+        e, pairs = self.edition, self.pairs(seed)
+        if isinstance(pairs, Pairs):
+            return LADDER[name].pretrain(pairs.world, e.reading)
+        from w2s_lib.checkpoints import named  # here, for it loads torch
+
+        base, blocks, layer, pooling = parse(name)
+        if layer is None:
+            return named(base, layers=blocks, dtype=e.dtype, lora_rank=e.lora_rank)
+        features = Features(checkpoint=named(base, layers=blocks, dtype=e.dtype), source=pairs.source, max_tokens=pairs.max_tokens)
+        return Layer(features=features, layer=layer, pooling=pooling)
+
+    def conflict(self, condition: str) -> Conflict:
+        """The conflict of a condition; where only the world has an objective, what takes its place on real texts."""
+        found = CONDITIONS[condition].conflict(self.edition.alpha, self.objective)
+        if self.edition.data == WORLD or (found.objective == "helpfulness" and self.edition.helpful is not None):
+            return found
+        return found.model_copy(update={"objective": ON_REAL_TEXTS.get(found.objective, found.objective)})
 
     def _trained(self, seed: int, name: str, split: Split, **fields: object) -> Train:
         """A run of the study's method."""
-        recipe = self.recipe or RECIPES[self.method]
+        recipe = self.recipe or self.edition.recipe(self.method)
         return Train(model=self.model(seed, name), pairs=self.pairs(seed), split=split, method=self.method, recipe=recipe, **fields)
 
     def weak(self, seed: int, name: str, replica: int = STUDENT) -> Train:
@@ -118,7 +156,7 @@ class Study:
             seed, strong, "weak_label",
             labels=None if c.gold else self.weak(seed, weak),
             labelling=Labelling() if c.gold else self.labelling,
-            conflict=c.conflict(self.edition.alpha, self.objective),
+            conflict=self.conflict(condition),
             replica=c.replica if replica is None else replica,
         )  # fmt: skip
         if self.mitigation is not None and not c.gold:
@@ -151,9 +189,10 @@ class Study:
         ]
 
     def ladder_runs(self) -> list[Run]:
-        """Every model of the ladder, as a language model and as a ceiling."""
+        """Every model of the ladder, as a language model where it is pretrained here, and as a ceiling."""
         e = self.edition
-        return [run for s in e.seeds for m in e.models for run in (self.model(s, m), self.ceiling(s, m))]
+        runs = [run for s in e.seeds for m in e.models for run in (self.model(s, m), self.ceiling(s, m))]
+        return [run for run in runs if isinstance(run, Pretrain | Train)]
 
     def student_runs(self, conditions: Sequence[str] = CORE) -> list[Train]:
         """All that comparing these conditions needs, for every seed and pair of the study."""
@@ -194,17 +233,17 @@ class Study:
         return distinct(run for study in at for run in study.student_runs(("explicit", "gold_explicit")))
 
     def runs(self) -> list[Run]:
-        """Everything that the book needs."""
-        few = self.controls()
+        """Everything that the edition's chapters need."""
+        few, tells = self.controls(), self.edition.tells
         return distinct([
             *self.ladder_runs(),
             *self.student_runs(),
-            *few.student_runs(CONTROLS),
-            *replace(few, ceiling_half="ground_truth").student_runs(),
-            *self.dose_runs(),
-            *few.about("honesty").student_runs(),
-            *self.policy_runs(),
-            *(run for study in self.mitigated() for run in study.student_runs(("none", "explicit"))),
+            *(few.student_runs(CONTROLS) if tells("07") else ()),
+            *(replace(few, ceiling_half="ground_truth").student_runs() if tells("07") else ()),
+            *(self.dose_runs() if tells("08") else ()),
+            *(few.about("honesty").student_runs() if tells("10") else ()),
+            *(self.policy_runs() if tells("12") else ()),
+            *(run for study in self.mitigated() for run in study.student_runs(("none", "explicit")) if tells("13")),
         ])  # fmt: skip
 
     def clusters(self, seed: int, on: Split = "test") -> np.ndarray:

@@ -8,55 +8,77 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from transformers import PreTrainedTokenizerBase
 
+from w2s_lib import checkpoints, features, policy, pretrain, probe, reward_model
 from w2s_lib import pairs as pairs_module
-from w2s_lib import policy, reward_model
-from w2s_lib.pretrain import tokenizer as world_tokenizer
-from w2s_lib.run import Pairs, Train, stream
+from w2s_lib.run import Checkpoint, Layer, Pairs, Pretrain, Texts, Train, stream
 from w2s_lib.score import as_scores, reply_log_probs, reward_gaps
 from w2s_lib.supervision import training_pairs
 
 
-def train(run: Train, base: Path, labels: Sequence[pd.DataFrame], folder: Path) -> None:
-    """Fine-tune the model in ``base`` as the run says; leaves ``scores.parquet``, and a policy's ``replies.parquet``, in ``folder``.
+def train(run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], folder: Path) -> None:
+    """Fine-tune a model as the run says; leaves ``scores.parquet``, and a policy's ``replies.parquet``, in ``folder``.
 
-    Scored are the test pairs and the weak-label half: what a supervisor's students learn from, and
-    what a student made of its own training pairs.
+    ``bases`` are the folders of what the model is made of: a pretrained model, the shards of frozen features, or nothing for a
+    checkpoint.  Scored are the test pairs and the weak-label half: what a supervisor's students learn from, and what a student
+    made of its own training pairs.
     """
     frame = _scored(run.pairs)
-    fitted = _reward_gaps if run.method == "reward_model" else _policy_margins
-    as_scores(frame, fitted(run, base, training_pairs(run, labels), frame, folder)).to_parquet(folder / "scores.parquet")
+    fitted = _probe_gaps if isinstance(run.model, Layer) else _reward_gaps if run.method == "reward_model" else _policy_margins
+    as_scores(frame, fitted(run, bases, training_pairs(run, labels), frame, folder)).to_parquet(folder / "scores.parquet")
 
 
-def _reward_gaps(run: Train, base: Path, learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path) -> np.ndarray:
-    tokenizer = world_tokenizer(run.pairs.world)
-    model = reward_model.build(base, run.recipe, stream(run.pairs.world.seed, "head", run.replica))
+def _scored(pairs: Pairs | Texts) -> pd.DataFrame:
+    frame = pairs_module.load(pairs)
+    return frame[frame["split"] != "ground_truth"]
+
+
+def _tokenizer(model: Pretrain | Checkpoint, pairs: Pairs | Texts) -> PreTrainedTokenizerBase:
+    return pretrain.tokenizer(model.world) if isinstance(model, Pretrain) else checkpoints.tokenizer(model, pairs.max_tokens)
+
+
+def _probe_gaps(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path) -> np.ndarray:
+    found, row_of = features.read(tuple(bases), run.model.layer, run.model.pooling)
+    pairs = pairs_module.load(run.pairs)
+    trained = features.oriented(found, row_of, pairs[pairs["split"] != "test"])
+    scale = np.sqrt(np.mean(trained**2, axis=0)) + 1e-6  # the same whichever reply stands first
+    turned = features.oriented(found, row_of, learned_from) / scale
+    return features.oriented(found, row_of, scored) / scale @ probe.fit(turned, learned_from, run)
+
+
+def _reward_gaps(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path) -> np.ndarray:
+    tokenizer, seed = _tokenizer(run.model, run.pairs), stream(run.pairs.seed, "head", run.replica)
+    if isinstance(run.model, Checkpoint):
+        model = checkpoints.reward_model(run.model, run.recipe.head_scale, seed)
+    else:
+        model = reward_model.build(bases[0], run.recipe, seed)
     if run.recipe.epochs:
         reward_model.fit(model, tokenizer, learned_from, run, folder)
     return reward_gaps(model, tokenizer, scored)
 
 
-def _scored(pairs: Pairs) -> pd.DataFrame:
-    frame = pairs_module.load(pairs)
-    return frame[frame["split"] != "ground_truth"]
+def _language_model(model: Pretrain | Checkpoint, bases: Sequence[Path]):
+    return checkpoints.language_model(model) if isinstance(model, Checkpoint) else policy.build(bases[0])
 
 
 @lru_cache(maxsize=4)
-def _untuned(base: Path, pairs: Pairs) -> np.ndarray:
+def _untuned(model: Pretrain | Checkpoint, bases: tuple[Path, ...], pairs: Pairs | Texts) -> np.ndarray:
     """Log-probabilities of the scored replies under a pretrained model: the same for every run that begins with it."""
-    return reply_log_probs(policy.build(base), world_tokenizer(pairs.world), _scored(pairs))[0]
+    return reply_log_probs(_language_model(model, bases), _tokenizer(model, pairs), _scored(pairs))[0]
 
 
-def _policy_margins(run: Train, base: Path, learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path) -> np.ndarray:
-    tokenizer = world_tokenizer(run.pairs.world)
-    model = policy.build(base)
+def _policy_margins(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path) -> np.ndarray:
+    tokenizer = _tokenizer(run.model, run.pairs)
+    model = _language_model(run.model, bases)
     if run.recipe.sft_epochs:
         policy.sft(model, tokenizer, learned_from, run, folder)
     if run.method == "simpo":
         start = np.zeros((len(scored), 2))  # it has no reference
     else:
-        start = reply_log_probs(model, tokenizer, scored)[0] if run.recipe.sft_epochs else _untuned(base, run.pairs)
+        start = reply_log_probs(model, tokenizer, scored)[0] if run.recipe.sft_epochs else _untuned(run.model, tuple(bases), run.pairs)
     policy.fit(model, tokenizer, learned_from, run, folder)
-    seed = stream(run.pairs.world.seed, "replies", run.replica) % 2**32
-    policy.replies(model, tokenizer, scored[scored["split"] == "test"], seed).to_parquet(folder / "replies.parquet")
+    if isinstance(run.pairs, Pairs):  # only of the world's replies is it known what they say
+        seed = stream(run.pairs.seed, "replies", run.replica) % 2**32
+        policy.replies(model, tokenizer, scored[scored["split"] == "test"], seed).to_parquet(folder / "replies.parquet")
     return policy.margins(model, start, tokenizer, scored, run)

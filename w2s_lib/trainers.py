@@ -32,8 +32,8 @@ class KeepsLabels:
 
 
 def settings(run: Train, folder: Path) -> dict[str, Any]:
-    """Arguments of a TRL config by the run's recipe: fp32, linear decay, nothing saved, logged or reported."""
-    seed = stream(run.pairs.world.seed, "order", run.replica) % 2**32
+    """Arguments of a TRL config by the run's recipe: nothing saved, logged or reported."""
+    seed = stream(run.pairs.seed, "order", run.replica) % 2**32
     # A second set enlarges the batch, so that every condition takes the same number of steps.
     mixed = run.conflict.share if run.conflict.kind == "mixed" else 0
     return dict(
@@ -41,15 +41,15 @@ def settings(run: Train, folder: Path) -> dict[str, Any]:
         num_train_epochs=run.recipe.epochs,
         per_device_train_batch_size=round(run.recipe.batch_size * (1 + mixed)),
         learning_rate=run.recipe.learning_rate,
-        lr_scheduler_type="linear",
+        lr_scheduler_type=run.recipe.schedule,
         warmup_steps=run.recipe.warmup_steps,
         max_grad_norm=run.recipe.max_grad_norm,
         seed=seed,
         data_seed=seed,
-        bf16=False,
+        bf16=getattr(run.model, "dtype", "float32") == "bfloat16",
         activation_checkpointing=False,
         max_length=None,
-        use_cpu=True,
+        use_cpu=not torch.cuda.is_available(),
         logging_strategy="no",
         save_strategy="no",
         report_to=[],

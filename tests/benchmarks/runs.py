@@ -3,7 +3,7 @@
     make bench
 
 Machines are noisy, so that only ratios within one call are worth quoting: every comparison is interleaved,
-and its median over the repeats is printed with the smallest and the largest.
+and its median over the repeats is printed with the smallest and the largest.  The bench file is rewritten.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ import torch
 from transformers import TrainerCallback
 from transformers.utils import logging
 
-from w2s_lib import train as train_module
+from tests.benchmarks.record import record
 from w2s_lib.lab import Lab
 from w2s_lib.losses import soft_label_loss
 from w2s_lib.pairs import load, split
 from w2s_lib.pretrain import build, tokenizer
 from w2s_lib.reward_model import build as reward_model
-from w2s_lib.reward_model import fit, optimizer
+from w2s_lib.reward_model import WeakToStrongRewardTrainer, fit, optimizer
 from w2s_lib.run import Pairs, Pretrain, Recipe, Train, World
 from w2s_lib.score import encode, reward_gaps
 from w2s_lib.store import Store, hardware
 from w2s_lib.supervision import training_pairs
 
 REPEATS = 5
+ROWS: list[dict[str, object]] = []
+"""What has been measured: name, value (median), low, high, unit."""
+
 WORLD = World(seed=900)
 PAIRS = Pairs(world=WORLD)
 MODEL = Pretrain(world=WORLD, width=24)
@@ -47,7 +50,9 @@ def seconds(do: Callable[[], object]) -> float:
 
 
 def report(name: str, values: list[float], unit: str = "×") -> None:
-    print(f"{name:<58} {statistics.median(values):8.2f} {unit:<3} [{min(values):.2f}, {max(values):.2f}]", flush=True)
+    value, low, high = statistics.median(values), min(values), max(values)
+    ROWS.append({"name": name.strip(), "value": round(value, 3), "low": round(low, 3), "high": round(high, 3), "unit": unit})
+    print(f"{name:<58} {value:8.2f} {unit:<3} [{low:.2f}, {high:.2f}]", flush=True)
 
 
 def ratio(name: str, slow: Callable[[], object], fast: Callable[[], object], repeats: int = REPEATS) -> None:
@@ -84,19 +89,19 @@ class FirstStep(TrainerCallback):
 
 def set_up(folder: Path) -> tuple[float, float]:
     """Milliseconds before the first step of a run, and their share of the run's training, in percent."""
-    note, original = FirstStep(), train_module.WeakToStrongRewardTrainer.__init__
+    note, original = FirstStep(), WeakToStrongRewardTrainer.__init__
 
     def noted(self, *arguments, **keywords):
         original(self, *arguments, **keywords)
         self.add_callback(note)
 
-    train_module.WeakToStrongRewardTrainer.__init__ = noted
+    WeakToStrongRewardTrainer.__init__ = noted
     try:
         start = time.perf_counter()
         fit(reward_model(folder, RUN.recipe, 1), tokenizer(WORLD), training_pairs(RUN, []), RUN, folder / "out")
         end = time.perf_counter()
     finally:
-        train_module.WeakToStrongRewardTrainer.__init__ = original
+        WeakToStrongRewardTrainer.__init__ = original
     return 1000 * (note.at - start), 100 * (note.at - start) / (end - start)
 
 
@@ -155,10 +160,12 @@ def main() -> int:
             [seconds(lambda: reward_gaps(model, tokenizer(WORLD), load(PAIRS).iloc[1000:])) for _ in range(REPEATS)],
             "s",
         )
-    few, many = look_up(100), look_up(10_000)
-    print(f"{'store look-up: 10,000 results / 100 results':<58} {many / few:8.2f} ×   ({few:.0f} and {many:.0f} µs)")
-    alone, together = zip(*[(sweep(1), sweep(2)) for _ in range(2)])
+    few, many = zip(*[(look_up(100), look_up(100_000)) for _ in range(3)])
+    report("store look-up: 100,000 results / 100 results", [b / a for a, b in zip(few, many)])
+    report("  one look-up among 100,000", list(many), "µs")
+    alone, together = zip(*[(sweep(1), sweep(2)) for _ in range(3)])
     report("sixteen runs: one worker / two workers", [a / b for a, b in zip(alone, together)])
+    record("runs", ROWS, {"work": f"one thread a run; median [smallest, largest] of {REPEATS}, the last three of 3"})
     return 0
 
 

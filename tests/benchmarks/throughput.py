@@ -1,0 +1,365 @@
+"""How fast rewards are trained and read: the reference recipe, plain TRL, and the ways of this library.
+
+    python -m tests.benchmarks.throughput [--models 6x384 12x768] [--repeats 5]
+
+Models are GPT-2s with random weights and GPT-2's vocabulary; texts are random tokens that are as long, and share as much, as real
+single-turn pairs of HH-RLHF (``lengths.csv``: counts of tokens alone).  Every repeat measures every way on the same pairs, one
+after another and on one thread; what is kept are ratios within a repeat: their median, smallest and largest.  Every way takes the same
+optimiser step; by how much its gradient, or its scores, differ from the reference's is measured as well.  The bench file is rewritten.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import csv
+import gc
+import random
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from datasets import Dataset, disable_progress_bars
+from tokenizers import Tokenizer, models
+from torch.nn import functional as F
+from transformers import GPT2Config, GPT2ForSequenceClassification, PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
+from transformers.utils import logging
+from trl import RewardConfig, RewardTrainer
+from trl.trainer.reward_trainer import DataCollatorForPreference
+
+from tests.benchmarks.record import record
+from w2s_lib.prefix import reward_gaps, share_prefixes
+from w2s_lib.reward_model import SharedPrefixRewardTrainer
+from w2s_lib.store import hardware
+from w2s_lib.trainers import LabelCollator
+
+LENGTHS = Path(__file__).with_name("lengths.csv")
+VOCABULARY = 50_257
+PAIRS = 32
+"""Pairs an optimiser step."""
+
+SCORED = 128
+"""Pairs of one measurement of scoring."""
+
+REFERENCE, TRL = "reference recipe", "TRL, batches of 32"
+PAD = 0
+
+Texts = list[list[int]]
+
+
+class Batch(NamedTuple):
+    """Token ids of both texts of some pairs."""
+
+    chosen: Texts
+    rejected: Texts
+
+
+class Outcome(NamedTuple):
+    """What one way did: how long it took, how many tokens went through the model, and its gradient or its scores."""
+
+    seconds: float
+    tokens: int
+    result: torch.Tensor
+
+
+class Way(NamedTuple):
+    """One way of doing the same work."""
+
+    name: str
+    dtype: str
+    do: Callable[[GPT2ForSequenceClassification, Batch], tuple[float, torch.Tensor]]
+
+
+def lengths(chosen: Sequence[int], rejected: Sequence[int]) -> tuple[int, int, int]:
+    """Tokens that both texts begin with, tokens of the chosen and of the rejected one."""
+    shared = next((i for i, (a, b) in enumerate(zip(chosen, rejected)) if a != b), min(len(chosen), len(rejected)))
+    return shared, len(chosen), len(rejected)
+
+
+def batches(count: int, size: int, seed: int) -> list[Batch]:
+    """Pairs of random tokens with the recorded lengths, drawn without repetition while there are enough."""
+    rng = random.Random(seed)
+    with LENGTHS.open() as stream:
+        recorded = [tuple(map(int, row)) for row in list(csv.reader(stream))[1:]]
+    drawn = (rng.sample(recorded, len(recorded)) * (1 + count * size // len(recorded)))[: count * size]
+    word = lambda: rng.randrange(1, VOCABULARY)
+    out = []
+    for begin in range(0, len(drawn), size):
+        chosen, rejected = [], []
+        for shared, good, bad in drawn[begin : begin + size]:
+            prefix = [word() for _ in range(shared)]
+            chosen.append(prefix + [word() for _ in range(good - shared)])
+            rejected.append(prefix + [word() for _ in range(bad - shared)])
+        out.append(Batch(chosen, rejected))
+    return out
+
+
+def build(layers: int, width: int) -> GPT2ForSequenceClassification:
+    torch.manual_seed(0)
+    dropout = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
+    config = GPT2Config(n_layer=layers, n_embd=width, n_head=width // 64, num_labels=1, pad_token_id=PAD, use_cache=False, **dropout)
+    return GPT2ForSequenceClassification(config).to(DEVICE)
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """What TRL asks for a padding token; the texts are tokens already."""
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"<pad>": PAD}, unk_token="<pad>")), pad_token="<pad>")
+
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def now() -> float:
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def gradient(model: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+def adam(model: torch.nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of every way, its moments allocated: they are no part of a step."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=0.0, fused=True)
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    optimizer.zero_grad()
+    return optimizer
+
+
+class Watch(TrainerCallback):
+    """Times a trainer's one step, and keeps its gradient."""
+
+    begin = seconds = 0.0
+    gradient = torch.empty(0)
+
+    def on_step_begin(self, args, state, control, **keywords):
+        self.begin = now()
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **keywords):
+        if KEEP_GRADIENTS:
+            self.gradient = gradient(model)
+
+    def on_step_end(self, args, state, control, **keywords):
+        self.seconds = now() - self.begin
+
+
+KEEP_GRADIENTS = False
+"""Whether gradients are kept: not while steps are timed."""
+
+
+def settings(folder: str, dtype: str, **fields: object) -> RewardConfig:
+    return RewardConfig(
+        output_dir=folder, per_device_train_batch_size=PAIRS, per_device_eval_batch_size=PAIRS, num_train_epochs=1, max_length=None, max_grad_norm=0,
+        bf16=dtype == "bfloat16", activation_checkpointing=False, use_cpu=DEVICE == "cpu", lr_scheduler_type="constant", learning_rate=1e-5,
+        logging_strategy="no", save_strategy="no", report_to=[], disable_tqdm=True, dataloader_pin_memory=False, **fields,
+    )  # fmt: skip
+
+
+# Training: one optimiser step on 32 pairs
+
+
+def reference_step(model: GPT2ForSequenceClassification, batch: Batch) -> tuple[float, torch.Tensor]:
+    """Pair by pair, one forward pass for each text, gradients summed over the batch."""
+    optimizer, kept = adam(model), torch.empty(0)
+    model.train()
+    begin = now()
+    for pair in zip(*batch):
+        good, bad = (model(input_ids=torch.tensor([ids], device=DEVICE)).logits.squeeze() for ids in pair)
+        (F.softplus(bad - good) / len(batch.chosen)).backward()
+    if KEEP_GRADIENTS:
+        kept = gradient(model)
+    optimizer.step()
+    optimizer.zero_grad()
+    return now() - begin, kept
+
+
+def trainer_step(kind: type[RewardTrainer], dtype: str, shared: bool = False) -> Callable[..., tuple[float, torch.Tensor]]:
+    def step(model: GPT2ForSequenceClassification, batch: Batch) -> tuple[float, torch.Tensor]:
+        assert not shared or share_prefixes(model)
+        columns, collator = batch._asdict(), DataCollatorForPreference(PAD)
+        if kind is SharedPrefixRewardTrainer:
+            columns |= {"label": [1.0] * PAIRS, "weakly_labelled": [0.0] * PAIRS}
+            collator = LabelCollator(collator)
+        data = Dataset.from_dict({{"chosen": "chosen_ids", "rejected": "rejected_ids"}.get(k, k): v for k, v in columns.items()})
+        watch = Watch()
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = kind(
+                model,
+                settings(folder, dtype),
+                data_collator=collator,
+                train_dataset=data,
+                processing_class=tokenizer(),
+                optimizers=(adam(model), None),
+                callbacks=[watch],
+            )
+            trainer.remove_callback(PrinterCallback)
+            trainer.train()
+        return watch.seconds, watch.gradient
+
+    return step
+
+
+TRAINING = [
+    Way(REFERENCE, "float32", reference_step),
+    Way(TRL, "float32", trainer_step(RewardTrainer, "float32")),
+    Way("length buckets", "float32", trainer_step(SharedPrefixRewardTrainer, "float32")),
+    Way("shared prefixes", "float32", trainer_step(SharedPrefixRewardTrainer, "float32", shared=True)),
+    Way("shared prefixes", "bfloat16", trainer_step(SharedPrefixRewardTrainer, "bfloat16", shared=True)),
+]
+
+# Scoring: reward of chosen − rejected of 128 pairs
+
+
+@torch.inference_mode()
+def reference_scores(model: GPT2ForSequenceClassification, batch: Batch) -> tuple[float, torch.Tensor]:
+    """One text a forward pass."""
+    model.eval()
+    begin = now()
+    read = [[model(input_ids=torch.tensor([ids], device=DEVICE)).logits.item() for ids in texts] for texts in batch]
+    return now() - begin, torch.tensor(read[0]) - torch.tensor(read[1])
+
+
+def trl_scores(model: GPT2ForSequenceClassification, batch: Batch) -> tuple[float, torch.Tensor]:
+    data = Dataset.from_dict({"chosen_ids": batch.chosen, "rejected_ids": batch.rejected})
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = RewardTrainer(
+            model, settings(folder, "float32"), train_dataset=data, processing_class=tokenizer(), data_collator=DataCollatorForPreference(PAD)
+        )
+        begin = now()
+        read = torch.tensor(trainer.predict(data).predictions).flatten()
+        seconds = now() - begin
+    good, bad = zip(*(block.chunk(2) for block in read.split(2 * PAIRS)))  # blocks of a batch's chosen texts and its rejected ones
+    return seconds, torch.cat(good) - torch.cat(bad)
+
+
+def our_scores(dtype: str) -> Callable[..., tuple[float, torch.Tensor]]:
+    def scores(model: GPT2ForSequenceClassification, batch: Batch) -> tuple[float, torch.Tensor]:
+        assert share_prefixes(model)
+        begin = now()
+        found = reward_gaps(model, *batch, dtype=dtype)
+        return now() - begin, torch.from_numpy(found)
+
+    return scores
+
+
+SCORING = [
+    Way(REFERENCE, "float32", reference_scores),
+    Way(TRL, "float32", trl_scores),
+    Way("shared prefixes", "float32", our_scores("float32")),
+    Way("shared prefixes", "bfloat16", our_scores("bfloat16")),
+]
+
+
+def run(way: Way, model: GPT2ForSequenceClassification, batch: Batch) -> Outcome:
+    """One way on its own copy of the model."""
+    mine, tokens = copy.deepcopy(model), 0
+
+    def count(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        nonlocal tokens
+        tokens += given[0].numel()
+
+    mine.transformer.wte.register_forward_pre_hook(count)
+    gc.collect()
+    seconds, result = way.do(mine, batch)
+    return Outcome(seconds, tokens, result)
+
+
+def linear_weights(model: GPT2ForSequenceClassification) -> int:
+    """Weights of the blocks' matrices, each of which costs two operations a token, and four more in the backward pass."""
+    return sum(p.numel() for name, p in model.transformer.h.named_parameters() if p.dim() == 2)
+
+
+def gemm_rate(width: int, dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a matrix product as large as those of the model's widest layers."""
+    a, b = torch.randn(1024, width, dtype=dtype, device=DEVICE), torch.randn(width, 4 * width, dtype=dtype, device=DEVICE)
+    best = min(_seconds(lambda: a @ b) for _ in range(10))
+    return 2 * 1024 * width * 4 * width / best
+
+
+def _seconds(do: Callable[[], object]) -> float:
+    begin = now()
+    do()
+    return now() - begin
+
+
+def middle(values: Sequence[float]) -> dict[str, float]:
+    return {"value": round(statistics.median(values), 3), "low": round(min(values), 3), "high": round(max(values), 3)}
+
+
+def measure(work: str, ways: list[Way], layers: int, width: int, repeats: int) -> list[dict[str, object]]:
+    """One row a way and a baseline: the ratio of their times, and how far the way is from the machine's rate of matrix products."""
+    global KEEP_GRADIENTS
+    model, size = build(layers, width), f"{layers} × {width}"
+    operations = linear_weights(model) * (6 if work == "training" else 2)
+    first, *rest = batches(1 + repeats, PAIRS if work == "training" else SCORED, seed=layers)
+    KEEP_GRADIENTS, results, errors = True, [], []
+    for way in ways:  # a round to warm up, which shows whether all compute the same
+        results = [*results[:1], run(way, model, first).result.double()]
+        errors.append(float((results[-1] - results[0]).norm() / results[0].norm()))
+        print(f"  {work}, {size}, {way.name}, {way.dtype}: differs by {errors[-1]:.1e}", flush=True)
+    KEEP_GRADIENTS, results = False, []
+    rounds, rates = [], []
+    for batch in rest:
+        rates.append({name: gemm_rate(width, getattr(torch, name)) for name in ("float32", "bfloat16")})
+        rounds.append([run(way, model, batch) for way in ways])
+        print("  " + ", ".join(f"{outcome.seconds:.2f} s" for outcome in rounds[-1]), flush=True)
+    rows = []
+    for baseline in (0, 1):
+        for i, way in enumerate(ways):
+            if i >= baseline:
+                shares = [operations * r[i].tokens / r[i].seconds / rate[way.dtype] for r, rate in zip(rounds, rates)]
+                rows.append({
+                    "device": DEVICE, "work": work, "model": size, "way": way.name, "dtype": way.dtype, "against": ways[baseline].name,
+                    **middle([r[baseline].seconds / r[i].seconds for r in rounds]), "repeats": repeats,
+                    "seconds": round(statistics.median(r[i].seconds for r in rounds), 3),
+                    "tokens": round(statistics.mean(r[i].tokens for r in rounds)), "gemm_share": round(statistics.median(shares), 3),
+                    "gemm_rate": round(statistics.median(rate[way.dtype] for rate in rates) / 1e9, 1), "error": float(f"{errors[i]:.1e}"),
+                })  # fmt: skip
+    return rows
+
+
+def report(rows: list[dict[str, object]]) -> None:
+    for row in rows:
+        name = f"{row['work']}, {row['model']}: {row['way']}, {row['dtype']}"
+        ratio = f"{row['value']:6.2f} × {row['against']} [{row['low']:.2f}, {row['high']:.2f}]"
+        print(f"{name:<62}{ratio:<46}{row['gemm_share']:5.2f} of the GEMM rate, differs by {row['error']:.0e}", flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.throughput", description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", default=["6x384", "12x768"], help="layers x width (default: 6x384 12x768)")
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args(arguments)
+    warnings.simplefilter("ignore")
+    logging.set_verbosity_error()
+    disable_progress_bars()
+    torch.set_num_threads(1)
+    print(f"{hardware()}; one thread; median [smallest, largest] of {given.repeats}")
+    if DEVICE == "cpu":
+        print("no GPU is at hand: its lines are skipped")
+    rows = []
+    for model in given.models:
+        layers, width = map(int, model.split("x"))
+        for work, ways in {"training": TRAINING, "scoring": SCORING}.items():
+            rows += measure(work, ways, layers, width, given.repeats)
+    report(rows)
+    native = DEVICE == "cuda" or any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_tile", "sve_bf16"))
+    record("throughput", rows, {
+        "device": torch.cuda.get_device_name() if DEVICE == "cuda" else "CPU, one thread; no GPU was at hand",
+        "bfloat16": "in hardware" if native else "emulated: this processor has no instructions for it",
+        "work": f"training: one optimiser step on {PAIRS} pairs; scoring: {SCORED} pairs",
+    })  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

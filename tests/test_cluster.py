@@ -1,0 +1,176 @@
+"""Which cluster the lab runs on: refused in one line where it cannot be, each run with a device of its own, the same results everywhere."""
+
+import os
+import re
+import stat
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from w2s_lib import cluster
+from w2s_lib.cluster import CPU, GPU, ClusterError, Connection, check_job, choose, connect, declared, slurm_options, visible, worker_specs
+from w2s_lib.edition import ParameterError
+
+PAGE = Path(__file__).resolve().parent.parent / "book" / "running-at-scale.md"
+
+
+@pytest.fixture(autouse=True)
+def no_choice_from_outside(monkeypatch):
+    monkeypatch.delenv("W2S_DASK", raising=False)
+    monkeypatch.delenv("W2S_SHARDS", raising=False)
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def test_the_environment_goes_before_the_edition(monkeypatch):
+    assert choose() == choose("local") == "local"
+    assert choose("tcp://node7:8786") == "tcp://node7:8786"
+    monkeypatch.setenv("W2S_DASK", "tls://[::1]:8786")
+    assert choose("local") == "tls://[::1]:8786"
+
+
+@pytest.mark.parametrize("value", ["", "locall", "SLURM", "node7:8786", "tcp://node7", "http://node7:8786", 3, None])
+def test_a_wrong_choice_is_refused_in_one_line(value, monkeypatch):
+    with pytest.raises(ParameterError, match=re.escape(f"dask={value!r}: must be 'local', 'slurm' or the address")) as error:
+        choose(value)
+    assert "\n" not in str(error.value)
+    if isinstance(value, str) and value:
+        monkeypatch.setenv("W2S_DASK", value)
+        with pytest.raises(ParameterError, match="W2S_DASK="):
+            choose("local")
+
+
+def test_slurm_needs_its_library_and_its_programs(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ParameterError, match=r"dask='slurm': needs dask-jobqueue.*\.\[cluster\]"):
+        choose("slurm")
+    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: object())
+    with pytest.raises(ParameterError, match="dask='slurm': needs SLURM's sbatch"):
+        choose("slurm")
+    program(tmp_path, "sbatch", "exit 0")
+    assert choose("slurm") == "slurm"
+
+
+def test_visible_gpus_go_by_their_own_names():
+    assert visible(0, None) == ()
+    assert visible(3, None) == ("0", "1", "2")
+    assert visible(2, "GPU-8932, GPU-11f0") == ("GPU-8932", "GPU-11f0")
+    assert visible(1, "5,-1,6") == ("5",), "CUDA counts up to the first name that is none"
+    assert visible(5, None, together=2) == ("0,1", "2,3"), "the odd one is left out"
+    with pytest.raises(ClusterError, match="W2S_SHARDS=4: this machine has 3 GPUs"):
+        visible(3, None, together=4)
+
+
+def test_each_gpu_has_one_worker_and_the_others_see_none():
+    specs = worker_specs(2, ("0", "3"), memory=4000)
+    seen = {name: spec["options"]["env"]["CUDA_VISIBLE_DEVICES"] for name, spec in specs.items()}
+    assert seen == {"cpu-0": "", "cpu-1": "", "gpu-0": "0", "gpu-3": "3"}
+    assert {name: spec["options"]["resources"] for name, spec in specs.items() if name.startswith("gpu")} == {
+        "gpu-0": {GPU: 1},
+        "gpu-3": {GPU: 1},
+    }
+    assert all(spec["options"]["nthreads"] == 1 and spec["options"]["memory_limit"] == 1000 for spec in specs.values())
+
+
+def test_runs_ask_for_what_workers_declare():
+    assert Connection(None).resources(gpu=True) is None and Connection(None).resources(gpu=False) is None
+    both, gpus = Connection(None, frozenset((GPU, CPU))), Connection(None, frozenset((GPU,)))
+    assert both.resources(gpu=True) == {GPU: 1} and both.resources(gpu=False) == {CPU: 1}
+    assert gpus.resources(gpu=False) is None, "where all workers have a GPU, any will do"
+    assert declared(["--resources", "GPU=2,CPU=1"]) == {GPU, CPU} and declared([]) == frozenset()
+
+
+def look(_: int) -> tuple[str, ...]:
+    time.sleep(0.3)
+    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_")
+    return (*(os.environ.get(name, "unset") for name in names), str(os.getpid()))
+
+
+def test_each_run_sees_its_own_device(monkeypatch, tmp_path):
+    """Processes of this machine, started as they would be if it had three GPUs of which two may be used."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
+    with connect("local", workers=2, tasks=7, gpu_tasks=6, logs=tmp_path) as connection:
+        submit = connection.client.submit
+        on_gpus = [submit(look, i, resources=connection.resources(gpu=True), pure=False) for i in range(6)]
+        elsewhere = submit(look, 6, resources=connection.resources(gpu=False), pure=False)
+        found, other = connection.client.gather(on_gpus), elsewhere.result()
+    devices = {}
+    for device, threads, trim, process in found:
+        devices.setdefault(process, set()).add(device)
+        assert threads == "1" and trim == "1073741824"
+    assert sorted(map(sorted, devices.values())) == [["1"], ["2"]], "two processes, each with a device of its own"
+    assert other[0] == "" and other[3] not in devices
+
+
+def test_without_a_gpu_there_are_plain_workers(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with connect("local", workers=1, tasks=1, gpu_tasks=1, logs=tmp_path) as connection:
+        assert connection.resources(gpu=True) is None
+        assert len(connection.client.scheduler_info()["workers"]) == 1
+
+
+def test_no_scheduler_at_the_address_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", "1s")
+    with pytest.raises(ClusterError, match="dask='tcp://127.0.0.1:9': no scheduler answers") as error:
+        with connect("tcp://127.0.0.1:9", 1, 1, 0, tmp_path):
+            pass
+    assert "\n" not in str(error.value)
+
+
+def test_workers_at_an_address_say_what_they_have(tmp_path):
+    from distributed import Scheduler, SpecCluster
+
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    with SpecCluster(worker_specs(1, ("0",)), scheduler, silence_logs=50) as there:
+        with connect(there.scheduler_address, 1, 2, 1, tmp_path) as connection:
+            assert connection.resources(gpu=True) == {GPU: 1} and connection.resources(gpu=False) == {CPU: 1}
+            assert connection.client.submit(look, 0, resources={GPU: 1}).result()[0] == "0"
+        assert len(there.scheduler_info["workers"]) == 2, "it is not ours to close"
+
+
+def test_slurm_says_why_it_refuses_a_job(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    program(
+        tmp_path,
+        "sbatch",
+        'grep -q "^#SBATCH -p short" "$2" && exit 0\necho "allocation failure: invalid partition\n specified" >&2; exit 1',
+    )
+    check_job("#!/bin/sh\n#SBATCH -p short\n")
+    with pytest.raises(ClusterError, match=r"SLURM refuses the job \(allocation failure: invalid partition specified\)") as error:
+        check_job("#!/bin/sh\n#SBATCH -p long\n")
+    assert "\n" not in str(error.value)
+
+
+def test_a_job_sets_up_its_workers_and_keeps_what_is_configured(tmp_path):
+    options = slurm_options(
+        {"job-script-prologue": ["module load cuda"], "log-directory": None, "scheduler-options": {"port": 8786}}, tmp_path
+    )
+    assert options["job_script_prologue"][-1] == "module load cuda"
+    assert {"export OMP_NUM_THREADS=1", "export MALLOC_TRIM_THRESHOLD_=1073741824"} <= set(options["job_script_prologue"])
+    assert options["log_directory"] == str(tmp_path) and options["scheduler_options"]["port"] == 8786
+    assert slurm_options({"log-directory": "/logs"}, tmp_path)["log_directory"] == "/logs"
+
+
+def test_the_example_on_the_page_is_a_job(tmp_path):
+    """The configuration that *Running at scale* shows is one that dask-jobqueue takes, and the job is what the page says."""
+    jobqueue = pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed: no jobs of SLURM")
+    import dask
+    import yaml
+
+    example = next(block for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), flags=re.S) if "jobqueue:" in block)
+    defaults = dask.config.get("jobqueue.slurm")
+    with dask.config.set({"jobqueue.slurm": defaults | yaml.safe_load(example)["jobqueue"]["slurm"] | {"interface": None}}):
+        configured = dask.config.get("jobqueue.slurm")
+        with jobqueue.SLURMCluster(**slurm_options(configured, tmp_path), silence_logs=50) as made:
+            script = made.job_script()
+    for line in ("#SBATCH -p gpu", "#SBATCH --gres=gpu:1", "export OMP_NUM_THREADS=1", "--resources GPU=1"):
+        assert line in script
+    assert "GPU" in declared(configured["worker-extra-args"])

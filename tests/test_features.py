@@ -1,0 +1,69 @@
+"""Frozen features: packed rows say what each text alone says; pairs keep their sides."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+from transformers import LlamaConfig, LlamaModel
+
+from w2s_lib.features import differences, oriented, read, rows
+
+
+class Words:
+    """A tokenizer of words, enough for ``rows``."""
+
+    def __init__(self, longest=64):
+        self.model_max_length = longest
+
+    def __call__(self, texts, add_special_tokens=False):
+        if isinstance(texts, str):
+            return {"input_ids": []}
+        return {"input_ids": [[sum(map(ord, word)) % 97 for word in text.split()] for text in texts]}
+
+
+PAIRS = pd.DataFrame({
+    "prompt": ["ask me something", "why", "what is it that you want to know"],
+    "chosen": [" yes of course", " because", " the answer please"],
+    "rejected": [" yes of no", " no reason at all", " nothing"],
+}).assign(opening=lambda pairs: pairs["prompt"], ending="")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    config = LlamaConfig(vocab_size=97, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2)
+    return LlamaModel(config).eval()
+
+
+def test_packed_rows_say_what_each_text_says_alone(model):
+    found = differences(model, rows(Words(), PAIRS))
+    assert set(found) == {f"{layer}.{pooling}" for layer in (0, 1, 2) for pooling in ("last", "mean")}
+    for i, (prompt, chosen, rejected) in enumerate(zip(PAIRS["prompt"], PAIRS["chosen"], PAIRS["rejected"])):
+        before = len(prompt.split())
+        states = []
+        for reply in (chosen, rejected):
+            ids = torch.tensor(Words()([prompt + reply])["input_ids"])
+            states.append(model(input_ids=ids, output_hidden_states=True).hidden_states)
+        for layer in (0, 1, 2):
+            good, bad = (s[layer][0] for s in states)
+            assert torch.allclose(found[f"{layer}.last"][i].float(), good[-1] - bad[-1], atol=2e-3)
+            assert torch.allclose(found[f"{layer}.mean"][i].float(), good[before:].mean(0) - bad[before:].mean(0), atol=2e-3)
+
+
+def test_long_texts_are_cut_and_keep_a_reply():
+    for row in rows(Words(4), PAIRS):
+        assert max(len(row.chosen), len(row.rejected)) <= 4
+        assert all(row.replies())
+
+
+def test_shards_are_read_as_one_and_pairs_can_be_turned(tmp_path):
+    x, ids = np.arange(12, dtype=np.float32).reshape(4, 3), ["a", "b", "c", "d"]
+    for shard in (0, 1):
+        folder = tmp_path / str(shard)
+        folder.mkdir()
+        save_file({"2.mean": torch.tensor(x[shard::2]).half()}, folder / "features.safetensors")
+        pd.DataFrame({"pair_id": ids[shard::2]}).to_parquet(folder / "pairs.parquet")
+    found, row_of = read((tmp_path / "0", tmp_path / "1"), 2, "mean")
+    asked = pd.DataFrame({"pair_id": ["d", "a"], "turned": [True, False]})
+    assert oriented(found, row_of, asked).tolist() == [[-9, -10, -11], [0, 1, 2]]

@@ -1,0 +1,39 @@
+"""The last bench file: what ``make bench`` measured, and on which machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+LAST = Path(__file__).resolve().parent.parent / "tests" / "benchmarks" / "last.json"
+
+
+class Section(NamedTuple):
+    """What one benchmark left: the machine, when, the versions, sentences about the run, and a frame of its numbers."""
+
+    hardware: str
+    date: str
+    versions: dict[str, str]
+    notes: dict[str, str]
+    rows: pd.DataFrame
+
+
+def read(path: Path = LAST) -> dict[str, Section]:
+    """The bench file's sections by name: ``throughput`` and ``runs``, those that have been measured."""
+    found = json.loads(path.read_text())
+    return {name: Section(**{**section, "rows": pd.DataFrame(section["rows"])}) for name, section in found.items()}
+
+
+def limits(rows: pd.DataFrame) -> pd.DataFrame:
+    """What each way could reach: ``limit`` is its ratio to the reference recipe if it multiplied at the machine's rate and did nothing else.
+
+    ``rows`` of the section ``throughput``; tokens that went through the model, padding included, are relative to the reference recipe's.
+    """
+    against = rows[rows["against"] == "reference recipe"]
+    base = against[against["way"] == "reference recipe"].set_index(["work", "model"])["tokens"]
+    tokens = against["tokens"] / base.loc[pd.MultiIndex.from_frame(against[["work", "model"]])].to_numpy()
+    table = against.assign(tokens=tokens, ratio=against["value"], limit=against["value"] / against["gemm_share"])
+    return table[["work", "model", "way", "dtype", "tokens", "gemm_rate", "gemm_share", "ratio", "limit"]].reset_index(drop=True)

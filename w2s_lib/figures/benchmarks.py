@@ -1,0 +1,63 @@
+"""Figures of the benchmarks: how many times as fast, and at which share of the machine's rate."""
+
+from __future__ import annotations
+
+import pandas as pd
+import seaborn as sns
+
+from w2s_lib.figures.style import GREY, ROLES, Figure, canvas
+
+WAYS = {
+    "reference recipe": GREY, "TRL, batches of 32": ROLES["weak supervisor"], "length buckets": "#56B4E9",
+    "shared prefixes": ROLES["strong student"], "shared prefixes, bf16": ROLES["strong ceiling"],
+}  # fmt: skip
+
+
+def named(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with one name a way, its number format included."""
+    return rows.assign(way=rows["way"].where(rows["dtype"] == "float32", rows["way"] + ", bf16"))
+
+
+def speed_ups(rows: pd.DataFrame) -> Figure:
+    """Speed relative to the reference recipe, one panel a kind of work: ``rows`` of the section ``throughput`` of the bench file."""
+    rows = named(rows[rows["against"] == "reference recipe"])
+    works, sizes = rows["work"].unique(), rows["model"].unique()
+    figure, axes = canvas(7.6, 1.1 + 0.85 * len(sizes) * len(works), len(works), 1, sharex=True, squeeze=False)
+    said = []
+    for ax, work in zip(axes.flat, works):
+        panel = rows[rows["work"] == work]
+        order = [way for way in WAYS if way in set(panel["way"])]
+        sns.barplot(panel, y="model", x="value", hue="way", order=sizes, hue_order=order, palette=WAYS, alpha=0.75, ax=ax, legend="full")
+        for way, bars in zip(order, ax.containers):
+            for size, bar in zip(sizes, bars):
+                (row,) = panel[(panel["way"] == way) & (panel["model"] == size)].itertuples()
+                middle = bar.get_y() + bar.get_height() / 2
+                ax.plot([row.low, row.high], [middle, middle], color=GREY, linewidth=1.5)
+                said.append(f"{work}, {size}, {way} {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]")
+        ax.axvline(1, color=GREY, linewidth=1, linestyle="--")
+        ax.set(xlabel="", ylabel="", title=work)
+        ax.tick_params(axis="y", length=0)
+        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
+    axes.flat[-1].set_xlabel("times as fast as the reference recipe")
+    return Figure(
+        figure,
+        f"Speed relative to the reference recipe: {'; '.join(said)}.",
+        f"Medians of {rows['repeats'].min()} interleaved repeats; lines reach from the smallest to the largest ratio. Rows: blocks × width of the model.",
+    )
+
+
+def gemm_shares(rows: pd.DataFrame) -> Figure:
+    """Arithmetic of the blocks' matrices, padding included, as a share of what the machine's matrix products reach."""
+    rows = named(rows[rows["against"] == "reference recipe"])
+    order = [way for way in WAYS if way in set(rows["way"])]
+    cells = rows.assign(cell=rows["work"] + ", " + rows["model"])
+    figure, ax = canvas(7.6, 0.5 + 0.75 * cells["cell"].nunique())
+    sns.stripplot(cells, y="cell", x="gemm_share", hue="way", hue_order=order, palette=WAYS, size=9, jitter=False, dodge=True, ax=ax)
+    ax.set(xlim=(0, 1.02), xlabel="share of the machine's rate of matrix products", ylabel="")
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
+    said = "; ".join(f"{row.cell}, {row.way} {row.gemm_share:.2f}" for row in cells.itertuples())
+    return Figure(
+        figure,
+        f"Share of the machine's rate of matrix products: {said}.",
+        "Each way is held against the rate in its own number format. Multiplying padding counts as work here, though it is of no use.",
+    )

@@ -1,0 +1,213 @@
+"""What chosen and rejected share is computed once, and no row is padded.
+
+The two texts of a preference pair begin with the same prompt.  In a causal model nothing that stands there depends on what follows, so
+that one pass over the prompt serves both.  All tokens of a minibatch that differ, or stand for two, are therefore *packed* into one row.
+Everything in a model that treats each token by itself, which is nearly all of its arithmetic, sees this row.  Attention alone needs to know
+who stands before whom: for it, queries, keys and values are laid out as the texts they belong to, and its outputs are packed again.
+Rewards and gradients equal those of two whole texts up to rounding.
+
+Models are told through the attention interface of transformers, by which every architecture that follows it takes an attention of ours
+and our positions.  Whether one does is tried, not assumed (``share_prefixes``); the others get padded rows of about equal length.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+from trl.trainer.utils import pad
+
+SHARED = "shared_prefix"
+"""Name of the attention by which a model shares prefixes, beside transformers' own ``sdpa`` and ``eager``."""
+
+TOKEN_BUDGET = 1024
+"""Tokens of text in a minibatch: enough for matrix products at their full rate, few enough for activations to stay in a cache."""
+
+
+class Packed(NamedTuple):
+    """One row of N tokens that stands for 2B texts of up to T tokens, the B chosen ones first."""
+
+    ids: Tensor
+    """Token ids, shape (1, N)."""
+    positions: Tensor
+    """Place of each token in its text, shape (1, N)."""
+    texts: Tensor
+    """The texts as indices into the row, shape (2B, T); behind the end of a text anything."""
+    home: Tensor
+    """Of each token in the row one place where it stands in ``texts.flatten()``, shape (N,)."""
+    ends: Tensor
+    """Index into the row of each text's last token, shape (2B,)."""
+
+
+def pack(input_ids: Tensor, attention_mask: Tensor) -> Packed:
+    """The padded rows of a preference batch, both of shape (2B, T) with the chosen texts first and padding on the right, in one row."""
+    pairs = len(input_ids) // 2
+    real = attention_mask.bool()
+    shared = ((input_ids[:pairs] == input_ids[pairs:]) & real[:pairs] & real[pairs:]).long().cumprod(dim=1).bool()
+    new = torch.cat([real[:pairs], real[pairs:] & ~shared])
+    place = (new.flatten().cumsum(dim=0) - 1).view_as(new)
+    texts = torch.cat([place[:pairs], torch.where(shared, place[:pairs], place[pairs:])])
+    home = new.flatten().nonzero().squeeze(1)
+    ends = texts.gather(1, real.sum(dim=1, keepdim=True) - 1).squeeze(1)
+    return Packed(input_ids.flatten()[home][None], (home % new.shape[1])[None], texts, home, ends)
+
+
+def _window(length: int, window: int | None, device: torch.device) -> Tensor | None:
+    """Which keys a query sees in texts that are longer than a sliding window, shape (length, length); None: all before it."""
+    if window is None or length <= window:
+        return None
+    here = torch.arange(length, device=device)
+    distance = here[:, None] - here
+    return (distance >= 0) & (distance < window)
+
+
+def attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, packed: Packed | None = None, **keywords: Any
+) -> tuple[Tensor, None]:
+    """Attention on a packed row, (1, heads, N, width of a head) to (1, N, heads, width of a head); without one the stock ``sdpa``."""
+    if packed is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **keywords)
+    count, length = packed.texts.shape
+
+    def unpacked(x: Tensor) -> Tensor:
+        # An embedding is a look-up of rows whose backward pass adds up: what a token does in both texts comes together.
+        rows = F.embedding(packed.texts, x[0].transpose(0, 1).flatten(1))
+        return rows.view(count, length, x.shape[1], x.shape[3]).transpose(1, 2)
+
+    mask = _window(length, keywords.get("sliding_window"), query.device)
+    out, _ = sdpa_attention_forward(module, unpacked(query), unpacked(key), unpacked(value), mask, **keywords)
+    return F.embedding(packed.home, out.flatten(0, 1).flatten(1)).view(1, -1, *out.shape[2:]), None
+
+
+AttentionInterface.register(SHARED, attention)
+AttentionMaskInterface.register(SHARED, sdpa_mask)
+
+
+def _core(model: nn.Module) -> PreTrainedModel:
+    """The sequence classifier, without the wrapper of its adapters."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _shares(model: nn.Module) -> bool:
+    return _core(model).config._attn_implementation == SHARED
+
+
+def _distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def hidden_at(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where: Tensor) -> Tensor:
+    """Last hidden states of a preference batch (see ``pack``) at the places of its texts that ``where``, shape (2B, T), marks: (places, width)."""
+    backbone = _core(model).base_model
+    if not _shares(model):
+        # Attention is causal and padding on the right: no token sees it, and a mask would cost time and change nothing.
+        return backbone(input_ids=input_ids, use_cache=False).last_hidden_state[where]
+    packed = pack(input_ids, attention_mask)
+    no_mask = torch.ones(1, 1, 1, 1, device=input_ids.device)  # one of four dimensions is handed through as it is: none is built
+    out = backbone(input_ids=packed.ids, position_ids=packed.positions, attention_mask=no_mask, use_cache=False, packed=packed)
+    return F.embedding(packed.texts[where], out.last_hidden_state[0])
+
+
+def _last_hidden(model: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """Hidden state at the last token of each text, shape (2B, width)."""
+    last = attention_mask.sum(dim=1, keepdim=True) - 1
+    return hidden_at(model, input_ids, attention_mask, torch.arange(input_ids.shape[1], device=input_ids.device) == last)
+
+
+def rewards(model: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """Reward of each text of a preference batch (see ``pack``), read at its last token: shape (2B,), fp32 also under autocast."""
+    if _distributed():  # a wrapped model has to be called as a whole
+        return model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits.squeeze(-1).float()
+    hidden, head = _last_hidden(model, input_ids, attention_mask), _core(model).score
+    with torch.autocast(hidden.device.type, enabled=False):
+        return head(hidden.to(next(head.parameters()).dtype)).squeeze(-1).float()
+
+
+@torch.no_grad()
+def share_prefixes(model: nn.Module) -> bool:
+    """Make a reward model share prefixes from now on, if its architecture allows it; says whether it does.
+
+    It has to run on transformers' ``sdpa`` attention, take positions, attend to all earlier tokens or to a sliding window of them, and
+    give the same hidden states either way on two short pairs.  A model that is spread over processes does not share prefixes.
+    """
+    if _distributed():
+        return False
+    if _shares(model):
+        return True
+    core = _core(model)
+    kinds = set(getattr(core.config, "layer_types", None) or ())
+    takes_positions = "position_ids" in inspect.signature(core.base_model.forward).parameters
+    if core.config._attn_implementation != "sdpa" or not takes_positions or not kinds <= {"full_attention", "sliding_attention"}:
+        return False
+    generator, training = torch.Generator().manual_seed(0), model.training
+    ids = torch.randint(core.config.vocab_size, (4, 12), generator=generator)
+    ids[2:, :5] = ids[:2, :5]
+    mask = (torch.arange(12) < torch.tensor([[9], [12], [11], [7]])).long()
+    ids, mask = ids.to(core.device), mask.to(core.device)
+    model.eval()
+    plain = _last_hidden(model, ids, mask)
+    core.set_attn_implementation(SHARED)
+    same = _shares(model) and bool((_last_hidden(model, ids, mask) - plain).norm() <= torch.finfo(plain.dtype).eps ** 0.5 * plain.norm())
+    if not same:
+        core.set_attn_implementation("sdpa")
+    model.train(training)
+    return same
+
+
+def minibatches(attention_mask: Tensor, token_budget: int = TOKEN_BUDGET) -> Iterator[Tensor]:
+    """Indices of the pairs of a preference batch, pairs of about equal length together, with up to so many tokens of text, or one pair."""
+    lengths = attention_mask.sum(dim=1).view(2, -1)
+    order = lengths.amax(dim=0).argsort(stable=True)
+    begin, tokens = 0, 0
+    for end, size in enumerate(lengths.sum(dim=0)[order].tolist()):
+        if end > begin and tokens + size > token_budget:
+            yield order[begin:end]
+            begin, tokens = end, 0
+        tokens += size
+    yield order[begin:]
+
+
+def gaps(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, token_budget: int = TOKEN_BUDGET) -> Tensor:
+    """Reward of chosen − rejected for each pair of a preference batch (see ``pack``), in the batch's order, shape (B,)."""
+    found, indices = [], []
+    for index in minibatches(attention_mask, token_budget):
+        chosen, rejected = rewards(model, *part(input_ids, attention_mask, index)).chunk(2)
+        found.append(chosen - rejected)
+        indices.append(index)
+    return torch.cat(found)[torch.cat(indices).argsort()]
+
+
+def part(input_ids: Tensor, attention_mask: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Token ids and mask of some pairs of a preference batch, as wide as their longest text."""
+    rows = torch.cat([index, index + len(input_ids) // 2])
+    mask = attention_mask[rows]
+    width = int(mask.sum(dim=1).max())
+    return input_ids[rows, :width], mask[:, :width]
+
+
+@torch.inference_mode()
+def reward_gaps(
+    model: nn.Module,
+    chosen: Sequence[Sequence[int]],
+    rejected: Sequence[Sequence[int]],
+    token_budget: int = TOKEN_BUDGET,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+) -> np.ndarray:
+    """Reward of chosen − rejected, from the token ids of both texts of each pair: shape (n,), float64.
+
+    ``dtype``: what the model computes in; the head always computes in fp32.
+    """
+    share_prefixes(model)
+    model.eval()
+    texts = [torch.tensor(ids) for ids in (*chosen, *rejected)]
+    input_ids, mask = pad(texts).to(model.device), pad([torch.ones_like(text) for text in texts]).to(model.device)
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
+        return gaps(model, input_ids, mask, token_budget).double().cpu().numpy()

@@ -1,0 +1,48 @@
+"""A linear reward head on frozen features, trained by the same losses as every other reward model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from transformers import get_scheduler
+
+from w2s_lib.losses import confident_label, explicit_conflict, soft_label_loss
+from w2s_lib.reward_model import WARM_UP
+from w2s_lib.run import Train, stream
+
+
+def fit(differences: np.ndarray, frame: pd.DataFrame, run: Train) -> np.ndarray:
+    """Weights of the head, shape (hidden,), float64.
+
+    ``differences`` are those of the training pairs, shape (pairs, hidden), in units in which they have standard deviation 1;
+    ``frame`` has the columns of ``training_pairs``.  Order and initial weights come from the run's replica.
+    """
+    recipe, seed = run.recipe, run.pairs.seed
+    rng = np.random.default_rng(stream(seed, "order", run.replica))
+    start = torch.Generator().manual_seed(stream(seed, "head", run.replica))
+    head = (recipe.head_scale * torch.randn(differences.shape[1], generator=start)).requires_grad_()
+    x, label, weakly = (torch.from_numpy(np.asarray(v, dtype=np.float32)) for v in (differences, frame["label"], frame["weakly_labelled"]))
+    # A second set enlarges the batch, so that every condition takes the same number of steps.
+    size = round(recipe.batch_size * (1 + (run.conflict.share if run.conflict.kind == "mixed" else 0)))
+    steps = recipe.epochs * -(-len(x) // size)
+    optimizer = torch.optim.AdamW([head], lr=recipe.head_learning_rate, weight_decay=recipe.weight_decay)
+    schedule = get_scheduler(recipe.schedule, optimizer, recipe.warmup_steps, steps)
+    step = 0
+    for _ in range(recipe.epochs):
+        for index in np.array_split(rng.permutation(len(x)), -(-len(x) // size)):
+            gap, y = x[index] @ head, label[index]
+            if recipe.confidence_weight:
+                grown = min(1.0, step / (WARM_UP * steps))
+                y = confident_label(gap, y, recipe.confidence_weight * grown * weakly[index])
+            loss = soft_label_loss(gap, y)
+            if run.conflict.alpha is not None:
+                loss = loss + explicit_conflict(gap, weakly[index], run.conflict.alpha)
+            optimizer.zero_grad()
+            loss.backward()
+            if recipe.max_grad_norm:
+                torch.nn.utils.clip_grad_norm_([head], recipe.max_grad_norm)
+            optimizer.step()
+            schedule.step()
+            step += 1
+    return head.detach().double().numpy()

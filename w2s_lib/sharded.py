@@ -1,0 +1,132 @@
+"""One run shared among several processes, for a model that is larger than one GPU: each holds a part of every weight (FSDP).
+
+The sharding is transformers' own (``DistributedConfig``, on PyTorch's FSDP2): weights are sharded as they are read and gathered block by
+block when they are needed, and gradients are averaged over the processes, each of which trains on its part of every batch.  Nothing
+of this stands in a spec: a sharded run has the same key as a whole one and, to rounding, the same results.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from w2s_lib.errors import OneLineError
+from w2s_lib.run import Checkpoint, Spec, Train
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedConfig
+
+SHARDS = "W2S_SHARDS"
+"""Environment variable: how many processes, each with a GPU where there are any, share the fine-tuning of a real model."""
+
+
+class ShardedError(OneLineError, ValueError):
+    """A run that cannot be shared, or that failed in one of its processes, in one line."""
+
+
+def shards() -> int:
+    """What ``$W2S_SHARDS`` says; 1 where it says nothing.
+
+    Raises:
+        ShardedError: it is no whole number from 1 on.
+    """
+    said = os.environ.get(SHARDS) or "1"
+    if not said.isdecimal() or int(said) < 1:
+        raise ShardedError(f"{SHARDS}={said!r}: must be a whole number, 1 (not sharded) or more")
+    return int(said)
+
+
+def processes() -> int:
+    """How many processes share the run that this process works at; 1 where it is alone."""
+    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes the result."""
+    return processes() == 1 or os.environ["RANK"] == "0"
+
+
+def wanted(spec: Spec) -> bool:
+    """Whether a run is to be shared and is not yet: the fine-tuning of a real model is, under ``$W2S_SHARDS``."""
+    return shards() > 1 and processes() == 1 and isinstance(spec, Train) and isinstance(spec.model, Checkpoint)
+
+
+def per_process(batch_size: int) -> int:
+    """The part of a batch that one process trains on.
+
+    Raises:
+        ShardedError: the batch cannot be divided among the processes.
+    """
+    if batch_size % processes():
+        raise ShardedError(f"{SHARDS}={processes()}: a batch of {batch_size} pairs cannot be shared equally among so many; use a divisor")
+    return batch_size // processes()
+
+
+def loading(config: PreTrainedConfig) -> dict[str, Any]:
+    """Keywords of ``from_pretrained`` that shard a model of this configuration over the processes; none for a single one."""
+    if processes() == 1:
+        return {}
+    from transformers.distributed import DistributedConfig
+
+    return {"distributed_config": DistributedConfig(fsdp_size=processes(), fsdp_plan=_plan(config))}
+
+
+def _plan(config: PreTrainedConfig) -> dict[str, str]:
+    """Each block by itself gives its weights back once it is done; families call their list of blocks by different names."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    with torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(config)
+    depth = config.num_hidden_layers
+    lists = [name for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList) and len(module) == depth]
+    return {f"{name}.*": "free_full_weight" for name in lists[:1]}
+
+
+def fill(weight: Tensor, values: Tensor) -> None:
+    """Copy values into a weight, whole or sharded; ``values`` are the same in every process."""
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    weight.copy_(distribute_tensor(values, weight.device_mesh, weight.placements) if isinstance(weight, DTensor) else values)
+
+
+def _whole(value: Any) -> Any:
+    """A spec as JSON's types, with the places on this machine that its own dump leaves out."""
+    if isinstance(value, BaseModel):
+        return {name: _whole(getattr(value, name)) for name in type(value).model_fields}
+    return [_whole(v) for v in value] if isinstance(value, tuple) else value
+
+
+def write(spec: Train, path: Path) -> None:
+    """Write a spec for ``read``."""
+    path.write_text(json.dumps(_whole(spec)))
+
+
+def read(path: Path) -> Train:
+    """The spec that ``write`` wrote."""
+    return Train.model_validate(json.loads(path.read_text()))
+
+
+def launch(spec: Train, root: Path) -> None:
+    """Do one run in so many processes (``torchrun``), whose first one writes the result to the store at ``root``.
+
+    Raises:
+        ShardedError: it failed; says what the first of them said that failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "run.json"
+        write(spec, file)
+        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(shards())]
+        done = subprocess.run([sys.executable, *torchrun, "-m", "w2s_lib.lab", str(root), str(file)], capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.splitlines()
+        said = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), " ".join(lines[-1:]))
+        raise ShardedError(f"{SHARDS}={shards()}: {said}")
