@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 from tests.benchmarks import throughput
 from tests.benchmarks.record import record
-from w2s_lib.benchmarks import LAST, read
+from w2s_lib.benchmarks import LAST, limits, read
 from w2s_lib.figures.benchmarks import WAYS, gemm_shares, named, speed_ups
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "rucbm_harmless_test.jsonl"
@@ -73,13 +73,24 @@ def test_a_section_is_replaced_and_the_others_stay(tmp_path):
 
 
 def test_the_bench_file_names_its_hardware_and_has_enough_repeats():
-    for name, section in read().items():
-        assert section.hardware.count(",") >= 2 and re.fullmatch(r"\d{4}-\d\d-\d\d", section.date), name
-        assert (section.rows["low"] <= section.rows["value"]).all() and (section.rows["value"] <= section.rows["high"]).all()
-    rows = read()["throughput"].rows
-    assert (rows["repeats"] >= 5).all()
+    found = read()
+    for name in ("throughput", "runs"):
+        assert found[name].hardware.count(",") >= 2 and re.fullmatch(r"\d{4}-\d\d-\d\d", found[name].date), name
+        rows = found[name].rows
+        assert ((rows["low"] <= rows["value"]) & (rows["value"] <= rows["high"])).all(), name
+    rows = found["throughput"].rows
+    assert (rows.loc[rows["dtype"] == "float32", "repeats"] >= 5).all()
     assert set(rows["work"]) == {"training", "scoring"} and {"6 × 384", "12 × 768"} <= set(rows["model"])
     assert LAST.read_text().endswith("}\n")
+
+
+def test_limits_are_ratios_at_the_full_rate(measured):
+    table = limits(pd.DataFrame(measured)).set_index(["work", "way", "dtype"])
+    row = table.loc[("training", throughput.REFERENCE, "float32")]
+    assert row["tokens"] == 1 and row["limit"] == pytest.approx(1 / row["gemm_share"])
+    assert (
+        table.loc[("training", "shared prefixes", "float32"), "tokens"] < 1 < table.loc[("training", throughput.TRL, "float32"), "tokens"]
+    )
 
 
 def test_figures_say_their_numbers(measured):

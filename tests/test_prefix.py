@@ -1,7 +1,5 @@
 """Shared prefixes: the same rewards and gradients as whole texts, for every architecture of the ladder, and in the trainer."""
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -282,7 +280,7 @@ CASES = {
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "not shared"])
 @pytest.mark.parametrize("case", CASES)
 def test_the_trainers_gradients_are_those_of_the_written_loss(case, shared, last_gradients, tmp_path, monkeypatch):
-    monkeypatch.setattr(reward_model, "minibatches", partial(minibatches, token_budget=150))
+    monkeypatch.setattr(reward_model, "TOKEN_BUDGET", 150)
     run, model, frame = run_of(**CASES[case]), build(CONFIGS["llama"]), frame_of(24)
     if not shared:
         model.set_attn_implementation("eager")

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from w2s_lib.losses import explicit_conflict, soft_label_loss
 from w2s_lib.pairs import split
 from w2s_lib.pretrain import build, tokenizer
+from w2s_lib.reward_model import PairCollator, fit
 from w2s_lib.reward_model import build as reward_model
-from w2s_lib.reward_model import fit
 from w2s_lib.run import Conflict, Pairs, Pretrain, Recipe, Train, World
 from w2s_lib.score import encode, reward_gaps
 from w2s_lib.supervision import training_pairs
@@ -121,3 +122,11 @@ def test_the_head_is_drawn_from_its_own_seed(base):
     torch.manual_seed(99)
     two = reward_model(base, Recipe(), 5).score.weight
     assert torch.equal(one, two) and one.std().item() == pytest.approx(0.01, rel=0.5)
+
+
+def test_batches_are_those_of_trls_own_collator():
+    examples = [{"chosen_ids": [5, 6, 7], "rejected_ids": [5, 8], "label": 0.3, "weakly_labelled": 1.0}]
+    examples.append({"chosen_ids": [9], "rejected_ids": [9, 4, 4, 4], "label": 1.0, "weakly_labelled": 0.0})
+    found, stock = PairCollator(2)(examples), DataCollatorForPreference(2)([dict(e) for e in examples])
+    assert all(torch.equal(found[key], stock[key]) for key in ("input_ids", "attention_mask"))
+    assert found["label"].tolist() == pytest.approx([0.3, 1.0]) and found["weakly_labelled"].tolist() == [1.0, 0.0]

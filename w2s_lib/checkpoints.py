@@ -47,7 +47,9 @@ def local(folder: str | Path, name: str | None = None, **fields: Any) -> Checkpo
     weights, gguf = sorted(folder.glob("*.safetensors")), sorted(folder.glob("*.gguf"))
     if not weights and len(gguf) != 1:
         has = f"{len(gguf)} GGUF files" if gguf else "neither"
-        raise CheckpointError(f"model={str(folder)!r}: has {has}; allowed: a folder with *.safetensors or one *.gguf (pickles are not read)")
+        raise CheckpointError(
+            f"model={str(folder)!r}: has {has}; allowed: a folder with *.safetensors or one *.gguf (pickles are not read)"
+        )
     return Checkpoint(
         name=name or folder.name,
         revision=_digest(tuple(weights or gguf)),

@@ -131,7 +131,9 @@ class Edition(BaseModel):
     train_pairs: int = Field(1000, ge=32)
     test_pairs: int = Field(1500, ge=32)
     draws: int = Field(1000, ge=100, le=100_000, description="bootstrap draws")
-    data: str = Field(WORLD, description="where pairs come from: 'world', a data set's name, a hub id, or a JSONL or Parquet file or folder")
+    data: str = Field(
+        WORLD, description="where pairs come from: 'world', a data set's name, a hub id, or a JSONL or Parquet file or folder"
+    )
     helpful: str | None = Field(None, description="data of helpfulness pairs, for the implicit conflict; None: verbosity takes their place")
     max_tokens: int = Field(512, ge=8, le=8192, description="real texts are cut after so many tokens")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="what real models compute in")

@@ -87,7 +87,11 @@ def differences(model: PreTrainedModel, rows: Sequence[Row]) -> dict[str, torch.
     ``last`` is read at a text's last token, ``mean`` over its reply's tokens.
     """
     depth, width = model.config.num_hidden_layers, model.config.hidden_size
-    out = {f"{layer}.{pooling}": torch.empty(len(rows), width, dtype=torch.float16) for layer in range(depth + 1) for pooling in ("last", "mean")}
+    out = {
+        f"{layer}.{pooling}": torch.empty(len(rows), width, dtype=torch.float16)
+        for layer in range(depth + 1)
+        for pooling in ("last", "mean")
+    }
     for index in _batches(rows):
         batch = [rows[i] for i in index]
         states = model(**_inputs(batch, model.dtype), output_hidden_states=True, use_cache=False).hidden_states

@@ -50,7 +50,9 @@ def read_replies_only(model: PreTrainedModel) -> None:
     def forward(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor, **ignored: object) -> SimpleNamespace:
         labels = labels[:, 1:]
         replied = labels != -100
-        log_probs = model.get_output_embeddings()(hidden_at(model, input_ids, attention_mask, F.pad(replied, (0, 1)))).float().log_softmax(-1)
+        log_probs = (
+            model.get_output_embeddings()(hidden_at(model, input_ids, attention_mask, F.pad(replied, (0, 1)))).float().log_softmax(-1)
+        )
         told = log_probs.gather(-1, labels[replied][:, None])[:, 0]
         nothing = torch.zeros(labels.shape, device=labels.device)
         return SimpleNamespace(

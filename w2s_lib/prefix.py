@@ -1,10 +1,11 @@
-"""What chosen and rejected share is computed once, and no row is padded.
+"""Rewards of preference pairs with no more arithmetic than they need: what two texts share is computed once, and nothing is padded.
 
-The two texts of a preference pair begin with the same prompt.  In a causal model nothing that stands there depends on what follows, so
-that one pass over the prompt serves both.  All tokens of a minibatch that differ, or stand for two, are therefore *packed* into one row.
+The texts of a pair begin with the same prompt.  In a causal model nothing that stands there depends on what follows, so that one pass over
+the prompt serves both.  All tokens of a minibatch are therefore *packed* into one row, those that both texts of a pair begin with once.
 Everything in a model that treats each token by itself, which is nearly all of its arithmetic, sees this row.  Attention alone needs to know
-who stands before whom: for it, queries, keys and values are laid out as the texts they belong to, and its outputs are packed again.
-Rewards and gradients equal those of two whole texts up to rounding.
+who stands before whom: for it, queries, keys and values are laid out as the texts they belong to, and its outputs are packed again.  A
+reward is read at a text's last token, so that behind the last attention only those go on.  Rewards and gradients equal those of whole texts
+up to rounding.
 
 Models are told through the attention interface of transformers, by which every architecture that follows it takes an attention of ours
 and our positions.  Whether one does is tried, not assumed (``share_prefixes``); the others get padded rows of about equal length.
@@ -14,16 +15,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.activations import NewGELUActivation
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
-from trl.trainer.utils import pad
 
 SHARED = "shared_prefix"
 """Name of the attention by which a model shares prefixes, beside transformers' own ``sdpa`` and ``eager``."""
@@ -70,7 +73,13 @@ def _window(length: int, window: int | None, device: torch.device) -> Tensor | N
 
 
 def attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, packed: Packed | None = None, **keywords: Any
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    packed: Packed | None = None,
+    **keywords: Any,
 ) -> tuple[Tensor, None]:
     """Attention on a packed row, (1, heads, N, width of a head) to (1, N, heads, width of a head); without one the stock ``sdpa``."""
     if packed is None:
@@ -116,6 +125,38 @@ def hidden_at(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where
     return F.embedding(packed.texts[where], out.last_hidden_state[0])
 
 
+@contextmanager
+def _last_tokens_only(core: PreTrainedModel, packed: Packed) -> Iterator[None]:
+    """The feed-forward layer of the last block, where a family calls it ``mlp``, computes what it makes of the texts' last tokens alone."""
+    depth = core.config.num_hidden_layers
+    blocks = next((module for module in core.modules() if isinstance(module, nn.ModuleList) and len(module) == depth), [None])
+    mlp = getattr(blocks[-1], "mlp", None)
+    if mlp is None or core.is_gradient_checkpointing:  # which calls the block again when this is over
+        yield
+        return
+
+    def gather(module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (given[0][:, packed.ends], *given[1:])
+
+    def scatter(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tensor:
+        return out.new_zeros(1, packed.ids.shape[1], out.shape[-1]).index_copy(1, packed.ends, out)
+
+    hooks = [mlp.register_forward_pre_hook(gather), mlp.register_forward_hook(scatter)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _fuse(core: PreTrainedModel) -> None:
+    """GPT-2's activation is a chain of eight operations in transformers, each of which moves a large matrix: the same function in one."""
+    for module in core.modules():
+        for name, child in module.named_children():
+            if type(child) is NewGELUActivation:
+                setattr(module, name, nn.GELU(approximate="tanh"))
+
+
 def _last_hidden(model: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
     """Hidden state at the last token of each text, shape (2B, width)."""
     last = attention_mask.sum(dim=1, keepdim=True) - 1
@@ -155,7 +196,13 @@ def share_prefixes(model: nn.Module) -> bool:
     model.eval()
     plain = _last_hidden(model, ids, mask)
     core.set_attn_implementation(SHARED)
-    same = _shares(model) and bool((_last_hidden(model, ids, mask) - plain).norm() <= torch.finfo(plain.dtype).eps ** 0.5 * plain.norm())
+    _fuse(core)
+    try:
+        same = _shares(model) and bool(
+            (_last_hidden(model, ids, mask) - plain).norm() <= torch.finfo(plain.dtype).eps ** 0.5 * plain.norm()
+        )
+    except Exception:  # an architecture that cannot take a packed row may fail in any way
+        same = False
     if not same:
         core.set_attn_implementation("sdpa")
     model.train(training)
@@ -208,6 +255,7 @@ def reward_gaps(
     share_prefixes(model)
     model.eval()
     texts = [torch.tensor(ids) for ids in (*chosen, *rejected)]
-    input_ids, mask = pad(texts).to(model.device), pad([torch.ones_like(text) for text in texts]).to(model.device)
+    input_ids = pad_sequence(texts, batch_first=True).to(model.device)
+    mask = (torch.arange(input_ids.shape[1]) < torch.tensor([[len(text)] for text in texts])).long().to(model.device)
     with torch.autocast(model.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
         return gaps(model, input_ids, mask, token_budget).double().cpu().numpy()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from datasets import Dataset
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     AutoModelForSequenceClassification,
     EarlyStoppingCallback,
@@ -16,14 +19,14 @@ from transformers import (
     PrinterCallback,
 )
 from trl import RewardConfig, RewardTrainer
-from trl.trainer.reward_trainer import DataCollatorForPreference, suppress_seqcls_warning
+from trl.trainer.reward_trainer import suppress_seqcls_warning
 
 from w2s_lib.losses import confident_label, explicit_conflict, soft_label_loss
 from w2s_lib.prefix import TOKEN_BUDGET, minibatches, part, rewards, share_prefixes
 from w2s_lib.run import Checkpoint, Recipe, Train
 from w2s_lib.score import encode
 from w2s_lib.supervision import EXTRA
-from w2s_lib.trainers import KeepsLabels, LabelCollator, settings
+from w2s_lib.trainers import KeepsLabels, settings
 
 LOOK_EVERY = 4
 """Steps between two looks at the held-out pairs, where a run may stop early."""
@@ -33,6 +36,19 @@ HELD_OUT = 10
 
 WARM_UP = 0.2
 """Share of the training in which the confidence loss grows to its weight (Burns et al. 2023)."""
+
+
+@dataclass
+class PairCollator:
+    """Tokenised pairs as a preference batch: chosen rows first, padded on the right, as TRL's own collator makes them, and their labels."""
+
+    pad_token_id: int
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+        texts = [torch.tensor(e[side]) for side in ("chosen_ids", "rejected_ids") for e in examples]
+        ids = pad_sequence(texts, batch_first=True, padding_value=self.pad_token_id)
+        mask = (torch.arange(ids.shape[1]) < torch.tensor([[len(text)] for text in texts])).long()
+        return {"input_ids": ids, "attention_mask": mask} | {key: torch.tensor([float(e[key]) for e in examples]) for key in EXTRA}
 
 
 class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
@@ -111,7 +127,7 @@ def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.Da
     trainer = WeakToStrongRewardTrainer(
         model,
         RewardConfig(**arguments),
-        data_collator=LabelCollator(DataCollatorForPreference(tokenizer.pad_token_id)),
+        data_collator=PairCollator(tokenizer.pad_token_id),
         train_dataset=data,
         eval_dataset=held_out,
         processing_class=tokenizer,

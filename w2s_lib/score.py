@@ -43,7 +43,9 @@ def batches(sequences: list[list[int]], batch_size: int) -> Iterator[NDArray[np.
         yield from np.split(index, range(batch_size, len(index), batch_size))
 
 
-def reward_gaps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, token_budget: int = TOKEN_BUDGET, **dtype: str) -> np.ndarray:
+def reward_gaps(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, token_budget: int = TOKEN_BUDGET, **dtype: str
+) -> np.ndarray:
     """Reward of chosen − rejected, shape (n,), read at the texts' last tokens, in batches of so many tokens of text; see ``prefix.reward_gaps``."""
     return prefix.reward_gaps(model, *encode(tokenizer, pairs), token_budget, **dtype)
 

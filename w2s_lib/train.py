@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from w2s_lib import checkpoints, features, policy, pretrain, probe, reward_model
 from w2s_lib import pairs as pairs_module
+from w2s_lib.prefix import TOKEN_BUDGET
 from w2s_lib.run import Checkpoint, Layer, Pairs, Pretrain, Texts, Train, stream
 from w2s_lib.score import as_scores, reply_log_probs, reward_gaps
 from w2s_lib.supervision import training_pairs
@@ -55,7 +56,9 @@ def _reward_gaps(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, 
         model = reward_model.build(bases[0], run.recipe, seed)
     if run.recipe.epochs:
         reward_model.fit(model, tokenizer, learned_from, run, folder)
-    return reward_gaps(model, tokenizer, scored)
+    if isinstance(run.model, Pretrain):  # so small that a batch is mostly overhead
+        return reward_gaps(model, tokenizer, scored, token_budget=4 * TOKEN_BUDGET)
+    return reward_gaps(model, tokenizer, scored, dtype=run.model.dtype)
 
 
 def _language_model(model: Pretrain | Checkpoint, bases: Sequence[Path]):

@@ -26,8 +26,8 @@ from w2s_lib.lab import Lab
 from w2s_lib.losses import soft_label_loss
 from w2s_lib.pairs import load, split
 from w2s_lib.pretrain import build, tokenizer
-from w2s_lib.reward_model import build as reward_model
 from w2s_lib.reward_model import WeakToStrongRewardTrainer, fit, optimizer
+from w2s_lib.reward_model import build as reward_model
 from w2s_lib.run import Pairs, Pretrain, Recipe, Train, World
 from w2s_lib.score import encode, reward_gaps
 from w2s_lib.store import Store, hardware
@@ -151,8 +151,8 @@ def main() -> int:
         )
         model, test = reward_model(folder, RUN.recipe, 1), split(PAIRS, "test")
         ratio(
-            "scoring 300 pairs: one sequence at a time / sorted batches",
-            lambda: reward_gaps(model, tokenizer(WORLD), test.head(300), batch_size=1),
+            "scoring 300 pairs: one pair at a time / sorted minibatches",
+            lambda: reward_gaps(model, tokenizer(WORLD), test.head(300), token_budget=1),
             lambda: reward_gaps(model, tokenizer(WORLD), test.head(300)),
         )
         report(

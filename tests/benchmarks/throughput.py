@@ -4,8 +4,10 @@
 
 Models are GPT-2s with random weights and GPT-2's vocabulary; texts are random tokens that are as long, and share as much, as real
 single-turn pairs of HH-RLHF (``lengths.csv``: counts of tokens alone).  Every repeat measures every way on the same pairs, one
-after another and on one thread; what is kept are ratios within a repeat: their median, smallest and largest.  Every way takes the same
-optimiser step; by how much its gradient, or its scores, differ from the reference's is measured as well.  The bench file is rewritten.
+after another and on one thread; what is kept are ratios within a repeat: their median, smallest and largest.  Times are seconds of that
+thread, so that other work on the machine counts little; on a GPU, those of a clock.  Every way takes the same optimiser step; by how much
+its gradient, or its scores, differ from the reference's is measured as well.  Where matrix products in bfloat16 are slower than in fp32,
+that way is measured once, at the first size.  The bench file is rewritten.
 """
 
 from __future__ import annotations
@@ -35,9 +37,8 @@ from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from tests.benchmarks.record import record
 from w2s_lib.prefix import reward_gaps, share_prefixes
-from w2s_lib.reward_model import SharedPrefixRewardTrainer
+from w2s_lib.reward_model import PairCollator, WeakToStrongRewardTrainer
 from w2s_lib.store import hardware
-from w2s_lib.trainers import LabelCollator
 
 LENGTHS = Path(__file__).with_name("lengths.csv")
 VOCABULARY = 50_257
@@ -74,6 +75,7 @@ class Way(NamedTuple):
     name: str
     dtype: str
     do: Callable[[GPT2ForSequenceClassification, Batch], tuple[float, torch.Tensor]]
+    shared: bool = False
 
 
 def lengths(chosen: Sequence[int], rejected: Sequence[int]) -> tuple[int, int, int]:
@@ -116,8 +118,9 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def now() -> float:
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
+    if DEVICE == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
     return time.perf_counter()
 
 
@@ -182,13 +185,12 @@ def reference_step(model: GPT2ForSequenceClassification, batch: Batch) -> tuple[
     return now() - begin, kept
 
 
-def trainer_step(kind: type[RewardTrainer], dtype: str, shared: bool = False) -> Callable[..., tuple[float, torch.Tensor]]:
+def trainer_step(kind: type[RewardTrainer], dtype: str) -> Callable[..., tuple[float, torch.Tensor]]:
     def step(model: GPT2ForSequenceClassification, batch: Batch) -> tuple[float, torch.Tensor]:
-        assert not shared or share_prefixes(model)
         columns, collator = batch._asdict(), DataCollatorForPreference(PAD)
-        if kind is SharedPrefixRewardTrainer:
+        if kind is WeakToStrongRewardTrainer:
             columns |= {"label": [1.0] * PAIRS, "weakly_labelled": [0.0] * PAIRS}
-            collator = LabelCollator(collator)
+            collator = PairCollator(PAD)
         data = Dataset.from_dict({{"chosen": "chosen_ids", "rejected": "rejected_ids"}.get(k, k): v for k, v in columns.items()})
         watch = Watch()
         with tempfile.TemporaryDirectory() as folder:
@@ -211,9 +213,9 @@ def trainer_step(kind: type[RewardTrainer], dtype: str, shared: bool = False) ->
 TRAINING = [
     Way(REFERENCE, "float32", reference_step),
     Way(TRL, "float32", trainer_step(RewardTrainer, "float32")),
-    Way("length buckets", "float32", trainer_step(SharedPrefixRewardTrainer, "float32")),
-    Way("shared prefixes", "float32", trainer_step(SharedPrefixRewardTrainer, "float32", shared=True)),
-    Way("shared prefixes", "bfloat16", trainer_step(SharedPrefixRewardTrainer, "bfloat16", shared=True)),
+    Way("length buckets", "float32", trainer_step(WeakToStrongRewardTrainer, "float32")),
+    Way("shared prefixes", "float32", trainer_step(WeakToStrongRewardTrainer, "float32"), shared=True),
+    Way("shared prefixes", "bfloat16", trainer_step(WeakToStrongRewardTrainer, "bfloat16"), shared=True),
 ]
 
 # Scoring: reward of chosen − rejected of 128 pairs
@@ -232,7 +234,11 @@ def trl_scores(model: GPT2ForSequenceClassification, batch: Batch) -> tuple[floa
     data = Dataset.from_dict({"chosen_ids": batch.chosen, "rejected_ids": batch.rejected})
     with tempfile.TemporaryDirectory() as folder:
         trainer = RewardTrainer(
-            model, settings(folder, "float32"), train_dataset=data, processing_class=tokenizer(), data_collator=DataCollatorForPreference(PAD)
+            model,
+            settings(folder, "float32"),
+            train_dataset=data,
+            processing_class=tokenizer(),
+            data_collator=DataCollatorForPreference(PAD),
         )
         begin = now()
         read = torch.tensor(trainer.predict(data).predictions).flatten()
@@ -243,7 +249,6 @@ def trl_scores(model: GPT2ForSequenceClassification, batch: Batch) -> tuple[floa
 
 def our_scores(dtype: str) -> Callable[..., tuple[float, torch.Tensor]]:
     def scores(model: GPT2ForSequenceClassification, batch: Batch) -> tuple[float, torch.Tensor]:
-        assert share_prefixes(model)
         begin = now()
         found = reward_gaps(model, *batch, dtype=dtype)
         return now() - begin, torch.from_numpy(found)
@@ -254,14 +259,15 @@ def our_scores(dtype: str) -> Callable[..., tuple[float, torch.Tensor]]:
 SCORING = [
     Way(REFERENCE, "float32", reference_scores),
     Way(TRL, "float32", trl_scores),
-    Way("shared prefixes", "float32", our_scores("float32")),
-    Way("shared prefixes", "bfloat16", our_scores("bfloat16")),
+    Way("shared prefixes", "float32", our_scores("float32"), shared=True),
+    Way("shared prefixes", "bfloat16", our_scores("bfloat16"), shared=True),
 ]
 
 
 def run(way: Way, model: GPT2ForSequenceClassification, batch: Batch) -> Outcome:
     """One way on its own copy of the model."""
     mine, tokens = copy.deepcopy(model), 0
+    assert not way.shared or share_prefixes(mine)
 
     def count(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
         nonlocal tokens
@@ -278,52 +284,58 @@ def linear_weights(model: GPT2ForSequenceClassification) -> int:
     return sum(p.numel() for name, p in model.transformer.h.named_parameters() if p.dim() == 2)
 
 
-def gemm_rate(width: int, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of a matrix product as large as those of the model's widest layers."""
-    a, b = torch.randn(1024, width, dtype=dtype, device=DEVICE), torch.randn(width, 4 * width, dtype=dtype, device=DEVICE)
-    best = min(_seconds(lambda: a @ b) for _ in range(10))
-    return 2 * 1024 * width * 4 * width / best
-
-
-def _seconds(do: Callable[[], object]) -> float:
-    begin = now()
-    do()
-    return now() - begin
+def gemm_rates(width: int) -> dict[str, float]:
+    """Floating-point operations a second of a matrix product as large as those of the model's widest layers, by number format."""
+    found = {}
+    for name in ("float32", "bfloat16"):
+        a, b = (torch.randn(shape, device=DEVICE).to(getattr(torch, name)) for shape in ((1024, width), (width, 4 * width)))
+        times = []
+        for _ in range(10):
+            begin = now()
+            a @ b
+            times.append(now() - begin)
+        found[name] = 2 * 1024 * width * 4 * width / min(times)
+    return found
 
 
 def middle(values: Sequence[float]) -> dict[str, float]:
     return {"value": round(statistics.median(values), 3), "low": round(min(values), 3), "high": round(max(values), 3)}
 
 
-def measure(work: str, ways: list[Way], layers: int, width: int, repeats: int) -> list[dict[str, object]]:
-    """One row a way and a baseline: the ratio of their times, and how far the way is from the machine's rate of matrix products."""
+def measure(work: str, ways: list[Way], layers: int, width: int, repeats: int, once: bool = True) -> list[dict[str, object]]:
+    """One row a way and a baseline: the ratio of their times, and how far the way is from the machine's rate of matrix products.
+
+    Ways in a number format that is slower than fp32 here are measured ``once``, or not at all.
+    """
     global KEEP_GRADIENTS
     model, size = build(layers, width), f"{layers} × {width}"
     operations = linear_weights(model) * (6 if work == "training" else 2)
+    slow = [name for name, rate in gemm_rates(width).items() if rate < gemm_rates(width)["float32"] and name != "float32"]
+    ways = [way for way in ways if once or way.dtype not in slow]
     first, *rest = batches(1 + repeats, PAIRS if work == "training" else SCORED, seed=layers)
     KEEP_GRADIENTS, results, errors = True, [], []
     for way in ways:  # a round to warm up, which shows whether all compute the same
         results = [*results[:1], run(way, model, first).result.double()]
         errors.append(float((results[-1] - results[0]).norm() / results[0].norm()))
-        print(f"  {work}, {size}, {way.name}, {way.dtype}: differs by {errors[-1]:.1e}", flush=True)
     KEEP_GRADIENTS, results = False, []
-    rounds, rates = [], []
+    rounds: list[dict[Way, Outcome]] = []
+    rates = []
     for batch in rest:
-        rates.append({name: gemm_rate(width, getattr(torch, name)) for name in ("float32", "bfloat16")})
-        rounds.append([run(way, model, batch) for way in ways])
-        print("  " + ", ".join(f"{outcome.seconds:.2f} s" for outcome in rounds[-1]), flush=True)
+        rates.append(gemm_rates(width))
+        rounds.append({way: run(way, model, batch) for way in ways if not rounds or way.dtype not in slow})
+        print(f"  {work}, {size}: " + ", ".join(f"{outcome.seconds:.2f} s" for outcome in rounds[-1].values()), flush=True)
     rows = []
     for baseline in (0, 1):
-        for i, way in enumerate(ways):
-            if i >= baseline:
-                shares = [operations * r[i].tokens / r[i].seconds / rate[way.dtype] for r, rate in zip(rounds, rates)]
-                rows.append({
-                    "device": DEVICE, "work": work, "model": size, "way": way.name, "dtype": way.dtype, "against": ways[baseline].name,
-                    **middle([r[baseline].seconds / r[i].seconds for r in rounds]), "repeats": repeats,
-                    "seconds": round(statistics.median(r[i].seconds for r in rounds), 3),
-                    "tokens": round(statistics.mean(r[i].tokens for r in rounds)), "gemm_share": round(statistics.median(shares), 3),
-                    "gemm_rate": round(statistics.median(rate[way.dtype] for rate in rates) / 1e9, 1), "error": float(f"{errors[i]:.1e}"),
-                })  # fmt: skip
+        for i, way in enumerate(ways[baseline:], baseline):
+            done = [(each[way], each[ways[baseline]].seconds, rate[way.dtype]) for each, rate in zip(rounds, rates) if way in each]
+            rows.append({
+                "device": DEVICE, "work": work, "model": size, "way": way.name, "dtype": way.dtype, "against": ways[baseline].name,
+                **middle([base / mine.seconds for mine, base, _ in done]), "repeats": len(done),
+                "seconds": round(statistics.median(mine.seconds for mine, _, _ in done), 3),
+                "tokens": round(statistics.mean(mine.tokens for mine, _, _ in done)),
+                "gemm_share": round(statistics.median(operations * mine.tokens / mine.seconds / rate for mine, _, rate in done), 3),
+                "gemm_rate": round(statistics.median(rate for _, _, rate in done) / 1e9, 1), "error": float(f"{errors[i]:.1e}"),
+            })  # fmt: skip
     return rows
 
 
@@ -347,15 +359,15 @@ def main(arguments: list[str] | None = None) -> int:
     if DEVICE == "cpu":
         print("no GPU is at hand: its lines are skipped")
     rows = []
-    for model in given.models:
+    for i, model in enumerate(given.models):
         layers, width = map(int, model.split("x"))
         for work, ways in {"training": TRAINING, "scoring": SCORING}.items():
-            rows += measure(work, ways, layers, width, given.repeats)
+            rows += measure(work, ways, layers, width, given.repeats, once=i == 0)
     report(rows)
-    native = DEVICE == "cuda" or any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_tile", "sve_bf16"))
+    instructions = DEVICE == "cuda" or any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_tile", "sve_bf16"))
     record("throughput", rows, {
         "device": torch.cuda.get_device_name() if DEVICE == "cuda" else "CPU, one thread; no GPU was at hand",
-        "bfloat16": "in hardware" if native else "emulated: this processor has no instructions for it",
+        "bfloat16": "by instructions of its own" if instructions else "without instructions for it",
         "work": f"training: one optimiser step on {PAIRS} pairs; scoring: {SCORED} pairs",
     })  # fmt: skip
     return 0
