@@ -119,10 +119,13 @@ def test_pickles_and_empty_folders_are_refused(tmp_path):
 
 
 def test_without_a_hub_one_line_names_the_edition_that_needs_none(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    checkpoints._current.cache_clear()
+    for load in (checkpoints.backbone, lambda checkpoint: checkpoints.tokenizer(checkpoint, 64)):
+        with pytest.raises(CheckpointError, match="model='nobody/nothing'.*the edition 'world' needs no hub"):
+            load(checkpoints.hub("nobody/nothing"))
     with pytest.raises(CheckpointError, match="the edition 'world' needs no hub"):
-        checkpoints.hub("nobody/nothing")
+        rank("nobody/nothing")
 
 
 def test_the_revision_is_of_the_weights(folders, tmp_path):

@@ -33,7 +33,9 @@ def data():
 def test_the_first_step_goes_against_the_written_gradient(data, conflict):
     """Adam's first step is the rate times the sign of the gradient, here of the loss of the paper, written out."""
     x, frame, _ = data
-    recipe = dict(head_learning_rate=0.01, batch_size=len(x), warmup_steps=0, max_grad_norm=0, head_scale=0.3, schedule="constant_with_warmup")
+    recipe = dict(
+        head_learning_rate=0.01, batch_size=len(x), warmup_steps=0, max_grad_norm=0, head_scale=0.3, schedule="constant_with_warmup"
+    )
     start = fit(x, frame, run(conflict=conflict, recipe=Recipe(epochs=0, **recipe)))
     after = fit(x, frame, run(conflict=conflict, recipe=Recipe(epochs=1, **recipe)))
     d, y = x @ start, frame["label"].to_numpy()

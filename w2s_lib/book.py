@@ -26,6 +26,7 @@ import nbformat
 import pandas as pd
 
 from w2s_lib.chapter import open_lab
+from w2s_lib.cost import plan, print_plan
 from w2s_lib.edition import Edition, load
 from w2s_lib.errors import OneLineError
 from w2s_lib.lab import closure
@@ -228,7 +229,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     """
     start = time.perf_counter()
     study = Study(load(edition))
-    lab = open_lab(store, workers)
+    lab = open_lab(store, workers, study.edition)
     folder = Path(output).absolute() if output else ROOT / "book" / "_build" / study.edition.name
     source, results = folder / "source", folder / "results"
     for path in (source, results):
@@ -265,8 +266,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--store", help="folder of results (default: $W2S_STORE, else .store)")
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
     parser.add_argument("--output", help="where to build (default: book/_build/<edition>)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be run, and what it would take; run nothing")
+    parser.add_argument("--price", type=float, help="with --dry-run: euros an hour of a GPU")
     given = parser.parse_args(arguments)
     try:
+        if given.dry_run:
+            study = Study(load(given.edition))
+            print_plan(plan(study, lab=open_lab(given.store, given.workers, study.edition)), given.price)
+            return 0
         build(given.edition, given.store, given.workers, given.output)
     except OneLineError as error:
         print(f"error: {error}", file=sys.stderr)

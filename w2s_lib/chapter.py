@@ -15,9 +15,11 @@ from typing import Any
 
 import pandas as pd
 
-from w2s_lib.edition import ALSO, PARAMETERS, ParameterError, load, nearest
+from w2s_lib.cluster import LOCAL
+from w2s_lib.edition import ALSO, FOLDER, PARAMETERS, Edition, ParameterError, load, nearest
 from w2s_lib.lab import Lab
 from w2s_lib.results import COLUMNS, say
+from w2s_lib.store import Shipped
 from w2s_lib.study import Study
 
 DEFAULT_STORE = Path(__file__).resolve().parent.parent / ".store"
@@ -84,8 +86,10 @@ class Chapter:
         return f'<table class="parameters"><caption>Parameters of this run</caption>{body}</table>'
 
 
-def open_lab(store: object = None, workers: object = None) -> Lab:
+def open_lab(store: object = None, workers: object = None, edition: Edition | None = None) -> Lab:
     """The lab on a store (None: ``$W2S_STORE``, else ``.store`` of this checkout) with so many workers (None: one a core).
+
+    What an edition ships is not computed again, unless ``$W2S_SHIPPED`` is ``no``.
 
     Raises:
         ParameterError: ``store`` is no path, or ``workers`` no number of processes.
@@ -96,7 +100,10 @@ def open_lab(store: object = None, workers: object = None) -> Lab:
     store = store or os.environ.get("W2S_STORE") or DEFAULT_STORE
     if not isinstance(store, (str, Path)):
         raise ParameterError("store", store, "must be the path of a folder")
-    return Lab(store, workers)
+    shipped = None
+    if edition is not None and os.environ.get("W2S_SHIPPED") != "no" and (FOLDER / edition.name).is_dir():
+        shipped = Shipped(FOLDER / edition.name)
+    return Lab(store, workers, dask=edition.dask if edition else LOCAL, shipped=shipped)
 
 
 def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
@@ -116,10 +123,9 @@ def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
             if isinstance(value, PLAIN) and key not in allowed and not key.startswith("_") and key not in ("In", "Out"):
                 raise ParameterError(key, value, f"no such parameter; {nearest(key, list(allowed))}")
     given = {key: namespace.get(key) for key in allowed}
-    lab = open_lab(given["store"], given["workers"])
     fields = {key: value for key, value in given.items() if key not in ("edition", "store", "workers")}
     for key in LISTS & fields.keys():
         if isinstance(fields[key], (str, int)):
             fields[key] = [fields[key]]
     edition = load(given["edition"] or "world", fields)
-    return Chapter(name, Study(edition), lab)
+    return Chapter(name, Study(edition), open_lab(given["store"], given["workers"], edition))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -70,31 +71,8 @@ def _digest(files: tuple[Path, ...]) -> str:
 
 
 def hub(name: str, revision: str | None = None, **fields: Any) -> Checkpoint:
-    """The checkpoint of that hub id; without a revision, at the commit that its main branch has now.
-
-    Raises:
-        CheckpointError: the hub cannot be reached, or has no such model, and the cache does not hold it.
-    """
-    if revision is None:
-        revision = _current(name)
-    return Checkpoint(name=name, revision=revision, **fields)
-
-
-@lru_cache(maxsize=64)
-def _current(name: str) -> str:
-    from huggingface_hub import HfApi, constants, try_to_load_from_cache
-
-    cached = try_to_load_from_cache(name, "config.json")
-    if constants.HF_HUB_OFFLINE:
-        if isinstance(cached, str):
-            return Path(cached).parent.name  # .../snapshots/<commit>/config.json
-        raise CheckpointError(f"model={name!r}: {UNREACHABLE}")
-    try:
-        return HfApi().model_info(name, timeout=20).sha
-    except Exception as error:
-        if isinstance(cached, str):
-            return Path(cached).parent.name
-        raise CheckpointError(f"model={name!r}: {type(error).__name__}; {UNREACHABLE}") from None
+    """The checkpoint of that hub id; without a revision, of its main branch, whose commit the record of every run then has."""
+    return Checkpoint(name=name, revision=revision or "main", **fields)
 
 
 def _packaged(known: Known) -> Checkpoint:
@@ -157,6 +135,12 @@ def _pretrained(checkpoint: Checkpoint, kind: type, **keywords: Any) -> PreTrain
     else:
         where["use_safetensors"] = True
     return _load(checkpoint, lambda: kind.from_pretrained(name, dtype=torch.float32, trust_remote_code=False, **where, **keywords))
+
+
+def commit(checkpoint: Checkpoint) -> dict[str, str]:
+    """For the record of a run: the commit behind a hub's branch, once the model has been loaded; nothing for local models."""
+    path = None if checkpoint.folder else try_to_load_from_cache(checkpoint.name, "config.json", revision=checkpoint.revision)
+    return {"commit": Path(path).parent.name} if isinstance(path, str) else {}
 
 
 def blocks(model: PreTrainedModel) -> nn.ModuleList:

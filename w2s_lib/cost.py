@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil
 from os.path import commonprefix
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -188,6 +189,8 @@ class Work(NamedTuple):
     """Whether it predicts tokens, and so multiplies with the vocabulary as well."""
     frozen: bool = False
     """Whether the weights' own gradients are left out: only adapters learn."""
+    steps: float = 0
+    """Steps of the optimizer."""
 
 
 def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
@@ -197,23 +200,25 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
     A head on frozen features costs next to nothing.
     """
     if isinstance(run, Pretrain):
-        return Work(run.tokens, 0, predicts=True)
+        return Work(run.tokens, 0, predicts=True, steps=run.tokens // (run.block * run.batch_size))
     if isinstance(run, Features):
         pairs = Texts(source=run.source, max_tokens=run.max_tokens)
         return Work(0, (rows or {}).get(run.source.name, 2 * pairs.train_pairs + pairs.test_pairs) * tokens_a_pair(pairs) / run.shards)
     assert isinstance(run, Train)
     if isinstance(run.model, Layer):
-        return Work(0, 0)
+        return Work(0, 0, steps=run.recipe.epochs * ceil(run.pairs.train_pairs / run.recipe.batch_size))
     pairs, recipe, shared = run.pairs, run.recipe, run.method == "reward_model"
     own, mixed = tokens_a_pair(pairs, shared=shared), 0.0
     if run.conflict.objective is not None:
         mixed = run.conflict.share * tokens_a_pair(pairs, run.conflict.objective, shared)
     learned, scored = pairs.train_pairs * (own + mixed), (pairs.train_pairs + pairs.test_pairs) * own
     frozen = isinstance(run.model, Checkpoint) and run.model.lora_rank is not None
+    a_pass = ceil(pairs.train_pairs / recipe.batch_size)  # a second set enlarges the batch, not their number
     if shared:
-        return Work(recipe.epochs * learned, scored, frozen=frozen)
+        return Work(recipe.epochs * learned, scored, frozen=frozen, steps=recipe.epochs * a_pass)
     reference = learned + scored if run.method == "dpo" else learned if recipe.gamma else 0
-    return Work(recipe.epochs * learned + recipe.sft_epochs * learned / 2, scored + reference, predicts=True, frozen=frozen)
+    trained, steps = recipe.epochs * learned + recipe.sft_epochs * learned / 2, (recipe.epochs + recipe.sft_epochs) * a_pass
+    return Work(trained, scored + reference, predicts=True, frozen=frozen, steps=steps)
 
 
 def arithmetic(work: Work, size: Size) -> float:
@@ -224,8 +229,9 @@ def arithmetic(work: Work, size: Size) -> float:
 
 # -- how much room it takes -----------------------------------------------------------------------------------------------------------
 
-ACTIVATIONS = 0.0
-"""Numbers kept for the backward pass for each token, block and hidden unit: measured by ``tests/benchmarks/cost.py``."""
+ACTIVATIONS = {"float32": 122, "bfloat16": 66}
+"""Bytes kept for the backward pass for each token, block and hidden unit, by what a model computes in: measured on GPT-2's blocks by
+``tests/benchmarks/cost.py``; Llama's keep fewer."""
 
 MINIBATCH = 1024
 """Tokens that are in the air at once (``prefix.TOKEN_BUDGET``), unless one pair has more."""
@@ -235,18 +241,18 @@ def memory(run: Spec, size: Size, processes: int = 1) -> float:
     """Bytes of weights, gradients, AdamW's two moments and activations, in each of so many processes that share the run.
 
     Weights are fp32, 16 bytes each where all of them learn, and 4 where they are frozen under adapters; features are read in the
-    checkpoint's own precision.
+    checkpoint's own precision.  Processes that share a run go through their part of a batch at once, with all its padding.
     """
     if isinstance(run, Features):
         return size.weights * (2.0 if run.checkpoint.dtype == "bfloat16" else 4.0)
     model = run.model if isinstance(run, Train) else run
     if isinstance(model, Layer):
         return 16.0 * size.hidden
-    half, rank = (model.dtype == "bfloat16", model.lora_rank) if isinstance(model, Checkpoint) else (False, None)
+    dtype, rank = (model.dtype, model.lora_rank) if isinstance(model, Checkpoint) else ("float32", None)
     learning = size.weights if rank is None else 4 * rank * size.hidden * size.blocks  # two pairs of adapters a block: queries and values
     longest = 2 * run.pairs.max_tokens if isinstance(run, Train) and isinstance(run.pairs, Texts) else 0
-    activations = max(MINIBATCH, longest) * size.hidden * size.blocks * ACTIVATIONS * (2 if half else 4)
-    return (4.0 * size.weights + 12.0 * learning) / processes + activations
+    tokens = max(MINIBATCH, longest) if processes == 1 else longest * ceil(run.recipe.batch_size / processes)
+    return (4.0 * size.weights + 12.0 * learning) / processes + tokens * size.blocks * size.hidden * ACTIVATIONS[dtype]
 
 
 # -- how long it takes ----------------------------------------------------------------------------------------------------------------
@@ -254,14 +260,15 @@ def memory(run: Spec, size: Size, processes: int = 1) -> float:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a worker sustains: floating-point operations a second, and the seconds of a run that are no arithmetic."""
+    """What a worker sustains: floating-point operations a second; and the seconds of a step, and of a run, that are no arithmetic."""
 
     name: str
     rate: float
+    step: float = 0.0
     overhead: float = 0.0
 
-    def hours(self, operations: float) -> float:
-        return (operations / self.rate + self.overhead) / 3600
+    def hours(self, operations: float, steps: float = 0) -> float:
+        return (operations / self.rate + steps * self.step + self.overhead) / 3600
 
 
 CORE = Machine("one core", rate=1.0, overhead=0.0)
@@ -307,7 +314,7 @@ def plan_runs(
         shared = processes if gpu and isinstance(run, Train) else 1
         machine = device if gpu else core
         operations = arithmetic(todo, its)
-        hours = 0.0 if there else machine.hours(operations / shared)
+        hours = 0.0 if there else machine.hours(operations / shared, todo.steps)
         ends[run.key] = hours + max((ends[p.key] for p in run.parents()), default=0.0)
         trained = isinstance(run, Train)
         out.append({

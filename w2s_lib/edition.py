@@ -229,12 +229,15 @@ def _one_line(error: ValidationError) -> ParameterError:
         name, _, rest = first["msg"].removeprefix("Value error, ").partition("=")
         value, _, says = rest.partition(": ")
         return ParameterError(name, value.strip("'"), says)
-    name = str(first["loc"][0])
+    name, *inside = (part for part in first["loc"] if isinstance(part, str))
     if first["type"] == "extra_forbidden":
-        return ParameterError(name, first["input"], f"no such parameter; {nearest(name, list(Edition.model_fields))}")
+        fields = type(Edition.model_fields[name].default).model_fields if inside else Edition.model_fields
+        return ParameterError(
+            ".".join((name, *inside)), first["input"], f"no such parameter; {nearest((inside or [name])[-1], list(fields))}"
+        )
     says = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, ")).format(**first.get("ctx", {}))
-    description = Edition.model_fields[name].description if name in Edition.model_fields else None
-    return ParameterError(name, first["input"], says + (f" ({description})" if description else ""))
+    description = Edition.model_fields[name].description if name in Edition.model_fields and not inside else None
+    return ParameterError(".".join((name, *inside)), first["input"], says + (f" ({description})" if description else ""))
 
 
 def available() -> list[str]:

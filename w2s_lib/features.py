@@ -113,7 +113,7 @@ def extract(run: Features, folder: Path) -> dict[str, object]:
     packed = rows(checkpoints.tokenizer(run.checkpoint, run.max_tokens), pairs)
     save_file(differences(checkpoints.backbone(run.checkpoint), packed), folder / "features.safetensors")
     pairs[["pair_id"]].to_parquet(folder / "pairs.parquet")
-    return {"pairs": len(pairs), "tokens": sum(len(row.ids) for row in packed)}
+    return {"pairs": len(pairs), "tokens": sum(len(row.ids) for row in packed), **checkpoints.commit(run.checkpoint)}
 
 
 @lru_cache(maxsize=8)

@@ -22,10 +22,11 @@ from w2s_lib.run import Checkpoint, Spec, Train
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Module
     from transformers import PreTrainedConfig
 
 SHARDS = "W2S_SHARDS"
-"""Environment variable: how many processes, each with a GPU where there are any, share the fine-tuning of a real model."""
+"""Environment variable: how many processes, each with a GPU where there are any, share the fine-tuning of all weights of a real model."""
 
 
 class ShardedError(OneLineError, ValueError):
@@ -55,8 +56,9 @@ def is_first() -> bool:
 
 
 def wanted(spec: Spec) -> bool:
-    """Whether a run is to be shared and is not yet: the fine-tuning of a real model is, under ``$W2S_SHARDS``."""
-    return shards() > 1 and processes() == 1 and isinstance(spec, Train) and isinstance(spec.model, Checkpoint)
+    """Whether a run is to be shared and is not yet: under ``$W2S_SHARDS`` the fine-tuning of a real model is, if it trains all weights."""
+    full = isinstance(spec, Train) and isinstance(spec.model, Checkpoint) and spec.model.lora_rank is None
+    return full and shards() > 1 and processes() == 1
 
 
 def per_process(batch_size: int) -> int:
@@ -70,12 +72,14 @@ def per_process(batch_size: int) -> int:
     return batch_size // processes()
 
 
-def loading(config: PreTrainedConfig) -> dict[str, Any]:
-    """Keywords of ``from_pretrained`` that shard a model of this configuration over the processes; none for a single one."""
+def loading(name: str, **where: Any) -> dict[str, Any]:
+    """Keywords of ``from_pretrained(name, **where)`` that shard a sequence classifier over the processes; none for a single one."""
     if processes() == 1:
         return {}
+    from transformers import AutoConfig
     from transformers.distributed import DistributedConfig
 
+    config = AutoConfig.from_pretrained(name, **{key: value for key, value in where.items() if key in ("revision", "gguf_file")})
     return {"distributed_config": DistributedConfig(fsdp_size=processes(), fsdp_plan=_plan(config))}
 
 
@@ -96,6 +100,13 @@ def fill(weight: Tensor, values: Tensor) -> None:
     from torch.distributed.tensor import DTensor, distribute_tensor
 
     weight.copy_(distribute_tensor(values, weight.device_mesh, weight.placements) if isinstance(weight, DTensor) else values)
+
+
+def rest(model: Module) -> None:
+    """Make a sharded model give back what it gathered to be read: an optimizer that is made then must see the shards."""
+    for module in model.modules():
+        if hasattr(module, "reshard"):
+            module.reshard()
 
 
 def _whole(value: Any) -> Any:

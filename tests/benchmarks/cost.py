@@ -3,8 +3,9 @@
     python -m tests.benchmarks.cost [--repeats 3] [--store .store]
 
 Each size is trained by the library's own trainer on one thread, once on few pairs and once on more: the difference is what a token costs,
-the rest what a run takes beside it.  The model is given one number, the rate that the middle size sustains, and predicts the other two.
-For the world's runs, which are too small to be all arithmetic, rate and overhead are fitted to the records of the store.
+the rest what a run takes beside it.  Seconds are the processor's, so that other work on the machine matters little.  The model is given one
+number, the rate that the middle size sustains, and predicts the other two.  For the world's runs, which are too small to be all
+arithmetic, the rate, and what a step and a run take beside it, are fitted to the records of the store.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from scipy.optimize import nnls
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.autograd.graph import saved_tensors_hooks
 from transformers import GPT2Config, GPT2ForSequenceClassification, PreTrainedTokenizerFast
@@ -30,7 +32,7 @@ from tests.benchmarks.record import record
 from tests.benchmarks.throughput import VOCABULARY, batches, lengths
 from w2s_lib import reward_model
 from w2s_lib.cost import Size, Work, arithmetic, of_config, size, work
-from w2s_lib.run import Pairs, Pretrain, Recipe, Train, World
+from w2s_lib.run import Checkpoint, Pretrain, Recipe, Source, Texts, Train
 from w2s_lib.score import reward_gaps
 from w2s_lib.store import Store, hardware
 
@@ -40,11 +42,15 @@ SHAPES = ((4, 256), (6, 384), (12, 768))
 CALIBRATED = 1
 """Which of them tells the model its rate."""
 
-FEW, MORE = 32, 96
-"""Pairs: one optimiser step, and three."""
+FEW, MORE = 32, 64
+"""Pairs: one optimiser step, and two."""
 
-WORLD = World(seed=900, substances=30)
-RUN = Train(model=Pretrain(world=WORLD, width=8), pairs=Pairs(world=WORLD), split="ground_truth", recipe=Recipe(epochs=1))
+RUN = Train(
+    model=Checkpoint(name="random", revision="0"),
+    pairs=Texts(source=Source(name="random", revision="0")),
+    split="ground_truth",
+    recipe=Recipe(epochs=1),
+)
 
 
 def words() -> PreTrainedTokenizerFast:
@@ -74,9 +80,10 @@ def build(blocks: int, width: int) -> tuple[GPT2ForSequenceClassification, Size]
 
 
 def seconds(do, *arguments) -> float:
-    start = time.perf_counter()
+    """Of the processor."""
+    start = time.process_time()
     do(*arguments)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def gemm_rate(n: int = 1536) -> float:
@@ -85,78 +92,78 @@ def gemm_rate(n: int = 1536) -> float:
     return 2 * n**3 / min(seconds(torch.mm, a, b) for _ in range(5))
 
 
-def kept(blocks: int, width: int) -> float:
-    """Numbers kept for the backward pass, for each token, block and hidden unit."""
+def kept(blocks: int, width: int, dtype: torch.dtype = torch.float32) -> float:
+    """Bytes kept for the backward pass, for each token, block and hidden unit: what more tokens add."""
     model, _ = build(blocks, width)
     model.train()
-    own, found = {p.untyped_storage().data_ptr() for p in model.parameters()}, {}
+    sums = []
+    for rows in (4, 8):
+        found: dict[int, int] = {}
 
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            found[storage.data_ptr()] = storage.nbytes() // 4
-        return tensor
+        def note(tensor: torch.Tensor) -> torch.Tensor:
+            found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
 
-    ids = torch.randint(1, VOCABULARY, (8, 64))
-    with saved_tensors_hooks(note, lambda tensor: tensor):
-        model(input_ids=ids).logits.sum()
-    return sum(found.values()) / (ids.numel() * blocks * width)
+        with saved_tensors_hooks(note, lambda tensor: tensor), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            model(input_ids=torch.randint(1, VOCABULARY, (rows, 64))).logits.sum()
+        sums.append(sum(found.values()))
+    return (sums[1] - sums[0]) / (4 * 64 * blocks * width)
 
 
 def sizes(repeats: int) -> list[dict[str, object]]:
-    tokenizer, rows = words(), []
+    tokenizer, found, gemm = words(), {}, []
     few, more = texts(FEW, 1), texts(MORE, 2)
-    with tempfile.TemporaryDirectory() as folder:
-        for blocks, width in SHAPES:
-            trained, overheads, read = [], [], []
-            model, its = build(blocks, width)
-            reward_model.fit(model, tokenizer, few[0], RUN, Path(folder))
-            for _ in range(repeats):
-                short, long = (seconds(reward_model.fit, model, tokenizer, frame, RUN, Path(folder)) for frame, _ in (few, more))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        warm, _ = build(2, 128)
+        reward_model.fit(warm, tokenizer, few[0], RUN, folder)  # what is imported and compiled once
+        for _ in range(repeats):
+            gemm.append(gemm_rate())
+            for shape in SHAPES:
+                model, its = build(*shape)
+                short, long = (seconds(reward_model.fit, model, tokenizer, frame, RUN, folder) for frame, _ in (few, more))
                 a_token = (long - short) / (more[1] - few[1])
-                trained.append(a_token)
-                overheads.append(short - a_token * few[1])
-                read.append(seconds(reward_gaps, model, tokenizer, more[0]) / more[1])
-            gemm = gemm_rate()
-            for name, found, per_token in (("training", trained, Work(1, 0)), ("scoring", read, Work(0, 1))):
-                operations = arithmetic(per_token, its)
-                rows.append({
-                    "work": name, "model": f"{blocks}x{width}", "weights": its.weights, "body": its.body, "operations": operations,
-                    "microseconds": 1e6 * statistics.median(found), "low": 1e6 * min(found), "high": 1e6 * max(found),
-                    "rate": operations / statistics.median(found), "gemm_rate": gemm,
-                    "overhead": statistics.median(overheads) if name == "training" else 0.0,
-                })  # fmt: skip
-    for row in rows:
-        known = next(r for r in rows if r["work"] == "training" and r["model"] == "{}x{}".format(*SHAPES[CALIBRATED]))
-        row["predicted"] = 1e6 * row["operations"] / known["rate"]
-    return rows
+                found.setdefault((shape, "training"), []).append((a_token, short - a_token * few[1]))
+                found.setdefault((shape, "scoring"), []).append((seconds(reward_gaps, model, tokenizer, few[0]) / few[1], 0.0))
+    rows = []
+    for (shape, name), values in found.items():
+        its, (tokens, overheads) = build(*shape)[1], zip(*values)
+        operations = arithmetic(Work(1, 0) if name == "training" else Work(0, 1), its)
+        rows.append({
+            "work": name, "model": "{}x{}".format(*shape), "weights": its.weights, "body": its.body, "operations": operations,
+            "microseconds": 1e6 * statistics.median(tokens), "low": 1e6 * min(tokens), "high": 1e6 * max(tokens),
+            "rate": operations / statistics.median(tokens), "gemm_rate": statistics.median(gemm), "overhead": statistics.median(overheads),
+        })  # fmt: skip
+    known = next(row["rate"] for row in rows if (row["work"], row["model"]) == ("training", "{}x{}".format(*SHAPES[CALIBRATED])))
+    return [row | {"predicted": 1e6 * row["operations"] / known} for row in rows]
 
 
 def world(store: Store) -> list[dict[str, object]]:
-    """Rate and overhead of the world's runs, fitted to the records of a store by least absolute error, and how they predict each size."""
+    """Rate, and seconds of a step and of a run beside it, fitted to the records of a store, and how they predict each kind and size.
+
+    Least squares of relative errors, one row a kind and size, none of the three below zero.
+    """
     found = []
     for path in store.root.glob("*/*/*/record.json"):
         one = json.loads(path.read_text())
-        if one["kind"] in ("Pretrain", "Train"):
-            run = (Pretrain if one["kind"] == "Pretrain" else Train).model_validate(one["spec"])
-            model = run if isinstance(run, Pretrain) else run.model
-            if isinstance(model, Pretrain):
-                kind = "pretraining" if isinstance(run, Pretrain) else run.method
-                found.append((kind, model.width, arithmetic(work(run), size(model)), one["seconds"]))
+        kind = {"Pretrain": Pretrain, "Train": Train}.get(one["kind"])
+        run = kind.model_validate(one["spec"]) if kind else None
+        model = getattr(run, "model", run)
+        if isinstance(model, Pretrain):
+            todo = work(run)
+            name = "pretraining" if isinstance(run, Pretrain) else run.method
+            found.append((name, model.width, arithmetic(todo, size(model)), todo.steps, one["seconds"]))
     if not found:
         return []
-    runs = pd.DataFrame(found, columns=["kind", "width", "operations", "seconds"])
-    train = runs[runs["kind"] == "reward_model"]
-    medians = train.groupby("width")[["operations", "seconds"]].median()
-    slope, overhead = np.polyfit(medians["operations"], medians["seconds"], 1)
-    print(f"world's reward models: {1 / slope:.3g} operations a second, {overhead:.2f} s beside them")
-    runs["predicted"] = runs["operations"] * slope + overhead
-    groups = runs.groupby(["kind", "width"])
-    return [
-        {"work": kind, "model": f"width {width}", "runs": len(rows), "operations": rows["operations"].median(),
-         "seconds": rows["seconds"].median(), "predicted": rows["predicted"].median()}
-        for (kind, width), rows in groups
-    ]  # fmt: skip
+    runs = pd.DataFrame(found, columns=["work", "width", "operations", "steps", "seconds"])
+    rows = runs.groupby(["work", "width"]).median().reset_index()
+    factors = np.column_stack([rows["operations"] / 1e9, rows["steps"], np.ones(len(rows))])
+    (slope, step, overhead), _ = nnls(factors / rows["seconds"].to_numpy()[:, None], np.ones(len(rows)))
+    print(
+        f"the world's runs: {1e9 / slope if slope else float('inf'):.3g} operations a second, {1000 * step:.1f} ms a step, {overhead:.2f} s a run"
+    )
+    runs_of = runs.groupby(["work", "width"]).size().to_numpy()
+    return rows.assign(runs=runs_of, predicted=factors @ [slope, step, overhead]).to_dict("records")
 
 
 def main() -> int:
@@ -169,8 +176,8 @@ def main() -> int:
     logging.disable_progress_bar()
     torch.set_num_threads(1)
     print(f"{hardware()}; one thread")
-    activations = {f"{blocks}x{width}": kept(blocks, width) for blocks, width in SHAPES[:2]}
-    print("numbers kept for the backward pass a token, block and hidden unit:", {k: round(v, 1) for k, v in activations.items()})
+    for dtype in (torch.float32, torch.bfloat16):
+        print(f"bytes kept for the backward pass a token, block and hidden unit, {dtype}: {kept(*SHAPES[1], dtype):.0f}")
     measured, small = sizes(given.repeats), world(Store(given.store)) if Path(given.store).is_dir() else []
     for rows in (measured, small):
         print(pd.DataFrame(rows).to_string(index=False, float_format="{:.4g}".format), flush=True)

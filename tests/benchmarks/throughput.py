@@ -31,6 +31,7 @@ from datasets import Dataset, disable_progress_bars
 from tokenizers import Tokenizer, models
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2ForSequenceClassification, PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
+from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
@@ -62,10 +63,12 @@ class Batch(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one way did: how long it took, how many tokens went through the model, and its gradient or its scores."""
+    """What one way did: how long it took, what went through the model, and its gradient or its scores."""
 
     seconds: float
     tokens: int
+    operations: int
+    """Of the blocks' matrices: two a weight and token, and four more in a backward pass."""
     result: torch.Tensor
 
 
@@ -266,22 +269,21 @@ SCORING = [
 
 def run(way: Way, model: GPT2ForSequenceClassification, batch: Batch) -> Outcome:
     """One way on its own copy of the model."""
-    mine, tokens = copy.deepcopy(model), 0
+    mine, tokens, products = copy.deepcopy(model), 0, 0
     assert not way.shared or share_prefixes(mine)
 
     def count(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        nonlocal tokens
-        tokens += given[0].numel()
+        nonlocal tokens, products
+        if module is mine.transformer.wte:
+            tokens += given[0].numel()
+        else:
+            products += given[0].numel() // module.weight.shape[0] * module.weight.numel()
 
-    mine.transformer.wte.register_forward_pre_hook(count)
+    for module in (mine.transformer.wte, *(m for m in mine.modules() if isinstance(m, Conv1D))):
+        module.register_forward_pre_hook(count)
     gc.collect()
     seconds, result = way.do(mine, batch)
-    return Outcome(seconds, tokens, result)
-
-
-def linear_weights(model: GPT2ForSequenceClassification) -> int:
-    """Weights of the blocks' matrices, each of which costs two operations a token, and four more in the backward pass."""
-    return sum(p.numel() for name, p in model.transformer.h.named_parameters() if p.dim() == 2)
+    return Outcome(seconds, tokens, products * (6 if way in TRAINING else 2), result)
 
 
 def gemm_rates(width: int) -> dict[str, float]:
@@ -309,7 +311,6 @@ def measure(work: str, ways: list[Way], layers: int, width: int, repeats: int, o
     """
     global KEEP_GRADIENTS
     model, size = build(layers, width), f"{layers} × {width}"
-    operations = linear_weights(model) * (6 if work == "training" else 2)
     slow = [name for name, rate in gemm_rates(width).items() if rate < gemm_rates(width)["float32"] and name != "float32"]
     ways = [way for way in ways if once or way.dtype not in slow]
     first, *rest = batches(1 + repeats, PAIRS if work == "training" else SCORED, seed=layers)
@@ -333,7 +334,7 @@ def measure(work: str, ways: list[Way], layers: int, width: int, repeats: int, o
                 **middle([base / mine.seconds for mine, base, _ in done]), "repeats": len(done),
                 "seconds": round(statistics.median(mine.seconds for mine, _, _ in done), 3),
                 "tokens": round(statistics.mean(mine.tokens for mine, _, _ in done)),
-                "gemm_share": round(statistics.median(operations * mine.tokens / mine.seconds / rate for mine, _, rate in done), 3),
+                "gemm_share": round(statistics.median(mine.operations / mine.seconds / rate for mine, _, rate in done), 3),
                 "gemm_rate": round(statistics.median(rate for _, _, rate in done) / 1e9, 1), "error": float(f"{errors[i]:.1e}"),
             })  # fmt: skip
     return rows

@@ -1,0 +1,129 @@
+"""A run that several processes share (FSDP, here on the CPU through gloo) has the scores of one that is done alone."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from w2s_lib import checkpoints, sharded
+from w2s_lib.data import source
+from w2s_lib.lab import Lab, RunError
+from w2s_lib.run import Checkpoint, Conflict, PolicyRecipe, Pretrain, Recipe, Source, Texts, Train, World
+from w2s_lib.sharded import SHARDS, ShardedError
+
+WORDS = "how do i bake a good loaf of bread knead the dough well and wait no never mind that it is fine go on then".split()
+SPECIAL = ["<s>", "</s>", "<pad>", "<unk>"]
+SMALL = {"vocab_size": len(WORDS) + len(SPECIAL), "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
+MODELS = {
+    "gpt2": lambda: GPT2LMHeadModel(
+        GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=64, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, **SMALL)
+    ),
+    "llama": lambda: LlamaForCausalLM(
+        LlamaConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, **SMALL)
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory) -> Texts:
+    """Pairs of random words, no prompt twice."""
+    path, draw = tmp_path_factory.mktemp("pairs") / "pairs.jsonl", np.random.default_rng(0)
+    say = lambda n: " " + " ".join(draw.choice(WORDS, n))
+    rows = [
+        {"prompt": f"\n\nHuman:{say(6)}\n\nAssistant:", "chosen": say(draw.integers(3, 9)), "rejected": say(draw.integers(3, 9))}
+        for _ in range(60)
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return Texts(source=source(path), train_pairs=16, test_pairs=12, max_tokens=32)
+
+
+def saved(kind: str, folder, **fields) -> Checkpoint:
+    """A model with random weights and its tokenizer, in a folder as a hub's would be."""
+    torch.manual_seed(1)
+    MODELS[kind]().save_pretrained(folder)
+    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate([*SPECIAL, *WORDS])}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokens = dict(zip(("bos_token", "eos_token", "pad_token", "unk_token"), SPECIAL))
+    PreTrainedTokenizerFast(tokenizer_object=backend, **tokens).save_pretrained(folder)
+    return checkpoints.local(folder, name=kind, **fields)
+
+
+def student(model: Checkpoint, texts: Texts) -> Train:
+    recipe = Recipe(epochs=2, batch_size=8, learning_rate=3e-3)
+    weak = Train(model=model, pairs=texts, split="ground_truth", recipe=recipe)
+    return Train(model=model, pairs=texts, split="weak_label", labels=weak, recipe=recipe, conflict=Conflict(kind="explicit", alpha=0.5))
+
+
+def dpo(model: Checkpoint, texts: Texts) -> Train:
+    recipe = PolicyRecipe(epochs=2, batch_size=8, learning_rate=3e-3, sft_epochs=1)
+    return Train(model=model, pairs=texts, split="ground_truth", method="dpo", recipe=recipe)
+
+
+@pytest.mark.parametrize(("kind", "layers", "trained"), [("gpt2", None, student), ("llama", 2, dpo)])
+def test_two_processes_give_the_scores_of_one(kind, layers, trained, texts, tmp_path, monkeypatch):
+    """A reward model on weak labels under a conflict, and a policy after supervised fine-tuning, of two architectures."""
+    run = trained(saved(kind, tmp_path / "model", layers=layers), texts)
+    monkeypatch.delenv(SHARDS, raising=False)
+    alone, shared = (Lab(tmp_path / name, workers=0, progress=False) for name in ("alone", "shared"))
+    alone.run([run])
+    monkeypatch.setenv(SHARDS, "2")
+    launched = []
+    monkeypatch.setattr(sharded, "launch", lambda *arguments, launch=sharded.launch: launched.append(launch(*arguments)))
+    shared.run([run])
+    every = [*run.labellers, run]
+    assert len(launched) == len(every), "both processes are others than this one"
+    for one in every:
+        a, b = (lab.scores(one)["margin"].to_numpy() for lab in (alone, shared))
+        assert np.abs(a).max() > 0.05, "it has learnt something"
+        assert np.abs(a - b).max() < 1e-4 * np.abs(a).max()
+
+
+def test_a_shared_run_that_fails_is_one_line(texts, tmp_path, monkeypatch):
+    run = student(saved("gpt2", tmp_path / "model"), texts).labels
+    (tmp_path / "model" / "model.safetensors").unlink()
+    monkeypatch.setenv(SHARDS, "2")
+    with pytest.raises(RunError, match=f"run {run.key} .* failed: W2S_SHARDS=2: model='gpt2': ") as error:
+        Lab(tmp_path / "store", workers=0, progress=False).run([run])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "two", "1.5"])
+def test_a_number_of_shards_that_is_none_is_refused(said, monkeypatch):
+    monkeypatch.setenv(SHARDS, said)
+    with pytest.raises(ShardedError, match=f"W2S_SHARDS='{said}': must be a whole number"):
+        sharded.shards()
+
+
+def test_a_batch_must_divide(monkeypatch):
+    assert sharded.per_process(7) == 7 and sharded.is_first() and sharded.loading("nothing") == {}
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "2")
+    assert sharded.per_process(32) == 8 and not sharded.is_first()
+    with pytest.raises(ShardedError, match="W2S_SHARDS=4: a batch of 30 pairs cannot be shared"):
+        sharded.per_process(30)
+
+
+def test_only_training_all_weights_of_a_real_model_is_shared(monkeypatch):
+    pairs = Texts(source=Source(name="x", revision="1"), train_pairs=16, test_pairs=16)
+    real = Train(model=Checkpoint(name="m", revision="2"), pairs=pairs, split="ground_truth")
+    adapters = real.model_copy(update={"model": real.model.model_copy(update={"lora_rank": 4})})
+    monkeypatch.delenv(SHARDS, raising=False)
+    assert not sharded.wanted(real)
+    monkeypatch.setenv(SHARDS, "2")
+    assert sharded.wanted(real) and not sharded.wanted(adapters) and not sharded.wanted(Pretrain(world=World(), width=8))
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert not sharded.wanted(real), "it is being shared already"
+
+
+def test_a_spec_survives_the_way_to_another_process(texts, tmp_path):
+    model = Checkpoint(name="m", revision="2", folder="/there", gguf="m.gguf")
+    run = student(model, texts).model_copy(update={"ensemble": (student(model, texts).labels.model_copy(update={"replica": 7}),)})
+    sharded.write(run, tmp_path / "run.json")
+    found = sharded.read(tmp_path / "run.json")
+    assert found.key == run.key and found == run
+    assert found.labels.model.folder == "/there" and found.pairs.source.files == texts.source.files
