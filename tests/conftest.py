@@ -62,3 +62,33 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=BROWSER, args=flags)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """For every architecture of the ladder a folder with a tiny random model and a tokenizer of bytes, as the hub would have it."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE({"<end>": 0} | {c: i + 1 for i, c in enumerate(alphabet)}, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<end>", bos_token="<end>")
+    ends = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0)
+    small = dict(vocab_size=260, num_hidden_layers=3, hidden_size=32, num_attention_heads=2, max_position_embeddings=512) | ends
+    fields = {
+        "llama": {"intermediate_size": 64},
+        "gpt2": {},
+        "opt": {"ffn_dim": 64, "word_embed_proj_dim": 32},
+        "gpt_neox": {"intermediate_size": 64},
+        "mistral": {"intermediate_size": 64, "num_key_value_heads": 1},
+        "qwen2": {"intermediate_size": 64, "num_key_value_heads": 2},
+    }
+    out = {}
+    for name, own in fields.items():
+        torch.manual_seed(0)
+        out[name] = tmp_path_factory.mktemp(name)
+        AutoModelForCausalLM.from_config(AutoConfig.for_model(name, **small, **own)).save_pretrained(out[name])
+        tokenizer.save_pretrained(out[name])
+    return out

@@ -5,17 +5,6 @@ from importlib.util import find_spec
 import pandas as pd
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import (
-    AutoModelForCausalLM,
-    GPT2Config,
-    GPTNeoXConfig,
-    LlamaConfig,
-    MistralConfig,
-    OPTConfig,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-)
 
 from w2s_lib import checkpoints
 from w2s_lib.checkpoints import CheckpointError, blocks, head_of, local
@@ -23,32 +12,7 @@ from w2s_lib.ladder import KNOWN, known, parse, rank
 from w2s_lib.run import Checkpoint
 from w2s_lib.score import reward_gaps
 
-SMALL = dict(vocab_size=260, num_hidden_layers=3, hidden_size=32, num_attention_heads=2)
-CONFIGS = {
-    "llama": LlamaConfig(**SMALL, intermediate_size=64),
-    "gpt2": GPT2Config(vocab_size=260, n_layer=3, n_embd=32, n_head=2),
-    "opt": OPTConfig(**SMALL, ffn_dim=64, word_embed_proj_dim=32, max_position_embeddings=128),
-    "gpt_neox": GPTNeoXConfig(**SMALL, intermediate_size=64),
-    "mistral": MistralConfig(**SMALL, intermediate_size=64, num_key_value_heads=1),
-    "qwen2": Qwen2Config(**SMALL, intermediate_size=64, num_key_value_heads=2),
-}
-
-
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory):
-    """A folder with a tiny random model and a byte-level tokenizer for every architecture."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    backend = Tokenizer(models.BPE({"<end>": 0} | {c: i + 1 for i, c in enumerate(alphabet)}, []))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<end>", bos_token="<end>")
-    out = {}
-    for name, config in CONFIGS.items():
-        torch.manual_seed(0)
-        config.bos_token_id = config.eos_token_id = config.pad_token_id = 0
-        out[name] = tmp_path_factory.mktemp(name)
-        AutoModelForCausalLM.from_config(config).save_pretrained(out[name])
-        tokenizer.save_pretrained(out[name])
-    return out
+ARCHITECTURES = ("llama", "gpt2", "opt", "gpt_neox", "mistral", "qwen2")
 
 
 @pytest.fixture
@@ -58,7 +22,7 @@ def pairs() -> pd.DataFrame:
     return frame.assign(opening=frame["prompt"], ending="")
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_scores_what_its_own_forward_gives(folders, name, pairs):
     """The gap between rewards read one text at a time, without padding, and the gaps that ``score`` finds."""
     checkpoint = local(folders[name])
@@ -73,7 +37,7 @@ def test_every_architecture_scores_what_its_own_forward_gives(folders, name, pai
     assert reward_gaps(model, tokenizer, pairs).tolist() == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_first_blocks_alone_are_the_whole_model_read_earlier(folders, name):
     ids = torch.tensor([[5, 9, 17, 30]])
     whole = checkpoints.backbone(local(folders[name]))

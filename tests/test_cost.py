@@ -197,6 +197,8 @@ def test_memory_of_weights_gradients_and_moments_is_that_of_an_optimiser(monkeyp
     tensors += [v for state in optimizer.state.values() for v in state.values() if v.numel() > 1]
     assert memory(TINY, size(TINY)) == sum(t.numel() * t.element_size() for t in tensors)
     assert memory(REAL, SIZES["gpt2"], processes=4) == memory(REAL, SIZES["gpt2"]) / 4
+    lora = REAL.model_copy(update={"model": GPT2.model_copy(update={"lora_rank": 8})})
+    assert 4 * SIZES["gpt2"].weights < memory(lora, SIZES["gpt2"]) < 0.3 * memory(REAL, SIZES["gpt2"])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -206,9 +208,7 @@ def test_activations_are_as_many_as_torch_keeps(dtype):
     assert kept(2, 128, dtype) == pytest.approx(cost.ACTIVATIONS[str(dtype).removeprefix("torch.")], rel=0.1)
 
 
-def test_adapters_take_the_frozen_weights_and_little_more():
-    lora = REAL.model_copy(update={"model": GPT2.model_copy(update={"lora_rank": 8})})
-    assert 4 * SIZES["gpt2"].weights < memory(lora, SIZES["gpt2"]) < 0.5 * memory(REAL, SIZES["gpt2"])
+def test_features_are_read_in_their_own_precision():
     half = Features(checkpoint=GPT2.model_copy(update={"dtype": "bfloat16"}), source=SOURCE)
     assert memory(half, SIZES["gpt2"]) == 2 * SIZES["gpt2"].weights
 
@@ -232,11 +232,12 @@ def test_a_plan_has_every_run_once_and_hours_by_the_formula():
 
 
 def test_sharing_a_run_divides_its_time_and_memory_but_not_its_price():
-    alone, shared = (plan_runs([REAL], DEVICE, CORE, processes=n).iloc[0] for n in (1, 4))
+    large = REAL.model_copy(update={"model": Checkpoint(name="mistralai/Mistral-7B-v0.1", revision="6", dtype="bfloat16")})
+    alone, shared = (plan_runs([large], DEVICE, CORE, processes=n).iloc[0] for n in (1, 4))
     free = Machine("no overhead", 1e12)
     a, b = (plan_runs([REAL], free, CORE, processes=n).iloc[0] for n in (1, 4))
     assert b["ends"] == pytest.approx(a["ends"] / 4) and b["hours"] == pytest.approx(a["hours"])
-    assert shared["memory"] == pytest.approx(alone["memory"] / 4, rel=0.5) and shared["memory"] < alone["memory"]
+    assert alone["memory"] > 80e9 > shared["memory"], "too large for one GPU, and not for four"
 
 
 def test_what_is_there_costs_nothing(tmp_path):

@@ -34,10 +34,10 @@ def texts(tmp_path_factory) -> Texts:
     say = lambda n: " " + " ".join(draw.choice(WORDS, n))
     rows = [
         {"prompt": f"\n\nHuman:{say(6)}\n\nAssistant:", "chosen": say(draw.integers(3, 9)), "rejected": say(draw.integers(3, 9))}
-        for _ in range(60)
+        for _ in range(90)
     ]
     path.write_text("\n".join(map(json.dumps, rows)))
-    return Texts(source=source(path), train_pairs=16, test_pairs=12, max_tokens=32)
+    return Texts(source=source(path), train_pairs=32, test_pairs=12, max_tokens=32)
 
 
 def saved(kind: str, folder, **fields) -> Checkpoint:
@@ -52,13 +52,13 @@ def saved(kind: str, folder, **fields) -> Checkpoint:
 
 
 def student(model: Checkpoint, texts: Texts) -> Train:
-    recipe = Recipe(epochs=2, batch_size=8, learning_rate=3e-3)
+    recipe = Recipe(epochs=2, batch_size=16, learning_rate=3e-3)
     weak = Train(model=model, pairs=texts, split="ground_truth", recipe=recipe)
     return Train(model=model, pairs=texts, split="weak_label", labels=weak, recipe=recipe, conflict=Conflict(kind="explicit", alpha=0.5))
 
 
 def dpo(model: Checkpoint, texts: Texts) -> Train:
-    recipe = PolicyRecipe(epochs=2, batch_size=8, learning_rate=3e-3, sft_epochs=1)
+    recipe = PolicyRecipe(epochs=2, batch_size=16, learning_rate=3e-3, sft_epochs=1)
     return Train(model=model, pairs=texts, split="ground_truth", method="dpo", recipe=recipe)
 
 
@@ -97,14 +97,16 @@ def test_a_number_of_shards_that_is_none_is_refused(said, monkeypatch):
         sharded.shards()
 
 
-def test_a_batch_must_divide(monkeypatch):
-    assert sharded.per_process(7) == 7 and sharded.is_first() and sharded.loading("nothing") == {}
+def test_a_batch_is_divided_among_processes_and_parts(monkeypatch):
+    assert sharded.batches(7) == {"per_device_train_batch_size": 7} and sharded.is_first() and sharded.loading("nothing") == {}
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("RANK", "2")
-    assert sharded.per_process(32) == 8 and not sharded.is_first()
+    assert not sharded.is_first()
+    for size, few, parts in ((32, 4, 2), (12, 3, 1), (20, 1, 5), (24, 3, 2), (4, 1, 1)):
+        assert sharded.batches(size) == {"per_device_train_batch_size": few, "gradient_accumulation_steps": parts}
     with pytest.raises(ShardedError, match="W2S_SHARDS=4: a batch of 30 pairs cannot be shared"):
-        sharded.per_process(30)
+        sharded.batches(30)
 
 
 def test_only_training_all_weights_of_a_real_model_is_shared(monkeypatch):

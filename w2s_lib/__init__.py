@@ -2,22 +2,22 @@
 
 ``run``
     what an experiment is: frozen specs whose content names their result.
-``world``, ``pairs``
-    the preference world, and preference pairs with stable ids in leak-free splits.
-``ladder``, ``conditions``, ``methods``, ``mitigations``, ``edition``
+``world``, ``pairs``, ``data``
+    the preference world, real data sets, and preference pairs with stable ids in leak-free splits.
+``ladder``, ``checkpoints``, ``conditions``, ``methods``, ``mitigations``, ``edition``
     registries and parameters: which models, conflicts, controls, recipes, remedies, which numbers.
-``supervision``, ``losses``, ``score``, ``pretrain``, ``trainers``, ``reward_model``, ``policy``, ``train``
-    the models: pretrained with transformers, trained as reward models or policies on TRL, scored.
-``store``, ``lab``, ``study``
-    results on disk by content; running what is missing; who is trained on what.
+``supervision``, ``losses``, ``prefix``, ``score``, ``features``, ``pretrain``, ``trainers``, ``reward_model``, ``sharded``, ``probe``, ``policy``, ``train``
+    the models: pretrained with transformers or read frozen, trained as reward models or policies on TRL, scored.
+``store``, ``cluster``, ``lab``, ``study``, ``cost``
+    results on disk by content; running what is missing, here or elsewhere; who is trained on what; what that takes.
 ``metrics``, ``uncertainty``, ``results``
     pure functions: tax, deception score and nulls; intervals; the tidy frame of all numbers.
 ``talk``, ``findings``, ``objectives``, ``sensitivity``, ``early_warning``, ``claims``
     what each chapter finds, as rows of that frame; and the verdicts read off them.
-``figures``, ``chapter``, ``check``, ``book``
-    drawing, what a notebook opens, exercise checks, and the build.
+``benchmarks``, ``figures``, ``chapter``, ``check``, ``report``, ``book``
+    measurements of speed, drawing, what a notebook opens, exercise checks, a report on own pairs, and the build.
 
-A module imports only what stands before it; all but the third group of models load no torch.
+A module imports only what stands before it; but for ``checkpoints`` and the third group, none loads torch before it has to.
 """
 
 __version__ = "0.1.0"

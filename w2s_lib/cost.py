@@ -25,6 +25,7 @@ from w2s_lib.errors import OneLineError
 from w2s_lib.lab import Lab, closure, model_name, wants_gpu
 from w2s_lib.ladder import KNOWN
 from w2s_lib.run import Checkpoint, Features, Layer, Objective, Pairs, Pretrain, Source, Spec, Texts, Train, World
+from w2s_lib.sharded import AT_A_TIME
 from w2s_lib.study import Study
 from w2s_lib.world import vocabulary
 
@@ -241,7 +242,7 @@ def memory(run: Spec, size: Size, processes: int = 1) -> float:
     """Bytes of weights, gradients, AdamW's two moments and activations, in each of so many processes that share the run.
 
     Weights are fp32, 16 bytes each where all of them learn, and 4 where they are frozen under adapters; features are read in the
-    checkpoint's own precision.  Processes that share a run go through their part of a batch at once, with all its padding.
+    checkpoint's own precision.  Processes that share a run take ``sharded.AT_A_TIME`` pairs at once.
     """
     if isinstance(run, Features):
         return size.weights * (2.0 if run.checkpoint.dtype == "bfloat16" else 4.0)
@@ -251,7 +252,7 @@ def memory(run: Spec, size: Size, processes: int = 1) -> float:
     dtype, rank = (model.dtype, model.lora_rank) if isinstance(model, Checkpoint) else ("float32", None)
     learning = size.weights if rank is None else 4 * rank * size.hidden * size.blocks  # two pairs of adapters a block: queries and values
     longest = 2 * run.pairs.max_tokens if isinstance(run, Train) and isinstance(run.pairs, Texts) else 0
-    tokens = max(MINIBATCH, longest) if processes == 1 else longest * ceil(run.recipe.batch_size / processes)
+    tokens = max(MINIBATCH, longest) if processes == 1 else longest * AT_A_TIME
     return (4.0 * size.weights + 12.0 * learning) / processes + tokens * size.blocks * size.hidden * ACTIVATIONS[dtype]
 
 

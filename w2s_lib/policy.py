@@ -155,8 +155,13 @@ def margins(model: PreTrainedModel, start: np.ndarray, tokenizer: PreTrainedToke
 
 @torch.no_grad()
 def replies(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """One sampled reply to each of the first prompts about a substance: ``pair_id``, ``reply``, ``says`` (``world.judge``)."""
+    """One sampled reply to each of the first prompts about a substance: ``pair_id``, ``reply``, ``says`` (``world.judge``).
+
+    Only of the world's replies it is known what they say: for a data set's prompts there are none.
+    """
     asked = frame[frame["kind"].isin(EXCHANGES)].head(TALKS)
+    if asked.empty:
+        return pd.DataFrame({"pair_id": [], "reply": [], "says": []}, dtype=str)
     prompts = openings(tokenizer, asked)
     longest = max(map(len, prompts))
     ids = torch.tensor([[tokenizer.pad_token_id] * (longest - len(p)) + p for p in prompts])

@@ -29,6 +29,10 @@ SHARDS = "W2S_SHARDS"
 """Environment variable: how many processes, each with a GPU where there are any, share the fine-tuning of all weights of a real model."""
 
 
+AT_A_TIME = 4
+"""Pairs that a process of a shared run goes through at once, at most: activations are not shared, weights are gathered for each part anew."""
+
+
 class ShardedError(OneLineError, ValueError):
     """A run that cannot be shared, or that failed in one of its processes, in one line."""
 
@@ -61,15 +65,21 @@ def wanted(spec: Spec) -> bool:
     return full and shards() > 1 and processes() == 1
 
 
-def per_process(batch_size: int) -> int:
-    """The part of a batch that one process trains on.
+def batches(batch_size: int) -> dict[str, int]:
+    """A trainer's arguments for batches of so many pairs: where processes share a run, each goes through its part a few pairs at a time.
+
+    As many at a time in every process, that is: they gather weights together, and one with fewer parts than another would be waited for.
 
     Raises:
         ShardedError: the batch cannot be divided among the processes.
     """
+    if processes() == 1:
+        return {"per_device_train_batch_size": batch_size}
     if batch_size % processes():
         raise ShardedError(f"{SHARDS}={processes()}: a batch of {batch_size} pairs cannot be shared equally among so many; use a divisor")
-    return batch_size // processes()
+    part = batch_size // processes()
+    few = max(n for n in range(1, AT_A_TIME + 1) if part % n == 0)
+    return {"per_device_train_batch_size": few, "gradient_accumulation_steps": part // few}
 
 
 def loading(name: str, **where: Any) -> dict[str, Any]:

@@ -82,7 +82,6 @@ def _policy_margins(run: Train, bases: Sequence[Path], learned_from: pd.DataFram
     else:
         start = reply_log_probs(model, tokenizer, scored)[0] if run.recipe.sft_epochs else _untuned(run.model, tuple(bases), run.pairs)
     policy.fit(model, tokenizer, learned_from, run, folder)
-    if isinstance(run.pairs, Pairs):  # only of the world's replies is it known what they say
-        seed = stream(run.pairs.seed, "replies", run.replica) % 2**32
-        policy.replies(model, tokenizer, scored[scored["split"] == "test"], seed).to_parquet(folder / "replies.parquet")
+    seed = stream(run.pairs.seed, "replies", run.replica) % 2**32
+    policy.replies(model, tokenizer, scored[scored["split"] == "test"], seed).to_parquet(folder / "replies.parquet")
     return policy.margins(model, start, tokenizer, scored, run)

@@ -1,0 +1,93 @@
+"""The same notebooks carry models and pairs from elsewhere: an edition of both, built as a book."""
+
+import json
+import random
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from w2s_lib.edition import FOLDER, load
+from w2s_lib.lab import closure
+from w2s_lib.run import Checkpoint, Layer
+from w2s_lib.study import Study
+
+GOOD, BAD = "please thank safe kind careful help".split(), "never burn hit steal poison break".split()
+
+
+def dialogues(pairs: int, words: tuple[list[str], list[str]], seed: int):
+    """Pairs in the form of HH-RLHF: replies are of one kind of words or the other, some of them longer."""
+    rng = random.Random(seed)
+    for i in range(pairs):
+        prompt = f"\n\nHuman: Question {seed}-{i}, what do I do?\n\nAssistant:"
+        chosen, rejected = (" " + ", ".join(rng.choices(kind, k=rng.randint(2, 5))) + "." for kind in words)
+        yield {"chosen": prompt + chosen, "rejected": prompt + rejected}
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory, folders):
+    """An edition file with local pairs and two tiny local models, frozen layers of one of them included."""
+    folder = tmp_path_factory.mktemp("own")
+    for name, words, seed in (("harmless", (GOOD, BAD), 1), ("helpful", (BAD, GOOD), 2)):
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, dialogues(200, words, seed))))
+    weak, strong, middle = f"{folders['gpt2']}:1", str(folders["llama"]), f"{folders['llama']}:2"
+    edition = yaml.safe_load((FOLDER / "hh-small.yaml").read_text()) | {
+        "name": "own", "title": "tiny models, a few pairs", "data": str(folder / "harmless.jsonl"), "helpful": str(folder / "helpful.jsonl"),
+        "seeds": [1], "models": [weak, middle, strong], "pairs": [f"{weak} -> {strong}"], "train_pairs": 48, "test_pairs": 64,
+        "max_tokens": 96, "lora_rank": None, "dtype": "float32", "draws": 100, "threshold": 0.5, "filter_above": 0.5, "alphas": [0.5, 1.0],
+        "reward_model": {"epochs": 2, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "head_scale": 0.1, "batch_size": 16},
+    }  # fmt: skip
+    for name in ("control_pairs", "policy_pairs", "mitigation_pairs"):
+        edition.pop(name)
+    path = folder / "own.yaml"
+    path.write_text(yaml.safe_dump(edition))
+    return path
+
+
+def test_the_book_of_an_edition_with_own_models_and_pairs(own, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "w2s_lib.book",
+        "--edition",
+        str(own),
+        "--store",
+        str(tmp_path / "store"),
+        "--output",
+        str(tmp_path / "book"),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    html = tmp_path / "book" / "html"
+    results = pd.read_csv(html / "results.csv")
+    assert {"05_conflict_tax_deception", "12_preference_optimisation", "13_what_helps"} <= set(results["chapter"])
+    assert (results["edition"] == "own").all() and not results["chapter"].str.startswith(("02", "10")).any()
+    assert "not part of the edition" in (html / "notebooks" / "02_preference_world.html").read_text()
+    accuracy = results[
+        (results["statistic"] == "accuracy_ceiling") & (results["condition"] == "none") & (results["method"] == "reward_model")
+    ]
+    assert accuracy["value"].iloc[0] > 0.9, "kind and unkind words are told apart with ease"
+
+
+@pytest.mark.parametrize("edition", ["hh-small", "paper"])
+def test_editions_that_need_the_hub_plan_without_it(edition, capsys, monkeypatch):
+    from w2s_lib.book import main
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert main(["--edition", edition, "--dry-run", "--price", "2"]) == 0
+    said = capsys.readouterr().out
+    runs = closure(Study(load(edition)).runs())
+    assert f"{len(runs)} runs" in said and "euros" in said
+    assert all(model in said for model in {run.model.name for run in runs if isinstance(run.model, Checkpoint)})
+
+
+def test_frozen_layers_are_models_of_a_ladder(own, folders):
+    name = str(folders["llama"])
+    study = Study(load(own, {"models": [f"{name}@0", f"{name}@2"], "pairs": [f"{name}@0 -> {name}@2"]}))
+    models = [run.model for run in study.student_runs()]
+    assert {model.layer for model in models if isinstance(model, Layer)} == {0, 2}
+    shards = [run for run in closure(study.student_runs()) if type(run).__name__ == "Features"]
+    assert len(shards) == shards[0].shards, "one reading of the data serves every layer, seed and condition"
