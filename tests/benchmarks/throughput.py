@@ -7,7 +7,7 @@ single-turn pairs of HH-RLHF (``lengths.csv``: counts of tokens alone).  Every r
 after another and on one thread; what is kept are ratios within a repeat: their median, smallest and largest.  Times are seconds of that
 thread, so that other work on the machine counts little; on a GPU, those of a clock.  Every way takes the same optimiser step; by how much
 its gradient, or its scores, differ from the reference's is measured as well.  Where matrix products in bfloat16 are slower than in fp32,
-that way is measured once, at the first size.  The bench file is rewritten.
+that way is measured once, in the round that warms up, at the first size.  The bench file is rewritten.
 """
 
 from __future__ import annotations
@@ -311,24 +311,27 @@ def measure(work: str, ways: list[Way], layers: int, width: int, repeats: int, o
     """
     global KEEP_GRADIENTS
     model, size = build(layers, width), f"{layers} × {width}"
-    slow = [name for name, rate in gemm_rates(width).items() if rate < gemm_rates(width)["float32"] and name != "float32"]
+    rates = [gemm_rates(width)]
+    slow = [name for name, rate in rates[0].items() if rate < rates[0]["float32"]]
     ways = [way for way in ways if once or way.dtype not in slow]
     first, *rest = batches(1 + repeats, PAIRS if work == "training" else SCORED, seed=layers)
-    KEEP_GRADIENTS, results, errors = True, [], []
+    KEEP_GRADIENTS, results, errors, warm = True, [], [], {}
     for way in ways:  # a round to warm up, which shows whether all compute the same
-        results = [*results[:1], run(way, model, first).result.double()]
+        outcome = run(way, model, first)
+        results = [*results[:1], outcome.result.double()]
         errors.append(float((results[-1] - results[0]).norm() / results[0].norm()))
+        warm[way] = outcome._replace(result=torch.empty(0))
     KEEP_GRADIENTS, results = False, []
-    rounds: list[dict[Way, Outcome]] = []
-    rates = []
+    rounds = [warm]
     for batch in rest:
         rates.append(gemm_rates(width))
-        rounds.append({way: run(way, model, batch) for way in ways if not rounds or way.dtype not in slow})
+        rounds.append({way: run(way, model, batch) for way in ways if way.dtype not in slow})
         print(f"  {work}, {size}: " + ", ".join(f"{outcome.seconds:.2f} s" for outcome in rounds[-1].values()), flush=True)
     rows = []
     for baseline in (0, 1):
         for i, way in enumerate(ways[baseline:], baseline):
-            done = [(each[way], each[ways[baseline]].seconds, rate[way.dtype]) for each, rate in zip(rounds, rates) if way in each]
+            counted = slice(0, 1) if way.dtype in slow else slice(1, None)
+            done = [(each[way], each[ways[baseline]].seconds, rate[way.dtype]) for each, rate in zip(rounds[counted], rates[counted])]
             rows.append({
                 "device": DEVICE, "work": work, "model": size, "way": way.name, "dtype": way.dtype, "against": ways[baseline].name,
                 **middle([base / mine.seconds for mine, base, _ in done]), "repeats": len(done),

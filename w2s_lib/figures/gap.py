@@ -9,6 +9,7 @@ import pandas as pd
 import seaborn as sns
 
 from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
+from w2s_lib.ladder import rank
 from w2s_lib.results import SLOPE
 
 NAMES = {
@@ -25,7 +26,7 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
     """
     mine = results[(results["condition"] == condition) & results["statistic"].isin(statistics)]
     order = list(dict.fromkeys([*mine["weak"], *mine["strong"]]))
-    order.sort(key=lambda name: int(name.rsplit("-", 1)[-1]))
+    order.sort(key=rank)
     figure, axes = canvas(3.0 * len(statistics) + 0.8, 3.3, 1, len(statistics), squeeze=False)
     said = []
     for ax, statistic in zip(axes[0], statistics):
