@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ SAYS = {"seeds": "study seeds", "train_pairs": "pairs in each of the two trainin
 """Help for parameters that an edition does not describe."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What a study of own pairs found: a tidy frame (columns ``results.COLUMNS``) and the page made of it."""
 
@@ -64,6 +65,9 @@ class Report:
     page: str
     path: Path
     """Where the page lies; the results lie beside it as ``.csv``."""
+
+    def __repr__(self) -> str:
+        return f"Report({self.path.name}, {len(self.results)} results)"
 
     def _repr_html_(self) -> str:
         style = "width:100%;height:44rem;border:1px solid #8888"
@@ -111,13 +115,15 @@ def _checkpoint(study: Study, name: str) -> Checkpoint:
     return model.features.checkpoint if isinstance(model, Layer) else model
 
 
+@lru_cache(maxsize=8)
 def _same(study: Study, name: str) -> tuple[int, int]:
     """How many pairs, of how many, a model cannot tell apart: cut after ``max_tokens`` of its tokens they say the same."""
     from w2s_lib.checkpoints import tokenizer  # here, for it loads torch
 
     pairs = study.pairs(study.edition.seeds[0])
     pool = texts.pool(pairs.source, pairs.max_tokens)
-    left = texts.clean(pool.assign(file=0), tokenizer(_checkpoint(study, name), pairs.max_tokens), pairs.max_tokens).frame
+    cut = partial(tokenizer(_checkpoint(study, name), pairs.max_tokens), truncation=True)
+    left = texts.clean(pool.assign(file=0), cut, pairs.max_tokens).frame
     return len(pool) - len(left), len(pool)
 
 

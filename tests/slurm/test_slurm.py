@@ -94,7 +94,9 @@ def test_the_sweep_survives_and_its_results_are_the_same(slurm, tmp_path):
     saboteur.stop.set()
     saboteur.join()
     assert saboteur.cancelled and saboteur.done_when_cancelled < total, "jobs were cancelled in the middle of the sweep"
-    assert saboteur.killed and saboteur.done_when_killed < total, "the sweep went on in other jobs, and a worker was killed in the middle of a run"
+    assert saboteur.killed and saboteur.done_when_killed < total, (
+        "the sweep went on in other jobs, and a worker was killed in the middle of a run"
+    )
     assert not jobs("RUNNING,PENDING"), "no job is left behind"
     for spec in closure(runs):
         tables = {path.name for path in here.store.path(spec).glob("*.parquet")}

@@ -1,0 +1,247 @@
+"""A report on own pairs and models: the study's own numbers, on a page that is safe to open, from input that was checked beforehand."""
+
+import html
+import json
+import math
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.test_real_edition import BAD, GOOD, dialogues
+from w2s_lib.data import DataError, cleaned
+from w2s_lib.edition import ParameterError
+from w2s_lib.errors import OneLineError
+from w2s_lib.findings import CONFLICTS
+from w2s_lib.lab import Lab
+from w2s_lib.pairs import split
+from w2s_lib.report import OPTIONS, main, own, report
+from w2s_lib.results import COLUMNS, pick, reads, say
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL = ROOT.parent / "shared" / "data" / "rucbm_harmless_test.jsonl"
+FAST = {
+    "reward_model": {"epochs": 2, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "head_scale": 0.1, "batch_size": 16},
+    "max_tokens": 96,
+}
+
+
+def write(path: Path, rows) -> Path:
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture(scope="module")
+def pairs(folder) -> Path:
+    return write(folder / "<script>alert(1).jsonl", dialogues(150, (GOOD, BAD), 1))
+
+
+@pytest.fixture(scope="module")
+def models(folder, folders) -> tuple[str, str]:
+    shutil.copytree(folders["gpt2"], folder / "<b>weak")
+    return f"{folder / '<b>weak'}:1", str(folders["llama"])
+
+
+@pytest.fixture(scope="module")
+def found(folder, pairs, models):
+    return report(
+        pairs, *models, folder / "page.html", seeds=[1], threshold=0.5, draws=200, store=folder / "store", workers=0, progress=False, **FAST
+    )
+
+
+def test_the_numbers_are_the_studys(found, folder):
+    (weak, strong), seed = found.study.edition.weak_strong[0], 1
+    lab = Lab(folder / "store", workers=0, progress=False)
+    runs = found.study.compared(seed, weak, strong, "implicit")
+    assert not lab.missing(runs)
+    _, ceiling, baseline, student, _ = (lab.scores(run)["p_true"].to_numpy() for run in runs)
+    get = lambda statistic, condition: pick(found.results, statistic, condition, weak, strong)["value"]
+    assert get("accuracy_ceiling", "none") == (ceiling > 0.5).mean() > 0.9, "kind and unkind words are told apart with ease"
+    assert get("conflict_tax", "implicit") == ((baseline > 0.5) & ~(student > 0.5)).mean()
+    assert {"deception_score", "null_random", "null_margin_matched", "null_weak_matched", "pgr"} <= set(found.results["statistic"])
+    assert set(found.results["condition"]) == {"none", *CONFLICTS}
+
+
+def test_the_file_beside_the_page_says_the_same(found):
+    assert list(found.results.columns) == list(COLUMNS)
+    written = pd.read_csv(found.path.with_suffix(".csv"))
+    pd.testing.assert_frame_equal(written, found.results, check_dtype=False, check_exact=True)
+    assert found.path.read_text() == found.page
+
+
+def test_the_sentences_are_read_off_the_intervals(found):
+    weak, strong = found.study.edition.weak_strong[0]
+    (summary,) = re.findall(r"<h2>In short</h2>\s*<ul>(.*?)</ul>", found.page, re.S)
+    first, *others = re.findall(r"<li>(.*?)</li>", summary, re.S)
+    pgr = pick(found.results, "pgr", "none", weak, strong)
+    assert ("PGR is not reported" in first) == math.isnan(pgr["value"]) == (say(pgr) not in first)
+    assert len(others) == len(CONFLICTS)
+    for condition, sentence in zip(CONFLICTS, others):
+        row = pick(found.results, "excess_margin_matched", condition, weak, strong)
+        assert sentence.startswith(f"<b>{condition.capitalize()}</b>") and f"{say(row)},\n<b>{reads(row)}</b>" in sentence
+
+
+class Links(HTMLParser):
+    """What a page would load, and its tags."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        self.links += [value for name, value in attributes if name in ("src", "href", "xlink:href", "srcset", "data", "action", "poster")]
+
+
+def test_the_page_loads_nothing_and_runs_nothing(found):
+    page = Links()
+    page.feed(found.page)
+    assert page.links and all(link.startswith("#") for link in page.links), "only figures refer to their own parts"
+    assert all(target.startswith("#") for target in re.findall(r"url\(['\"]?([^)]*)", found.page)) and "@import" not in found.page
+    assert not page.tags & {"script", "iframe", "object", "embed", "link", "base", "form"}
+    assert page.tags >= {"svg", "table", "figure"} and found.page.count("<svg") == 3
+    assert "default-src 'none'" in found.page
+
+
+def test_what_others_wrote_is_text(found, folder):
+    assert "&lt;script&gt;alert(1).jsonl" in found.page and "<script" not in found.page
+    assert "&lt;b&gt;weak" in found.page and "<b>weak" not in found.page
+    assert str(folder) not in found.page, "a page that is passed on tells no paths"
+    assert not any(word in found.page for word in ("Question 1-", ": what do I do?")), "nor texts"
+    (inside,) = re.findall(r'srcdoc="([^"]*)"', found._repr_html_())
+    assert html.unescape(inside) == found.page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_reads_in_the_light_and_in_the_dark(browser, found, scheme):
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 390, "height": 800})
+    page, asked, errors = context.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: errors.append(message.text))
+    page.goto(found.path.as_uri())
+    colour = lambda name: [int(x) for x in re.findall(r"\d+", page.evaluate(f"getComputedStyle(document.body).{name}"))[:3]]
+    text, background = sum(colour("color")), sum(colour("backgroundColor"))
+    assert (background > 600 and text < 200) if scheme == "light" else (background < 200 and text > 600)
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 1
+    assert asked == [found.path.as_uri()] and not errors
+    context.close()
+
+
+def test_a_second_report_trains_nothing(found, folder, pairs, models):
+    again = report(
+        pairs,
+        *models,
+        folder / "again.html",
+        seeds=[1],
+        threshold=0.9,
+        draws=200,
+        store=folder / "store",
+        workers=0,
+        progress=False,
+        **FAST,
+    )
+    assert "0 of them trained for this page" in again.page
+    assert set(again.results["threshold"].dropna()) == {0.9}
+
+
+def test_frozen_layers_and_several_seeds(folder, folders, pairs):
+    layers = [f"{folders['llama']}@{layer}" for layer in (0, 2)]
+    done = report(pairs, *layers, folder / "layers.html", seeds=[1, 2, 3], store=folder / "store", workers=0, progress=False, **FAST)
+    assert (done.results["n_seeds"] <= 3).all() and (done.results["n_seeds"] == 3).any()
+    assert "t intervals over 3 seeds" in done.page and "layer 2 of" in done.page
+
+
+def many(prompts: int, each: int) -> list[dict]:
+    return [row for i in range(each) for row in ({"prompt": f"q{p}", "chosen": f"yes {p} {i}", "rejected": f"no {'o' * (p % 7)} {p} {i}"} for p in range(prompts))]  # fmt: skip
+
+
+@pytest.mark.parametrize("each", [1, 4])
+@pytest.mark.parametrize("given", [{}, {"train_pairs": 40}, {"test_pairs": 40}])
+def test_all_pairs_are_used_evenly(tmp_path, folders, each, given):
+    data = write(tmp_path / "pairs.jsonl", many(240 // each, each))
+    study = own(data, f"{folders['llama']}@0", f"{folders['llama']}@1", seeds=range(5), **given)
+    e = study.edition
+    assert 240 - 3 * each < 2 * e.train_pairs + e.test_pairs <= 240
+    assert given or abs(e.train_pairs - e.test_pairs) <= 1
+    assert all(len(split(study.pairs(seed), "test")) == e.test_pairs for seed in e.seeds), "every seed finds as many"
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason=f"no real pairs in {REAL.parent}")
+def test_real_pairs_of_a_new_user(folders):
+    study = own(REAL, f"{folders['llama']}@0", f"{folders['llama']}@2", max_tokens=2048)
+    kept = len(cleaned(study.pairs(0).source, 2048).frame)
+    assert kept > 3900 and kept - 40 < 2 * study.edition.train_pairs + study.edition.test_pairs <= kept
+
+
+BADLY = [
+    ({"data": "nowhere.jsonl"}, "no such file 'nowhere.jsonl'"),
+    ({"data": "few.jsonl"}, "60 pairs can be used, too few"),
+    ({"weak": "no/where"}, "models='no/where': .*needs no hub"),
+    ({"weak": "pickle"}, "pickle.*has neither; allowed: a folder with"),
+    ({"weak": "STRONG"}, "the weak model must be smaller"),
+    ({"weak": "tiny-24"}, "the world's models read nothing else"),
+    ({"treshold": 0.9}, "no such parameter; did you mean 'threshold'"),
+    ({"threshold": 1.5}, "threshold=1.5: must be below 1"),
+    ({"seeds": [1, 1]}, "seeds=.*every entry may occur once"),
+    ({"train_pairs": 2000, "test_pairs": 2000}, "too few pairs"),
+    ({"helpful": "few.jsonl", "train_pairs": 48}, "too few pairs"),
+    ({"max_tokens": 40}, "max_tokens=40: .* reads 150 of 150 pairs as two times the same text"),
+    ({"reward_model": 3}, "reward_model=3: must be fields of a recipe"),
+    ({"reward_model": {"epochz": 1}}, "reward_model.epochz=1: no such parameter; did you mean 'epochs'"),
+    ({"out": "page.txt"}, "out=.*must be the path of an .html file"),
+    ({"out": "no/folder/page.html"}, "out=.*in a folder that exists"),
+    ({"workers": -1}, "workers=-1: must be a whole number"),
+]
+
+
+@pytest.mark.parametrize(("changed", "says"), BADLY)
+def test_bad_input_is_one_line_before_anything_is_trained(tmp_path, monkeypatch, folders, pairs, models, changed, says):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "few.jsonl", many(60, 1))
+    (tmp_path / "pickle").mkdir()
+    arguments = {"data": pairs, "weak": models[0], "strong": models[1], "out": "page.html", "store": "store", "workers": 0, **changed}
+    if arguments["weak"] == "STRONG":
+        arguments["weak"] = models[1] + ":3"
+    if arguments["weak"] == "pickle":
+        arguments["weak"] = str(tmp_path / "pickle")
+    with pytest.raises(OneLineError, match=says) as error:
+        report(**arguments)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.rglob("record.json")) and not (tmp_path / "page.html").exists()
+
+
+def test_the_command(tmp_path, capsys, found, folder, pairs, models):
+    target = ["--weak", models[0], "--strong", models[1], "--store", str(folder / "store"), "--workers", "0", "--max-tokens", "96"]
+    recipe = ["--recipe", *(f"{name}={value}" for name, value in FAST["reward_model"].items())]
+    command = [str(pairs), *target, "--seeds", "1", "--threshold", "0.5", "--draws", "200", *recipe]
+    assert main([*command, "--out", str(tmp_path / "page.html")]) == 0
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "page.csv"), pd.read_csv(found.path.with_suffix(".csv")))
+    assert main([*command, "--dry-run"]) == 0
+    assert "8 runs, 0 of them missing" in capsys.readouterr().out
+    assert main([str(pairs), *target, "--threshold", "high"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: threshold='high': must be a number") and len(told.strip().splitlines()) == 1
+
+
+def test_help_names_every_option(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    told = capsys.readouterr().out
+    assert left.value.code == 0
+    assert all(f"--{name.replace('_', '-')}" in told for name in (*OPTIONS, "out", "recipe", "store", "workers", "dry_run"))
+
+
+def test_errors_have_their_kind(tmp_path, models):
+    with pytest.raises(DataError):
+        own(tmp_path / "nowhere.jsonl", *models)
+    with pytest.raises(ParameterError):
+        own(write(tmp_path / "p.jsonl", many(120, 1)), *models, alpha=-1)
