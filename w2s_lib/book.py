@@ -102,7 +102,7 @@ def keep_figures(notebook: nbformat.NotebookNode, folder: Path) -> None:
 
 def page_key(source: Path, edition: Edition, read: Sequence[Path] = ()) -> str:
     """16 hexadecimal digits that name all that an executed notebook depends on: its source, the edition, the library, the versions, files that it reads."""
-    library = [path.read_text() for path in sorted((ROOT / "w2s_lib").rglob("*.py"))]
+    library = [path.read_text() for kind in ("*.py", "*.html") for path in sorted((ROOT / "w2s_lib").rglob(kind))]
     text = json.dumps([source.read_text(), edition.model_dump(mode="json"), library, versions(), [path.read_text() for path in read]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -103,6 +103,10 @@ def differences(model: PreTrainedModel, rows: Sequence[Row]) -> dict[str, torch.
     return out
 
 
+_backbone = lru_cache(maxsize=1)(checkpoints.backbone)
+"""A worker loads a model once for all its shards."""
+
+
 def extract(run: Features, folder: Path) -> dict[str, object]:
     """Read one shard of the pairs; leaves ``features.safetensors`` and ``pairs.parquet`` (its pair ids) in ``folder``.
 
@@ -111,7 +115,7 @@ def extract(run: Features, folder: Path) -> dict[str, object]:
     pairs = data.pool(run.source, run.max_tokens).iloc[run.shard :: run.shards]
     pairs = pairs.assign(opening=pairs["prompt"], ending="")
     packed = rows(checkpoints.tokenizer(run.checkpoint, run.max_tokens), pairs)
-    save_file(differences(checkpoints.backbone(run.checkpoint), packed), folder / "features.safetensors")
+    save_file(differences(_backbone(run.checkpoint), packed), folder / "features.safetensors")
     pairs[["pair_id"]].to_parquet(folder / "pairs.parquet")
     return {"pairs": len(pairs), "tokens": sum(len(row.ids) for row in packed), **checkpoints.commit(run.checkpoint)}
 

@@ -236,7 +236,7 @@ OPTIONS = ("seeds", "train_pairs", "test_pairs", "threshold", "alpha", "helpful"
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m w2s_lib.report", description=__doc__.splitlines()[0], formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m w2s_lib.report", usage="%(prog)s DATA --weak MODEL --strong MODEL [options]", description=__doc__.splitlines()[0], formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="A model is a name of the book's ladder, a hub id or a folder with safetensors or one GGUF file;\n"
         "gpt2:6 is its first six blocks, gpt2@6 its frozen sixth layer under a linear head (much cheaper).",
     )  # fmt: skip
