@@ -135,7 +135,7 @@ def _local(workers: int, tasks: int, gpu_tasks: int) -> Iterator[Connection]:
 
         gpus = visible(torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES"), shards())[: min(workers, gpu_tasks)]
     cpus = min(workers, tasks - gpu_tasks if gpus else tasks)
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": None}}
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": ":0"}}
     with SpecCluster(worker_specs(cpus, gpus, MEMORY_LIMIT), scheduler, silence_logs=50) as cluster, Client(cluster) as client:
         yield Connection(client, frozenset((GPU, CPU)) if gpus else frozenset())
 

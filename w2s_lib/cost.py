@@ -25,7 +25,7 @@ from w2s_lib.errors import OneLineError
 from w2s_lib.lab import Lab, closure, model_name, wants_gpu
 from w2s_lib.ladder import KNOWN
 from w2s_lib.run import Checkpoint, Features, Layer, Objective, Pairs, Pretrain, Source, Spec, Texts, Train, World
-from w2s_lib.sharded import AT_A_TIME
+from w2s_lib.sharded import AT_A_TIME, shards, trains_all
 from w2s_lib.study import Study
 from w2s_lib.world import vocabulary
 
@@ -272,8 +272,8 @@ class Machine:
         return (operations / self.rate + steps * self.step + self.overhead) / 3600
 
 
-CORE = Machine("one core", rate=1.0, overhead=0.0)
-"""Measured: see the page *Running at scale*."""
+CORE = Machine("one core", rate=2.7e10, step=0.021, overhead=1.0)
+"""Fitted by ``tests/benchmarks/cost.py`` to the world's runs, one thread each, on a machine with two cores of an AMD EPYC, both at work."""
 
 DEVICE = Machine("a GPU that sustains 100 TFLOP/s", rate=1e14, overhead=60.0)
 """An assumption, not a measurement: a third of what an A100's data sheet promises for bf16, and a minute to load and to write."""
@@ -312,7 +312,7 @@ def plan_runs(
     for run in order:
         model = run.checkpoint if isinstance(run, Features) else run.model if isinstance(run, Train) else run
         its, todo, gpu, there = size(model, sizes), work(run, rows), wants_gpu(run), absent is not None and run.key not in absent
-        shared = processes if gpu and isinstance(run, Train) else 1
+        shared = processes if trains_all(run) else 1
         machine = device if gpu else core
         operations = arithmetic(todo, its)
         hours = 0.0 if there else machine.hours(operations / shared, todo.steps)
@@ -329,36 +329,35 @@ def plan_runs(
     return pd.DataFrame(out)
 
 
-def plan(study: Study, device: Machine = DEVICE, core: Machine = CORE, lab: Lab | None = None, processes: int = 1) -> pd.DataFrame:
-    """The plan of everything that the study's chapters need; see ``plan_runs``."""
-    return plan_runs(study.runs(), device, core, lab=lab, processes=processes)
+def plan(study: Study, device: Machine = DEVICE, core: Machine = CORE, lab: Lab | None = None) -> pd.DataFrame:
+    """The plan of everything that the study's chapters need, shared as ``$W2S_SHARDS`` says; see ``plan_runs``."""
+    return plan_runs(study.runs(), device, core, lab=lab, processes=shards())
 
 
 def summary(plan: pd.DataFrame) -> pd.DataFrame:
-    """The plan with alike runs together: columns ``runs``, ``there``, ``tokens`` (of one run), ``GB`` (of one), ``hours`` (of all), by what they are."""
+    """The plan with alike runs together, in the order of their first: what they are, then ``runs``, how many are ``there``, and of one of
+    them ``parents``, ``tokens`` (trained on and read) and ``GB``; ``hours`` are those of all."""
     rows = plan.assign(
         tokens=plan["trained"] + plan["read"],
         GB=plan["memory"] / 1e9,
+        parents=plan["parents"].map(len),
         learns_from=plan["labels"].where(plan["labels"].isin(["", "ground truth"]), "weak labels"),
     )
     groups = rows.groupby(["kind", "model", "method", "learns_from", "conflict", "machine"], sort=False)
-    return groups.agg(
-        runs=("key", "size"), there=("there", "sum"), tokens=("tokens", "mean"), GB=("GB", "max"), hours=("hours", "sum")
-    ).reset_index()
+    columns = {"runs": ("key", "size"), "there": ("there", "sum"), "parents": ("parents", "max"), "tokens": ("tokens", "mean")}
+    return groups.agg(**columns, GB=("GB", "max"), hours=("hours", "sum")).reset_index()
 
 
 def print_plan(plan: pd.DataFrame, price: float | None = None) -> None:
-    """Print what is to be run, what it takes together, and what it costs at ``price`` euros an hour of a GPU."""
-    table = summary(plan)
+    """Print what is to be run, what it takes, and what it costs at ``price`` euros an hour of a GPU."""
     formats = {"tokens": "{:,.0f}".format, "GB": "{:.1f}".format, "hours": "{:.2f}".format}
-    print(table.to_string(index=False, formatters=formats))
+    print(summary(plan).drop(columns="machine").to_string(index=False, formatters=formats))
     missing = plan[~plan["there"]]
-    print(
-        f"\n{len(plan)} runs, {len(missing)} of them missing; those read {missing['read'].sum():,.0f} tokens and are trained on {missing['trained'].sum():,.0f}."
-    )
+    tokens = f"they are trained on {missing['trained'].sum():,.0f} tokens and read {missing['read'].sum():,.0f} more"
+    print(f"\n{len(plan)} runs, {len(missing)} of them missing; {tokens}.")
     for machine, rows in missing.groupby("machine", sort=False):
-        print(f"{len(rows)} runs on {machine}: {rows['hours'].sum():.1f} hours, the largest takes {rows['memory'].max() / 1e9:.1f} GB.")
+        print(f"{len(rows)} runs on {machine}: {rows['hours'].sum():.1f} hours; the largest takes {rows['memory'].max() / 1e9:.1f} GB.")
     print(f"However many workers there are, runs that wait for each other take {plan['ends'].max():.1f} hours.")
     if price is not None:
-        device = missing[missing["machine"] != CORE.name]["hours"].sum()
-        print(f"At {price:g} euros an hour of a GPU: {price * device:,.0f} euros.")
+        hours = missing.loc[missing["machine"] != CORE.name, "hours"].sum()
+        print(f"At {price:g} euros an hour of a GPU: {price * hours:,.0f} euros.")

@@ -59,10 +59,14 @@ def is_first() -> bool:
     return processes() == 1 or os.environ["RANK"] == "0"
 
 
+def trains_all(spec: Spec) -> bool:
+    """Whether a run trains all weights of a real model: what can be shared.  Adapters are few, and the weights under them have no moments."""
+    return isinstance(spec, Train) and isinstance(spec.model, Checkpoint) and spec.model.lora_rank is None
+
+
 def wanted(spec: Spec) -> bool:
-    """Whether a run is to be shared and is not yet: under ``$W2S_SHARDS`` the fine-tuning of a real model is, if it trains all weights."""
-    full = isinstance(spec, Train) and isinstance(spec.model, Checkpoint) and spec.model.lora_rank is None
-    return full and shards() > 1 and processes() == 1
+    """Whether a run is to be shared and is not yet."""
+    return trains_all(spec) and shards() > 1 and processes() == 1
 
 
 def batches(batch_size: int) -> dict[str, int]:
