@@ -1,5 +1,7 @@
 """The cost model: sizes as of models that are really built, operations as counted on a real pass, memory as of a real optimiser."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -265,6 +267,27 @@ def test_the_price_is_that_of_the_gpu_hours(capsys):
     print_plan(frame, price=100)
     gpu = frame[frame["machine"] == "slow"]["hours"].sum()
     assert f"At 100 euros an hour of a GPU: {100 * gpu:,.0f} euros" in capsys.readouterr().out and gpu > 0
+
+
+def test_the_page_says_what_the_model_says():
+    """The table of *Running at scale*, for one reward model of the paper's edition."""
+    page = (Path(__file__).resolve().parent.parent / "book" / "running-at-scale.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if "× 10" in line and line.startswith("| ")]
+    names = {"GPT-2": "gpt2", "GPT-2-XL": "gpt2-xl", "OPT-6.7B": "opt-6.7b", "Mistral-7B": "mistral-7b"}
+    assert [row[0] for row in rows] == list(names)
+    number = lambda text: float(text.split()[0].replace(",", ""))
+    for title, body, operations, seconds, hours, alone, *shared in rows:
+        source = KNOWN[names[title]].source
+        model = Checkpoint(name=source, revision="7", dtype="bfloat16")
+        run = Train(model=model, pairs=Texts(source=SOURCE), split="ground_truth", recipe=load("paper").recipe("reward_model"))
+        its, todo = size(model), work(run)
+        found = arithmetic(todo, its)
+        digits = operations.replace(" × 10", "e").translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789"))
+        assert number(body) == round(its.body / 1e6) and float(digits) == pytest.approx(found, rel=0.05)
+        assert number(seconds) == round(found / 1e14) and number(hours) == round(cost.CORE.hours(found, todo.steps))
+        assert number(alone) == pytest.approx(memory(run, its) / 1e9, rel=0.03)
+        if shared[0] != "–":
+            assert number(shared[0]) == round(memory(run, its, 4) / 1e9)
 
 
 def test_the_example_in_the_docstring():

@@ -188,7 +188,7 @@ def test_the_model_before_sft_would_be_another_reference(base, labels, losses, t
 @pytest.mark.parametrize("sft_epochs", [0, 1])
 def test_scores_start_from_the_same_reference(base, labels, tmp_path, sft_epochs):
     run = run_of("dpo", sft_epochs=sft_epochs, sft_learning_rate=1e-2, learning_rate=NOTHING)
-    train(run, base, [labels], tmp_path)
+    train(run, [base], [labels], tmp_path)
     scores = pd.read_parquet(tmp_path / "scores.parquet")
     assert set(scores["split"]) == {"weak_label", "test"}
     assert scores["margin"].abs().max() < 1e-4 and scores["p_true"].to_numpy() == pytest.approx(0.5, abs=1e-4)

@@ -148,6 +148,7 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
 
     os.environ["W2S_RESULTS"] = str(results)
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # a page wants no widgets
     draft = target.with_name(f".draft-{target.name}")
     start = time.perf_counter()
     try:
