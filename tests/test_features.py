@@ -7,11 +7,12 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaModel
 
-from w2s_lib.features import differences, oriented, read, rows
+from w2s_lib.features import begins, differences, oriented, read
+from w2s_lib.score import encode, openings
 
 
 class Words:
-    """A tokenizer of words, enough for ``rows``."""
+    """A tokenizer of words, enough for ``encode``."""
 
     def __init__(self, longest=64):
         self.model_max_length = longest
@@ -23,9 +24,9 @@ class Words:
 
 
 PAIRS = pd.DataFrame({
-    "prompt": ["ask me something", "why", "what is it that you want to know"],
-    "chosen": [" yes of course", " because", " the answer please"],
-    "rejected": [" yes of no", " no reason at all", " nothing"],
+    "prompt": ["ask me something", "why", "what is it that you want to know", "go on"],
+    "chosen": [" yes of course", " because", " the answer please", " no"],
+    "rejected": [" yes of no", " no reason at all", " nothing", " no and no again"],
 }).assign(opening=lambda pairs: pairs["prompt"], ending="")  # fmt: skip
 
 
@@ -36,8 +37,17 @@ def model():
     return LlamaModel(config).eval()
 
 
-def test_packed_rows_say_what_each_text_says_alone(model):
-    found = differences(model, rows(Words(), PAIRS))
+def read_by(tokenizer: Words) -> tuple[list[list[int]], list[list[int]], list[int]]:
+    """Chosen and rejected texts and where their replies begin."""
+    chosen, rejected = encode(tokenizer, PAIRS)
+    return chosen, rejected, begins(openings(tokenizer, PAIRS), chosen, rejected)
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "not shared"])
+def test_differences_are_those_of_each_text_alone(model, shared):
+    model.set_attn_implementation("sdpa" if shared else "eager")
+    found = differences(model, *read_by(Words()))
+    assert model.config._attn_implementation == ("shared_prefix" if shared else "eager")
     assert set(found) == {f"{layer}.{pooling}" for layer in (0, 1, 2) for pooling in ("last", "mean")}
     for i, (prompt, chosen, rejected) in enumerate(zip(PAIRS["prompt"], PAIRS["chosen"], PAIRS["rejected"])):
         before = len(prompt.split())
@@ -52,9 +62,8 @@ def test_packed_rows_say_what_each_text_says_alone(model):
 
 
 def test_long_texts_are_cut_and_keep_a_reply():
-    for row in rows(Words(4), PAIRS):
-        assert max(len(row.chosen), len(row.rejected)) <= 4
-        assert all(row.replies())
+    for chosen, rejected, begin in zip(*read_by(Words(4))):
+        assert begin < min(len(chosen), len(rejected)) <= max(len(chosen), len(rejected)) <= 4
 
 
 def test_shards_are_read_as_one_and_pairs_can_be_turned(tmp_path):

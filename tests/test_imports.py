@@ -12,7 +12,7 @@ ORDER = [
     "errors", "run", "world", "pairs", "data", "ladder", "checkpoints", "conditions", "methods", "mitigations", "edition", "supervision",
     "losses", "prefix", "score", "features", "pretrain", "trainers", "reward_model", "sharded", "probe", "policy", "train", "store", "cluster",
     "lab", "metrics", "uncertainty", "study", "cost", "results", "talk", "findings", "objectives", "sensitivity", "early_warning", "claims",
-    "benchmarks", "figures", "tables", "check", "chapter", "report", "book",
+    "benchmarks", "figures", "tables", "check", "chapter", "report", "ship", "book",
 ]  # fmt: skip
 LAZY = {"lab": {"pretrain", "train"}, "pairs": {"data"}, "ladder": {"checkpoints"}}
 """Imported inside functions, where only some need what is slow to import."""

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from w2s_lib import reward_model
+from w2s_lib.checkpoints import blocks
 from w2s_lib.losses import confident_label, explicit_conflict, soft_label_loss
 from w2s_lib.prefix import gaps, minibatches, pack, part, reward_gaps, rewards, share_prefixes
 from w2s_lib.reward_model import fit
@@ -118,6 +119,31 @@ def test_rewards_and_gradients_are_those_of_whole_texts(name):
     for key, p in model.named_parameters():
         scale = max(gradients[key].norm().item(), 1e-3 * max(g.norm().item() for g in gradients.values()))
         assert (p.grad - gradients[key]).norm() <= 1e-5 * scale, key
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_behind_the_last_attention_only_tokens_go_on_that_are_read(name):
+    model, (ids, mask) = build(CONFIGS[name]), padded(*texts(8))
+    assert share_prefixes(model)
+    seen = []
+    for block in blocks(model):
+        block.mlp.register_forward_hook(lambda module, given, out: seen.append(given[0].shape[1]))
+    rewards(model, ids, mask)
+    everything = pack(ids, mask).ids.shape[1]
+    assert seen == [everything, everything, 16], "in the last block the last tokens of 8 pairs"
+    assert not blocks(model)[-1].mlp._forward_pre_hooks, "nothing is left behind"
+
+
+def test_gradients_are_the_same_under_activation_checkpointing():
+    (ids, mask), found = padded(*texts(8)), []
+    for again in (False, True):
+        model = build(CONFIGS["llama"]).train()
+        assert share_prefixes(model)
+        if again:
+            model.gradient_checkpointing_enable()
+        gaps(model, ids, mask).square().sum().backward()
+        found.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    assert (found[0] - found[1]).norm() <= 1e-5 * found[0].norm()
 
 
 @pytest.mark.parametrize("name", ["llama", "opt"])

@@ -14,8 +14,8 @@
     pure functions: tax, deception score and nulls; intervals; the tidy frame of all numbers.
 ``talk``, ``findings``, ``objectives``, ``sensitivity``, ``early_warning``, ``claims``
     what each chapter finds, as rows of that frame; and the verdicts read off them.
-``benchmarks``, ``figures``, ``chapter``, ``check``, ``report``, ``book``
-    measurements of speed, drawing, what a notebook opens, exercise checks, a report on own pairs, and the build.
+``benchmarks``, ``figures``, ``chapter``, ``check``, ``report``, ``ship``, ``book``
+    measurements of speed, drawing, what a notebook opens, exercise checks, a report on own pairs, results that come with the project, the build.
 
 A module imports only what stands before it; but for ``checkpoints`` and the third group, none loads torch before it has to.
 """

@@ -27,8 +27,8 @@ import pandas as pd
 
 from w2s_lib.chapter import open_lab
 from w2s_lib.cost import plan, print_plan
-from w2s_lib.edition import Edition, load
-from w2s_lib.errors import OneLineError
+from w2s_lib.edition import FOLDER, Edition, load
+from w2s_lib.errors import OneLineError, exit_code
 from w2s_lib.lab import closure
 from w2s_lib.results import COLUMNS
 from w2s_lib.store import Store, versions
@@ -103,7 +103,9 @@ def keep_figures(notebook: nbformat.NotebookNode, folder: Path) -> None:
 def page_key(source: Path, edition: Edition, read: Sequence[Path] = ()) -> str:
     """16 hexadecimal digits that name all that an executed notebook depends on: its source, the edition, the library, the versions, files that it reads."""
     library = [path.read_text() for kind in ("*.py", "*.html") for path in sorted((ROOT / "w2s_lib").rglob(kind))]
-    text = json.dumps([source.read_text(), edition.model_dump(mode="json"), library, versions(), [path.read_text() for path in read]])
+    shipped = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(FOLDER.rglob("*.parquet"))]
+    read_by_it = [path.read_text() for path in read]
+    text = json.dumps([source.read_text(), edition.model_dump(mode="json"), library, shipped, versions(), read_by_it])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -270,19 +272,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dry-run", action="store_true", help="say what would be run, and what it would take; run nothing")
     parser.add_argument("--price", type=float, help="with --dry-run: euros an hour of a GPU")
     given = parser.parse_args(arguments)
-    try:
+
+    def do() -> None:
         if given.dry_run:
             study = Study(load(given.edition))
             print_plan(plan(study, lab=open_lab(given.store, given.workers, study.edition)), given.price)
-            return 0
-        build(given.edition, given.store, given.workers, given.output)
-    except OneLineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted: finished runs are kept, the same command goes on from there", file=sys.stderr)
-        return 130
-    return 0
+        else:
+            build(given.edition, given.store, given.workers, given.output)
+
+    return exit_code(do)
 
 
 if __name__ == "__main__":

@@ -38,13 +38,13 @@ class Chapter:
     lab: Lab
     published: list[pd.DataFrame] = field(default_factory=list)
 
-    def publish(self, results: pd.DataFrame) -> pd.DataFrame:
-        """Add rows to the book's ``results.csv``; returns them with edition and chapter.
+    def publish(self, results: pd.DataFrame, edition: str | None = None) -> pd.DataFrame:
+        """Add rows to the book's ``results.csv``; returns them with edition (None: the chapter's own) and chapter.
 
         They are written to the folder that ``W2S_RESULTS`` names (the book build sets it); a chapter
         run alone keeps them in the notebook.
         """
-        rows = results.assign(edition=self.study.edition.name, chapter=self.name)[list(COLUMNS)]
+        rows = results.assign(edition=edition or self.study.edition.name, chapter=self.name)[list(COLUMNS)]
         self.published.append(rows)
         folder = os.environ.get("W2S_RESULTS")
         if folder:

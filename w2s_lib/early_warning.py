@@ -206,7 +206,7 @@ def watch(study: Study, lab: Lab, conditions: Sequence[str] = WATCHED) -> pd.Dat
     rows = []
     lab.run(study.student_runs(tuple(conditions)))
     for cell in cells(study, conditions):
-        weights = seed_weights(study, cell.seed, study.clusters(cell.seed))
+        weights = seed_weights(study, cell.seed, study.clusters(lab, cell.seed))
         comparison, view, runs = look(study, lab, *cell)
         for name, statistic in statistics(comparison, view).items():
             threshold = np.nan if name.startswith("auc_taxed") else study.edition.threshold

@@ -105,6 +105,24 @@ def mechanism(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.concat(frames, ignore_index=True), pd.concat(rows, ignore_index=True)
 
 
+def real_texts(study: Study, lab: Lab, conditions: Sequence[str] = CONFLICTS, controls: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A study on real texts: PGR by pair; the conflicts, rerun and placebo, and each minus the rerun's, pooled.
+
+    ``controls`` adds gold labels and the other half's ceiling (statistics that end in ``_other_ceiling``), on the control pairs.
+    """
+    none = measure(study, lab, ["none"], GENERALIZATION)
+    per_seed = measure(study, lab, conditions, ("accuracy", *SCORES))
+    rows = [summarise(none), summarise(none, pooled=True), summarise(per_seed, pooled=True)]
+    rows.append(minus(per_seed, ("conflict_tax", MATCHED), [c for c in conditions if c != "rerun"], "rerun"))
+    if controls:
+        few = study.controls()
+        on_gold = measure(few, lab, ("gold_explicit", "gold_rerun"), SCORES)
+        rows += [summarise(on_gold, pooled=True), minus(on_gold, ("conflict_tax",), ("gold_explicit",), "gold_rerun")]
+        other = measure(replace(few, ceiling_half="ground_truth"), lab, conditions, (MATCHED, "excess_weak_matched"))
+        rows.append(summarise(other.assign(statistic=other["statistic"] + "_other_ceiling"), pooled=True))
+    return none, pd.concat(rows, ignore_index=True)
+
+
 SIDE_BY_SIDE = ("conflict_tax", "net_change", "deception_score", MATCHED)
 """What is compared between methods."""
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from w2s_lib import cluster, sharded
+from w2s_lib import cluster, pairs, sharded
 from w2s_lib.errors import OneLineError
-from w2s_lib.run import Checkpoint, Features, Layer, Pretrain, Spec, Train
+from w2s_lib.run import Checkpoint, Features, Layer, Pairs, Pretrain, Spec, Split, Texts, Train
 from w2s_lib.store import Draft, Shipped, Store
 
 if TYPE_CHECKING:
@@ -248,6 +248,11 @@ class Lab:
             self._scores[spec.key] = self.shipped.scores(spec) if ships else self.store.table(spec, "scores")
         frame = self._scores[spec.key]
         return frame[frame["split"] == split].reset_index(drop=True)
+
+    def pairs(self, spec: Pairs | Texts, split: Split = "test") -> pd.DataFrame:
+        """``pair_id`` and ``cluster`` (substance, task or prompt) of the pairs of one split, in their order."""
+        shipped = self.shipped.pairs(spec) if self.shipped and split == "test" else None
+        return pairs.split(spec, split)[["pair_id", "cluster"]] if shipped is None else shipped
 
     def replies(self, spec: Train) -> pd.DataFrame:
         """What a policy replied to test prompts: ``pair_id``, ``reply``, ``says``; trains it if missing."""

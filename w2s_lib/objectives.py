@@ -97,7 +97,7 @@ def tax_by_side(study: Study, lab: Lab, conditions: Sequence[str], rival: Object
     lab.run(study.student_runs(tuple(conditions)))
     for cell in cells(study, conditions):
         stands = side(split(study.pairs(cell.seed), "test"), rival)
-        weights = seed_weights(study, cell.seed, study.clusters(cell.seed))
+        weights = seed_weights(study, cell.seed, study.clusters(lab, cell.seed))
         c, runs = study.comparison(lab, *cell), study.compared(*cell)
         rows += [row(study, cell, name, rate, len(c.weak), runs, weights) for name, rate in tax_rates(c, stands, rival).items()]
     return pd.DataFrame(rows, columns=PER_SEED)

@@ -8,7 +8,8 @@ read back from disk, where the model *before* supervised fine-tuning lies.
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from datasets import Dataset
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from trl.trainer import dpo_trainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from w2s_lib.losses import explicit_conflict, soft_label_term
@@ -39,6 +41,15 @@ def build(folder: str | Path) -> PreTrainedModel:
     return AutoModelForCausalLM.from_pretrained(folder)
 
 
+class Told(NamedTuple):
+    """What TRL's trainer asks of a policy, each of shape (rows, tokens − 1); what is not of a reply is zero."""
+
+    log_probs: torch.Tensor
+    entropy: torch.Tensor
+    mean_logits: torch.Tensor
+    is_top1: torch.Tensor
+
+
 def read_replies_only(model: PreTrainedModel) -> None:
     """Give ``model`` a forward pass that shares prompts where it can, and projects onto the vocabulary at reply tokens only.
 
@@ -47,7 +58,7 @@ def read_replies_only(model: PreTrainedModel) -> None:
     """
     share_prefixes(model)
 
-    def forward(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor, **ignored: object) -> SimpleNamespace:
+    def forward(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor, **ignored: object) -> Told:
         labels = labels[:, 1:]
         replied = labels != -100
         log_probs = (
@@ -55,9 +66,7 @@ def read_replies_only(model: PreTrainedModel) -> None:
         )
         told = log_probs.gather(-1, labels[replied][:, None])[:, 0]
         nothing = torch.zeros(labels.shape, device=labels.device)
-        return SimpleNamespace(
-            log_probs=nothing.masked_scatter(replied, told), entropy=nothing, mean_logits=nothing, is_top1=nothing.bool()
-        )
+        return Told(nothing.masked_scatter(replied, told), entropy=nothing, mean_logits=nothing, is_top1=nothing.bool())
 
     model.forward = forward
 
@@ -67,6 +76,11 @@ class WeakToStrongDPOTrainer(KeepsLabels, DPOTrainer):
 
     alpha: float | None = None
     gamma: float = 0.0
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        # It digests all weights to find reference log-probabilities that it has cached: ours are columns, and shards have no digest.
+        with patch.object(dpo_trainer, "hash_module", return_value=""):
+            super().__init__(*arguments, **keywords)
 
     def _prepare_dataset(self, dataset, *arguments, **keywords):
         return dataset  # tokenised already
@@ -106,12 +120,12 @@ def reference(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame:
     return log_probs if run.method == "dpo" else lengths * np.array([run.recipe.gamma / run.recipe.beta, 0.0])
 
 
-def sft(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train, folder: Path) -> None:
-    """Supervised fine-tuning of ``model`` in place on the replies that the labels prefer."""
+def sft(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train, folder: Path, **part: int) -> None:
+    """Supervised fine-tuning of ``model`` in place on the replies that the labels prefer; ``part`` as of ``reward_model.fit``."""
     sequences = [c if label > 0.5 else r for c, r, label in zip(*encode(tokenizer, frame), frame["label"])]
     starts = [len(ids) for ids in openings(tokenizer, frame)]
     masks = [[0] * start + [1] * (len(ids) - start) for ids, start in zip(sequences, starts)]
-    arguments = settings(run, folder) | dict(num_train_epochs=run.recipe.sft_epochs, learning_rate=run.recipe.sft_learning_rate)
+    arguments = settings(run, folder) | part | dict(num_train_epochs=run.recipe.sft_epochs, learning_rate=run.recipe.sft_learning_rate)
     data = Dataset.from_dict({"input_ids": sequences, "completion_mask": masks})
     # Without ``completion_only_loss`` the trainer drops the masks of tokenised data silently, and prompts are learned, too.
     trainer = SFTTrainer(model, SFTConfig(**arguments, completion_only_loss=True), train_dataset=data, processing_class=tokenizer)
@@ -119,15 +133,15 @@ def sft(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.Da
     trainer.train()
 
 
-def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train, folder: Path) -> None:
-    """Train ``model`` in place on ``frame`` (columns of ``training_pairs``) by the run's method, recipe and conflict."""
+def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train, folder: Path, **part: int) -> None:
+    """Train ``model`` in place on ``frame`` (columns of ``training_pairs``) by the run's method, recipe and conflict; ``part`` as above."""
     prompts = openings(tokenizer, frame)
     chosen, rejected = ([ids[len(p) :] for p, ids in zip(prompts, side)] for side in encode(tokenizer, frame))
     refs = reference(model, tokenizer, frame, run)
     columns = {"prompt_ids": prompts, "chosen_ids": chosen, "rejected_ids": rejected, "ref_chosen_logps": refs[:, 0]}
     columns |= {"ref_rejected_logps": refs[:, 1], **{key: frame[key].astype(float) for key in EXTRA}}
     loss = "sigmoid" if run.method == "dpo" else "sigmoid_norm"
-    arguments = DPOConfig(**settings(run, folder), beta=run.recipe.beta, loss_type=[loss], precompute_ref_log_probs=True)
+    arguments = DPOConfig(**settings(run, folder) | part, beta=run.recipe.beta, loss_type=[loss], precompute_ref_log_probs=True)
     trainer = WeakToStrongDPOTrainer(
         model,
         args=arguments,

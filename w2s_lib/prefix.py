@@ -3,8 +3,8 @@
 The texts of a pair begin with the same prompt.  In a causal model nothing that stands there depends on what follows, so that one pass over
 the prompt serves both.  All tokens of a minibatch are therefore *packed* into one row, those that both texts of a pair begin with once.
 Everything in a model that treats each token by itself, which is nearly all of its arithmetic, sees this row.  Attention alone needs to know
-who stands before whom: for it, queries, keys and values are laid out as the texts they belong to, and its outputs are packed again.  A
-reward is read at a text's last token, so that behind the last attention only those go on.  Rewards and gradients equal those of whole texts
+who stands before whom: for it, queries, keys and values are laid out as the texts they belong to, and its outputs are packed again.
+Behind the last attention only tokens go on that are read: for a reward, each text's last.  Rewards and gradients equal those of whole texts
 up to rounding.
 
 Models are told through the attention interface of transformers, by which every architecture that follows it takes an attention of ours
@@ -14,8 +14,9 @@ and our positions.  Whether one does is tried, not assumed (``share_prefixes``);
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -27,6 +28,9 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.activations import NewGELUActivation
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+from transformers.utils import ModelOutput
+
+from w2s_lib.checkpoints import blocks
 
 SHARED = "shared_prefix"
 """Name of the attention by which a model shares prefixes, beside transformers' own ``sdpa`` and ``eager``."""
@@ -50,8 +54,15 @@ class Packed(NamedTuple):
     """Index into the row of each text's last token, shape (2B,)."""
 
 
+def padded(chosen: Sequence[Sequence[int]], rejected: Sequence[Sequence[int]], padding: int = 0) -> tuple[Tensor, Tensor]:
+    """A preference batch of both texts of B pairs: token ids and mask, each of shape (2B, T), the chosen texts first, padding on the right."""
+    texts = [torch.tensor(ids) for ids in (*chosen, *rejected)]
+    input_ids = pad_sequence(texts, batch_first=True, padding_value=padding)
+    return input_ids, (torch.arange(input_ids.shape[1]) < torch.tensor([[len(text)] for text in texts])).long()
+
+
 def pack(input_ids: Tensor, attention_mask: Tensor) -> Packed:
-    """The padded rows of a preference batch, both of shape (2B, T) with the chosen texts first and padding on the right, in one row."""
+    """A preference batch as ``padded`` makes it, in one row."""
     pairs = len(input_ids) // 2
     real = attention_mask.bool()
     shared = ((input_ids[:pairs] == input_ids[pairs:]) & real[:pairs] & real[pairs:]).long().cumprod(dim=1).bool()
@@ -109,37 +120,42 @@ def _shares(model: nn.Module) -> bool:
     return _core(model).config._attn_implementation == SHARED
 
 
-def _distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
+def called(model: nn.Module, compute: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """``compute(*inputs)``, which reads layers of ``model``, where their weights are at hand.
 
-
-def hidden_at(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where: Tensor) -> Tensor:
-    """Last hidden states of a preference batch (see ``pack``) at the places of its texts that ``where``, shape (2B, T), marks: (places, width)."""
-    backbone = _core(model).base_model
-    if not _shares(model):
-        # Attention is causal and padding on the right: no token sees it, and a mask would cost time and change nothing.
-        return backbone(input_ids=input_ids, use_cache=False).last_hidden_state[where]
-    packed = pack(input_ids, attention_mask)
-    no_mask = torch.ones(1, 1, 1, 1, device=input_ids.device)  # one of four dimensions is handed through as it is: none is built
-    out = backbone(input_ids=packed.ids, position_ids=packed.positions, attention_mask=no_mask, use_cache=False, packed=packed)
-    return F.embedding(packed.texts[where], out.last_hidden_state[0])
+    A model that processes share (``sharded``) gathers its weights when it is called, and at no other time: the computation stands in for
+    its forward pass.  Where no backward pass will follow, it gives them back at once, so that an optimizer made next finds its shards.
+    """
+    if not hasattr(model, "reshard"):
+        return compute(*inputs)
+    own = vars(model).get("forward")  # as a trainer sets it, in place of the class's
+    model.forward = compute
+    try:
+        return model(*inputs)
+    finally:
+        del model.forward
+        if own is not None:
+            model.forward = own
+        if not torch.is_grad_enabled():
+            model.reshard()
 
 
 @contextmanager
-def _last_tokens_only(core: PreTrainedModel, packed: Packed) -> Iterator[None]:
-    """The feed-forward layer of the last block, where a family calls it ``mlp``, computes what it makes of the texts' last tokens alone."""
-    depth = core.config.num_hidden_layers
-    blocks = next((module for module in core.modules() if isinstance(module, nn.ModuleList) and len(module) == depth), [None])
-    mlp = getattr(blocks[-1], "mlp", None)
-    if mlp is None or core.is_gradient_checkpointing:  # which calls the block again when this is over
+def _last_mlp_sees(wanted: Tensor, length: int, core: PreTrainedModel) -> Iterator[None]:
+    """The last block's ``mlp``, where a family calls it so, computes the wanted tokens of a packed row of that length alone, and 0 for the others.
+
+    ``wanted``: indices into the row, each once.
+    """
+    mlp = getattr(blocks(core)[-1], "mlp", None)
+    if mlp is None or core.is_activation_checkpointing:  # which calls the block again when this is over
         yield
         return
 
     def gather(module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (given[0][:, packed.ends], *given[1:])
+        return (given[0].index_select(1, wanted), *given[1:])
 
     def scatter(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tensor:
-        return out.new_zeros(1, packed.ids.shape[1], out.shape[-1]).index_copy(1, packed.ends, out)
+        return out.new_zeros(1, length, out.shape[-1]).index_copy(1, wanted, out)
 
     hooks = [mlp.register_forward_pre_hook(gather), mlp.register_forward_hook(scatter)]
     try:
@@ -147,6 +163,34 @@ def _last_tokens_only(core: PreTrainedModel, packed: Packed) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _read(
+    model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where: Tensor, **keywords: Any
+) -> tuple[ModelOutput, Callable[[Tensor], Tensor]]:
+    """What the model without its head makes of a preference batch, and what finds the places ``where`` in states of its tokens."""
+    backbone = _core(model).base_model
+    if not _shares(model):
+        # Attention is causal and padding on the right: no token sees it, and a mask would cost time and change nothing.
+        return backbone(input_ids=input_ids, use_cache=False, **keywords), lambda states: states[where]
+    packed = pack(input_ids, attention_mask)
+    wanted = packed.texts[where]
+    no_mask = torch.ones(1, 1, 1, 1, device=input_ids.device)  # one of four dimensions is handed through as it is: none is built
+    row = {"input_ids": packed.ids, "position_ids": packed.positions, "attention_mask": no_mask, "packed": packed}
+    with _last_mlp_sees(wanted.unique(), packed.ids.shape[1], _core(model)):
+        return backbone(**row, use_cache=False, **keywords), lambda states: F.embedding(wanted, states[0])
+
+
+def hidden_at(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where: Tensor) -> Tensor:
+    """Last hidden states of a preference batch (see ``pack``) at the places of its texts that ``where``, shape (2B, T), marks: (places, width)."""
+    out, at = _read(model, input_ids, attention_mask, where)
+    return at(out.last_hidden_state)
+
+
+def layers_at(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where: Tensor) -> Iterator[Tensor]:
+    """What ``hidden_at`` gives, of every layer in turn; the embeddings first."""
+    out, at = _read(model, input_ids, attention_mask, where, output_hidden_states=True)
+    return map(at, out.hidden_states)
 
 
 def _fuse(core: PreTrainedModel) -> None:
@@ -165,11 +209,13 @@ def _last_hidden(model: nn.Module, input_ids: Tensor, attention_mask: Tensor) ->
 
 def rewards(model: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
     """Reward of each text of a preference batch (see ``pack``), read at its last token: shape (2B,), fp32 also under autocast."""
-    if _distributed():  # a wrapped model has to be called as a whole
-        return model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits.squeeze(-1).float()
-    hidden, head = _last_hidden(model, input_ids, attention_mask), _core(model).score
-    with torch.autocast(hidden.device.type, enabled=False):
-        return head(hidden.to(next(head.parameters()).dtype)).squeeze(-1).float()
+
+    def read(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        hidden, head = _last_hidden(model, input_ids, attention_mask), _core(model).score
+        with torch.autocast(hidden.device.type, enabled=False):
+            return head(hidden.to(next(head.parameters()).dtype)).squeeze(-1).float()
+
+    return called(model, read, input_ids, attention_mask)
 
 
 @torch.no_grad()
@@ -177,10 +223,8 @@ def share_prefixes(model: nn.Module) -> bool:
     """Make a reward model share prefixes from now on, if its architecture allows it; says whether it does.
 
     It has to run on transformers' ``sdpa`` attention, take positions, attend to all earlier tokens or to a sliding window of them, and
-    give the same hidden states either way on two short pairs.  A model that is spread over processes does not share prefixes.
+    give the same hidden states either way on two short pairs.
     """
-    if _distributed():
-        return False
     if _shares(model):
         return True
     core = _core(model)
@@ -194,13 +238,12 @@ def share_prefixes(model: nn.Module) -> bool:
     mask = (torch.arange(12) < torch.tensor([[9], [12], [11], [7]])).long()
     ids, mask = ids.to(core.device), mask.to(core.device)
     model.eval()
-    plain = _last_hidden(model, ids, mask)
+    last_hidden = partial(called, model, partial(_last_hidden, model))
+    plain = last_hidden(ids, mask)
     core.set_attn_implementation(SHARED)
     _fuse(core)
     try:
-        same = _shares(model) and bool(
-            (_last_hidden(model, ids, mask) - plain).norm() <= torch.finfo(plain.dtype).eps ** 0.5 * plain.norm()
-        )
+        same = _shares(model) and bool((last_hidden(ids, mask) - plain).norm() <= torch.finfo(plain.dtype).eps ** 0.5 * plain.norm())
     except Exception:  # an architecture that cannot take a packed row may fail in any way
         same = False
     if not same:
@@ -254,8 +297,6 @@ def reward_gaps(
     """
     share_prefixes(model)
     model.eval()
-    texts = [torch.tensor(ids) for ids in (*chosen, *rejected)]
-    input_ids = pad_sequence(texts, batch_first=True).to(model.device)
-    mask = (torch.arange(input_ids.shape[1]) < torch.tensor([[len(text)] for text in texts])).long().to(model.device)
+    input_ids, mask = (rows.to(model.device) for rows in padded(chosen, rejected))
     with torch.autocast(model.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
         return gaps(model, input_ids, mask, token_budget).double().cpu().numpy()

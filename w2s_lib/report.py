@@ -27,7 +27,7 @@ from w2s_lib.chapter import open_lab
 from w2s_lib.conditions import CONDITIONS, CORE
 from w2s_lib.cost import plan_runs, print_plan
 from w2s_lib.edition import ARROW, Edition, ParameterError, load
-from w2s_lib.errors import OneLineError
+from w2s_lib.errors import exit_code
 from w2s_lib.figures.deception import scores_and_nulls, tax_by_quadrant
 from w2s_lib.figures.style import Figure
 from w2s_lib.figures.weak_to_strong import pgr_ladder
@@ -263,21 +263,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     given = vars(parser.parse_args(arguments))
     given["reward_model"] = dict(field.partition("=")[::2] for field in given.pop("recipe"))
-    try:
+
+    def do() -> None:
         if given.pop("dry_run"):
             lab = open_lab(given.pop("store"), given.pop("workers"))
             given.pop("out")
             print_plan(plan_runs(own(**given).student_runs(), lab=lab))
-            return 0
+            return
         done = report(**given)
-    except OneLineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted: finished runs are kept, the same command goes on from there", file=sys.stderr)
-        return 130
-    print(f"{done.path} and {done.path.with_suffix('.csv').name}, {len(done.results)} rows")
-    return 0
+        print(f"{done.path} and {done.path.with_suffix('.csv').name}, {len(done.results)} rows")
+
+    return exit_code(do)
 
 
 if __name__ == "__main__":

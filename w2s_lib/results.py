@@ -147,7 +147,7 @@ def measure(
     lab.run(study.student_runs(tuple(conditions)))
     suffix = (STABLE if stable else "") + (TRAINING if on == "weak_label" else "")
     for cell in cells(study, conditions):
-        weights = seed_weights(study, cell.seed, study.clusters(cell.seed, on))
+        weights = seed_weights(study, cell.seed, study.clusters(lab, cell.seed, on))
         comparison, runs = study.comparison(lab, *cell, on), study.compared(*cell)
         if stable:
             reruns = study.reruns(*cell[:3])
@@ -265,7 +265,7 @@ def ladder_results(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
             knows, ranks = lab.knowledge(study.model(seed, model)), lab.scores(study.ceiling(seed, model))
             for name, frame, clusters, run in (
                 ("facts_known", knows, knows["name"], study.model(seed, model)),  # every fact is a cluster of its own
-                ("accuracy_ceiling", ranks, study.clusters(seed), study.ceiling(seed, model)),
+                ("accuracy_ceiling", ranks, study.clusters(lab, seed), study.ceiling(seed, model)),
             ):
                 p, weights = frame["p_true"].to_numpy(), seed_weights(study, seed, clusters)
                 rows.append(row(study, Cell(seed, "", model, "none"), name, partial(accuracy, p), len(p), (run,), weights))

@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from datasets import Dataset
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     AutoModelForSequenceClassification,
     EarlyStoppingCallback,
@@ -22,7 +21,7 @@ from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import suppress_seqcls_warning
 
 from w2s_lib.losses import confident_label, explicit_conflict, soft_label_loss
-from w2s_lib.prefix import TOKEN_BUDGET, minibatches, part, rewards, share_prefixes
+from w2s_lib.prefix import TOKEN_BUDGET, minibatches, padded, part, rewards, share_prefixes
 from w2s_lib.run import Checkpoint, Recipe, Train
 from w2s_lib.score import encode
 from w2s_lib.supervision import EXTRA
@@ -45,9 +44,7 @@ class PairCollator:
     pad_token_id: int
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
-        texts = [torch.tensor(e[side]) for side in ("chosen_ids", "rejected_ids") for e in examples]
-        ids = pad_sequence(texts, batch_first=True, padding_value=self.pad_token_id)
-        mask = (torch.arange(ids.shape[1]) < torch.tensor([[len(text)] for text in texts])).long()
+        ids, mask = padded(*([e[side] for e in examples] for side in ("chosen_ids", "rejected_ids")), self.pad_token_id)
         return {"input_ids": ids, "attention_mask": mask} | {key: torch.tensor([float(e[key]) for e in examples]) for key in EXTRA}
 
 
@@ -91,9 +88,6 @@ class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
         return loss
 
 
-SharedPrefixRewardTrainer = WeakToStrongRewardTrainer
-
-
 def build(folder: str | Path, recipe: Recipe, seed: int) -> PreTrainedModel:
     """The pretrained model in ``folder`` with a new scalar head drawn from ``seed``."""
     with suppress_seqcls_warning():
@@ -112,11 +106,14 @@ def optimizer(model: PreTrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
 
 
-def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train, folder: Path) -> None:
-    """Train ``model`` in place on ``frame`` (columns of ``training_pairs``) by the run's recipe and conflict."""
+def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train, folder: Path, **part: int) -> None:
+    """Train ``model`` in place on ``frame`` (columns of ``training_pairs``) by the run's recipe and conflict.
+
+    ``part``: what of each batch is this process's, where several share the run (``sharded.batches``).
+    """
     chosen, rejected = encode(tokenizer, frame)
     data = Dataset.from_dict({"chosen_ids": chosen, "rejected_ids": rejected, **{key: frame[key].astype(float) for key in EXTRA}})
-    arguments, held_out = settings(run, folder), None
+    arguments, held_out = settings(run, folder) | part, None
     if run.recipe.patience is not None:
         weak = [i for i, weakly in enumerate(frame["weakly_labelled"]) if weakly]
         looks = set(weak[::HELD_OUT])
@@ -133,7 +130,9 @@ def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.Da
         processing_class=tokenizer,
         optimizers=(optimizer(model, run.recipe), None),
     )
-    trainer.token_budget = TOKEN_BUDGET if isinstance(run.model, Checkpoint) else None
+    # Processes that share a run gather weights together: each takes as many steps as the others, whatever the lengths of its texts.
+    alone = trainer.args.world_size == 1
+    trainer.token_budget = TOKEN_BUDGET if alone and isinstance(run.model, Checkpoint) else None
     trainer.alpha, trainer.confidence_weight = run.conflict.alpha, run.recipe.confidence_weight
     trainer.remove_callback(PrinterCallback)
     if run.recipe.patience is not None:

@@ -65,18 +65,22 @@ def reply_log_probs(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, batch_size: int = 256
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log-probability of chosen and rejected given the prompt, in nats, end token included, and their lengths in tokens; each of shape (n, 2)."""
+
+    def told(ids: torch.Tensor, replied: torch.Tensor) -> torch.Tensor:
+        hidden = model.base_model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+        # Logits at the tokens of replies only: the vocabulary is most of a small model's work.
+        logits = model.get_output_embeddings()(hidden[replied]).float().log_softmax(-1)
+        return logits.gather(-1, ids[:, 1:][replied][:, None])[:, 0]
+
     model.eval()
     starts = [len(ids) for ids in openings(tokenizer, pairs)] * 2
     sequences = [ids for side in encode(tokenizer, pairs) for ids in side]
     out = np.empty(len(sequences))
     for index in batches(sequences, batch_size):
         ids = torch.tensor([sequences[i] for i in index], device=model.device)
-        hidden = model.base_model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
         replied = torch.arange(1, ids.shape[1]) >= torch.tensor([starts[i] for i in index])[:, None]
-        # Logits at the tokens of replies only: the vocabulary is most of a small model's work.
-        logits = model.get_output_embeddings()(hidden[replied]).float().log_softmax(-1)
         found = torch.zeros(replied.shape, device=model.device)
-        found[replied] = logits.gather(-1, ids[:, 1:][replied][:, None])[:, 0]
+        found[replied] = prefix.called(model, told, ids, replied)
         out[index] = found.double().sum(dim=1).cpu().numpy()
     lengths = np.array([len(ids) for ids in sequences]) - np.array(starts)
     return out.reshape(2, -1).T, lengths.reshape(2, -1).T

@@ -115,7 +115,7 @@ def measure_at(
     """
     suffix, rows, thresholds = DEFINITIONS[definition][0], [], tuple(thresholds)
     for cell in cells(study, conditions):
-        clusters = study.clusters(cell.seed)
+        clusters = study.clusters(lab, cell.seed)
         weights, runs = seed_weights(study, cell.seed, clusters), study.compared(*cell)
         one = defined(study.comparison(lab, *cell), clusters, definition)
         for at in (replace(one, threshold=t) for t in thresholds):
@@ -159,7 +159,7 @@ def calibration(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     rows, curves = [], []
     for seed in study.edition.seeds:
-        weights, seen = seed_weights(study, seed, study.clusters(seed)), {role: [] for role in ROLES}
+        weights, seen = seed_weights(study, seed, study.clusters(lab, seed)), {role: [] for role in ROLES}
         for cell in cells(study.only(seeds=[seed]), ["none"]):
             runs, c = study.compared(*cell), study.comparison(lab, *cell)
             for role, p, run in (("weak", c.weak, runs[0]), ("student", c.baseline, runs[2]), ("ceiling", c.ceiling, runs[1])):

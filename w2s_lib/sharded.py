@@ -1,6 +1,6 @@
 """One run shared among several processes, for a model that is larger than one GPU: each holds a part of every weight (FSDP).
 
-The sharding is transformers' own (``DistributedConfig``, on PyTorch's FSDP2): weights are sharded as they are read and gathered block by
+The sharding is transformers' own (``DistributedConfig``, on PyTorch's FSDP2): weights are sharded once they are read and gathered block by
 block when they are needed, and gradients are averaged over the processes, each of which trains on its part of every batch.  Nothing
 of this stands in a spec: a sharded run has the same key as a whole one and, to rounding, the same results.
 """
@@ -21,9 +21,7 @@ from w2s_lib.errors import OneLineError
 from w2s_lib.run import Checkpoint, Spec, Train
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from torch.nn import Module
-    from transformers import PreTrainedConfig
+    from transformers import PreTrainedModel
 
 SHARDS = "W2S_SHARDS"
 """Environment variable: how many processes, each with a GPU where there are any, share the fine-tuning of all weights of a real model."""
@@ -86,41 +84,23 @@ def batches(batch_size: int) -> dict[str, int]:
     return {"per_device_train_batch_size": few, "gradient_accumulation_steps": part // few}
 
 
-def loading(name: str, **where: Any) -> dict[str, Any]:
-    """Keywords of ``from_pretrained(name, **where)`` that shard a sequence classifier over the processes; none for a single one."""
+def share(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model, spread over the processes that share the run, each of which has read it whole; a single one keeps it as it is.
+
+    From here on its weights are at hand inside of its forward pass only: see ``prefix.called``.
+    """
     if processes() == 1:
-        return {}
-    from transformers import AutoConfig
+        return model
     from transformers.distributed import DistributedConfig
 
-    config = AutoConfig.from_pretrained(name, **{key: value for key, value in where.items() if key in ("revision", "gguf_file")})
-    return {"distributed_config": DistributedConfig(fsdp_size=processes(), fsdp_plan=_plan(config))}
+    from w2s_lib.checkpoints import blocks
 
-
-def _plan(config: PreTrainedConfig) -> dict[str, str]:
-    """Each block by itself gives its weights back once it is done; families call their list of blocks by different names."""
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
-    with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(config)
-    depth = config.num_hidden_layers
-    lists = [name for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList) and len(module) == depth]
-    return {f"{name}.*": "free_full_weight" for name in lists[:1]}
-
-
-def fill(weight: Tensor, values: Tensor) -> None:
-    """Copy values into a weight, whole or sharded; ``values`` are the same in every process."""
-    from torch.distributed.tensor import DTensor, distribute_tensor
-
-    weight.copy_(distribute_tensor(values, weight.device_mesh, weight.placements) if isinstance(weight, DTensor) else values)
-
-
-def rest(model: Module) -> None:
-    """Make a sharded model give back what it gathered to be read: an optimizer that is made then must see the shards."""
-    for module in model.modules():
-        if hasattr(module, "reshard"):
-            module.reshard()
+    # Each block gives its weights back once it is done, and what is no block's at the end of a pass; families call blocks by different names.
+    found = blocks(model)
+    name = next(name for name, module in model.named_modules() if module is found)
+    model.fsdp_plan = {f"{name}.*": "free_full_weight"}
+    config, _, mesh = model.prepare_distribute_model(DistributedConfig(fsdp_size=processes()))
+    return model.maybe_distribute_model(model, config, mesh)
 
 
 def _whole(value: Any) -> Any:

@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -25,7 +25,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.errors import OneLineError
-from w2s_lib.run import SCHEME, Spec
+from w2s_lib.pairs import split
+from w2s_lib.run import SCHEME, Spec, Texts, Train
 
 PACKAGES = (
     "torch",
@@ -169,8 +170,9 @@ class Store:
 class Shipped:
     """Results that come with the project, of an edition that not everybody can compute: margins on test pairs, and the records.
 
-    For every study seed, ``margins-<seed>.parquet`` has a row a test pair and a column a run, named by its key (fp16 to stay small:
-    probabilities keep three digits); ``records.parquet`` has the runs' records as JSON.  The texts are not among them.
+    For every study seed, ``margins-<seed>.parquet`` has a row a test pair, its ``pair_id`` and ``cluster``, and a column a run, named by
+    its key (fp16 to stay small: probabilities keep three digits); ``records.parquet`` has the runs' records as JSON.  The texts are not
+    among them.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -183,7 +185,16 @@ class Shipped:
     def has(self, spec: Spec) -> bool:
         return spec.key in self.records
 
-    def scores(self, spec: Spec) -> pd.DataFrame:
+    def pairs(self, spec: Texts) -> pd.DataFrame | None:
+        """``pair_id`` and ``cluster`` of the test pairs, in the order of the margins; None where there is no result on these pairs."""
+        if spec.key not in {record["pairs"] for record in self.records.values()}:
+            return None
+        return pd.read_parquet(self._margins(spec.seed), columns=["pair_id", "cluster"])
+
+    def _margins(self, seed: int) -> Path:
+        return self.folder / f"margins-{seed}.parquet"
+
+    def scores(self, spec: Train) -> pd.DataFrame:
         """``pair_id``, ``split``, ``margin``, ``p_true`` of a run on the test pairs.
 
         Raises:
@@ -191,24 +202,38 @@ class Shipped:
         """
         if not self.has(spec):
             raise StoreError(f"{type(spec).__name__} {spec.key}: not among the results in {self.folder}")
-        path = self.folder / f"margins-{self.records[spec.key]['seed']}.parquet"
-        frame = pd.read_parquet(path, columns=["pair_id", spec.key])
+        frame = pd.read_parquet(self._margins(spec.pairs.seed), columns=["pair_id", spec.key])
         margin = frame[spec.key].astype(float)
         return pd.DataFrame({"pair_id": frame["pair_id"], "split": "test", "margin": margin, "p_true": 1 / (1 + np.exp(-margin))})
 
-    def write(self, store: Store, runs: Mapping[int, Sequence[Spec]]) -> None:
-        """Write the test margins and records of finished runs, given by study seed; replaces what is there."""
+    def table(self, name: str) -> pd.DataFrame:
+        """A table about the texts; see ``ship``.
+
+        Raises:
+            StoreError: there is no such table.
+        """
+        path = self.folder / f"{name}.parquet"
+        if not path.is_file():
+            raise StoreError(f"{self.folder.name}: no table {name!r} comes with this edition")
+        return pd.read_parquet(path)
+
+    def write_table(self, name: str, frame: pd.DataFrame) -> None:
+        """Keep a table about the texts."""
+        frame.to_parquet(self.folder / f"{name}.parquet", compression="zstd")
+
+    def write(self, store: Store, runs: Iterable[Train]) -> None:
+        """Write the test margins and records of finished training runs; replaces what is there."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for old in self.folder.glob("margins-*.parquet"):
             old.unlink()
         self.records = {}
-        for seed, mine in runs.items():
-            columns = {}
-            for spec in mine:
-                scores = store.table(spec, "scores")
-                scores = scores[scores["split"] == "test"]
-                columns |= {"pair_id": scores["pair_id"].to_numpy(), spec.key: scores["margin"].to_numpy(np.float16)}
-                self.records[spec.key] = {"seed": seed, **store.record(spec)}
-            pd.DataFrame(columns).to_parquet(self.folder / f"margins-{seed}.parquet", compression="zstd")
+        frames: dict[Texts, pd.DataFrame] = {}
+        for spec in runs:
+            pairs = frames.setdefault(spec.pairs, split(spec.pairs, "test")[["pair_id", "cluster"]].copy())
+            scores = store.table(spec, "scores")
+            pairs[spec.key] = scores.loc[scores["split"] == "test", "margin"].to_numpy(np.float16)
+            self.records[spec.key] = {"pairs": spec.pairs.key, **store.record(spec)}
+        for pairs, frame in frames.items():
+            frame.to_parquet(self._margins(pairs.seed), compression="zstd")
         lines = [json.dumps(record, sort_keys=True) for record in self.records.values()]
         pd.DataFrame({"record": lines}).to_parquet(self.folder / "records.parquet", compression="zstd")

@@ -19,7 +19,6 @@ from w2s_lib.lab import Lab
 from w2s_lib.ladder import LADDER, parse
 from w2s_lib.metrics import Comparison
 from w2s_lib.mitigations import ENSEMBLE, MITIGATIONS
-from w2s_lib.pairs import split
 from w2s_lib.run import (
     Checkpoint,
     Conflict,
@@ -246,9 +245,9 @@ class Study:
             *(run for study in self.mitigated() for run in study.student_runs(("none", "explicit")) if tells("13")),
         ])  # fmt: skip
 
-    def clusters(self, seed: int, on: Split = "test") -> np.ndarray:
-        """The cluster (substance or task) of each test pair, or each pair of another split, shape (pairs,)."""
-        return split(self.pairs(seed), on)["cluster"].to_numpy()
+    def clusters(self, lab: Lab, seed: int, on: Split = "test") -> np.ndarray:
+        """The cluster (substance, task or prompt) of each test pair, or each pair of another split, shape (pairs,)."""
+        return lab.pairs(self.pairs(seed), on)["cluster"].to_numpy()
 
     def comparison(self, lab: Lab, seed: int, weak: str, strong: str, condition: str, on: Split = "test") -> Comparison:
         """Probabilities of the true order under the five runs, on the test pairs or on ``weak_label``; trains what is missing."""
@@ -259,7 +258,7 @@ class Study:
         """Each run's probabilities of the true order, all in the order of the pairs; trains what is missing."""
         lab.run(runs)
         scores = [lab.scores(run, on) for run in runs]
-        ids = split(runs[0].pairs, on)["pair_id"].tolist()
+        ids = lab.pairs(runs[0].pairs, on)["pair_id"].tolist()
         assert all(frame["pair_id"].tolist() == ids for frame in scores), "scores are not in the order of the pairs"
         return [frame["p_true"].to_numpy() for frame in scores]
 

@@ -86,7 +86,7 @@ def measure_talk(study: Study, lab: Lab, conditions: Sequence[str]) -> pd.DataFr
     for cell in cells(study, conditions):
         run = study.student(*cell)
         frame, of_all = asked(study, lab, run, cell.seed)
-        weights = seed_weights(study, cell.seed, study.clusters(cell.seed))
+        weights = seed_weights(study, cell.seed, study.clusters(lab, cell.seed))
         weights = None if weights is None else weights[:, of_all]
         rows += [row(study, cell, name, statistic, len(frame), [run], weights) for name, statistic in statistics(talk_of(frame)).items()]
     return pd.DataFrame(rows, columns=PER_SEED)

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
-from w2s_lib import checkpoints, features, policy, pretrain, probe, reward_model
+from w2s_lib import checkpoints, features, policy, pretrain, probe, reward_model, sharded
 from w2s_lib import pairs as pairs_module
 from w2s_lib.prefix import TOKEN_BUDGET
 from w2s_lib.run import Checkpoint, Layer, Pairs, Pretrain, Texts, Train, stream
 from w2s_lib.score import as_scores, reply_log_probs, reward_gaps
 from w2s_lib.supervision import training_pairs
+from w2s_lib.trainers import settings
 
 
 def train(run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], folder: Path) -> dict[str, str]:
@@ -49,21 +50,26 @@ def _probe_gaps(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, s
     return features.oriented(found, row_of, scored) / scale @ probe.fit(turned, learned_from, run)
 
 
+def _part(run: Train, folder: Path) -> dict[str, int]:
+    """A trainer's arguments for this process's part of each batch: the whole of it, unless several share the run."""
+    return sharded.batches(settings(run, folder)["per_device_train_batch_size"])
+
+
 def _reward_gaps(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path) -> np.ndarray:
     tokenizer, seed = _tokenizer(run.model, run.pairs), stream(run.pairs.seed, "head", run.replica)
     if isinstance(run.model, Checkpoint):
-        model = checkpoints.reward_model(run.model, run.recipe.head_scale, seed)
+        model = sharded.share(checkpoints.reward_model(run.model, run.recipe.head_scale, seed))
     else:
         model = reward_model.build(bases[0], run.recipe, seed)
     if run.recipe.epochs:
-        reward_model.fit(model, tokenizer, learned_from, run, folder)
+        reward_model.fit(model, tokenizer, learned_from, run, folder, **_part(run, folder))
     if isinstance(run.model, Pretrain):  # so small that a batch is mostly overhead
         return reward_gaps(model, tokenizer, scored, token_budget=4 * TOKEN_BUDGET)
     return reward_gaps(model, tokenizer, scored, dtype=run.model.dtype)
 
 
 def _language_model(model: Pretrain | Checkpoint, bases: Sequence[Path]):
-    return checkpoints.language_model(model) if isinstance(model, Checkpoint) else policy.build(bases[0])
+    return sharded.share(checkpoints.language_model(model)) if isinstance(model, Checkpoint) else policy.build(bases[0])
 
 
 @lru_cache(maxsize=4)
@@ -74,14 +80,14 @@ def _untuned(model: Pretrain | Checkpoint, bases: tuple[Path, ...], pairs: Pairs
 
 def _policy_margins(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path) -> np.ndarray:
     tokenizer = _tokenizer(run.model, run.pairs)
-    model = _language_model(run.model, bases)
+    model, part = _language_model(run.model, bases), _part(run, folder)
     if run.recipe.sft_epochs:
-        policy.sft(model, tokenizer, learned_from, run, folder)
+        policy.sft(model, tokenizer, learned_from, run, folder, **part)
     if run.method == "simpo":
         start = np.zeros((len(scored), 2))  # it has no reference
     else:
         start = reply_log_probs(model, tokenizer, scored)[0] if run.recipe.sft_epochs else _untuned(run.model, tuple(bases), run.pairs)
-    policy.fit(model, tokenizer, learned_from, run, folder)
+    policy.fit(model, tokenizer, learned_from, run, folder, **part)
     seed = stream(run.pairs.seed, "replies", run.replica) % 2**32
     policy.replies(model, tokenizer, scored[scored["split"] == "test"], seed).to_parquet(folder / "replies.parquet")
     return policy.margins(model, start, tokenizer, scored, run)

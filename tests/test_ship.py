@@ -1,0 +1,97 @@
+"""What comes with the project gives every reader the numbers of those who have the texts and the model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.test_real_edition import BAD, GOOD, dialogues
+from w2s_lib import ship
+from w2s_lib.chapter import open_lab
+from w2s_lib.edition import FOLDER, load
+from w2s_lib.findings import real_texts
+from w2s_lib.lab import Lab
+from w2s_lib.run import Train
+from w2s_lib.store import Shipped, StoreError
+from w2s_lib.study import Study
+
+CONDITIONS = ("explicit", "rerun")
+
+
+@pytest.fixture
+def harmless(tmp_path) -> Path:
+    path = tmp_path / "harmless.jsonl"
+    path.write_text("\n".join(map(json.dumps, dialogues(200, (GOOD, BAD), 1))))
+    return path
+
+
+@pytest.fixture
+def own(folders, harmless, monkeypatch, tmp_path):
+    """A study on local pairs by frozen layers of a tiny model, done here, and the folder that its results are shipped in."""
+    monkeypatch.setattr(ship, "FOLDER", tmp_path / "editions")
+    layers = [f"{folders['llama']}@0", f"{folders['llama']}@2"]
+    fields = {"name": "shipped", "data": str(harmless), "seeds": [1, 2], "models": layers, "pairs": "all", "control_pairs": []}
+    fields |= {"train_pairs": 48, "test_pairs": 64, "max_tokens": 96, "threshold": 0.5, "draws": 100, "chapters": ["05"]}
+    study, lab = Study(load("hh-smol", fields)), Lab(tmp_path / "store", workers=0, progress=False)
+    lab.run(study.student_runs(CONDITIONS))
+    return study, lab, ship.ship(study, lab)
+
+
+def test_shipped_results_are_those_that_were_computed(own, harmless, tmp_path, monkeypatch):
+    study, lab, written = own
+    _, here = real_texts(study, lab, CONDITIONS, controls=False)
+    shipped = Shipped(written.folder)
+    assert all(b"Question" not in path.read_bytes() for path in shipped.folder.iterdir()), "no texts"
+    elsewhere = Lab(tmp_path / "empty", workers=0, progress=False, shipped=shipped)
+    runs = study.student_runs(CONDITIONS)
+    assert not elsewhere.missing(runs) and lab.trained
+    monkeypatch.setattr("w2s_lib.pairs.load", None)  # the texts are out of reach
+    _, there = real_texts(study, elsewhere, CONDITIONS, controls=False)
+    assert elsewhere.trained == 0
+    pd.testing.assert_frame_equal(here, there, atol=2e-3)
+    margins = [lab.scores(run)["margin"].to_numpy() for run in runs]
+    assert all(np.abs(a - elsewhere.scores(run)["margin"]).max() <= 1e-3 * np.abs(a).max() for a, run in zip(margins, runs))
+
+
+def test_what_is_not_shipped_is_said_in_one_line(own):
+    study, _, shipped = own
+    with pytest.raises(StoreError, match="not among the results"):
+        shipped.scores(study.student(1, *study.edition.weak_strong[0], "placebo"))
+    with pytest.raises(StoreError, match="no table 'nothing' comes with this edition"):
+        shipped.table("nothing")
+    assert shipped.pairs(study.only(seeds=[3]).pairs(3)) is None
+
+
+@pytest.mark.parametrize(("edition", "says"), [("smoke", "its runs can be computed anywhere"), ("nowhere", "no such edition")])
+def test_an_edition_that_cannot_be_shipped_is_refused_in_one_line(edition, says, capsys, tmp_path):
+    assert ship.main(["--edition", edition, "--store", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("edition", "conditions", "controls"), [("hh-smol", ("explicit", "implicit", "rerun", "placebo"), True),
+                                                              ("hh-smol-tuned", ("explicit", "rerun"), False)])  # fmt: skip
+def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions, controls, tmp_path, monkeypatch):
+    """All that the chapter *Real models and data* shows comes from the files beside the edition."""
+    monkeypatch.delenv("W2S_DATA", raising=False)
+    study = Study(load(edition))
+    lab = open_lab(str(tmp_path), 0, study.edition)
+    _, results = real_texts(study, lab, conditions, controls)
+    assert lab.trained == 0 and not results.empty
+    assert {record["spec"]["pairs"]["source"]["name"] for record in lab.shipped.records.values()} == {"hh-harmless-12k"}
+    seeds, tables = study.edition.seeds, [pd.read_parquet(path) for path in (FOLDER / edition).glob("margins-*.parquet")]
+    assert len(tables) == len(seeds)
+    for table in tables:
+        assert len(table) == study.edition.test_pairs and table["pair_id"].is_unique
+        assert not table.select_dtypes("number").isna().any().any()
+        assert table["pair_id"].str.fullmatch("[0-9a-f]{12}").all() and table["cluster"].str.fullmatch("[0-9a-f]{12}").all()
+    accuracy = results.query("statistic == 'accuracy_ceiling' and weak == 'all'")["value"].iloc[0]
+    assert 0.55 < accuracy < 0.8, "on noisy labels: better than chance, and no leak"
+
+
+def test_shipped_runs_are_runs_of_the_edition():
+    study = Study(load("hh-smol"))
+    runs = {run.key for run in study.runs() if isinstance(run, Train)}
+    assert runs == set(Shipped(FOLDER / "hh-smol").records)
