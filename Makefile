@@ -44,8 +44,10 @@ test-slurm: env  ## run the smoke edition through a SLURM of one node (root; apt
 	$(RUN) -m pip install --quiet --editable '.[cluster]'
 	$(RUN) -m pytest tests/slurm
 
-bench: env  ## measure set-up, training, scoring, look-up; then how often intervals cover planted truth (minutes)
+bench: env  ## measure set-up, training, scoring, look-up; then how often intervals cover planted truth (an hour)
 	$(RUN) -m tests.benchmarks.runs
+	$(RUN) -m tests.benchmarks.throughput
+	$(RUN) -m tests.benchmarks.cost
 	$(RUN) -m tests.benchmarks.coverage
 
 lint: env  ## check style and imports

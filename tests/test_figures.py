@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from matplotlib.colors import to_hex
 
 from w2s_lib.claims import FINDINGS, ledger
 from w2s_lib.conditions import CONDITIONS, CORE
@@ -15,6 +16,7 @@ from w2s_lib.figures.ladder import knowing_and_ranking, knowledge_by_size, knowl
 from w2s_lib.figures.ledger import ledger as draw_ledger
 from w2s_lib.figures.mechanism import boundary, dose, fixed_points, threshold_and_alpha
 from w2s_lib.figures.mitigations import forest, steps
+from w2s_lib.figures.side_by_side import side_by_side
 from w2s_lib.figures.policies import by_method, tax_and_scores, words_and_rankings
 from w2s_lib.figures.weak_to_strong import pgr_intervals, pgr_ladder
 from w2s_lib.findings import capability_gap, controls, mechanism, preference_optimisation, what_helps
@@ -49,6 +51,7 @@ def drawn(study, lab) -> dict[str, style.Figure]:
         "excess": excess(pooled, CONFLICTS),
         "heat": heat_maps(gap, "explicit", ["deception_score", "null_margin_matched", "excess_margin_matched"]),
         "trend": trend(grid, gap, "deception_score", CONFLICTS),
+        "side_by_side": side_by_side({"world": pooled, "fine-tuned": pooled[pooled["condition"] != "placebo"]}, CONFLICTS),
         "stairs": stairs(doubts, ["explicit", "implicit"]),
         "taxes": taxes(doubts, [("explicit", None), ("gold_explicit", study.edition.alpha), ("gold_explicit", 2.0)]),
         "fixed_points": fixed_points(alphas),
@@ -82,6 +85,15 @@ def test_the_stairs_can_be_built_up_step_by_step(study, lab):
     few, all_of_them = stairs(rows, ["explicit"], upto=2), stairs(rows, ["explicit"])
     assert STEPS[1][0].strip() in few.alt and STEPS[2][0].strip() not in few.alt
     assert all(name.strip(" …") in all_of_them.alt for name, _ in STEPS)
+
+
+def test_a_study_keeps_its_colour_and_lacks_a_mark_where_it_lacks_a_condition(drawn):
+    figure, said = drawn["side_by_side"], drawn["side_by_side"].alt
+    colours = {text.get_text(): handle for text, handle in zip(figure.canvas.legends[0].get_texts(), figure.canvas.legends[0].legend_handles)}
+    assert {name: to_hex(handle.get_facecolor()[0]).upper() for name, handle in colours.items()} == {
+        name: style.STUDIES[name].upper() for name in ("world", "fine-tuned")
+    }
+    assert "placebo" in said.partition("tax, fine-tuned")[0] and said.count("placebo") == 3
 
 
 def test_figures_are_transparent(drawn):

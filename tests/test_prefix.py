@@ -215,6 +215,17 @@ def test_padding_may_look_like_the_end_of_a_text():
     assert torch.allclose(gaps(model, ids, mask), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_scripts_of_the_paper_read_a_reward_too_early_where_a_token_has_id_0(shared):
+    """Position: as many tokens in as have another id; of a text without one it is the last."""
+    model = build(CONFIGS["gpt2"])
+    ids, mask = padded([[5, 0, 6, 0]], [[5, 7, 8]])
+    assert not shared or share_prefixes(model)
+    expected = one_by_one(model, [[5, 0]], [[5, 7, 8]])  # what follows is not seen
+    assert torch.allclose(gaps(model, ids, mask, score_at="count_of_nonzero_ids"), expected, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(gaps(model, ids, mask), expected, rtol=1e-3)
+
+
 def test_adapters_share_prefixes_and_their_head_learns():
     from peft import LoraConfig, TaskType, get_peft_model
 

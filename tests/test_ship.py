@@ -1,6 +1,7 @@
 """What comes with the project gives every reader the numbers of those who have the texts and the model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from w2s_lib.chapter import open_lab
 from w2s_lib.edition import FOLDER, load
 from w2s_lib.findings import real_texts
 from w2s_lib.lab import Lab
+from w2s_lib.results import pick
 from w2s_lib.run import Train
 from w2s_lib.store import Shipped, StoreError
 from w2s_lib.study import Study
@@ -55,6 +57,16 @@ def test_shipped_results_are_those_that_were_computed(own, harmless, tmp_path, m
     assert all(np.abs(a - elsewhere.scores(run)["margin"]).max() <= 1e-3 * np.abs(a).max() for a, run in zip(margins, runs))
 
 
+def test_scores_that_are_not_those_of_the_pairs_are_refused_and_nothing_is_lost(own):
+    study, lab, shipped = own
+    path = lab.store.path(study.student(1, *study.edition.weak_strong[0])) / "scores.parquet"
+    pd.read_parquet(path).iloc[::-1].to_parquet(path)
+    with pytest.raises(StoreError, match="not those of the test pairs"):
+        ship.ship(study, lab)
+    assert sorted(file.name for file in shipped.folder.glob("margins-*")) == ["margins-1.parquet", "margins-2.parquet"]
+    assert Shipped(shipped.folder).has(study.weak(1, study.edition.weak_strong[0][0]))
+
+
 def test_what_is_not_shipped_is_said_in_one_line(own):
     study, _, shipped = own
     with pytest.raises(StoreError, match="not among the results"):
@@ -87,6 +99,17 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
         assert len(table) == study.edition.test_pairs and table["pair_id"].is_unique
         assert not table.select_dtypes("number").isna().any().any()
         assert table["pair_id"].str.fullmatch("[0-9a-f]{12}").all() and table["cluster"].str.fullmatch("[0-9a-f]{12}").all()
+    if controls:
+        few = study.controls()
+        by_hand = [
+            replace(few, ceiling_half="ground_truth").comparison(lab, seed, *names, "explicit").excess_margin_matched()
+            for seed in seeds
+            for names in few.edition.weak_strong
+        ]
+        assert pick(results, "excess_margin_matched_other_ceiling", "explicit")["value"] == pytest.approx(np.mean(by_hand))
+        gold = [few.comparison(lab, s, *names, c).conflict_tax() for c in ("gold_explicit", "gold_rerun") for s in seeds for names in few.edition.weak_strong]
+        expected = np.mean(gold[: len(gold) // 2]) - np.mean(gold[len(gold) // 2 :])
+        assert pick(results, "conflict_tax_vs_gold_rerun", "gold_explicit")["value"] == pytest.approx(expected)
     accuracy = results.query("statistic == 'accuracy_ceiling' and weak == 'all'")["value"].iloc[0]
     assert 0.55 < accuracy < 0.8, "on noisy labels: better than chance, and no leak"
 

@@ -348,6 +348,16 @@ def summary(plan: pd.DataFrame) -> pd.DataFrame:
     return groups.agg(**columns, GB=("GB", "max"), hours=("hours", "sum")).reset_index()
 
 
+def bill(studies: Iterable[Study], price: float, device: Machine = DEVICE) -> pd.DataFrame:
+    """What whole studies take, a row each: ``edition``, ``runs``, ``GB`` of the largest, ``hours`` of GPUs and ``euros`` at ``price`` an hour; nothing is run."""
+    rows = []
+    for study in studies:
+        runs = plan(study, device)
+        hours = float(runs.loc[runs["machine"] == device.name, "hours"].sum())
+        rows.append((study.edition.name, len(runs), runs["memory"].max() / 1e9, hours, price * hours))
+    return pd.DataFrame(rows, columns=["edition", "runs", "GB", "hours", "euros"])
+
+
 def print_plan(plan: pd.DataFrame, price: float | None = None) -> None:
     """Print what is to be run, what it takes, and what it costs at ``price`` euros an hour of a GPU."""
     formats = {"tokens": "{:,.0f}".format, "GB": "{:.1f}".format, "hours": "{:.2f}".format}

@@ -194,6 +194,13 @@ class Edition(BaseModel):
                 raise ValueError(f"models={name!r}: data is {self.data!r}, and {kind}")
         return self
 
+    @model_validator(mode="after")
+    def _frozen_layers_are_read_at_one_place(self) -> Edition:
+        at = self.reward_model.score_at
+        if at != "last_token" and any(parse(name).layer is not None for name in self.models):
+            raise ValueError(f"reward_model.score_at={at}: frozen layers are not read there; a choice for models that are trained whole")
+        return self
+
     def ways(self, weak: str, strong: str) -> tuple[str, ...]:
         """The intermediate models of bootstrapping from weak to strong."""
         named = self.models if self.intermediates is None else self.intermediates

@@ -106,21 +106,23 @@ def mechanism(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def real_texts(study: Study, lab: Lab, conditions: Sequence[str] = CONFLICTS, controls: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A study on real texts: PGR by pair; the conflicts, rerun and placebo, and each minus the rerun's, pooled.
+    """A study on real texts: PGR by pair and pooled; the conflicts, rerun and placebo, and each minus the rerun's, pooled.
 
-    ``controls`` adds gold labels and the other half's ceiling (statistics that end in ``_other_ceiling``), on the control pairs.
+    ``controls`` adds gold labels and the other half's ceiling, on the control pairs.  Statistics end in ``_other_ceiling``, or in
+    ``_own_ceiling`` for what they are to be compared with.
     """
-    none = measure(study, lab, ["none"], GENERALIZATION)
+    none, rows = generalization(study, lab)
     per_seed = measure(study, lab, conditions, ("accuracy", *SCORES))
-    rows = [summarise(none), summarise(none, pooled=True), summarise(per_seed, pooled=True)]
-    rows.append(minus(per_seed, ("conflict_tax", MATCHED), [c for c in conditions if c != "rerun"], "rerun"))
+    against = [c for c in conditions if c != "rerun"]
+    found = [rows, summarise(per_seed, pooled=True), minus(per_seed, ("conflict_tax", MATCHED), against, "rerun")]
     if controls:
         few = study.controls()
         on_gold = measure(few, lab, ("gold_explicit", "gold_rerun"), SCORES)
-        rows += [summarise(on_gold, pooled=True), minus(on_gold, ("conflict_tax",), ("gold_explicit",), "gold_rerun")]
-        other = measure(replace(few, ceiling_half="ground_truth"), lab, conditions, (MATCHED, "excess_weak_matched"))
-        rows.append(summarise(other.assign(statistic=other["statistic"] + "_other_ceiling"), pooled=True))
-    return none, pd.concat(rows, ignore_index=True)
+        found += [summarise(on_gold, pooled=True), minus(on_gold, ("conflict_tax",), ("gold_explicit",), "gold_rerun")]
+        for half, name in (("weak_label", "_own_ceiling"), ("ground_truth", "_other_ceiling")):
+            under = measure(replace(few, ceiling_half=half), lab, conditions, (MATCHED,))
+            found.append(summarise(under.assign(statistic=under["statistic"] + name), pooled=True))
+    return none, pd.concat(found, ignore_index=True)
 
 
 SIDE_BY_SIDE = ("conflict_tax", "net_change", "deception_score", MATCHED)

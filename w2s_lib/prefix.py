@@ -31,6 +31,7 @@ from transformers.masking_utils import sdpa_mask
 from transformers.utils import ModelOutput
 
 from w2s_lib.checkpoints import blocks
+from w2s_lib.run import ScoreAt
 
 SHARED = "shared_prefix"
 """Name of the attention by which a model shares prefixes, beside transformers' own ``sdpa`` and ``eager``."""
@@ -201,17 +202,18 @@ def _fuse(core: PreTrainedModel) -> None:
                 setattr(module, name, nn.GELU(approximate="tanh"))
 
 
-def _last_hidden(model: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """Hidden state at the last token of each text, shape (2B, width)."""
-    last = attention_mask.sum(dim=1, keepdim=True) - 1
+def _last_hidden(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, score_at: ScoreAt = "last_token") -> Tensor:
+    """Hidden state of each text where its reward is read, shape (2B, width)."""
+    counted = attention_mask if score_at == "last_token" else attention_mask * (input_ids != 0)
+    last = (counted.sum(dim=1, keepdim=True) - 1).clamp(min=0)  # a text may have no other id at all
     return hidden_at(model, input_ids, attention_mask, torch.arange(input_ids.shape[1], device=input_ids.device) == last)
 
 
-def rewards(model: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """Reward of each text of a preference batch (see ``pack``), read at its last token: shape (2B,), fp32 also under autocast."""
+def rewards(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, score_at: ScoreAt = "last_token") -> Tensor:
+    """Reward of each text of a preference batch (see ``pack``), read where ``Recipe.score_at`` says: shape (2B,), fp32 also under autocast."""
 
     def read(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        hidden, head = _last_hidden(model, input_ids, attention_mask), _core(model).score
+        hidden, head = _last_hidden(model, input_ids, attention_mask, score_at), _core(model).score
         with torch.autocast(hidden.device.type, enabled=False):
             return head(hidden.to(next(head.parameters()).dtype)).squeeze(-1).float()
 
@@ -220,7 +222,7 @@ def rewards(model: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Tens
 
 @torch.no_grad()
 def share_prefixes(model: nn.Module) -> bool:
-    """Make a reward model share prefixes from now on, if its architecture allows it; says whether it does.
+    """Make a model share prefixes from now on, if its architecture allows it; says whether it does.
 
     It has to run on transformers' ``sdpa`` attention, take positions, attend to all earlier tokens or to a sliding window of them, and
     give the same hidden states either way on two short pairs.
@@ -265,11 +267,13 @@ def minibatches(attention_mask: Tensor, token_budget: int = TOKEN_BUDGET) -> Ite
     yield order[begin:]
 
 
-def gaps(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, token_budget: int = TOKEN_BUDGET) -> Tensor:
+def gaps(
+    model: nn.Module, input_ids: Tensor, attention_mask: Tensor, token_budget: int = TOKEN_BUDGET, score_at: ScoreAt = "last_token"
+) -> Tensor:
     """Reward of chosen − rejected for each pair of a preference batch (see ``pack``), in the batch's order, shape (B,)."""
     found, indices = [], []
     for index in minibatches(attention_mask, token_budget):
-        chosen, rejected = rewards(model, *part(input_ids, attention_mask, index)).chunk(2)
+        chosen, rejected = rewards(model, *part(input_ids, attention_mask, index), score_at).chunk(2)
         found.append(chosen - rejected)
         indices.append(index)
     return torch.cat(found)[torch.cat(indices).argsort()]
@@ -290,6 +294,7 @@ def reward_gaps(
     rejected: Sequence[Sequence[int]],
     token_budget: int = TOKEN_BUDGET,
     dtype: Literal["float32", "bfloat16"] = "float32",
+    score_at: ScoreAt = "last_token",
 ) -> np.ndarray:
     """Reward of chosen − rejected, from the token ids of both texts of each pair: shape (n,), float64.
 
@@ -299,4 +304,4 @@ def reward_gaps(
     model.eval()
     input_ids, mask = (rows.to(model.device) for rows in padded(chosen, rejected))
     with torch.autocast(model.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
-        return gaps(model, input_ids, mask, token_budget).double().cpu().numpy()
+        return gaps(model, input_ids, mask, token_budget, score_at).double().cpu().numpy()

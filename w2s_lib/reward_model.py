@@ -22,7 +22,7 @@ from trl.trainer.reward_trainer import suppress_seqcls_warning
 
 from w2s_lib.losses import confident_label, explicit_conflict, soft_label_loss
 from w2s_lib.prefix import TOKEN_BUDGET, minibatches, padded, part, rewards, share_prefixes
-from w2s_lib.run import Checkpoint, Recipe, Train
+from w2s_lib.run import Checkpoint, Recipe, ScoreAt, Train
 from w2s_lib.score import encode
 from w2s_lib.supervision import EXTRA
 from w2s_lib.trainers import KeepsLabels, settings
@@ -59,6 +59,7 @@ class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
     alpha: float | None = None
     confidence_weight: float = 0.0
     token_budget: int | None = TOKEN_BUDGET
+    score_at: ScoreAt = "last_token"
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         if self.token_budget is None:
@@ -72,7 +73,7 @@ class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         with self.accelerator.autocast():
-            gap = torch.sub(*rewards(model, inputs["input_ids"], inputs["attention_mask"]).chunk(2))
+            gap = torch.sub(*rewards(model, inputs["input_ids"], inputs["attention_mask"], self.score_at).chunk(2))
         loss = self.preference_loss(gap, *(inputs[key] for key in EXTRA), model.training) * inputs.get("share", 1.0)
         return (loss, {"gap": gap}) if return_outputs else loss
 
@@ -134,6 +135,7 @@ def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.Da
     alone = trainer.args.world_size == 1
     trainer.token_budget = TOKEN_BUDGET if alone and isinstance(run.model, Checkpoint) else None
     trainer.alpha, trainer.confidence_weight = run.conflict.alpha, run.recipe.confidence_weight
+    trainer.score_at = run.recipe.score_at
     trainer.remove_callback(PrinterCallback)
     if run.recipe.patience is not None:
         trainer.add_callback(EarlyStoppingCallback(run.recipe.patience))

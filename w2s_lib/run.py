@@ -25,6 +25,7 @@ keys hash only the fields that differ from their defaults, so that adding a fiel
 Split = Literal["ground_truth", "weak_label", "test"]
 Objective = Literal["harmlessness", "helpfulness", "politeness", "honesty", "pleasing", "verbosity", "commas", "vowels"]
 Method = Literal["reward_model", "dpo", "simpo"]
+ScoreAt = Literal["last_token", "count_of_nonzero_ids"]
 
 
 def stream(*names: object) -> int:
@@ -154,6 +155,8 @@ class Recipe(Spec):
     that a student's own hardened opinion weighs against its label (Burns et al. 2023, section 4.3.2).
     ``patience``: stop once the loss on held-out training pairs, by their labels, has not fallen for so many
     looks, and go back to the best; None trains to the end.
+    ``score_at``: where the reward is read, ``last_token``, or, as the paper's scripts do it, at ``count_of_nonzero_ids``: as many tokens in
+    as the text has whose id is not 0, which is too early where a token of the text, GPT-2's "!" for one, has that id.
     """
 
     epochs: int = Field(2, ge=0)
@@ -167,6 +170,7 @@ class Recipe(Spec):
     max_grad_norm: float = Field(1.0, ge=0, description="0: gradients are not clipped")
     confidence_weight: float = Field(0.0, ge=0, le=1)
     patience: int | None = Field(None, ge=1)
+    score_at: ScoreAt = "last_token"
 
 
 class PolicyRecipe(Spec):

@@ -44,10 +44,10 @@ def batches(sequences: list[list[int]], batch_size: int) -> Iterator[NDArray[np.
 
 
 def reward_gaps(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, token_budget: int = TOKEN_BUDGET, **dtype: str
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, token_budget: int = TOKEN_BUDGET, **how: str
 ) -> np.ndarray:
-    """Reward of chosen − rejected, shape (n,), read at the texts' last tokens, in batches of so many tokens of text; see ``prefix.reward_gaps``."""
-    return prefix.reward_gaps(model, *encode(tokenizer, pairs), token_budget, **dtype)
+    """Reward of chosen − rejected, shape (n,), in batches of so many tokens of text; ``how``: ``dtype`` and ``score_at`` of ``prefix.reward_gaps``."""
+    return prefix.reward_gaps(model, *encode(tokenizer, pairs), token_budget, **how)
 
 
 def as_scores(pairs: pd.DataFrame, margin: np.ndarray) -> pd.DataFrame:

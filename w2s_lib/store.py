@@ -222,18 +222,28 @@ class Shipped:
         frame.to_parquet(self.folder / f"{name}.parquet", compression="zstd")
 
     def write(self, store: Store, runs: Iterable[Train]) -> None:
-        """Write the test margins and records of finished training runs; replaces what is there."""
+        """Write the test margins and records of finished training runs; replaces what is there, once all of it has been read.
+
+        Raises:
+            StoreError: two studies of one seed, or scores that are not those of the test pairs.
+        """
+        frames: dict[Texts, pd.DataFrame] = {}
+        records = {}
+        for spec in runs:
+            pairs = frames.setdefault(spec.pairs, split(spec.pairs, "test")[["pair_id", "cluster"]].copy())
+            scores = store.table(spec, "scores").query("split == 'test'")
+            if scores["pair_id"].tolist() != pairs["pair_id"].tolist():
+                raise StoreError(f"{type(spec).__name__} {spec.key}: its scores are not those of the test pairs, in their order")
+            pairs[spec.key] = scores["margin"].to_numpy(np.float16)
+            records[spec.key] = {"pairs": spec.pairs.key, **store.record(spec)}
+        seeds = [pairs.seed for pairs in frames]
+        if len(set(seeds)) < len(seeds):
+            raise StoreError(f"{self.folder.name}: two studies of seed {max(seeds, key=seeds.count)}; a seed has one set of pairs")
         self.folder.mkdir(parents=True, exist_ok=True)
         for old in self.folder.glob("margins-*.parquet"):
             old.unlink()
-        self.records = {}
-        frames: dict[Texts, pd.DataFrame] = {}
-        for spec in runs:
-            pairs = frames.setdefault(spec.pairs, split(spec.pairs, "test")[["pair_id", "cluster"]].copy())
-            scores = store.table(spec, "scores")
-            pairs[spec.key] = scores.loc[scores["split"] == "test", "margin"].to_numpy(np.float16)
-            self.records[spec.key] = {"pairs": spec.pairs.key, **store.record(spec)}
         for pairs, frame in frames.items():
             frame.to_parquet(self._margins(pairs.seed), compression="zstd")
-        lines = [json.dumps(record, sort_keys=True) for record in self.records.values()]
+        self.records = records
+        lines = [json.dumps(record, sort_keys=True) for record in records.values()]
         pd.DataFrame({"record": lines}).to_parquet(self.folder / "records.parquet", compression="zstd")

@@ -64,8 +64,8 @@ def _reward_gaps(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, 
     if run.recipe.epochs:
         reward_model.fit(model, tokenizer, learned_from, run, folder, **_part(run, folder))
     if isinstance(run.model, Pretrain):  # so small that a batch is mostly overhead
-        return reward_gaps(model, tokenizer, scored, token_budget=4 * TOKEN_BUDGET)
-    return reward_gaps(model, tokenizer, scored, dtype=run.model.dtype)
+        return reward_gaps(model, tokenizer, scored, token_budget=4 * TOKEN_BUDGET, score_at=run.recipe.score_at)
+    return reward_gaps(model, tokenizer, scored, dtype=run.model.dtype, score_at=run.recipe.score_at)
 
 
 def _language_model(model: Pretrain | Checkpoint, bases: Sequence[Path]):

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from w2s_lib.figures.style import GREY, Figure, canvas
+from w2s_lib.figures.style import GREY, STUDIES, Figure, canvas
 
-STUDIES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "D"))
-"""Colour and marker of the first, second and third study."""
+MARKERS = dict(zip(STUDIES, "osD", strict=True))
 
 PANELS = (
     ("conflict_tax", "conflict tax"),
@@ -22,12 +21,13 @@ NULL = "null_margin_matched"
 def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str]) -> Figure:
     """One panel a statistic, one row a condition, one mark a study; a study that lacks a condition has no mark there.
 
-    ``results``: pooled results rows by the study's name, up to three.
+    ``results``: pooled results rows by the study's name, one of ``style.STUDIES``.
     """
     figure, axes = canvas(8.4, 0.62 * len(conditions) + 1.7, columns=len(PANELS), sharey=True)
     said = []
     for ax, (statistic, title) in zip(axes, PANELS):
-        for i, ((study, rows), (colour, marker)) in enumerate(zip(results.items(), STUDIES)):
+        for i, (study, rows) in enumerate(results.items()):
+            colour, marker = STUDIES[study], MARKERS[study]
             rows, told = rows.set_index(["statistic", "condition"]), []
             for y, condition in enumerate(conditions):
                 if (statistic, condition) not in rows.index:
@@ -44,11 +44,11 @@ def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str])
     axes[-1].axvline(0, color=GREY, linewidth=1, linestyle="--")
     axes[0].set_xlim(left=0)
     axes[0].set_yticks(range(len(conditions)), [c.replace("_", " ") for c in conditions])
-    for study, (colour, marker) in zip(results, STUDIES):
-        axes[0].scatter([], [], s=40, color=colour, marker=marker, label=study)
+    for study in results:
+        axes[0].scatter([], [], s=40, color=STUDIES[study], marker=MARKERS[study], label=study)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(results))
     return Figure(
         figure,
         "Tax, deception score and what the margin-matched null leaves of it, by condition and study. " + "; ".join(said) + ".",
-        "Bars: 95 % intervals. The dashed line is what a tax comes to that falls blindly among pairs of equal margin.",
+        "Bars: 95 % intervals, over seeds; for a study of one seed, over prompts. The dashed line is what a tax comes to that falls blindly among pairs of equal margin.",
     )
