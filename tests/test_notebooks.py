@@ -45,7 +45,7 @@ def test_all_chapters_take_the_same_parameters(name):
     assert all(line.count("#") == 1 for line in parameter_cell(SOURCES[name]).source.splitlines()), "each has its help"
 
 
-@pytest.mark.parametrize("name", [n for n in SOURCES if n not in (LAST, "98_benchmarks")])
+@pytest.mark.parametrize("name", [n for n in SOURCES if n != LAST])
 def test_a_chapter_is_a_lecture(name):
     notebook = SOURCES[name]
     prose = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
