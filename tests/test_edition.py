@@ -102,3 +102,10 @@ def test_parameters_are_fields_or_runtime():
 def test_the_ladder_is_ordered_by_width():
     widths = [rung.width for rung in LADDER.values()]
     assert widths == sorted(widths) and all(name == f"tiny-{rung.width}" for name, rung in LADDER.items())
+
+
+def test_frozen_layers_are_read_at_their_last_token_only():
+    recipe = {"score_at": "count_of_nonzero_ids"}
+    with pytest.raises(ParameterError, match="reward_model.score_at=.?count_of_nonzero_ids.?: frozen layers are not read there"):
+        load("hh-smol", {"reward_model": recipe})
+    assert load("world", {"reward_model": recipe}).reward_model.score_at == "count_of_nonzero_ids"

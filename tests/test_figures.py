@@ -16,8 +16,8 @@ from w2s_lib.figures.ladder import knowing_and_ranking, knowledge_by_size, knowl
 from w2s_lib.figures.ledger import ledger as draw_ledger
 from w2s_lib.figures.mechanism import boundary, dose, fixed_points, threshold_and_alpha
 from w2s_lib.figures.mitigations import forest, steps
-from w2s_lib.figures.side_by_side import side_by_side
 from w2s_lib.figures.policies import by_method, tax_and_scores, words_and_rankings
+from w2s_lib.figures.side_by_side import side_by_side
 from w2s_lib.figures.weak_to_strong import pgr_intervals, pgr_ladder
 from w2s_lib.findings import capability_gap, controls, mechanism, preference_optimisation, what_helps
 from w2s_lib.results import DECEPTION, GENERALIZATION, ladder_results, measure, pick, summarise
@@ -89,7 +89,9 @@ def test_the_stairs_can_be_built_up_step_by_step(study, lab):
 
 def test_a_study_keeps_its_colour_and_lacks_a_mark_where_it_lacks_a_condition(drawn):
     figure, said = drawn["side_by_side"], drawn["side_by_side"].alt
-    colours = {text.get_text(): handle for text, handle in zip(figure.canvas.legends[0].get_texts(), figure.canvas.legends[0].legend_handles)}
+    colours = {
+        text.get_text(): handle for text, handle in zip(figure.canvas.legends[0].get_texts(), figure.canvas.legends[0].legend_handles)
+    }
     assert {name: to_hex(handle.get_facecolor()[0]).upper() for name, handle in colours.items()} == {
         name: style.STUDIES[name].upper() for name in ("world", "fine-tuned")
     }

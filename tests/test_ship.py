@@ -107,7 +107,12 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
             for names in few.edition.weak_strong
         ]
         assert pick(results, "excess_margin_matched_other_ceiling", "explicit")["value"] == pytest.approx(np.mean(by_hand))
-        gold = [few.comparison(lab, s, *names, c).conflict_tax() for c in ("gold_explicit", "gold_rerun") for s in seeds for names in few.edition.weak_strong]
+        gold = [
+            few.comparison(lab, s, *names, c).conflict_tax()
+            for c in ("gold_explicit", "gold_rerun")
+            for s in seeds
+            for names in few.edition.weak_strong
+        ]
         expected = np.mean(gold[: len(gold) // 2]) - np.mean(gold[len(gold) // 2 :])
         assert pick(results, "conflict_tax_vs_gold_rerun", "gold_explicit")["value"] == pytest.approx(expected)
     accuracy = results.query("statistic == 'accuracy_ceiling' and weak == 'all'")["value"].iloc[0]

@@ -116,6 +116,11 @@ class StubLab:
         self.said = pd.DataFrame({"pair_id": about["pair_id"], "reply": about["chosen"], "says": np.where(truly_risky, "risky", "neither")})
         self.scored = pd.DataFrame({"pair_id": pairs["pair_id"], "p_true": np.where(pairs["kind"] == "dose", 0.9, 0.2)})
 
+        self.drawn = pairs
+
+    def pairs(self, spec, split) -> pd.DataFrame:
+        return self.drawn
+
     def run(self, runs) -> None:
         self.asked_for = list(runs)
 

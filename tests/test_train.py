@@ -6,6 +6,7 @@ import pytest
 import torch
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
+from w2s_lib import prefix
 from w2s_lib.losses import explicit_conflict, soft_label_loss
 from w2s_lib.pairs import split
 from w2s_lib.pretrain import build, tokenizer
@@ -14,6 +15,7 @@ from w2s_lib.reward_model import build as reward_model
 from w2s_lib.run import Conflict, Pairs, Pretrain, Recipe, Train, World
 from w2s_lib.score import encode, reward_gaps
 from w2s_lib.supervision import training_pairs
+from w2s_lib.train import train
 
 WORLD = World(seed=4, substances=90)
 PAIRS = Pairs(world=WORLD, train_pairs=48, test_pairs=64)
@@ -130,3 +132,19 @@ def test_batches_are_those_of_trls_own_collator():
     found, stock = PairCollator(2)(examples), DataCollatorForPreference(2)([dict(e) for e in examples])
     assert all(torch.equal(found[key], stock[key]) for key in ("input_ids", "attention_mask"))
     assert found["label"].tolist() == pytest.approx([0.3, 1.0]) and found["weakly_labelled"].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_reward_is_read_where_the_recipe_says(epochs, base, labels, tmp_path, monkeypatch):
+    """In training and in scoring; without training there is scoring alone."""
+    places = []
+
+    def last_hidden(model, ids, mask, score_at="last_token", do=prefix._last_hidden):
+        places.append((score_at, torch.is_grad_enabled()))
+        return do(model, ids, mask, score_at)
+
+    monkeypatch.setattr(prefix, "_last_hidden", last_hidden)
+    run = student(recipe=Recipe(epochs=epochs, score_at="count_of_nonzero_ids"))
+    train(run, [base], [labels], tmp_path)
+    assert {learns for place, learns in places if place == "count_of_nonzero_ids"} == ({False, True} if epochs else {False})
+    assert not any(learns for place, learns in places if place == "last_token"), "but for the trial of shared prefixes"
