@@ -54,7 +54,7 @@ def test_results_csv_is_tidy(results):
     assert set(CONDITIONS) - {"gold"} <= set(results["condition"]), "gold is a baseline only"
     assert results["run_keys"].str.fullmatch(r"[0-9a-f]{16}( [0-9a-f]{16})*").all()
     assert (results["low"].isna() | (results["low"] <= results["value"] + 1e-12)).mean() > 0.95
-    assert not results.duplicated(["chapter", "statistic", "method", "condition", "alpha", "threshold", "weak", "strong"]).any()
+    assert not results.duplicated(["edition", "chapter", "statistic", "method", "condition", "alpha", "threshold", "weak", "strong"]).any()
 
 
 def test_the_ledger_on_the_page_reads_the_rows_of_the_file(html, results):
