@@ -25,8 +25,8 @@ MARKERS = {
     "none": "o", "explicit": "s", "implicit": "D", "implicit_quarter": "d", "rerun": "v", "placebo": "^",
     "explicit_reseeded": "p", "verbosity": "h", "untrained": "x", "gold": "*", "gold_explicit": "P", "gold_implicit": "X", "gold_rerun": "<",
 }  # fmt: skip
-STUDIES = {"world": "#332288", "frozen layers": "#AA4499", "fine-tuned": "#44AA99"}
-"""Studies that are shown side by side; muted colours of Paul Tol's, which mean nothing else here."""
+STUDIES = {"world": "#6C6CE0", "frozen layers": "#AA4499", "fine-tuned": "#44AA99"}
+"""Studies that are shown side by side; colours that read on light and dark pages and mean nothing else here."""
 AREA = "#D55E00"
 """Fill of the deception area."""
 
