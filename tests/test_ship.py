@@ -12,7 +12,7 @@ from tests.test_real_edition import BAD, GOOD, dialogues
 from w2s_lib import ship
 from w2s_lib.chapter import open_lab
 from w2s_lib.edition import FOLDER, load
-from w2s_lib.findings import real_texts
+from w2s_lib.findings import capability_gap, conflict, controls, real_texts
 from w2s_lib.lab import Lab
 from w2s_lib.results import pick
 from w2s_lib.run import Train
@@ -83,14 +83,14 @@ def test_an_edition_that_cannot_be_shipped_is_refused_in_one_line(edition, says,
     assert says in said and said.count("\n") == 1
 
 
-@pytest.mark.parametrize(("edition", "conditions", "controls"), [("hh-smol", ("explicit", "implicit", "rerun", "placebo"), True),
+@pytest.mark.parametrize(("edition", "conditions", "checked"), [("hh-smol", ("explicit", "implicit", "rerun", "placebo"), True),
                                                               ("hh-smol-tuned", ("explicit", "rerun"), False)])  # fmt: skip
-def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions, controls, tmp_path, monkeypatch):
+def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions, checked, tmp_path, monkeypatch):
     """All that the chapter *Real models and data* shows comes from the files beside the edition."""
     monkeypatch.delenv("W2S_DATA", raising=False)
     study = Study(load(edition))
     lab = open_lab(str(tmp_path), 0, study.edition)
-    _, results = real_texts(study, lab, conditions, controls)
+    _, results = real_texts(study, lab, conditions, checked)
     assert lab.trained == 0 and not results.empty
     assert {record["spec"]["pairs"]["source"]["name"] for record in lab.shipped.records.values()} == {"hh-harmless-12k"}
     seeds, tables = study.edition.seeds, [pd.read_parquet(path) for path in (FOLDER / edition).glob("margins-*.parquet")]
@@ -99,7 +99,7 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
         assert len(table) == study.edition.test_pairs and table["pair_id"].is_unique
         assert not table.select_dtypes("number").isna().any().any()
         assert table["pair_id"].str.fullmatch("[0-9a-f]{12}").all() and table["cluster"].str.fullmatch("[0-9a-f]{12}").all()
-    if controls:
+    if checked:
         few = study.controls()
         by_hand = [
             replace(few, ceiling_half="ground_truth").comparison(lab, seed, *names, "explicit").excess_margin_matched()
@@ -123,3 +123,12 @@ def test_shipped_runs_are_runs_of_the_edition():
     study = Study(load("hh-smol"))
     runs = {run.key for run in study.runs() if isinstance(run, Train)}
     assert runs == set(Shipped(FOLDER / "hh-smol").records)
+
+
+@pytest.mark.parametrize("finding", [controls, capability_gap, conflict])
+def test_no_chapter_of_the_edition_needs_a_run_that_it_does_not_name(finding, tmp_path):
+    """A run that a chapter trained by itself would be missing from the plan, and from what is shipped."""
+    study = Study(load("hh-smol", {"seeds": [0]}))
+    lab = open_lab(str(tmp_path), 0, study.edition)
+    finding(study, lab)
+    assert lab.trained == 0

@@ -94,3 +94,6 @@ CONTROLS = (
     "explicit_reseeded", "verbosity", "untrained", "gold", "gold_explicit", "gold_implicit", "gold_rerun",
 )  # fmt: skip
 """Trained for the edition's control pairs, beside the core."""
+
+ABOVE_ONE = 2.0
+"""An alpha at which the explicit conflict pays on gold labels, too: the gold control is trained there as well."""

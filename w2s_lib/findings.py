@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from w2s_lib.conditions import CORE, POLICY
+from w2s_lib.conditions import ABOVE_ONE, CORE, POLICY
 from w2s_lib.lab import Lab, closure
 from w2s_lib.results import DECEPTION, GENERALIZATION, MECHANISM, PER_SEED, difference, measure, slopes, summarise
 from w2s_lib.run import Train
@@ -67,7 +67,7 @@ def controls(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
     stable = measure(few, lab, ("explicit", "implicit", "placebo", "explicit_reseeded"), ("deception_score", *EXCESSES), stable=True)
     other = measure(replace(few, ceiling_half="ground_truth"), lab, CONFLICTS, ("deception_score", *EXCESSES))
     other["statistic"] += "_other_ceiling"
-    above_one = [] if study.edition.alpha == 2.0 else [measure(few.at(alpha=2.0), lab, ["gold_explicit"], SCORES)]
+    above_one = [] if study.edition.alpha == ABOVE_ONE else [measure(few.at(alpha=ABOVE_ONE), lab, ["gold_explicit"], SCORES)]
     rows = [
         *(summarise(frame, pooled=True) for frame in (per_seed, stable, other, *above_one)),
         minus(per_seed, (MATCHED, "excess_weak_matched"), ("explicit", "implicit", "explicit_reseeded"), "rerun"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from w2s_lib.conditions import CEILING, CONDITIONS, CONTROLS, CORE, INDEPENDENT, POLICY, RERUN, STUDENT
+from w2s_lib.conditions import ABOVE_ONE, CEILING, CONDITIONS, CONTROLS, CORE, INDEPENDENT, POLICY, RERUN, STUDENT
 from w2s_lib.data import source
 from w2s_lib.edition import WORLD, Edition
 from w2s_lib.lab import Lab
@@ -238,6 +238,7 @@ class Study:
             *self.ladder_runs(),
             *self.student_runs(),
             *(few.student_runs(CONTROLS) if tells("07") else ()),
+            *(few.at(alpha=ABOVE_ONE).student_runs(("gold_explicit",)) if tells("07") else ()),
             *(replace(few, ceiling_half="ground_truth").student_runs() if tells("07") else ()),
             *(self.dose_runs() if tells("08") else ()),
             *(few.about("honesty").student_runs() if tells("10") else ()),
