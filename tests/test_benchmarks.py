@@ -14,8 +14,8 @@ from transformers import AutoTokenizer
 
 from tests.benchmarks import throughput
 from tests.benchmarks.record import record
-from w2s_lib.benchmarks import LAST, limits, read
-from w2s_lib.figures.benchmarks import WAYS, gemm_shares, named, speed_ups
+from w2s_lib.benchmarks import LAST, Section, limits, read, said
+from w2s_lib.figures.benchmarks import WAYS, WORKS, gemm_shares, named, predictions, speed_ups
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "rucbm_harmless_test.jsonl"
 
@@ -102,3 +102,28 @@ def test_figures_say_their_numbers(measured):
     for row in against.itertuples():
         assert f"{row.work}, {row.model}, {row.way} {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]" in speed_ups(rows).alt
         assert f"{row.work}, {row.model}, {row.way} {row.gemm_share:.2f}" in gemm_shares(rows).alt
+
+
+def test_the_cost_model_is_shown_beside_what_was_taken():
+    found = read()
+    cost, world = found["cost"].rows, found["cost_world"].rows
+    alt = predictions(cost, world).alt
+    assert set(cost["work"]) | set(world["work"]) <= set(WORKS) and cost["model"].nunique() == 3
+    for row in cost.itertuples():
+        assert f"{row.work}, {row.model.replace('x', ' × ')} {row.predicted / row.microseconds:.2f}" in alt
+    for row in world.itertuples():
+        assert f"{row.work}, {row.model} {row.predicted / row.seconds:.2f}" in alt
+
+
+def test_words_about_throughput_span_its_models():
+    def row(model: str, work: str, way: str, value: float, dtype: str = "float32") -> dict[str, object]:
+        return {"model": model, "work": work, "way": way, "dtype": dtype, "against": throughput.REFERENCE, "value": value,
+                "gemm_share": value / 10, "gemm_rate": 60.0 if dtype == "float32" else 9.0}  # fmt: skip
+
+    rows = [row(model, work, "shared prefixes", value) for model in ("6 × 384",) for work, value in (("training", 2.0), ("scoring", 5.0))]
+    rows += [row("12 × 768", "training", "shared prefixes", 1.5), row("6 × 384", "scoring", "one text at a time", 2.4)]
+    rows += [row("6 × 384", "training", "shared prefixes", 0.3, "bfloat16")]
+    words = said(Section("a machine", "2026-01-01", {}, {"bfloat16": "emulated"}, pd.DataFrame(rows)))
+    assert words == {
+        "training": "1.5 to 2.0", "scoring": "5.0", "alone": "2.4", "shares": "0.15 to 0.50", "full": "60", "half": "9", "native": "emulated",
+    }  # fmt: skip

@@ -116,6 +116,22 @@ def test_a_shared_run_that_fails_is_one_line(texts, tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
 
 
+def test_what_cannot_be_shared_is_refused_before_any_run(texts, tmp_path, monkeypatch):
+    run = student(saved("gpt2", tmp_path / "model"), texts)
+    lab = Lab(tmp_path / "store", workers=0, progress=False)
+    stops = run.model_copy(update={"recipe": run.recipe.model_copy(update={"patience": 2})})
+    for shards, spec, says in (
+        ("3", run, "a batch of 16 pairs cannot be shared equally"),
+        ("2", stops, r"early stopping \(patience=2\) needs"),
+    ):
+        monkeypatch.setenv(SHARDS, shards)
+        with pytest.raises(ShardedError, match=f"{SHARDS}={shards}: {says}"):
+            lab.run([spec])
+    assert lab.trained == 0 and len(lab.missing([run])) == 2
+    monkeypatch.delenv(SHARDS)
+    sharded.check([stops])
+
+
 @pytest.mark.parametrize("said", ["0", "-1", "two", "1.5"])
 def test_a_number_of_shards_that_is_none_is_refused(said, monkeypatch):
     monkeypatch.setenv(SHARDS, said)
@@ -131,8 +147,6 @@ def test_a_batch_is_divided_among_processes_and_parts(monkeypatch):
     assert not sharded.is_first()
     for size, few, parts in ((32, 4, 2), (12, 3, 1), (20, 1, 5), (24, 3, 2), (4, 1, 1)):
         assert sharded.batches(size) == {"per_device_train_batch_size": few, "gradient_accumulation_steps": parts}
-    with pytest.raises(ShardedError, match="W2S_SHARDS=4: a batch of 30 pairs cannot be shared"):
-        sharded.batches(30)
 
 
 def test_only_training_all_weights_of_a_real_model_is_shared(monkeypatch):

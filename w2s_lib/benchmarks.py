@@ -22,7 +22,7 @@ class Section(NamedTuple):
 
 
 def read(path: Path = LAST) -> dict[str, Section]:
-    """The bench file's sections by name: ``throughput`` and ``runs``, those that have been measured."""
+    """The bench file's sections by name: ``throughput``, ``runs``, ``cost``, ``cost_world``, those that have been measured."""
     found = json.loads(path.read_text())
     return {name: Section(**{**section, "rows": pd.DataFrame(section["rows"])}) for name, section in found.items()}
 
@@ -37,3 +37,25 @@ def limits(rows: pd.DataFrame) -> pd.DataFrame:
     tokens = against["tokens"] / base.loc[pd.MultiIndex.from_frame(against[["work", "model"]])].to_numpy()
     table = against.assign(tokens=tokens, ratio=against["value"], limit=against["value"] / against["gemm_share"])
     return table[["work", "model", "way", "dtype", "tokens", "gemm_rate", "gemm_share", "ratio", "limit"]].reset_index(drop=True)
+
+
+def said(throughput: Section) -> dict[str, str]:
+    """What the benchmarks page says in words: ratios to the reference recipe, from the smallest model's to the largest's, and the machine's rates."""
+    rows = throughput.rows[throughput.rows["against"] == "reference recipe"]
+    full = rows[rows["dtype"] == "float32"]
+    ours = full[full["way"] == "shared prefixes"]
+
+    def span(values: pd.Series, digits: int = 1) -> str:
+        low, high = (f"{value:.{digits}f}" for value in (values.min(), values.max()))
+        return low if low == high else f"{low} to {high}"
+
+    rates = rows.groupby("dtype")["gemm_rate"].median()
+    return {
+        "training": span(ours.loc[ours["work"] == "training", "value"]),
+        "scoring": span(ours.loc[ours["work"] == "scoring", "value"]),
+        "alone": span(full.loc[full["way"] == "one text at a time", "value"]),
+        "shares": span(ours["gemm_share"], 2),
+        "full": f"{rates['float32']:.0f}",
+        "half": f"{rates['bfloat16']:.0f}",
+        "native": throughput.notes["bfloat16"],
+    }

@@ -25,6 +25,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
+from w2s_lib import benchmarks
 from w2s_lib.chapter import open_lab
 from w2s_lib.cost import plan, print_plan
 from w2s_lib.edition import FOLDER, Edition, load
@@ -38,8 +39,11 @@ ROOT = Path(__file__).resolve().parent.parent
 LEDGER, LAST = "14_claims", "99_reproducibility"
 """The notebook that reads what the others published, and the one that reports on the build; executed after them."""
 
-ALWAYS = ("04", "05", "14", "99")
-"""Chapters that every edition has: the landing page reads them."""
+BENCHMARKS = "98_benchmarks"
+"""The notebook that reads the bench file."""
+
+ALWAYS = ("04", "05", "14", "98", "99")
+"""Chapters that every edition has: the landing page reads them, or they depend on none."""
 
 
 class BuildError(OneLineError):
@@ -121,8 +125,8 @@ def execute(source: Path, target: Path, parameters: dict, results: Path) -> floa
     if left_out(source, edition):
         nbformat.write(stand_in(source, edition), target)
         return 0.0
-    published = sorted(results.glob("[0-9]*.csv")) if source.stem == LEDGER else []
-    store, key = Store(parameters["store"]), page_key(source, edition, published)
+    read = {LEDGER: sorted(results.glob("[0-9]*.csv")), BENCHMARKS: [benchmarks.LAST]}.get(source.stem, ())
+    store, key = Store(parameters["store"]), page_key(source, edition, read)
     table = results / f"{source.stem}.csv"
     page = store.page(key) if source.stem != LAST else None
     if page is None:

@@ -174,8 +174,10 @@ class Lab:
 
         Raises:
             RunError: a run failed.  The runs that do not depend on it are finished first.
+            ShardedError: a run cannot be shared as ``$W2S_SHARDS`` asks; none is begun.
         """
         todo = self.missing(specs)
+        sharded.check(todo)
         if todo:
             self.store.sweep_drafts()
             (self._run_here if self.workers == 0 else self._run_on_dask)(todo)

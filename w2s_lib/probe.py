@@ -23,14 +23,13 @@ def fit(differences: np.ndarray, frame: pd.DataFrame, run: Train) -> np.ndarray:
     start = torch.Generator().manual_seed(stream(seed, "head", run.replica))
     head = (recipe.head_scale * torch.randn(differences.shape[1], generator=start)).requires_grad_()
     x, label, weakly = (torch.from_numpy(np.asarray(v, dtype=np.float32)) for v in (differences, frame["label"], frame["weakly_labelled"]))
-    # A second set enlarges the batch, so that every condition takes the same number of steps.
-    size = round(recipe.batch_size * (1 + (run.conflict.share if run.conflict.kind == "mixed" else 0)))
-    steps = recipe.epochs * -(-len(x) // size)
+    batches = -(-len(x) // run.batch_size)
+    steps = recipe.epochs * batches
     optimizer = torch.optim.AdamW([head], lr=recipe.head_learning_rate, weight_decay=recipe.weight_decay)
     schedule = get_scheduler(recipe.schedule, optimizer, recipe.warmup_steps, steps)
     step = 0
     for _ in range(recipe.epochs):
-        for index in np.array_split(rng.permutation(len(x)), -(-len(x) // size)):
+        for index in np.array_split(rng.permutation(len(x)), batches):
             gap, y = x[index] @ head, label[index]
             if recipe.confidence_weight:
                 grown = min(1.0, step / (WARM_UP * steps))

@@ -274,6 +274,11 @@ class Train(Spec):
         return self
 
     @property
+    def batch_size(self) -> int:
+        """Pairs a step: a second set enlarges the batch, so that every condition takes the same number of steps."""
+        return round(self.recipe.batch_size * (1 + self.conflict.share if self.conflict.kind == "mixed" else 1))
+
+    @property
     def labellers(self) -> tuple[Train, ...]:
         """The runs whose probabilities, averaged, are the labels; none for ground truth."""
         return () if self.labels is None else (self.labels, *self.ensemble)

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,18 +68,32 @@ def wanted(spec: Spec) -> bool:
     return trains_all(spec) and shards() > 1 and processes() == 1
 
 
+def check(runs: Iterable[Spec]) -> None:
+    """Refuse runs that cannot be shared, before any is begun.
+
+    Raises:
+        ShardedError: a batch cannot be divided among the processes, or a run is to stop early.
+    """
+    for run in filter(wanted, runs):
+        if run.batch_size % shards():
+            raise ShardedError(
+                f"{SHARDS}={shards()}: a batch of {run.batch_size} pairs cannot be shared equally among so many; use a divisor"
+            )
+        if getattr(run.recipe, "patience", None) is not None:
+            raise ShardedError(
+                f"{SHARDS}={shards()}: early stopping (patience={run.recipe.patience}) needs checkpoints, and a shared run keeps none; "
+                f"unset {SHARDS} or leave that mitigation out"
+            )
+
+
 def batches(batch_size: int) -> dict[str, int]:
     """A trainer's arguments for batches of so many pairs: where processes share a run, each goes through its part a few pairs at a time.
 
     As many at a time in every process, that is: they gather weights together, and one with fewer parts than another would be waited for.
-
-    Raises:
-        ShardedError: the batch cannot be divided among the processes.
+    That the batch can be divided has been checked (``check``).
     """
     if processes() == 1:
         return {"per_device_train_batch_size": batch_size}
-    if batch_size % processes():
-        raise ShardedError(f"{SHARDS}={processes()}: a batch of {batch_size} pairs cannot be shared equally among so many; use a divisor")
     part = batch_size // processes()
     few = max(n for n in range(1, AT_A_TIME + 1) if part % n == 0)
     return {"per_device_train_batch_size": few, "gradient_accumulation_steps": part // few}

@@ -16,7 +16,6 @@ from w2s_lib.prefix import TOKEN_BUDGET
 from w2s_lib.run import Checkpoint, Layer, Pairs, Pretrain, Texts, Train, stream
 from w2s_lib.score import as_scores, reply_log_probs, reward_gaps
 from w2s_lib.supervision import training_pairs
-from w2s_lib.trainers import settings
 
 
 def train(run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], folder: Path) -> dict[str, str]:
@@ -50,11 +49,6 @@ def _probe_gaps(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, s
     return features.oriented(found, row_of, scored) / scale @ probe.fit(turned, learned_from, run)
 
 
-def _part(run: Train, folder: Path) -> dict[str, int]:
-    """A trainer's arguments for this process's part of each batch: the whole of it, unless several share the run."""
-    return sharded.batches(settings(run, folder)["per_device_train_batch_size"])
-
-
 def _reward_gaps(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path) -> np.ndarray:
     tokenizer, seed = _tokenizer(run.model, run.pairs), stream(run.pairs.seed, "head", run.replica)
     if isinstance(run.model, Checkpoint):
@@ -62,7 +56,7 @@ def _reward_gaps(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, 
     else:
         model = reward_model.build(bases[0], run.recipe, seed)
     if run.recipe.epochs:
-        reward_model.fit(model, tokenizer, learned_from, run, folder, **_part(run, folder))
+        reward_model.fit(model, tokenizer, learned_from, run, folder, **sharded.batches(run.batch_size))
     if isinstance(run.model, Pretrain):  # so small that a batch is mostly overhead
         return reward_gaps(model, tokenizer, scored, token_budget=4 * TOKEN_BUDGET, score_at=run.recipe.score_at)
     return reward_gaps(model, tokenizer, scored, dtype=run.model.dtype, score_at=run.recipe.score_at)
@@ -80,7 +74,7 @@ def _untuned(model: Pretrain | Checkpoint, bases: tuple[Path, ...], pairs: Pairs
 
 def _policy_margins(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path) -> np.ndarray:
     tokenizer = _tokenizer(run.model, run.pairs)
-    model, part = _language_model(run.model, bases), _part(run, folder)
+    model, part = _language_model(run.model, bases), sharded.batches(run.batch_size)
     if run.recipe.sft_epochs:
         policy.sft(model, tokenizer, learned_from, run, folder, **part)
     if run.method == "simpo":

@@ -34,12 +34,10 @@ class KeepsLabels:
 def settings(run: Train, folder: Path) -> dict[str, Any]:
     """Arguments of a TRL config by the run's recipe: nothing saved, logged or reported."""
     seed = stream(run.pairs.seed, "order", run.replica) % 2**32
-    # A second set enlarges the batch, so that every condition takes the same number of steps.
-    mixed = run.conflict.share if run.conflict.kind == "mixed" else 0
     return dict(
         output_dir=str(folder),
         num_train_epochs=run.recipe.epochs,
-        per_device_train_batch_size=round(run.recipe.batch_size * (1 + mixed)),
+        per_device_train_batch_size=run.batch_size,
         learning_rate=run.recipe.learning_rate,
         lr_scheduler_type=run.recipe.schedule,
         warmup_steps=run.recipe.warmup_steps,

@@ -1,4 +1,4 @@
-"""Figures of the benchmarks: how many times as fast, and at which share of the machine's rate."""
+"""Figures of the benchmarks: how many times as fast, at which share of the machine's rate, and how far off the cost model is."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import seaborn as sns
 
 from w2s_lib.figures.style import GREY, ROLES, Figure, canvas
 
+WORKS = {
+    "training": ROLES["strong student"], "scoring": ROLES["strong ceiling"], "pretraining": "#8C6BB1", "reward_model": ROLES["strong student"],
+    "dpo": ROLES["weak supervisor"], "simpo": "#CC79A7",
+}  # fmt: skip
+
 WAYS = {
     "reference recipe": GREY, "TRL, batches of 32": ROLES["weak supervisor"], "length buckets": "#56B4E9",
-    "shared prefixes": ROLES["strong student"], "shared prefixes, bf16": ROLES["strong ceiling"],
+    "one text at a time": "#CC79A7", "shared prefixes": ROLES["strong student"], "shared prefixes, bf16": ROLES["strong ceiling"],
 }  # fmt: skip
 
 
@@ -60,4 +65,29 @@ def gemm_shares(rows: pd.DataFrame) -> Figure:
         figure,
         f"Share of the machine's rate of matrix products: {said}.",
         "Each way is held against the rate in its own number format. Multiplying padding counts as work here, though it is of no use.",
+    )
+
+
+def predictions(cost: pd.DataFrame, world: pd.DataFrame) -> Figure:
+    """What the cost model says of a run, relative to what was taken: rows of the sections ``cost`` and ``cost_world`` of the bench file."""
+    panels = {
+        "one core, GPT-2s": cost.assign(ratio=cost["predicted"] / cost["microseconds"], size=cost["model"].str.replace("x", " × ")),
+        "the world's runs": world.assign(ratio=world["predicted"] / world["seconds"], size=world["model"]),
+    }
+    figure, axes = canvas(7.6, 3.2, 1, 2, sharey=True)
+    said = []
+    for ax, (title, rows) in zip(axes, panels.items()):
+        order = [work for work in WORKS if work in set(rows["work"])]
+        sns.stripplot(rows, x="size", y="ratio", hue="work", hue_order=order, palette=WORKS, size=9, jitter=False, dodge=True, ax=ax)
+        ax.axhline(1, color=GREY, linewidth=1, linestyle="--")
+        ax.set(xlabel="", ylabel="predicted / taken", title=title, yscale="log", ylim=(0.2, 5), yticks=[0.25, 0.5, 1, 2, 4])
+        ax.set_yticks([], minor=True)
+        ax.set_yticklabels(["¼", "½", "1", "2", "4"])
+        ax.tick_params(axis="x", rotation=30)
+        ax.legend(loc="upper right", fontsize=9, title=None)
+        said += [f"{title}, {row.work}, {row.size} {row.ratio:.2f}" for row in rows.itertuples()]
+    return Figure(
+        figure,
+        f"What the cost model predicts, relative to what was taken: {'; '.join(said)}.",
+        "Left: rate fitted to the training of one size, the others predicted. Right: medians of many runs, three factors fitted to all of them.",
     )
