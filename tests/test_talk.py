@@ -9,9 +9,9 @@ import pytest
 from w2s_lib.conditions import POLICY
 from w2s_lib.edition import load
 from w2s_lib.figures.policies import by_method, groups, tax_and_scores, words_and_rankings
-from w2s_lib.findings import SCORES
+from w2s_lib.findings import SCORES, dpo_options, hard_and_soft
 from w2s_lib.pairs import split
-from w2s_lib.results import GENERALIZATION, PER_SEED, summarise
+from w2s_lib.results import GENERALIZATION, PER_SEED, pick, summarise
 from w2s_lib.run import World
 from w2s_lib.study import Study
 from w2s_lib.talk import Talk, asked, measure_talk, statistics, talk_of
@@ -212,3 +212,38 @@ def test_groups_follow_the_results():
     assert [c for c in everything[1].conditions] == ["explicit", "implicit", "implicit_quarter", "rerun", "placebo"]
     assert everything[3].conditions == ("explicit",)
     assert [g.title for g in groups(summarise(planted(("simpo",), False), pooled=True), "talk_decides")] == ["SimPO"]
+
+
+def test_options_are_held_against_dpo_as_it_is_on_the_pair_that_has_them(study):
+    weak, strong = study.policies().edition.weak_strong[0]
+    frame = planted().assign(weak=weak, strong=strong)
+    for option, change in (("_after_sft", 0.03), ("_on_soft_labels", -0.02)):
+        frame.loc[frame["condition"].str.endswith(option), "value"] += change
+    frame.loc[frame["method"] == "reward_model", "value"] -= 0.05
+    found = dpo_options(study, frame)
+    assert len(found) == 18 and set(found["weak"]) == {weak} and set(found["strong"]) == {strong}
+    for statistic, condition, control, value in (
+        ("talk_fits", "none_after_sft", "none", 0.03),
+        ("excess_margin_matched", "explicit_after_sft", "explicit", 0.03),
+        ("conflict_tax", "explicit_on_soft_labels", "explicit", -0.02),
+        ("conflict_tax", "explicit", "reward_model", 0.05),
+        ("conflict_tax", "explicit_on_soft_labels", "reward_model", 0.03),
+    ):
+        assert pick(found, f"{statistic}_vs_{control}", condition, weak, strong)["value"] == pytest.approx(value), (statistic, condition)
+
+
+def test_without_dpo_there_are_no_options(study, lab):
+    simpo = Study(load("smoke", {"methods": ["simpo"]}))
+    assert dpo_options(simpo, planted(("simpo",), False)).empty and hard_and_soft(simpo, lab).empty
+
+
+def test_labels_in_the_band_are_the_soft_ones(study, lab):
+    found = hard_and_soft(study, lab)
+    seed, (weak, strong) = study.edition.seeds[0], study.policies().edition.weak_strong[0]
+    assert list(found["labels"].unique()) == ["hard", "soft"] and len(found) == 2 * len(study.edition.seeds)
+    hard, soft = (found[(found["labels"] == name) & (found["seed"] == seed)].iloc[0] for name in ("hard", "soft"))
+    assert hard["in_band"] == 0 and 0 < soft["in_band"] < 1
+    c = study.policies().by("dpo").comparison(lab, seed, weak, strong, "explicit")
+    right = c.baseline > 0.5
+    assert hard["tax"] == pytest.approx((right & (c.conflict <= 0.5)).sum() / len(right))
+    assert hard["churn"] == pytest.approx((right & (c.independent <= 0.5)).sum() / len(right))

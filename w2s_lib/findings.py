@@ -14,9 +14,11 @@ import pandas as pd
 
 from w2s_lib.conditions import ABOVE_ONE, CORE, POLICY
 from w2s_lib.lab import Lab, closure
-from w2s_lib.results import DECEPTION, GENERALIZATION, MECHANISM, PER_SEED, difference, measure, slopes, summarise
+from w2s_lib.metrics import band
+from w2s_lib.results import COLUMNS, DECEPTION, GENERALIZATION, MECHANISM, PER_SEED, difference, measure, slopes, summarise
 from w2s_lib.run import Train
 from w2s_lib.study import Study
+from w2s_lib.supervision import relabel
 from w2s_lib.talk import measure_talk
 
 CONFLICTS = tuple(name for name in CORE if name != "none")
@@ -157,6 +159,48 @@ def preference_optimisation(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.Da
         for condition in ("explicit", "implicit"):
             rows += [difference(per_seed, statistic, condition, condition, method, "reward_model") for statistic in SIDE_BY_SIDE]
     return per_seed, pd.concat(rows, ignore_index=True)
+
+
+def dpo_options(study: Study, per_seed: pd.DataFrame) -> pd.DataFrame:
+    """DPO after supervised fine-tuning and on soft labels, each minus DPO as it is; and DPO's explicit conflict on hard and on soft labels minus
+    the reward models'.  Rows of the first policy pair, which alone has the options; none where DPO is left out.
+
+    ``per_seed``: as ``preference_optimisation`` gives it.
+    """
+    weak, strong = study.policies().edition.weak_strong[0]
+    first = per_seed[(per_seed["weak"] == weak) & (per_seed["strong"] == strong)]
+    changed = {
+        "_after_sft": {"none": ("talk_decides", "talk_fits", "accuracy", "accuracy_ceiling"), "explicit": ("conflict_tax", MATCHED)},
+        "_on_soft_labels": {"none": ("accuracy",), "explicit": ("conflict_tax", MATCHED, "talk_complies_with_hazard")},
+    }
+    rows = [pd.DataFrame(columns=[c for c in COLUMNS if c not in ("edition", "chapter")])]
+    if study.policy_options():
+        rows = [
+            difference(first, statistic, condition + option, condition, "dpo")
+            for option, by_condition in changed.items()
+            for condition, statistics in by_condition.items()
+            for statistic in statistics
+        ]
+        for labels in ("", "_on_soft_labels"):
+            rows += [difference(first, statistic, f"explicit{labels}", "explicit", "dpo", "reward_model") for statistic in SIDE_BY_SIDE]
+    return pd.concat(rows, ignore_index=True).assign(weak=weak, strong=strong)
+
+
+def hard_and_soft(study: Study, lab: Lab) -> pd.DataFrame:
+    """DPO's explicit conflict on hard and on soft labels, on the first policy pair: ``labels``, ``seed``, ``in_band`` (share of the training labels),
+    ``tax``, ``churn`` (what a further student without a conflict "pays"); no row where DPO is left out."""
+    few = study.only(pairs=study.edition.policy_pairs[:1])
+    weak, strong = few.edition.weak_strong[0]
+    low, high = band(study.edition.alpha)
+    rows = []
+    for labels, by in zip(("hard", "soft"), (few.by("dpo"), few.by("dpo").softly()) if study.policy_options() else ()):
+        for seed in few.edition.seeds:
+            q = relabel(by.comparison(lab, seed, weak, strong, "none", on="weak_label").weak, by.labelling)
+            c = by.comparison(lab, seed, weak, strong, "explicit")
+            rows.append(
+                (labels, seed, ((q >= low) & (q < high)).mean(), c.conflict_tax(), replace(c, conflict=c.independent).conflict_tax())
+            )
+    return pd.DataFrame(rows, columns=["labels", "seed", "in_band", "tax", "churn"])
 
 
 OF_A_MITIGATION = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "excess_random", MATCHED, "lift")
