@@ -14,8 +14,9 @@ from transformers import AutoTokenizer
 
 from tests.benchmarks import throughput
 from tests.benchmarks.record import record
-from w2s_lib.benchmarks import LAST, Section, limits, read, said
+from w2s_lib.benchmarks import LAST, Section, limits, native, read, said
 from w2s_lib.figures.benchmarks import WAYS, WORKS, gemm_shares, named, predictions, speed_ups
+from w2s_lib.methods import TITLES
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "rucbm_harmless_test.jsonl"
 
@@ -101,18 +102,25 @@ def test_figures_say_their_numbers(measured):
     assert set(against["way"]) <= set(WAYS)
     for row in against.itertuples():
         assert f"{row.work}, {row.model}, {row.way} {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]" in speed_ups(rows).alt
+    for row in native(against).itertuples():
         assert f"{row.work}, {row.model}, {row.way} {row.gemm_share:.2f}" in gemm_shares(rows).alt
+
+
+def test_an_emulated_format_has_no_share_of_a_rate():
+    rows = pd.DataFrame({"dtype": ["float32", "float32", "bfloat16"], "gemm_rate": [60.0, 58.0, 1.3]})
+    assert native(rows)["dtype"].tolist() == ["float32", "float32"]
+    assert len(native(rows.assign(gemm_rate=[60.0, 58.0, 300.0]))) == 3
 
 
 def test_the_cost_model_is_shown_beside_what_was_taken():
     found = read()
     cost, world = found["cost"].rows, found["cost_world"].rows
     alt = predictions(cost, world).alt
-    assert set(cost["work"]) | set(world["work"]) <= set(WORKS) and cost["model"].nunique() == 3
+    assert {TITLES.get(work, work) for work in (*cost["work"], *world["work"])} <= set(WORKS) and cost["model"].nunique() == 3
     for row in cost.itertuples():
         assert f"{row.work}, {row.model.replace('x', ' × ')} {row.predicted / row.microseconds:.2f}" in alt
     for row in world.itertuples():
-        assert f"{row.work}, {row.model} {row.predicted / row.seconds:.2f}" in alt
+        assert f"{TITLES.get(row.work, row.work)}, {row.model.split()[1]} {row.predicted / row.seconds:.2f}" in alt
 
 
 def test_words_about_throughput_span_its_models():

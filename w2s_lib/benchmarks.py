@@ -27,12 +27,17 @@ def read(path: Path = LAST) -> dict[str, Section]:
     return {name: Section(**{**section, "rows": pd.DataFrame(section["rows"])}) for name, section in found.items()}
 
 
+def native(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows in the number formats in which the machine multiplies no slower than in fp32: of an emulated one, a share of the rate says nothing."""
+    return rows[rows["gemm_rate"] >= rows.loc[rows["dtype"] == "float32", "gemm_rate"].min()]
+
+
 def limits(rows: pd.DataFrame) -> pd.DataFrame:
     """What each way could reach: ``limit`` is its ratio to the reference recipe if it multiplied at the machine's rate and did nothing else.
 
     ``rows`` of the section ``throughput``; tokens that went through the model, padding included, are relative to the reference recipe's.
     """
-    against = rows[rows["against"] == "reference recipe"]
+    against = native(rows[rows["against"] == "reference recipe"])
     base = against[against["way"] == "reference recipe"].set_index(["work", "model"])["tokens"]
     tokens = against["tokens"] / base.loc[pd.MultiIndex.from_frame(against[["work", "model"]])].to_numpy()
     table = against.assign(tokens=tokens, ratio=against["value"], limit=against["value"] / against["gemm_share"])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import seaborn as sns
 
+from w2s_lib.benchmarks import native
 from w2s_lib.figures.style import GREY, ROLES, Figure, canvas
+from w2s_lib.methods import TITLES
 
 WORKS = {
-    "training": ROLES["strong student"], "scoring": ROLES["strong ceiling"], "pretraining": "#8C6BB1", "reward_model": ROLES["strong student"],
-    "dpo": ROLES["weak supervisor"], "simpo": "#CC79A7",
+    "training": ROLES["strong student"], "scoring": ROLES["strong ceiling"], "pretraining": "#8C6BB1", "reward model": ROLES["strong student"],
+    "DPO": ROLES["weak supervisor"], "SimPO": "#CC79A7",
 }  # fmt: skip
 
 WAYS = {
@@ -47,13 +49,13 @@ def speed_ups(rows: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         f"Speed relative to the reference recipe: {'; '.join(said)}.",
-        f"Medians of {rows['repeats'].min()} interleaved repeats; lines reach from the smallest to the largest ratio. Rows: blocks × width of the model.",
+        f"Medians of {rows['repeats'].max()} interleaved repeats (an emulated number format: one); lines reach from the smallest to the largest ratio. Rows: blocks × width of the model.",
     )
 
 
 def gemm_shares(rows: pd.DataFrame) -> Figure:
     """Arithmetic of the blocks' matrices, padding included, as a share of what the machine's matrix products reach."""
-    rows = named(rows[rows["against"] == "reference recipe"])
+    rows = named(native(rows[rows["against"] == "reference recipe"]))
     order = [way for way in WAYS if way in set(rows["way"])]
     cells = rows.assign(cell=rows["work"] + ", " + rows["model"])
     figure, ax = canvas(7.6, 0.5 + 0.75 * cells["cell"].nunique())
@@ -64,27 +66,25 @@ def gemm_shares(rows: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         f"Share of the machine's rate of matrix products: {said}.",
-        "Each way is held against the rate in its own number format. Multiplying padding counts as work here, though it is of no use.",
+        "Each way is held against the rate in its own number format; emulated ones are left out. Multiplying padding counts as work here, though it is of no use.",
     )
 
 
 def predictions(cost: pd.DataFrame, world: pd.DataFrame) -> Figure:
     """What the cost model says of a run, relative to what was taken: rows of the sections ``cost`` and ``cost_world`` of the bench file."""
-    panels = {
-        "one core, GPT-2s": cost.assign(ratio=cost["predicted"] / cost["microseconds"], size=cost["model"].str.replace("x", " × ")),
-        "the world's runs": world.assign(ratio=world["predicted"] / world["seconds"], size=world["model"]),
-    }
+    sizes = cost.assign(ratio=cost["predicted"] / cost["microseconds"], size=cost["model"].str.replace("x", " × "))
+    widths = world.assign(ratio=world["predicted"] / world["seconds"], size=world["model"].str.removeprefix("width "))
+    widths = widths.assign(work=widths["work"].replace(TITLES)).sort_values("size")
     figure, axes = canvas(7.6, 3.2, 1, 2, sharey=True)
     said = []
-    for ax, (title, rows) in zip(axes, panels.items()):
+    for ax, title, rows, along in zip(axes, ("one core, GPT-2s", "the world's runs"), (sizes, widths), ("blocks × width", "width")):
         order = [work for work in WORKS if work in set(rows["work"])]
         sns.stripplot(rows, x="size", y="ratio", hue="work", hue_order=order, palette=WORKS, size=9, jitter=False, dodge=True, ax=ax)
         ax.axhline(1, color=GREY, linewidth=1, linestyle="--")
-        ax.set(xlabel="", ylabel="predicted / taken", title=title, yscale="log", ylim=(0.2, 5), yticks=[0.25, 0.5, 1, 2, 4])
+        ax.set(xlabel=along, ylabel="predicted / taken", title=title, yscale="log", ylim=(0.2, 5))
+        ax.set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
         ax.set_yticks([], minor=True)
-        ax.set_yticklabels(["¼", "½", "1", "2", "4"])
-        ax.tick_params(axis="x", rotation=30)
-        ax.legend(loc="upper right", fontsize=9, title=None)
+        ax.legend(loc="upper right", fontsize=9, title=None, ncols=2)
         said += [f"{title}, {row.work}, {row.size} {row.ratio:.2f}" for row in rows.itertuples()]
     return Figure(
         figure,
