@@ -1,10 +1,12 @@
 """Models from elsewhere: every architecture passes through the same lines; what cannot be used is refused in one."""
 
+import shutil
 from importlib.util import find_spec
 
 import pandas as pd
 import pytest
 import torch
+from transformers import AutoConfig
 
 from w2s_lib import checkpoints
 from w2s_lib.checkpoints import CheckpointError, blocks, head_of, local
@@ -66,6 +68,58 @@ def test_adapters_and_the_head_are_what_trains(folders, name):
     assert any("lora_" in parameter for parameter in trained), "no adapter"
     assert any("modules_to_save" in parameter for parameter in trained), "the head would stay random"
     assert all("lora_" in parameter or "modules_to_save" in parameter for parameter in trained)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_adapters_of_a_policy_are_what_trains_and_change_nothing_yet(folders, name):
+    plain, adapted = (checkpoints.language_model(local(folders[name], lora_rank=rank), seed=3).eval() for rank in (None, 2))
+    ids = torch.tensor([[5, 9, 17, 30]])
+    assert torch.allclose(plain(input_ids=ids).logits, adapted(input_ids=ids).logits, atol=1e-6)
+    assert type(adapted) is type(plain), "TRL would keep a second set of adapters for peft's wrapper"
+    assert all(p.requires_grad for p in plain.parameters())
+    trained = {parameter for parameter, p in adapted.named_parameters() if p.requires_grad}
+    assert trained == {parameter for parameter, _ in adapted.named_parameters() if "lora_" in parameter} != set()
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_nothing_is_dropped_at_random_in_training(folders, name, tmp_path):
+    config = AutoConfig.from_pretrained(folders[name])
+    for key in set(checkpoints.DROPOUTS) & set(config.to_dict()):
+        setattr(config, key, 0.3)
+    shutil.copytree(folders[name], tmp_path / name)
+    config.save_pretrained(tmp_path / name)
+    ids = torch.tensor([[5, 9, 17, 30]])
+    for load in (checkpoints.language_model, lambda checkpoint: checkpoints.reward_model(checkpoint, 0.5, seed=1)):
+        model = load(local(tmp_path / name)).train()
+        first, second = (model(input_ids=ids).logits for _ in range(2))
+        assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("files", "proposed", "says"),
+    [
+        ({"model.safetensors"}, False, None),
+        ({"model.safetensors.index.json"}, False, None),
+        ({"pytorch_model.bin"}, True, None),
+        ({"pytorch_model.bin"}, False, "model='owner/model': has no safetensors"),
+        (OSError("no route"), False, r"model='owner/model': the hub cannot be reached.*'world' needs no hub \(no route\)"),
+    ],
+)
+def test_models_of_the_hub_are_looked_for_before_anything_runs(files, proposed, says, monkeypatch, folders):
+    def exists(api, name, file, revision):
+        assert (name, revision) == ("owner/model", "main"), "only the hub's models are asked for"
+        if isinstance(files, Exception):
+            raise files
+        return file in files
+
+    monkeypatch.setattr(checkpoints.HfApi, "file_exists", exists)
+    monkeypatch.setattr(checkpoints, "previous_pr", lambda *given, token: "a pull request" if proposed else None)
+    wanted = [local(folders["gpt2"]), Checkpoint(name="smollm2-135m-q4", revision="1"), checkpoints.hub("owner/model")]
+    if says is None:
+        checkpoints.check(wanted)
+    else:
+        with pytest.raises(CheckpointError, match=says):
+            checkpoints.check(wanted)
 
 
 def test_the_head_belongs_to_the_seed(folders):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaModel
+from transformers import LlamaConfig, LlamaModel, OPTConfig, OPTModel
 
 from w2s_lib.features import begins, differences, oriented, read
 from w2s_lib.score import encode, openings
@@ -76,3 +76,15 @@ def test_shards_are_read_as_one_and_pairs_can_be_turned(tmp_path):
     found, row_of = read((tmp_path / "0", tmp_path / "1"), 2, "mean")
     asked = pd.DataFrame({"pair_id": ["d", "a"], "turned": [True, False]})
     assert oriented(found, row_of, asked).tolist() == [[-9, -10, -11], [0, 1, 2]]
+
+
+def test_layers_may_differ_in_width():
+    """As OPT-350m's: its states are projected to the width of its embeddings behind the last block."""
+    torch.manual_seed(0)
+    shape = dict(hidden_size=16, ffn_dim=32, num_hidden_layers=2, num_attention_heads=2, word_embed_proj_dim=8, max_position_embeddings=64)
+    model = OPTModel(OPTConfig(vocab_size=97, do_layer_norm_before=False, **shape)).eval()
+    found = differences(model, *read_by(Words()))
+    assert {name: part.shape[1] for name, part in found.items() if name.endswith("last")} == {"0.last": 16, "1.last": 16, "2.last": 8}
+    chosen, rejected, _ = read_by(Words())
+    good, bad = (model(input_ids=torch.tensor([side[0]])).last_hidden_state[0, -1] for side in (chosen, rejected))
+    assert torch.allclose(found["2.last"][0].float(), good - bad, atol=2e-3)

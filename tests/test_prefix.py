@@ -21,7 +21,7 @@ from transformers import (
 from w2s_lib import reward_model
 from w2s_lib.checkpoints import blocks
 from w2s_lib.losses import confident_label, explicit_conflict, soft_label_loss
-from w2s_lib.prefix import gaps, minibatches, pack, part, reward_gaps, rewards, share_prefixes
+from w2s_lib.prefix import gaps, minibatches, pack, part, reward_gaps, rewards, share_prefixes, token_budget
 from w2s_lib.reward_model import fit
 from w2s_lib.run import Checkpoint, Conflict, Recipe, Source, Texts, Train
 from w2s_lib.score import encode
@@ -317,7 +317,7 @@ CASES = {
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "not shared"])
 @pytest.mark.parametrize("case", CASES)
 def test_the_trainers_gradients_are_those_of_the_written_loss(case, shared, last_gradients, tmp_path, monkeypatch):
-    monkeypatch.setattr(reward_model, "TOKEN_BUDGET", 150)
+    monkeypatch.setattr(reward_model, "budget", lambda model: 150)
     run, model, frame = run_of(**CASES[case]), build(CONFIGS["llama"]), frame_of(24)
     if not shared:
         model.set_attn_implementation("eager")
@@ -342,3 +342,8 @@ def test_early_stopping_looks_at_whole_batches(tmp_path):
     before = gaps(model, *padded(*encode(WORDS, frame))).detach()
     fit(model, WORDS, frame, run, tmp_path)
     assert not torch.allclose(gaps(model, *padded(*encode(WORDS, frame))), before)
+
+
+def test_wide_models_on_a_gpu_take_no_more_tokens_at_once_than_on_a_processor():
+    assert {token_budget(width, gpu=False) for width in (64, 768, 4096)} == {1024}
+    assert [token_budget(width, gpu=True) for width in (64, 768, 2048, 4096, 8192)] == [4096, 4096, 2048, 1024, 1024]

@@ -141,6 +141,7 @@ def test_a_number_of_shards_that_is_none_is_refused(said, monkeypatch):
 
 def test_a_batch_is_divided_among_processes_and_parts(monkeypatch):
     assert sharded.batches(7) == {"per_device_train_batch_size": 7} and sharded.is_first()
+    assert sharded.batches(32, at_a_time=8) == {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4}
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("RANK", "2")

@@ -6,13 +6,15 @@ Nothing is loaded by pickle, and no code comes with a model.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import RepositoryNotFoundError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -24,11 +26,17 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.safetensors_conversion import previous_pr
 
 from w2s_lib.errors import OneLineError
 from w2s_lib.ladder import KNOWN, Known
 from w2s_lib.run import Checkpoint
 
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
+SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
+NO_SAFETENSORS = "has no safetensors; a model with safetensors or GGUF is needed (pickles are not read)"
 UNREACHABLE = "the hub cannot be reached and its cache does not hold it; the edition 'world' needs no hub"
 
 
@@ -124,17 +132,51 @@ def _load(checkpoint: Checkpoint, loader):
         if checkpoint.folder is None and ("connect" in said or "offline" in said or "cached" in said):
             said = UNREACHABLE
         elif "safetensors" in said:
-            said = "has no safetensors; a model with safetensors or GGUF is needed (pickles are not read)"
+            said = NO_SAFETENSORS
         raise CheckpointError(f"model={checkpoint.name!r}: {said[:300]}") from None
 
 
+DROPOUTS = (
+    "resid_pdrop", "embd_pdrop", "attn_pdrop", "dropout", "attention_dropout", "activation_dropout", "hidden_dropout", "layerdrop",
+)  # fmt: skip
+"""What configurations call shares that are dropped at random in training."""
+
+
 def _pretrained(checkpoint: Checkpoint, kind: type, **keywords: Any) -> PreTrainedModel:
+    """The model in fp32, without dropout, as in the paper's code: some families drop by a function, which no trainer switches off."""
     name, where = _where(checkpoint)
+    config = _load(checkpoint, lambda: AutoConfig.from_pretrained(name, **where, trust_remote_code=False))
+    none = {key: 0.0 for key in DROPOUTS if hasattr(config, key)}
     if "gguf_file" in where:
         where["quantization_config"] = GgufConfig(dequantize=True)  # else the weights stay packed, and slow
     else:
         where["use_safetensors"] = True
-    return _load(checkpoint, lambda: kind.from_pretrained(name, dtype=torch.float32, trust_remote_code=False, **where, **keywords))
+    return _load(checkpoint, lambda: kind.from_pretrained(name, dtype=torch.float32, trust_remote_code=False, **where, **none, **keywords))
+
+
+def check(wanted: Iterable[Checkpoint]) -> None:
+    """Whether the hub's models can be had, and as safetensors, before anything is trained; those in its cache need no hub.
+
+    Raises:
+        CheckpointError: one cannot be had.
+    """
+    api = HfApi()
+    for checkpoint in dict.fromkeys(wanted):
+        name, revision = checkpoint.name, checkpoint.revision
+        if checkpoint.folder is not None or name in KNOWN and KNOWN[name].package is not None:
+            continue
+        if any(isinstance(try_to_load_from_cache(name, file, revision=revision), str) for file in SAFETENSORS):
+            continue
+        try:
+            there = any(api.file_exists(name, file, revision=revision) for file in SAFETENSORS)
+            if not there and revision == "main":  # transformers takes those that the hub's own bot has proposed
+                there = previous_pr(api, name, "Adding `safetensors` variant of this model", token=None) is not None
+        except RepositoryNotFoundError:
+            raise CheckpointError(f"model={name!r}: the hub has no such model, or it needs a login (hf auth login)") from None
+        except Exception as error:  # proxies, certificates: the hub's client lets errors of many libraries through
+            raise CheckpointError(f"model={name!r}: {UNREACHABLE} ({' '.join(str(error).split())[:100]})") from None
+        if not there:
+            raise CheckpointError(f"model={name!r}: {NO_SAFETENSORS}")
 
 
 def commit(checkpoint: Checkpoint) -> dict[str, str]:
@@ -177,12 +219,27 @@ def truncate(model: PreTrainedModel, layers: int | None) -> PreTrainedModel:
 def backbone(checkpoint: Checkpoint) -> PreTrainedModel:
     """The model without a head, in evaluation mode, in the checkpoint's dtype: what features are read off."""
     model = truncate(_pretrained(checkpoint, AutoModel), checkpoint.layers)
-    return model.to(getattr(torch, checkpoint.dtype)).eval()
+    return model.to("cuda" if torch.cuda.is_available() else "cpu", getattr(torch, checkpoint.dtype)).eval()
 
 
-def language_model(checkpoint: Checkpoint) -> PreTrainedModel:
-    """The causal language model, for policies."""
-    return truncate(_pretrained(checkpoint, AutoModelForCausalLM), checkpoint.layers)
+def _adapters(checkpoint: Checkpoint, model: PreTrainedModel, task: str, seed: int) -> LoraConfig:
+    """Of queries and values, or what a family has in their place; their first matrices are drawn from ``seed``."""
+    from peft import LoraConfig
+
+    torch.manual_seed(seed)
+    rank, gpt2 = checkpoint.lora_rank, model.config.model_type == "gpt2"
+    return LoraConfig(task_type=task, r=rank, lora_alpha=2 * rank, lora_dropout=0.0, fan_in_fan_out=gpt2)
+
+
+def language_model(checkpoint: Checkpoint, seed: int = 0) -> PreTrainedModel:
+    """The causal language model, for policies, with adapters where the checkpoint asks for them: they are set into the model itself."""
+    model = truncate(_pretrained(checkpoint, AutoModelForCausalLM), checkpoint.layers)
+    if checkpoint.lora_rank is not None:
+        from peft import inject_adapter_in_model
+
+        # Under peft's wrapper TRL would keep a copy of the adapters as its reference, which it is not asked for here.
+        inject_adapter_in_model(_adapters(checkpoint, model, "CAUSAL_LM", seed), model)
+    return model
 
 
 def reward_model(checkpoint: Checkpoint, head_scale: float, seed: int) -> PreTrainedModel:
@@ -198,18 +255,10 @@ def reward_model(checkpoint: Checkpoint, head_scale: float, seed: int) -> PreTra
         head.weight.copy_(head_scale * torch.randn(head.weight.shape, generator=generator))
     if checkpoint.lora_rank is None:
         return model
-    from peft import LoraConfig, TaskType, get_peft_model
+    from peft import get_peft_model
 
-    torch.manual_seed(seed)  # of the adapters' first matrices
     # SEQ_CLS trains and saves the head as well; without it the head would stay random, and be lost.
-    config = LoraConfig(
-        task_type=TaskType.SEQ_CLS,
-        r=checkpoint.lora_rank,
-        lora_alpha=2 * checkpoint.lora_rank,
-        lora_dropout=0.0,
-        fan_in_fan_out=model.config.model_type == "gpt2",
-    )
-    return get_peft_model(model, config)
+    return get_peft_model(model, _adapters(checkpoint, model, "SEQ_CLS", seed))
 
 
 def head_of(model: PreTrainedModel) -> nn.Linear:

@@ -24,8 +24,9 @@ from w2s_lib import pairs as pairs_module
 from w2s_lib.errors import OneLineError
 from w2s_lib.lab import Lab, closure, model_name, wants_gpu
 from w2s_lib.ladder import KNOWN
+from w2s_lib.methods import POLICY_METHODS
 from w2s_lib.run import Checkpoint, Features, Layer, Objective, Pairs, Pretrain, Source, Spec, Texts, Train, World
-from w2s_lib.sharded import AT_A_TIME, shards, trains_all
+from w2s_lib.sharded import ALONE, AT_A_TIME, shards, trains_all
 from w2s_lib.study import Study
 from w2s_lib.world import vocabulary
 
@@ -234,15 +235,17 @@ ACTIVATIONS = {"float32": 122, "bfloat16": 66}
 """Bytes kept for the backward pass for each token, block and hidden unit, by what a model computes in: measured on GPT-2's blocks by
 ``tests/benchmarks/cost.py``; Llama's keep fewer."""
 
-MINIBATCH = 1024
-"""Tokens that are in the air at once (``prefix.TOKEN_BUDGET``), unless one pair has more."""
+LOGIT = 12
+"""Bytes of a logit: itself, its logarithm of a probability, its gradient, each in fp32."""
 
 
 def memory(run: Spec, size: Size, processes: int = 1) -> float:
-    """Bytes of weights, gradients, AdamW's two moments and activations, in each of so many processes that share the run.
+    """Bytes of weights, gradients, AdamW's two moments and activations, in each of so many processes that share the run; on a GPU, at most.
 
-    Weights are fp32, 16 bytes each where all of them learn, and 4 where they are frozen under adapters; features are read in the
-    checkpoint's own precision.  Processes that share a run take ``sharded.AT_A_TIME`` pairs at once.
+    Weights are fp32, 16 bytes each where all of them learn, and 4 where they are frozen under adapters; under bf16 each process keeps a copy
+    of all blocks in it until the backward pass is through.  Features are read in the checkpoint's own precision.  Reward models take
+    ``prefix.token_budget`` tokens at once, policies of real models ``sharded.ALONE`` pairs, processes that share a run
+    ``sharded.AT_A_TIME``: all as long as they may be.
     """
     if isinstance(run, Features):
         return size.weights * (2.0 if run.checkpoint.dtype == "bfloat16" else 4.0)
@@ -251,9 +254,18 @@ def memory(run: Spec, size: Size, processes: int = 1) -> float:
         return 16.0 * size.hidden
     dtype, rank = (model.dtype, model.lora_rank) if isinstance(model, Checkpoint) else ("float32", None)
     learning = size.weights if rank is None else 4 * rank * size.hidden * size.blocks  # two pairs of adapters a block: queries and values
+    from w2s_lib.prefix import token_budget  # here, for it loads torch
+
     longest = 2 * run.pairs.max_tokens if isinstance(run, Train) and isinstance(run.pairs, Texts) else 0
-    tokens = max(MINIBATCH, longest) if processes == 1 else longest * AT_A_TIME
-    return (4.0 * size.weights + 12.0 * learning) / processes + tokens * size.blocks * size.hidden * ACTIVATIONS[dtype]
+    is_policy = isinstance(model, Checkpoint) and run.method in POLICY_METHODS
+    if processes > 1 or is_policy:
+        tokens = longest * (AT_A_TIME if processes > 1 else ALONE)
+    else:
+        tokens = max(token_budget(size.hidden, gpu=isinstance(model, Checkpoint)), longest)
+    copies = 2.0 * size.body if dtype == "bfloat16" else 0.0
+    logits = tokens * LOGIT * size.embedding / size.hidden if is_policy else 0.0
+    kept = tokens * size.blocks * size.hidden * ACTIVATIONS[dtype]
+    return (4.0 * size.weights + 12.0 * learning) / processes + copies + kept + logits
 
 
 # -- how long it takes ----------------------------------------------------------------------------------------------------------------

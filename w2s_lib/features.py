@@ -36,18 +36,19 @@ def differences(
     ``last`` is read at a text's last token, ``mean`` over its reply's tokens, from ``begin`` (see ``begins``) on.
     """
     prefix.share_prefixes(model)
-    layers, width = range(model.config.num_hidden_layers + 1), model.config.hidden_size
-    out = {f"{layer}.{pooling}": torch.empty(len(chosen), width, dtype=torch.float16) for layer in layers for pooling in ("last", "mean")}
+    out: dict[str, torch.Tensor] = {}  # families have layers of several widths
     ids, mask = prefix.padded(chosen, rejected)
-    for index in prefix.minibatches(mask):
+    for index in prefix.minibatches(mask, prefix.budget(model)):
         some, real = prefix.part(ids, mask, index)
         replied = real.bool() & (torch.arange(some.shape[1]) >= torch.tensor(begin)[index].repeat(2)[:, None])
+        some, real, replied = (rows.to(model.device) for rows in (some, real, replied))
         text, length = replied.nonzero()[:, 0], replied.sum(dim=1)
         for layer, state in enumerate(prefix.layers_at(model, some, real, replied)):
             last = state[length.cumsum(dim=0) - 1].float()
-            mean = torch.zeros(len(some), width).index_add(0, text, state.float()) / length[:, None]
+            mean = torch.zeros_like(last).index_add(0, text, state.float()) / length[:, None]
             for pooling, found in (("last", last), ("mean", mean)):
-                out[f"{layer}.{pooling}"][index] = torch.sub(*found.chunk(2)).half()
+                out.setdefault(f"{layer}.{pooling}", torch.empty(len(chosen), state.shape[1], dtype=torch.float16))
+                out[f"{layer}.{pooling}"][index] = torch.sub(*found.chunk(2)).half().cpu()
     return out
 
 

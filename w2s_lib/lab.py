@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,9 +71,15 @@ def describe(spec: Spec) -> str:
     return f"{learner} on {labels}, {spec.conflict.kind}, seed {spec.pairs.seed}, replica {spec.replica}"
 
 
+def checkpoint_of(spec: Spec) -> Checkpoint | None:
+    """The real model that a run reads or fine-tunes, if any."""
+    found = spec.checkpoint if isinstance(spec, Features) else getattr(spec, "model", None)
+    return found if isinstance(found, Checkpoint) else None
+
+
 def wants_gpu(spec: Spec) -> bool:
     """Whether a run should have a GPU where there are any: reading or fine-tuning a real model does; the world's models are too small."""
-    return isinstance(spec, Features) or isinstance(getattr(spec, "model", None), Checkpoint)
+    return checkpoint_of(spec) is not None
 
 
 def _one_line(error: BaseException | None) -> str:
@@ -88,6 +95,16 @@ def _writing(store: Store, spec: Spec) -> Iterator[Draft]:
     else:
         with tempfile.TemporaryDirectory() as folder:
             yield Draft(Path(folder), {})
+
+
+@cache
+def _freeze(kind: type[Spec]) -> None:
+    """Let the collector, which accelerate calls before each run, not walk the libraries again that a kind of run has imported.
+
+    Once a kind, after collecting: what is garbage when it is frozen, a model on the GPU say, is never given back.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def execute(spec: Spec, root: Path, *parents: str) -> str:
@@ -112,13 +129,13 @@ def execute(spec: Spec, root: Path, *parents: str) -> str:
     if isinstance(spec, Pretrain):
         from w2s_lib.pretrain import pretrain
 
-        gc.freeze()  # accelerate collects garbage before each run; let it not walk the imported libraries again
+        _freeze(Pretrain)
         with _writing(store, spec) as draft:
             draft.notes.update(pretrain(spec, draft.folder))
     elif isinstance(spec, Train):
         from w2s_lib.train import train
 
-        gc.freeze()
+        _freeze(Train)
         labels = [store.table(labeller, "scores") for labeller in spec.labellers]
         with _writing(store, spec) as draft:
             bases = [store.path(parent) for parent in spec.parents() if not isinstance(parent, Train)]
@@ -175,9 +192,14 @@ class Lab:
         Raises:
             RunError: a run failed.  The runs that do not depend on it are finished first.
             ShardedError: a run cannot be shared as ``$W2S_SHARDS`` asks; none is begun.
+            CheckpointError: a model cannot be had from the hub; none is begun.
         """
         todo = self.missing(specs)
         sharded.check(todo)
+        if read := [found for found in map(checkpoint_of, todo) if found is not None]:
+            from w2s_lib import checkpoints  # here, for it loads torch
+
+            checkpoints.check(read)
         if todo:
             self.store.sweep_drafts()
             (self._run_here if self.workers == 0 else self._run_on_dask)(todo)

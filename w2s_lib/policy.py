@@ -24,9 +24,9 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from w2s_lib.losses import explicit_conflict, soft_label_term
 from w2s_lib.prefix import hidden_at, share_prefixes
 from w2s_lib.run import Train
-from w2s_lib.score import encode, openings, reply_log_probs
+from w2s_lib.score import encode, openings, reply_lengths, reply_log_probs
 from w2s_lib.supervision import EXTRA
-from w2s_lib.trainers import KeepsLabels, LabelCollator, settings
+from w2s_lib.trainers import KeepsLabels, LabelCollator, one_device, release, settings
 from w2s_lib.world import EXCHANGES, judge
 
 TALKS = 300
@@ -114,10 +114,9 @@ class WeakToStrongDPOTrainer(KeepsLabels, DPOTrainer):
 
 def reference(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train) -> np.ndarray:
     """What stands for the reference's log-probabilities of chosen and rejected, shape (n, 2)."""
-    if run.method == "simpo" and run.recipe.gamma == 0:
-        return np.zeros((len(frame), 2))
-    log_probs, lengths = reply_log_probs(model, tokenizer, frame)
-    return log_probs if run.method == "dpo" else lengths * np.array([run.recipe.gamma / run.recipe.beta, 0.0])
+    if run.method == "simpo":
+        return reply_lengths(tokenizer, frame) * np.array([run.recipe.gamma / run.recipe.beta, 0.0])
+    return reply_log_probs(model, tokenizer, frame)[0]
 
 
 def sft(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train, folder: Path, **part: int) -> None:
@@ -128,9 +127,11 @@ def sft(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.Da
     arguments = settings(run, folder) | part | dict(num_train_epochs=run.recipe.sft_epochs, learning_rate=run.recipe.sft_learning_rate)
     data = Dataset.from_dict({"input_ids": sequences, "completion_mask": masks})
     # Without ``completion_only_loss`` the trainer drops the masks of tokenised data silently, and prompts are learned, too.
-    trainer = SFTTrainer(model, SFTConfig(**arguments, completion_only_loss=True), train_dataset=data, processing_class=tokenizer)
+    config = one_device(SFTConfig(**arguments, completion_only_loss=True))
+    trainer = SFTTrainer(model, config, train_dataset=data, processing_class=tokenizer)
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    release(model)
 
 
 def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train, folder: Path, **part: int) -> None:
@@ -144,7 +145,7 @@ def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.Da
     arguments = DPOConfig(**settings(run, folder) | part, beta=run.recipe.beta, loss_type=[loss], precompute_ref_log_probs=True)
     trainer = WeakToStrongDPOTrainer(
         model,
-        args=arguments,
+        args=one_device(arguments),
         data_collator=LabelCollator(DataCollatorForPreference(tokenizer.pad_token_id)),
         train_dataset=Dataset.from_dict(columns),
         processing_class=tokenizer,
@@ -154,7 +155,7 @@ def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.Da
     trainer.remove_callback(PrinterCallback)
     read_replies_only(model)
     trainer.train()
-    del model.forward  # the class's own: to generate and to score
+    release(model)  # to generate and to score
 
 
 def margins(model: PreTrainedModel, start: np.ndarray, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train) -> np.ndarray:
@@ -163,7 +164,7 @@ def margins(model: PreTrainedModel, start: np.ndarray, tokenizer: PreTrainedToke
     ``start``: log-probabilities of the replies under the model that training began with, shape (n, 2).
     """
     log_probs, lengths = reply_log_probs(model, tokenizer, frame)
-    rewards = log_probs - start if run.method == "dpo" else log_probs / lengths
+    rewards = log_probs - start if run.method == "dpo" else log_probs / lengths.clip(1)  # a prompt may fill all room
     return run.recipe.beta * (rewards[:, 0] - rewards[:, 1])
 
 
@@ -178,7 +179,7 @@ def replies(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: p
         return pd.DataFrame({"pair_id": [], "reply": [], "says": []}, dtype=str)
     prompts = openings(tokenizer, asked)
     longest = max(map(len, prompts))
-    ids = torch.tensor([[tokenizer.pad_token_id] * (longest - len(p)) + p for p in prompts])
+    ids = torch.tensor([[tokenizer.pad_token_id] * (longest - len(p)) + p for p in prompts], device=model.device)
     torch.manual_seed(seed)
     said = model.generate(
         input_ids=ids, attention_mask=(ids != tokenizer.pad_token_id).long(), max_new_tokens=MAX_REPLY, do_sample=True, top_k=0

@@ -36,8 +36,19 @@ from w2s_lib.run import ScoreAt
 SHARED = "shared_prefix"
 """Name of the attention by which a model shares prefixes, beside transformers' own ``sdpa`` and ``eager``."""
 
-TOKEN_BUDGET = 4096 if torch.cuda.is_available() else 1024
-"""Tokens of text in a minibatch: enough for matrix products at their full rate, on a processor few enough for activations to stay in its cache."""
+TOKEN_BUDGET = 1024
+"""Tokens of text in a minibatch on a processor: enough for matrix products at their full rate, few enough for activations to stay in its cache."""
+
+
+def token_budget(width: int, gpu: bool) -> int:
+    """Tokens of text in a minibatch for a model with hidden states of that width: on a GPU more, but of a wide model, which needs few to keep it
+    busy, as few as on a processor, for the sake of memory."""
+    return min(4096, max(TOKEN_BUDGET, 2**22 // width)) if gpu else TOKEN_BUDGET
+
+
+def budget(model: nn.Module) -> int:
+    """``token_budget`` for a model where it is."""
+    return token_budget(_core(model).config.hidden_size, next(model.parameters()).device.type == "cuda")
 
 
 class Packed(NamedTuple):
@@ -292,16 +303,17 @@ def reward_gaps(
     model: nn.Module,
     chosen: Sequence[Sequence[int]],
     rejected: Sequence[Sequence[int]],
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
     dtype: Literal["float32", "bfloat16"] = "float32",
     score_at: ScoreAt = "last_token",
 ) -> np.ndarray:
     """Reward of chosen − rejected, from the token ids of both texts of each pair: shape (n,), float64.
 
-    ``dtype``: what the model computes in; the head always computes in fp32.
+    ``token_budget``: tokens of text at once; None: what suits the model and where it is.  ``dtype``: what the model computes in; the head
+    always computes in fp32.
     """
     share_prefixes(model)
     model.eval()
     input_ids, mask = (rows.to(model.device) for rows in padded(chosen, rejected))
     with torch.autocast(model.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
-        return gaps(model, input_ids, mask, token_budget, score_at).double().cpu().numpy()
+        return gaps(model, input_ids, mask, token_budget or budget(model), score_at).double().cpu().numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,11 @@ from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import suppress_seqcls_warning
 
 from w2s_lib.losses import confident_label, explicit_conflict, soft_label_loss
-from w2s_lib.prefix import TOKEN_BUDGET, minibatches, padded, part, rewards, share_prefixes
+from w2s_lib.prefix import TOKEN_BUDGET, budget, minibatches, padded, part, rewards, share_prefixes
 from w2s_lib.run import Checkpoint, Recipe, ScoreAt, Train
 from w2s_lib.score import encode
 from w2s_lib.supervision import EXTRA
-from w2s_lib.trainers import KeepsLabels, settings
+from w2s_lib.trainers import KeepsLabels, one_device, release, settings
 
 LOOK_EVERY = 4
 """Steps between two looks at the held-out pairs, where a run may stop early."""
@@ -119,12 +120,14 @@ def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.Da
         weak = [i for i, weakly in enumerate(frame["weakly_labelled"]) if weakly]
         looks = set(weak[::HELD_OUT])
         held_out, data = data.select(sorted(looks)), data.select([i for i in range(len(data)) if i not in looks])
-        when = dict(eval_strategy="steps", eval_steps=LOOK_EVERY, per_device_eval_batch_size=256, prediction_loss_only=True)
-        arguments |= when | dict(save_strategy="steps", save_steps=LOOK_EVERY, save_total_limit=1, load_best_model_at_end=True)
+        at_once = run.batch_size if isinstance(run.model, Checkpoint) else 256
+        when = dict(eval_strategy="steps", eval_steps=LOOK_EVERY, per_device_eval_batch_size=at_once, prediction_loss_only=True)
+        keep = dict(save_strategy="steps", save_steps=LOOK_EVERY, save_total_limit=1, save_only_model=True, load_best_model_at_end=True)
+        arguments |= when | keep
     share_prefixes(model)
     trainer = WeakToStrongRewardTrainer(
         model,
-        RewardConfig(**arguments),
+        one_device(RewardConfig(**arguments)),
         data_collator=PairCollator(tokenizer.pad_token_id),
         train_dataset=data,
         eval_dataset=held_out,
@@ -133,10 +136,14 @@ def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.Da
     )
     # Processes that share a run gather weights together: each takes as many steps as the others, whatever the lengths of its texts.
     alone = trainer.args.world_size == 1
-    trainer.token_budget = TOKEN_BUDGET if alone and isinstance(run.model, Checkpoint) else None
+    trainer.token_budget = budget(model) if alone and isinstance(run.model, Checkpoint) else None
     trainer.alpha, trainer.confidence_weight = run.conflict.alpha, run.recipe.confidence_weight
     trainer.score_at = run.recipe.score_at
     trainer.remove_callback(PrinterCallback)
     if run.recipe.patience is not None:
         trainer.add_callback(EarlyStoppingCallback(run.recipe.patience))
     trainer.train()
+    release(model)
+    for left in folder.glob("checkpoint-*"):  # the best weights have been read back
+        shutil.rmtree(left)
+    (folder / "README.md").unlink(missing_ok=True)  # a model card comes with each

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_lib import prefix
-from w2s_lib.prefix import TOKEN_BUDGET
 
 _ENCODED: WeakKeyDictionary[PreTrainedTokenizerBase, dict[str, list[int]]] = WeakKeyDictionary()
 """Token ids by text: a worker trains dozens of runs on the same pairs, each too short to encode them again."""
@@ -44,9 +43,10 @@ def batches(sequences: list[list[int]], batch_size: int) -> Iterator[NDArray[np.
 
 
 def reward_gaps(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, token_budget: int = TOKEN_BUDGET, **how: str
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, token_budget: int | None = None, **how: str
 ) -> np.ndarray:
-    """Reward of chosen − rejected, shape (n,), in batches of so many tokens of text; ``how``: ``dtype`` and ``score_at`` of ``prefix.reward_gaps``."""
+    """Reward of chosen − rejected, shape (n,), in batches of so many tokens of text (None: what suits the model); ``how``: ``dtype`` and ``score_at``
+    of ``prefix.reward_gaps``."""
     return prefix.reward_gaps(model, *encode(tokenizer, pairs), token_budget, **how)
 
 
@@ -60,11 +60,24 @@ def openings(tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame) -> list[li
     return _ids(tokenizer, pairs["opening"].tolist())
 
 
+def reply_lengths(tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame) -> np.ndarray:
+    """Tokens of chosen and of rejected without the prompt, shape (n, 2)."""
+    starts = [len(ids) for ids in openings(tokenizer, pairs)]
+    return np.array([[len(ids) - start for ids, start in zip(side, starts)] for side in encode(tokenizer, pairs)]).T
+
+
+LOGITS = 2**27
+"""Logits at once, at most: half a gigabyte, of which a few copies live for a moment."""
+
+
 @torch.no_grad()
 def reply_log_probs(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, batch_size: int = 256
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Log-probability of chosen and rejected given the prompt, in nats, end token included, and their lengths in tokens; each of shape (n, 2)."""
+    """Log-probability of chosen and rejected given the prompt, in nats, end token included, and their lengths in tokens; each of shape (n, 2).
+
+    In batches of ``batch_size`` texts, or fewer where their logits would be more than ``LOGITS``.
+    """
 
     def told(ids: torch.Tensor, replied: torch.Tensor) -> torch.Tensor:
         hidden = model.base_model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
@@ -76,11 +89,11 @@ def reply_log_probs(
     starts = [len(ids) for ids in openings(tokenizer, pairs)] * 2
     sequences = [ids for side in encode(tokenizer, pairs) for ids in side]
     out = np.empty(len(sequences))
-    for index in batches(sequences, batch_size):
+    most = LOGITS // (model.config.vocab_size * max(map(len, sequences), default=1))
+    for index in batches(sequences, max(1, min(batch_size, most))):
         ids = torch.tensor([sequences[i] for i in index], device=model.device)
         replied = torch.arange(1, ids.shape[1]) >= torch.tensor([starts[i] for i in index])[:, None]
         found = torch.zeros(replied.shape, device=model.device)
         found[replied] = prefix.called(model, told, ids, replied)
         out[index] = found.double().sum(dim=1).cpu().numpy()
-    lengths = np.array([len(ids) for ids in sequences]) - np.array(starts)
-    return out.reshape(2, -1).T, lengths.reshape(2, -1).T
+    return out.reshape(2, -1).T, reply_lengths(tokenizer, pairs)

@@ -31,6 +31,9 @@ SHARDS = "W2S_SHARDS"
 AT_A_TIME = 4
 """Pairs that a process of a shared run goes through at once, at most: activations are not shared, weights are gathered for each part anew."""
 
+ALONE = 8
+"""Pairs that a policy of a real model goes through at once, at most, where one process trains it: replies' logits take room."""
+
 
 class ShardedError(OneLineError, ValueError):
     """A run that cannot be shared, or that failed in one of its processes, in one line."""
@@ -86,26 +89,29 @@ def check(runs: Iterable[Spec]) -> None:
             )
 
 
-def batches(batch_size: int) -> dict[str, int]:
+def batches(batch_size: int, at_a_time: int | None = None) -> dict[str, int]:
     """A trainer's arguments for batches of so many pairs: where processes share a run, each goes through its part a few pairs at a time.
 
     As many at a time in every process, that is: they gather weights together, and one with fewer parts than another would be waited for.
-    That the batch can be divided has been checked (``check``).
+    That the batch can be divided has been checked (``check``).  A single process goes through ``at_a_time`` pairs at most, None: all at once.
     """
-    if processes() == 1:
+    most = at_a_time if processes() == 1 else AT_A_TIME
+    if most is None:
         return {"per_device_train_batch_size": batch_size}
     part = batch_size // processes()
-    few = max(n for n in range(1, AT_A_TIME + 1) if part % n == 0)
+    few = max(n for n in range(1, most + 1) if part % n == 0)
     return {"per_device_train_batch_size": few, "gradient_accumulation_steps": part // few}
 
 
 def share(model: PreTrainedModel) -> PreTrainedModel:
-    """The same model, spread over the processes that share the run, each of which has read it whole; a single one keeps it as it is.
+    """The same model, spread over the processes that share the run, each of which has read it whole; a single one has it on its GPU, if any.
 
     From here on its weights are at hand inside of its forward pass only: see ``prefix.called``.
     """
+    import torch
+
     if processes() == 1:
-        return model
+        return model.to("cuda") if torch.cuda.is_available() else model
     from transformers.distributed import DistributedConfig
 
     from w2s_lib.checkpoints import blocks

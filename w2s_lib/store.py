@@ -160,8 +160,9 @@ class Store:
         """Remove what interrupted processes of this machine left behind; returns how many drafts."""
         removed = 0
         for draft in self.root.glob("*/*/.draft-*"):
-            node, pid = draft.name.rsplit("-", 1)
-            if platform.node() in node and not Path(f"/proc/{pid}").exists():
+            _, _, node_and_pid = draft.name.removeprefix(".draft-").partition("-")
+            node, _, pid = node_and_pid.rpartition("-")
+            if node == platform.node() and not Path(f"/proc/{pid}").exists():
                 shutil.rmtree(draft, ignore_errors=True)
                 removed += 1
         return removed

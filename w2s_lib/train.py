@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_lib import checkpoints, features, policy, pretrain, probe, reward_model, sharded
 from w2s_lib import pairs as pairs_module
@@ -62,8 +62,8 @@ def _reward_gaps(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, 
     return reward_gaps(model, tokenizer, scored, dtype=run.model.dtype, score_at=run.recipe.score_at)
 
 
-def _language_model(model: Pretrain | Checkpoint, bases: Sequence[Path]):
-    return sharded.share(checkpoints.language_model(model)) if isinstance(model, Checkpoint) else policy.build(bases[0])
+def _language_model(model: Pretrain | Checkpoint, bases: Sequence[Path], seed: int = 0) -> PreTrainedModel:
+    return sharded.share(checkpoints.language_model(model, seed)) if isinstance(model, Checkpoint) else policy.build(bases[0])
 
 
 @lru_cache(maxsize=4)
@@ -74,7 +74,8 @@ def _untuned(model: Pretrain | Checkpoint, bases: tuple[Path, ...], pairs: Pairs
 
 def _policy_margins(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path) -> np.ndarray:
     tokenizer = _tokenizer(run.model, run.pairs)
-    model, part = _language_model(run.model, bases), sharded.batches(run.batch_size)
+    model = _language_model(run.model, bases, stream(run.pairs.seed, "head", run.replica))
+    part = sharded.batches(run.batch_size, at_a_time=sharded.ALONE if isinstance(run.model, Checkpoint) else None)
     if run.recipe.sft_epochs:
         policy.sft(model, tokenizer, learned_from, run, folder, **part)
     if run.method == "simpo":

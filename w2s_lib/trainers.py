@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel, TrainingArguments
 
 from w2s_lib.run import Train, stream
 from w2s_lib.supervision import EXTRA
@@ -29,6 +30,23 @@ class KeepsLabels:
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
         self._signature_columns = list(dict.fromkeys([*self._signature_columns, *EXTRA]))
+
+
+def one_device(arguments: TrainingArguments) -> TrainingArguments:
+    """The same arguments for a process that trains on one GPU, however many it sees: TRL refuses to spread a model over several by itself."""
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+    return arguments
+
+
+def release(model: PreTrainedModel) -> None:
+    """Give a model that a trainer has prepared its own forward pass back.
+
+    Another trainer would take it for prepared and compute in fp32; and a model that holds a method of its own is freed late.
+    """
+    model._is_accelerate_prepared = False
+    for name in ("forward", "_original_forward"):
+        vars(model).pop(name, None)
 
 
 def settings(run: Train, folder: Path) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from tests.benchmarks.record import record
-from w2s_lib.prefix import reward_gaps, share_prefixes
+from w2s_lib.prefix import budget, reward_gaps, share_prefixes
 from w2s_lib.reward_model import PairCollator, WeakToStrongRewardTrainer
 from w2s_lib.store import hardware
 
@@ -211,6 +211,8 @@ def trainer_step(kind: type[RewardTrainer], dtype: str) -> Callable[..., tuple[f
                 callbacks=[watch],
             )
             trainer.remove_callback(PrinterCallback)
+            if kind is WeakToStrongRewardTrainer:
+                trainer.token_budget = budget(model)
             trainer.train()
         return watch.seconds, watch.gradient
 
