@@ -2,10 +2,12 @@
 
 import shutil
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
+from huggingface_hub.errors import RevisionNotFoundError
 from transformers import AutoConfig
 
 from w2s_lib import checkpoints
@@ -95,6 +97,13 @@ def test_nothing_is_dropped_at_random_in_training(folders, name, tmp_path):
         assert torch.equal(first, second)
 
 
+class Gone(RevisionNotFoundError):
+    """As the hub's client raises it, without the answer of a server."""
+
+    def __init__(self) -> None:
+        pass
+
+
 @pytest.mark.parametrize(
     ("files", "proposed", "says"),
     [
@@ -102,17 +111,18 @@ def test_nothing_is_dropped_at_random_in_training(folders, name, tmp_path):
         ({"model.safetensors.index.json"}, False, None),
         ({"pytorch_model.bin"}, True, None),
         ({"pytorch_model.bin"}, False, "model='owner/model': has no safetensors"),
+        (Gone(), False, "model='owner/model': the hub has no such model or no revision 'main'"),
         (OSError("no route"), False, r"model='owner/model': the hub cannot be reached.*'world' needs no hub \(no route\)"),
     ],
 )
 def test_models_of_the_hub_are_looked_for_before_anything_runs(files, proposed, says, monkeypatch, folders):
-    def exists(api, name, file, revision):
+    def info(api, name, revision):
         assert (name, revision) == ("owner/model", "main"), "only the hub's models are asked for"
         if isinstance(files, Exception):
             raise files
-        return file in files
+        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=file) for file in files])
 
-    monkeypatch.setattr(checkpoints.HfApi, "file_exists", exists)
+    monkeypatch.setattr(checkpoints.HfApi, "model_info", info)
     monkeypatch.setattr(checkpoints, "previous_pr", lambda *given, token: "a pull request" if proposed else None)
     wanted = [local(folders["gpt2"]), Checkpoint(name="smollm2-135m-q4", revision="1"), checkpoints.hub("owner/model")]
     if says is None:

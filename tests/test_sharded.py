@@ -142,12 +142,15 @@ def test_a_number_of_shards_that_is_none_is_refused(said, monkeypatch):
 def test_a_batch_is_divided_among_processes_and_parts(monkeypatch):
     assert sharded.batches(7) == {"per_device_train_batch_size": 7} and sharded.is_first()
     assert sharded.batches(32, at_a_time=8) == {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4}
+    assert sharded.batches(16, at_a_time=8, pairs=28) == {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("RANK", "2")
     assert not sharded.is_first()
     for size, few, parts in ((32, 4, 2), (12, 3, 1), (20, 1, 5), (24, 3, 2), (4, 1, 1)):
         assert sharded.batches(size) == {"per_device_train_batch_size": few, "gradient_accumulation_steps": parts}
+    with pytest.raises(ShardedError, match="W2S_SHARDS=4: a batch of 30 pairs cannot be shared"):
+        sharded.batches(30)
 
 
 def test_only_training_all_weights_of_a_real_model_is_shared(monkeypatch):

@@ -8,6 +8,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from trl import DPOConfig
 
 from w2s_lib import checkpoints, policy, prefix
 from w2s_lib.data import source
@@ -41,19 +42,10 @@ def policy_run(texts: Texts, folder, method: str = "dpo", **fields) -> Train:
     return Train(model=checkpoints.local(folder, **fields), pairs=texts, split="ground_truth", method=method, recipe=recipe)
 
 
-class Arguments:
-    """What a trainer's arguments say of the devices that this process sees."""
-
-    _n_gpu = 1
-
-    @property
-    def n_gpu(self) -> int:
-        return self._n_gpu
-
-
 @pytest.mark.parametrize("seen", [0, 1, 4])
-def test_a_run_has_one_device_however_many_it_sees(seen):
-    arguments = Arguments()
+def test_a_run_has_one_device_however_many_it_sees(seen, tmp_path):
+    arguments = DPOConfig(output_dir=str(tmp_path), use_cpu=True, report_to=[])
+    assert arguments.n_gpu == 0
     arguments._n_gpu = seen
     assert one_device(arguments).n_gpu == min(seen, 1)
 
@@ -111,9 +103,10 @@ def test_a_policy_with_adapters_trains_them_alone(folders, texts, lab, name, met
         assert np.abs(untrained).max() < 1e-4, "adapters that have not learned are their own reference"
 
 
-def test_a_policy_in_parts_is_that_of_the_whole_batch(folders, texts, tmp_path, monkeypatch):
-    run, found = policy_run(texts, folders["llama"]), []
-    for at_a_time in (16, 4):
+@pytest.mark.parametrize("pairs", [32, 28])
+def test_a_policy_in_parts_is_that_of_the_whole_batch(folders, texts, tmp_path, monkeypatch, pairs):
+    run, found = policy_run(texts.model_copy(update={"train_pairs": pairs}), folders["llama"]), []
+    for at_a_time in (16, 8):
         monkeypatch.setattr("w2s_lib.sharded.ALONE", at_a_time)
         found.append(Lab(tmp_path / str(at_a_time), workers=0, progress=False).scores(run)["margin"].to_numpy())
     assert np.allclose(*found, atol=1e-3 * np.abs(found[0]).max())

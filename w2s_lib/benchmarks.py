@@ -45,7 +45,7 @@ def limits(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def said(throughput: Section) -> dict[str, str]:
-    """What the benchmarks page says in words: ratios to the reference recipe, from the smallest model's to the largest's, and the machine's rates."""
+    """What the benchmarks page says in words: the smallest and the largest ratio to the reference recipe, and the machine's rates."""
     rows = throughput.rows[throughput.rows["against"] == "reference recipe"]
     full = rows[rows["dtype"] == "float32"]
     ours = full[full["way"] == "shared prefixes"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub import HfApi, try_to_load_from_cache
-from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -138,6 +138,7 @@ def _load(checkpoint: Checkpoint, loader):
 
 DROPOUTS = (
     "resid_pdrop", "embd_pdrop", "attn_pdrop", "dropout", "attention_dropout", "activation_dropout", "hidden_dropout", "layerdrop",
+    "residual_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob",
 )  # fmt: skip
 """What configurations call shares that are dropped at random in training."""
 
@@ -168,11 +169,11 @@ def check(wanted: Iterable[Checkpoint]) -> None:
         if any(isinstance(try_to_load_from_cache(name, file, revision=revision), str) for file in SAFETENSORS):
             continue
         try:
-            there = any(api.file_exists(name, file, revision=revision) for file in SAFETENSORS)
+            there = any(file.rfilename in SAFETENSORS for file in api.model_info(name, revision=revision).siblings)
             if not there and revision == "main":  # transformers takes those that the hub's own bot has proposed
                 there = previous_pr(api, name, "Adding `safetensors` variant of this model", token=None) is not None
-        except RepositoryNotFoundError:
-            raise CheckpointError(f"model={name!r}: the hub has no such model, or it needs a login (hf auth login)") from None
+        except (RepositoryNotFoundError, RevisionNotFoundError):
+            raise CheckpointError(f"model={name!r}: the hub has no such model or no revision {revision!r}, or asks for a login") from None
         except Exception as error:  # proxies, certificates: the hub's client lets errors of many libraries through
             raise CheckpointError(f"model={name!r}: {UNREACHABLE} ({' '.join(str(error).split())[:100]})") from None
         if not there:

@@ -116,7 +116,11 @@ def reference(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame:
     """What stands for the reference's log-probabilities of chosen and rejected, shape (n, 2)."""
     if run.method == "simpo":
         return reply_lengths(tokenizer, frame) * np.array([run.recipe.gamma / run.recipe.beta, 0.0])
-    return reply_log_probs(model, tokenizer, frame)[0]
+    half = (
+        getattr(run.model, "dtype", "float32") == "bfloat16"
+    )  # as the policy will be computed: the gap between the two is to begin at zero
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=half):
+        return reply_log_probs(model, tokenizer, frame)[0]
 
 
 def sft(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train, folder: Path, **part: int) -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,16 @@ def wanted(spec: Spec) -> bool:
     return trains_all(spec) and shards() > 1 and processes() == 1
 
 
+def divide(batch_size: int, among: int) -> None:
+    """Refuse a batch that so many processes cannot share equally.
+
+    Raises:
+        ShardedError: they cannot.
+    """
+    if batch_size % among:
+        raise ShardedError(f"{SHARDS}={among}: a batch of {batch_size} pairs cannot be shared equally among so many; use a divisor")
+
+
 def check(runs: Iterable[Spec]) -> None:
     """Refuse runs that cannot be shared, before any is begun.
 
@@ -78,10 +89,7 @@ def check(runs: Iterable[Spec]) -> None:
         ShardedError: a batch cannot be divided among the processes, or a run is to stop early.
     """
     for run in filter(wanted, runs):
-        if run.batch_size % shards():
-            raise ShardedError(
-                f"{SHARDS}={shards()}: a batch of {run.batch_size} pairs cannot be shared equally among so many; use a divisor"
-            )
+        divide(run.batch_size, shards())
         if getattr(run.recipe, "patience", None) is not None:
             raise ShardedError(
                 f"{SHARDS}={shards()}: early stopping (patience={run.recipe.patience}) needs checkpoints, and a shared run keeps none; "
@@ -89,17 +97,23 @@ def check(runs: Iterable[Spec]) -> None:
             )
 
 
-def batches(batch_size: int, at_a_time: int | None = None) -> dict[str, int]:
+def batches(batch_size: int, at_a_time: int | None = None, pairs: int = 0) -> dict[str, int]:
     """A trainer's arguments for batches of so many pairs: where processes share a run, each goes through its part a few pairs at a time.
 
     As many at a time in every process, that is: they gather weights together, and one with fewer parts than another would be waited for.
-    That the batch can be divided has been checked (``check``).  A single process goes through ``at_a_time`` pairs at most, None: all at once.
+    A single process goes through ``at_a_time`` pairs at most, None: all at once; and, since parts count alike, in such parts as the last of
+    ``pairs`` can be divided into as well.
+
+    Raises:
+        ShardedError: the batch cannot be divided among the processes.
     """
+    divide(batch_size, processes())
     most = at_a_time if processes() == 1 else AT_A_TIME
     if most is None:
         return {"per_device_train_batch_size": batch_size}
     part = batch_size // processes()
-    few = max(n for n in range(1, most + 1) if part % n == 0)
+    equal = gcd(part, pairs % batch_size) if processes() == 1 else part
+    few = max(n for n in range(1, most + 1) if equal % n == 0)
     return {"per_device_train_batch_size": few, "gradient_accumulation_steps": part // few}
 
 
@@ -145,8 +159,9 @@ def launch(spec: Train, root: Path) -> None:
     """Do one run in so many processes (``torchrun``), whose first one writes the result to the store at ``root``.
 
     Raises:
-        ShardedError: it failed; says what the first of them said that failed.
+        ShardedError: it cannot be shared, or failed; says what the first of them said that failed.
     """
+    check([spec])  # what this machine is told may differ from what the one was told that asks for the run
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "run.json"
         write(spec, file)

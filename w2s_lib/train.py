@@ -75,7 +75,7 @@ def _untuned(model: Pretrain | Checkpoint, bases: tuple[Path, ...], pairs: Pairs
 def _policy_margins(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path) -> np.ndarray:
     tokenizer = _tokenizer(run.model, run.pairs)
     model = _language_model(run.model, bases, stream(run.pairs.seed, "head", run.replica))
-    part = sharded.batches(run.batch_size, at_a_time=sharded.ALONE if isinstance(run.model, Checkpoint) else None)
+    part = sharded.batches(run.batch_size, sharded.ALONE if isinstance(run.model, Checkpoint) else None, len(learned_from))
     if run.recipe.sft_epochs:
         policy.sft(model, tokenizer, learned_from, run, folder, **part)
     if run.method == "simpo":
