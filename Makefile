@@ -44,7 +44,7 @@ test-slurm: env  ## run the smoke edition through a SLURM of one node (root; apt
 	$(RUN) -m pip install --quiet --editable '.[cluster]'
 	$(RUN) -m pytest tests/slurm
 
-bench: env  ## measure set-up, training, scoring, look-up; then how often intervals cover planted truth (an hour)
+bench: env  ## measure set-up, training, scoring, look-up; then how often intervals cover planted truth (two hours)
 	$(RUN) -m tests.benchmarks.runs
 	$(RUN) -m tests.benchmarks.throughput
 	$(RUN) -m tests.benchmarks.cost
