@@ -7,7 +7,7 @@ single-turn pairs of HH-RLHF (``lengths.csv``: counts of tokens alone).  Every r
 after another and on one thread; what is kept are ratios within a repeat: their median, smallest and largest.  Times are seconds of that
 thread, so that other work on the machine counts little; on a GPU, those of a clock.  Every way takes the same optimiser step; by how much
 its gradient, or its scores, differ from the reference's is measured as well.  Where matrix products in bfloat16 are slower than in fp32,
-that way is measured once, in the round that warms up, at the first size.  The bench file is rewritten.
+that way is measured once, in the round that warms up, at the first size.  In the bench file the rows of these models are replaced.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import argparse
 import copy
 import csv
 import gc
+import json
+import os
 import random
 import statistics
 import sys
@@ -38,9 +40,11 @@ from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from tests.benchmarks.record import record
+from w2s_lib.benchmarks import LAST
+from w2s_lib.cost import ACTIVATIONS
 from w2s_lib.prefix import budget, reward_gaps, share_prefixes
 from w2s_lib.reward_model import PairCollator, WeakToStrongRewardTrainer
-from w2s_lib.store import hardware
+from w2s_lib.store import hardware, versions
 
 LENGTHS = Path(__file__).with_name("lengths.csv")
 VOCABULARY = 50_257
@@ -48,7 +52,7 @@ PAIRS = 32
 """Pairs an optimiser step."""
 
 SCORED = 64
-"""Pairs of one measurement of scoring: two batches of the reference's."""
+"""Pairs of one measurement of scoring up to width 384, two batches of the reference's; of wider models half as many."""
 
 REFERENCE, TRL = "reference recipe", "TRL, batches of 32"
 PAD = 0
@@ -302,18 +306,29 @@ def run(way: Way, model: GPT2ForSequenceClassification, batch: Batch) -> Outcome
     return Outcome(seconds, tokens, products * (6 if way in TRAINING else 2), result)
 
 
-def gemm_rates(width: int) -> dict[str, float]:
-    """Floating-point operations a second of a matrix product as large as those of the model's widest layers, by number format."""
+def gemm_rates(width: int, formats: Sequence[str] = ("float32", "bfloat16")) -> dict[str, float]:
+    """Floating-point operations a second of a matrix product as large as those of the model's widest layers, by number format; at best of ten."""
     found = {}
-    for name in ("float32", "bfloat16"):
+    for name in formats:
         a, b = (torch.randn(shape, device=DEVICE).to(getattr(torch, name)) for shape in ((1024, width), (width, 4 * width)))
         times = []
         for _ in range(10):
             begin = now()
             a @ b
             times.append(now() - begin)
+            if sum(times) > 3:  # as where the format is emulated
+                break
         found[name] = 2 * 1024 * width * 4 * width / min(times)
     return found
+
+
+def fits(layers: int, width: int, given: list[Batch]) -> bool:
+    """Whether a whole batch, padded to its longest text, can be kept for the backward pass in half of this machine's memory."""
+    if DEVICE == "cuda":
+        return True
+    longest = max(len(ids) for batch in given for texts in batch for ids in texts)
+    needed = 2 * PAIRS * longest * layers * width * ACTIVATIONS["float32"]
+    return needed < 0.5 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def middle(values: Sequence[float]) -> dict[str, float]:
@@ -330,7 +345,10 @@ def measure(work: str, ways: list[Way], layers: int, width: int, repeats: int, o
     rates = [gemm_rates(width)]
     slow = [name for name, rate in rates[0].items() if rate < rates[0]["float32"]]
     ways = [way for way in ways if once or way.dtype not in slow]
-    first, *rest = batches(1 + repeats, PAIRS if work == "training" else SCORED, seed=layers)
+    first, *rest = batches(1 + repeats, PAIRS if work == "training" or width > 384 else SCORED, seed=layers)
+    if work == "training" and not fits(layers, width, [first, *rest]):
+        print(f"  {size}: {TRL} would need more memory than there is; left out", flush=True)
+        ways = [way for way in ways if way.name != TRL]
     KEEP_GRADIENTS, results, errors, warm = True, [], [], {}
     for way in ways:  # a round to warm up, which shows whether all compute the same
         outcome = run(way, model, first)
@@ -340,11 +358,11 @@ def measure(work: str, ways: list[Way], layers: int, width: int, repeats: int, o
     KEEP_GRADIENTS, results = False, []
     rounds = [warm]
     for batch in rest:
-        rates.append(gemm_rates(width))
+        rates.append(gemm_rates(width, sorted({way.dtype for way in ways if way.dtype not in slow} | {"float32"})))
         rounds.append({way: run(way, model, batch) for way in ways if way.dtype not in slow})
         print(f"  {work}, {size}: " + ", ".join(f"{outcome.seconds:.2f} s" for outcome in rounds[-1].values()), flush=True)
     rows = []
-    for baseline in (0, 1):
+    for baseline in [i for i, way in enumerate(ways) if way.name in (REFERENCE, TRL)]:
         for i, way in enumerate(ways[baseline:], baseline):
             counted = slice(0, 1) if way.dtype in slow else slice(1, None)
             done = [(each[way], each[ways[baseline]].seconds, rate[way.dtype]) for each, rate in zip(rounds[counted], rates[counted])]
@@ -357,6 +375,17 @@ def measure(work: str, ways: list[Way], layers: int, width: int, repeats: int, o
                 "gemm_rate": round(statistics.median(rate for _, _, rate in done) / 1e9, 1), "error": float(f"{errors[i]:.1e}"),
             })  # fmt: skip
     return rows
+
+
+def others(models: list[str]) -> list[dict[str, object]]:
+    """What this machine has measured of other models with the same versions: it stays."""
+    last = json.loads(LAST.read_text()).get("throughput") if LAST.exists() else None
+    same = (
+        last is not None
+        and last["hardware"] == hardware()
+        and all(versions()[name] == version for name, version in last["versions"].items())
+    )
+    return [row for row in last["rows"] if row["model"] not in models and row["device"] == DEVICE] if same else []
 
 
 def report(rows: list[dict[str, object]]) -> None:
@@ -382,9 +411,9 @@ def main(arguments: list[str] | None = None) -> int:
     notes = {
         "device": torch.cuda.get_device_name() if DEVICE == "cuda" else "CPU, one thread; no GPU was at hand",
         "bfloat16": "by instructions of its own" if instructions else "without instructions for it",
-        "work": f"training: one optimiser step on {PAIRS} pairs; scoring: {SCORED} pairs",
+        "work": f"training: one optimiser step on {PAIRS} pairs; scoring: {SCORED} pairs, above width 384 half as many",
     }
-    rows = []
+    rows = others([model.replace("x", " × ") for model in given.models])
     for i, model in enumerate(given.models):
         layers, width = map(int, model.split("x"))
         for work, ways in {"training": TRAINING, "scoring": SCORING}.items():

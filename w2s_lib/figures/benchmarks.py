@@ -36,11 +36,11 @@ def speed_ups(rows: pd.DataFrame) -> Figure:
         order = [way for way in WAYS if way in set(panel["way"])]
         sns.barplot(panel, y="model", x="value", hue="way", order=sizes, hue_order=order, palette=WAYS, alpha=0.75, ax=ax, legend="full")
         for way, bars in zip(order, ax.containers):
-            for size, bar in zip(sizes, bars):
-                (row,) = panel[(panel["way"] == way) & (panel["model"] == size)].itertuples()
+            measured = panel[panel["way"] == way].set_index("model").reindex(sizes).dropna(subset="value").reset_index()
+            for row, bar in zip(measured.itertuples(), (bar for bar in bars if bar.get_width() > 0)):  # not all are measured at all sizes
                 middle = bar.get_y() + bar.get_height() / 2
                 ax.plot([row.low, row.high], [middle, middle], color=GREY, linewidth=1.5)
-                said.append(f"{work}, {size}, {way} {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]")
+                said.append(f"{work}, {row.model}, {way} {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]")
         ax.axvline(1, color=GREY, linewidth=1, linestyle="--")
         ax.set(xlabel="", ylabel="", title=work)
         ax.tick_params(axis="y", length=0)
