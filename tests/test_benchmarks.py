@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 from tests.benchmarks import throughput
 from tests.benchmarks.record import record
-from w2s_lib.benchmarks import LAST, Section, limits, native, read, said
+from w2s_lib.benchmarks import LAST, Section, limits, native, read, said, said_of_cost
 from w2s_lib.figures.benchmarks import WAYS, WORKS, gemm_shares, named, predictions, speed_ups
 from w2s_lib.methods import TITLES
 
@@ -121,6 +121,12 @@ def test_the_cost_model_is_shown_beside_what_was_taken():
         assert f"{row.work}, {row.model.replace('x', ' × ')} {row.predicted / row.microseconds:.2f}" in alt
     for row in world.itertuples():
         assert f"{TITLES.get(row.work, row.work)}, {row.model.split()[1]} {row.predicted / row.seconds:.2f}" in alt
+
+
+def test_words_about_the_cost_model_are_its_ratios():
+    cost = pd.DataFrame({"predicted": [8.0, 13.0], "microseconds": [10.0, 10.0]})
+    world = pd.DataFrame({"work": ["pretraining", "dpo", "reward_model"], "predicted": [1.0, 3.0, 6.0], "seconds": [4.0, 5.0, 5.0]})
+    assert said_of_cost(cost, world) == {"predicted": "0.8 to 1.3", "predicted_pretraining": "0.2", "predicted_training": "0.6 to 1.2"}
 
 
 def test_words_about_throughput_span_its_models():

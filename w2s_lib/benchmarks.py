@@ -44,22 +44,32 @@ def limits(rows: pd.DataFrame) -> pd.DataFrame:
     return table[["work", "model", "way", "dtype", "tokens", "gemm_rate", "gemm_share", "ratio", "limit"]].reset_index(drop=True)
 
 
+def _span(values: pd.Series, digits: int = 1) -> str:
+    low, high = (f"{value:.{digits}f}" for value in (values.min(), values.max()))
+    return low if low == high else f"{low} to {high}"
+
+
+def said_of_cost(cost: pd.DataFrame, world: pd.DataFrame) -> dict[str, str]:
+    """The smallest and the largest ratio of predicted to taken: of GPT-2s on one core, of the world's pretraining, of its other runs."""
+    is_pretraining, ratio = world["work"] == "pretraining", world["predicted"] / world["seconds"]
+    return {
+        "predicted": _span(cost["predicted"] / cost["microseconds"]),
+        "predicted_pretraining": _span(ratio[is_pretraining]),
+        "predicted_training": _span(ratio[~is_pretraining]),
+    }
+
+
 def said(throughput: Section) -> dict[str, str]:
     """What the benchmarks page says in words: the smallest and the largest ratio to the reference recipe, and the machine's rates."""
     rows = throughput.rows[throughput.rows["against"] == "reference recipe"]
     full = rows[rows["dtype"] == "float32"]
     ours = full[full["way"] == "shared prefixes"]
-
-    def span(values: pd.Series, digits: int = 1) -> str:
-        low, high = (f"{value:.{digits}f}" for value in (values.min(), values.max()))
-        return low if low == high else f"{low} to {high}"
-
     rates = rows.groupby("dtype")["gemm_rate"].median()
     return {
-        "training": span(ours.loc[ours["work"] == "training", "value"]),
-        "scoring": span(ours.loc[ours["work"] == "scoring", "value"]),
-        "alone": span(full.loc[full["way"] == "one text at a time", "value"]),
-        "shares": span(ours["gemm_share"], 2),
+        "training": _span(ours.loc[ours["work"] == "training", "value"]),
+        "scoring": _span(ours.loc[ours["work"] == "scoring", "value"]),
+        "alone": _span(full.loc[full["way"] == "one text at a time", "value"]),
+        "shares": _span(ours["gemm_share"], 2),
         "full": f"{rates['float32']:.0f}",
         "half": f"{rates['bfloat16']:.0f}",
         "native": throughput.notes["bfloat16"],

@@ -47,8 +47,10 @@ def differences(
             last = state[length.cumsum(dim=0) - 1].float()
             mean = torch.zeros_like(last).index_add(0, text, state.float()) / length[:, None]
             for pooling, found in (("last", last), ("mean", mean)):
-                out.setdefault(f"{layer}.{pooling}", torch.empty(len(chosen), state.shape[1], dtype=torch.float16))
-                out[f"{layer}.{pooling}"][index] = torch.sub(*found.chunk(2)).half().cpu()
+                name = f"{layer}.{pooling}"
+                if name not in out:
+                    out[name] = torch.empty(len(chosen), state.shape[1], dtype=torch.float16)
+                out[name][index] = torch.sub(*found.chunk(2)).half().cpu()
     return out
 
 

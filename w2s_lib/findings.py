@@ -189,12 +189,12 @@ def dpo_options(study: Study, per_seed: pd.DataFrame) -> pd.DataFrame:
 def hard_and_soft(study: Study, lab: Lab) -> pd.DataFrame:
     """DPO's explicit conflict on hard and on soft labels, on the first policy pair: ``labels``, ``seed``, ``in_band`` (share of the training labels),
     ``tax``, ``churn`` (what a further student without a conflict "pays"); no row where DPO is left out."""
-    few = study.only(pairs=study.edition.policy_pairs[:1])
-    weak, strong = few.edition.weak_strong[0]
+    weak, strong = study.policies().edition.weak_strong[0]
     low, high = band(study.edition.alpha)
+    soft = study.policy_options()[:1]
     rows = []
-    for labels, by in zip(("hard", "soft"), (few.by("dpo"), few.by("dpo").softly()) if study.policy_options() else ()):
-        for seed in few.edition.seeds:
+    for labels, by in zip(("hard", "soft"), [study.policies().by("dpo"), *soft] if soft else []):
+        for seed in study.edition.seeds:
             q = relabel(by.comparison(lab, seed, weak, strong, "none", on="weak_label").weak, by.labelling)
             c = by.comparison(lab, seed, weak, strong, "explicit")
             rows.append(

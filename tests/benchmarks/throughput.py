@@ -347,7 +347,7 @@ def measure(work: str, ways: list[Way], layers: int, width: int, repeats: int, o
     ways = [way for way in ways if once or way.dtype not in slow]
     first, *rest = batches(1 + repeats, PAIRS if work == "training" or width > 384 else SCORED, seed=layers)
     if work == "training" and not fits(layers, width, [first, *rest]):
-        print(f"  {size}: {TRL} would need more memory than there is; left out", flush=True)
+        print(f"  {size}: {TRL} would take more than half of the memory; left out", flush=True)
         ways = [way for way in ways if way.name != TRL]
     KEEP_GRADIENTS, results, errors, warm = True, [], [], {}
     for way in ways:  # a round to warm up, which shows whether all compute the same
