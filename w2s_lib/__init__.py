@@ -1,7 +1,7 @@
 """The helper library of the book, in the order in which an experiment happens.
 
-``run``
-    what an experiment is: frozen specs whose content names their result.
+``errors``, ``digests``, ``run``
+    one-line errors; what files say, as digests; what an experiment is: frozen specs whose content names their result.
 ``world``, ``pairs``, ``data``
     the preference world, real data sets, and preference pairs with stable ids in leak-free splits.
 ``ladder``, ``checkpoints``, ``conditions``, ``methods``, ``mitigations``, ``edition``
