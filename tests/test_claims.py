@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from w2s_lib.claims import CLAIMS, FINDINGS, WORDS, Claim, ledger, verdict, word
-from w2s_lib.results import COLUMNS
+from w2s_lib.results import COLUMNS, summarise
+from w2s_lib.uncertainty import minimum_detectable_effect
 
 ABOVE, BELOW, ABSENT = (Claim("X", "x", "c", "s", "explicit", rule, 0.05) for rule in ("above", "below", "absent"))
 
@@ -14,6 +15,10 @@ ABOVE, BELOW, ABSENT = (Claim("X", "x", "c", "s", "explicit", rule, 0.05) for ru
     ("claim", "low", "high", "expected"),
     [
         (ABOVE, 0.001, 0.4, "yes"),
+        (ABOVE, 0.001, 0.05, "yes"),
+        (ABOVE, 0.001, 0.04, "small"),
+        (BELOW, -0.04, -0.001, "small"),
+        (ABSENT, 0.001, 0.04, "yes"),
         (ABOVE, -0.01, 0.04, "no"),
         (ABOVE, -0.3, -0.1, "no"),
         (ABOVE, -0.1, 0.2, "undecided"),
@@ -31,6 +36,15 @@ def test_verdicts_by_hand(claim, low, high, expected):
     assert verdict(claim, low, high) == expected
 
 
+def test_no_interval_says_that_something_is_there_and_that_it_is_absent():
+    grid = np.linspace(-0.12, 0.12, 49)
+    for low, high in ((a, b) for a in grid for b in grid if a <= b):
+        above, below, absent = (verdict(claim, low, high) for claim in (ABOVE, BELOW, ABSENT))
+        assert (above, absent) != ("yes", "yes") and (below, absent) != ("yes", "yes"), (low, high)
+        if low > 0 or high < 0:
+            assert {"yes", "small"} & {above, below}, (low, high)
+
+
 def test_above_and_below_mirror_each_other():
     for low, high in np.sort(np.random.default_rng(0).normal(scale=0.1, size=(200, 2)), axis=1):
         assert verdict(ABOVE, low, high) == verdict(BELOW, -high, -low)
@@ -43,7 +57,7 @@ def test_untested_claims_say_so():
 
 def test_words_differ_between_the_papers_claims_and_ours():
     assert word(Claim("Y", "y", "", "s", source="paper"), "yes") == "replicates" and word(ABOVE, "yes") == "holds"
-    assert set(WORDS) == {"yes", "no", "undecided", "untested"}
+    assert set(WORDS) == {"yes", "small", "no", "undecided", "untested"}
 
 
 def test_every_claim_of_the_paper_is_there():
@@ -89,6 +103,16 @@ def test_a_claim_about_an_alpha_that_was_left_out_is_untested():
         "strong": "all",
         "method": "reward_model",
     }
-    rows = pd.DataFrame([row | {"alpha": 1.0, "value": 0.3, "low": 0.2, "high": 0.4, "n_seeds": 3}])
+    rows = pd.DataFrame([row | {"alpha": 1.0, "value": 0.3, "low": 0.2, "high": 0.4, "sd": 0.04, "n_seeds": 3}])
     claims = [Claim("X", "x", "c", "s", "explicit", alpha=alpha) for alpha in (0.5, 1.0)]
     assert ledger({"c": rows}, claims)["verdict"].tolist() == ["untested", "yes"]
+
+
+def test_what_a_study_could_have_detected_does_not_shrink_where_an_interval_was_cut():
+    """Three seeds at .1, .5, .9: the interval of a share is cut at 0 and 1, the spread over seeds is not."""
+    cell = {"weak": "w", "strong": "s", "method": "reward_model", "condition": "explicit", "alpha": 0.5, "threshold": 0.75}
+    seeds = [cell | {"seed": i, "statistic": "deception_score", "value": x} for i, x in enumerate((0.1, 0.5, 0.9))]
+    rows = summarise(pd.DataFrame(seeds).assign(n_pairs=9, run_keys=[("k",)] * 3, draws=None), pooled=True)
+    assert (rows["low"][0], rows["high"][0]) == (0, 1)
+    found = ledger({"c": rows}, [Claim("X", "x", "c", "deception_score", "explicit")])["detectable"][0]
+    assert found == pytest.approx(minimum_detectable_effect(0.4, 3)) and found > 1.3

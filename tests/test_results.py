@@ -4,12 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from w2s_lib.metrics import Comparison
 from w2s_lib.results import (
     ALL,
+    BY_LABEL,
     COLUMNS,
     DECEPTION,
     GENERALIZATION,
     PER_SEED,
+    STATISTICS,
     difference,
     gain_by_confidence,
     ladder_results,
@@ -225,3 +228,12 @@ def test_gain_by_confidence_counts_every_pair_once(study, lab):
     table = gain_by_confidence(study, lab)
     assert table["pairs"].sum() == study.edition.test_pairs * len(study.edition.seeds) * len(study.edition.pairs)
     assert np.allclose(table["student_gains"], table["student_is_right"] - table["weak_is_right"])
+
+
+def test_the_last_bin_of_labels_holds_certainty():
+    """A supervisor's probability is exactly 1 from a margin of 37 on: such a pair is in the last bin, and in no band."""
+    name, low, high = BY_LABEL[-1]
+    p = np.array([1.0, 1.0])
+    c = Comparison(weak=p, ceiling=p, baseline=p, conflict=np.array([0.0, 1.0]), independent=p, alpha=1.0)
+    assert high == 1 and float(STATISTICS[name](c)()) == 0.5
+    assert np.isnan(c.tax_rate_in_band()) and c.tax_rate_above_band() == 0.5

@@ -14,7 +14,7 @@ SMALL = Plant(skills=(0.65, 0.95, 1.2), substances=120, tasks=4, pairs=600)
 
 
 def test_seed_interval_by_hand():
-    value, low, high, n = seed_interval([0.4, 0.5, 0.6])
+    value, low, high, n, _ = seed_interval([0.4, 0.5, 0.6])
     assert (value, n) == (pytest.approx(0.5), 3)
     assert high - value == pytest.approx(4.302653 * 0.1 / np.sqrt(3)) == pytest.approx(value - low)
 
@@ -68,27 +68,28 @@ def test_cluster_intervals_cover_where_pairs_are_not_independent():
 
 @pytest.mark.parametrize("n", [2, 3, 10])
 def test_the_minimum_detectable_effect_is_detected_with_its_power(n):
-    values = np.arange(n, dtype=float)
-    rng, truth = np.random.default_rng(3), minimum_detectable_effect(values)
-    x = rng.normal(truth, values.std(ddof=1), (20_000, n))
+    rng, truth = np.random.default_rng(3), minimum_detectable_effect(0.7, n)
+    x = rng.normal(truth, 0.7, (20_000, n))
     detected = np.abs(x.mean(axis=1)) > stats.t.ppf(0.975, n - 1) * x.std(axis=1, ddof=1) / np.sqrt(n)
     assert detected.mean() == pytest.approx(0.8, abs=0.01)
 
 
 def test_the_minimum_detectable_effect_is_that_of_the_noncentral_t():
-    values = np.array([0.1, 0.2, 0.25])
-    found = minimum_detectable_effect(values, power=0.6, level=0.9)
-    noncentrality, critical = found * np.sqrt(3) / values.std(ddof=1), stats.t.ppf(0.95, 2)
+    found = minimum_detectable_effect(0.1, 3, power=0.6, level=0.9)
+    noncentrality, critical = found * np.sqrt(3) / 0.1, stats.t.ppf(0.95, 2)
     assert stats.nct.sf(critical, 2, noncentrality) + stats.nct.cdf(-critical, 2, noncentrality) == pytest.approx(0.6, abs=1e-4)
-    assert minimum_detectable_effect(10 * values + 3, 0.6, 0.9) == pytest.approx(10 * found)
-    assert minimum_detectable_effect(values) > found
+    assert minimum_detectable_effect(1.0, 3, 0.6, 0.9) == pytest.approx(10 * found)
+    assert minimum_detectable_effect(0.1, 3) > found
 
 
 def test_the_minimum_detectable_effect_of_less_than_two_seeds_is_undefined():
-    assert np.isnan(minimum_detectable_effect([]))
-    assert np.isnan(minimum_detectable_effect([0.3, np.nan]))
-    assert minimum_detectable_effect([0.3, np.nan, 0.4]) == minimum_detectable_effect([0.3, 0.4])
-    assert minimum_detectable_effect([0.5, 0.5]) == 0
+    assert np.isnan(minimum_detectable_effect(np.nan, 0)) and np.isnan(minimum_detectable_effect(np.nan, 1))
+    assert minimum_detectable_effect(0.0, 2) == 0
+
+
+def test_the_spread_over_seeds_is_that_of_the_defined_ones():
+    assert seed_interval([0.1, np.nan, 0.5, 0.9]).sd == pytest.approx(0.4)
+    assert np.isnan(seed_interval([0.1]).sd) and np.isnan(seed_interval([]).sd)
 
 
 def test_cluster_weights_resample_whole_clusters():

@@ -12,17 +12,16 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
-
 from w2s_lib import early_warning, findings, objectives
 from w2s_lib.results import ALL, SLOPE, TRAINING, VERSUS, pick
-from w2s_lib.uncertainty import LEVEL, minimum_detectable_effect
+from w2s_lib.uncertainty import minimum_detectable_effect
 
 Rule = Literal["above", "below", "absent"]
-Verdict = Literal["yes", "no", "undecided", "untested"]
+Verdict = Literal["yes", "small", "no", "undecided", "untested"]
 
 WORDS: dict[Verdict, tuple[str, str]] = {
     "yes": ("replicates", "holds"),
+    "small": ("there, too small to count", "there, too small to count"),
     "no": ("does not replicate", "does not hold"),
     "undecided": ("undecided at this size", "undecided at this size"),
     "untested": ("not yet tested here", "not yet tested here"),
@@ -130,11 +129,13 @@ FINDINGS = {
 def verdict(claim: Claim, low: float, high: float) -> Verdict:
     """What a 95 % interval says about a claim.
 
-    * above: *yes* where the interval lies above zero, *no* where it lies below the margin;
+    * above: *yes* where the interval lies above zero and reaches the margin, *small* where it lies between the two,
+      *no* where it reaches zero or what is below it, and not the margin;
     * below: the mirror image;
     * absent: *yes* where it lies within ± margin, *no* where it lies wholly outside.
 
-    Everything else, an undefined interval included, is *undecided*.
+    Everything else, an undefined interval included, is *undecided*.  So no interval answers both *above* and *absent*
+    with *yes*.
     """
     if not claim.tested:
         return "untested"
@@ -146,23 +147,14 @@ def verdict(claim: Claim, low: float, high: float) -> Verdict:
         if -claim.margin < low and high < claim.margin:
             return "yes"
         return "no" if low > claim.margin or high < -claim.margin else "undecided"
-    if low > 0:
-        return "yes"
-    return "no" if high < claim.margin else "undecided"
+    if high < claim.margin:
+        return "small" if low > 0 else "no"
+    return "yes" if low > 0 else "undecided"
 
 
 def detectable(row: pd.Series) -> float:
-    """The minimum detectable effect behind a row's interval: the spread over seeds is read back off its longer arm.
-
-    The shorter arm of a share's interval may have been cut at 0 or 1.  NaN for fewer than two seeds.
-    """
-    n = int(row["n_seeds"])
-    if n < 2:
-        return float("nan")
-    arm = max(row["high"] - row["value"], row["value"] - row["low"])
-    spread = arm * np.sqrt(n) / stats.t.ppf(0.5 + LEVEL / 2, n - 1)
-    standard = np.arange(n) / np.std(np.arange(n), ddof=1)
-    return minimum_detectable_effect(spread * standard)
+    """The minimum detectable effect of a study that scatters over seeds as the one behind this row; NaN for fewer than two seeds."""
+    return minimum_detectable_effect(row["sd"], int(row["n_seeds"]))
 
 
 def word(claim: Claim, found: Verdict) -> str:
@@ -189,7 +181,7 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None =
     """
     rows = []
     for claim in CLAIMS.values() if claims is None else claims:
-        row = pd.Series({"value": np.nan, "low": np.nan, "high": np.nan, "n_seeds": 0, "run_keys": ""})
+        row = pd.Series({"value": np.nan, "low": np.nan, "high": np.nan, "sd": np.nan, "n_seeds": 0, "run_keys": ""})
         tested = claim.tested and in_edition(claim, results[claim.chapter])
         if tested:
             also = {} if claim.alpha is None else {"alpha": claim.alpha}

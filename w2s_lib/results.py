@@ -21,7 +21,7 @@ from w2s_lib.uncertainty import Interval, cluster_weights, percentile_interval, 
 
 COLUMNS = (
     "edition", "chapter", "statistic", "method", "condition", "alpha", "threshold", "weak", "strong",
-    "value", "low", "high", "n_seeds", "n_pairs", "run_keys",
+    "value", "low", "high", "sd", "n_seeds", "n_pairs", "run_keys",
 )  # fmt: skip
 
 ALL = "all"
@@ -46,7 +46,8 @@ def _rate(quadrant: int) -> Callable[[Comparison], Statistic]:
 
 
 def _rate_by_label(low: float, high: float) -> Callable[[Comparison], Statistic]:
-    return lambda c: lambda weights=None: c.tax_rate_by_label(low, high, weights)
+    above = np.inf if high == LABEL_EDGES[-1] else high  # a label is exactly 1 from a margin of 37 on
+    return lambda c: lambda weights=None: c.tax_rate_by_label(low, above, weights)
 
 
 STATISTICS: dict[str, Callable[[Comparison], Statistic]] = {
@@ -183,7 +184,7 @@ def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
     rows = []
     for names, group in frame.groupby(CELL, sort=False, dropna=False):
         interval = _interval(group)
-        numbers = {"value": interval.value, "low": interval.low, "high": interval.high, "n_seeds": interval.n_seeds}
+        numbers = interval._asdict()
         keys = " ".join(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
         rows.append(dict(zip(CELL, names)) | {**numbers, "n_pairs": int(group["n_pairs"].mean()), "run_keys": keys})
     return pd.DataFrame(rows, columns=[c for c in COLUMNS if c not in ("edition", "chapter")])

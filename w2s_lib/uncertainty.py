@@ -11,7 +11,7 @@ speaks of new pairs from the same world and models, not of new worlds.
 
 >>> from w2s_lib.uncertainty import seed_interval
 >>> seed_interval([0.4, 0.5, 0.6])
-Interval(value=0.5, low=0.25..., high=0.74..., n_seeds=3)
+Interval(value=0.5, low=0.25..., high=0.74..., n_seeds=3, sd=0.1)
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Interval(NamedTuple):
     low: float
     high: float
     n_seeds: int
+    sd: float = np.nan
+    """Standard deviation over study seeds; NaN for fewer than two.  The bounds of a share are cut at 0 and 1, this is not."""
 
 
 def seed_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
@@ -47,32 +49,31 @@ def seed_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
     mean = float(x.mean())
     if len(x) == 1:
         return Interval(mean, np.nan, np.nan, 1)
-    half = float(stats.t.ppf(0.5 + level / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
-    return Interval(mean, mean - half, mean + half, len(x))
+    sd = float(x.std(ddof=1))
+    half = float(stats.t.ppf(0.5 + level / 2, len(x) - 1) * sd / np.sqrt(len(x)))
+    return Interval(mean, mean - half, mean + half, len(x), sd)
 
 
-def minimum_detectable_effect(values: ArrayLike, power: float = 0.8, level: float = LEVEL) -> float:
-    """Smallest mean that would be told from zero with this power, by as many study seeds that scatter as ``values`` do.
+def minimum_detectable_effect(sd: float, n_seeds: int, power: float = 0.8, level: float = LEVEL) -> float:
+    """Smallest mean that would be told from zero with this power, by so many study seeds with standard deviation ``sd``.
 
-    ``values`` has shape (n_seeds,), undefined (NaN) seeds are left out; the result is in their unit, and NaN for
-    fewer than two seeds.  "Told from zero" means that ``seed_interval`` excludes zero, on either side.
+    In the unit of ``sd``; NaN for fewer than two seeds.  "Told from zero" means that ``seed_interval`` excludes zero,
+    on either side.
 
     A true mean d makes the t statistic noncentral t with n - 1 degrees of freedom and noncentrality
     d sqrt(n) / s (Cohen 1988, chapter 2; Johnson, Kotz and Balakrishnan 1995, chapter 31); d is solved for.
     s is itself an estimate, from few seeds a rough one: read the result as an order of magnitude.
     """
-    x = np.asarray(values, dtype=float)
-    x = x[~np.isnan(x)]
-    if len(x) < 2:
+    if n_seeds < 2:
         return float("nan")
-    critical = stats.t.ppf(0.5 + level / 2, len(x) - 1)
+    critical = stats.t.ppf(0.5 + level / 2, n_seeds - 1)
     # The noncentral t's tails as an average over the estimate of s: scipy's own are NaN for some noncentralities.
-    bound = critical * np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, len(x) - 1) / (len(x) - 1))
+    bound = critical * np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, n_seeds - 1) / (n_seeds - 1))
 
     def missing(noncentrality: float) -> float:
         return float(np.mean(stats.norm.sf(bound - noncentrality) + stats.norm.cdf(-bound - noncentrality))) - power
 
-    return float(optimize.brentq(missing, 0, bound.max() + 10) * x.std(ddof=1) / np.sqrt(len(x)))
+    return float(optimize.brentq(missing, 0, bound.max() + 10) * sd / np.sqrt(n_seeds))
 
 
 def cluster_weights(clusters: Sequence[object], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
