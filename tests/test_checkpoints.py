@@ -104,27 +104,68 @@ class Gone(RevisionNotFoundError):
         pass
 
 
+def answer(files: set[str] | Exception, sha: str = "") -> SimpleNamespace:
+    """What the hub says of a model."""
+    if isinstance(files, Exception):
+        raise files
+    return SimpleNamespace(sha=sha, siblings=[SimpleNamespace(rfilename=file) for file in files])
+
+
+@pytest.fixture
+def commits():
+    checkpoints._commit.cache_clear()
+    yield
+    checkpoints._commit.cache_clear()
+
+
+def test_a_model_of_the_hub_is_named_by_its_commit(monkeypatch, commits):
+    """Two commits of one branch are two models; a study keeps to the one that it began with."""
+    sha = iter(("a" * 40, "b" * 40))
+    monkeypatch.setattr(checkpoints.HfApi, "model_info", lambda api, name: answer({"model.safetensors"}, next(sha)))
+    first = checkpoints.named("owner/model")
+    assert first == checkpoints.named("owner/model") and first.revision == "a" * 40
+    checkpoints._commit.cache_clear()  # as another study would begin
+    assert checkpoints.named("owner/model").key != first.key
+
+
+def test_safetensors_that_the_hubs_bot_proposes_are_a_commit_of_their_own(monkeypatch, commits):
+    shas = {None: answer({"pytorch_model.bin"}, "a" * 40), "refs/pr/3": answer({"model.safetensors"}, "b" * 40)}
+    monkeypatch.setattr(checkpoints.HfApi, "model_info", lambda api, name, revision=None: shas[revision])
+    monkeypatch.setattr(checkpoints, "previous_pr", lambda *given, token: SimpleNamespace(git_reference="refs/pr/3"))
+    assert checkpoints.hub("owner/model").revision == "b" * 40
+
+
+def test_a_commit_that_nobody_can_tell_is_planned_with_and_never_run(monkeypatch, commits):
+    def nobody(*given, **keywords):
+        raise OSError("no route")
+
+    monkeypatch.setattr(checkpoints.HfApi, "model_info", nobody)
+    monkeypatch.setattr(checkpoints, "resolve_revision", nobody)
+    with pytest.raises(CheckpointError, match="model='owner/model': the hub cannot be reached"):
+        checkpoints.check([checkpoints.hub("owner/model")])
+    monkeypatch.setattr(checkpoints, "resolve_revision", lambda name, local_files_only: SimpleNamespace(resolved="c" * 40))
+    checkpoints._commit.cache_clear()
+    assert checkpoints.hub("owner/model").revision == "c" * 40, "what the cache holds needs no hub"
+
+
 @pytest.mark.parametrize(
-    ("files", "proposed", "says"),
+    ("files", "says"),
     [
-        ({"model.safetensors"}, False, None),
-        ({"model.safetensors.index.json"}, False, None),
-        ({"pytorch_model.bin"}, True, None),
-        ({"pytorch_model.bin"}, False, "model='owner/model': has no safetensors"),
-        (Gone(), False, "model='owner/model': the hub has no such model or no revision 'main'"),
-        (OSError("no route"), False, r"model='owner/model': the hub cannot be reached.*'world' needs no hub \(no route\)"),
+        ({"model.safetensors"}, None),
+        ({"model.safetensors.index.json"}, None),
+        ({"pytorch_model.bin"}, "model='owner/model': has no safetensors"),
+        (Gone(), "model='owner/model': the hub has no such model or no revision 'c0ffee'"),
+        (OSError("no route"), r"model='owner/model': the hub cannot be reached.*'world' needs no hub \(no route\)"),
     ],
 )
-def test_models_of_the_hub_are_looked_for_before_anything_runs(files, proposed, says, monkeypatch, folders):
+def test_models_of_the_hub_are_looked_for_before_anything_runs(files, says, monkeypatch, folders):
     def info(api, name, revision):
-        assert (name, revision) == ("owner/model", "main"), "only the hub's models are asked for"
-        if isinstance(files, Exception):
-            raise files
-        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=file) for file in files])
+        assert (name, revision) == ("owner/model", "c0ffee"), "only the hub's models are asked for"
+        return answer(files)
 
     monkeypatch.setattr(checkpoints.HfApi, "model_info", info)
-    monkeypatch.setattr(checkpoints, "previous_pr", lambda *given, token: "a pull request" if proposed else None)
-    wanted = [local(folders["gpt2"]), Checkpoint(name="smollm2-135m-q4", revision="1"), checkpoints.hub("owner/model")]
+    hub = Checkpoint(name="owner/model", revision="c0ffee")
+    wanted = [local(folders["gpt2"]), Checkpoint(name="smollm2-135m-q4", revision="1"), hub]
     if says is None:
         checkpoints.check(wanted)
     else:
@@ -156,7 +197,24 @@ def test_without_a_hub_one_line_names_the_edition_that_needs_none(monkeypatch):
         rank("nobody/nothing")
 
 
-def test_the_revision_is_of_the_weights(folders, tmp_path):
+@pytest.mark.parametrize("file", ["tokenizer.json", "config.json", "model.safetensors"])
+def test_a_local_model_is_named_by_weights_configuration_and_tokenizer_as_they_are_now(folders, tmp_path, file):
+    """Who mends a tokenizer after a first run gets another run, also within one session."""
+    folder = tmp_path / "mine"
+    shutil.copytree(folders["llama"], folder)
+    before = local(folder)
+    assert before.revision == local(folders["llama"]).revision, "the same files elsewhere are the same model"
+    data = (folder / file).read_bytes()
+    (folder / file).write_bytes(data[:-1] + b" " if file.endswith("json") else data[:-1] + bytes([data[-1] ^ 1]))
+    assert local(folder).revision != before.revision
+    with pytest.raises(CheckpointError, match="its files were changed since the study began"):
+        checkpoints.reward_model(before, 0.5, seed=3)
+    changed = local(folder).revision
+    (folder / "README.md").write_text("says nothing of the model")
+    assert local(folder).revision == changed
+
+
+def test_the_revision_is_of_what_the_folder_holds(folders, tmp_path):
     assert local(folders["llama"]).revision == local(folders["llama"], name="other").revision != local(folders["qwen2"]).revision
     one, elsewhere = local(folders["llama"], name="m"), Checkpoint(name="m", revision=local(folders["llama"]).revision)
     assert one.key == elsewhere.key, "where a model lies is no part of what it is"

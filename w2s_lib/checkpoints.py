@@ -5,7 +5,6 @@ Nothing is loaded by pickle, and no code comes with a model.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib.util import find_spec
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub import HfApi, resolve_revision, try_to_load_from_cache
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from torch import nn
 from transformers import (
@@ -28,16 +27,30 @@ from transformers import (
 )
 from transformers.safetensors_conversion import previous_pr
 
+from w2s_lib import digests
 from w2s_lib.errors import OneLineError
 from w2s_lib.ladder import KNOWN, Known
 from w2s_lib.run import Checkpoint
 
 if TYPE_CHECKING:
+    from huggingface_hub.hf_api import ModelInfo
     from peft import LoraConfig
 
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 NO_SAFETENSORS = "has no safetensors; a model with safetensors or GGUF is needed (pickles are not read)"
 UNREACHABLE = "the hub cannot be reached and its cache does not hold it; the edition 'world' needs no hub"
+
+BESIDE_WEIGHTS = (
+    "config.json", "model.safetensors.index.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json",
+    "*.model", "*.jinja",
+)  # fmt: skip
+"""Files of a folder that say what its weights are and how texts become tokens; a GGUF file holds both."""
+
+PROPOSAL = "Adding `safetensors` variant of this model"
+"""Title of the pull request by which the hub's own bot proposes them."""
+
+UNRESOLVED = "main"
+"""Revision of a hub model whose commit nobody could tell: it can be planned with, and nothing is run under that name."""
 
 
 class CheckpointError(OneLineError, ValueError):
@@ -45,7 +58,7 @@ class CheckpointError(OneLineError, ValueError):
 
 
 def local(folder: str | Path, name: str | None = None, **fields: Any) -> Checkpoint:
-    """The checkpoint in a folder; its revision is a digest of the weights.
+    """The checkpoint in a folder; its revision is a digest of weights, configuration and tokenizer as they are now.
 
     Raises:
         CheckpointError: no such folder, or it has neither safetensors nor a single GGUF file.
@@ -59,28 +72,46 @@ def local(folder: str | Path, name: str | None = None, **fields: Any) -> Checkpo
         raise CheckpointError(
             f"model={str(folder)!r}: has {has}; allowed: a folder with *.safetensors or one *.gguf (pickles are not read)"
         )
+    beside = [path for pattern in BESIDE_WEIGHTS for path in folder.glob(pattern)]
     return Checkpoint(
         name=name or folder.name,
-        revision=_digest(tuple(weights or gguf)),
+        revision=digests.of_files({*weights, *beside}) if weights else digests.of_file(gguf[0]),
         folder=str(folder),
         gguf=None if weights else gguf[0].name,
         **fields,
     )
 
 
-@lru_cache(maxsize=16)
-def _digest(files: tuple[Path, ...]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 22):
-                digest.update(block)
-    return digest.hexdigest()[:16]
-
-
 def hub(name: str, revision: str | None = None, **fields: Any) -> Checkpoint:
-    """The checkpoint of that hub id; without a revision, of its main branch, whose commit the record of every run then has."""
-    return Checkpoint(name=name, revision=revision or "main", **fields)
+    """The checkpoint of that hub id at a commit: without a revision, the one that the hub has now, or its cache where it cannot be reached.
+
+    Where neither can tell, the revision is ``UNRESOLVED``.
+
+    Raises:
+        CheckpointError: the hub has no such model.
+    """
+    return Checkpoint(name=name, revision=revision or _commit(name), **fields)
+
+
+def _has_safetensors(info: ModelInfo) -> bool:
+    return any(file.rfilename in SAFETENSORS for file in info.siblings)
+
+
+@lru_cache(maxsize=64)
+def _commit(name: str) -> str:
+    """The commit of a hub model that a study begins with; of the hub's own proposal of safetensors, where the model has none."""
+    api = HfApi()
+    try:
+        info = api.model_info(name)
+        proposed = None if _has_safetensors(info) else previous_pr(api, name, PROPOSAL, token=None)
+        return info.sha if proposed is None else api.model_info(name, revision=proposed.git_reference).sha
+    except RepositoryNotFoundError:
+        raise CheckpointError(f"model={name!r}: the hub has no such model, or asks for a login") from None
+    except Exception:  # proxies, certificates: the hub's client lets errors of many libraries through
+        try:
+            return resolve_revision(name, local_files_only=True).resolved
+        except Exception:
+            return UNRESOLVED
 
 
 def _packaged(known: Known) -> Checkpoint:
@@ -105,6 +136,8 @@ def _where(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
         checkpoint = _packaged(KNOWN[checkpoint.name])
     if checkpoint.folder is None:
         return checkpoint.name, {"revision": checkpoint.revision}
+    if local(checkpoint.folder).revision != checkpoint.revision:
+        raise CheckpointError(f"model={checkpoint.folder!r}: its files were changed since the study began; run it again")
     return checkpoint.folder, {"gguf_file": checkpoint.gguf} if checkpoint.gguf else {}
 
 
@@ -156,7 +189,7 @@ def _pretrained(checkpoint: Checkpoint, kind: type, **keywords: Any) -> PreTrain
 
 
 def check(wanted: Iterable[Checkpoint]) -> None:
-    """Whether the hub's models can be had, and as safetensors, before anything is trained; those in its cache need no hub.
+    """Whether the hub's models can be had at their commit, and as safetensors, before anything is trained; those in its cache need no hub.
 
     Raises:
         CheckpointError: one cannot be had.
@@ -166,24 +199,18 @@ def check(wanted: Iterable[Checkpoint]) -> None:
         name, revision = checkpoint.name, checkpoint.revision
         if checkpoint.folder is not None or name in KNOWN and KNOWN[name].package is not None:
             continue
+        if revision == UNRESOLVED:
+            raise CheckpointError(f"model={name!r}: {UNREACHABLE}")
         if any(isinstance(try_to_load_from_cache(name, file, revision=revision), str) for file in SAFETENSORS):
             continue
         try:
-            there = any(file.rfilename in SAFETENSORS for file in api.model_info(name, revision=revision).siblings)
-            if not there and revision == "main":  # transformers takes those that the hub's own bot has proposed
-                there = previous_pr(api, name, "Adding `safetensors` variant of this model", token=None) is not None
+            there = _has_safetensors(api.model_info(name, revision=revision))
         except (RepositoryNotFoundError, RevisionNotFoundError):
             raise CheckpointError(f"model={name!r}: the hub has no such model or no revision {revision!r}, or asks for a login") from None
         except Exception as error:  # proxies, certificates: the hub's client lets errors of many libraries through
             raise CheckpointError(f"model={name!r}: {UNREACHABLE} ({' '.join(str(error).split())[:100]})") from None
         if not there:
             raise CheckpointError(f"model={name!r}: {NO_SAFETENSORS}")
-
-
-def commit(checkpoint: Checkpoint) -> dict[str, str]:
-    """For the record of a run: the commit behind a hub's branch, once the model has been loaded; nothing for local models."""
-    path = None if checkpoint.folder else try_to_load_from_cache(checkpoint.name, "config.json", revision=checkpoint.revision)
-    return {"commit": Path(path).parent.name} if isinstance(path, str) else {}
 
 
 def blocks(model: PreTrainedModel) -> nn.ModuleList:
@@ -227,7 +254,7 @@ def _adapters(checkpoint: Checkpoint, model: PreTrainedModel, task: str, seed: i
     """Of queries and values, or what a family has in their place; their first matrices are drawn from ``seed``."""
     from peft import LoraConfig
 
-    torch.manual_seed(seed)
+    torch.manual_seed(seed)  # peft draws from torch's own stream and from no other
     rank, gpt2 = checkpoint.lora_rank, model.config.model_type == "gpt2"
     return LoraConfig(task_type=task, r=rank, lora_alpha=2 * rank, lora_dropout=0.0, fan_in_fan_out=gpt2)
 
@@ -276,7 +303,11 @@ def shape(name: str) -> tuple[int, int]:
     Raises:
         CheckpointError: there is no such model, or it cannot be reached.
     """
-    checkpoint = local(name) if Path(name).is_dir() else hub(name)
+    return _shape(local(name) if Path(name).is_dir() else hub(name))
+
+
+@lru_cache(maxsize=64)
+def _shape(checkpoint: Checkpoint) -> tuple[int, int]:
     first, where = _where(checkpoint)
     config = _load(checkpoint, lambda: AutoConfig.from_pretrained(first, **where, trust_remote_code=False))
     with torch.device("meta"):

@@ -319,6 +319,9 @@ def plan_runs(
         if isinstance(run, Train) and isinstance(run.pairs, Texts):
             name = run.pairs.source.name
             rows[name] = max(rows.get(name, 0), 2 * run.pairs.train_pairs + run.pairs.test_pairs)
+            if run.pairs.helpful is not None:  # they are only trained on
+                name = run.pairs.helpful.name
+                rows[name] = max(rows.get(name, 0), 2 * run.pairs.train_pairs)
     absent = None if lab is None else {run.key for run in lab.missing(order)}
     out, ends = [], {}
     for run in order:

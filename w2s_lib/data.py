@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from w2s_lib.digests import Stamp, digest, stamp
 from w2s_lib.errors import OneLineError
 from w2s_lib.pairs import PairsError, with_ids
 from w2s_lib.run import Objective, Source, Texts, stream
@@ -65,6 +66,8 @@ class DataSet:
     """The commit; None: the one that the hub has now, recorded with every run."""
     single_turn: bool = False
     """Only pairs with one question and one answer."""
+    objective: Objective = "harmlessness"
+    """What its labels prefer."""
     warning: str = "Holds offensive and upsetting texts, and harmful requests and replies."
 
 
@@ -76,7 +79,7 @@ DATA = {
     ),
     "hh-helpful": DataSet(
         "HH-RLHF, single-turn helpful pairs", "Anthropic/hh-rlhf", "MIT", LABELLED, ("helpful-base/",), HH_RLHF, single_turn=True,
-        warning="Holds some offensive texts, and replies that are wrong.",
+        objective="helpfulness", warning="Holds some offensive texts, and replies that are wrong.",
     ),
     "cai-harmless": DataSet(
         "Constitutional AI with open models, harmless pairs", "HuggingFaceH4/cai-conversation-harmless", "Apache-2.0", LABELLED,
@@ -109,7 +112,7 @@ def source(data: str | Path | Sequence[str | Path], name: str = "local") -> Sour
         return Source(name=data, revision=DATA[data].revision or _commit(data), files=_own_files(data))
     if isinstance(data, (list, tuple)) or _exists(data) or str(data).endswith(SUFFIXES):
         files = _local_files(data)
-        return Source(name=name, revision=_digest(_read_files(_stamped(files))), files=files)
+        return Source(name=name, revision=_revision(tuple(map(stamp, files))), files=files)
     if re.fullmatch(r"[\w.-]+/[\w.-]+(/.*)?", str(data)):
         return Source(name=str(data), revision=_commit(str(data)))
     names = ["world", *DATA]
@@ -281,14 +284,8 @@ def _rows(path: Path) -> Iterator[tuple[str, Callable[[], object]]]:
                 yield f"line {number}", lambda line=line: json.loads(line)
 
 
-def _stamped(files: Sequence[str]) -> tuple[tuple[str, int, int], ...]:
-    """The files with what changes when they are written: what is remembered of them is of that moment."""
-    stats = [(file, Path(file).stat()) for file in files]
-    return tuple((file, stat.st_mtime_ns, stat.st_size) for file, stat in stats)
-
-
 @lru_cache(maxsize=4)
-def _read_files(files: tuple[tuple[str, int, int], ...]) -> pd.DataFrame:
+def _read_files(files: tuple[Stamp, ...]) -> pd.DataFrame:
     found: list[tuple[str, str, str, int]] = []
     for index, (file, _, _) in enumerate(files):
         path = Path(file)
@@ -309,10 +306,11 @@ def _read_files(files: tuple[tuple[str, int, int], ...]) -> pd.DataFrame:
     )
 
 
-def _digest(frame: pd.DataFrame) -> str:
-    """16 hexadecimal digits that name what the pairs say, whatever their order."""
-    rows = sorted("\x1f".join(row) for row in zip(frame["prompt"], frame["chosen"], frame["rejected"]))
-    return hashlib.sha256("\x1e".join(rows).encode()).hexdigest()[:16]
+@lru_cache(maxsize=16)
+def _revision(files: tuple[Stamp, ...]) -> str:
+    """16 hexadecimal digits that name what the pairs in some files say, whatever their order."""
+    frame = _read_files(files)
+    return digest("\x1e".join(sorted("\x1f".join(row) for row in zip(frame["prompt"], frame["chosen"], frame["rejected"]))))
 
 
 def read(source: Source) -> pd.DataFrame:
@@ -326,10 +324,11 @@ def read(source: Source) -> pd.DataFrame:
     if not at_hand(source):
         raise DataError(source.name, "its texts do not come with the project; W2S_DATA must name the folder that holds them")
     try:
-        frame = _read_files(_stamped(source.files or _hub_files(source.name, source.revision)))
+        files = tuple(map(stamp, source.files or _hub_files(source.name, source.revision)))
+        frame = _read_files(files)
     except FileNotFoundError as error:
         raise DataError(source.name, f"no such file {Path(error.filename).name!r}") from None
-    if source.files and _digest(frame) != source.revision:
+    if source.files and _revision(files) != source.revision:
         raise DataError(source.name, f"the files say something else than at revision {source.revision}; name them anew")
     return frame
 
@@ -476,6 +475,11 @@ def prefer(frame: pd.DataFrame, objective: Objective) -> pd.DataFrame:
     return frame.assign(chosen=chosen, rejected=rejected, turned=turned)[lead != 0].reset_index(drop=True)
 
 
+def labelled(source: Source) -> Objective:
+    """What the labels of a data set prefer; of one that the registry does not know, what a study aims at by default."""
+    return DATA[source.name].objective if source.name in DATA else "harmlessness"
+
+
 class Agreement(NamedTuple):
     """Share of pairs on which a surface objective prefers the labelled reply, with its 95 % interval."""
 
@@ -519,9 +523,9 @@ def load(texts: Texts, objective: Objective | None = None) -> pd.DataFrame:
         PairsError: there are too few pairs.
     """
     aim = objective or texts.objective
-    source = texts.source if aim == texts.objective or aim in SURFACE else texts.helpful if aim == "helpfulness" else None
+    source = texts.source if aim in (labelled(texts.source), *SURFACE) else texts.helpful if aim == "helpfulness" else None
     if source is None:
-        allowed = ", ".join(dict.fromkeys([texts.objective, *SURFACE, *(["helpfulness"] if texts.helpful else [])]))
+        allowed = ", ".join([labelled(texts.source), *SURFACE, *(["helpfulness"] if texts.helpful else [])])
         hint = "; helpful=None: name helpful pairs" if aim == "helpfulness" else ""
         raise DataError(texts.source.name, f"objective={aim!r}: these pairs say nothing of it{hint}; allowed: {allowed}")
     frame, mine = pool(source, texts.max_tokens), source == texts.source

@@ -71,18 +71,22 @@ def extract(run: Features, folder: Path) -> dict[str, object]:
     save_file(found, folder / "features.safetensors")
     pairs[["pair_id"]].to_parquet(folder / "pairs.parquet")
     tokens = sum(len(c) + len(r) - len(commonprefix([c, r])) for c, r in zip(chosen, rejected))
-    return {"pairs": len(pairs), "tokens": tokens, **checkpoints.commit(run.checkpoint)}
+    return {"pairs": len(pairs), "tokens": tokens}
 
 
 @lru_cache(maxsize=8)
 def read(shards: tuple[Path, ...], layer: int, pooling: str) -> tuple[np.ndarray, pd.Series]:
-    """One layer's differences, shape (pairs, hidden), float32, from the folders of all shards, and each pair's row in it by ``pair_id``."""
+    """One layer's differences, shape (pairs, hidden), float32, from the folders of all shards, and each pair's row in it by ``pair_id``.
+
+    A pair that two data sets hold has the row of the first.
+    """
     found, ids = [], []
     for folder in shards:
         with safe_open(folder / "features.safetensors", "pt") as file:
             found.append(file.get_tensor(f"{layer}.{pooling}").float().numpy())
         ids += pd.read_parquet(folder / "pairs.parquet")["pair_id"].tolist()
-    return np.concatenate(found), pd.Series(range(len(ids)), index=ids)
+    rows = pd.Series(range(len(ids)), index=ids)
+    return np.concatenate(found), rows[~rows.index.duplicated()]
 
 
 def oriented(differences: np.ndarray, row_of: pd.Series, pairs: pd.DataFrame) -> np.ndarray:

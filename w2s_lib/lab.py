@@ -139,7 +139,7 @@ def execute(spec: Spec, root: Path, *parents: str) -> str:
         labels = [store.table(labeller, "scores") for labeller in spec.labellers]
         with _writing(store, spec) as draft:
             bases = [store.path(parent) for parent in spec.parents() if not isinstance(parent, Train)]
-            draft.notes.update(train(spec, bases, labels, draft.folder))
+            train(spec, bases, labels, draft.folder)
     elif isinstance(spec, Features):
         from w2s_lib.features import extract
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -109,7 +108,6 @@ def parse(name: str) -> Model:
     return Model(base, blocks and int(blocks), None if layer is None else int(layer), pooling or "mean")
 
 
-@lru_cache(maxsize=256)
 def known(base: str) -> Known:
     """The registry's entry of a base name; for a hub id or a local folder, one made from its configuration.
 

@@ -286,4 +286,9 @@ class Train(Spec):
     def parents(self) -> tuple[Spec, ...]:
         if isinstance(self.model, Checkpoint):  # its weights are no result of ours
             return self.labellers
-        return (*(self.model.features.all() if isinstance(self.model, Layer) else (self.model,)), *self.labellers)
+        if not isinstance(self.model, Layer):
+            return (self.model, *self.labellers)
+        read = [self.model.features]
+        if self.conflict.objective == "helpfulness" and self.pairs.helpful is not None:  # pairs of another data set
+            read.append(self.model.features.model_copy(update={"source": self.pairs.helpful}))
+        return (*(shard for features in read for shard in features.all()), *self.labellers)

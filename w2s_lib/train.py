@@ -18,17 +18,16 @@ from w2s_lib.score import as_scores, reply_log_probs, reward_gaps
 from w2s_lib.supervision import training_pairs
 
 
-def train(run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], folder: Path) -> dict[str, str]:
+def train(run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], folder: Path) -> None:
     """Fine-tune a model as the run says; leaves ``scores.parquet``, and a policy's ``replies.parquet``, in ``folder``.
 
     ``bases`` are the folders of what the model is made of: a pretrained model, the shards of frozen features, or nothing for a
     checkpoint.  Scored are the test pairs and the weak-label half: what a supervisor's students learn from, and what a student
-    made of its own training pairs.  Returns notes for the record: the ``commit`` of a model of the hub.
+    made of its own training pairs.
     """
     frame = _scored(run.pairs)
     fitted = _probe_gaps if isinstance(run.model, Layer) else _reward_gaps if run.method == "reward_model" else _policy_margins
     as_scores(frame, fitted(run, bases, training_pairs(run, labels), frame, folder)).to_parquet(folder / "scores.parquet")
-    return checkpoints.commit(run.model) if isinstance(run.model, Checkpoint) else {}
 
 
 def _scored(pairs: Pairs | Texts) -> pd.DataFrame:
