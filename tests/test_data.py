@@ -487,7 +487,7 @@ def test_real_pairs_are_counted(hh):
     assert (usable["prompt"].str.count(data.HUMAN) == 1).all() and usable["prompt"].str.endswith(data.ASSISTANT).all()
     assert (usable["chosen"].str.strip() != usable["rejected"].str.strip()).all()
     assert not usable.duplicated(["prompt", "chosen", "rejected"]).any()
-    assert hh.key == source(REAL).key and clean(read(hh), single_turn=True).dropped["more than one turn"] == 0
+    assert hh.key == source(FILES[::-1]).key and clean(read(hh), single_turn=True).dropped["more than one turn"] == 0
 
 
 @real
@@ -515,3 +515,20 @@ def test_surface_preferences_on_real_pairs(hh):
         assert found.pairs + found.ties == len(frame)
     assert agreement(frame, "verbosity").high < 0.5  # the less harmful reply is often the shorter one
     assert agreement(frame, "vowels").low < 0.5 < agreement(frame, "vowels").high
+
+
+def test_pairs_are_never_handed_out_under_another_objectives_name(tmp_path):
+    texts = Texts(source=made(tmp_path, many(90)), objective="honesty", train_pairs=30, test_pairs=20)
+    for objective in (None, "honesty", "politeness", "pleasing", "helpfulness"):
+        with pytest.raises(DataError, match="these pairs say nothing of it"):
+            load(texts, objective)
+
+
+def test_files_are_read_and_digested_once_until_they_are_written(tmp_path, monkeypatch):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, many(20))))
+    before, digested = source(path), []
+    monkeypatch.setattr(data, "digest", lambda text: digested.append(text) or "0" * 16)
+    assert source(path) == before and not digested
+    path.write_text("\n".join(map(json.dumps, many(21))))
+    assert source(path).revision == "0" * 16 and len(digested) == 1

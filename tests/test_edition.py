@@ -37,6 +37,9 @@ from w2s_lib.ladder import LADDER
         ({"filter_above": 1.0}, "filter_above=1.0: must be below 1"),
         ({"policy_pairs": ["tiny-56 -> tiny-72"]}, "is not among the edition's pairs"),
         ({"draws": 150.5}, "draws=150.5: must be a whole number"),
+        ({"chapters": ["5"]}, "chapters='5': no such chapter; did you mean '15'\\? allowed: 01, 02, 03"),
+        ({"chapters": ["05", "six"]}, "chapters='six': no such chapter; allowed: 01, 02"),
+        ({"chapters": ["05", "05"]}, "every entry may occur once"),
     ],
 )
 def test_bad_values(overrides, says):
@@ -66,6 +69,41 @@ def test_missing_field_is_named(tmp_path):
     path.write_text("name: mine\ntitle: t\nseeds: [1]\nmodels: [tiny-24, tiny-36]\n")
     with pytest.raises(ParameterError, match="pairs=.*is required"):
         load(path)
+
+
+def own(**fields) -> dict:
+    """Parameters of an edition of real texts."""
+    given = {"data": "hh-harmless", "models": ["gpt2", "gpt2-medium"], "pairs": ["gpt2 -> gpt2-medium"], "chapters": ["05"]}
+    return given | fields
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (own(chapters=None), "chapters=None: 02, 03, 10 need the world, and data is 'hh-harmless'; name others: '01', '04', "),
+        (own(chapters=["04", "10"]), r"chapters=\['04', '10'\]: 10 need the world, .*name others: '04'$"),
+        (own(data="hh-helpful"), "data='hh-helpful': its labels prefer helpfulness; pairs labelled by harmlessness are needed here"),
+        (own(helpful="cai-harmless"), "helpful='cai-harmless': its labels prefer harmlessness"),
+    ],
+)
+def test_what_chapters_and_labels_need_is_refused_at_load(overrides, says):
+    with pytest.raises(ParameterError, match=says) as error:
+        load("world", overrides)
+    assert "\n" not in str(error.value)
+
+
+def test_an_edition_is_called_like_its_file(tmp_path):
+    """Else the book of a copy would be built over the default one, and looked for elsewhere."""
+    path = tmp_path / "mine.yaml"
+    path.write_text((FOLDER / "world.yaml").read_text())
+    with pytest.raises(ParameterError, match="name='world': must be the name of its file, mine.yaml"):
+        load(path)
+
+
+def test_an_installation_without_the_book_says_where_editions_lie(tmp_path, monkeypatch):
+    monkeypatch.setattr("w2s_lib.edition.FOLDER", tmp_path / "nowhere")
+    with pytest.raises(ParameterError, match="edition='world': the editions lie in the book's checkout; install from a clone"):
+        load("world")
 
 
 @pytest.mark.parametrize("name", available())

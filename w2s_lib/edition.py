@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from w2s_lib.data import DATA
 from w2s_lib.errors import OneLineError
 from w2s_lib.ladder import KNOWN, LADDER, parse, rank
 from w2s_lib.methods import POLICY_METHODS, RECIPES
@@ -26,6 +27,12 @@ from w2s_lib.mitigations import FILTER, MITIGATIONS
 from w2s_lib.run import Method, PolicyRecipe, Recipe
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks" / "editions"
+
+CHAPTERS = tuple(sorted(path.name[:2] for path in FOLDER.parent.glob("[0-9][0-9]_*.ipynb")))
+"""Numbers of the book's chapters."""
+
+ABOUT_THE_WORLD = ("02", "03", "10")
+"""Chapters that need the world: its facts, the models that were told them, and objectives that no data set is labelled by."""
 
 ARROW = " -> "
 
@@ -91,6 +98,12 @@ def _mitigation(name: str) -> str:
     return name
 
 
+def _chapter(number: str) -> str:
+    if number not in CHAPTERS:
+        raise ValueError(f"no such chapter; {nearest(number, list(CHAPTERS))}")
+    return number
+
+
 PAIRS_OF_THEM = Annotated[tuple[Annotated[str, AfterValidator(_pair)], ...], AfterValidator(_distinct)]
 """Some of the edition's weak-strong pairs; all of them, where none is named."""
 
@@ -141,7 +154,9 @@ class Edition(BaseModel):
     reward_model: Recipe = Field(RECIPES["reward_model"], description="recipe of reward models")
     dpo: PolicyRecipe = Field(RECIPES["dpo"], description="recipe of DPO; dpo_beta is given by itself")
     simpo: PolicyRecipe = Field(RECIPES["simpo"], description="recipe of SimPO; simpo_beta and simpo_gamma are given by themselves")
-    chapters: tuple[str, ...] | None = Field(None, description="chapters of the book, for instance '05'; None: all")
+    chapters: Annotated[tuple[Annotated[str, AfterValidator(_chapter)], ...], AfterValidator(_distinct)] | None = Field(
+        None, description="chapters of the book, for instance '05'; None: all"
+    )
     dask: str = Field("local", description="where runs are computed: 'local', 'slurm', or the address of a Dask scheduler")
 
     @field_validator("pairs", mode="before")
@@ -191,14 +206,31 @@ class Edition(BaseModel):
         for name in (*self.models, *(model for pair in self.weak_strong for model in pair)):
             if (parse(name).base in LADDER) != (self.data == WORLD):
                 kind = "the world's models read nothing else" if self.data != WORLD else "the world is read by its own models only"
-                raise ValueError(f"models={name!r}: data is {self.data!r}, and {kind}")
+                raise ParameterError("models", name, f"data is {self.data!r}, and {kind}")
+        return self
+
+    @model_validator(mode="after")
+    def _chapters_fit_the_data(self) -> Edition:
+        told = [number for number in ABOUT_THE_WORLD if self.data != WORLD and self.tells(number)]
+        if told:
+            others = ", ".join(f"'{number}'" for number in self.chapters or CHAPTERS if number not in ABOUT_THE_WORLD)
+            given = self.chapters and list(self.chapters)
+            raise ParameterError("chapters", given, f"{', '.join(told)} need the world, and data is {self.data!r}; name others: {others}")
+        return self
+
+    @model_validator(mode="after")
+    def _data_prefer_what_they_are_taken_for(self) -> Edition:
+        for name, wanted in (("data", "harmlessness"), ("helpful", "helpfulness")):
+            given = getattr(self, name)
+            if given in DATA and DATA[given].objective != wanted:
+                raise ParameterError(name, given, f"its labels prefer {DATA[given].objective}; pairs labelled by {wanted} are needed here")
         return self
 
     @model_validator(mode="after")
     def _frozen_layers_are_read_at_one_place(self) -> Edition:
         at = self.reward_model.score_at
         if at != "last_token" and any(parse(name).layer is not None for name in self.models):
-            raise ValueError(f"reward_model.score_at={at}: frozen layers are not read there; a choice for models that are trained whole")
+            raise ParameterError("reward_model.score_at", at, "frozen layers are not read there; a choice for models that are trained whole")
         return self
 
     def ways(self, weak: str, strong: str) -> tuple[str, ...]:
@@ -233,9 +265,7 @@ _KINDS = {
 def _one_line(error: ValidationError) -> ParameterError:
     first = error.errors()[0]
     if not first["loc"]:  # of no field by itself
-        name, _, rest = first["msg"].removeprefix("Value error, ").partition("=")
-        value, _, says = rest.partition(": ")
-        return ParameterError(name, value.strip("'"), says)
+        return first["ctx"]["error"]
     name, *inside = (part for part in first["loc"] if isinstance(part, str))
     if first["type"] == "extra_forbidden":
         fields = type(Edition.model_fields[name].default).model_fields if inside else Edition.model_fields
@@ -261,6 +291,8 @@ def load(edition: str | Path = "world", overrides: Mapping[str, Any] | None = No
     if not isinstance(edition, (str, Path)):
         raise ParameterError("edition", edition, f"must be a name or a path; {nearest('', available())}")
     path = FOLDER / f"{edition}.yaml" if str(edition) in available() else Path(edition)
+    if not path.is_file() and not FOLDER.is_dir():
+        raise ParameterError("edition", str(edition), "the editions lie in the book's checkout; install from a clone: pip install --editable .")
     if not path.is_file():
         raise ParameterError("edition", str(edition), f"no such edition; {nearest(str(edition), available())}, or the path of a YAML file")
     try:
@@ -269,6 +301,8 @@ def load(edition: str | Path = "world", overrides: Mapping[str, Any] | None = No
         raise ParameterError("edition", str(edition), f"is not YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(fields, dict):
         raise ParameterError("edition", str(edition), "must hold one mapping of parameters")
+    if fields.get("name", path.stem) != path.stem:
+        raise ParameterError("name", fields["name"], f"must be the name of its file, {path.name}: the book is built under that name")
     overrides = {name: value for name, value in (overrides or {}).items() if value is not None}
     if overrides.get("pairs") not in (None, "all"):
         for name in ("control_pairs", "policy_pairs", "mitigation_pairs"):  # they belong to the pairs that are replaced
