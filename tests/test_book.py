@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import tomllib
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,12 +18,14 @@ import pandas as pd
 import pytest
 
 from tests.conftest import build_command
-from w2s_lib.book import chapters, keep_figures, page_key, polish
+from w2s_lib.book import chapters, keep_figures, page_key, polish, studied
 from w2s_lib.claims import CLAIMS
 from w2s_lib.conditions import CONDITIONS
-from w2s_lib.edition import load
+from w2s_lib.edition import FOLDER, load
 from w2s_lib.lab import Lab, closure
 from w2s_lib.results import COLUMNS
+from w2s_lib.store import versions
+from w2s_lib.study import Study
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -115,15 +119,68 @@ def test_executed_notebooks_carry_no_path_of_this_machine(build_folder):
         assert str(ROOT) not in shown and str(build_folder) not in shown
 
 
-def test_a_page_is_named_by_all_that_goes_into_it(tmp_path):
+@pytest.fixture
+def named(tmp_path, monkeypatch):
+    """A page's name, its notebook, and a copy of the editions that may be written to."""
+    shutil.copytree(FOLDER, tmp_path / "editions")
+    monkeypatch.setattr("w2s_lib.book.FOLDER", tmp_path / "editions")
     source = tmp_path / "01_x.ipynb"
     source.write_text("{}")
-    smoke = load("smoke")
-    key = page_key(source, smoke)
-    assert key == page_key(source, load("smoke"))
-    assert key != page_key(source, load("smoke", {"threshold": 0.6}))
+    return lambda study=None: page_key(source, studied(study or Study(load("smoke")))), source, tmp_path / "editions"
+
+
+def test_a_page_is_named_by_its_source_and_its_parameters(named):
+    name, source, _ = named
+    key = name()
+    assert key == name() != name(Study(load("smoke", {"threshold": 0.6})))
     source.write_text("{ }")
-    assert key != page_key(source, smoke)
+    assert key != name()
+
+
+@pytest.mark.parametrize("file", ["paper.yaml", "hh-smol.yaml", "hh-smol/records.parquet"])
+def test_a_page_is_named_by_every_edition_and_what_comes_with_it(named, file):
+    """Chapter 15 reads four editions beside its own."""
+    name, _, editions = named
+    key = name()
+    (editions / file).write_bytes((editions / file).read_bytes() + b"\n")
+    assert key != name()
+
+
+@pytest.mark.parametrize("switch", ["W2S_SHIPPED", "W2S_DATA"])
+def test_a_page_is_named_by_the_switches_of_the_environment(named, monkeypatch, switch):
+    name, _, _ = named
+    monkeypatch.delenv(switch, raising=False)
+    key = name()
+    monkeypatch.setenv(switch, "no")
+    assert key != name()
+
+
+def test_a_page_is_named_by_the_versions_of_all_pinned_packages(named, monkeypatch):
+    name, _, _ = named
+    pinned = {re.split("[=><]", line)[0] for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]}
+    assert pinned <= set(versions())
+    key = name()
+    monkeypatch.setattr("w2s_lib.book.versions", lambda: versions() | {"scipy": "0.1"})
+    assert key != name()
+
+
+def test_edited_data_and_models_give_another_page(named, tmp_path, folders):
+    """The parameters say where they lie, the name says what they hold."""
+    name, _, _ = named
+    data, model = tmp_path / "my.jsonl", tmp_path / "model"
+    rows = [{"prompt": f"p{i}", "chosen": "good", "rejected": "bad"} for i in range(200)]
+    data.write_text("\n".join(map(json.dumps, rows)))
+    shutil.copytree(folders["gpt2"], model)
+    pairs = {"models": [f"{model}:1", str(model)], "pairs": [f"{model}:1 -> {model}"], "train_pairs": 32, "test_pairs": 32}
+    study = Study(load("own", pairs | {"data": str(data), "seeds": [1], "chapters": ["05"]}))
+    key = name(study)
+    assert key == name(study)
+    data.write_text("\n".join(map(json.dumps, [*rows, {"prompt": "p", "chosen": "good", "rejected": "bad"}])))
+    other = name(study)
+    assert key != other
+    config = json.loads((model / "tokenizer_config.json").read_text())
+    (model / "tokenizer_config.json").write_text(json.dumps(config | {"add_prefix_space": True}))
+    assert other != name(study)
 
 
 def test_polish_moves_alt_and_caption_and_hides_parameters():

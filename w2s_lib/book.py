@@ -10,7 +10,6 @@ that an interrupted build goes on where it was, and a second one trains nothing.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -25,7 +24,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from w2s_lib import benchmarks
+from w2s_lib import benchmarks, digests
 from w2s_lib.chapter import open_lab
 from w2s_lib.cost import plan, print_plan
 from w2s_lib.edition import FOLDER, Edition, load
@@ -104,19 +103,32 @@ def keep_figures(notebook: nbformat.NotebookNode, folder: Path) -> None:
                 (folder / f"{name}.md").write_text(f"```{{figure}} /{folder.name}/{name}.svg\n{options}\n\n{figure['caption']}\n```\n")
 
 
-def page_key(source: Path, edition: Edition, read: Sequence[Path] = ()) -> str:
-    """16 hexadecimal digits that name all that an executed notebook depends on: its source, the edition, the library, the versions, files that it reads."""
-    library = [path.read_text() for kind in ("*.py", "*.html") for path in sorted((ROOT / "w2s_lib").rglob(kind))]
-    shipped = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(FOLDER.rglob("*.parquet"))]
-    read_by_it = [path.read_text() for path in read]
-    text = json.dumps([source.read_text(), edition.model_dump(mode="json"), library, shipped, versions(), read_by_it])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+SWITCHES = ("W2S_SHIPPED", "W2S_DATA")
+"""Environment variables by which a chapter reads other results or texts."""
 
 
-def execute(source: Path, target: Path, parameters: dict, results: Path) -> float:
+def studied(study: Study) -> str:
+    """16 hexadecimal digits that name what every chapter of a study reads: its parameters, and its runs, whose keys hold the digests of data and models."""
+    keys = sorted(run.key for run in closure(study.runs()))
+    return digests.digest(json.dumps([study.edition.model_dump(mode="json"), keys]))
+
+
+def page_key(source: Path, studied: str, read: Sequence[Path] = ()) -> str:
+    """16 hexadecimal digits that name all that an executed notebook depends on.
+
+    That is its source, what it studies (``studied``), the library, every edition and what comes with it (some chapters read several),
+    the versions of all pinned packages, ``SWITCHES``, and other files that it reads.
+    """
+    library = [path for kind in ("*.py", "*.html") for path in (ROOT / "w2s_lib").rglob(kind)]
+    files = [source, *library, *FOLDER.rglob("*.yaml"), *FOLDER.rglob("*.parquet"), *read]
+    named = sorted((os.path.relpath(path, ROOT), digests.of_file(path)) for path in files)
+    return digests.digest(json.dumps([studied, named, versions(), [os.environ.get(name) for name in SWITCHES]]))
+
+
+def execute(source: Path, target: Path, parameters: dict, results: Path, studied: str) -> float:
     """Put an executed notebook into ``target``, from the store or by papermill; returns the wall time of its execution in seconds.
 
-    Only the last notebook, which reports on the build, is executed every time.
+    ``studied`` as of the function of that name.  Only the last notebook, which reports on the build, is executed every time.
 
     Raises:
         BuildError: a cell failed; names the notebook and the error.
@@ -126,7 +138,7 @@ def execute(source: Path, target: Path, parameters: dict, results: Path) -> floa
         nbformat.write(stand_in(source, edition), target)
         return 0.0
     read = {LEDGER: sorted(results.glob("[0-9]*.csv")), BENCHMARKS: [benchmarks.LAST]}.get(source.stem, ())
-    store, key = Store(parameters["store"]), page_key(source, edition, read)
+    store, key = Store(parameters["store"]), page_key(source, studied, read)
     table = results / f"{source.stem}.csv"
     page = store.page(key) if source.stem != LAST else None
     if page is None:
@@ -170,13 +182,13 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
     return time.perf_counter() - start
 
 
-def execute_all(target: Path, results: Path, parameters: dict, workers: int) -> dict[str, float]:
+def execute_all(target: Path, results: Path, parameters: dict, workers: int, studied: str) -> dict[str, float]:
     """Execute every chapter, several at a time, the ledger and the last one after the others; wall time by chapter."""
     others = [path for path in chapters() if path.stem not in (LEDGER, LAST)]
     ledger, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (LEDGER, LAST))
     times: dict[str, float] = {}
     with ProcessPoolExecutor(max(workers, 1), mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(execute, path, target / path.name, parameters, results): path for path in others}
+        jobs = {pool.submit(execute, path, target / path.name, parameters, results, studied): path for path in others}
         try:
             for job in as_completed(jobs):
                 times[jobs[job].stem] = round(job.result(), 1)
@@ -184,11 +196,11 @@ def execute_all(target: Path, results: Path, parameters: dict, workers: int) -> 
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-        times[LEDGER] = round(pool.submit(execute, ledger, target / ledger.name, parameters, results).result(), 1)
+        times[LEDGER] = round(pool.submit(execute, ledger, target / ledger.name, parameters, results, studied).result(), 1)
         (results / "times.json").write_text(
             json.dumps({"chapters": dict(sorted(times.items())), **json.loads((results / "runs.json").read_text())})
         )
-        times[LAST] = round(pool.submit(execute, last, target / last.name, parameters, results).result(), 1)
+        times[LAST] = round(pool.submit(execute, last, target / last.name, parameters, results, studied).result(), 1)
     return times
 
 
@@ -245,18 +257,18 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
     (source / "notebooks").mkdir()
 
-    total = len(closure(study.runs()))
-    print(
-        f"edition {study.edition.name}: {total} runs, {len(lab.missing(study.runs()))} of them missing; store {lab.store.root}", flush=True
-    )
-    trained = lab.run(study.runs())
+    runs = study.runs()
+    total = len(closure(runs))
+    print(f"edition {study.edition.name}: {total} runs, {len(lab.missing(runs))} of them missing; store {lab.store.root}", flush=True)
+    trained = lab.run(runs)
     (results / "runs.json").write_text(
         json.dumps({"trained": trained, "total": total, "run_seconds": round(time.perf_counter() - start, 1)})
     )
 
     print("executing the notebooks", flush=True)
     given = edition if not Path(edition).is_file() else str(Path(edition).absolute())
-    execute_all(source / "notebooks", results, {"edition": given, "store": str(lab.store.root), "workers": lab.workers}, lab.workers)
+    parameters = {"edition": given, "store": str(lab.store.root), "workers": lab.workers}
+    execute_all(source / "notebooks", results, parameters, lab.workers, studied(study))
     tables = [pd.read_csv(path) for path in sorted(results.glob("[0-9]*.csv"))]
     pd.concat(tables)[list(COLUMNS)].to_csv(source / "results.csv", index=False)
 

@@ -226,6 +226,10 @@ class Study:
                 studies += [one.against(name, way) for way in ways]
         return studies
 
+    def mitigation_runs(self) -> list[Train]:
+        """Students without and with the explicit conflict under every mitigation."""
+        return distinct(run for study in self.mitigated() for run in study.student_runs(("none", "explicit")))
+
     def dose_runs(self) -> list[Train]:
         """The explicit conflict at every alpha of the edition, on weak and on gold labels, for the control pairs."""
         at = [self.controls().at(alpha=alpha) for alpha in self.edition.alphas]
@@ -243,7 +247,7 @@ class Study:
             *(self.dose_runs() if tells("08") else ()),
             *(few.about("honesty").student_runs() if tells("10") else ()),
             *(self.policy_runs() if tells("12") else ()),
-            *(run for study in self.mitigated() for run in study.student_runs(("none", "explicit")) if tells("13")),
+            *(self.mitigation_runs() if tells("13") else ()),
         ])  # fmt: skip
 
     def clusters(self, lab: Lab, seed: int, on: Split = "test") -> np.ndarray:
