@@ -10,12 +10,13 @@ import pytest
 
 from w2s_lib.chapter import open_chapter
 from w2s_lib.edition import ParameterError, load
-from w2s_lib.figures.mitigations import LEVELS, PANELS, forest, steps, tried, ways
+from w2s_lib.figures.mitigations import LEVELS, PANELS, forest, in_policies, steps, tried, tried_on_policies, ways
 from w2s_lib.findings import OF_A_MITIGATION, costs, over_ways, what_helps
 from w2s_lib.lab import Lab, RunError
+from w2s_lib.methods import TITLES
 from w2s_lib.mitigations import MITIGATIONS, title
 from w2s_lib.results import ALL, PER_SEED, VERSUS, pick, say
-from w2s_lib.run import Labelling
+from w2s_lib.run import Labelling, Train
 from w2s_lib.study import Study
 from w2s_lib.supervision import training_pairs
 
@@ -53,10 +54,31 @@ def test_the_chapter_takes_them(tmp_path):
     assert chapter.study.against("filter").student(7, "tiny-24", "tiny-44").labelling == Labelling(keep_above=0.6)
 
 
-def test_policies_have_none():
-    for name in MITIGATIONS:
+def test_what_changes_a_reward_models_recipe_is_not_for_policies():
+    for name in ("confidence_loss", "early_stopping"):
         with pytest.raises(ValueError, match="is for reward models, not for dpo"):
             Study(load("world")).by("dpo").against(name, "tiny-28").student(21, "tiny-24", "tiny-56")
+
+
+def test_policies_meet_the_papers_two_in_its_own_setting():
+    """SimPO and DPO, no conflict and the implicit one; labels stay rounded, and the edition says what the filter goes by."""
+    study = Study(load("world", {"filter_by": "log_probability", "filter_above": 0.8}))
+    for method in ("dpo", "simpo"):
+        tried = study.mitigated_policies(method)
+        assert [(s.mitigation, s.via) for s in tried] == [("bootstrap", "tiny-36"), ("filter", None)]
+        student = tried[1].student(21, "tiny-24", "tiny-56", "implicit")
+        assert student.labelling == Labelling(hard=True, keep_above=0.8, filter_by="log_probability")
+        assert student.conflict.objective == "helpfulness" and student.method == method == student.labels.method
+        through = tried[0].student(21, "tiny-24", "tiny-56", "implicit").labels
+        assert (through.model.width, through.method, through.labelling) == (36, method, Labelling(hard=True))
+    named = Study(load("world", {"intermediates": ["tiny-28", "tiny-44"]}))
+    assert [s.via for s in named.mitigated_policies("dpo")] == ["tiny-28", "tiny-44", None]
+    assert study.against("filter").student(21, "tiny-24", "tiny-56").labelling == Labelling(keep_above=0.8), "reward models have labels"
+
+
+def test_an_edition_without_the_chapter_on_policies_trains_none():
+    study = Study(load("world", {"chapters": ["05", "13"]}))
+    assert study.mitigated_policies("dpo") == [] and all(run.method == "reward_model" for run in study.runs() if isinstance(run, Train))
 
 
 def test_each_has_a_title_of_its_own():
@@ -104,13 +126,13 @@ def test_steps_say_every_way_and_its_nulls():
     assert alt.count("10.0 % [5.0, 15.0]") == 4 and "via tiny-28 0.10 and 0.10" in alt
 
 
-@pytest.mark.parametrize("draw", [forest, steps])
+@pytest.mark.parametrize("draw", [forest, steps, in_policies])
 @pytest.mark.parametrize("names", [tuple(MITIGATIONS), ("filter",), ("leaky_filter",), ("bootstrap",), ()])
 @pytest.mark.parametrize("undefined", [False, True])
 def test_figures_are_drawn_whatever_was_tried(draw, names, undefined):
     figure = draw(planted(names, undefined=undefined))
     assert len(figure.alt) > 60 and re.search(r"\d", figure.alt) and figure.caption
-    assert ("undefined" in figure.alt) == (undefined and bool(names or draw is steps))
+    assert ("undefined" in figure.alt) == (undefined and (draw is steps or bool(names) and draw is forest))
     svg = figure.svg()
     assert "fill: #ffffff" not in svg.split("</defs>")[0] and "fill: #000000" not in svg and 'style="fill: #262626' not in svg
 
@@ -152,7 +174,13 @@ def found(study, lab):
 
 def test_what_the_chapter_finds(study, lab, found):
     per_seed, results = found
-    assert not results.duplicated(["statistic", "condition", "alpha", "threshold", "weak", "strong"]).any()
+    assert not results.duplicated(["statistic", "method", "condition", "alpha", "threshold", "weak", "strong"]).any()
+    policies = tried_on_policies(results)
+    assert policies == [(m, n) for m in ("dpo", "simpo") for n in ("bootstrap", "filter")]
+    for method, name in policies:
+        change = pick(results, "deception_score_vs_implicit", f"implicit_with_{name}", method=method)
+        assert f"{TITLES[method]}: {title(name)} {say(change)}" in in_policies(results).alt
+    results = results[results["method"] == "reward_model"]
     assert tried(results) == [n for n in [*HONEST, "leaky_filter"] if n in study.edition.mitigations]
     cell = (study.edition.seeds[0], *study.edition.weak_strong[0])
     for name in ("filter", "clear_labels", "ensemble"):
@@ -171,9 +199,9 @@ def test_what_the_chapter_finds(study, lab, found):
 def test_one_mitigation_alone_finds_the_same(study, lab, found):
     alone = what_helps(replace(study, edition=study.edition.model_copy(update={"mitigations": ("filter",)})), lab)[1]
     assert tried(alone) == ["filter"] and ways(alone) == []
-    assert say(pick(alone, "conflict_tax_vs_explicit", "explicit_with_filter")) == say(
-        pick(found[1], "conflict_tax_vs_explicit", "explicit_with_filter")
-    )
+    assert tried_on_policies(alone) == [("dpo", "filter"), ("simpo", "filter")]
+    which = {"statistic": "conflict_tax_vs_explicit", "condition": "explicit_with_filter"}
+    assert say(pick(alone, **which)) == say(pick(found[1], **which))
 
 
 def test_bootstrapping_s_labels_come_from_the_intermediate_model(study, lab, found):
@@ -206,5 +234,5 @@ def test_a_filter_that_keeps_nothing_fails_in_one_line(study, lab, found, tmp_pa
 
 def test_the_chapter_publishes_each_row_once(build_folder):
     rows = pd.read_csv(build_folder / "book" / "results" / "13_what_helps.csv")
-    assert not rows.duplicated(["chapter", "statistic", "condition", "alpha", "threshold", "weak", "strong"]).any()
+    assert not rows.duplicated(["chapter", "statistic", "method", "condition", "alpha", "threshold", "weak", "strong"]).any()
     assert {"pgr_vs_none", "conflict_tax_vs_explicit"} <= set(rows["statistic"])

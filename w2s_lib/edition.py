@@ -24,7 +24,7 @@ from w2s_lib.errors import OneLineError
 from w2s_lib.ladder import KNOWN, LADDER, parse, rank
 from w2s_lib.methods import POLICY_METHODS, RECIPES
 from w2s_lib.mitigations import FILTER, MITIGATIONS
-from w2s_lib.run import Method, PolicyRecipe, Recipe
+from w2s_lib.run import FilterBy, Method, PolicyRecipe, Recipe
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks" / "editions"
 
@@ -134,6 +134,7 @@ class Edition(BaseModel):
         MITIGATIONS
     )
     filter_above: float = Field(FILTER, ge=0.5, lt=1, description="confidence above which a filter keeps a weakly labelled pair")
+    filter_by: FilterBy = Field("label", description="what a filter of policies' labels goes by; log_probability: as the paper's scripts do")
     intermediates: Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], AfterValidator(_distinct)] | None = Field(
         None, description="models that bootstrapping goes through; None: all of the edition between weak and strong"
     )

@@ -147,7 +147,7 @@ def preference_optimisation(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.Da
             measure(by, lab, POLICY[1:], ("accuracy", *SCORES)),
             measure_talk(by, lab, POLICY),
         ]
-    for option in study.policy_options():
+    for option in study.policy_options().values():
         frames += [measure(option, lab, ["none"], GENERALIZATION), measure(option, lab, ["explicit"], ("accuracy", *SCORES))]
         frames += [measure_talk(option, lab, ["none", "explicit"])]
     per_seed = pd.concat(frames, ignore_index=True)
@@ -170,14 +170,14 @@ def dpo_options(study: Study, per_seed: pd.DataFrame) -> pd.DataFrame:
     weak, strong = study.policies().edition.weak_strong[0]
     first = per_seed[(per_seed["weak"] == weak) & (per_seed["strong"] == strong)]
     changed = {
-        "_after_sft": {"none": ("talk_decides", "talk_fits", "accuracy", "accuracy_ceiling"), "explicit": ("conflict_tax", MATCHED)},
-        "_on_soft_labels": {"none": ("accuracy",), "explicit": ("conflict_tax", MATCHED, "talk_complies_with_hazard")},
+        "after_sft": {"none": ("talk_decides", "talk_fits", "accuracy", "accuracy_ceiling"), "explicit": ("conflict_tax", MATCHED)},
+        "on_soft_labels": {"none": ("accuracy",), "explicit": ("conflict_tax", MATCHED, "talk_complies_with_hazard")},
     }
     rows = [pd.DataFrame(columns=[c for c in COLUMNS if c not in ("edition", "chapter")])]
-    if study.policy_options():
+    if options := study.policy_options():
         rows = [
-            difference(first, statistic, condition + option, condition, "dpo")
-            for option, by_condition in changed.items()
+            difference(first, statistic, f"{condition}_{option}", condition, "dpo")
+            for option, by_condition in ((name, changed[name]) for name in options)
             for condition, statistics in by_condition.items()
             for statistic in statistics
         ]
@@ -191,9 +191,8 @@ def hard_and_soft(study: Study, lab: Lab) -> pd.DataFrame:
     ``tax``, ``churn`` (what a further student without a conflict "pays"); no row where DPO is left out."""
     weak, strong = study.policies().edition.weak_strong[0]
     low, high = band(study.edition.alpha)
-    soft = study.policy_options()[:1]
-    rows = []
-    for labels, by in zip(("hard", "soft"), [study.policies().by("dpo"), *soft] if soft else []):
+    options, rows = study.policy_options(), []
+    for labels, by in zip(("hard", "soft"), [study.policies().by("dpo"), options["on_soft_labels"]] if options else []):
         for seed in study.edition.seeds:
             q = relabel(by.comparison(lab, seed, weak, strong, "none", on="weak_label").weak, by.labelling)
             c = by.comparison(lab, seed, weak, strong, "explicit")
@@ -221,15 +220,11 @@ def over_ways(per_seed: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(means, columns=PER_SEED)
 
 
-def what_helps(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every mitigation on the edition's mitigation pairs, pooled: conditions ``<condition>_with_<mitigation>``, and each minus no mitigation.
-
-    Bootstrapping stands under its name averaged over the ways, and under ``…_via_<intermediate>`` one by one.
-    """
-    few = study.only(pairs=study.edition.mitigation_pairs)
-    frames = [measure(few, lab, ["none"], GENERALIZATION), measure(few, lab, ("explicit", "rerun"), ("accuracy", *OF_A_MITIGATION))]
-    for tried in study.mitigated():
-        frames += [measure(tried, lab, ["none"], GENERALIZATION), measure(tried, lab, ["explicit"], ("accuracy", *OF_A_MITIGATION))]
+def _tried(few: Study, lab: Lab, mitigated: Sequence[Study], conflict: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Students without and with a conflict under no mitigation and under each, by one method: per-seed and results rows."""
+    frames = [measure(few, lab, ["none"], GENERALIZATION), measure(few, lab, (conflict, "rerun"), ("accuracy", *OF_A_MITIGATION))]
+    for tried in mitigated:
+        frames += [measure(tried, lab, ["none"], GENERALIZATION), measure(tried, lab, [conflict], ("accuracy", *OF_A_MITIGATION))]
     per_seed = pd.concat(frames, ignore_index=True)
     per_seed = pd.concat([per_seed, over_ways(per_seed)], ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
@@ -239,6 +234,22 @@ def what_helps(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
             statistics = ("accuracy", "pgr") if base == "none" else OF_A_MITIGATION
             rows += [difference(per_seed, statistic, condition, base) for statistic in statistics]
     return per_seed, pd.concat(rows, ignore_index=True)
+
+
+def what_helps(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every mitigation on the edition's mitigation pairs, pooled: conditions ``<condition>_with_<mitigation>``, and each minus no mitigation.
+
+    Reward models under the explicit conflict; and, on pairs that are policy pairs as well, policies by every method under the
+    implicit one, which is where the paper tries its two.  Bootstrapping stands under its name averaged over the ways, and
+    under ``…_via_<intermediate>`` one by one.
+    """
+    found = [_tried(study.only(pairs=study.edition.mitigation_pairs), lab, study.mitigated(), "explicit")]
+    for method in study.edition.methods:
+        if mitigated := study.mitigated_policies(method):
+            pairs = dict.fromkeys(tried.edition.pairs[0] for tried in mitigated)
+            found.append(_tried(study.only(pairs=list(pairs)).by(method), lab, mitigated, "implicit"))
+    per_seed, rows = (pd.concat(frames, ignore_index=True) for frames in zip(*found))
+    return per_seed, rows
 
 
 def costs(study: Study, lab: Lab) -> pd.DataFrame:

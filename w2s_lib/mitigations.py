@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from w2s_lib.run import Labelling, Train
+from w2s_lib.run import FilterBy, Labelling, Train
 
 FILTER = 0.75
 """Confidence above which a filter keeps a pair (paper, section 5)."""
@@ -22,6 +22,9 @@ CONFIDENCE_WEIGHT = 0.5
 
 PATIENCE = 2
 """Looks without a lower held-out loss after which early stopping stops."""
+
+FOR_POLICIES = ("bootstrap", "filter")
+"""Mitigations that are tried on policies as well: the paper's, in its own setting (DPO and SimPO, implicit conflict)."""
 
 ENSEMBLE = (11, 12)
 """Replicas of the weak supervisor that join it in an ensemble."""
@@ -36,25 +39,28 @@ class Mitigation:
     says: str
     labelling: Labelling = Labelling()
     recipe: dict[str, float | int] | None = None
-    """Fields of the reward model's recipe that it replaces."""
+    """Fields of the reward model's recipe that it replaces; where there are any, it is for reward models only."""
     ensemble: bool = False
     bootstrap: bool = False
     honest: bool = True
     """Whether it does without the truth."""
 
-    def of(self, run: Train, filter_above: float = FILTER) -> Train:
+    def of(self, run: Train, filter_above: float = FILTER, filter_by: FilterBy = "label") -> Train:
         """The student, under this mitigation; bootstrapping and ensembles, which need other runs, are ``Study``'s.
 
+        ``filter_by`` is for policies; what a reward model's filter reads is always the label.
+
         Raises:
-            ValueError: the student is a policy; nothing here was made for one.
+            ValueError: the student is a policy, and the mitigation changes a reward model's recipe.
         """
-        if run.method != "reward_model":
+        is_policy = run.method != "reward_model"
+        if is_policy and self.recipe:
             raise ValueError(f"mitigation {self.name!r} is for reward models, not for {run.method}")
+        changes = {name: getattr(self.labelling, name) for name in self.labelling.model_dump(exclude_defaults=True)}
+        if "keep_above" in changes:
+            changes |= {"keep_above": filter_above} | ({"filter_by": filter_by} if is_policy else {})
         recipe = run.recipe.model_copy(update=self.recipe or {})
-        labelling = self.labelling
-        if labelling.keep_above is not None:
-            labelling = labelling.model_copy(update={"keep_above": filter_above})
-        return run.model_copy(update={"labelling": labelling, "recipe": recipe})
+        return run.model_copy(update={"labelling": run.labelling.model_copy(update=changes), "recipe": recipe})
 
 
 MITIGATIONS = {

@@ -18,7 +18,7 @@ from w2s_lib.edition import WORLD, Edition
 from w2s_lib.lab import Lab
 from w2s_lib.ladder import LADDER, parse
 from w2s_lib.metrics import Comparison
-from w2s_lib.mitigations import ENSEMBLE, MITIGATIONS
+from w2s_lib.mitigations import ENSEMBLE, FOR_POLICIES, MITIGATIONS
 from w2s_lib.run import (
     Checkpoint,
     Conflict,
@@ -170,7 +170,7 @@ class Study:
             changes["labels"] = self._trained(seed, self.via, "weak_label", labels=self.weak(seed, weak), labelling=self.labelling)
         if m.ensemble:
             changes["ensemble"] = tuple(self.weak(seed, weak, replica) for replica in ENSEMBLE)
-        return m.of(run.model_copy(update=changes), self.edition.filter_above)
+        return m.of(run.model_copy(update=changes), self.edition.filter_above, self.edition.filter_by)
 
     def reruns(self, seed: int, weak: str, strong: str) -> list[Train]:
         """Students without a conflict that differ in their random streams only, the baseline left out."""
@@ -203,17 +203,18 @@ class Study:
         """The same study on the edition's policy pairs."""
         return self.only(pairs=self.edition.policy_pairs)
 
-    def policy_options(self) -> list[Study]:
-        """DPO on soft labels, and after supervised fine-tuning, on the first of the policy pairs."""
+    def policy_options(self) -> dict[str, Study]:
+        """DPO ``on_soft_labels``, and, where the edition's DPO does without, ``after_sft``, on the first of the policy pairs."""
         if "dpo" not in self.edition.methods:
-            return []
+            return {}
         few = self.only(pairs=self.edition.policy_pairs[:1])
-        return [few.by("dpo").softly(), few.by("dpo", sft_epochs=1)]
+        after_sft = {} if self.edition.dpo.sft_epochs else {"after_sft": few.by("dpo", sft_epochs=1)}
+        return {"on_soft_labels": few.by("dpo").softly(), **after_sft}
 
     def policy_runs(self) -> list[Train]:
         """Policies by every method of the edition, and DPO's two options."""
         main = [run for method in self.edition.methods for run in self.policies().by(method).student_runs(POLICY)]
-        options = [run for study in self.policy_options() for run in study.student_runs(("none", "explicit"))]
+        options = [run for study in self.policy_options().values() for run in study.student_runs(("none", "explicit"))]
         return distinct([*main, *options])
 
     def mitigated(self) -> list[Study]:
@@ -226,9 +227,27 @@ class Study:
                 studies += [one.against(name, way) for way in ways]
         return studies
 
+    def mitigated_policies(self, method: Method) -> list[Study]:
+        """As ``mitigated``, for policies and the mitigations that are tried on them, on those pairs that are policy pairs, too.
+
+        Policies take long: bootstrapping goes through the edition's ``intermediates``, or through the middle one alone
+        of all that lie between, where it names none.
+        """
+        told = self.edition.tells("12")  # else there are no policies to compare with
+        both = [pair for pair in self.edition.mitigation_pairs if told and pair in self.edition.policy_pairs]
+        studies = []
+        for one in (self.only(pairs=[pair]) for pair in both):
+            ways = one.edition.ways(*one.edition.weak_strong[0])
+            few = ways if self.edition.intermediates else ways[len(ways) // 2 :][:1]
+            for name in (name for name in FOR_POLICIES if name in self.edition.mitigations):
+                studies += [one.by(method).against(name, way) for way in (few if MITIGATIONS[name].bootstrap else [None])]
+        return studies
+
     def mitigation_runs(self) -> list[Train]:
-        """Students without and with the explicit conflict under every mitigation."""
-        return distinct(run for study in self.mitigated() for run in study.student_runs(("none", "explicit")))
+        """Students without and with the explicit conflict under every mitigation; policies without and with the implicit one."""
+        policies = [study for method in self.edition.methods for study in self.mitigated_policies(method)]
+        tried = [(study, ("none", "explicit")) for study in self.mitigated()] + [(study, ("none", "implicit")) for study in policies]
+        return distinct(run for study, conditions in tried for run in study.student_runs(conditions))
 
     def dose_runs(self) -> list[Train]:
         """The explicit conflict at every alpha of the edition, on weak and on gold labels, for the control pairs."""
@@ -273,5 +292,6 @@ class Study:
         if self.mitigation is not None:
             name += f"_with_{self.mitigation}" + (f"_via_{self.via}" if self.via else "")
         if self.method != "reward_model":
-            name += ("" if self.labelling.hard else "_on_soft_labels") + ("_after_sft" if self.recipe.sft_epochs else "")
+            more_sft = self.recipe.sft_epochs > self.edition.recipe(self.method).sft_epochs
+            name += ("" if self.labelling.hard else "_on_soft_labels") + ("_after_sft" if more_sft else "")
         return name

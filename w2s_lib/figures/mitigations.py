@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas, mark_nulls
-from w2s_lib.mitigations import MITIGATIONS, title
+from w2s_lib.methods import POLICY_METHODS, TITLES
+from w2s_lib.mitigations import FOR_POLICIES, MITIGATIONS, title
 from w2s_lib.results import VERSUS, say
 
 
@@ -125,6 +126,39 @@ def forest(results: pd.DataFrame) -> Figure:
         figure,
         f"What each mitigation changes, against no mitigation, with 95 % intervals. {shown}.",
         "Each mitigation minus no mitigation. Squares: under the explicit conflict, measured from the mitigation's own no-conflict student; the matched null is the margin-matched one. Circles: that student's PGR. Hollow: a filter that asks the truth, out of competition. Bars: 95 % intervals over seeds; a bar that leaves the frame goes on.",
+    )
+
+
+def tried_on_policies(results: pd.DataFrame) -> list[tuple[str, str]]:
+    """The methods and mitigations of policies that the results hold, in the order of the figure."""
+    held = set(zip(results["method"], results["condition"]))
+    return [(m, name) for m in POLICY_METHODS for name in FOR_POLICIES if (m, f"implicit_with_{name}") in held]
+
+
+def in_policies(results: pd.DataFrame) -> Figure:
+    """The paper's two mitigations in its own setting, each minus no mitigation: policies under the implicit conflict.
+
+    ``results``: pooled rows of ``findings.what_helps``.
+    """
+    found = tried_on_policies(results)
+    rows = results.set_index(["method", "condition", "statistic"])
+    panels = [replace(panel, base="implicit") if panel.base == "explicit" else panel for panel in PANELS]
+    names = [f"{TITLES[m]}: {title(name)}" for m, name in found]
+    figure, axes = canvas(8.4, 0.4 * max(len(found), 1) + 1.9, 1, len(panels), sharey=True)
+    said = []
+    for ax, panel, better in zip(axes, panels, BETTER):
+        key = f"{panel.statistic}{VERSUS}{panel.base}"
+        drawn = [(y, names[y], rows.loc[(m, f"{panel.base}_with_{name}", key)], False) for y, (m, name) in enumerate(found)]
+        said.append(f"{panel.says}: {'; '.join(_dots(ax, drawn, panel, unit=''))}")
+        ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
+        ax.set_title(better, fontsize=9.5)
+    axes[0].set_yticks(range(len(found)), names)
+    axes[0].set_ylim(max(len(found), 1) - 0.4, -0.6)
+    shown = ". ".join(said) if found else "The results hold no mitigation of policies: 0 rows"
+    return Figure(
+        figure,
+        f"What two mitigations change in policies, against no mitigation, with 95 % intervals. {shown}.",
+        "Each mitigation minus none, in DPO and SimPO. Under the implicit conflict, measured from the mitigation's own no-conflict student; PGR: that student's. Bars: 95 % intervals over seeds.",
     )
 
 
