@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("module", ["run", "pairs", "data", "metrics", "uncertainty", "edition"])
+@pytest.mark.parametrize("module", ["run", "pairs", "data", "metrics", "uncertainty", "edition", "provenance"])
 def test_examples(module):
     flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
     failed, tried = doctest.testmod(importlib.import_module(f"w2s_lib.{module}"), optionflags=flags)

@@ -10,8 +10,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "w2s_lib"
 ORDER = [
     "errors", "digests", "run", "world", "pairs", "data", "ladder", "checkpoints", "conditions", "methods", "mitigations", "edition", "supervision",
-    "losses", "prefix", "score", "features", "pretrain", "trainers", "reward_model", "sharded", "probe", "policy", "train", "store", "cluster",
-    "lab", "metrics", "uncertainty", "study", "cost", "results", "talk", "findings", "objectives", "sensitivity", "early_warning", "claims",
+    "losses", "prefix", "score", "features", "pretrain", "trainers", "reward_model", "sharded", "probe", "policy", "train", "provenance", "store",
+    "cluster", "lab", "metrics", "uncertainty", "study", "cost", "results", "talk", "findings", "objectives", "sensitivity", "early_warning", "claims",
     "benchmarks", "figures", "tables", "check", "chapter", "report", "ship", "book",
 ]  # fmt: skip
 LAZY = {"lab": {"pretrain", "train"}, "pairs": {"data"}, "ladder": {"checkpoints"}}

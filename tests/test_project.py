@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import w2s_lib
-from w2s_lib.store import PACKAGES
+from w2s_lib.provenance import PACKAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -30,7 +30,7 @@ def test_environment_yml_delegates_to_pyproject():
 
 def test_direct_dependencies_are_pinned():
     assert all("==" in d for d in PROJECT["dependencies"])
-    assert set(PACKAGES) <= {d.split("==")[0] for d in PROJECT["dependencies"]}
+    assert set(PACKAGES) == {d.split("==")[0] for d in PROJECT["dependencies"]}
 
 
 def test_versions_agree():

@@ -4,15 +4,28 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from w2s_lib.digests import of_file
 from w2s_lib.run import Pretrain, World
-from w2s_lib.store import Store, StoreError
+from w2s_lib.store import WEEK, DamagedError, Store, StoreError, replacing
 
 SPEC = Pretrain(world=World(seed=1), width=12)
 TABLE = pd.DataFrame({"p_true": [0.1, 0.9]})
+
+
+def keep(store: Store) -> Path:
+    """The folder of a finished run."""
+    with store.writing(SPEC) as draft:
+        TABLE.to_parquet(draft.folder / "knowledge.parquet")
+        (draft.folder / "weights").write_text("many")
+    return store.path(SPEC)
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -95,3 +108,145 @@ def test_pages_are_kept_whole_and_once(tmp_path):
     store.keep_page("ab12", {"page.ipynb": b"other"})
     assert store.page("ab12") == {"page.ipynb": b"{}", "seconds": b"1.5"}
     assert not list(tmp_path.rglob(".draft-*"))
+
+
+def test_writers_at_the_same_time_keep_one_whole_result(tmp_path):
+    together = threading.Barrier(8)
+
+    def write(_: int) -> None:
+        with Store(tmp_path).writing(SPEC) as draft:
+            TABLE.to_parquet(draft.folder / "knowledge.parquet")
+            together.wait(10)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    pd.testing.assert_frame_equal(Store(tmp_path).table(SPEC, "knowledge"), TABLE)
+    assert not list(tmp_path.rglob(".draft-*")) and not (tmp_path / "aside").exists()
+
+
+def test_half_a_copy_in_the_way_is_set_aside(tmp_path, capsys):
+    store = Store(tmp_path)
+    store.path(SPEC).mkdir(parents=True)
+    (store.path(SPEC) / "knowledge.parquet").write_text("half")
+    keep(store)
+    assert store.has(SPEC) and len(store.table(SPEC, "knowledge")) == 2
+    assert [path.read_text() for path in tmp_path.glob("aside/*/knowledge.parquet")] == ["half"]
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"{store.path(SPEC)} has no record.json; set aside in {tmp_path / 'aside'}" in said
+
+
+def test_half_a_page_in_the_way_is_set_aside_and_a_damaged_one_is_none(tmp_path, capsys):
+    store = Store(tmp_path)
+    page = tmp_path / "page" / "ab" / "ab12"
+    page.mkdir(parents=True)
+    (page / "page.ipynb").write_text("half")
+    assert store.page("ab12") is None
+    store.keep_page("ab12", {"page.ipynb": b"{}", "seconds": b"1.5"})
+    assert store.page("ab12") == {"page.ipynb": b"{}", "seconds": b"1.5"}
+    (page / "seconds").unlink()
+    assert store.page("ab12") is None
+    assert not page.exists() and len(list(tmp_path.glob("aside/ab12-*"))) == 2
+    assert f"{page / 'seconds'} is missing; set aside" in capsys.readouterr().err
+
+
+def test_a_store_is_opened_by_many_at_once(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(Store, [tmp_path] * 400))
+    assert not list(tmp_path.iterdir())
+
+
+def test_drafts_are_left_alone_where_there_is_no_proc(tmp_path, monkeypatch):
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda self: not str(self).startswith("/proc") and exists(self))
+    store = Store(tmp_path)
+    with store.writing(SPEC) as draft:
+        assert store.sweep_drafts() == 0 and draft.folder.is_dir()
+
+
+def test_drafts_of_other_machines_are_swept_after_a_week(tmp_path):
+    """A process of the same number may live there, or here."""
+    store = Store(tmp_path)
+    drafts = [store.path(SPEC).parent / f".draft-{SPEC.key}-{name}" for name in ("0123abcd-00-1", "0123abcd-11-1", "node-7-1")]
+    for draft in drafts:
+        draft.mkdir(parents=True)
+        (draft / "weights").write_text("many")
+    assert store.sweep_drafts() == 0
+    past = time.time() - WEEK - 60
+    for draft in drafts:
+        os.utime(draft, (past, past))
+    for draft in drafts[1:]:
+        os.utime(draft / "weights", (past, past))
+    assert store.sweep_drafts() == 2 and drafts[0].is_dir(), "something in it was written lately"
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def other(path: Path) -> None:
+    TABLE.iloc[::-1].to_parquet(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "harm", "says"),
+    [
+        ("knowledge.parquet", cut, "is not what was written"),
+        ("knowledge.parquet", other, "is not what was written"),
+        ("knowledge.parquet", Path.unlink, "is missing"),
+        ("record.json", cut, "cannot be read"),
+        ("record.json", lambda path: path.write_text("null"), "is no record"),
+    ],
+)
+def test_a_damaged_table_is_named_and_set_aside(file, harm, says, tmp_path, capsys):
+    store = Store(tmp_path)
+    folder = keep(store)
+    assert store.record(SPEC)["files"] == {name: of_file(folder / name) for name in ("knowledge.parquet", "weights")}
+    harm(folder / file)
+    with pytest.raises(DamagedError, match=says) as error:
+        store.table(SPEC, "knowledge")
+    assert str(folder / file) in str(error.value) and "\n" not in str(error.value)
+    store.set_aside(SPEC, error.value)
+    said = capsys.readouterr().err
+    assert str(folder / file) in said and says in said and said.count("\n") == 1
+    assert not store.has(SPEC) and len(list(tmp_path.glob("aside/*/weights"))) == 1
+    store.set_aside(SPEC, error.value)  # another process was faster
+    assert not capsys.readouterr().err
+
+
+def test_what_a_child_run_reads_is_verified(tmp_path):
+    store = Store(tmp_path)
+    weights = keep(store) / "weights"
+    store.verify(SPEC)
+    weights.write_text("most")
+    with pytest.raises(DamagedError, match="weights is not what was written"):
+        store.verify(SPEC)
+
+
+def test_a_record_without_digests_is_believed_and_what_cannot_be_read_is_damaged(tmp_path):
+    store = Store(tmp_path)
+    table = keep(store) / "knowledge.parquet"
+    record = store.record(SPEC)
+    del record["files"]
+    (table.parent / "record.json").write_text(json.dumps(record))
+    other(table)
+    store.verify(SPEC)
+    assert store.table(SPEC, "knowledge")["p_true"].tolist() == [0.9, 0.1]
+    cut(table)
+    with pytest.raises(DamagedError, match="knowledge.parquet cannot be read"):
+        store.table(SPEC, "knowledge")
+    table.unlink()
+    with pytest.raises(DamagedError, match="knowledge.parquet is missing"):
+        store.table(SPEC, "knowledge")
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "results.csv"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), replacing(path) as draft:
+        draft.write_text("ne")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    with replacing(path) as draft:
+        draft.write_text("new")
+        assert path.read_text() == "old" and draft.suffix == ".csv"
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]

@@ -1,67 +1,100 @@
 """Results on disk, named by content: the only module that reads or writes them.
 
 A result is a folder ``<root>/<kind>/<first two digits>/<key>`` with Parquet tables, weights where a
-child run needs them, and ``record.json``: the spec, its parents, versions, hardware, seconds.  It is
-written under another name and renamed when complete, so that a folder with its final name is whole,
-whatever was interrupted.
+child run needs them, and ``record.json``: the spec, its parents, code, versions, hardware, seconds, and a digest of every file beside it.
+It is written under another name and renamed when complete, so that a folder with its final name is whole, whatever was
+interrupted.  What is found damaged all the same is never removed: it is moved to ``<root>/aside``, and its name is free.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
+import sys
+import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
+from pyarrow import ArrowException
 
+from w2s_lib.digests import digest, of_file
 from w2s_lib.errors import OneLineError
 from w2s_lib.pairs import split
+from w2s_lib.provenance import code, hardware, is_alive, machine, versions
 from w2s_lib.run import SCHEME, Spec, Texts, Train
 
-PACKAGES = (
-    "torch",
-    "transformers",
-    "trl",
-    "peft",
-    "datasets",
-    "accelerate",
-    "numpy",
-    "pandas",
-    "seaborn",
-    "distributed",
-    "papermill",
-    "jupyter-book",
-)
+RECORD = "record.json"
+
+WEEK = 7 * 24 * 3600.0
+"""Seconds for which nothing is written into a draft of another machine before it counts as left behind."""
+
+ATTEMPTS = 5
+"""How often a finished run asks for its final name, where others move what is in the way at the same time."""
+
+UNREADABLE = (OSError, ValueError, ArrowException)
+"""What readers of Parquet raise."""
 
 
 class StoreError(OneLineError):
     """A store that cannot be used, in one line."""
 
 
-@lru_cache(maxsize=1)
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that make the results."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+class DamagedError(StoreError):
+    """A result that is not as it was written; says which file, and in ``damage`` nothing but that."""
+
+    def __init__(self, path: Path, damage: str) -> None:
+        self.damage = f"{path} {damage}"
+        super().__init__(f"{self.damage}; without its folder the run is done again")
 
 
-@lru_cache(maxsize=1)
-def hardware() -> str:
-    """One line about this machine, e.g. ``x86_64, AMD EPYC, 2 cores, Linux``."""
-    model = ""
-    if Path("/proc/cpuinfo").exists():
-        names = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        model = names[0] if names else ""
-    return ", ".join(filter(None, [platform.machine(), model or platform.processor(), f"{os.cpu_count()} cores", platform.system()]))
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A path to write a file to, in the same folder, that replaces the file at ``path`` on leaving without an error.
+
+    So nobody reads half of it, and after an error what was there is there.
+    """
+    path = Path(path)
+    draft = path.with_name(f".draft-{uuid4().hex}-{path.name}")  # with its ending, by which writers know the format
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _draft(final: Path) -> Iterator[Path]:
+    """A folder beside the final one, whose name no other process or thread has, on any machine; gone on leaving, unless renamed."""
+    folder = final.parent / f".draft-{final.name}-{machine()}-{uuid4().hex}-{os.getpid()}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _in_the_making(draft: Path) -> bool:
+    """Whether somebody may still be writing a draft: a process of this machine that lives, another machine's within a ``WEEK``."""
+    *_, where, _, pid = ("", "", *draft.name.split("-"))
+    if where == machine():
+        return is_alive(int(pid))
+    try:
+        return max(path.stat().st_mtime for path in (draft, *draft.rglob("*"))) > time.time() - WEEK
+    except FileNotFoundError:  # it is being finished
+        return True
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """Digests of all files in a folder, by their paths in it."""
+    return {path.relative_to(folder).as_posix(): of_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 class Draft(NamedTuple):
@@ -82,9 +115,8 @@ class Store:
         self.root = Path(root).expanduser().absolute()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            probe = self.root / f".probe-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
         except OSError as error:
             raise StoreError(f"store={str(root)!r}: cannot be written ({error.strerror}); allowed: a folder you can write to") from None
 
@@ -93,17 +125,14 @@ class Store:
         return self.root / type(spec).__name__.lower() / spec.key[:2] / spec.key
 
     def has(self, spec: Spec) -> bool:
-        return (self.path(spec) / "record.json").is_file()
+        return (self.path(spec) / RECORD).is_file()
 
     @contextmanager
     def writing(self, spec: Spec) -> Iterator[Draft]:
         """A draft to write a result into; it gets its final name, and its record, on leaving without an error."""
-        final = self.path(spec)
-        folder = final.parent / f".draft-{spec.key}-{platform.node()}-{os.getpid()}"
-        folder.mkdir(parents=True)
-        draft = Draft(folder, {})
-        start = time.perf_counter()
-        try:
+        start, made_by = time.perf_counter(), code()
+        with _draft(self.path(spec)) as folder:
+            draft = Draft(folder, {})
             yield draft
             record = {
                 "key": spec.key,
@@ -114,58 +143,139 @@ class Store:
                 "seconds": round(time.perf_counter() - start, 3),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "hardware": hardware(),
+                "code": made_by,
                 "versions": versions(),
+                "files": _files(folder),
                 "notes": draft.notes,
             }
-            (folder / "record.json").write_text(json.dumps(record, indent=1))
-            if not self.has(spec):  # another worker may have been faster; its result is the same
-                folder.rename(final)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            (folder / RECORD).write_text(json.dumps(record, indent=1))
+            self._settle(folder, self.path(spec))
+
+    def _settle(self, draft: Path, final: Path) -> None:
+        """Give a whole draft its final name, unless another writer was faster, whose result is the same."""
+        for attempt in range(ATTEMPTS):
+            try:
+                draft.rename(final)
+                return
+            except OSError:
+                if (final / RECORD).is_file():
+                    return
+                if attempt == ATTEMPTS - 1:
+                    raise
+                self._move_aside(final, f"{final} has no {RECORD}")
+
+    def _move_aside(self, folder: Path, damage: str) -> None:
+        """Say what is wrong with a folder and move it to ``aside``; nothing where another process has just done so."""
+        aside = self.root / "aside" / f"{folder.name}-{uuid4().hex[:8]}"
+        aside.parent.mkdir(exist_ok=True)
+        try:
+            folder.rename(aside)
+        except FileNotFoundError:
+            return
+        print(f"store: {damage}; set aside in {aside}, and done again", file=sys.stderr, flush=True)
+
+    def set_aside(self, spec: Spec, error: DamagedError) -> None:
+        """Move a damaged result out of the way, so that the run is missing; says so in one line on stderr."""
+        self._move_aside(self.path(spec), error.damage)
 
     def record(self, spec: Spec) -> dict:
-        """The record of a finished run."""
-        return json.loads((self.path(spec) / "record.json").read_text())
+        """The record of a finished run.
+
+        Raises:
+            StoreError: there is no such result.
+            DamagedError: its record cannot be read.
+        """
+        path = self.path(spec) / RECORD
+        if not path.is_file():
+            raise StoreError(f"{type(spec).__name__} {spec.key}: no result in {self.root}; run it first")
+        return _read_record(path)
+
+    def verify(self, spec: Spec) -> None:
+        """Check that the files of a finished run are those that its record names; one that names none is taken as it is.
+
+        Raises:
+            StoreError: there is no such result.
+            DamagedError: a file is missing or was changed, or the record cannot be read.
+        """
+        _verify(self.path(spec), self.record(spec).get("files", {}))
 
     def table(self, spec: Spec, name: str) -> pd.DataFrame:
         """A table of a finished run: ``scores`` of a ``Train``, ``replies`` of a policy, ``knowledge`` of a ``Pretrain``.
 
         Raises:
-            StoreError: there is no such result.
+            StoreError: there is no such result, or it has no such table.
+            DamagedError: the table is missing, was changed or cannot be read, or the record cannot.
         """
         path = self.path(spec) / f"{name}.parquet"
-        if not path.is_file():
+        written = self.record(spec).get("files") if self.has(spec) else {}
+        if written is not None and path.name not in written:
             raise StoreError(f"{type(spec).__name__} {spec.key}: no table {name!r} in {self.root}; run it first")
-        return pd.read_parquet(path)
+        if written is not None:
+            _verify(path.parent, {path.name: written[path.name]})
+        try:
+            return pd.read_parquet(path)
+        except FileNotFoundError:
+            raise DamagedError(path, "is missing") from None
+        except UNREADABLE as error:
+            raise DamagedError(path, f"cannot be read ({_first_line(error)})") from None
 
     def page(self, key: str) -> dict[str, bytes] | None:
         """The files of an executed notebook, by name, or None where nobody has executed it."""
         folder = self.root / "page" / key[:2] / key
-        return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else None
+        if not (folder / RECORD).is_file():
+            return None
+        try:
+            files = _read_record(folder / RECORD)["files"]
+            _verify(folder, files)
+        except DamagedError as error:
+            self._move_aside(folder, error.damage)
+            return None
+        return {name: (folder / name).read_bytes() for name in files}
 
     def keep_page(self, key: str, files: Mapping[str, bytes]) -> None:
         """Keep the files of an executed notebook under a key that names all that went into it."""
         final = self.root / "page" / key[:2] / key
-        draft = final.parent / f".draft-{key}-{platform.node()}-{os.getpid()}"
-        draft.mkdir(parents=True)
-        try:
+        with _draft(final) as draft:
             for name, content in files.items():
                 (draft / name).write_bytes(content)
-            if not final.exists():
-                draft.rename(final)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            (draft / RECORD).write_text(json.dumps({"files": {name: digest(content) for name, content in files.items()}}))
+            self._settle(draft, final)
 
     def sweep_drafts(self) -> int:
-        """Remove what interrupted processes of this machine left behind; returns how many drafts."""
-        removed = 0
-        for draft in self.root.glob("*/*/.draft-*"):
-            _, _, node_and_pid = draft.name.removeprefix(".draft-").partition("-")
-            node, _, pid = node_and_pid.rpartition("-")
-            if node == platform.node() and not Path(f"/proc/{pid}").exists():
-                shutil.rmtree(draft, ignore_errors=True)
-                removed += 1
-        return removed
+        """Remove what interrupted processes left behind; returns how many drafts.
+
+        Of this machine's those whose process is gone, of others' those that nobody has written to for a ``WEEK``.
+        """
+        left = [draft for draft in self.root.glob("*/*/.draft-*") if not _in_the_making(draft)]
+        for draft in left:
+            shutil.rmtree(draft, ignore_errors=True)
+        return len(left)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _read_record(path: Path) -> dict:
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DamagedError(path, f"cannot be read ({_first_line(error)})") from None
+    if not isinstance(record, dict):
+        raise DamagedError(path, "is no record")
+    return record
+
+
+def _verify(folder: Path, files: Mapping[str, str]) -> None:
+    for name, written in files.items():
+        try:
+            found = of_file(folder / name)
+        except FileNotFoundError:
+            raise DamagedError(folder / name, "is missing") from None
+        except OSError as error:
+            raise DamagedError(folder / name, f"cannot be read ({error.strerror})") from None
+        if found != written:
+            raise DamagedError(folder / name, "is not what was written")
 
 
 class Shipped:
@@ -181,7 +291,8 @@ class Shipped:
         path = self.folder / "records.parquet"
         self.records: dict[str, dict] = {}
         if path.is_file():
-            self.records = {record["key"]: record for record in map(json.loads, pd.read_parquet(path)["record"])}
+            lines = self._read(path, ["record"])["record"]
+            self.records = {record["key"]: record for record in map(json.loads, lines)}
 
     def has(self, spec: Spec) -> bool:
         return spec.key in self.records
@@ -190,20 +301,28 @@ class Shipped:
         """``pair_id`` and ``cluster`` of the test pairs, in the order of the margins; None where there is no result on these pairs."""
         if spec.key not in {record["pairs"] for record in self.records.values()}:
             return None
-        return pd.read_parquet(self._margins(spec.seed), columns=["pair_id", "cluster"])
+        return self._read(self._margins(spec.seed), ["pair_id", "cluster"])
 
     def _margins(self, seed: int) -> Path:
         return self.folder / f"margins-{seed}.parquet"
+
+    @staticmethod
+    def _read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        try:
+            return pd.read_parquet(path, columns=columns)
+        except UNREADABLE as error:
+            said = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({_first_line(error)})"
+            raise StoreError(f"{path} {said}; it comes with the edition: restore it, by 'git checkout' for instance") from None
 
     def scores(self, spec: Train) -> pd.DataFrame:
         """``pair_id``, ``split``, ``margin``, ``p_true`` of a run on the test pairs.
 
         Raises:
-            StoreError: it is not among them.
+            StoreError: it is not among them, or their file cannot be read.
         """
         if not self.has(spec):
             raise StoreError(f"{type(spec).__name__} {spec.key}: not among the results in {self.folder}")
-        frame = pd.read_parquet(self._margins(spec.pairs.seed), columns=["pair_id", spec.key])
+        frame = self._read(self._margins(spec.pairs.seed), ["pair_id", spec.key])
         margin = frame[spec.key].astype(float)
         return pd.DataFrame({"pair_id": frame["pair_id"], "split": "test", "margin": margin, "p_true": 1 / (1 + np.exp(-margin))})
 
@@ -211,16 +330,17 @@ class Shipped:
         """A table about the texts; see ``ship``.
 
         Raises:
-            StoreError: there is no such table.
+            StoreError: there is no such table, or it cannot be read.
         """
         path = self.folder / f"{name}.parquet"
         if not path.is_file():
             raise StoreError(f"{self.folder.name}: no table {name!r} comes with this edition")
-        return pd.read_parquet(path)
+        return self._read(path)
 
     def write_table(self, name: str, frame: pd.DataFrame) -> None:
         """Keep a table about the texts."""
-        frame.to_parquet(self.folder / f"{name}.parquet", compression="zstd")
+        with replacing(self.folder / f"{name}.parquet") as draft:
+            frame.to_parquet(draft, compression="zstd")
 
     def write(self, store: Store, runs: Iterable[Train]) -> None:
         """Write the test margins and records of finished training runs; replaces what is there, once all of it has been read.
@@ -241,10 +361,10 @@ class Shipped:
         if len(set(seeds)) < len(seeds):
             raise StoreError(f"{self.folder.name}: two studies of seed {max(seeds, key=seeds.count)}; a seed has one set of pairs")
         self.folder.mkdir(parents=True, exist_ok=True)
-        for old in self.folder.glob("margins-*.parquet"):
-            old.unlink()
         for pairs, frame in frames.items():
-            frame.to_parquet(self._margins(pairs.seed), compression="zstd")
+            self.write_table(self._margins(pairs.seed).stem, frame)
         self.records = records
         lines = [json.dumps(record, sort_keys=True) for record in records.values()]
-        pd.DataFrame({"record": lines}).to_parquet(self.folder / "records.parquet", compression="zstd")
+        self.write_table("records", pd.DataFrame({"record": lines}))
+        for old in set(self.folder.glob("margins-*.parquet")) - {self._margins(seed) for seed in seeds}:
+            old.unlink()
