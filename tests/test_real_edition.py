@@ -11,7 +11,7 @@ import yaml
 
 from tests.conftest import ROOT
 from w2s_lib.edition import FOLDER, load
-from w2s_lib.lab import closure
+from w2s_lib.lab import Lab, closure
 from w2s_lib.run import Checkpoint, Layer
 from w2s_lib.study import Study
 
@@ -90,4 +90,15 @@ def test_frozen_layers_are_models_of_a_ladder(own, folders):
     models = [run.model for run in study.student_runs()]
     assert {model.layer for model in models if isinstance(model, Layer)} == {0, 2}
     shards = [run for run in closure(study.student_runs()) if type(run).__name__ == "Features"]
-    assert len(shards) == shards[0].shards, "one reading of the data serves every layer, seed and condition"
+    assert len(shards) == 2 * shards[0].shards, "one reading of each data set serves every layer, seed and condition"
+
+
+def test_frozen_layers_learn_from_helpful_pairs_as_well(own, folders, tmp_path):
+    """The implicit conflict of an edition that names helpful pairs, trained: their features are read like the others'."""
+    name = str(folders["llama"])
+    study = Study(load(own, {"models": [f"{name}@0", f"{name}@2"], "pairs": [f"{name}@0 -> {name}@2"]}))
+    lab = Lab(tmp_path, workers=0, progress=False)
+    student, calm = (study.student(1, f"{name}@0", f"{name}@2", condition) for condition in ("implicit", "none"))
+    assert student.conflict.objective == "helpfulness" and student.pairs.helpful is not None
+    frames = [lab.scores(run) for run in (student, calm)]
+    assert (frames[0]["margin"] < frames[1]["margin"]).mean() > 0.9, "helpful pairs prefer what harmless pairs reject"

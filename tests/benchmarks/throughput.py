@@ -181,7 +181,7 @@ def settings(folder: str, dtype: str, **fields: object) -> RewardConfig:
 def reference_step(model: GPT2ForSequenceClassification, batch: Batch) -> tuple[float, torch.Tensor]:
     """Pair by pair, one forward pass for each text, gradients summed over the batch.
 
-    The published code recomputes activations in the backward pass as well, a third more arithmetic, to save memory; this does not.
+    The published code asks for activations to be recomputed as well, of a model in evaluation mode, where nothing is.
     """
     optimizer, kept = adam(model), torch.empty(0)
     model.train()
