@@ -15,7 +15,7 @@ class Words:
     """A tokenizer of words, enough for ``encode``."""
 
     def __init__(self, longest=64):
-        self.model_max_length = longest
+        self.model_max_length, self.truncation_side = longest, "right"
 
     def __call__(self, texts, add_special_tokens=False):
         if isinstance(texts, str):

@@ -14,7 +14,7 @@ from w2s_lib.pairs import PairsError, split
 from w2s_lib.pretrain import build, tokenizer
 from w2s_lib.reward_model import LOOK_EVERY, WeakToStrongRewardTrainer, fit
 from w2s_lib.reward_model import build as reward_model
-from w2s_lib.run import Conflict, Labelling, Pairs, Pretrain, Recipe, Train, World
+from w2s_lib.run import Conflict, Labelling, Pairs, PolicyRecipe, Pretrain, Recipe, Train, World
 from w2s_lib.score import encode, reward_gaps
 from w2s_lib.supervision import describe, kept, relabel, training_pairs
 
@@ -120,10 +120,45 @@ def test_a_mixed_conflict_brings_its_share_of_pairs(share, extra):
     assert len(mixed) == extra and (mixed["label"] == 1).all() and (mixed["objective"] == "helpfulness").all()
 
 
-def test_a_filter_touches_only_weakly_labelled_pairs():
-    run = student(conflict=MIXED, labelling=Labelling(keep_above=0.75))
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_pairs_are_mixed_in_by_their_share_of_what_a_filter_leaves(share):
+    run = student(conflict=MIXED.model_copy(update={"share": share}), labelling=Labelling(keep_above=0.75))
     frame = training_pairs(run, [scores(random_labels())])
-    assert (~frame["weakly_labelled"]).sum() == 48 and frame["weakly_labelled"].sum() < 48
+    left = frame["weakly_labelled"].sum()
+    assert 0 < left < 48 and (~frame["weakly_labelled"]).sum() == round(share * left)
+
+
+# Policies: a filter by differences in log-probability
+
+
+def policy_student(method: str, leaky: bool = False, hard: bool = True) -> Train:
+    weak = Train(model=MODEL, pairs=PAIRS, split="ground_truth", method=method, recipe=PolicyRecipe(beta=2.0))
+    labelling = Labelling(hard=hard, keep_above=0.75, leaky=leaky, filter_by="log_probability")
+    return Train(model=MODEL, pairs=PAIRS, split="weak_label", labels=weak, labelling=labelling, method=method, recipe=weak.recipe)
+
+
+@pytest.mark.parametrize("leaky", [False, True])
+@pytest.mark.parametrize(("method", "divisor"), [("simpo", 1), ("dpo", 50)])
+def test_a_policy_s_filter_goes_by_log_probability_without_beta_and_keeps_what_is_on_the_threshold(method, divisor, leaky):
+    rng = np.random.default_rng(1)
+    difference = rng.normal(scale=2 * divisor, size=48)
+    difference[:2] = divisor * np.log(3), -divisor * np.log(3)  # the sigmoid of which is 3/4 and 1/4
+    margin = 2.0 * difference  # what is stored has beta
+    table = scores(1 / (1 + np.exp(-margin))).assign(margin=margin)
+    frame = training_pairs(policy_student(method, leaky), [table.sample(frac=1, random_state=0)])
+    sure = np.abs(difference) / divisor >= np.log(3) - 1e-12
+    expected = sure & (difference > 0) if leaky else sure
+    assert expected.sum() < 48 and frame["pair_id"].tolist() == table["pair_id"][expected].tolist()
+    assert frame["label"].tolist() == (difference[expected] > 0).astype(float).tolist(), "labels are rounded, and stay what they were"
+    on_the_line = set(table["pair_id"][: 1 if leaky else 2])
+    assert on_the_line <= set(frame["pair_id"])
+
+
+def test_reward_models_labels_have_no_log_probability():
+    with pytest.raises(ValueError, match="filter_by=log_probability is for labels of policies"):
+        student(labelling=Labelling(keep_above=0.75, filter_by="log_probability"))
+    with pytest.raises(ValueError, match="filter_by belongs to a filter"):
+        Labelling(filter_by="log_probability")
 
 
 @pytest.mark.parametrize("leaky", [False, True])

@@ -5,7 +5,7 @@ Nothing is loaded by pickle, and no code comes with a model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +30,7 @@ from transformers.safetensors_conversion import previous_pr
 from w2s_lib import digests
 from w2s_lib.errors import OneLineError
 from w2s_lib.ladder import KNOWN, Known
-from w2s_lib.run import Checkpoint
+from w2s_lib.run import Checkpoint, HeadInit, TruncationSide
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
@@ -142,8 +142,9 @@ def _where(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
 
 
 @lru_cache(maxsize=4)
-def tokenizer(checkpoint: Checkpoint, max_tokens: int) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer, for texts of up to ``max_tokens``, padding on the right; one without a padding token pads with its last.
+def tokenizer(checkpoint: Checkpoint, max_tokens: int, truncation_side: TruncationSide = "right") -> PreTrainedTokenizerBase:
+    """The checkpoint's tokenizer, for texts of up to ``max_tokens``, padding on the right; one without a padding token
+    pads with its last.
 
     Rewards are read at a text's last own token, so that what stands in the padding never matters.
     """
@@ -151,7 +152,7 @@ def tokenizer(checkpoint: Checkpoint, max_tokens: int) -> PreTrainedTokenizerBas
     found = _load(checkpoint, lambda: AutoTokenizer.from_pretrained(name, **keywords, trust_remote_code=False))
     if found.pad_token_id is None:
         found.pad_token = found.eos_token
-    found.padding_side, found.model_max_length = "right", max_tokens
+    found.padding_side, found.model_max_length, found.truncation_side = "right", max_tokens, truncation_side
     return found
 
 
@@ -270,17 +271,24 @@ def language_model(checkpoint: Checkpoint, seed: int = 0) -> PreTrainedModel:
     return model
 
 
-def reward_model(checkpoint: Checkpoint, head_scale: float, seed: int) -> PreTrainedModel:
+def draw(shape: Sequence[int], seed: int, scale: float, init: HeadInit = "normal") -> torch.Tensor:
+    """Weights of a head before training: normal with standard deviation ``scale``, or ``uniform`` within ± 1 / √width."""
+    generator = torch.Generator().manual_seed(seed)
+    if init == "normal":
+        return scale * torch.randn(*shape, generator=generator)
+    return (2 * torch.rand(*shape, generator=generator) - 1) / shape[-1] ** 0.5
+
+
+def reward_model(checkpoint: Checkpoint, head_scale: float, seed: int, head_init: HeadInit = "normal") -> PreTrainedModel:
     """The model under a new scalar head drawn from ``seed``, with adapters where the checkpoint asks for them.
 
     Weights are fp32; where the checkpoint says bfloat16, the trainer computes in it (autocast).
     """
     model = truncate(_pretrained(checkpoint, AutoModelForSequenceClassification, num_labels=1), checkpoint.layers)
     model.config.pad_token_id = tokenizer(checkpoint, max_tokens=512).pad_token_id
-    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         head = head_of(model)
-        head.weight.copy_(head_scale * torch.randn(head.weight.shape, generator=generator))
+        head.weight.copy_(draw(head.weight.shape, seed, head_scale, head_init))
     if checkpoint.lora_rank is None:
         return model
     from peft import get_peft_model

@@ -8,7 +8,7 @@ read back from disk, where the model *before* supervised fine-tuning lies.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
@@ -19,14 +19,22 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from trl.trainer import dpo_trainer
-from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from w2s_lib.losses import explicit_conflict, soft_label_term
 from w2s_lib.prefix import hidden_at, share_prefixes
 from w2s_lib.run import Train
-from w2s_lib.score import encode, openings, reply_lengths, reply_log_probs
+from w2s_lib.score import exchanges, openings, reply_lengths, reply_log_probs
 from w2s_lib.supervision import EXTRA
-from w2s_lib.trainers import KeepsLabels, LabelCollator, one_device, release, settings
+from w2s_lib.trainers import (
+    BEGINS,
+    KeepsLabels,
+    PairCollator,
+    WarmsUp,
+    in_order,
+    one_device,
+    release,
+    settings,
+)
 from w2s_lib.world import EXCHANGES, judge
 
 TALKS = 300
@@ -71,7 +79,20 @@ def read_replies_only(model: PreTrainedModel) -> None:
     model.forward = forward
 
 
-class WeakToStrongDPOTrainer(KeepsLabels, DPOTrainer):
+class ReplySFTTrainer(WarmsUp, SFTTrainer):
+    """TRL's trainer for supervised fine-tuning; its loss is a mean over what ``mean_over`` says, as of ``PolicyRecipe``."""
+
+    mean_over: Literal["tokens", "replies"] = "tokens"
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        if self.mean_over == "tokens":
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        self.loss_is_scaled_for_ga = False  # a mean of this part: the trainer averages over the parts of a batch
+        told = model(**inputs, use_cache=False, fused_lm_head=True).log_probs
+        return -(told.sum(dim=1) / (inputs["labels"] != -100).sum(dim=1).clamp(min=1)).mean()
+
+
+class WeakToStrongDPOTrainer(WarmsUp, KeepsLabels, DPOTrainer):
     """TRL's DPO trainer on tokenised pairs with soft labels and, where ``alpha`` is given, the reversed loss."""
 
     alpha: float | None = None
@@ -115,24 +136,26 @@ class WeakToStrongDPOTrainer(KeepsLabels, DPOTrainer):
 def reference(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train) -> np.ndarray:
     """What stands for the reference's log-probabilities of chosen and rejected, shape (n, 2)."""
     if run.method == "simpo":
-        return reply_lengths(tokenizer, frame) * np.array([run.recipe.gamma / run.recipe.beta, 0.0])
+        return reply_lengths(tokenizer, frame, run.recipe.encode_apart) * np.array([run.recipe.gamma / run.recipe.beta, 0.0])
     half = (
         getattr(run.model, "dtype", "float32") == "bfloat16"
     )  # as the policy will be computed: the gap between the two is to begin at zero
     with torch.autocast(model.device.type, torch.bfloat16, enabled=half):
-        return reply_log_probs(model, tokenizer, frame)[0]
+        return reply_log_probs(model, tokenizer, frame, apart=run.recipe.encode_apart)[0]
 
 
 def sft(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train, folder: Path, **part: int) -> None:
     """Supervised fine-tuning of ``model`` in place on the replies that the labels prefer; ``part`` as of ``reward_model.fit``."""
-    sequences = [c if label > 0.5 else r for c, r, label in zip(*encode(tokenizer, frame), frame["label"])]
-    starts = [len(ids) for ids in openings(tokenizer, frame)]
-    masks = [[0] * start + [1] * (len(ids) - start) for ids, start in zip(sequences, starts)]
-    arguments = settings(run, folder) | part | dict(num_train_epochs=run.recipe.sft_epochs, learning_rate=run.recipe.sft_learning_rate)
-    data = Dataset.from_dict({"input_ids": sequences, "completion_mask": masks})
+    ids, begins = exchanges(tokenizer, frame, run.recipe.encode_apart)
+    preferred = [i if label > 0.5 else i + len(frame) for i, label in enumerate(frame["label"])]
+    masks = [[0] * begins[i] + [1] * (len(ids[i]) - begins[i]) for i in preferred]
+    data = Dataset.from_dict({"input_ids": [ids[i] for i in preferred], "completion_mask": masks})
+    data, order = in_order(data, run, run.recipe.sft_epochs)
+    arguments = settings(run, folder) | part | order | dict(learning_rate=run.recipe.sft_learning_rate)
     # Without ``completion_only_loss`` the trainer drops the masks of tokenised data silently, and prompts are learned, too.
     config = one_device(SFTConfig(**arguments, completion_only_loss=True))
-    trainer = SFTTrainer(model, config, train_dataset=data, processing_class=tokenizer)
+    trainer = ReplySFTTrainer(model, config, train_dataset=data, processing_class=tokenizer)
+    trainer.warmup_share, trainer.mean_over = run.recipe.warmup_share, run.recipe.sft_mean
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     release(model)
@@ -140,22 +163,23 @@ def sft(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.Da
 
 def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train, folder: Path, **part: int) -> None:
     """Train ``model`` in place on ``frame`` (columns of ``training_pairs``) by the run's method, recipe and conflict; ``part`` as above."""
-    prompts = openings(tokenizer, frame)
-    chosen, rejected = ([ids[len(p) :] for p, ids in zip(prompts, side)] for side in encode(tokenizer, frame))
+    n, (ids, begins) = len(frame), exchanges(tokenizer, frame, run.recipe.encode_apart)
     refs = reference(model, tokenizer, frame, run)
-    columns = {"prompt_ids": prompts, "chosen_ids": chosen, "rejected_ids": rejected, "ref_chosen_logps": refs[:, 0]}
-    columns |= {"ref_rejected_logps": refs[:, 1], **{key: frame[key].astype(float) for key in EXTRA}}
-    loss = "sigmoid" if run.method == "dpo" else "sigmoid_norm"
-    arguments = DPOConfig(**settings(run, folder) | part, beta=run.recipe.beta, loss_type=[loss], precompute_ref_log_probs=True)
+    columns = {"chosen_ids": ids[:n], "rejected_ids": ids[n:], BEGINS[0]: begins[:n], BEGINS[1]: begins[n:]}
+    columns |= {"ref_chosen_logps": refs[:, 0], "ref_rejected_logps": refs[:, 1]}
+    columns |= {key: frame[key].astype(float) for key in EXTRA}
+    data, order = in_order(Dataset.from_dict(columns), run, run.recipe.epochs)
+    loss = dict(beta=run.recipe.beta, loss_type=["sigmoid" if run.method == "dpo" else "sigmoid_norm"])
+    arguments = DPOConfig(**settings(run, folder) | part | order | loss, precompute_ref_log_probs=True)
     trainer = WeakToStrongDPOTrainer(
         model,
         args=one_device(arguments),
-        data_collator=LabelCollator(DataCollatorForPreference(tokenizer.pad_token_id)),
-        train_dataset=Dataset.from_dict(columns),
+        data_collator=PairCollator(tokenizer.pad_token_id),
+        train_dataset=data,
         processing_class=tokenizer,
         optimizers=(torch.optim.AdamW(model.parameters(), lr=run.recipe.learning_rate, weight_decay=0.0, fused=True), None),
     )
-    trainer.alpha, trainer.gamma = run.conflict.alpha, run.recipe.gamma
+    trainer.alpha, trainer.gamma, trainer.warmup_share = run.conflict.alpha, run.recipe.gamma, run.recipe.warmup_share
     trainer.remove_callback(PrinterCallback)
     read_replies_only(model)
     trainer.train()
@@ -167,7 +191,7 @@ def margins(model: PreTrainedModel, start: np.ndarray, tokenizer: PreTrainedToke
 
     ``start``: log-probabilities of the replies under the model that training began with, shape (n, 2).
     """
-    log_probs, lengths = reply_log_probs(model, tokenizer, frame)
+    log_probs, lengths = reply_log_probs(model, tokenizer, frame, apart=run.recipe.encode_apart)
     rewards = log_probs - start if run.method == "dpo" else log_probs / lengths.clip(1)  # a prompt may fill all room
     return run.recipe.beta * (rewards[:, 0] - rewards[:, 1])
 

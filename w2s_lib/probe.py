@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from transformers import get_scheduler
 
+from w2s_lib.checkpoints import draw
 from w2s_lib.losses import confident_label, explicit_conflict, soft_label_loss
 from w2s_lib.reward_model import WARM_UP
 from w2s_lib.run import Train, stream
@@ -20,8 +21,7 @@ def fit(differences: np.ndarray, frame: pd.DataFrame, run: Train) -> np.ndarray:
     """
     recipe, seed = run.recipe, run.pairs.seed
     rng = np.random.default_rng(stream(seed, "order", run.replica))
-    start = torch.Generator().manual_seed(stream(seed, "head", run.replica))
-    head = (recipe.head_scale * torch.randn(differences.shape[1], generator=start)).requires_grad_()
+    head = draw(differences.shape[1:], stream(seed, "head", run.replica), recipe.head_scale, recipe.head_init).requires_grad_()
     x, label, weakly = (torch.from_numpy(np.asarray(v, dtype=np.float32)) for v in (differences, frame["label"], frame["weakly_labelled"]))
     batches = -(-len(x) // run.batch_size)
     steps = recipe.epochs * batches

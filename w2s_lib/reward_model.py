@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -21,12 +19,13 @@ from transformers import (
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import suppress_seqcls_warning
 
+from w2s_lib.checkpoints import draw
 from w2s_lib.losses import confident_label, explicit_conflict, soft_label_loss
-from w2s_lib.prefix import TOKEN_BUDGET, budget, minibatches, padded, part, rewards, share_prefixes
+from w2s_lib.prefix import TOKEN_BUDGET, budget, minibatches, part, rewards, share_prefixes
 from w2s_lib.run import Checkpoint, Recipe, ScoreAt, Train
 from w2s_lib.score import encode
 from w2s_lib.supervision import EXTRA
-from w2s_lib.trainers import KeepsLabels, one_device, release, settings
+from w2s_lib.trainers import KeepsLabels, PairCollator, in_order, one_device, release, settings
 
 LOOK_EVERY = 4
 """Steps between two looks at the held-out pairs, where a run may stop early."""
@@ -36,17 +35,6 @@ HELD_OUT = 10
 
 WARM_UP = 0.2
 """Share of the training in which the confidence loss grows to its weight (Burns et al. 2023)."""
-
-
-@dataclass
-class PairCollator:
-    """Tokenised pairs as a preference batch: chosen rows first, padded on the right, as TRL's own collator makes them, and their labels."""
-
-    pad_token_id: int
-
-    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
-        ids, mask = padded(*([e[side] for e in examples] for side in ("chosen_ids", "rejected_ids")), self.pad_token_id)
-        return {"input_ids": ids, "attention_mask": mask} | {key: torch.tensor([float(e[key]) for e in examples]) for key in EXTRA}
 
 
 class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
@@ -94,9 +82,8 @@ def build(folder: str | Path, recipe: Recipe, seed: int) -> PreTrainedModel:
     """The pretrained model in ``folder`` with a new scalar head drawn from ``seed``."""
     with suppress_seqcls_warning():
         model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1)
-    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        model.score.weight.copy_(recipe.head_scale * torch.randn(model.score.weight.shape, generator=generator))
+        model.score.weight.copy_(draw(model.score.weight.shape, seed, recipe.head_scale, recipe.head_init))
     return model
 
 
@@ -124,10 +111,11 @@ def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.Da
         when = dict(eval_strategy="steps", eval_steps=LOOK_EVERY, per_device_eval_batch_size=at_once, prediction_loss_only=True)
         keep = dict(save_strategy="steps", save_steps=LOOK_EVERY, save_total_limit=1, save_only_model=True, load_best_model_at_end=True)
         arguments |= when | keep
+    data, order = in_order(data, run, run.recipe.epochs)
     share_prefixes(model)
     trainer = WeakToStrongRewardTrainer(
         model,
-        one_device(RewardConfig(**arguments)),
+        one_device(RewardConfig(**arguments | order)),
         data_collator=PairCollator(tokenizer.pad_token_id),
         train_dataset=data,
         eval_dataset=held_out,

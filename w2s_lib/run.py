@@ -26,6 +26,11 @@ Split = Literal["ground_truth", "weak_label", "test"]
 Objective = Literal["harmlessness", "helpfulness", "politeness", "honesty", "pleasing", "verbosity", "commas", "vowels"]
 Method = Literal["reward_model", "dpo", "simpo"]
 ScoreAt = Literal["last_token", "count_of_nonzero_ids"]
+TruncationSide = Literal["right", "left"]
+HeadInit = Literal["normal", "uniform"]
+Order = Literal["reshuffled", "repeated"]
+MixedBatch = Literal["larger", "same"]
+FilterBy = Literal["label", "log_probability"]
 
 
 def stream(*names: object) -> int:
@@ -96,6 +101,7 @@ class Texts(Spec):
     train_pairs: int = Field(4000, ge=8, description="pairs in each of the two training halves")
     test_pairs: int = Field(4000, ge=8)
     max_tokens: int = Field(512, ge=8, description="texts are cut after so many tokens")
+    truncation_side: TruncationSide = Field("right", description="left: a long text loses its beginning, not its reply")
 
 
 class Checkpoint(Spec):
@@ -157,10 +163,12 @@ class Recipe(Spec):
     looks, and go back to the best; None trains to the end.
     ``score_at``: where the reward is read, ``last_token``, or, as the paper's scripts do it, at ``count_of_nonzero_ids``: as many tokens in
     as the text has whose id is not 0, which is too early where a token of the text, GPT-2's "!" for one, has that id.
+    ``head_init``: what the head begins with, ``normal`` with ``head_scale``, or, as linear layers of torch do,
+    ``uniform`` within ± 1 / √width.  ``mixed_batch`` and ``order``: as of ``PolicyRecipe``.
     """
 
     epochs: int = Field(2, ge=0)
-    batch_size: int = Field(32, ge=1, description="pairs a step; doubled where a second set is mixed in")
+    batch_size: int = Field(32, ge=1, description="pairs a step; see mixed_batch")
     learning_rate: float = Field(5e-4, gt=0)
     head_learning_rate: float = Field(1e-2, gt=0)
     head_scale: float = Field(0.01, gt=0, description="standard deviation of the head's initial weights")
@@ -171,6 +179,9 @@ class Recipe(Spec):
     confidence_weight: float = Field(0.0, ge=0, le=1)
     patience: int | None = Field(None, ge=1)
     score_at: ScoreAt = "last_token"
+    head_init: HeadInit = "normal"
+    mixed_batch: MixedBatch = "larger"
+    order: Order = "reshuffled"
 
 
 class PolicyRecipe(Spec):
@@ -178,11 +189,20 @@ class PolicyRecipe(Spec):
 
     ``beta`` scales the implicit reward; ``gamma`` is SimPO's target margin, in units of the reward.
     Before it, ``sft_epochs`` of supervised fine-tuning on the preferred replies make another starting
-    point, and for DPO another reference.
+    point, and for DPO another reference.  ``sft_mean``: its loss is a mean over the ``tokens`` of all replies of a
+    batch, or over its ``replies``, each of which is the mean over its tokens.
+
+    ``mixed_batch``: a second set of pairs makes batches ``larger``, so that every condition takes as many steps, or
+    leaves them the ``same`` and makes more steps.  ``order``: pairs are ``reshuffled`` in every epoch, and the last
+    batch of each may be smaller; or they are shuffled once, that order is ``repeated`` from epoch to epoch without a
+    break, and what is left for a last partial batch is dropped.  ``warmup_share``, in place of ``warmup_steps``: the
+    rate of step s = 0, 1, … is (s + 1) / (w + 1) of the full one until that is reached, where w is this share of the
+    steps, rounded down.  ``encode_apart``: prompt and reply become tokens each by itself, the reply with what the
+    model's family begins a text with, if anything, which then counts as the reply's.
     """
 
     epochs: int = Field(2, ge=1)
-    batch_size: int = Field(32, ge=1, description="pairs a step; grows with a second set that is mixed in")
+    batch_size: int = Field(32, ge=1, description="pairs a step; see mixed_batch")
     learning_rate: float = Field(1e-3, gt=0)
     warmup_steps: int = Field(5, ge=0)
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
@@ -191,6 +211,17 @@ class PolicyRecipe(Spec):
     gamma: float = Field(0.0, ge=0)
     sft_epochs: int = Field(0, ge=0)
     sft_learning_rate: float = Field(1e-3, gt=0)
+    sft_mean: Literal["tokens", "replies"] = "tokens"
+    mixed_batch: MixedBatch = "larger"
+    order: Order = "reshuffled"
+    warmup_share: float | None = Field(None, ge=0, lt=1)
+    encode_apart: bool = False
+
+    @model_validator(mode="after")
+    def _warm_up_ends_in_the_full_rate(self) -> PolicyRecipe:
+        if self.warmup_share is not None and self.schedule != "constant_with_warmup":
+            raise ValueError(f"warmup_share goes with the schedule constant_with_warmup, not with {self.schedule}")
+        return self
 
 
 class Labelling(Spec):
@@ -199,18 +230,22 @@ class Labelling(Spec):
     ``hard`` rounds them: the paper's procedure for policies, which swaps the pairs that the weak model ranks the
     other way.  ``floor`` lifts their confidence max(q, 1 − q) to at least this, on the side where it was.
     ``keep_above`` drops pairs labelled with less confidence; ``leaky`` drops those labelled wrongly as
-    well, as the paper's code does: it asks ground truth.
+    well, as the paper's code does: it asks ground truth.  ``filter_by``: confidence is that of the ``label``, or, for
+    labels of policies, as in the paper's code, that of the sigmoid of the replies' difference in ``log_probability``,
+    without β: for SimPO in the mean over tokens, for DPO in the gain over the reference, divided by 50; then a pair
+    exactly as confident as ``keep_above`` is kept.
     """
 
     hard: bool = False
     floor: float | None = Field(None, ge=0.5, lt=1)
     keep_above: float | None = Field(None, ge=0.5, lt=1)
     leaky: bool = False
+    filter_by: FilterBy = "label"
 
     @model_validator(mode="after")
     def _leaky_is_a_filter(self) -> Labelling:
-        if self.leaky and self.keep_above is None:
-            raise ValueError("leaky belongs to a filter: keep_above is missing")
+        if self.keep_above is None and (self.leaky or self.filter_by != "label"):
+            raise ValueError(f"{'leaky' if self.leaky else 'filter_by'} belongs to a filter: keep_above is missing")
         return self
 
 
@@ -269,14 +304,18 @@ class Train(Spec):
             raise ValueError("ensemble and labelling belong to weak labels")
         if (self.method == "reward_model") != isinstance(self.recipe, Recipe):
             raise ValueError(f"{type(self.recipe).__name__} is no recipe for {self.method}")
+        if self.labelling.filter_by == "log_probability" and any(run.method == "reward_model" for run in self.labellers):
+            raise ValueError("filter_by=log_probability is for labels of policies: reward models give none")
         if self.method == "dpo" and self.recipe.gamma:
             raise ValueError("gamma is SimPO's target margin; DPO has none")
         return self
 
     @property
     def batch_size(self) -> int:
-        """Pairs a step: a second set enlarges the batch, so that every condition takes the same number of steps."""
-        return round(self.recipe.batch_size * (1 + self.conflict.share if self.conflict.kind == "mixed" else 1))
+        """Pairs a step: a second set enlarges the batch, so that every condition takes as many steps, unless the recipe
+        leaves it the same."""
+        larger = self.conflict.kind == "mixed" and self.recipe.mixed_batch == "larger"
+        return round(self.recipe.batch_size * (1 + self.conflict.share if larger else 1))
 
     @property
     def labellers(self) -> tuple[Train, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from w2s_lib import pairs as pairs_module
 from w2s_lib.run import Labelling, Train
@@ -20,6 +21,9 @@ EXTRA = ("label", "weakly_labelled")
 """Columns of ``training_pairs`` that a trainer needs beside the texts."""
 
 Labels = NDArray[np.float64]
+
+DIVISOR = {"simpo": 1.0, "dpo": 50.0}
+"""By what a policy's difference in log-probability is divided before a filter goes by it: sums over replies are large."""
 
 
 def relabel(q: Labels, labelling: Labelling) -> Labels:
@@ -33,36 +37,48 @@ def relabel(q: Labels, labelling: Labelling) -> Labels:
 
 
 def kept(q: Labels, labelling: Labelling) -> NDArray[np.bool_]:
-    """Which pairs the labelling's filter keeps, by their labels q; shape (n,)."""
+    """Which pairs the labelling's filter keeps, by their labels q, or by what it goes by instead; shape (n,)."""
     if labelling.keep_above is None:
         return np.ones(len(q), dtype=bool)
-    confident = np.maximum(q, 1 - q) > labelling.keep_above
+    confidence = np.maximum(q, 1 - q)
+    reaches = np.greater if labelling.filter_by == "label" else np.greater_equal
+    confident = reaches(confidence, labelling.keep_above)
     return confident & (q > 0.5) if labelling.leaky else confident
+
+
+def by_log_probability(run: Train, margins: Sequence[Labels]) -> Labels:
+    """What ``filter_by: log_probability`` goes by, shape (n,), from the margins of the run's labellers, of that shape each."""
+    scales = [labeller.recipe.beta * DIVISOR[labeller.method] for labeller in run.labellers]
+    return np.mean([expit(margin / scale) for margin, scale in zip(margins, scales, strict=True)], axis=0)
 
 
 def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The pairs that a run trains on, with ``label`` (probability of the true order) and ``weakly_labelled``.
 
-    ``labels`` are the scores of the run's ``labellers``, in any order of the pairs; none for ground truth.  A mixed conflict appends
-    pairs of its objective, from the same split's substances, with their own hard labels.
+    ``labels`` are the scores of the run's ``labellers``, in any order of the pairs; none for ground truth.  A mixed
+    conflict appends pairs of its objective, from the same split's substances, with their own hard labels: its share of
+    those that a filter has left.
 
     Raises:
         PairsError: the filter keeps no pair.
     """
     frame = pairs_module.split(run.pairs, run.split)
-    size = round(run.conflict.share * len(frame))
     q = np.ones(len(frame))
+    tables = [table.set_index("pair_id").loc[frame["pair_id"]] for table in labels]
     if labels:
-        q = np.mean([table.set_index("pair_id")["p_true"].loc[frame["pair_id"]].to_numpy() for table in labels], axis=0)
+        q = np.mean([table["p_true"].to_numpy() for table in tables], axis=0)
+    by = q
+    if run.labelling.filter_by == "log_probability":
+        by = by_log_probability(run, [table["margin"].to_numpy() for table in tables])
     frame = frame.assign(label=relabel(q, run.labelling), weakly_labelled=bool(labels) or run.conflict.kind == "explicit")[
-        kept(q, run.labelling)
+        kept(by, run.labelling)
     ]
     if frame.empty:
         raise pairs_module.PairsError(
             f"filter_above={run.labelling.keep_above:g}: no pair is labelled with more confidence, and none is left to train on; use a lower one"
         )
     if run.conflict.kind == "mixed":
-        extra = pairs_module.split(run.pairs, run.split, run.conflict.objective).iloc[:size]
+        extra = pairs_module.split(run.pairs, run.split, run.conflict.objective).iloc[: round(run.conflict.share * len(frame))]
         frame = pd.concat([frame, extra.assign(label=1.0, weakly_labelled=False)], ignore_index=True)
     return frame.reset_index(drop=True)
 

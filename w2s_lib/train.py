@@ -36,7 +36,9 @@ def _scored(pairs: Pairs | Texts) -> pd.DataFrame:
 
 
 def _tokenizer(model: Pretrain | Checkpoint, pairs: Pairs | Texts) -> PreTrainedTokenizerBase:
-    return pretrain.tokenizer(model.world) if isinstance(model, Pretrain) else checkpoints.tokenizer(model, pairs.max_tokens)
+    if isinstance(model, Pretrain):
+        return pretrain.tokenizer(model.world)
+    return checkpoints.tokenizer(model, pairs.max_tokens, pairs.truncation_side)
 
 
 def _probe_gaps(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path) -> np.ndarray:
@@ -51,7 +53,7 @@ def _probe_gaps(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, s
 def _reward_gaps(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path) -> np.ndarray:
     tokenizer, seed = _tokenizer(run.model, run.pairs), stream(run.pairs.seed, "head", run.replica)
     if isinstance(run.model, Checkpoint):
-        model = sharded.share(checkpoints.reward_model(run.model, run.recipe.head_scale, seed))
+        model = sharded.share(checkpoints.reward_model(run.model, run.recipe.head_scale, seed, run.recipe.head_init))
     else:
         model = reward_model.build(bases[0], run.recipe, seed)
     if run.recipe.epochs:
@@ -66,21 +68,25 @@ def _language_model(model: Pretrain | Checkpoint, bases: Sequence[Path], seed: i
 
 
 @lru_cache(maxsize=4)
-def _untuned(model: Pretrain | Checkpoint, bases: tuple[Path, ...], pairs: Pairs | Texts) -> np.ndarray:
+def _untuned(model: Pretrain | Checkpoint, bases: tuple[Path, ...], pairs: Pairs | Texts, apart: bool) -> np.ndarray:
     """Log-probabilities of the scored replies under a pretrained model: the same for every run that begins with it."""
-    return reply_log_probs(_language_model(model, bases), _tokenizer(model, pairs), _scored(pairs))[0]
+    return reply_log_probs(_language_model(model, bases), _tokenizer(model, pairs), _scored(pairs), apart=apart)[0]
 
 
 def _policy_margins(run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path) -> np.ndarray:
     tokenizer = _tokenizer(run.model, run.pairs)
     model = _language_model(run.model, bases, stream(run.pairs.seed, "head", run.replica))
-    part = sharded.batches(run.batch_size, sharded.ALONE if isinstance(run.model, Checkpoint) else None, len(learned_from))
+    smaller = len(learned_from) if run.recipe.order == "reshuffled" else 0  # the last batch of each epoch may be
+    part = sharded.batches(run.batch_size, sharded.ALONE if isinstance(run.model, Checkpoint) else None, smaller)
     if run.recipe.sft_epochs:
         policy.sft(model, tokenizer, learned_from, run, folder, **part)
+    apart = run.recipe.encode_apart
     if run.method == "simpo":
         start = np.zeros((len(scored), 2))  # it has no reference
+    elif not run.recipe.sft_epochs:
+        start = _untuned(run.model, tuple(bases), run.pairs, apart)
     else:
-        start = reply_log_probs(model, tokenizer, scored)[0] if run.recipe.sft_epochs else _untuned(run.model, tuple(bases), run.pairs)
+        start = reply_log_probs(model, tokenizer, scored, apart=apart)[0]
     policy.fit(model, tokenizer, learned_from, run, folder, **part)
     seed = stream(run.pairs.seed, "replies", run.replica) % 2**32
     policy.replies(model, tokenizer, scored[scored["split"] == "test"], seed).to_parquet(folder / "replies.parquet")
