@@ -37,8 +37,8 @@ lab: env  ## open the notebooks in JupyterLab
 	$(RUN) -m pip install --quiet --editable '.[lab]'
 	$(VENV)/bin/jupyter lab notebooks
 
-test: env  ## run all tests, the smoke edition and its book among them
-	$(RUN) -m pytest
+test: env  ## run all tests, the smoke edition and its book among them, a process a core
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile
 
 test-slurm: env  ## run the smoke edition through a SLURM of one node (root; apt-get install slurm-wlm munge)
 	$(RUN) -m pip install --quiet --editable '.[cluster]'

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from w2s_lib.edition import load
 from w2s_lib.lab import Lab
@@ -24,11 +26,15 @@ def build_command(store: Path, output: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The smoke edition, built by the command that ``make book EDITION=smoke`` runs, into folders of its own."""
-    folder = tmp_path_factory.mktemp("smoke")
-    done = subprocess.run(build_command(folder / "store", folder / "book"), cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (folder / "log.txt").write_text(done.stdout)
+    """The smoke edition, built by the command that ``make book EDITION=smoke`` runs; once for all processes that share the tests."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "smoke"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if not (folder / "log.txt").is_file():
+            done = subprocess.run(build_command(folder / "store", folder / "book"), cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+            (folder / "log.txt").write_text(done.stdout)
     return folder
 
 

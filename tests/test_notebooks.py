@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -65,10 +66,12 @@ def test_papermill_helps(tmp_path):
 
 
 def test_another_threshold_trains_nothing(tmp_path, build_folder):
-    before = sorted(p.name for p in (build_folder / "store").rglob("record.json"))
+    shutil.copytree(build_folder / "store", tmp_path / "store")  # other tests may be training into the shared one
+    build_folder = tmp_path
+    before = sorted((build_folder / "store").rglob("record.json"))
     done, target = papermill(tmp_path, build_folder, "05_conflict_tax_deception", "-p", "threshold", "0.9")
     assert done.returncode == 0, done.stderr
-    assert sorted(p.name for p in (build_folder / "store").rglob("record.json")) == before
+    assert sorted((build_folder / "store").rglob("record.json")) == before
     assert "0.9" in target.read_text()
 
 
@@ -80,9 +83,9 @@ def test_another_threshold_trains_nothing(tmp_path, build_folder):
         (("-y", "pairs: [tiny-44 -> tiny-24]"), "the weak model must be smaller than the strong one"),
     ],
 )
-def test_bad_parameters_fail_before_anything_runs(tmp_path, build_folder, arguments, says):
-    done, _ = papermill(tmp_path, build_folder, "05_conflict_tax_deception", *arguments)
-    assert done.returncode != 0
+def test_bad_parameters_fail_before_anything_runs(tmp_path, arguments, says):
+    done, _ = papermill(tmp_path, tmp_path, "05_conflict_tax_deception", *arguments)
+    assert done.returncode != 0 and not list((tmp_path / "store").rglob("record.json"))
     assert says in done.stderr
     shown = [line for line in done.stderr.splitlines() if says in line]
     assert shown and "Traceback" not in shown[0]
