@@ -208,19 +208,25 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
         return Work(0, (rows or {}).get(run.source.name, 2 * pairs.train_pairs + pairs.test_pairs) * tokens_a_pair(pairs) / run.shards)
     assert isinstance(run, Train)
     if isinstance(run.model, Layer):
-        return Work(0, 0, steps=run.recipe.epochs * ceil(run.pairs.train_pairs / run.recipe.batch_size))
+        return Work(0, 0, steps=_steps(run, run.recipe.epochs))
     pairs, recipe, shared = run.pairs, run.recipe, run.method == "reward_model"
     own, mixed = tokens_a_pair(pairs, shared=shared), 0.0
     if run.conflict.objective is not None:
         mixed = run.conflict.share * tokens_a_pair(pairs, run.conflict.objective, shared)
     learned, scored = pairs.train_pairs * (own + mixed), (pairs.train_pairs + pairs.test_pairs) * own
     frozen = isinstance(run.model, Checkpoint) and run.model.lora_rank is not None
-    a_pass = ceil(pairs.train_pairs / recipe.batch_size)  # a second set enlarges the batch, not their number
     if shared:
-        return Work(recipe.epochs * learned, scored, frozen=frozen, steps=recipe.epochs * a_pass)
+        return Work(recipe.epochs * learned, scored, frozen=frozen, steps=_steps(run, recipe.epochs))
     reference = learned + scored if run.method == "dpo" else learned if recipe.gamma else 0
-    trained, steps = recipe.epochs * learned + recipe.sft_epochs * learned / 2, (recipe.epochs + recipe.sft_epochs) * a_pass
+    trained = recipe.epochs * learned + recipe.sft_epochs * learned / 2
+    steps = _steps(run, recipe.epochs) + _steps(run, recipe.sft_epochs)
     return Work(trained, scored + reference, predicts=True, frozen=frozen, steps=steps)
+
+
+def _steps(run: Train, epochs: int) -> int:
+    """Steps of the optimizer in so many epochs over the run's pairs: a second set makes the batch larger, or more of them."""
+    pairs = round(run.pairs.train_pairs * (1 + run.conflict.share if run.conflict.kind == "mixed" else 1))
+    return pairs * epochs // run.batch_size if run.recipe.order == "repeated" else epochs * ceil(pairs / run.batch_size)
 
 
 def arithmetic(work: Work, size: Size) -> float:

@@ -24,7 +24,7 @@ from w2s_lib.errors import OneLineError
 from w2s_lib.ladder import KNOWN, LADDER, parse, rank
 from w2s_lib.methods import POLICY_METHODS, RECIPES
 from w2s_lib.mitigations import FILTER, MITIGATIONS
-from w2s_lib.run import FilterBy, Method, PolicyRecipe, Recipe
+from w2s_lib.run import FilterBy, Method, PolicyRecipe, Recipe, TruncationSide
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks" / "editions"
 
@@ -150,7 +150,11 @@ class Edition(BaseModel):
     )
     helpful: str | None = Field(None, description="data of helpfulness pairs, for the implicit conflict; None: verbosity takes their place")
     max_tokens: int = Field(512, ge=8, le=8192, description="real texts are cut after so many tokens")
+    truncation_side: TruncationSide = Field("right", description="left: of a long text the beginning is cut off, not the reply")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="what real models compute in")
+    bfloat16_policies: Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], AfterValidator(_distinct)] = Field(
+        (), description="models that as policies compute in bfloat16, whatever dtype says"
+    )
     lora_rank: int | None = Field(None, ge=1, description="real models train adapters of this rank; None: all weights")
     reward_model: Recipe = Field(RECIPES["reward_model"], description="recipe of reward models")
     dpo: PolicyRecipe = Field(RECIPES["dpo"], description="recipe of DPO; dpo_beta is given by itself")
@@ -198,6 +202,10 @@ class Edition(BaseModel):
             return self.simpo.model_copy(update={"beta": self.simpo_beta, "gamma": self.simpo_gamma})
         return self.reward_model
 
+    def precision(self, name: str, method: Method) -> Literal["float32", "bfloat16"]:
+        """What a real model computes in by this method."""
+        return "bfloat16" if method in POLICY_METHODS and name in self.bfloat16_policies else self.dtype
+
     def tells(self, chapter: str) -> bool:
         """Whether this edition has the chapter of that number."""
         return self.chapters is None or chapter in self.chapters
@@ -228,10 +236,27 @@ class Edition(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _frozen_layers_are_read_at_one_place(self) -> Edition:
-        at = self.reward_model.score_at
-        if at != "last_token" and any(parse(name).layer is not None for name in self.models):
-            raise ParameterError("reward_model.score_at", at, "frozen layers are not read there; a choice for models that are trained whole")
+    def _frozen_layers_are_read_and_trained_in_one_way(self) -> Edition:
+        recipe, says = self.reward_model, "frozen layers are not {}; a choice for models that are trained whole"
+        choices = (
+            ("reward_model.score_at", recipe.score_at, "last_token", "read there"),
+            ("reward_model.order", recipe.order, "reshuffled", "trained so"),
+            ("truncation_side", self.truncation_side, "right", "cut there"),
+        )
+        for name, chosen, stock, done in choices:
+            if chosen != stock and any(parse(model).layer is not None for model in self.models):
+                raise ParameterError(name, chosen, says.format(done))
+        return self
+
+    @model_validator(mode="after")
+    def _the_world_s_texts_are_whole(self) -> Edition:
+        if self.data != WORLD:
+            return self
+        for method in POLICY_METHODS:
+            if getattr(self, method).encode_apart:
+                raise ParameterError(f"{method}.encode_apart", True, "the world's tokens are words, however its texts are encoded")
+        if self.truncation_side != "right":
+            raise ParameterError("truncation_side", self.truncation_side, "the world's texts are short, and never cut")
         return self
 
     def ways(self, weak: str, strong: str) -> tuple[str, ...]:

@@ -296,6 +296,8 @@ class Train(Spec):
             raise ValueError("model and pairs come from different worlds")
         if isinstance(self.model, Layer) and self.model.features.source != self.pairs.source:
             raise ValueError("the features are of other pairs")
+        if isinstance(self.model, Layer) and (self.recipe.order, self.pairs.truncation_side) != ("reshuffled", "right"):
+            raise ValueError("frozen layers are read from the beginning of a text, and learn in an order that is reshuffled")
         if self.split == "test":
             raise ValueError("split 'test' is never trained on")
         if any(run.pairs != self.pairs for run in self.labellers):

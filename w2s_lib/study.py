@@ -110,7 +110,7 @@ class Study:
         if e.data == WORLD:
             return Pairs(world=World(seed=seed, substances=e.substances), **sizes)
         helpful = None if e.helpful is None else source(e.helpful)
-        return Texts(source=source(e.data), seed=seed, helpful=helpful, max_tokens=e.max_tokens, **sizes)
+        return Texts(source=source(e.data), seed=seed, helpful=helpful, max_tokens=e.max_tokens, truncation_side=e.truncation_side, **sizes)
 
     def model(self, seed: int, name: str) -> Pretrain | Checkpoint | Layer:
         """A pretrained language model, or one layer of it, by its name in the ladder."""
@@ -121,7 +121,7 @@ class Study:
 
         base, blocks, layer, pooling = parse(name)
         if layer is None:
-            return named(base, layers=blocks, dtype=e.dtype, lora_rank=e.lora_rank)
+            return named(base, layers=blocks, dtype=e.precision(name, self.method), lora_rank=e.lora_rank)
         features = Features(checkpoint=named(base, layers=blocks, dtype=e.dtype), source=pairs.source, max_tokens=pairs.max_tokens)
         return Layer(features=features, layer=layer, pooling=pooling)
 
