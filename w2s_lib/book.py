@@ -30,8 +30,9 @@ from w2s_lib.cost import plan, print_plan
 from w2s_lib.edition import FOLDER, Edition, load
 from w2s_lib.errors import OneLineError, exit_code
 from w2s_lib.lab import closure
+from w2s_lib.provenance import versions
 from w2s_lib.results import COLUMNS
-from w2s_lib.store import Store, versions
+from w2s_lib.store import Store, replacing
 from w2s_lib.study import Study
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -150,7 +151,8 @@ def execute(source: Path, target: Path, parameters: dict, results: Path, studied
             store.keep_page(key, page)
     target.write_bytes(page["page.ipynb"])
     if "results.csv" in page:
-        table.write_bytes(page["results.csv"])
+        with replacing(table) as path:
+            path.write_bytes(page["results.csv"])
     keep_figures(nbformat.read(target, as_version=4), target.parent.parent / "figures")
     return float(page["seconds"])
 
@@ -261,6 +263,8 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     total = len(closure(runs))
     print(f"edition {study.edition.name}: {total} runs, {len(lab.missing(runs))} of them missing; store {lab.store.root}", flush=True)
     trained = lab.run(runs)
+    if said := lab.says_of_code(runs):
+        print(said, flush=True)
     (results / "runs.json").write_text(
         json.dumps({"trained": trained, "total": total, "run_seconds": round(time.perf_counter() - start, 1)})
     )

@@ -19,7 +19,7 @@ from w2s_lib.cluster import LOCAL
 from w2s_lib.edition import ALSO, FOLDER, PARAMETERS, Edition, ParameterError, load, nearest
 from w2s_lib.lab import Lab
 from w2s_lib.results import COLUMNS, say
-from w2s_lib.store import Shipped
+from w2s_lib.store import Shipped, replacing
 from w2s_lib.study import Study
 
 DEFAULT_STORE = Path(__file__).resolve().parent.parent / ".store"
@@ -48,7 +48,8 @@ class Chapter:
         self.published.append(rows)
         folder = os.environ.get("W2S_RESULTS")
         if folder:
-            pd.concat(self.published).to_csv(Path(folder) / f"{self.name}.csv", index=False)
+            with replacing(Path(folder) / f"{self.name}.csv") as path:  # another chapter may be reading it
+                pd.concat(self.published).to_csv(path, index=False)
         return rows
 
     def found(self, name: str, finding: Callable[[Study, Lab], tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+
 from w2s_lib import early_warning, findings, objectives
 from w2s_lib.results import ALL, SLOPE, TRAINING, VERSUS, pick
 from w2s_lib.uncertainty import minimum_detectable_effect

@@ -37,6 +37,7 @@ from w2s_lib.ladder import known, parse
 from w2s_lib.metrics import MIN_GAP
 from w2s_lib.results import ALL, COLUMNS, DECEPTION, GENERALIZATION, VERSUS, measure, pick, reads, say, summarise
 from w2s_lib.run import Checkpoint, Layer, Source
+from w2s_lib.store import replacing
 from w2s_lib.study import Study
 from w2s_lib.tables import Table
 
@@ -172,8 +173,9 @@ def report(
     results = results.assign(edition=study.edition.name, chapter="report")[list(COLUMNS)]
     page = _page(study, lab, none, results)
     try:
-        path.write_text(page)
-        results.to_csv(path.with_suffix(".csv"), index=False)
+        with replacing(path) as html, replacing(path.with_suffix(".csv")) as csv:
+            html.write_text(page)
+            results.to_csv(csv, index=False)
     except OSError as error:
         raise ParameterError("out", str(out), f"cannot be written ({error.strerror})") from None
     return Report(study, results, page, path)

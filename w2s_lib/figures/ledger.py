@@ -7,7 +7,13 @@ import pandas as pd
 
 from w2s_lib.figures.style import CONDITIONS, GREY, ROLES, Figure, canvas
 
-COLOURS = {"yes": ROLES["strong ceiling"], "small": ROLES["strong ceiling"], "no": CONDITIONS["explicit"], "undecided": GREY, "untested": GREY}
+COLOURS = {
+    "yes": ROLES["strong ceiling"],
+    "small": ROLES["strong ceiling"],
+    "no": CONDITIONS["explicit"],
+    "undecided": GREY,
+    "untested": GREY,
+}
 MARKS = {"yes": "o", "small": "P", "no": "X", "undecided": "D", "untested": ""}
 REACH = 12.0
 """Intervals are cut at this many margins."""
