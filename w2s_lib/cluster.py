@@ -12,8 +12,10 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +24,7 @@ from w2s_lib.errors import OneLineError
 from w2s_lib.sharded import SHARDS, shards
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 LOCAL, SLURM = "local", "slurm"
 
@@ -33,6 +35,15 @@ GPU, CPU = "GPU", "CPU"
 
 PATIENCE = "15s"
 """How long a scheduler at an address may take to answer."""
+
+LOOK = 10.0
+"""Seconds between two looks at whether a scheduler has workers for the runs that are left."""
+
+ALONE = 300.0
+"""Seconds that runs wait at a scheduler that has no worker for them: one that died is started again, and one may come late."""
+
+GPU_PART = 0.75
+"""Part of this machine's memory for the workers with a GPU: their runs load whole models through it; the others' are small."""
 
 EXTRA = "pip install --editable '.[cluster]'"
 
@@ -53,15 +64,19 @@ SETTINGS = {
 """Dask's configuration while the lab runs something."""
 
 
+WRONG = "two runs at once in one process compute wrong numbers"
+
+
 class ClusterError(OneLineError):
     """A cluster that cannot be used, in one line."""
 
 
 class Connection(NamedTuple):
-    """A client of a cluster, and what resources its workers declare, or will."""
+    """A client of a cluster, what resources its workers declare, or will, and for how many seconds runs may be without a worker."""
 
     client: Client
     declared: frozenset[str] = frozenset()
+    patience: float = inf
 
     def resources(self, gpu: bool) -> dict[str, int] | None:
         """What a run asks for that wants a GPU, or wants none, so far as there are workers for the one or the other; None: any worker will do."""
@@ -105,21 +120,18 @@ def visible(devices: int, mask: str | None, together: int = 1) -> tuple[str, ...
 def worker_specs(cpus: int, gpus: Sequence[str] = (), memory: int = 0) -> dict[str, dict[str, Any]]:
     """Specs of Dask's workers on this machine: ``cpus`` without a GPU, and one for each entry of ``gpus`` (see ``visible``), which sees no other.
 
-    ``memory`` in bytes is shared out among them (0: no limit).
+    ``memory`` in bytes is shared out among them (0: no limit): those with a GPU have ``GPU_PART`` of it in equal parts, and the others the
+    rest; all of it where there are no others.
     """
     from distributed import Nanny
 
-    common = {
-        "nthreads": 1,
-        "host": "127.0.0.1",
-        "dashboard": False,
-        "silence_logs": 50,
-        "memory_limit": memory // max(1, cpus + len(gpus)),
-    }
-    blind = {"cls": Nanny, "options": common | {"env": {"CUDA_VISIBLE_DEVICES": ""}, "resources": {CPU: 1}}}
+    common = {"nthreads": 1, "host": "127.0.0.1", "dashboard": False, "silence_logs": 50}
+    for_gpus = int(memory * (GPU_PART if cpus else 1)) if gpus else 0
+    plain = {"env": {"CUDA_VISIBLE_DEVICES": ""}, "resources": {CPU: 1}, "memory_limit": (memory - for_gpus) // max(1, cpus)}
+    blind = {"cls": Nanny, "options": common | plain}
     specs = {f"cpu-{i}": blind for i in range(cpus)}
     for name in gpus:
-        seeing = {"env": {"CUDA_VISIBLE_DEVICES": name}, "resources": {GPU: 1}}
+        seeing = {"env": {"CUDA_VISIBLE_DEVICES": name}, "resources": {GPU: 1}, "memory_limit": for_gpus // len(gpus)}
         specs[f"gpu-{name}"] = {"cls": Nanny, "options": common | seeing}
     return specs
 
@@ -151,8 +163,29 @@ def _remote(address: str) -> Iterator[Connection]:
             f"dask={address!r}: no scheduler answers there ({type(error).__name__}); start one with 'dask scheduler'"
         ) from None
     with client:
-        workers = client.scheduler_info()["workers"].values()
-        yield Connection(client, frozenset(name for worker in workers for name in worker["resources"]))
+        workers = client.scheduler_info()["workers"]
+        for name, worker in workers.items():
+            if worker["nthreads"] != 1:
+                raise ClusterError(
+                    f"dask={address!r}: worker {name} has {worker['nthreads']} threads, and {WRONG}; "
+                    f"start it by 'dask worker {address} --nthreads 1'"
+                )
+        yield Connection(client, frozenset(name for worker in workers.values() for name in worker["resources"]), ALONE)
+
+
+def threads(configured: Mapping[str, Any]) -> int:
+    """How many threads each worker of a job would have, by the configuration of ``jobqueue.slurm``.
+
+    >>> threads({"cores": 4, "processes": 4}), threads({"cores": 16}), threads({"cores": 4, "worker-extra-args": ["--nthreads", "2"]})
+    (1, 4, 2)
+    """
+    from distributed.deploy.local import nprocesses_nthreads
+
+    said = re.findall(r"--nthreads[= ](\d+)", " ".join(map(str, configured.get("worker-extra-args") or ())))
+    if said:
+        return int(said[-1])
+    processes = configured.get("processes") or nprocesses_nthreads(configured["cores"])[0]  # as dask-jobqueue has it
+    return int(configured["cores"] / processes)
 
 
 def declared(worker_arguments: Sequence[str]) -> frozenset[str]:
@@ -202,6 +235,11 @@ def _slurm(workers: int, tasks: int, logs: Path) -> Iterator[Connection]:
         raise ClusterError(
             f"dask='{SLURM}': a job's cores and memory are not configured; they belong in Dask's jobqueue.yaml under jobqueue: slurm:"
         )
+    if threads(configured) != 1:
+        raise ClusterError(
+            f"dask='{SLURM}': a job's workers would have {threads(configured)} threads each, and {WRONG}; "
+            f"under jobqueue: slurm: set processes as cores, {configured['cores']}"
+        )
     with SLURMCluster(**slurm_options(configured, logs), silence_logs=50) as cluster:
         check_job(cluster.job_script())
         # Not ``scale``: a fixed number of jobs is not made up again after one was cancelled (dask-jobqueue, issue 611).
@@ -218,10 +256,57 @@ def connect(dask: str, workers: int, tasks: int, gpu_tasks: int, logs: Path) -> 
     ``logs``: folder for what SLURM's jobs print.
 
     Raises:
-        ClusterError: no scheduler at the address, or SLURM refuses the job.
+        ClusterError: no scheduler at the address, workers with several threads, or SLURM refuses the job.
     """
     import dask as library
+    import distributed  # noqa: F401  it adds its defaults, which would be taken back with the settings
 
     opened = {LOCAL: lambda: _local(workers, tasks, gpu_tasks), SLURM: lambda: _slurm(workers, tasks, logs)}
     with library.config.set(SETTINGS), opened.get(dask, lambda: _remote(dask))() as connection:
         yield connection
+
+
+def as_finished(connection: Connection, asked: Mapping[Future, Mapping[str, int]]) -> Iterator[Future]:
+    """Futures as they finish, each given with the resources that it asks for.
+
+    Raises:
+        ClusterError: for as long as the connection's patience no run was at work, and none of the workers could take one that is left.
+    """
+    from distributed import as_completed
+
+    left, finished = dict(asked), as_completed(asked)
+    at_work = look = time.monotonic()
+    while left:
+        if ready := finished.next_batch(block=False):
+            for future in ready:
+                del left[future]
+                yield future
+            continue
+        time.sleep(0.05)
+        if time.monotonic() - look < min(LOOK, connection.patience):
+            continue
+        look = time.monotonic()
+        lacking = _lacking(connection.client, left)
+        if lacking is None:
+            at_work = look
+        elif look - at_work >= connection.patience:
+            raise ClusterError(
+                f"{len(left)} runs are left, and no worker can take them: for {look - at_work:.0f} s the scheduler has had none{lacking}; "
+                "finished runs are kept, start such a worker and the same command again"
+            )
+
+
+def _lacking(client: Client, left: Mapping[Future, Mapping[str, int]]) -> str | None:
+    """What workers do not have and runs ask for, as in *none with GPU*; None where a run is at work, or all could be."""
+    try:
+        workers, processing = client.scheduler_info()["workers"].values(), client.processing()
+    except OSError:  # the scheduler is gone: the futures will say so
+        return None
+    keys = {future.key for future in left}
+    if any(keys & set(its) for its in processing.values()):
+        return None
+    there = {name for worker in workers for name in worker["resources"]}
+    missing = sorted({name for resources in left.values() for name in resources} - there)
+    if missing:
+        return f" with {' or '.join(missing)} (dask worker … --nthreads 1 --resources {missing[0]}=1)"
+    return None if workers else " (dask worker … --nthreads 1)"

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from w2s_lib import checkpoints, data, prefix
-from w2s_lib.run import Features
+from w2s_lib.run import Checkpoint, Features
 from w2s_lib.score import encode, openings
 
 
@@ -54,8 +54,21 @@ def differences(
     return out
 
 
-_backbone = lru_cache(maxsize=1)(checkpoints.backbone)
-"""A worker loads a model once for all its shards."""
+_kept: dict[Checkpoint, PreTrainedModel] = {}
+"""The model that this process has loaded, once for all the shards of its checkpoint that it reads one after another."""
+
+
+def keep(checkpoint: Checkpoint | None) -> None:
+    """Let go of the model that was kept, unless it is this checkpoint's: it takes memory that another run needs."""
+    for other in _kept.keys() - {checkpoint}:
+        del _kept[other]
+
+
+def _backbone(checkpoint: Checkpoint) -> PreTrainedModel:
+    keep(checkpoint)
+    if checkpoint not in _kept:
+        _kept[checkpoint] = checkpoints.backbone(checkpoint)
+    return _kept[checkpoint]
 
 
 def extract(run: Features, folder: Path) -> dict[str, object]:

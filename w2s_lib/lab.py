@@ -10,19 +10,22 @@ import gc
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pandas as pd
 
 from w2s_lib import cluster, pairs, sharded
+from w2s_lib.edition import ParameterError
 from w2s_lib.errors import OneLineError
+from w2s_lib.provenance import is_of_other_code
 from w2s_lib.run import Checkpoint, Features, Layer, Pairs, Pretrain, Spec, Split, Texts, Train
-from w2s_lib.store import Draft, Shipped, Store
+from w2s_lib.store import DamagedError, Draft, Shipped, Store, StoreError
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -30,23 +33,35 @@ if TYPE_CHECKING:
 SHARING = 90.0
 """Seconds after which what another machine wrote to a shared file system must be seen here; NFS keeps what it knows of folders for 60."""
 
+STRICT = "W2S_STRICT"
+"""Environment variable: ``yes`` refuses results that come from other code or versions than today's."""
+
+_at_work = threading.Lock()
+"""Held while this process is at a run: random state is the process's, and two runs at once would share it."""
+
+T = TypeVar("T")
+
 
 class RunError(OneLineError):
     """A run that failed, in one line; what the other runs computed is kept."""
 
 
 def closure(specs: Iterable[Spec], known: Callable[[Spec], bool] = lambda spec: False) -> list[Spec]:
-    """The specs and all that they depend on, each once, parents before children; what is ``known``, and what only it depends on, is left out."""
+    """The specs and all that they depend on, each once, parents before children.
+
+    Specs that are ``known`` are left out, and so is what only they depend on: a run reads its parents' results in the store.
+    """
     out: dict[str, Spec] = {}
 
     def visit(spec: Spec) -> None:
-        if spec.key not in out and not known(spec):
+        if spec.key not in out:
             for parent in spec.parents():
                 visit(parent)
             out[spec.key] = spec
 
     for spec in specs:
-        visit(spec)
+        if not known(spec):
+            visit(spec)
     return list(out.values())
 
 
@@ -107,21 +122,50 @@ def _freeze(kind: type[Spec]) -> None:
     gc.freeze()
 
 
-def execute(spec: Spec, root: Path, *parents: str) -> str:
-    """Do one run, whose parents' results are in the store at ``root``; returns its key.
+def _sound(read: Callable[[], T], store: Store, spec: Spec, again: Callable[[], object]) -> T:
+    """What ``read`` gives of a finished run; where that is damaged, it is set aside, and the run done ``again`` first."""
+    try:
+        return read()
+    except DamagedError as error:
+        store.set_aside(spec, error)
+        again()
+        return read()
 
-    ``parents`` are the keys of the runs waited for: Dask orders the runs by them.
+
+def execute(spec: Spec, root: Path, *parents: str) -> str:
+    """Do one run into the store at ``root``; returns its key.
+
+    ``parents`` are the keys of the runs waited for: Dask orders the runs by them.  A parent's result that is damaged, or gone, is
+    computed again here.
+
+    Raises:
+        RunError: this process is at another run, in another thread.
     """
+    if not _at_work.acquire(blocking=False):
+        raise RunError("its process is at another run, and two at once draw from one random state; 'dask worker … --nthreads 1' does one")
+    try:
+        _do(spec, Store(root))
+    finally:
+        _at_work.release()
+    return spec.key
+
+
+def _do(spec: Spec, store: Store) -> None:
+    if store.has(spec):
+        return
+    for parent in spec.parents():
+        _do(parent, store)
+        _sound(partial(store.verify, parent), store, parent, partial(_do, parent, store))
+    if sharded.wanted(spec):
+        sharded.launch(spec, store.root, __name__)
+        return
     import torch  # here, so that a notebook that only reads results starts fast
     from datasets import disable_progress_bars
     from transformers.utils import logging
 
-    store = Store(root)
-    if store.has(spec):
-        return spec.key
-    if sharded.wanted(spec):
-        sharded.launch(spec, store.root)
-        return spec.key
+    from w2s_lib import features
+
+    features.keep(spec.checkpoint if isinstance(spec, Features) else None)
     torch.set_num_threads(1)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -136,18 +180,15 @@ def execute(spec: Spec, root: Path, *parents: str) -> str:
         from w2s_lib.train import train
 
         _freeze(Train)
-        labels = [store.table(labeller, "scores") for labeller in spec.labellers]
+        labels = [_sound(partial(store.table, run, "scores"), store, run, partial(_do, run, store)) for run in spec.labellers]
         with _writing(store, spec) as draft:
             bases = [store.path(parent) for parent in spec.parents() if not isinstance(parent, Train)]
             train(spec, bases, labels, draft.folder)
     elif isinstance(spec, Features):
-        from w2s_lib.features import extract
-
         with _writing(store, spec) as draft:
-            draft.notes.update(extract(spec, draft.folder))
+            draft.notes.update(features.extract(spec, draft.folder))
     else:
         raise TypeError(f"{type(spec).__name__} is not a run")
-    return spec.key
 
 
 class Lab:
@@ -191,9 +232,13 @@ class Lab:
 
         Raises:
             RunError: a run failed.  The runs that do not depend on it are finished first.
+            ClusterError: a cluster that cannot be used, or that has no worker left for what is to be run.
+            StoreError: ``$W2S_STRICT`` is ``yes``, and results come from other code or versions; none is begun.
             ShardedError: a run cannot be shared as ``$W2S_SHARDS`` asks; none is begun.
             CheckpointError: a model cannot be had from the hub; none is begun.
         """
+        specs = list(specs)
+        self._be_strict(specs)
         todo = self.missing(specs)
         sharded.check(todo)
         if read := [found for found in map(checkpoint_of, todo) if found is not None]:
@@ -205,6 +250,42 @@ class Lab:
             (self._run_here if self.workers == 0 else self._run_on_dask)(todo)
             self.trained += len(todo)
         return len(todo)
+
+    def of_other_code(self, specs: Iterable[Spec]) -> list[Spec]:
+        """Of the specs and their parents, those whose results come from other code or versions (``provenance``), parents first."""
+        shipped, found = self.shipped.records if self.shipped else {}, []
+        for spec in filter(self._has, closure(specs)):
+            try:
+                if is_of_other_code(shipped.get(spec.key) or self.store.record(spec)):
+                    found.append(spec)
+            except DamagedError as error:
+                self.store.set_aside(spec, error)  # it is missing from now on
+        return found
+
+    def says_of_code(self, specs: Iterable[Spec]) -> str:
+        """One line about results that come from other code or versions; empty where none does."""
+        specs = list(specs)
+        others = self.of_other_code(specs)
+        return f"{self._count(others, specs)}; {STRICT}=yes refuses them" if others else ""
+
+    def _has(self, spec: Spec) -> bool:
+        return self.store.has(spec) or self.shipped is not None and self.shipped.has(spec)
+
+    def _count(self, others: list[Spec], specs: Iterable[Spec]) -> str:
+        return f"{len(others)} of {sum(map(self._has, closure(specs)))} results come from other code or versions"
+
+    def _be_strict(self, specs: list[Spec]) -> None:
+        said = os.environ.get(STRICT) or "no"
+        if said not in ("yes", "no"):
+            raise ParameterError(STRICT, said, "must be 'yes' or 'no'")
+        if said == "yes" and (others := self.of_other_code(specs)):
+            first = others[0]
+            ships = self.shipped is not None and self.shipped.has(first)
+            raise StoreError(
+                f"{STRICT}=yes: {self._count(others, specs)}, first {describe(first)} "
+                f"({'shipped with the edition' if ships else self.store.path(first)}); "
+                "use an empty store, and W2S_SHIPPED=no where they are shipped"
+            )
 
     def _bar(self, total: int):
         from tqdm.auto import tqdm
@@ -222,8 +303,6 @@ class Lab:
                 bar.update()
 
     def _run_on_dask(self, todo: list[Spec]) -> None:
-        from distributed import as_completed
-
         failed: list[tuple[Spec, BaseException]] = []
         wanting = sum(wants_gpu(spec) for spec in todo)
         with (
@@ -239,7 +318,8 @@ class Lab:
                     resources=connection.resources(wants_gpu(spec)),
                 )  # fmt: skip
             by_name = {future.key: spec for spec, future in zip(todo, futures.values())}
-            for future in as_completed(futures.values()):
+            asked = {future: connection.resources(wants_gpu(spec)) or {} for spec, future in zip(todo, futures.values())}
+            for future in cluster.as_finished(connection, asked):
                 spec = by_name[future.key]
                 bar.set_postfix_str(describe(spec))
                 bar.update()
@@ -269,7 +349,7 @@ class Lab:
         if spec.key not in self._scores:
             self.run([spec])
             ships = self.shipped is not None and self.shipped.has(spec)
-            self._scores[spec.key] = self.shipped.scores(spec) if ships else self.store.table(spec, "scores")
+            self._scores[spec.key] = self.shipped.scores(spec) if ships else self._table(spec, "scores")
         frame = self._scores[spec.key]
         return frame[frame["split"] == split].reset_index(drop=True)
 
@@ -281,23 +361,30 @@ class Lab:
     def replies(self, spec: Train) -> pd.DataFrame:
         """What a policy replied to test prompts: ``pair_id``, ``reply``, ``says``; trains it if missing."""
         self.run([spec])
-        return self.store.table(spec, "replies")
+        return self._table(spec, "replies")
+
+    def record(self, spec: Spec) -> dict:
+        """The record of a run; does it if it is missing."""
+        if self.shipped is not None and self.shipped.has(spec):
+            return self.shipped.records[spec.key]
+        self.run([spec])
+        return _sound(partial(self.store.record, spec), self.store, spec, partial(self.run, [spec]))
 
     def ledger(self, specs: Iterable[Spec]) -> pd.DataFrame:
         """The records of finished runs and their parents: ``key, kind, what, seconds, finished, hardware``."""
         rows = []
-        shipped = self.shipped.records if self.shipped else {}
-        for spec in closure(specs):
-            if not self.store.has(spec) and spec.key not in shipped:
-                continue  # what only shipped results depend on
-            record = shipped.get(spec.key) or self.store.record(spec)
+        for spec in filter(self._has, closure(specs)):  # without what only shipped results depend on
+            record = self.record(spec)
             rows.append((spec.key, record["kind"].lower(), describe(spec), record["seconds"], record["finished"], record["hardware"]))
         return pd.DataFrame(rows, columns=["key", "kind", "what", "seconds", "finished", "hardware"])
 
     def knowledge(self, spec: Pretrain) -> pd.DataFrame:
         """What a language model knows of every substance; trains it if missing."""
         self.run([spec])
-        return self.store.table(spec, "knowledge")
+        return self._table(spec, "knowledge")
+
+    def _table(self, spec: Spec, name: str) -> pd.DataFrame:
+        return _sound(partial(self.store.table, spec, name), self.store, spec, partial(self.run, [spec]))
 
 
 def main(arguments: list[str]) -> int:

@@ -54,12 +54,11 @@ def corpus(world: World, tokens: int, block: int) -> np.ndarray:
 
 
 def build(spec: Pretrain) -> LlamaForCausalLM:
-    """An untrained model of the spec's size; its weights depend on the world's seed and the width.
+    """An untrained model of the spec's size; its weights depend on the world's seed and the width, torch's random state stays as it was.
 
     Weights start with standard deviation width^-1/2.  A fixed one leaves narrow models with flat attention,
     and how much they come to know is then more a matter of luck than of width.
     """
-    torch.manual_seed(stream(spec.world.seed, "pretraining", spec.width))
     config = LlamaConfig(
         vocab_size=len(vocabulary(spec.world)),
         hidden_size=spec.width,
@@ -74,7 +73,9 @@ def build(spec: Pretrain) -> LlamaForCausalLM:
         bos_token_id=tokenizer(spec.world).bos_token_id,
         eos_token_id=tokenizer(spec.world).eos_token_id,
     )
-    return LlamaForCausalLM(config)
+    with torch.random.fork_rng(devices=[]):  # transformers draws from torch's own stream and from no other
+        torch.default_generator.manual_seed(stream(spec.world.seed, "pretraining", spec.width))
+        return LlamaForCausalLM(config)
 
 
 def pretrain(spec: Pretrain, folder: Path) -> dict[str, object]:

@@ -155,8 +155,10 @@ def read(path: Path) -> Train:
     return Train.model_validate(json.loads(path.read_text()))
 
 
-def launch(spec: Train, root: Path) -> None:
+def launch(spec: Train, root: Path, module: str) -> None:
     """Do one run in so many processes (``torchrun``), whose first one writes the result to the store at ``root``.
+
+    Each is ``python -m module root file``, where the file is for ``read``.
 
     Raises:
         ShardedError: it cannot be shared, or failed; says what the first of them said that failed.
@@ -166,7 +168,7 @@ def launch(spec: Train, root: Path) -> None:
         file = Path(folder) / "run.json"
         write(spec, file)
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(shards())]
-        done = subprocess.run([sys.executable, *torchrun, "-m", "w2s_lib.lab", str(root), str(file)], capture_output=True, text=True)
+        done = subprocess.run([sys.executable, *torchrun, "-m", module, str(root), str(file)], capture_output=True, text=True)
     if done.returncode:
         lines = done.stderr.splitlines()
         said = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), " ".join(lines[-1:]))
