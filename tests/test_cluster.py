@@ -3,14 +3,32 @@
 import os
 import re
 import stat
+import sys
 import time
+import types
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
 from w2s_lib import cluster
-from w2s_lib.cluster import CPU, GPU, ClusterError, Connection, check_job, choose, connect, declared, slurm_options, visible, worker_specs
+from w2s_lib.cluster import (
+    CPU,
+    GPU,
+    ClusterError,
+    Connection,
+    as_finished,
+    check_job,
+    choose,
+    connect,
+    declared,
+    slurm_options,
+    threads,
+    visible,
+    worker_specs,
+)
 from w2s_lib.edition import ParameterError
 
 PAGE = Path(__file__).resolve().parent.parent / "book" / "running-at-scale.md"
@@ -76,7 +94,17 @@ def test_each_gpu_has_one_worker_and_the_others_see_none():
         "gpu-0": {GPU: 1},
         "gpu-3": {GPU: 1},
     }
-    assert all(spec["options"]["nthreads"] == 1 and spec["options"]["memory_limit"] == 1000 for spec in specs.values())
+    assert all(spec["options"]["nthreads"] == 1 for spec in specs.values())
+
+
+def test_workers_with_a_gpu_have_memory_for_whole_models():
+    def limits(*arguments):
+        return {name: spec["options"]["memory_limit"] for name, spec in worker_specs(*arguments).items()}
+
+    assert limits(2, ("0", "3"), 4000) == {"cpu-0": 500, "cpu-1": 500, "gpu-0": 1500, "gpu-3": 1500}
+    assert limits(16, ("0",), 64_000)["gpu-0"] == 48_000, "the only one that loads a large model, whatever stands beside it"
+    assert limits(0, ("0",), 4000) == {"gpu-0": 4000} and limits(2, (), 4000) == {"cpu-0": 2000, "cpu-1": 2000}
+    assert set(limits(2, ("0",), 0).values()) == {0}
 
 
 def test_runs_ask_for_what_workers_declare():
@@ -103,9 +131,9 @@ def test_each_run_sees_its_own_device(monkeypatch, tmp_path):
         elsewhere = submit(look, 6, resources=connection.resources(gpu=False), pure=False)
         found, other = connection.client.gather(on_gpus), elsewhere.result()
     devices = {}
-    for device, threads, trim, process in found:
+    for device, one_thread, trim, process in found:
         devices.setdefault(process, set()).add(device)
-        assert threads == "1" and trim == "1073741824"
+        assert one_thread == "1" and trim == "1073741824"
     assert sorted(map(sorted, devices.values())) == [["1"], ["2"]], "two processes, each with a device of its own"
     assert other[0] == "" and other[3] not in devices
 
@@ -174,3 +202,74 @@ def test_the_example_on_the_page_is_a_job(tmp_path):
     for line in ("#SBATCH -p gpu", "#SBATCH --gres=gpu:1", "export OMP_NUM_THREADS=1", "--resources GPU=1"):
         assert line in script
     assert "GPU" in declared(configured["worker-extra-args"])
+
+
+@contextmanager
+def scheduler_with(**workers: dict):
+    """A scheduler in this process with workers in threads of it, by name; enough to ask and to be asked."""
+    from distributed import Scheduler, SpecCluster, Worker
+
+    plain = {"nthreads": 1, "host": "127.0.0.1", "dashboard": False}
+    specs = {name: {"cls": Worker, "options": plain | options} for name, options in workers.items()}
+    late = {"cls": Worker, "options": plain}
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    with SpecCluster(specs, scheduler, worker=late, silence_logs=50) as there:
+        yield there
+
+
+def test_a_worker_with_threads_is_refused_before_anything_is_run(tmp_path):
+    with scheduler_with(one={}, two={"nthreads": 2}) as there:
+        address = there.workers["two"].address
+        with pytest.raises(ClusterError, match=f"worker {address} has 2 threads, .* wrong numbers; start it by 'dask worker") as error:
+            with connect(there.scheduler_address, 1, 1, 0, tmp_path):
+                pytest.fail("was connected")
+        assert "\n" not in str(error.value) and f"{there.scheduler_address} --nthreads 1" in str(error.value)
+
+
+def test_threads_of_a_job_are_those_that_it_would_have():
+    assert threads({"cores": 8, "processes": 8}) == threads({"cores": 1}) == 1
+    assert threads({"cores": 8, "processes": None}) == 2, "the library's own default"
+    assert threads({"cores": 8, "processes": 8, "worker-extra-args": ["--nthreads", 4]}) == 4
+    assert threads({"cores": 8, "worker-extra-args": ["--nthreads=1"]}) == 1
+    assert threads({"cores": 2, "processes": 4}) == 0, "which Dask takes for as many as there are"
+
+
+def test_a_job_whose_workers_have_threads_is_refused_before_one_is_submitted(monkeypatch, tmp_path):
+    import dask
+
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", types.SimpleNamespace(SLURMCluster=lambda **_: pytest.fail("a job was made")))
+    with dask.config.set({"jobqueue.slurm": {"cores": 8, "memory": "16GB"}}):
+        with pytest.raises(ClusterError, match="workers would have 2 threads each, .* set processes as cores, 8") as error:
+            with connect("slurm", 1, 1, 0, tmp_path):
+                pass
+    assert "\n" not in str(error.value)
+
+
+def test_runs_that_no_worker_can_take_are_not_waited_for(tmp_path, monkeypatch):
+    """The only worker with a GPU dies: what others can do is done, and then it is said what is missing."""
+    monkeypatch.setattr(cluster, "ALONE", 0.5)
+    with scheduler_with(gpu={"resources": {GPU: 1}}, cpu={"resources": {CPU: 1}}) as there:
+        with connect(there.scheduler_address, 2, 2, 1, tmp_path) as connection:
+            there.sync(there.workers["gpu"].close)
+            gpu, cpu = connection.resources(gpu=True), connection.resources(gpu=False)
+            submit = connection.client.submit
+            asked = {submit(time.sleep, 0, resources=gpu, pure=False): gpu, submit(time.sleep, 1.2, resources=cpu, pure=False): cpu}
+            finished = []
+            with pytest.raises(ClusterError, match=r"1 runs are left, .* none with GPU \(dask worker .*--resources GPU=1\)") as error:
+                for future in as_finished(connection, asked):
+                    finished.append(future)
+            assert finished == list(asked)[1:] and finished[0].status == "finished"
+            assert "\n" not in str(error.value)
+
+
+def test_runs_at_a_scheduler_wait_for_a_worker_that_comes_late(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "ALONE", 20.0)
+    monkeypatch.setattr(cluster, "LOOK", 0.1)
+    with scheduler_with() as there, connect(there.scheduler_address, 1, 1, 0, tmp_path) as connection:
+        future = connection.client.submit(abs, -1, pure=False)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(lambda: [done.result() for done in as_finished(connection, {future: {}})])
+            time.sleep(0.5)
+            assert not waiting.done()
+            there.scale(1)
+            assert waiting.result(20) == [1]

@@ -1,5 +1,7 @@
 """Frozen features: packed rows say what each text alone says; pairs keep their sides."""
 
+import weakref
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaModel, OPTConfig, OPTModel
 
+from w2s_lib import checkpoints, features
 from w2s_lib.features import begins, differences, oriented, read
 from w2s_lib.score import encode, openings
 
@@ -88,3 +91,22 @@ def test_layers_may_differ_in_width():
     chosen, rejected, _ = read_by(Words())
     good, bad = (model(input_ids=torch.tensor([side[0]])).last_hidden_state[0, -1] for side in (chosen, rejected))
     assert torch.allclose(found["2.last"][0].float(), good - bad, atol=2e-3)
+
+
+def test_a_model_is_kept_for_its_shards_and_no_longer(folders, monkeypatch):
+    one, two = (checkpoints.local(folders[name]) for name in ("llama", "gpt2"))
+    alive, load = [], checkpoints.backbone
+
+    def loading(checkpoint):
+        alive.append(sum(model() is not None for model in models))
+        model = load(checkpoint)
+        models.append(weakref.ref(model))
+        return model
+
+    models = []
+    monkeypatch.setattr(checkpoints, "backbone", loading)
+    for checkpoint in (one, one, two):
+        features._backbone(checkpoint)
+    assert alive == [0, 0], "loaded once, and gone before the other is loaded"
+    features.keep(None)
+    assert not any(model() is not None for model in models), "another kind of run has the memory"

@@ -1,9 +1,13 @@
 """The lab: parents first, nothing twice, the same results whatever the workers and the order, nothing lost on failure."""
 
+import json
 import os
+import shutil
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +17,9 @@ from w2s_lib import lab as lab_module
 from w2s_lib.cluster import worker_specs
 from w2s_lib.edition import ParameterError
 from w2s_lib.lab import Lab, RunError, closure, describe, execute, wants_gpu
+from w2s_lib.provenance import code
 from w2s_lib.run import Checkpoint, Features, Layer, Pairs, Pretrain, Source, Texts, Train, World
+from w2s_lib.store import StoreError
 
 WORLD = World(seed=9, substances=60)
 PAIRS = Pairs(world=WORLD, train_pairs=40, test_pairs=40)
@@ -153,3 +159,90 @@ def test_real_models_want_a_gpu_and_tiny_ones_do_not():
     head = Train(model=Layer(features=features, layer=1), pairs=pairs, split="ground_truth")
     assert wants_gpu(features) and wants_gpu(Train(model=model, pairs=pairs, split="ground_truth"))
     assert not wants_gpu(head) and not wants_gpu(STUDENT) and not wants_gpu(SMALL)
+
+
+@pytest.fixture
+def copy(here, tmp_path) -> Lab:
+    """A lab on a copy of the results, to do harm to."""
+    shutil.copytree(here.store.root, tmp_path / "copy")
+    return Lab(tmp_path / "copy", workers=0, progress=False)
+
+
+def test_two_runs_at_once_in_one_process_are_refused(here, tmp_path):
+    """They would draw from one random state, and store wrong numbers."""
+
+    def attempt(spec: Pretrain) -> str:
+        try:
+            return execute(spec, tmp_path)
+        except RunError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as pool:
+        said = list(pool.map(attempt, (SMALL, LARGE)))
+    (refused,) = [text for text in said if "one random state" in text]
+    assert "--nthreads 1" in refused and "\n" not in refused
+    done = SMALL if refused == said[1] else LARGE
+    lab = Lab(tmp_path, workers=0, progress=False)
+    assert lab.store.has(SMALL) + lab.store.has(LARGE) == 1
+    assert (lab.knowledge(done)["p_true"] == here.knowledge(done)["p_true"]).all()
+    assert lab.run([SMALL, LARGE]) == 1, "one after another they are done"
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize("harm", [cut, Path.unlink])
+def test_damaged_results_are_done_again_where_they_are_read(harm, here, copy, capsys):
+    for spec, name in ((WEAK, "scores.parquet"), (LARGE, "knowledge.parquet"), (SMALL, "record.json")):
+        harm(copy.store.path(spec) / name)
+    assert (copy.scores(WEAK)["margin"].to_numpy() == here.scores(WEAK)["margin"].to_numpy()).all()
+    assert (copy.knowledge(LARGE)["p_true"] == here.knowledge(LARGE)["p_true"]).all()
+    assert copy.ledger([STUDENT, RERUN])["key"].tolist() == here.ledger([STUDENT, RERUN])["key"].tolist()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3 and all("set aside in" in line for line in said)
+    assert len(list(copy.store.root.glob("aside/*"))) == 3
+
+
+def test_a_run_does_its_damaged_parents_again(here, copy, capsys):
+    """Its labels, and the weights that it starts from."""
+    shutil.rmtree(copy.store.path(STUDENT))
+    cut(copy.store.path(WEAK) / "scores.parquet")
+    cut(copy.store.path(LARGE) / "model.safetensors")
+    assert copy.run([STUDENT]) == 1
+    assert (copy.scores(STUDENT)["margin"].to_numpy() == here.scores(STUDENT)["margin"].to_numpy()).all()
+    said = capsys.readouterr().err
+    assert str(copy.store.path(WEAK) / "scores.parquet") in said and str(copy.store.path(LARGE) / "model.safetensors") in said
+    assert (copy.scores(WEAK)["margin"].to_numpy() == here.scores(WEAK)["margin"].to_numpy()).all()
+
+
+def rewrite(lab: Lab, spec: Pretrain | Train, **fields: object) -> None:
+    """Change fields of a record; None takes one out."""
+    record = {key: value for key, value in (lab.store.record(spec) | fields).items() if value is not None}
+    (lab.store.path(spec) / "record.json").write_text(json.dumps(record))
+
+
+def test_results_of_other_code_are_counted(here, copy):
+    assert here.store.record(WEAK)["code"] == code()
+    assert copy.of_other_code([STUDENT, RERUN]) == [] and copy.says_of_code([STUDENT]) == ""
+    rewrite(copy, WEAK, code=None)
+    rewrite(copy, SMALL, versions=copy.store.record(SMALL)["versions"] | {"torch": "1.0"})
+    assert copy.of_other_code([STUDENT, RERUN]) == [SMALL, WEAK]
+    assert copy.says_of_code([STUDENT, RERUN]) == "2 of 5 results come from other code or versions; W2S_STRICT=yes refuses them"
+    cut(copy.store.path(SMALL) / "record.json")
+    assert copy.of_other_code([STUDENT, RERUN]) == [WEAK] and copy.missing([STUDENT]) == [SMALL], "what cannot be read is no result"
+
+
+def test_results_of_other_code_are_refused_where_that_is_wanted(copy, monkeypatch):
+    rewrite(copy, WEAK, code="0")
+    new = STUDENT.model_copy(update={"replica": 7})
+    monkeypatch.setenv("W2S_STRICT", "yes")
+    with pytest.raises(StoreError, match="W2S_STRICT=yes: 1 of 3 results come from other code or versions, first reward_model") as error:
+        copy.run([new])
+    assert str(copy.store.path(WEAK)) in str(error.value) and "\n" not in str(error.value)
+    assert not copy.store.has(new)
+    monkeypatch.setenv("W2S_STRICT", "1")
+    with pytest.raises(ParameterError, match="W2S_STRICT='1': must be 'yes' or 'no'"):
+        copy.run([new])
+    monkeypatch.setenv("W2S_STRICT", "no")
+    assert copy.run([new]) == 1

@@ -51,3 +51,11 @@ def test_knowledge_of_a_planted_model():
     frame = knowledge(Oracle(), WORLD)
     assert frame["p_true"].to_numpy() == pytest.approx(0.9, abs=1e-4)
     assert len(frame) == 60
+
+
+def test_building_a_model_leaves_the_random_state_as_it_was():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    build(Pretrain(world=WORLD, width=12))
+    assert torch.equal(torch.rand(2), expected)

@@ -61,6 +61,10 @@ def test_scores_that_are_not_those_of_the_pairs_are_refused_and_nothing_is_lost(
     study, lab, shipped = own
     path = lab.store.path(study.student(1, *study.edition.weak_strong[0])) / "scores.parquet"
     pd.read_parquet(path).iloc[::-1].to_parquet(path)
+    with pytest.raises(StoreError, match="is not what was written"):
+        ship.ship(study, lab)
+    record = json.loads(path.with_name("record.json").read_text())
+    path.with_name("record.json").write_text(json.dumps({key: value for key, value in record.items() if key != "files"}))
     with pytest.raises(StoreError, match="not those of the test pairs"):
         ship.ship(study, lab)
     assert sorted(file.name for file in shipped.folder.glob("margins-*")) == ["margins-1.parquet", "margins-2.parquet"]
@@ -74,6 +78,57 @@ def test_what_is_not_shipped_is_said_in_one_line(own):
     with pytest.raises(StoreError, match="no table 'nothing' comes with this edition"):
         shipped.table("nothing")
     assert shipped.pairs(study.only(seeds=[3]).pairs(3)) is None
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.write_bytes(path.read_bytes()[:-9]), Path.unlink])
+def test_a_damaged_file_is_named_and_to_be_restored(own, harm):
+    study, _, shipped = own
+    run = study.weak(1, study.edition.weak_strong[0][0])
+    path = shipped.folder / "margins-1.parquet"
+    harm(path)
+    for read in (shipped.scores, lambda run: shipped.pairs(run.pairs)):
+        with pytest.raises(StoreError, match="it comes with the edition: restore it") as error:
+            read(run)
+        assert str(path) in str(error.value) and "\n" not in str(error.value)
+    (shipped.folder / "records.parquet").write_text("half")
+    with pytest.raises(StoreError, match="records.parquet cannot be read .* restore it"):
+        Shipped(shipped.folder)
+
+
+def test_shipped_results_are_replaced_whole_or_not_at_all(own, monkeypatch):
+    study, lab, shipped = own
+    before = {path.name: path.read_bytes() for path in shipped.folder.iterdir()}
+
+    def interrupted(frame, path, **_):
+        Path(path).write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        shipped.write(lab.store, [study.weak(1, study.edition.weak_strong[0][0])])
+    assert {path.name: path.read_bytes() for path in shipped.folder.iterdir()} == before
+
+
+def test_shipped_results_of_other_code_are_counted_and_refused(own, tmp_path, monkeypatch):
+    study, _, written = own
+    runs, shipped = study.student_runs(CONDITIONS), Shipped(written.folder)
+    elsewhere = Lab(tmp_path / "empty", workers=0, progress=False, shipped=shipped)
+    assert elsewhere.says_of_code(runs) == ""
+    del shipped.records[runs[0].key]["code"]
+    assert elsewhere.of_other_code(runs) == [runs[0]]
+    monkeypatch.setenv("W2S_STRICT", "yes")
+    with pytest.raises(StoreError, match=r"W2S_STRICT=yes: 1 of \d+ results .* \(shipped with the edition\)"):
+        elsewhere.run(runs)
+
+
+def test_what_is_trained_on_shipped_runs_is_trained_on_runs_of_ones_own(own, tmp_path):
+    """Only margins on test pairs come with the project, and no labels."""
+    study, _, written = own
+    weak, strong = study.edition.weak_strong[0]
+    elsewhere = Lab(tmp_path / "empty", workers=0, progress=False, shipped=Shipped(written.folder))
+    missing = elsewhere.missing([study.weak(1, weak), study.student(1, weak, strong, "placebo")])
+    assert study.weak(1, weak) in missing and set(study.weak(1, weak).parents()) <= set(missing)
+    assert elsewhere.missing([study.weak(1, weak)]) == []
 
 
 @pytest.mark.parametrize(("edition", "says"), [("smoke", "its runs can be computed anywhere"), ("nowhere", "no such edition")])
