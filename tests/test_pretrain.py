@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from w2s_lib import checkpoints
 from w2s_lib.pretrain import build, corpus, knowledge, tokenizer
 from w2s_lib.run import Pretrain, World
 from w2s_lib.world import substances, vocabulary
@@ -59,3 +60,14 @@ def test_building_a_model_leaves_the_random_state_as_it_was():
     torch.manual_seed(3)
     build(Pretrain(world=WORLD, width=12))
     assert torch.equal(torch.rand(2), expected)
+
+
+@pytest.mark.parametrize("build", [checkpoints.language_model, lambda model, seed: checkpoints.reward_model(model, 0.5, seed)])
+def test_adapters_leave_the_random_state_as_it_was(build, folders):
+    model = checkpoints.local(folders["llama"], lora_rank=2)
+    torch.manual_seed(3)
+    build(model, seed=5)
+    one = torch.rand(2)
+    torch.manual_seed(3)
+    build(model, seed=6)
+    assert torch.equal(torch.rand(2), one)

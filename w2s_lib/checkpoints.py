@@ -5,7 +5,8 @@ Nothing is loaded by pickle, and no code comes with a model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -251,11 +252,18 @@ def backbone(checkpoint: Checkpoint) -> PreTrainedModel:
     return model.to("cuda" if torch.cuda.is_available() else "cpu", getattr(torch, checkpoint.dtype)).eval()
 
 
-def _adapters(checkpoint: Checkpoint, model: PreTrainedModel, task: str, seed: int) -> LoraConfig:
-    """Of queries and values, or what a family has in their place; their first matrices are drawn from ``seed``."""
+@contextmanager
+def _drawing_from(seed: int) -> Iterator[None]:
+    """Torch's own stream, from which peft draws, begins at ``seed`` within, and is as it was behind."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def _adapters(checkpoint: Checkpoint, model: PreTrainedModel, task: str) -> LoraConfig:
+    """Of queries and values, or what a family has in their place."""
     from peft import LoraConfig
 
-    torch.manual_seed(seed)  # peft draws from torch's own stream and from no other
     rank, gpt2 = checkpoint.lora_rank, model.config.model_type == "gpt2"
     return LoraConfig(task_type=task, r=rank, lora_alpha=2 * rank, lora_dropout=0.0, fan_in_fan_out=gpt2)
 
@@ -267,7 +275,8 @@ def language_model(checkpoint: Checkpoint, seed: int = 0) -> PreTrainedModel:
         from peft import inject_adapter_in_model
 
         # Under peft's wrapper TRL would keep a copy of the adapters as its reference, which it is not asked for here.
-        inject_adapter_in_model(_adapters(checkpoint, model, "CAUSAL_LM", seed), model)
+        with _drawing_from(seed):
+            inject_adapter_in_model(_adapters(checkpoint, model, "CAUSAL_LM"), model)
     return model
 
 
@@ -294,7 +303,8 @@ def reward_model(checkpoint: Checkpoint, head_scale: float, seed: int, head_init
     from peft import get_peft_model
 
     # SEQ_CLS trains and saves the head as well; without it the head would stay random, and be lost.
-    return get_peft_model(model, _adapters(checkpoint, model, "SEQ_CLS", seed))
+    with _drawing_from(seed):
+        return get_peft_model(model, _adapters(checkpoint, model, "SEQ_CLS"))
 
 
 def head_of(model: PreTrainedModel) -> nn.Linear:
