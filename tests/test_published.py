@@ -23,6 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer
 from w2s_lib import checkpoints, data, policy, reward_model
 from w2s_lib.cost import work
 from w2s_lib.edition import ParameterError, load
+from w2s_lib.lab import Lab
 from w2s_lib.pairs import PairsError, split
 from w2s_lib.run import Conflict, Labelling, Texts, Train
 from w2s_lib.score import encode, exchanges, openings, reward_gaps
@@ -432,6 +433,21 @@ def test_a_prompt_whose_end_merges_with_a_reply_ends_where_texts_differ():
     assert openings(Merges(), frame) == [[97, 1], [97], [97, 58]]
     for ids, begin, opening in zip(sequences, begins, openings(Merges(), frame) * 2):
         assert ids[:begin] == opening, "chosen and rejected begin with it"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_whole_run_scores_replies_as_it_was_trained_on_them(grid, texts, tmp_path, family):
+    """Filtered by log-probability, with helpful pairs, and at a rate at which nothing is learned: the scores are the model's own."""
+    run = run_of(grid[family], texts, "simpo", IMPLICIT, batch_size=4, learning_rate=1e-30, sft_learning_rate=1e-30)
+    run = run.model_copy(update={"labelling": Labelling(hard=True, keep_above=0.5, filter_by="log_probability")})
+    run = run.model_copy(update={"labels": run.labels.model_copy(update={"recipe": run.recipe})})
+    lab = Lab(tmp_path, workers=0, progress=False)
+    found, (model, tokenizer) = lab.scores(run, "test"), plain(grid[family])
+    frame = split(texts, "test").set_index("pair_id").loc[found["pair_id"]]
+    with torch.no_grad():
+        better, worse = ([float(said(model, *exchange(tokenizer, o + reply)).mean()) for o, reply in zip(frame["opening"], frame[c])]
+                         for c in ("chosen", "rejected"))  # fmt: skip
+    assert np.allclose(found["margin"], 2.0 * (np.array(better) - np.array(worse)), atol=1e-4) and found["margin"].std() > 1e-3
 
 
 # The edition
