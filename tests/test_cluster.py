@@ -255,7 +255,7 @@ def test_runs_that_no_worker_can_take_are_not_waited_for(tmp_path, monkeypatch):
             submit = connection.client.submit
             asked = {submit(time.sleep, 0, resources=gpu, pure=False): gpu, submit(time.sleep, 1.2, resources=cpu, pure=False): cpu}
             finished = []
-            with pytest.raises(ClusterError, match=r"1 runs are left, .* none with GPU \(dask worker .*--resources GPU=1\)") as error:
+            with pytest.raises(ClusterError, match=r"1 runs are left, .* no worker with GPU \(dask worker .*--resources GPU=1\)") as error:
                 for future in as_finished(connection, asked):
                     finished.append(future)
             assert finished == list(asked)[1:] and finished[0].status == "finished"

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -107,11 +108,20 @@ def test_each_process_holds_its_part_of_every_weight_also_after_reading_it(tmp_p
     assert all(part < 0.6 * whole for whole, part in counts)
 
 
+def test_the_processes_run_the_module_that_asks_for_them(texts, tmp_path, monkeypatch):
+    run, commands = student(saved("gpt2", tmp_path / "model"), texts).labels, []
+    monkeypatch.setenv(SHARDS, "2")
+    monkeypatch.setattr(sharded.subprocess, "run", lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0))
+    sharded.launch(run, tmp_path, "some.module")
+    (command,) = commands
+    assert command[-4:-1] == ["-m", "some.module", str(tmp_path)]
+
+
 def test_a_shared_run_that_fails_is_one_line(texts, tmp_path, monkeypatch):
     run = student(saved("gpt2", tmp_path / "model"), texts).labels
     (tmp_path / "model" / "model.safetensors").unlink()
     monkeypatch.setenv(SHARDS, "2")
-    with pytest.raises(RunError, match=f"run {run.key} .* failed: W2S_SHARDS=2: model='gpt2': ") as error:
+    with pytest.raises(RunError, match=f"run {run.key} .* failed: W2S_SHARDS=2: model=") as error:
         Lab(tmp_path / "store", workers=0, progress=False).run([run])
     assert "\n" not in str(error.value)
 

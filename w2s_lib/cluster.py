@@ -40,10 +40,10 @@ LOOK = 10.0
 """Seconds between two looks at whether a scheduler has workers for the runs that are left."""
 
 ALONE = 300.0
-"""Seconds that runs wait at a scheduler that has no worker for them: one that died is started again, and one may come late."""
+"""Seconds that runs wait at a scheduler that has no worker for them: one that died may be started again."""
 
 GPU_PART = 0.75
-"""Part of this machine's memory for the workers with a GPU: their runs load whole models through it; the others' are small."""
+"""Part of this machine's memory for the workers with a GPU: their runs load whole models through it, others' are small."""
 
 EXTRA = "pip install --editable '.[cluster]'"
 
@@ -72,7 +72,7 @@ class ClusterError(OneLineError):
 
 
 class Connection(NamedTuple):
-    """A client of a cluster, what resources its workers declare, or will, and for how many seconds runs may be without a worker."""
+    """A client of a cluster, what its workers declare, or will, and for how many seconds runs may be without a worker."""
 
     client: Client
     declared: frozenset[str] = frozenset()
@@ -120,14 +120,15 @@ def visible(devices: int, mask: str | None, together: int = 1) -> tuple[str, ...
 def worker_specs(cpus: int, gpus: Sequence[str] = (), memory: int = 0) -> dict[str, dict[str, Any]]:
     """Specs of Dask's workers on this machine: ``cpus`` without a GPU, and one for each entry of ``gpus`` (see ``visible``), which sees no other.
 
-    ``memory`` in bytes is shared out among them (0: no limit): those with a GPU have ``GPU_PART`` of it in equal parts, and the others the
-    rest; all of it where there are no others.
+    ``memory`` in bytes is shared out among them (0: no limit): those with a GPU have ``GPU_PART`` of it in equal parts,
+    and the others the rest.  Where there is only one kind, it has all.
     """
     from distributed import Nanny
 
     common = {"nthreads": 1, "host": "127.0.0.1", "dashboard": False, "silence_logs": 50}
     for_gpus = int(memory * (GPU_PART if cpus else 1)) if gpus else 0
-    plain = {"env": {"CUDA_VISIBLE_DEVICES": ""}, "resources": {CPU: 1}, "memory_limit": (memory - for_gpus) // max(1, cpus)}
+    rest = (memory - for_gpus) // max(1, cpus)
+    plain = {"env": {"CUDA_VISIBLE_DEVICES": ""}, "resources": {CPU: 1}, "memory_limit": rest}
     blind = {"cls": Nanny, "options": common | plain}
     specs = {f"cpu-{i}": blind for i in range(cpus)}
     for name in gpus:
@@ -176,8 +177,8 @@ def _remote(address: str) -> Iterator[Connection]:
 def threads(configured: Mapping[str, Any]) -> int:
     """How many threads each worker of a job would have, by the configuration of ``jobqueue.slurm``.
 
-    >>> threads({"cores": 4, "processes": 4}), threads({"cores": 16}), threads({"cores": 4, "worker-extra-args": ["--nthreads", "2"]})
-    (1, 4, 2)
+    >>> threads({"cores": 16, "processes": 16}), threads({"cores": 16})
+    (1, 4)
     """
     from distributed.deploy.local import nprocesses_nthreads
 
@@ -270,7 +271,8 @@ def as_finished(connection: Connection, asked: Mapping[Future, Mapping[str, int]
     """Futures as they finish, each given with the resources that it asks for.
 
     Raises:
-        ClusterError: for as long as the connection's patience no run was at work, and none of the workers could take one that is left.
+        ClusterError: for as long as the connection's patience no run was at work, and no worker could take some that are
+            left.
     """
     from distributed import as_completed
 
@@ -291,13 +293,13 @@ def as_finished(connection: Connection, asked: Mapping[Future, Mapping[str, int]
             at_work = look
         elif look - at_work >= connection.patience:
             raise ClusterError(
-                f"{len(left)} runs are left, and no worker can take them: for {look - at_work:.0f} s the scheduler has had none{lacking}; "
+                f"{len(left)} runs are left, and for {look - at_work:.0f} s the scheduler has had no worker{lacking}; "
                 "finished runs are kept, start such a worker and the same command again"
             )
 
 
 def _lacking(client: Client, left: Mapping[Future, Mapping[str, int]]) -> str | None:
-    """What workers do not have and runs ask for, as in *none with GPU*; None where a run is at work, or all could be."""
+    """What workers do not have, as in *no worker with GPU*; None where a run is at work, or all could be."""
     try:
         workers, processing = client.scheduler_info()["workers"].values(), client.processing()
     except OSError:  # the scheduler is gone: the futures will say so

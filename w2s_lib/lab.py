@@ -49,7 +49,8 @@ class RunError(OneLineError):
 def closure(specs: Iterable[Spec], known: Callable[[Spec], bool] = lambda spec: False) -> list[Spec]:
     """The specs and all that they depend on, each once, parents before children.
 
-    Specs that are ``known`` are left out, and so is what only they depend on: a run reads its parents' results in the store.
+    Specs that are ``known`` are left out, and so is what only they depend on.
+    What others depend on is not: a run reads its parents' results in the store.
     """
     out: dict[str, Spec] = {}
 
@@ -123,7 +124,7 @@ def _freeze(kind: type[Spec]) -> None:
 
 
 def _sound(read: Callable[[], T], store: Store, spec: Spec, again: Callable[[], object]) -> T:
-    """What ``read`` gives of a finished run; where that is damaged, it is set aside, and the run done ``again`` first."""
+    """What ``read`` gives of a finished run; where it is damaged, it is set aside, and the run done ``again`` first."""
     try:
         return read()
     except DamagedError as error:
@@ -135,14 +136,17 @@ def _sound(read: Callable[[], T], store: Store, spec: Spec, again: Callable[[], 
 def execute(spec: Spec, root: Path, *parents: str) -> str:
     """Do one run into the store at ``root``; returns its key.
 
-    ``parents`` are the keys of the runs waited for: Dask orders the runs by them.  A parent's result that is damaged, or gone, is
-    computed again here.
+    ``parents`` are the keys of the runs waited for: Dask orders the runs by them.  A parent's result that is damaged, or
+    gone, is computed again here.
 
     Raises:
         RunError: this process is at another run, in another thread.
     """
     if not _at_work.acquire(blocking=False):
-        raise RunError("its process is at another run, and two at once draw from one random state; 'dask worker … --nthreads 1' does one")
+        raise RunError(
+            "its process is at another run, and two at once draw from one random state; "
+            "a worker does one at a time: 'dask worker … --nthreads 1'"
+        )
     try:
         _do(spec, Store(root))
     finally:
@@ -180,7 +184,10 @@ def _do(spec: Spec, store: Store) -> None:
         from w2s_lib.train import train
 
         _freeze(Train)
-        labels = [_sound(partial(store.table, run, "scores"), store, run, partial(_do, run, store)) for run in spec.labellers]
+        labels = [
+            _sound(partial(store.table, run, "scores"), store, run, again=partial(_do, run, store))
+            for run in spec.labellers
+        ]  # fmt: skip
         with _writing(store, spec) as draft:
             bases = [store.path(parent) for parent in spec.parents() if not isinstance(parent, Train)]
             train(spec, bases, labels, draft.folder)
@@ -252,7 +259,7 @@ class Lab:
         return len(todo)
 
     def of_other_code(self, specs: Iterable[Spec]) -> list[Spec]:
-        """Of the specs and their parents, those whose results come from other code or versions (``provenance``), parents first."""
+        """Of the specs and their parents, those whose results come from other code or versions, parents first."""
         shipped, found = self.shipped.records if self.shipped else {}, []
         for spec in filter(self._has, closure(specs)):
             try:
@@ -318,7 +325,7 @@ class Lab:
                     resources=connection.resources(wants_gpu(spec)),
                 )  # fmt: skip
             by_name = {future.key: spec for spec, future in zip(todo, futures.values())}
-            asked = {future: connection.resources(wants_gpu(spec)) or {} for spec, future in zip(todo, futures.values())}
+            asked = {futures[spec.key]: connection.resources(wants_gpu(spec)) or {} for spec in todo}
             for future in cluster.as_finished(connection, asked):
                 spec = by_name[future.key]
                 bar.set_postfix_str(describe(spec))
@@ -367,7 +374,8 @@ class Lab:
         """The record of a run; does it if it is missing."""
         if self.shipped is not None and self.shipped.has(spec):
             return self.shipped.records[spec.key]
-        self.run([spec])
+        if not self.store.has(spec):
+            self.run([spec])
         return _sound(partial(self.store.record, spec), self.store, spec, partial(self.run, [spec]))
 
     def ledger(self, specs: Iterable[Spec]) -> pd.DataFrame:

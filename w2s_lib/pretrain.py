@@ -54,7 +54,9 @@ def corpus(world: World, tokens: int, block: int) -> np.ndarray:
 
 
 def build(spec: Pretrain) -> LlamaForCausalLM:
-    """An untrained model of the spec's size; its weights depend on the world's seed and the width, torch's random state stays as it was.
+    """An untrained model of the spec's size; its weights depend on the world's seed and the width.
+
+    Torch's random state stays as it was.
 
     Weights start with standard deviation width^-1/2.  A fixed one leaves narrow models with flat attention,
     and how much they come to know is then more a matter of luck than of width.

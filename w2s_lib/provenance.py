@@ -1,7 +1,7 @@
 """Where a result comes from: the code that makes runs, the packages under it, the machine.
 
-A key says what was asked for.  What is told here goes into the record beside the result, so that a reader can ask whether today's code
-would give the same.
+A key says what was asked for.  What is told here goes into the record beside the result, so that a reader can ask
+whether today's code would give the same.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from pathlib import Path
 from w2s_lib.digests import digest
 
 MODULES = (
-    "errors", "digests", "run", "world", "pairs", "data", "ladder", "checkpoints", "supervision", "losses", "prefix", "score", "features",
-    "pretrain", "trainers", "reward_model", "sharded", "probe", "policy", "train",
+    "errors", "digests", "run", "world", "pairs", "data", "ladder", "checkpoints", "supervision", "losses", "prefix",
+    "score", "features", "pretrain", "trainers", "reward_model", "sharded", "probe", "policy", "train",
 )  # fmt: skip
 """Modules that a run goes through: a change of one may change its numbers."""
 
-PACKAGES = tuple(re.match(r"[\w.-]+", wanted).group() for wanted in requires("w2s-deception") or () if "extra ==" not in wanted)
+_REQUIRED = [wanted for wanted in requires("w2s-deception") or () if "extra ==" not in wanted]
+
+PACKAGES = tuple(re.match(r"[\w.-]+", wanted).group() for wanted in _REQUIRED)
 """Packages that the project pins."""
 
 MAKERS = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "tokenizers", "numpy", "pandas")
@@ -86,9 +88,9 @@ def hardware() -> str:
 
 @lru_cache(maxsize=1)
 def machine() -> str:
-    """8 hexadecimal digits that name where process numbers mean what they mean here: this host since it was started, and this container.
+    """8 hexadecimal digits that name where process numbers mean what they mean here.
 
-    Where a system tells no more than its name, the name has to do.
+    That is this host since it was started, and this container; where a system tells no more than its name, the name.
     """
     told = [platform.node()]
     for tell in (Path("/proc/sys/kernel/random/boot_id").read_text, lambda: os.readlink("/proc/self/ns/pid")):

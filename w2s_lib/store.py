@@ -1,9 +1,9 @@
 """Results on disk, named by content: the only module that reads or writes them.
 
 A result is a folder ``<root>/<kind>/<first two digits>/<key>`` with Parquet tables, weights where a
-child run needs them, and ``record.json``: the spec, its parents, code, versions, hardware, seconds, and a digest of every file beside it.
-It is written under another name and renamed when complete, so that a folder with its final name is whole, whatever was
-interrupted.  What is found damaged all the same is never removed: it is moved to ``<root>/aside``, and its name is free.
+child run needs them, and ``record.json``: the spec, its parents, code, versions, hardware, seconds, and a digest of
+every file beside it.  It is written under another name and renamed when complete, so that a folder with its final name
+is whole, whatever was interrupted.  What is found damaged all the same is never removed: it is moved to ``<root>/aside``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from pyarrow import ArrowException
 
-from w2s_lib.digests import digest, of_file
+from w2s_lib.digests import of_file
 from w2s_lib.errors import OneLineError
 from w2s_lib.pairs import split
 from w2s_lib.provenance import code, hardware, is_alive, machine, versions
@@ -72,7 +72,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def _draft(final: Path) -> Iterator[Path]:
-    """A folder beside the final one, whose name no other process or thread has, on any machine; gone on leaving, unless renamed."""
+    """A folder beside the final one, whose name nobody else has on any machine; gone on leaving, unless renamed."""
     folder = final.parent / f".draft-{final.name}-{machine()}-{uuid4().hex}-{os.getpid()}"
     folder.mkdir(parents=True)
     try:
@@ -82,7 +82,7 @@ def _draft(final: Path) -> Iterator[Path]:
 
 
 def _in_the_making(draft: Path) -> bool:
-    """Whether somebody may still be writing a draft: a process of this machine that lives, another machine's within a ``WEEK``."""
+    """Whether somebody may still be writing a draft: a living process of this machine, or within a ``WEEK`` another's."""
     *_, where, _, pid = ("", "", *draft.name.split("-"))
     if where == machine():
         return is_alive(int(pid))
@@ -191,7 +191,7 @@ class Store:
         return _read_record(path)
 
     def verify(self, spec: Spec) -> None:
-        """Check that the files of a finished run are those that its record names; one that names none is taken as it is.
+        """Check that the files of a finished run are those that its record names, if it names any.
 
         Raises:
             StoreError: there is no such result.
@@ -238,7 +238,7 @@ class Store:
         with _draft(final) as draft:
             for name, content in files.items():
                 (draft / name).write_bytes(content)
-            (draft / RECORD).write_text(json.dumps({"files": {name: digest(content) for name, content in files.items()}}))
+            (draft / RECORD).write_text(json.dumps({"files": _files(draft)}))
             self._settle(draft, final)
 
     def sweep_drafts(self) -> int:
@@ -312,7 +312,7 @@ class Shipped:
             return pd.read_parquet(path, columns=columns)
         except UNREADABLE as error:
             said = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({_first_line(error)})"
-            raise StoreError(f"{path} {said}; it comes with the edition: restore it, by 'git checkout' for instance") from None
+            raise StoreError(f"{path} {said}; it comes with the edition: restore it (git checkout)") from None
 
     def scores(self, spec: Train) -> pd.DataFrame:
         """``pair_id``, ``split``, ``margin``, ``p_true`` of a run on the test pairs.
