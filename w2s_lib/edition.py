@@ -134,7 +134,9 @@ class Edition(BaseModel):
         MITIGATIONS
     )
     filter_above: float = Field(FILTER, ge=0.5, lt=1, description="confidence above which a filter keeps a weakly labelled pair")
-    filter_by: FilterBy = Field("label", description="what a filter of policies' labels goes by; log_probability: as the paper's scripts do")
+    filter_by: FilterBy = Field(
+        "label", description="what a filter of policies' labels goes by; log_probability: as the paper's scripts do"
+    )
     intermediates: Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], AfterValidator(_distinct)] | None = Field(
         None, description="models that bootstrapping goes through; None: all of the edition between weak and strong"
     )
@@ -318,7 +320,9 @@ def load(edition: str | Path = "world", overrides: Mapping[str, Any] | None = No
         raise ParameterError("edition", edition, f"must be a name or a path; {nearest('', available())}")
     path = FOLDER / f"{edition}.yaml" if str(edition) in available() else Path(edition)
     if not path.is_file() and not FOLDER.is_dir():
-        raise ParameterError("edition", str(edition), "the editions lie in the book's checkout; install from a clone: pip install --editable .")
+        raise ParameterError(
+            "edition", str(edition), "the editions lie in the book's checkout; install from a clone: pip install --editable ."
+        )
     if not path.is_file():
         raise ParameterError("edition", str(edition), f"no such edition; {nearest(str(edition), available())}, or the path of a YAML file")
     try:
