@@ -11,7 +11,7 @@ speaks of new pairs from the same world and models, not of new worlds.
 
 >>> from w2s_lib.uncertainty import seed_interval
 >>> seed_interval([0.4, 0.5, 0.6])
-Interval(value=0.5, low=0.25..., high=0.74..., n_seeds=3, sd=0.1)
+Interval(value=0.5, low=0.25..., high=0.74..., n_seeds=3, sd=0.09...)
 """
 
 from __future__ import annotations
