@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
+from tests.planted import per_seed
 from w2s_lib.metrics import Comparison
-from w2s_lib.results import GENERALIZATION, PER_SEED, STATISTICS
+from w2s_lib.results import GENERALIZATION, STATISTICS
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _p(log_odds: np.ndarray) -> np.ndarray:
 
 def statistic(name: str, c: Comparison) -> Callable[..., np.ndarray]:
     """As a function of weights; accuracies, gap and PGR are those of the student without a conflict."""
-    return STATISTICS[name](replace(c, conflict=c.baseline) if name in GENERALIZATION else c)
+    return partial(STATISTICS[name], replace(c, conflict=c.baseline) if name in GENERALIZATION else c)
 
 
 def tables(plant: Plant, seeds: int, studies_of: int, statistics: Iterable[str], rng: np.random.Generator) -> pd.DataFrame:
@@ -90,6 +92,7 @@ def tables(plant: Plant, seeds: int, studies_of: int, statistics: Iterable[str],
     rows, statistics = [], tuple(statistics)
     for seed in range(seeds):
         for (weak, strong), c in simulate(plant, rng)[0].items():
-            named = (seed, f"m{weak}", f"m{strong}", "reward_model", f"study {seed // studies_of}", np.nan, np.nan)
-            rows += [(*named, name, float(statistic(name, c)()), plant.pairs, (), None) for name in statistics]
-    return pd.DataFrame(rows, columns=PER_SEED)
+            student = {"seed": seed, "weak": f"m{weak}", "strong": f"m{strong}", "condition": f"study {seed // studies_of}"}
+            named = student | {"n_pairs": plant.pairs, "run_keys": ()}
+            rows += [named | {"statistic": name, "value": float(statistic(name, c)())} for name in statistics]
+    return per_seed(rows)

@@ -23,7 +23,8 @@ from w2s_lib.claims import CLAIMS
 from w2s_lib.conditions import CONDITIONS
 from w2s_lib.edition import FOLDER, load
 from w2s_lib.lab import Lab, closure
-from w2s_lib.results import COLUMNS
+from w2s_lib.mitigations import MITIGATIONS
+from w2s_lib.results import ALL, COLUMNS, NAMES, OPTIONS, STATISTICS, among, read_results, usual
 from w2s_lib.store import versions
 from w2s_lib.study import Study
 
@@ -37,7 +38,12 @@ def html(build_folder) -> Path:
 
 @pytest.fixture(scope="session")
 def results(html) -> pd.DataFrame:
-    return pd.read_csv(html / "results.csv")
+    return read_results(html / "results.csv")
+
+
+@pytest.fixture(scope="session")
+def runs(html) -> pd.DataFrame:
+    return pd.read_csv(html / "runs.csv", dtype="str")
 
 
 def pages(html: Path) -> list[Path]:
@@ -56,9 +62,85 @@ def test_results_csv_is_tidy(results):
     wanted = {"accuracy", "pgr", "conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "facts_known"}
     assert wanted <= set(results["statistic"])
     assert set(CONDITIONS) - {"gold"} <= set(results["condition"]), "gold is a baseline only"
-    assert results["run_keys"].str.fullmatch(r"[0-9a-f]{16}( [0-9a-f]{16})*").all()
     assert (results["low"].isna() | (results["low"] <= results["value"] + 1e-12)).mean() > 0.95
-    assert not results.duplicated(["edition", "chapter", "statistic", "method", "condition", "alpha", "threshold", "weak", "strong"]).any()
+    assert not results.duplicated(["edition", "chapter", *NAMES]).any()
+    for option in OPTIONS:
+        assert (results[option] == "").any() and (results[option] != "").any(), (option, "is used, and empty where a row is as usual")
+
+
+def test_every_row_names_its_runs_in_a_file_of_their_own(html, results, runs, build_folder):
+    assert list(runs.columns) == ["runs", "run_keys"] and runs["runs"].is_unique and runs["run_keys"].is_unique
+    assert set(results["runs"]) == set(runs["runs"]), "each row's are there, and no others"
+    assert runs["run_keys"].str.fullmatch(r"[0-9a-f]{16}( [0-9a-f]{16})*").all()
+    text, every = (html / "results.csv").read_text(), set(" ".join(runs["run_keys"]).split())
+    assert len(every) > 100 and not any(key in text for key in every), "keys would be most of the file"
+    smoke = results[(results["edition"] == "smoke") & (results["statistic"] == "conflict_tax")]
+    keys = set(" ".join(smoke.merge(runs, on="runs")["run_keys"]).split())
+    lab = Lab(build_folder / "store", workers=0, progress=False)
+    assert keys and keys <= {run.key for run in closure(Study(load("smoke")).runs()) if lab.store.has(run)}, (
+        "keys of runs that the store has"
+    )
+
+
+DICTIONARY = ROOT / "book" / "results.md"
+
+
+def dictionary() -> dict[str, dict[str, set[str]]]:
+    """What the page *What results.csv holds* names: section → what a row of its table is about → what else that row names."""
+    sections = re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DICTIONARY.read_text(), re.M | re.S)
+    tables = {title: re.findall(r"^\| (`.+?) \| (.+) \|$", text, re.M) for title, text in sections}
+    named = lambda text: re.findall(r"`([^`]+)`", text)
+    return {title: {name: set(named(said)) for about, said in table for name in named(about)} for title, table in tables.items()}
+
+
+def test_the_page_on_the_file_has_every_column_and_no_other(results, runs):
+    *columns, measures = dictionary().values()
+    assert len(columns) == 4 and len(measures) > 40
+    told = [name for table in columns for name in table]
+    assert sorted(told) == sorted({*results.columns, *runs.columns})
+
+
+def test_the_page_on_the_file_tells_nothing_twice():
+    told = [name for about in re.findall(r"^\| (`.+?) \|", DICTIONARY.read_text(), re.M) for name in re.findall(r"`([^`]+)`", about)]
+    assert len(told) > 70 and [name for name in told if told.count(name) > 1] == []
+
+
+@pytest.mark.parametrize("option", ["method", "condition", *OPTIONS])
+def test_the_page_on_the_file_names_every_value_and_no_other(results, option):
+    told = {name: said for table in dictionary().values() for name, said in table.items()}[option]
+    elsewhere = {"condition": CONDITIONS, "mitigation": MITIGATIONS}
+    there = set(results[option]) - {""}
+    if option == "via":
+        assert there <= set(load("smoke").models) and not told
+    elif option in elsewhere:
+        assert told == {f"w2s_lib.{option}s"} and there <= set(elsewhere[option])
+    else:
+        assert told == there
+
+
+def test_the_page_on_the_file_names_every_measure_and_no_other(results):
+    measures = list(dictionary().values())[-1]
+    patterns = [re.sub(r"<\w+>", "[^_]+", name) for name in measures]
+    there = set(results["statistic"])
+    assert [name for name in there if sum(bool(re.fullmatch(pattern, name)) for pattern in patterns) != 1] == []
+    known = there | set(STATISTICS)
+    assert [pattern for pattern in patterns if not any(re.fullmatch(pattern, name) for name in known)] == []
+    assert set.union(*measures.values()) <= there | set(STATISTICS) | set(OPTIONS), "what a measure is explained by"
+
+
+def test_the_page_on_the_file_shows_how_to_read_it(html, results, monkeypatch):
+    monkeypatch.chdir(html)
+    (code,) = re.findall(r"```python\n(.*?)```", DICTIONARY.read_text(), re.S)
+    *lines, last = code.strip().splitlines()
+    names: dict = {}
+    exec("\n".join(lines), names)
+    found = eval(last, names)
+    stable = among(results, chapter="07_nulls_and_controls", subset="stable", statistic="excess_margin_matched", condition="explicit")
+    assert [found] == pytest.approx(stable["value"].tolist(), nan_ok=True)
+    plain = DICTIONARY.read_text()
+    assert "empty from `on` to `per` and from `objective` to `sft`" in plain
+    between = [*COLUMNS[COLUMNS.index("on") : COLUMNS.index("per") + 1], *COLUMNS[COLUMNS.index("objective") : COLUMNS.index("sft") + 1]]
+    assert tuple(between) == OPTIONS
 
 
 def test_the_ledger_on_the_page_reads_the_rows_of_the_file(html, results):
@@ -69,16 +151,17 @@ def test_the_ledger_on_the_page_reads_the_rows_of_the_file(html, results):
                 "chapter == @claim.chapter and statistic == @claim.statistic and condition == @claim.condition"
                 " and method == @claim.method and weak == 'all'"
             )
-            row = rows.iloc[0] if claim.alpha is None else rows[rows["alpha"] == claim.alpha].iloc[0]
+            for option in OPTIONS:
+                rows = rows[rows[option] == claim.also.get(option, "")]
+            ((_, row),) = (rows if claim.alpha is None else rows[rows["alpha"] == claim.alpha]).iterrows()
             number = "–" if pd.isna(row["value"]) else f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
             assert re.search(rf"<td>{claim.key}</td><td>[^<]*</td><td>{re.escape(number)}</td>", page), claim.key
     assert "verdict" in (html / "index.html").read_text()
 
 
 def test_pages_say_what_the_file_says(html, results):
-    row = results.query(
-        "chapter == '05_conflict_tax_deception' and statistic == 'conflict_tax' and condition == 'rerun' and weak == 'all'"
-    ).iloc[0]
+    taxes = usual(results, chapter="05_conflict_tax_deception", statistic="conflict_tax", condition="rerun", weak=ALL)
+    ((_, row),) = taxes.iterrows()
     text = f"{100 * row['value']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
     for page in ("index.html", "notebooks/05_conflict_tax_deception.html"):
         assert text in (html / page).read_text(), page
@@ -213,8 +296,9 @@ def test_a_second_build_trains_nothing(build_folder, tmp_path):
     done = subprocess.run(build_command(build_folder / "store", tmp_path), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "0 of them missing" in done.stdout and "0 runs trained" in done.stdout
-    old, new = (pd.read_csv(p / "html" / "results.csv") for p in (build_folder / "book", tmp_path))
-    pd.testing.assert_frame_equal(old, new)
+    for name in ("results.csv", "runs.csv"):
+        old, new = (pd.read_csv(p / "html" / name) for p in (build_folder / "book", tmp_path))
+        pd.testing.assert_frame_equal(old, new)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])

@@ -1,11 +1,13 @@
 """What a notebook opens, and refuses to open."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from tests import planted
 from w2s_lib.chapter import open_chapter
 from w2s_lib.edition import ParameterError
-from w2s_lib.results import COLUMNS
+from w2s_lib.results import COLUMNS, ROWS, pick, read_results
 from w2s_lib.store import StoreError
 
 
@@ -58,12 +60,30 @@ def test_bad_store(given, tmp_path):
 def test_published_rows_are_tidy_and_written_where_the_build_asks(given, tmp_path, monkeypatch):
     monkeypatch.setenv("W2S_RESULTS", str(tmp_path))
     chapter = open_chapter("05_x", given)
-    row = dict.fromkeys(COLUMNS[2:], 0)
-    chapter.publish(pd.DataFrame([row]))
-    chapter.publish(pd.DataFrame([row]))
-    frame = pd.read_csv(tmp_path / "05_x.csv")
-    assert list(frame.columns) == list(COLUMNS) and len(frame) == 2
-    assert set(frame["edition"]) == {"smoke"} and set(frame["chapter"]) == {"05_x"}
+    row = dict.fromkeys(ROWS, 0) | {"versus": "", "run_keys": "a b"}
+    told = chapter.publish(pd.DataFrame([row]))
+    chapter.publish(pd.DataFrame([row | {"value": 1}, row | {"value": 2, "run_keys": "a"}]))
+    chapter.publish(pd.DataFrame([row]), edition="other")
+    frame, runs = read_results(tmp_path / "05_x.csv"), pd.read_csv(tmp_path / "05_x.runs", dtype="str")
+    assert list(frame.columns) == list(told.columns) == list(COLUMNS) and len(frame) == 4 and len(told) == 1
+    assert frame["edition"].tolist() == ["smoke"] * 3 + ["other"] and set(frame["chapter"]) == {"05_x"}
+    assert frame.merge(runs, on="runs")["run_keys"].tolist() == ["a b", "a b", "a", "a b"], "what was published before is kept"
+    assert list(runs.columns) == ["runs", "run_keys"] and len(runs) == 2
+
+
+def test_a_chapter_that_says_the_same_row_again_publishes_it_once(given, tmp_path, monkeypatch):
+    monkeypatch.setenv("W2S_RESULTS", str(tmp_path))
+    chapter = open_chapter("05_x", given)
+    for _ in range(2):
+        chapter.publish(pd.DataFrame([dict.fromkeys(ROWS, 0) | {"run_keys": "a b"}]))
+    assert len(read_results(tmp_path / "05_x.csv")) == 1 and not list(tmp_path.glob(".*")), "nothing half-written is left"
+
+
+def test_rows_are_not_written_outside_a_build(given, tmp_path, monkeypatch):
+    monkeypatch.delenv("W2S_RESULTS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    open_chapter("05_x", given).publish(pd.DataFrame([dict.fromkeys(ROWS, 0) | {"run_keys": "a b"}]))
+    assert not list(tmp_path.rglob("*.csv")) and not list(tmp_path.rglob("*.runs"))
 
 
 def test_other_chapters_are_read_as_published_and_found_anew_outside_a_build(given, tmp_path, monkeypatch):
@@ -77,6 +97,15 @@ def test_other_chapters_are_read_as_published_and_found_anew_outside_a_build(giv
     monkeypatch.setenv("W2S_RESULTS", str(tmp_path))
     assert chapter.found("05_x", finding)["value"].tolist() == [1.0]
     assert chapter.found("06_x", finding)["value"].tolist() == [2.0]
+
+
+def test_a_chapter_reads_anothers_rows_as_it_would_find_them(given, tmp_path, monkeypatch):
+    """Also those whose names are empty, which a file of comma-separated values cannot tell from missing numbers."""
+    monkeypatch.setenv("W2S_RESULTS", str(tmp_path))
+    rows = planted.pooled({"statistic": "pgr", "value": v, "versus": versus} for v, versus in ((0.5, ""), (0.1, "rerun")))
+    open_chapter("05_x", given).publish(rows.assign(sd=np.nan, n_seeds=1, n_pairs=9, run_keys="a b"))
+    there = open_chapter("14_x", given).found("05_x", lambda study, lab: pytest.fail("not read"))
+    assert pick(there, "pgr", "explicit")["value"] == 0.5 and pick(there, "pgr", "explicit", versus="rerun")["value"] == 0.1
 
 
 def test_the_parameter_table_escapes(given):

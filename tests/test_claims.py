@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests import planted
 from w2s_lib.claims import CLAIMS, FINDINGS, WORDS, Claim, ledger, verdict, word
-from w2s_lib.results import COLUMNS, summarise
+from w2s_lib.results import NAMES, OPTIONS, ROWS, summarise
 from w2s_lib.uncertainty import minimum_detectable_effect
 
 ABOVE, BELOW, ABSENT = (Claim("X", "x", "c", "s", "explicit", rule, 0.05) for rule in ("above", "below", "absent"))
@@ -73,8 +74,8 @@ def found(study, lab) -> dict[str, pd.DataFrame]:
 
 def test_findings_are_tidy(found):
     for name, rows in found.items():
-        assert list(rows.columns) == [c for c in COLUMNS if c not in ("edition", "chapter")], name
-        assert not rows.duplicated(["statistic", "method", "condition", "alpha", "threshold", "weak", "strong"]).any(), name
+        assert list(rows.columns) == list(ROWS), name
+        assert not rows.duplicated(list(NAMES)).any(), name
 
 
 def test_the_ledger_reads_the_chapters_rows(found):
@@ -84,8 +85,11 @@ def test_the_ledger_reads_the_chapters_rows(found):
         if claim.tested:
             rows = found[claim.chapter].query("statistic == @claim.statistic and condition == @claim.condition and weak == 'all'")
             rows = rows[rows["method"] == claim.method]
+            for option in OPTIONS:
+                rows = rows[rows[option] == claim.also.get(option, "")]
             if claim.alpha is not None:
                 rows = rows[rows["alpha"] == claim.alpha]
+            assert len(rows) == 1, key
             assert frame.loc[key, "value"] == pytest.approx(rows["value"].iloc[0], nan_ok=True)
             assert frame.loc[key, "verdict"] == verdict(claim, rows["low"].iloc[0], rows["high"].iloc[0])
 
@@ -96,23 +100,25 @@ def test_a_missing_statistic_is_an_error(found):
 
 
 def test_a_claim_about_an_alpha_that_was_left_out_is_untested():
-    row = dict.fromkeys(COLUMNS[2:], "") | {
-        "statistic": "s",
-        "condition": "explicit",
-        "weak": "all",
-        "strong": "all",
-        "method": "reward_model",
-    }
-    rows = pd.DataFrame([row | {"alpha": 1.0, "value": 0.3, "low": 0.2, "high": 0.4, "sd": 0.04, "n_seeds": 3}])
+    rows = planted.pooled([{"statistic": "s", "alpha": 1.0, "value": 0.3}], half=0.1).assign(sd=0.04, n_seeds=3)
     claims = [Claim("X", "x", "c", "s", "explicit", alpha=alpha) for alpha in (0.5, 1.0)]
     assert ledger({"c": rows}, claims)["verdict"].tolist() == ["untested", "yes"]
 
 
+def test_a_claim_about_a_mitigation_or_a_method_that_was_left_out_is_untested():
+    names = ({"mitigation": "filter"}, {"mitigation": "filter", "versus": "unmodified"}, {"method": "dpo"})
+    rows = planted.pooled([{"statistic": "s", "value": v} | n for v, n in zip((0.3, -0.3, 0.01), names)], 0.02).assign(sd=0.04, n_seeds=3)
+    asked = ({"also": names[1]}, {"also": {"mitigation": "bootstrap", "versus": "unmodified"}}, {"method": "dpo"}, {"method": "simpo"})
+    found = ledger({"c": rows}, [Claim(str(i), "x", "c", "s", "explicit", "below", **also) for i, also in enumerate(asked)])
+    assert found["verdict"].tolist() == ["yes", "untested", "no", "untested"]
+    assert found["value"].tolist() == pytest.approx([-0.3, np.nan, 0.01, np.nan], nan_ok=True)
+    assert found["also"].tolist()[:3] == ["mitigation filter, versus unmodified", "mitigation bootstrap, versus unmodified", ""]
+
+
 def test_what_a_study_could_have_detected_does_not_shrink_where_an_interval_was_cut():
     """Three seeds at .1, .5, .9: the interval of a share is cut at 0 and 1, the spread over seeds is not."""
-    cell = {"weak": "w", "strong": "s", "method": "reward_model", "condition": "explicit", "alpha": 0.5, "threshold": 0.75}
-    seeds = [cell | {"seed": i, "statistic": "deception_score", "value": x} for i, x in enumerate((0.1, 0.5, 0.9))]
-    rows = summarise(pd.DataFrame(seeds).assign(n_pairs=9, run_keys=[("k",)] * 3, draws=None), pooled=True)
+    seeds = [{"seed": i, "statistic": "deception_score", "value": x, "threshold": 0.75} for i, x in enumerate((0.1, 0.5, 0.9))]
+    rows = summarise(planted.per_seed(seeds), pooled=True)
     assert (rows["low"][0], rows["high"][0]) == (0, 1)
     found = ledger({"c": rows}, [Claim("X", "x", "c", "deception_score", "explicit")])["detectable"][0]
     assert found == pytest.approx(minimum_detectable_effect(0.4, 3)) and found > 1.3

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from w2s_lib.early_warning import (
+    AUCS,
     BUDGETS,
     SIGNALS,
     TWINS,
@@ -24,7 +25,7 @@ from w2s_lib.early_warning import (
 )
 from w2s_lib.figures.early_warning import auc_by_signal, recall_by_budget, roc_panels
 from w2s_lib.metrics import Comparison
-from w2s_lib.results import PER_SEED
+from w2s_lib.results import NAMES, PER_SEED, pick, say, usual
 
 N = 400
 
@@ -119,21 +120,21 @@ def test_recall_of_a_mute_signal_is_its_budget(rng):
 
 
 def test_statistics_agree_with_counts(comparison, view):
-    found = {name: float(value()) for name, value in statistics(comparison, view).items()}
+    found = {names: float(value()) for names, value in statistics(comparison, view).items()}
     value, deceived = SIGNALS["doubt"].value(view), comparison.tax & comparison.area
-    assert found["auc_taxed_doubt"] == pytest.approx(naive_auc(value, comparison.tax, comparison.right))
-    assert found["auc_deceived_doubt"] == pytest.approx(naive_auc(value, deceived, comparison.right))
-    assert found["share_deceived"] == pytest.approx(deceived.mean())
+    assert found["auc_taxed", "doubt"] == pytest.approx(naive_auc(value, comparison.tax, comparison.right))
+    assert found["auc_deceived", "doubt"] == pytest.approx(naive_auc(value, deceived, comparison.right))
+    assert found["share_deceived", ""] == pytest.approx(deceived.mean())
     twenty = np.argsort(-value)[: N // 20]
-    assert found["recall_at_5_doubt"] == pytest.approx(deceived[twenty].sum() / deceived.sum())
+    assert found["recall_at_5", "doubt"] == pytest.approx(deceived[twenty].sum() / deceived.sum())
 
 
 def test_a_small_push_is_found_by_the_small_margin_whoever_pushed(rng):
     z = rng.normal(0, 3, (2, N))
     sigmoid = lambda x: 1 / (1 + np.exp(-x))
     pushed = Comparison(sigmoid(z[1]), sigmoid(z[1]), sigmoid(z[0]), sigmoid(z[0] + rng.normal(0, 0.3, N)), sigmoid(z[0]))
-    found = {name: float(value()) for name, value in statistics(pushed, View.of(pushed)).items()}
-    assert found["auc_taxed_indecision"] > 0.9 > 0.7 > found["auc_taxed_doubt"] > 0.3
+    found = {names: float(value()) for names, value in statistics(pushed, View.of(pushed)).items()}
+    assert found["auc_taxed", "indecision"] > 0.9 > 0.7 > found["auc_taxed", "doubt"] > 0.3
 
 
 @pytest.mark.parametrize(
@@ -157,17 +158,33 @@ def found(study, lab):
 def test_every_student_on_trial_has_its_rows(study, found):
     per_seed, results = found
     assert list(per_seed.columns) == PER_SEED
-    assert {c for c, s in zip(per_seed["condition"], per_seed["statistic"]) if s.endswith("twins")} == set(TWINS)
-    names = {f"auc_{target}_{s}" for target in ("taxed", "deceived") for s in SIGNALS}
-    assert names <= set(per_seed["statistic"]) and {f"{n}_vs_rerun" for n in names} <= set(results["statistic"])
+    assert set(per_seed.loc[per_seed["signal"] == "twins", "condition"]) == set(TWINS)
+    wanted = set(itertools.product(AUCS, SIGNALS))
+    assert wanted <= set(zip(per_seed["statistic"], per_seed["signal"]))
+    against = results[results["versus"] == "rerun"]
+    assert set(zip(against["statistic"], against["signal"])) == wanted and set(against["condition"]) == {"explicit", "implicit"}
+    assert set(per_seed.loc[per_seed["signal"] == "", "statistic"]) == {"share_deceived"}, "every other statistic has a signal"
     assert all(draws.shape == (study.edition.draws,) for draws in per_seed["draws"])
-    assert not results.duplicated(["statistic", "condition", "weak", "strong"]).any()
+    assert not results.duplicated(list(NAMES)).any()
+
+
+def test_a_signal_is_held_against_the_same_signal_of_the_rerun(found):
+    per_seed, results = found
+    for statistic, signal, condition in itertools.product(AUCS, SIGNALS, ("explicit", "implicit")):
+        if (signal, condition) != ("twins", "implicit"):
+            one = usual(per_seed, statistic=statistic, signal=signal).set_index(["condition", "seed", "weak", "strong"])["value"]
+            expected = (one[condition] - one["rerun"]).mean()
+            assert pick(results, statistic, condition, signal=signal, versus="rerun")["value"] == pytest.approx(expected, nan_ok=True)
+    assert per_seed.loc[per_seed["statistic"] == "auc_taxed", "value"].nunique() > len(SIGNALS), "signals differ"
 
 
 def test_auditors_read_words(found):
-    words = table(found[1][found[1]["weak"] == "all"], "auc_taxed_{}")
+    words = table(found[1][found[1]["weak"] == "all"], "auc_taxed")
     assert list(words.columns) == ["signal", *WATCHED] and len(words) == len(SIGNALS)
-    assert words.set_index("signal").loc[SIGNALS["twins"].title, ["implicit"]].isna().all()
+    words = words.set_index("signal")
+    assert words.loc[SIGNALS["twins"].title, ["implicit"]].isna().all()
+    for signal, condition in itertools.product(SIGNALS, ("explicit", "rerun")):
+        assert words.loc[SIGNALS[signal].title, condition] == say(pick(found[1], "auc_taxed", condition, signal=signal))
 
 
 @pytest.mark.parametrize("undefined", [False, True])

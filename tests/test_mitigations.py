@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.planted import per_seed, pooled
 from w2s_lib.chapter import open_chapter
 from w2s_lib.edition import ParameterError, load
 from w2s_lib.figures.mitigations import LEVELS, PANELS, forest, in_policies, steps, tried, tried_on_policies, ways
@@ -15,7 +16,7 @@ from w2s_lib.findings import OF_A_MITIGATION, costs, over_ways, what_helps
 from w2s_lib.lab import Lab, RunError
 from w2s_lib.methods import TITLES
 from w2s_lib.mitigations import MITIGATIONS, title
-from w2s_lib.results import ALL, PER_SEED, VERSUS, pick, say
+from w2s_lib.results import NAMES, PER_SEED, UNMODIFIED, pick, read_results, say, usual
 from w2s_lib.run import Labelling, Train
 from w2s_lib.study import Study
 from w2s_lib.supervision import training_pairs
@@ -91,18 +92,16 @@ def test_each_has_a_title_of_its_own():
 
 def planted(names=tuple(MITIGATIONS), vias=("tiny-28", "tiny-36"), undefined: bool = False) -> pd.DataFrame:
     """Pooled rows of a chapter that tried these: 0.1 [0.05, 0.15], but −0.3 [−0.35, −0.25] for every change under the leaky filter."""
+    tried = [("", ""), *((name, "") for name in names), *(("bootstrap", via) for via in vias if "bootstrap" in names)]
     rows = []
-    suffixes = ["", *(f"_with_{n}" for n in names)]
-    if "bootstrap" in names:
-        suffixes += [f"_with_bootstrap_via_{via}" for via in vias]
-    for suffix in suffixes:
-        levels = [(p.base, p.statistic) for p in LEVELS] + [("explicit", "null_random"), ("explicit", "null_margin_matched")]
-        changes = [(p.base, f"{p.statistic}{VERSUS}{p.base}") for p in PANELS] if suffix else []
-        rows += [(base + suffix, s, -0.3 if "leaky" in suffix and (base, s) in changes else 0.1) for base, s in levels + changes]
-    frame = pd.DataFrame(rows, columns=["condition", "statistic", "value"]).assign(weak=ALL, strong=ALL, method="reward_model")
-    if undefined:
-        frame["value"] = np.nan
-    return frame.assign(low=frame["value"] - 0.05, high=frame["value"] + 0.05)
+    for mitigation, via in tried:
+        levels = [(p.base, p.statistic, "") for p in LEVELS] + [("explicit", f"null_{n}", "") for n in ("random", "margin_matched")]
+        changes = [(p.base, p.statistic, UNMODIFIED) for p in PANELS] if mitigation else []
+        for condition, statistic, versus in levels + changes:
+            value = np.nan if undefined else -0.3 if mitigation == "leaky_filter" and versus else 0.1
+            student = {"condition": condition, "mitigation": mitigation, "via": via}
+            rows.append(student | {"statistic": statistic, "versus": versus, "value": value})
+    return pooled(rows)
 
 
 def test_the_leaky_filter_stands_last():
@@ -139,7 +138,8 @@ def test_figures_are_drawn_whatever_was_tried(draw, names, undefined):
 
 def test_an_estimate_never_leaves_the_frame():
     rows = planted(["filter"])
-    far = rows["statistic"].str.contains(VERSUS)
+    far = rows["versus"] == UNMODIFIED
+    assert far.sum() == len(PANELS)
     rows.loc[far, ["low", "value", "high"]] = [-2.0, -1.5, 3.0]
     for ax, panel in zip(forest(rows).canvas.axes, PANELS):
         low, high = ax.get_xlim()
@@ -147,21 +147,21 @@ def test_an_estimate_never_leaves_the_frame():
 
 
 def test_bootstrapping_is_averaged_over_its_ways_within_a_seed():
-    def row(seed, via, value, draws):
-        condition = f"explicit_with_bootstrap_via_{via}"
-        return (seed, "w", "s", "reward_model", condition, 0.5, 0.75, "deception_score", value, 10, (f"key-{via}", "shared"), draws)
+    def row(seed, via, value, draws=None):
+        named = {"statistic": "deception_score", "mitigation": "bootstrap", "via": via, "alpha": 0.5, "threshold": 0.75}
+        return named | {"seed": seed, "value": value, "run_keys": (f"key-{via}", "shared"), "draws": draws}
 
-    frame = pd.DataFrame(
-        [row(1, "a", 0.2, None), row(1, "b", 0.6, None), row(2, "a", 0.5, None), row(2, "b", np.nan, None)], columns=PER_SEED
-    )
+    frame = per_seed([row(1, "a", 0.2), row(1, "b", 0.6), row(2, "a", 0.5), row(2, "b", np.nan)])
     mean = over_ways(frame)
-    assert set(mean["condition"]) == {"explicit_with_bootstrap"} and mean.set_index("seed")["value"].to_dict() == pytest.approx(
-        {1: 0.4, 2: 0.5}
-    )
+    assert list(mean.columns) == PER_SEED and mean.set_index("seed")["value"].to_dict() == pytest.approx({1: 0.4, 2: 0.5})
     assert mean["run_keys"].iloc[0] == ("key-a", "shared", "key-b")
-    draws = over_ways(pd.DataFrame([row(1, "a", 0.2, np.array([0.1, 0.3])), row(1, "b", 0.6, np.array([0.5, 0.7]))], columns=PER_SEED))
+    differs = [name for name in NAMES if not mean[name].equals(frame[name].iloc[[0, 2]].reset_index(drop=True))]
+    assert differs == ["via"] and (mean["via"] == "").all(), "all else is named as each of the ways is"
+    draws = over_ways(per_seed([row(1, "a", 0.2, np.array([0.1, 0.3])), row(1, "b", 0.6, np.array([0.5, 0.7]))]))
     assert draws["draws"].iloc[0] == pytest.approx([0.3, 0.5])
     assert over_ways(frame.iloc[:0]).empty
+    others = per_seed([row(1, "", 0.9) | {"mitigation": "filter"}, row(1, "", 0.9) | {"mitigation": ""}])
+    assert over_ways(others).empty and len(over_ways(pd.concat([frame, others]))) == 2, "what goes via nobody is no way"
 
 
 # What the chapter finds
@@ -174,13 +174,14 @@ def found(study, lab):
 
 def test_what_the_chapter_finds(study, lab, found):
     per_seed, results = found
-    assert not results.duplicated(["statistic", "method", "condition", "alpha", "threshold", "weak", "strong"]).any()
+    assert not results.duplicated(list(NAMES)).any()
     policies = tried_on_policies(results)
     assert policies == [(m, n) for m in ("dpo", "simpo") for n in ("bootstrap", "filter")]
     for method, name in policies:
-        change = pick(results, "deception_score_vs_implicit", f"implicit_with_{name}", method=method)
+        change = pick(results, "deception_score", "implicit", method=method, mitigation=name, versus=UNMODIFIED)
         assert f"{TITLES[method]}: {title(name)} {say(change)}" in in_policies(results).alt
-    results = results[results["method"] == "reward_model"]
+    everything, results = results, results[results["method"] == "reward_model"]
+    assert all(draw(everything).alt == draw(results).alt for draw in (forest, steps)), "policies have a figure of their own"
     assert tried(results) == [n for n in [*HONEST, "leaky_filter"] if n in study.edition.mitigations]
     cell = (study.edition.seeds[0], *study.edition.weak_strong[0])
     for name in ("filter", "clear_labels", "ensemble"):
@@ -191,17 +192,21 @@ def test_what_the_chapter_finds(study, lab, found):
         for statistic in ("conflict_tax", "net_change"):
             assert statistic in OF_A_MITIGATION
             expected = float(getattr(after, statistic)()) - float(getattr(before, statistic)())
-            assert pick(results, f"{statistic}_vs_explicit", f"explicit_with_{name}")["value"] == pytest.approx(expected)
-    assert say(pick(results, "deception_score_vs_explicit", "explicit_with_filter")) in forest(results).alt
-    assert say(pick(results, "conflict_tax", "explicit_with_bootstrap_via_tiny-28"), percent=True) in steps(results).alt
+            assert pick(results, statistic, "explicit", mitigation=name, versus=UNMODIFIED)["value"] == pytest.approx(expected)
+    through = {"mitigation": "bootstrap", "via": "tiny-28"}
+    assert say(pick(results, "deception_score", "explicit", mitigation="filter", versus=UNMODIFIED)) in forest(results).alt
+    assert say(pick(results, "conflict_tax", "explicit", **through), percent=True) in steps(results).alt
+    each = usual(results, statistic="conflict_tax", condition="explicit", mitigation="bootstrap", via=None, versus=UNMODIFIED)
+    *through, mean = each["value"]
+    assert each["via"].tolist() == [*study.edition.ways(*cell[1:]), ""] and mean == pytest.approx(np.mean(through))
 
 
 def test_one_mitigation_alone_finds_the_same(study, lab, found):
     alone = what_helps(replace(study, edition=study.edition.model_copy(update={"mitigations": ("filter",)})), lab)[1]
     assert tried(alone) == ["filter"] and ways(alone) == []
     assert tried_on_policies(alone) == [("dpo", "filter"), ("simpo", "filter")]
-    which = {"statistic": "conflict_tax_vs_explicit", "condition": "explicit_with_filter"}
-    assert say(pick(alone, **which)) == say(pick(found[1], **which))
+    which = {"statistic": "conflict_tax", "condition": "explicit", "mitigation": "filter", "versus": UNMODIFIED}
+    assert say(pick(alone, **which)) == say(pick(found[1], **which)) != "undefined"
 
 
 def test_bootstrapping_s_labels_come_from_the_intermediate_model(study, lab, found):
@@ -233,6 +238,8 @@ def test_a_filter_that_keeps_nothing_fails_in_one_line(study, lab, found, tmp_pa
 
 
 def test_the_chapter_publishes_each_row_once(build_folder):
-    rows = pd.read_csv(build_folder / "book" / "results" / "13_what_helps.csv")
-    assert not rows.duplicated(["chapter", "statistic", "method", "condition", "alpha", "threshold", "weak", "strong"]).any()
-    assert {"pgr_vs_none", "conflict_tax_vs_explicit"} <= set(rows["statistic"])
+    rows = read_results(build_folder / "book" / "results" / "13_what_helps.csv")
+    assert not rows.duplicated(["chapter", *NAMES]).any()
+    changes = rows[rows["versus"] == UNMODIFIED]
+    assert {("pgr", "none"), ("conflict_tax", "explicit")} <= set(zip(changes["statistic"], changes["condition"]))
+    assert (changes["mitigation"] != "").all() and set(rows["versus"]) == {"", UNMODIFIED}

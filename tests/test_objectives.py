@@ -6,15 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests import planted
 from w2s_lib.figures.objectives import AIMS, excess_by_objective, label, tax_by_side, taxes
 from w2s_lib.metrics import Comparison
 from w2s_lib.objectives import RIVALS, SIDES, found, side, sides, tax_rates
 from w2s_lib.pairs import split
-from w2s_lib.results import ALL, measure, pick, say
+from w2s_lib.results import NAMES, measure, pick, say, usual
 from w2s_lib.run import Pairs, World
 
 PAIRS = Pairs(world=World(seed=900), train_pairs=64, test_pairs=300)
-RATES = [f"tax_rate_{name}_{rival}" for rival in RIVALS.values() for name in SIDES]
+DRAWN = ("conflict_tax", "net_change", "excess_margin_matched", "tax_rate")
 
 
 def pair(chosen, rejected, hazardous):
@@ -63,51 +64,57 @@ def test_tax_rates_find_a_planted_tax():
     right = np.ones(100)
     right[-4:] = 0.0  # four clashing pairs were wrong before, and cannot be taxed
     c = Comparison(right, right, right, np.where(stands == "clashes", 0.1, 0.9), right)
-    rates = {name: rate() for name, rate in tax_rates(c, stands, "verbosity").items()}
-    assert rates == {
-        "tax_rate_agrees_verbosity": 0, "tax_rate_silent_verbosity": 0, "tax_rate_clashes_verbosity": 1, "tax_rate_clashes_vs_agrees_verbosity": 1,
-    }  # fmt: skip
+    rates = {names: rate() for names, rate in tax_rates(c, stands).items()}
+    assert rates == {("agrees", ""): 0, ("silent", ""): 0, ("clashes", ""): 1, ("clashes", "agrees"): 1}
     weights = np.stack([stands == "agrees", np.ones(100)]).astype(float)
-    drawn = tax_rates(c, stands, "verbosity")["tax_rate_clashes_verbosity"](weights=weights)
+    drawn = tax_rates(c, stands)["clashes", ""](weights=weights)
     assert np.isnan(drawn[0]) and drawn[1] == 1
 
 
 def pooled(**values: float) -> pd.DataFrame:
-    """Results rows of every condition and statistic that the figures draw: 0.1 [0.05, 0.15], or the value given for a statistic."""
-    conditions = [c for group in AIMS.values() for c in group]
-    statistics = ["conflict_tax", "net_change", "excess_margin_matched", *RATES]
-    rows = [(c, s, values.get(s, 0.1)) for c in conditions for s in statistics]
-    frame = pd.DataFrame(rows, columns=["condition", "statistic", "value"])
-    return frame.assign(low=frame["value"] - 0.05, high=frame["value"] + 0.05, weak=ALL, strong=ALL)
+    """Results rows of every aim, condition and statistic that the figures draw: 0.1 [0.05, 0.15], or the value given for a statistic."""
+    students = [{"objective": aim, "condition": c} for aim, conditions in AIMS.items() for c in conditions]
+    sides = [{"statistic": "tax_rate", "subset": name, "rival": rival} for rival in RIVALS.values() for name in SIDES]
+    measures = [{"statistic": name} for name in DRAWN if name != "tax_rate"] + sides
+    return planted.pooled(student | what | {"value": values.get(what["statistic"], 0.1)} for student in students for what in measures)
 
 
 @pytest.mark.parametrize("draw", [excess_by_objective, taxes, tax_by_side])
 def test_figures_say_what_they_show_also_where_nothing_is_defined(draw):
-    figure, empty = draw(pooled()), draw(pooled(**dict.fromkeys(["conflict_tax", "net_change", "excess_margin_matched", *RATES], np.nan)))
+    figure, empty = draw(pooled()), draw(pooled(**dict.fromkeys(DRAWN, np.nan)))
     assert len(figure.alt) >= 60 and re.search(r"0\.10 \[0\.05, 0\.15\]|10\.0 % \[5\.0, 15\.0\]", figure.alt)
     assert "undefined" in empty.alt and "<svg" in empty.svg()
     assert figure.caption and "fill: #ffffff" not in figure.svg().split("</defs>")[0]
 
 
 def test_rows_name_the_rival_where_there_is_one():
-    assert [label(c) for c in AIMS["honesty"]] == ["explicit", "implicit: pleasing", "rerun", "placebo"]
-    assert label("implicit") == "implicit: helpfulness" and label("verbosity") == "verbosity"
+    assert [label("honesty", c) for c in AIMS["honesty"]] == ["explicit", "implicit: pleasing", "rerun", "placebo"]
+    assert label("", "implicit") == "implicit: helpfulness" and label("", "verbosity") == "verbosity"
 
 
 def test_what_the_chapter_finds(study, lab):
     per_seed, results = found(study, lab)
-    assert not results.duplicated(["statistic", "condition", "alpha", "threshold", "weak", "strong"]).any()
+    assert not results.duplicated(list(NAMES)).any()
     direct = measure(study.controls(), lab, ["verbosity"], ["excess_margin_matched"])
-    there = per_seed[(per_seed["condition"] == "verbosity") & (per_seed["statistic"] == "excess_margin_matched")]
+    there = usual(per_seed, condition="verbosity", statistic="excess_margin_matched")
     assert there["value"].tolist() == pytest.approx(direct["value"].tolist(), nan_ok=True)
     for draw in (excess_by_objective, taxes, tax_by_side):
         assert len(draw(results).alt) > 60
-    assert say(pick(results, "excess_margin_matched", "honesty_implicit")) in excess_by_objective(results).alt
+    assert say(pick(results, "excess_margin_matched", "implicit", objective="honesty")) in excess_by_objective(results).alt
     shown = sides(study.about("honesty"), "pleasing").iloc[0]
     assert shown["agrees"] + shown["clashes"] == pytest.approx(1)
     taxed = pick(results, "conflict_tax", "verbosity")["value"]
     c = study.comparison(lab, study.edition.seeds[0], *study.edition.weak_strong[0], "verbosity")
-    by_side = tax_rates(c, side(split(study.pairs(study.edition.seeds[0]), "test"), "verbosity"), "verbosity")
-    weight = [(c.right & (side(split(study.pairs(study.edition.seeds[0]), "test"), "verbosity") == name)).mean() for name in SIDES]
-    rates = [float(by_side[f"tax_rate_{name}_verbosity"]()) for name in SIDES]
+    stands = side(split(study.pairs(study.edition.seeds[0]), "test"), "verbosity")
+    by_side = tax_rates(c, stands)
+    weight = [(c.right & (stands == name)).mean() for name in SIDES]
+    rates = [float(by_side[name, ""]()) for name in SIDES]
     assert np.nansum(np.array(weight) * rates) == pytest.approx(taxed)
+    shown = [pick(results, "tax_rate", "verbosity", subset=name, rival="verbosity")["value"] for name in SIDES]
+    assert shown == pytest.approx(rates, nan_ok=True)
+    contrast = pick(results, "tax_rate", "verbosity", subset="clashes", rival="verbosity", versus="agrees")["value"]
+    assert contrast == pytest.approx(shown[SIDES.index("clashes")] - shown[SIDES.index("agrees")], nan_ok=True)
+    for aim in AIMS:
+        both = [pick(results, "excess_margin_matched", c, objective=aim)["value"] for c in ("explicit", "implicit")]
+        between = pick(results, "excess_margin_matched", "explicit", objective=aim, versus="implicit")["value"]
+        assert between == pytest.approx(both[0] - both[1], nan_ok=True), "of one study, on one pair: the aim is that of both"

@@ -5,13 +5,13 @@ import random
 import subprocess
 import sys
 
-import pandas as pd
 import pytest
 import yaml
 
 from tests.conftest import ROOT
 from w2s_lib.edition import FOLDER, load
 from w2s_lib.lab import Lab, closure
+from w2s_lib.results import read_results, usual
 from w2s_lib.run import Checkpoint, Layer
 from w2s_lib.study import Study
 
@@ -62,13 +62,11 @@ def test_the_book_of_an_edition_with_own_models_and_pairs(own, tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     html = tmp_path / "book" / "html"
-    results = pd.read_csv(html / "results.csv")
+    results = read_results(html / "results.csv")
     assert {"05_conflict_tax_deception", "12_preference_optimisation", "13_what_helps"} <= set(results["chapter"])
     assert (results["edition"] == "own").all() and not results["chapter"].str.startswith(("02", "10")).any()
     assert "not part of the edition" in (html / "notebooks" / "02_preference_world.html").read_text()
-    accuracy = results[
-        (results["statistic"] == "accuracy_ceiling") & (results["condition"] == "none") & (results["method"] == "reward_model")
-    ]
+    accuracy = usual(results, statistic="accuracy_ceiling", condition="none", method="reward_model")
     assert accuracy["value"].iloc[0] > 0.9, "kind and unkind words are told apart with ease"
 
 

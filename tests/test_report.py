@@ -19,7 +19,7 @@ from w2s_lib.findings import CONFLICTS
 from w2s_lib.lab import Lab
 from w2s_lib.pairs import split
 from w2s_lib.report import OPTIONS, main, own, report
-from w2s_lib.results import COLUMNS, pick, reads, say
+from w2s_lib.results import NAMES, ROWS, pick, read_results, reads, say
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL = ROOT.parent / "shared" / "data" / "rucbm_harmless_test.jsonl"
@@ -71,8 +71,8 @@ def test_the_numbers_are_the_studys(found, folder):
 
 
 def test_the_file_beside_the_page_says_the_same(found):
-    assert list(found.results.columns) == list(COLUMNS)
-    written = pd.read_csv(found.path.with_suffix(".csv"))
+    assert list(found.results.columns) == ["edition", "chapter", *ROWS] and not found.results.duplicated(list(NAMES)).any()
+    written = read_results(found.path.with_suffix(".csv"))
     pd.testing.assert_frame_equal(written, found.results, check_dtype=False, check_exact=True)
     assert found.path.read_text() == found.page
 

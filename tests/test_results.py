@@ -1,9 +1,12 @@
 """The tidy frame agrees with the scores in the store, and says no more than its intervals."""
 
+from itertools import permutations, product
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests import planted
 from w2s_lib.metrics import Comparison
 from w2s_lib.results import (
     ALL,
@@ -11,17 +14,25 @@ from w2s_lib.results import (
     COLUMNS,
     DECEPTION,
     GENERALIZATION,
-    PER_SEED,
+    NAMES,
+    NUMBERS,
+    OPTIONS,
+    ROWS,
+    SIGNED,
     STATISTICS,
+    among,
     difference,
     gain_by_confidence,
     ladder_results,
     measure,
     pick,
+    published,
+    read_results,
     reads,
     say,
     slopes,
     summarise,
+    usual,
     wide,
 )
 from w2s_lib.run import Train
@@ -35,12 +46,12 @@ def per_seed(study, lab) -> pd.DataFrame:
 
 def two_seeds(values: dict[int, tuple[float, float]]) -> pd.DataFrame:
     """A planted per-seed frame: seed → value in each of two cells."""
-    rows = [
-        (seed, weak, "tiny-44", "reward_model", "explicit", 0.5, 0.75, "deception_score", value, 100, (f"k{seed}",), None)
+    named = {"statistic": "deception_score", "strong": "tiny-44", "alpha": 0.5, "threshold": 0.75}
+    return planted.per_seed(
+        named | {"seed": seed, "weak": weak, "value": value, "run_keys": (f"k{seed}",)}
         for seed, cells in values.items()
         for weak, value in zip(("tiny-24", "tiny-28"), cells)
-    ]
-    return pd.DataFrame(rows, columns=PER_SEED)
+    )
 
 
 def test_values_are_those_of_the_stored_scores(study, lab, per_seed):
@@ -81,7 +92,8 @@ def test_undefined_cells_are_left_out(study):
 
 def test_rows_have_the_published_columns(study, per_seed):
     rows = summarise(per_seed)
-    assert list(rows.columns) == [c for c in COLUMNS if c not in ("edition", "chapter")]
+    assert list(rows.columns) == list(ROWS) and not rows.duplicated(list(NAMES)).any()
+    assert (rows[list(OPTIONS)] == "").all(axis=None), "as usual in every respect"
     assert set(rows["method"]) == {"reward_model"}
     explicit, rerun = (rows[rows["condition"] == c] for c in ("explicit", "rerun"))
     assert (explicit["alpha"] == study.edition.alpha).all() and rerun["alpha"].isna().all()
@@ -97,10 +109,10 @@ def test_run_keys_lead_to_the_runs(study, lab, per_seed):
 
 
 def test_difference_is_taken_cell_by_cell(study, per_seed):
-    row = difference(per_seed, "conflict_tax", "explicit", "rerun").iloc[0]
+    row = difference(per_seed, "conflict_tax", "rerun", {"condition": "explicit"}, {"condition": "rerun"}).iloc[0]
     value = per_seed[per_seed["statistic"] == "conflict_tax"].set_index("condition")["value"]
     assert row["value"] == pytest.approx(value["explicit"] - value["rerun"])
-    assert row["statistic"] == "conflict_tax_vs_rerun"
+    assert (row["statistic"], row["condition"], row["versus"]) == ("conflict_tax", "explicit", "rerun")
 
 
 def planted_slopes(slope: dict[int, float]) -> pd.DataFrame:
@@ -109,13 +121,13 @@ def planted_slopes(slope: dict[int, float]) -> pd.DataFrame:
     for seed, b in slope.items():
         for weak, gap in (("tiny-24", 0.05), ("tiny-28", 0.1), ("tiny-36", 0.2), ("tiny-44", 0.15)):
             score = np.nan if weak == "tiny-44" else 0.2 + b * gap
-            cell = (seed, weak, "tiny-56", "reward_model", "explicit", 0.5, 0.75)
-            rows += [(*cell, "deception_score", score, 100, ("k",), None), (*cell, "gap", gap, 100, ("k",), None)]
-    return pd.DataFrame(rows, columns=PER_SEED)
+            cell = {"seed": seed, "weak": weak, "strong": "tiny-56", "alpha": 0.5, "threshold": 0.75}
+            rows += [cell | {"statistic": "deception_score", "value": score}, cell | {"statistic": "gap", "value": gap}]
+    return planted.per_seed(rows)
 
 
 def test_slopes_are_per_seed_and_their_interval_is_over_seeds():
-    row = pick(slopes(planted_slopes({0: 1.0, 1: 2.0, 2: 3.0}), ["deception_score"]), "deception_score_slope", "explicit")
+    row = pick(slopes(planted_slopes({0: 1.0, 1: 2.0, 2: 3.0}), ["deception_score"]), "deception_score", "explicit", per="gap")
     assert row["value"] == pytest.approx(2.0) and row["n_seeds"] == 3
     assert row["high"] - row["value"] == pytest.approx(4.302653 / np.sqrt(3), rel=1e-4)
 
@@ -124,7 +136,7 @@ def test_a_single_seed_gets_slopes_from_its_draws():
     frame = planted_slopes({0: 1.5})
     rng = np.random.default_rng(0)
     frame["draws"] = [np.full(200, value) + 0.001 * rng.normal(size=200) for value in frame["value"]]
-    row = pick(slopes(frame, ["deception_score"]), "deception_score_slope", "explicit")
+    row = pick(slopes(frame, ["deception_score"]), "deception_score", "explicit", per="gap")
     assert row["value"] == pytest.approx(1.5) and row["low"] < 1.5 < row["high"]
 
 
@@ -134,19 +146,27 @@ def test_stable_pairs_are_those_that_all_reruns_rank_right(study, lab):
     row = measure(study, lab, ["explicit"], ["conflict_tax"], stable=True).iloc[0]
     keep = np.all([p > 0.5 for p in study.probabilities(lab, study.reruns(seed, weak, strong))], axis=0)
     c = study.comparison(lab, seed, weak, strong, "explicit").among(keep)
-    assert row["statistic"] == "conflict_tax_stable" and row["n_pairs"] == keep.sum()
+    assert (row["statistic"], row["subset"]) == ("conflict_tax", "stable") and row["n_pairs"] == keep.sum()
+    assert {name for name in OPTIONS if row[name]} == {"subset"}
     assert row["value"] == pytest.approx(c.conflict_tax(), nan_ok=True)
 
 
-def test_training_pairs_are_measured_under_their_own_name(study, lab):
+def test_training_pairs_are_told_from_test_pairs(study, lab):
     frame = measure(study, lab, ["explicit"], ["conflict_tax", "band_contrast"], on="weak_label")
-    assert set(frame["statistic"]) == {"conflict_tax_training", "band_contrast_training"}
+    assert set(frame["statistic"]) == {"conflict_tax", "band_contrast"} and set(frame["on"]) == {"training"}
+    assert usual(frame).empty and len(usual(frame, on="training")) == len(frame)
     assert (frame["n_pairs"] == study.edition.train_pairs).all()
 
 
-def test_another_aim_is_named_before_the_condition(study, lab):
+def test_another_aim_has_a_column_of_its_own(study, lab):
     frame = measure(study.about("honesty"), lab, ["implicit"], ["conflict_tax"])
-    assert frame["condition"].tolist() == ["honesty_implicit"]
+    assert frame[["condition", "objective"]].to_numpy().tolist() == [["implicit", "honesty"]]
+    assert measure(study, lab, ["implicit"], ["conflict_tax"])["objective"].tolist() == [""]
+
+
+def test_further_columns_are_named_by_whoever_measures(study, lab):
+    frame = measure(study, lab, ["explicit"], ["conflict_tax", "deception_score"], ceiling="other")
+    assert set(frame["ceiling"]) == {"other"} and usual(frame).empty
 
 
 def test_doses_and_thresholds_stay_apart(study, lab):
@@ -172,6 +192,163 @@ def test_pick_refuses_the_ambiguous_and_the_missing(study, per_seed):
     rows = summarise(per_seed)
     with pytest.raises(KeyError, match="0 rows"):
         pick(rows, "deception_score", "placebo")
+    rows = planted.pooled([{"statistic": "pgr", "value": v, "mitigation": m, "via": w} for v, m, w in VIA])
+    with pytest.raises(KeyError, match=r"pgr under explicit for all -> all, {'mitigation': 'bootstrap', 'via': None}: 2 rows"):
+        pick(rows, "pgr", "explicit", mitigation="bootstrap", via=None)
+    with pytest.raises(KeyError, match="0 rows"):
+        pick(rows, "pgr", "explicit", mitigation="filter")
+    with pytest.raises(KeyError, match="0 rows"):
+        pick(rows, "pgr", "explicit", "w", "s")
+    assert pick(rows, "pgr", "explicit")["value"] == 1, "as usual, whatever else there is"
+    assert pick(rows, "pgr", "explicit", mitigation="bootstrap")["value"] == 2, "via is as usual as well"
+    assert pick(rows, "pgr", "explicit", mitigation="bootstrap", via="tiny-28")["value"] == 3
+
+
+VIA = ((1.0, "", ""), (2.0, "bootstrap", ""), (3.0, "bootstrap", "tiny-28"))
+"""Rows with their ``mitigation`` and ``via``."""
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_what_is_unusual_in_one_column_is_not_usual(option):
+    rows = planted.pooled([{"statistic": "pgr", "value": 1.0}, {"statistic": "pgr", "value": 2.0, option: "x"}])
+    assert usual(rows)["value"].tolist() == [1] and usual(rows, **{option: "x"})["value"].tolist() == [2]
+    assert usual(rows, **{option: None})["value"].tolist() == [1, 2] and usual(rows, **{option: "y"}).empty
+
+
+def test_usual_rows_may_be_asked_for_by_other_columns_too():
+    rows = planted.pooled([{"statistic": s, "condition": c, "value": 1.0} for s, c in product(("pgr", "gap"), ("none", "explicit"))])
+    assert usual(rows, statistic="pgr", condition="none").index.tolist() == [0] and len(usual(rows, statistic="gap")) == 2
+
+
+def test_numbers_are_found_although_they_are_not_exact_and_none_asks_nothing():
+    rows = planted.pooled({"statistic": "pgr", "value": 1.0, "alpha": a} for a in (0.1 + 0.2, 0.5, np.nan))
+    assert rows["alpha"][0] != 0.3
+    assert among(rows, alpha=0.3).index.tolist() == [0] and among(rows, alpha=2.0).empty
+    assert among(rows, alpha=None, statistic="pgr").index.tolist() == [0, 1, 2] and among(rows, statistic="gap").empty
+
+
+CELLS = tuple(product((1, 2), (("a", "b"), ("c", "d"))))
+
+
+def scores(order, values, **names) -> pd.DataFrame:
+    """A score in four cells, two seeds and two weak-strong pairs, whose rows stand in this order."""
+    named = {"statistic": "deception_score", "threshold": 0.75} | names
+    rows = []
+    for i in order:
+        seed, (weak, strong) = CELLS[i]
+        who = "-".join([*names.values(), str(i)])
+        cell = {"seed": seed, "weak": weak, "strong": strong, "run_keys": (f"weak-{i}", who)}
+        rows.append(named | cell | {"value": values[i], "draws": np.full(3, values[i])})
+    return planted.per_seed(rows)
+
+
+LEFT, RIGHT = (np.nan, 0.5, 0.9, 0.1), (0.5, 0.1, np.nan, 0.9)
+"""Each seed has an undefined cell, which takes its partner with it: so every wrong pairing gives other means by seed."""
+
+BY_SEED = (0.5 - 0.1, 0.1 - 0.9)
+
+
+def test_the_planted_differences_tell_every_pairing_from_the_right_one():
+    right, *wrong = (
+        [[x for x in np.subtract(LEFT, np.array(RIGHT)[list(order)])[of_seed] if x == x] for of_seed in (slice(2), slice(2, 4))]
+        for order in permutations(range(4))
+    )
+    assert right == [[0.4], [-0.8]] and len(wrong) == 23
+    for seeds in wrong:
+        means = sorted(np.mean(seed) if seed else np.nan for seed in seeds)
+        assert len(means) == 2 and not np.allclose(means, sorted(BY_SEED), atol=0.1), "in one of the two seeds at least"
+
+
+@pytest.mark.parametrize(
+    ("these", "those"),
+    [
+        ({"condition": "explicit"}, {"condition": "rerun"}),
+        ({"condition": "explicit", "method": "dpo"}, {"condition": "explicit", "method": "reward_model"}),
+        ({"condition": "explicit", "mitigation": "bootstrap", "via": "m"}, {"condition": "explicit"}),
+    ],
+)
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 1, 2, 0), (2, 0, 3, 1)])
+def test_cells_meet_their_own_whatever_the_order_of_the_rows(these, those, order):
+    frame = pd.concat([scores(range(4), LEFT, **these), scores(order, RIGHT, **those)], ignore_index=True)
+    (found,) = difference(frame.assign(draws=None), "deception_score", "x", these, those).to_dict("records")
+    assert found["value"] == pytest.approx(np.mean(BY_SEED)) and found["sd"] == pytest.approx(np.std(BY_SEED, ddof=1))
+    assert found["n_seeds"] == 2 and found["versus"] == "x" and (found["weak"], found["strong"]) == (ALL, ALL)
+    assert {name: found[name] for name in these} == these, "named as what was subtracted from"
+    names = [scores([i], v, **who)["run_keys"][0][1] for i in range(4) for v, who in ((LEFT, these), (RIGHT, those))]
+    assert found["run_keys"].split() == [key for i in range(4) for key in (f"weak-{i}", *names[2 * i : 2 * i + 2])], "each once"
+
+
+def test_draws_are_subtracted_cell_by_cell_too():
+    """A single seed: its two cells, in another order on the right, each with draws that tell the pairs apart."""
+    these, those = {"condition": "explicit"}, {"condition": "rerun"}
+    frame = pd.concat([scores((0, 1), LEFT, **these), scores((1, 0), RIGHT, **those)], ignore_index=True)
+    frame["draws"] = [np.array(d, dtype=float) for d in ([10, 20], [0, 40], [1, 5], [4, 7])]
+    frame["value"] = [0.9, 0.5, 0.3, 0.1]
+    found = difference(frame, "deception_score", "rerun", these, those).iloc[0]
+    drawn = [((10 - 4) + (0 - 1)) / 2, ((20 - 7) + (40 - 5)) / 2]
+    assert found["value"] == pytest.approx(0.5) and found["low"] == pytest.approx(np.quantile(drawn, 0.025))
+    assert found["high"] == pytest.approx(np.quantile(drawn, 0.975))
+    frame = frame.assign(value=[0.9, np.nan, 0.3, 0.1])  # the second cell is undefined, and so are its draws
+    alone = difference(frame, "deception_score", "rerun", these, those).iloc[0]
+    assert alone["value"] == pytest.approx(0.8) and alone["high"] == pytest.approx(np.quantile([6, 13], 0.975)), "6 = 10 - 4, 13 = 20 - 7"
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_column_that_a_difference_does_not_name_is_as_usual(option):
+    these, those = {"condition": "explicit"}, {"condition": "rerun"}
+    plain = [scores(range(4), LEFT, **these), scores((3, 1, 2, 0), RIGHT, **those)]
+    other = [scores(range(4), (9.0,) * 4, **names, **{option: "x"}) for names in (these, those)]
+    frame = pd.concat([*other, *plain], ignore_index=True).assign(draws=None)
+    assert difference(frame, "deception_score", "rerun", these, those)["value"].tolist() == pytest.approx([np.mean(BY_SEED)])
+    against = difference(frame, "deception_score", "unmodified", these | {option: "x"}, these)
+    assert against["value"].tolist() == pytest.approx([9 - np.mean([0.5, (0.9 + 0.1) / 2])])
+
+
+def test_a_cell_without_a_partner_is_an_error():
+    these, those = {"condition": "explicit"}, {"condition": "rerun"}
+    frame = pd.concat([scores(range(4), LEFT, **these), scores((3, 1, 2), RIGHT, **those)], ignore_index=True)
+    with pytest.raises(KeyError):
+        difference(frame, "deception_score", "rerun", these, those)
+
+
+def test_published_rows_are_read_as_they_were_written(tmp_path):
+    rows = planted.per_seed(
+        {"statistic": "deception_score", "seed": seed, "value": value, "threshold": 0.75, "run_keys": keys} | names
+        for seed in (1, 2)
+        for value, keys, names in (
+            (0.1 * seed, ("a1", "b2"), {}),
+            (np.nan, ("a1", "b2"), {"versus": "rerun", "alpha": 0.5}),
+            (0.2, ("12345678",), {"statistic": "pgr", "threshold": np.nan, "mitigation": "bootstrap", "via": "tiny-28"}),
+            (0.3, ("c3",), {"weak": "", "strong": "none", "condition": "none"}),  # the ladder has no weak model; "none" is a word
+        )
+    )
+    rows = summarise(rows)
+    table, runs = published(rows, "smoke", "07_x")
+    assert list(table.columns) == list(COLUMNS) and list(runs.columns) == ["runs", "run_keys"]
+    assert runs["run_keys"].tolist() == ["a1 b2", "12345678", "c3"] and runs["runs"].is_unique, "what several rows share, once"
+    named = table.merge(runs, on="runs")
+    assert named["run_keys"].tolist() == rows["run_keys"].tolist()
+    table.to_csv(tmp_path / "x.csv", index=False)
+    back = read_results(tmp_path / "x.csv")
+    texts = [name for name in COLUMNS if name not in (*NUMBERS, "alpha", "threshold")]
+    assert back[texts].to_numpy().tolist() == table[texts].to_numpy().tolist() and not back[texts].isna().any(axis=None)
+    pd.testing.assert_frame_equal(back.drop(columns=texts), table.drop(columns=texts), check_dtype=False, check_exact=True)
+    assert np.isnan(pick(back, "deception_score", "explicit", "w", "s", versus="rerun")["value"]) and back["alpha"].isna().sum() == 3
+    pd.testing.assert_frame_equal(usual(back).reset_index(drop=True), back.iloc[[0, 3]].reset_index(drop=True))
+
+
+def test_names_of_digits_stay_text(tmp_path):
+    (tmp_path / "x.csv").write_text("statistic,versus,threshold,value,runs\npgr,,,0.5,00123456\npgr,,,0.5,0012e456\n")
+    assert read_results(tmp_path / "x.csv")["runs"].tolist() == ["00123456", "0012e456"]
+    (tmp_path / "x.csv").write_text("statistic,versus,threshold,value,runs\npgr,,,,00123456\n")
+    back = read_results(tmp_path / "x.csv").iloc[0]
+    assert (back["runs"], back["versus"]) == ("00123456", "") and np.isnan(back["threshold"]) and np.isnan(back["value"])
+
+
+def test_an_empty_table_is_read_as_one(tmp_path):
+    published(pd.DataFrame(columns=list(ROWS)), "smoke", "07_x")[0].to_csv(tmp_path / "x.csv", index=False)
+    back = read_results(tmp_path / "x.csv")
+    assert list(back.columns) == list(COLUMNS) and back.empty and usual(back, versus="rerun").empty
 
 
 @pytest.mark.parametrize(
@@ -211,8 +388,25 @@ def test_intervals_of_shares_stay_shares_and_differences_do_not(study):
     row = pick(summarise(frame, pooled=True), "deception_score", "explicit")
     assert (row["low"], row["high"]) == (0.0, 1.0)
     both = pd.concat([frame, frame.assign(condition="rerun", value=0.5)])
-    row = difference(both, "deception_score", "explicit", "rerun").iloc[0]
+    row = difference(both, "deception_score", "rerun", {"condition": "explicit"}, {"condition": "rerun"}).iloc[0]
     assert row["low"] < 0 and row["value"] == pytest.approx(0)
+
+
+NO_SHARES = (
+    *("gap", "pgr", "net_change", "lift", "band_contrast", "explained_by_label"),
+    *(f"excess_{null}" for null in ("random", "margin_matched", "label_matched", "weak_matched")),
+    *(f"overconfidence_{role}" for role in ("weak", "student", "ceiling")),
+)
+
+
+@pytest.mark.parametrize("statistic", NO_SHARES)
+def test_intervals_of_what_is_no_share_of_pairs_are_not_cut(statistic):
+    row = pick(summarise(two_seeds({0: (0.1, 0.1), 1: (0.9, 0.9)}).assign(statistic=statistic), pooled=True), statistic, "explicit")
+    assert row["low"] < 0 and row["high"] > 1 and statistic in SIGNED
+
+
+def test_all_that_is_no_share_of_pairs_is_known():
+    assert sorted(SIGNED) == sorted(NO_SHARES)
 
 
 def test_wide_keeps_the_order_and_invents_no_pair(study):
@@ -235,5 +429,5 @@ def test_the_last_bin_of_labels_holds_certainty():
     name, low, high = BY_LABEL[-1]
     p = np.array([1.0, 1.0])
     c = Comparison(weak=p, ceiling=p, baseline=p, conflict=np.array([0.0, 1.0]), independent=p, alpha=1.0)
-    assert high == 1 and float(STATISTICS[name](c)()) == 0.5
+    assert high == 1 and float(STATISTICS[name](c)) == 0.5
     assert np.isnan(c.tax_rate_in_band()) and c.tax_rate_above_band() == 0.5

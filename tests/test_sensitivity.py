@@ -2,16 +2,18 @@
 
 import re
 from dataclasses import replace
+from itertools import product
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests import planted
 from w2s_lib.figures.sensitivity import by_definition, over_threshold, reliability_diagram
 from w2s_lib.figures.slider import DRAWN, STEPS, slider
 from w2s_lib.metrics import Comparison, correct, known, quadrant, share
-from w2s_lib.results import difference, measure, summarise
+from w2s_lib.results import NAMES, difference, measure, read_results, summarise, usual
 from w2s_lib.sensitivity import (
     DEFINITIONS,
     ROLES,
@@ -105,24 +107,26 @@ def test_measuring_at_a_threshold_is_measuring_a_study_at_it(study, lab):
     assert lab.run(study.student_runs()) == 0
 
 
-def test_definitions_name_their_statistics(study, lab):
+def test_definitions_have_a_column_of_their_own(study, lab):
     frame = pd.concat([measure_at(study, lab, CONFLICTS, (0.51,), name) for name in DEFINITIONS])
-    assert {"deception_score", "deception_score_by_confidence", "lift_calibrated"} <= set(frame["statistic"])
-    assert not summarise(frame, pooled=True).duplicated(["statistic", "condition", "threshold"]).any()
+    assert set(zip(frame["knowledge"], frame["statistic"])) == set(product(("", "confidence", "calibrated"), SCORES))
+    assert len(usual(frame)) * 3 == len(frame) and not summarise(frame, pooled=True).duplicated(list(NAMES)).any()
 
 
 def test_beyond_a_rerun_is_the_difference_at_each_threshold(study, lab):
     per_seed = measure_at(study, lab, CONFLICTS, (0.5, 0.51))
     rows = beyond(per_seed, ["explicit", "placebo"])
-    alone = difference(per_seed[per_seed["threshold"] == 0.51], "excess_margin_matched", "placebo", "rerun")
+    against = {"condition": "placebo"}, {"condition": "rerun"}
+    alone = difference(per_seed[per_seed["threshold"] == 0.51], "excess_margin_matched", "rerun", *against)
     pd.testing.assert_frame_equal(rows.iloc[[3]].reset_index(drop=True), alone)
 
 
 def test_words_count_intervals_and_survive_missing_ones():
-    rows = pd.DataFrame(
-        {"statistic": "s", "condition": "c", "value": [0.1, -0.001, np.nan], "low": [0.05, -1, np.nan], "high": [0.2, 1, np.nan]}
-    )
+    intervals = {"low": [0.05, -1, np.nan], "high": [0.2, 1, np.nan]}
+    rows = planted.pooled({"statistic": "s", "condition": "c", "value": v} for v in (0.1, -0.001, np.nan)).assign(**intervals)
+    rows = pd.concat([rows, planted.pooled([{"statistic": "s", "condition": "c", "versus": "rerun", "value": -9.0}])])
     assert verdicts(rows, "s", "c") == "above zero at 1 of 3, not distinguishable from zero at 1 of 3, undecided at 1 of 3"
+    assert verdicts(rows, "s", "c", versus="rerun") == "below zero at 1 of 1"
     assert extent(rows, "s", "c") == "0.00 to 0.10" and extent(rows, "s", "other") == "undefined"
 
 
@@ -152,8 +156,8 @@ def test_weights_are_repetitions(statistic):
 def test_calibration_is_reported_by_role(study, lab):
     curves, per_seed = calibration(study, lab)
     rows = summarise(per_seed, pooled=True)
-    assert set(rows["statistic"]) == {f"{name}{role}" for name in ("calibration_error_", "confidence_vs_accuracy_") for role in ROLES}
-    assert (rows["condition"] == "none").all() and not rows.duplicated(["statistic", "condition"]).any()
+    assert set(rows["statistic"]) == {f"{name}{role}" for name in ("calibration_error_", "overconfidence_") for role in ROLES}
+    assert (rows["condition"] == "none").all() and not rows.duplicated(list(NAMES)).any()
     assert set(curves["role"]) == set(ROLES)
 
 
@@ -309,12 +313,11 @@ def test_without_scripts_the_numbers_stand_and_a_line_says_where_to_look(browser
 
 
 def test_the_chapter_publishes_each_row_once_and_shows_the_slider(build_folder):
-    rows = pd.read_csv(build_folder / "book" / "results" / "09_sensitivity.csv")
-    assert not rows.duplicated(["chapter", "statistic", "condition", "alpha", "threshold", "weak", "strong"]).any()
-    assert {*SCORES, "deception_score_by_confidence", "lift_calibrated", *(f"calibration_error_{r}" for r in ROLES)} <= set(
-        rows["statistic"]
-    )
-    assert rows.loc[rows["statistic"] == "deception_score", "threshold"].nunique() >= 12
+    rows = read_results(build_folder / "book" / "results" / "09_sensitivity.csv")
+    assert not rows.duplicated(["chapter", *NAMES]).any()
+    assert {*SCORES, *(f"calibration_error_{r}" for r in ROLES)} <= set(usual(rows)["statistic"])
+    assert set(usual(rows, statistic="lift", knowledge=None)["knowledge"]) == {"", "confidence", "calibrated"}
+    assert usual(rows, statistic="deception_score")["threshold"].nunique() >= 12
     notebook = nbformat.read(build_folder / "book" / "source" / "notebooks" / "09_sensitivity.ipynb", as_version=4)
     shown = [o["data"]["text/html"] for c in notebook.cells for o in c.get("outputs", []) if "text/html" in o.get("data", {})]
     assert sum("threshold-slider" in text for text in shown) == 1

@@ -4,6 +4,7 @@ import pytest
 
 from w2s_lib.edition import load
 from w2s_lib.mitigations import ENSEMBLE, MITIGATIONS
+from w2s_lib.results import OF_THE_STUDENT
 from w2s_lib.run import Labelling, PolicyRecipe, Recipe
 from w2s_lib.study import Study
 
@@ -30,13 +31,29 @@ def test_methods_take_the_editions_settings():
     assert study.by("dpo", sft_epochs=1).student(*CELL).recipe.sft_epochs == 1
 
 
-def test_names_say_what_differs():
-    assert WORLD.by("dpo").label("explicit") == "explicit", "the method has a column of its own"
-    assert WORLD.by("dpo").softly().label("none") == "none_on_soft_labels"
-    assert WORLD.by("dpo", sft_epochs=1).label("none") == "none_after_sft"
-    assert WORLD.against("filter").label("explicit") == "explicit_with_filter"
-    assert WORLD.against("bootstrap", "tiny-36").label("explicit") == "explicit_with_bootstrap_via_tiny-36"
-    assert WORLD.about("honesty").label("explicit") == "honesty_explicit"
+@pytest.mark.parametrize(
+    ("study", "unusual"),
+    [
+        (WORLD, {}),
+        (WORLD.softly(), {}),  # as is usual for reward models
+        (WORLD.by("dpo"), {"method": "dpo"}),
+        (WORLD.by("dpo").softly(), {"method": "dpo", "labels": "soft"}),
+        (WORLD.by("dpo", sft_epochs=1), {"method": "dpo", "sft": "after"}),
+        (WORLD.against("filter"), {"mitigation": "filter"}),
+        (WORLD.by("simpo").against("bootstrap", "tiny-36"), {"method": "simpo", "mitigation": "bootstrap", "via": "tiny-36"}),
+        (WORLD.against("hard_labels"), {"mitigation": "hard_labels"}),
+        (WORLD.about("honesty"), {"objective": "honesty"}),
+    ],
+)
+def test_names_say_what_differs_each_in_a_column_of_its_own(study, unusual):
+    usual = dict.fromkeys(OF_THE_STUDENT, "") | {"method": "reward_model", "condition": "explicit"}
+    assert study.names("explicit") == usual | unusual
+    assert study.names("none")["condition"] == "none"
+
+
+def test_sft_that_the_editions_own_recipe_asks_for_is_as_usual():
+    edition = WORLD.edition.model_copy(update={"dpo": WORLD.edition.dpo.model_copy(update={"sft_epochs": 1})})
+    assert Study(edition).by("dpo").names("none")["sft"] == "" and Study(edition).by("dpo", sft_epochs=2).names("none")["sft"] == "after"
 
 
 @pytest.mark.parametrize("name", [m for m in MITIGATIONS if m != "bootstrap"])

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.planted import per_seed
 from w2s_lib.conditions import POLICY
 from w2s_lib.edition import load
 from w2s_lib.figures.policies import by_method, groups, tax_and_scores, words_and_rankings
 from w2s_lib.findings import SCORES, dpo_options, hard_and_soft
 from w2s_lib.pairs import split
-from w2s_lib.results import GENERALIZATION, PER_SEED, pick, summarise
+from w2s_lib.results import GENERALIZATION, NAMES, PER_SEED, UNMODIFIED, pick, summarise
 from w2s_lib.run import World
 from w2s_lib.study import Study
 from w2s_lib.talk import Talk, asked, measure_talk, statistics, talk_of
@@ -165,10 +166,9 @@ def planted(methods=("dpo", "simpo"), options=True, value: float = 0.1, seeds=(1
     """A per-seed frame as of ``findings.preference_optimisation``, every statistic near ``value``."""
     rows = []
 
-    def add(method: str, condition: str, statistics) -> None:
-        for seed in seeds:
-            for statistic in statistics:
-                rows.append((seed, "w", "s", method, condition, np.nan, np.nan, statistic, value + 0.01 * (seed - 2), 100, ("k",), None))
+    def add(method: str, condition: str, statistics, **option: str) -> None:
+        student = {"method": method, "condition": condition, **option}
+        rows.extend(student | {"seed": seed, "statistic": s, "value": value + 0.01 * (seed - 2)} for seed in seeds for s in statistics)
 
     for method in ("reward_model", *methods):
         add(method, "none", GENERALIZATION)
@@ -178,10 +178,10 @@ def planted(methods=("dpo", "simpo"), options=True, value: float = 0.1, seeds=(1
         if method != "reward_model":
             for condition in POLICY:
                 add(method, condition, TALK)
-    for option in ("_on_soft_labels", "_after_sft") if options else ():
-        add("dpo", f"none{option}", (*GENERALIZATION, *TALK))
-        add("dpo", f"explicit{option}", ("accuracy", *SCORES, *TALK))
-    return pd.DataFrame(rows, columns=PER_SEED)
+    for option in ({"labels": "soft"}, {"sft": "after"}) if options else ():
+        add("dpo", "none", (*GENERALIZATION, *TALK), **option)
+        add("dpo", "explicit", ("accuracy", *SCORES, *TALK), **option)
+    return per_seed(rows)
 
 
 def drawn(per_seed: pd.DataFrame) -> dict:
@@ -217,19 +217,22 @@ def test_groups_follow_the_results():
 def test_options_are_held_against_dpo_as_it_is_on_the_pair_that_has_them(study):
     weak, strong = study.policies().edition.weak_strong[0]
     frame = planted().assign(weak=weak, strong=strong)
-    for option, change in (("_after_sft", 0.03), ("_on_soft_labels", -0.02)):
-        frame.loc[frame["condition"].str.endswith(option), "value"] += change
+    frame.loc[frame["sft"] == "after", "value"] += 0.03
+    frame.loc[frame["labels"] == "soft", "value"] -= 0.02
+    frame = frame.sample(frac=1, random_state=0)
     frame.loc[frame["method"] == "reward_model", "value"] -= 0.05
     found = dpo_options(study, frame)
     assert len(found) == 18 and set(found["weak"]) == {weak} and set(found["strong"]) == {strong}
-    for statistic, condition, control, value in (
-        ("talk_fits", "none_after_sft", "none", 0.03),
-        ("excess_margin_matched", "explicit_after_sft", "explicit", 0.03),
-        ("conflict_tax", "explicit_on_soft_labels", "explicit", -0.02),
-        ("conflict_tax", "explicit", "reward_model", 0.05),
-        ("conflict_tax", "explicit_on_soft_labels", "reward_model", 0.03),
+    assert set(found["method"]) == {"dpo"} and not found.duplicated(list(NAMES)).any()
+    for statistic, condition, option, versus, value in (
+        ("talk_fits", "none", {"sft": "after"}, UNMODIFIED, 0.03),
+        ("excess_margin_matched", "explicit", {"sft": "after"}, UNMODIFIED, 0.03),
+        ("conflict_tax", "explicit", {"labels": "soft"}, UNMODIFIED, -0.02),
+        ("conflict_tax", "explicit", {}, "reward_model", 0.05),
+        ("conflict_tax", "explicit", {"labels": "soft"}, "reward_model", 0.03),
     ):
-        assert pick(found, f"{statistic}_vs_{control}", condition, weak, strong)["value"] == pytest.approx(value), (statistic, condition)
+        row = pick(found, statistic, condition, weak, strong, method="dpo", versus=versus, **option)
+        assert row["value"] == pytest.approx(value), (statistic, condition, option, versus)
 
 
 def test_without_dpo_there_are_no_options(study, lab):

@@ -40,7 +40,7 @@ def test_intervals_over_seeds_cover_the_planted_truth_and_naive_ones_do_not(cove
     assert row["bootstrap of pairs"] < row["t of seeds"]
 
 
-@pytest.mark.parametrize("statistic", ["deception_score_slope", "excess_margin_matched_slope"])
+@pytest.mark.parametrize("statistic", ["deception_score per gap", "excess_margin_matched per gap"])
 def test_intervals_of_slopes_cover_although_cells_share_models(coverage, statistic):
     assert 91 <= coverage.loc[statistic, "t of seeds"] <= 98.5
     assert coverage.loc[statistic, "bootstrap of seeds"] < 85

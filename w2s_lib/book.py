@@ -31,7 +31,6 @@ from w2s_lib.edition import FOLDER, Edition, load
 from w2s_lib.errors import OneLineError, exit_code
 from w2s_lib.lab import closure
 from w2s_lib.provenance import versions
-from w2s_lib.results import COLUMNS
 from w2s_lib.store import Store, replacing
 from w2s_lib.study import Study
 
@@ -140,19 +139,19 @@ def execute(source: Path, target: Path, parameters: dict, results: Path, studied
         return 0.0
     read = {LEDGER: sorted(results.glob("[0-9]*.csv")), BENCHMARKS: [benchmarks.LAST]}.get(source.stem, ())
     store, key = Store(parameters["store"]), page_key(source, studied, read)
-    table = results / f"{source.stem}.csv"
+    tables = [results / f"{source.stem}.{ending}" for ending in ("csv", "runs")]
     page = store.page(key) if source.stem != LAST else None
     if page is None:
         seconds = run_notebook(source, target, parameters, results)
         page = {"page.ipynb": target.read_bytes(), "seconds": str(seconds).encode()}
-        if table.exists():
-            page["results.csv"] = table.read_bytes()
+        page |= {f"results{table.suffix}": table.read_bytes() for table in tables if table.exists()}
         if source.stem != LAST:
             store.keep_page(key, page)
     target.write_bytes(page["page.ipynb"])
-    if "results.csv" in page:
-        with replacing(table) as path:
-            path.write_bytes(page["results.csv"])
+    for table in tables:
+        if (name := f"results{table.suffix}") in page:
+            with replacing(table) as path:
+                path.write_bytes(page[name])
     keep_figures(nbformat.read(target, as_version=4), target.parent.parent / "figures")
     return float(page["seconds"])
 
@@ -273,8 +272,9 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     given = edition if not Path(edition).is_file() else str(Path(edition).absolute())
     parameters = {"edition": given, "store": str(lab.store.root), "workers": lab.workers}
     execute_all(source / "notebooks", results, parameters, lab.workers, studied(study))
-    tables = [pd.read_csv(path) for path in sorted(results.glob("[0-9]*.csv"))]
-    pd.concat(tables)[list(COLUMNS)].to_csv(source / "results.csv", index=False)
+    for ending, name in (("csv", "results.csv"), ("runs", "runs.csv")):
+        tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
+        pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)
 
     print("rendering the pages", flush=True)
     html = render(source, folder)

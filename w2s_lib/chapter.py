@@ -18,7 +18,7 @@ import pandas as pd
 from w2s_lib.cluster import LOCAL
 from w2s_lib.edition import ALSO, FOLDER, PARAMETERS, Edition, ParameterError, load, nearest
 from w2s_lib.lab import Lab
-from w2s_lib.results import COLUMNS, say
+from w2s_lib.results import COLUMNS, published, read_results, say
 from w2s_lib.store import Shipped, replacing
 from w2s_lib.study import Study
 
@@ -36,7 +36,8 @@ class Chapter:
     name: str
     study: Study
     lab: Lab
-    published: list[pd.DataFrame] = field(default_factory=list)
+    published: list[tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=list)
+    """What results.csv and runs.csv get from here."""
 
     def publish(self, results: pd.DataFrame, edition: str | None = None) -> pd.DataFrame:
         """Add rows to the book's ``results.csv``; returns them with edition (None: the chapter's own) and chapter.
@@ -44,20 +45,19 @@ class Chapter:
         They are written to the folder that ``W2S_RESULTS`` names (the book build sets it); a chapter
         run alone keeps them in the notebook.
         """
-        rows = results.assign(edition=edition or self.study.edition.name, chapter=self.name)[list(COLUMNS)]
-        self.published.append(rows)
+        self.published.append(published(results, edition or self.study.edition.name, self.name))
         folder = os.environ.get("W2S_RESULTS")
-        if folder:
-            with replacing(Path(folder) / f"{self.name}.csv") as path:  # another chapter may be reading it
-                pd.concat(self.published).to_csv(path, index=False)
-        return rows
+        for frames, ending in zip(zip(*self.published), ("csv", "runs")) if folder else ():
+            with replacing(Path(folder) / f"{self.name}.{ending}") as path:  # another chapter may be reading it
+                pd.concat(frames).drop_duplicates().to_csv(path, index=False)
+        return self.published[-1][0]
 
     def found(self, name: str, finding: Callable[[Study, Lab], tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
         """Another chapter's results rows: those it published in this build; outside a build, what its finding gives; none where the edition leaves it out."""
         if not self.study.edition.tells(name.partition("_")[0]):
             return pd.DataFrame(columns=list(COLUMNS))
         path = Path(os.environ.get("W2S_RESULTS", "")) / f"{name}.csv"
-        return pd.read_csv(path) if "W2S_RESULTS" in os.environ and path.is_file() else finding(self.study, self.lab)[1]
+        return read_results(path) if "W2S_RESULTS" in os.environ and path.is_file() else finding(self.study, self.lab)[1]
 
     def say(self, **texts: object) -> None:
         """Make numbers and words known to the prose under their names; a results row is said with its interval."""

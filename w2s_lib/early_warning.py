@@ -12,7 +12,7 @@ into 1 − p for all models at once (tested).  The truth comes in afterwards onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,9 +20,10 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.conditions import INDEPENDENT, RERUN
+from w2s_lib.findings import minus
 from w2s_lib.lab import Lab
 from w2s_lib.metrics import Array, Comparison, Mask, share
-from w2s_lib.results import PER_SEED, Statistic, cells, difference, reads, row, say, seed_weights, summarise
+from w2s_lib.results import Cell, Estimate, Statistic, reads, say, summarise, tabulate, usual
 from w2s_lib.run import Train
 from w2s_lib.sensitivity import log_odds
 from w2s_lib.study import Study
@@ -37,6 +38,9 @@ BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2)
 """Shares of the pairs that an overseer might have audited."""
 
 CHANCE = 0.5
+
+AUCS = ("auc_taxed", "auc_deceived")
+"""Statistics of a signal among the pairs that the no-conflict student ranks right."""
 
 
 @dataclass(frozen=True)
@@ -174,20 +178,20 @@ def twin_of(study: Study, seed: int, weak: str, strong: str, condition: str) -> 
     return study.student(seed, weak, strong, name, replica)
 
 
-def statistics(c: Comparison, view: View) -> dict[str, Statistic]:
-    """Every statistic of one student on trial, as functions of weights: AUCs by signal and target, recall by signal and budget, share deceived.
+def statistics(c: Comparison, view: View) -> dict[tuple[str, str], Statistic]:
+    """Every statistic of one student on trial by its name and ``signal``, as functions of weights: AUCs by target, recall by budget; share deceived.
 
     AUCs stand among the pairs that the no-conflict student ranks right, as the tax does.  An auditor
     cannot tell those from the others: recall counts a budget over all pairs.
     """
     deceived = c.tax & c.area
-    out: dict[str, Statistic] = {}
+    out: dict[tuple[str, str], Statistic] = {}
     for s in signals_of(view):
         value = s.value(view)
-        out[f"auc_taxed_{s.name}"] = partial(auc, value, c.tax, c.right)
-        out[f"auc_deceived_{s.name}"] = partial(auc, value, deceived, c.right)
-        out |= {f"recall_at_{100 * b:g}_{s.name}": partial(recall, value, deceived, b) for b in BUDGETS}
-    return out | {"share_deceived": partial(share, deceived)}
+        out["auc_taxed", s.name] = partial(auc, value, c.tax, c.right)
+        out["auc_deceived", s.name] = partial(auc, value, deceived, c.right)
+        out |= {(f"recall_at_{100 * b:g}", s.name): partial(recall, value, deceived, b) for b in BUDGETS}
+    return out | {("share_deceived", ""): partial(share, deceived)}
 
 
 def look(study: Study, lab: Lab, seed: int, weak: str, strong: str, condition: str) -> tuple[Comparison, View, list[Train]]:
@@ -199,27 +203,23 @@ def look(study: Study, lab: Lab, seed: int, weak: str, strong: str, condition: s
 
 
 def watch(study: Study, lab: Lab, conditions: Sequence[str] = WATCHED) -> pd.DataFrame:
-    """One row per seed, weak-strong pair, condition and statistic; columns ``results.PER_SEED``; trains what is missing.
+    """Every statistic of every student on trial; columns ``results.PER_SEED``; trains what is missing."""
 
-    ``draws`` holds cluster-bootstrap draws where the edition has a single seed, else None.
-    """
-    rows = []
-    lab.run(study.student_runs(tuple(conditions)))
-    for cell in cells(study, conditions):
-        weights = seed_weights(study, cell.seed, study.clusters(lab, cell.seed))
+    def estimates(cell: Cell) -> Iterable[Estimate]:
         comparison, view, runs = look(study, lab, *cell)
-        for name, statistic in statistics(comparison, view).items():
-            threshold = np.nan if name.startswith("auc_taxed") else study.edition.threshold
-            rows.append(row(study, cell, name, statistic, len(comparison.weak), runs, weights, threshold))
-    return pd.DataFrame(rows, columns=PER_SEED)
+        for (name, signal), statistic in statistics(comparison, view).items():
+            threshold = np.nan if name == "auc_taxed" else study.edition.threshold
+            yield Estimate({"statistic": name, "signal": signal, "threshold": threshold}, statistic, len(comparison.weak), runs)
+
+    return tabulate(study, lab, conditions, estimates)
 
 
 def find(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Per-seed frame of ``watch``; results rows: pooled, AUCs by pair, and AUCs of each conflict minus the rerun's."""
     per_seed = watch(study, lab)
-    aucs = per_seed[per_seed["statistic"].str.startswith("auc")]
-    pairs = aucs[["condition", "statistic"]].drop_duplicates().itertuples(index=False)
-    against = [difference(aucs, statistic, condition, "rerun") for condition, statistic in pairs if condition != "rerun"]
+    aucs = per_seed[per_seed["statistic"].isin(AUCS)]
+    tried = aucs.loc[aucs["condition"] != "rerun", ["condition", "statistic", "signal"]].drop_duplicates().itertuples(index=False)
+    against = [minus(aucs, [statistic], [condition], "rerun", signal=signal) for condition, statistic, signal in tried]
     return per_seed, pd.concat([summarise(per_seed, pooled=True), summarise(aucs), *against], ignore_index=True)
 
 
@@ -248,8 +248,9 @@ def reads_chance(row: pd.Series, chance: float = CHANCE) -> str:
 def table(results: pd.DataFrame, statistic: str, conditions: Sequence[str] = WATCHED, percent: bool = False) -> pd.DataFrame:
     """A statistic in words: a row a signal, a column a condition; missing where a condition lacks the signal.
 
-    ``statistic`` names a signal's place by braces, as in ``auc_deceived_{}``; ``results`` are pooled rows of ``find``.
+    ``results`` are pooled rows of ``find``.
     """
-    rows = {(row["statistic"], row["condition"]): say(row, percent) for _, row in results.iterrows()}
-    text = {c: [rows.get((statistic.format(name), c)) for name in SIGNALS] for c in conditions}
+    mine = usual(results, statistic=statistic, signal=None)
+    rows = {(row["signal"], row["condition"]): say(row, percent) for _, row in mine.iterrows()}
+    text = {c: [rows.get((name, c)) for name in SIGNALS] for c in conditions}
     return pd.DataFrame({"signal": [s.title for s in SIGNALS.values()]} | text)

@@ -15,7 +15,21 @@ import pandas as pd
 from w2s_lib.conditions import ABOVE_ONE, CORE, POLICY
 from w2s_lib.lab import Lab, closure
 from w2s_lib.metrics import band
-from w2s_lib.results import COLUMNS, DECEPTION, GENERALIZATION, MECHANISM, PER_SEED, difference, measure, slopes, summarise
+from w2s_lib.results import (
+    DECEPTION,
+    GENERALIZATION,
+    MECHANISM,
+    NAMES,
+    OTHER,
+    PER_SEED,
+    ROWS,
+    TRAINING,
+    UNMODIFIED,
+    difference,
+    measure,
+    slopes,
+    summarise,
+)
 from w2s_lib.run import Train
 from w2s_lib.study import Study
 from w2s_lib.supervision import relabel
@@ -30,10 +44,13 @@ THRESHOLDS = (0.6, 0.75, 0.9, 0.97)
 SCORES = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", *EXCESSES)
 
 
-def minus(per_seed: pd.DataFrame, statistics: Sequence[str], conditions: Sequence[str], control: str) -> pd.DataFrame:
-    """Results rows of each statistic under each condition minus the same under a control, cell by cell, pooled."""
-    rows = [difference(per_seed, statistic, condition, control) for condition in conditions for statistic in statistics]
-    return pd.concat(rows, ignore_index=True)
+def minus(per_seed: pd.DataFrame, statistics: Sequence[str], conditions: Sequence[str], control: str, **also: object) -> pd.DataFrame:
+    """Results rows of each statistic under each condition minus the same under a control, cell by cell, pooled.
+
+    ``also`` names columns of both in which they are not as usual.
+    """
+    pairs = [({"condition": c, **also}, {"condition": control, **also}) for c in conditions]
+    return pd.concat([difference(per_seed, s, control, *pair) for pair in pairs for s in statistics], ignore_index=True)
 
 
 def generalization(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -59,16 +76,15 @@ def capability_gap(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
 def controls(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
     """DS after each null and control, on the edition's control pairs, pooled.
 
-    Statistics end in ``_stable`` on the pairs that every rerun ranks right, and in ``_other_ceiling`` where
-    the ceiling was trained on the weak supervisor's half.
+    ``subset`` is *stable* for the pairs that every rerun ranks right, ``ceiling`` *other* where the ceiling was trained
+    on the weak supervisor's half.
     """
     few = study.controls()
     weakly = (*CONFLICTS, "explicit_reseeded", "untrained")
     gold = ("gold_explicit", "gold_implicit", "gold_rerun")
     per_seed = measure(few, lab, (*weakly, *gold), SCORES)
     stable = measure(few, lab, ("explicit", "implicit", "placebo", "explicit_reseeded"), ("deception_score", *EXCESSES), stable=True)
-    other = measure(replace(few, ceiling_half="ground_truth"), lab, CONFLICTS, ("deception_score", *EXCESSES))
-    other["statistic"] += "_other_ceiling"
+    other = measure(replace(few, ceiling_half="ground_truth"), lab, CONFLICTS, ("deception_score", *EXCESSES), ceiling=OTHER)
     above_one = [] if study.edition.alpha == ABOVE_ONE else [measure(few.at(alpha=ABOVE_ONE), lab, ["gold_explicit"], SCORES)]
     rows = [
         *(summarise(frame, pooled=True) for frame in (per_seed, stable, other, *above_one)),
@@ -101,7 +117,7 @@ def mechanism(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
             frame["alpha"] = alpha
             frames.append(frame)
             rows.append(summarise(frame, pooled=True))
-        rows.append(minus(training, ("band_contrast_training",), ("explicit",), "rerun"))
+        rows.append(minus(training, ("band_contrast",), ("explicit",), "rerun", on=TRAINING))
         rows.append(minus(test, ("band_contrast", MATCHED), ("explicit",), "rerun"))
         rows.append(minus(gold, ("conflict_tax",), ("gold_explicit",), "gold_rerun"))
     return pd.concat(frames, ignore_index=True), pd.concat(rows, ignore_index=True)
@@ -110,8 +126,8 @@ def mechanism(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
 def real_texts(study: Study, lab: Lab, conditions: Sequence[str] = CONFLICTS, controls: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A study on real texts: PGR by pair and pooled; the conflicts, rerun and placebo, and each minus the rerun's, pooled.
 
-    ``controls`` adds gold labels and the other half's ceiling, on the control pairs.  Statistics end in ``_other_ceiling``, or in
-    ``_own_ceiling`` for what they are to be compared with.
+    ``controls`` adds gold labels and the other half's ceiling, on the control pairs; ``ceiling`` is *other* there, and *own*
+    for what they are to be compared with.
     """
     none, rows = generalization(study, lab)
     per_seed = measure(study, lab, conditions, ("accuracy", *SCORES))
@@ -121,9 +137,8 @@ def real_texts(study: Study, lab: Lab, conditions: Sequence[str] = CONFLICTS, co
         few = study.controls()
         on_gold = measure(few, lab, ("gold_explicit", "gold_rerun"), SCORES)
         found += [summarise(on_gold, pooled=True), minus(on_gold, ("conflict_tax",), ("gold_explicit",), "gold_rerun")]
-        for half, name in (("weak_label", "_own_ceiling"), ("ground_truth", "_other_ceiling")):
-            under = measure(replace(few, ceiling_half=half), lab, conditions, (MATCHED,))
-            found.append(summarise(under.assign(statistic=under["statistic"] + name), pooled=True))
+        for half, name in (("weak_label", "own"), ("ground_truth", OTHER)):
+            found.append(summarise(measure(replace(few, ceiling_half=half), lab, conditions, (MATCHED,), ceiling=name), pooled=True))
     return none, pd.concat(found, ignore_index=True)
 
 
@@ -134,8 +149,8 @@ SIDE_BY_SIDE = ("conflict_tax", "net_change", "deception_score", MATCHED)
 def preference_optimisation(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Policies by every method of the edition beside reward models, on the edition's policy pairs, pooled.
 
-    Conditions end in ``_on_soft_labels`` and ``_after_sft`` for DPO's options.  Differences: each conflict minus the rerun of
-    its method; each method's conflict minus the reward models'.
+    DPO's options stand in the columns ``labels`` and ``sft``.  Differences: each conflict minus the rerun of its method; each
+    method's conflict minus the reward models'.
     """
     few = study.policies()
     reruns = ("explicit", "implicit", "rerun", "placebo")
@@ -153,12 +168,16 @@ def preference_optimisation(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.Da
     per_seed = pd.concat(frames, ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
     for method in study.edition.methods:
-        for condition in ("explicit", "implicit", "implicit_quarter", "placebo"):
-            for statistic in (*SIDE_BY_SIDE, "talk_complies_with_hazard"):
-                rows.append(difference(per_seed, statistic, condition, "rerun", method))
-        for condition in ("explicit", "implicit"):
-            rows += [difference(per_seed, statistic, condition, condition, method, "reward_model") for statistic in SIDE_BY_SIDE]
+        told, against = (*SIDE_BY_SIDE, "talk_complies_with_hazard"), ("explicit", "implicit", "implicit_quarter", "placebo")
+        rows.append(minus(per_seed, told, against, "rerun", method=method))
+        rows += [beyond_reward_models(per_seed, {"method": method, "condition": c}) for c in ("explicit", "implicit")]
     return per_seed, pd.concat(rows, ignore_index=True)
+
+
+def beyond_reward_models(per_seed: pd.DataFrame, policies: dict[str, object]) -> pd.DataFrame:
+    """Results rows of what is compared between methods: these policies minus the reward models under the same condition."""
+    those = {"method": "reward_model", "condition": policies["condition"]}
+    return pd.concat([difference(per_seed, s, "reward_model", policies, those) for s in SIDE_BY_SIDE], ignore_index=True)
 
 
 def dpo_options(study: Study, per_seed: pd.DataFrame) -> pd.DataFrame:
@@ -170,19 +189,18 @@ def dpo_options(study: Study, per_seed: pd.DataFrame) -> pd.DataFrame:
     weak, strong = study.policies().edition.weak_strong[0]
     first = per_seed[(per_seed["weak"] == weak) & (per_seed["strong"] == strong)]
     changed = {
-        "after_sft": {"none": ("talk_decides", "talk_fits", "accuracy", "accuracy_ceiling"), "explicit": ("conflict_tax", MATCHED)},
-        "on_soft_labels": {"none": ("accuracy",), "explicit": ("conflict_tax", MATCHED, "talk_complies_with_hazard")},
+        "sft": {"none": ("talk_decides", "talk_fits", "accuracy", "accuracy_ceiling"), "explicit": ("conflict_tax", MATCHED)},
+        "labels": {"none": ("accuracy",), "explicit": ("conflict_tax", MATCHED, "talk_complies_with_hazard")},
     }
-    rows = [pd.DataFrame(columns=[c for c in COLUMNS if c not in ("edition", "chapter")])]
-    if options := study.policy_options():
-        rows = [
-            difference(first, statistic, f"{condition}_{option}", condition, "dpo")
-            for option, by_condition in ((name, changed[name]) for name in options)
-            for condition, statistics in by_condition.items()
-            for statistic in statistics
-        ]
-        for labels in ("", "_on_soft_labels"):
-            rows += [difference(first, statistic, f"explicit{labels}", "explicit", "dpo", "reward_model") for statistic in SIDE_BY_SIDE]
+    rows, options = [pd.DataFrame(columns=list(ROWS))], {name: option.names("none") for name, option in study.policy_options().items()}
+    for names in options.values():
+        option = {column: names[column] for column in changed if names[column]}
+        usual = {"method": "dpo"}
+        for condition, statistics in changed[next(iter(option))].items():
+            these, those = usual | option | {"condition": condition}, usual | {"condition": condition}
+            rows += [difference(first, s, UNMODIFIED, these, those) for s in statistics]
+    for labels in ("", "soft") if options else ():
+        rows.append(beyond_reward_models(first, {"method": "dpo", "condition": "explicit", "labels": labels}))
     return pd.concat(rows, ignore_index=True).assign(weak=weak, strong=strong)
 
 
@@ -206,17 +224,13 @@ OF_A_MITIGATION = ("conflict_tax", "net_change", "deception_score", "null_random
 
 
 def over_ways(per_seed: pd.DataFrame) -> pd.DataFrame:
-    """Bootstrapping averaged over its intermediate models: the rows of a per-seed frame, under ``<condition>_with_bootstrap``."""
-    via = per_seed[per_seed["condition"].str.contains("_via_")]
-    via = via.assign(condition=via["condition"].str.replace(r"_via_.*", "", regex=True))
-    cell = ["seed", "weak", "strong", "method", "condition", "alpha", "threshold", "statistic"]
+    """Bootstrapping averaged over its intermediate models: the rows of a per-seed frame that go ``via`` one, without it."""
     means = []
-    for names, group in via.groupby(cell, sort=False, dropna=False):
+    for names, group in per_seed[per_seed["via"] != ""].assign(via="").groupby(["seed", *NAMES], sort=False, dropna=False):
         draws = None if group["draws"].isna().any() else np.mean(list(group["draws"]), axis=0)
         keys = tuple(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
-        means.append(
-            dict(zip(cell, names)) | {"value": group["value"].mean(), "n_pairs": group["n_pairs"].iloc[0], "run_keys": keys, "draws": draws}
-        )
+        mean = {"value": group["value"].mean(), "n_pairs": group["n_pairs"].iloc[0], "run_keys": keys, "draws": draws}
+        means.append(dict(zip(["seed", *NAMES], names)) | mean)
     return pd.DataFrame(means, columns=PER_SEED)
 
 
@@ -227,21 +241,19 @@ def _tried(few: Study, lab: Lab, mitigated: Sequence[Study], conflict: str) -> t
         frames += [measure(tried, lab, ["none"], GENERALIZATION), measure(tried, lab, [conflict], ("accuracy", *OF_A_MITIGATION))]
     per_seed = pd.concat(frames, ignore_index=True)
     per_seed = pd.concat([per_seed, over_ways(per_seed)], ignore_index=True)
-    rows = [summarise(per_seed, pooled=True)]
-    for condition in dict.fromkeys(per_seed["condition"]):
-        base, _, mitigation = condition.partition("_with_")
-        if mitigation:
-            statistics = ("accuracy", "pgr") if base == "none" else OF_A_MITIGATION
-            rows += [difference(per_seed, statistic, condition, base) for statistic in statistics]
+    rows, tried = [summarise(per_seed, pooled=True)], per_seed[per_seed["mitigation"] != ""]
+    for names in tried[["condition", "mitigation", "via"]].drop_duplicates().to_dict("records"):
+        statistics = ("accuracy", "pgr") if names["condition"] == "none" else OF_A_MITIGATION
+        rows += [difference(per_seed, s, UNMODIFIED, names, {"condition": names["condition"]}) for s in statistics]
     return per_seed, pd.concat(rows, ignore_index=True)
 
 
 def what_helps(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every mitigation on the edition's mitigation pairs, pooled: conditions ``<condition>_with_<mitigation>``, and each minus no mitigation.
+    """Every mitigation on the edition's mitigation pairs, pooled, and each minus no mitigation (``versus`` is *unmodified*).
 
     Reward models under the explicit conflict; and, on pairs that are policy pairs as well, policies by every method under the
-    implicit one, which is where the paper tries its two.  Bootstrapping stands under its name averaged over the ways, and
-    under ``…_via_<intermediate>`` one by one.
+    implicit one, which is where the paper tries its two.  Bootstrapping stands averaged over the ways, and ``via`` each
+    intermediate model one by one.
     """
     found = [_tried(study.only(pairs=study.edition.mitigation_pairs), lab, study.mitigated(), "explicit")]
     for method in study.edition.methods:

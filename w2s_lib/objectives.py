@@ -11,7 +11,8 @@ target pair the world knows what the rival would prefer: the same reply, the oth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,9 +20,9 @@ from numpy.typing import NDArray
 
 from w2s_lib.findings import CONFLICTS, MATCHED, SCORES, minus
 from w2s_lib.lab import Lab
-from w2s_lib.metrics import Comparison, share
+from w2s_lib.metrics import Array, Comparison, share
 from w2s_lib.pairs import split
-from w2s_lib.results import GENERALIZATION, PER_SEED, VERSUS, Statistic, cells, measure, row, seed_weights, summarise
+from w2s_lib.results import GENERALIZATION, Cell, Estimate, Statistic, measure, summarise, tabulate
 from w2s_lib.run import Objective
 from w2s_lib.study import Study
 
@@ -31,8 +32,8 @@ SIDES = ("agrees", "silent", "clashes")
 RISKY: tuple[Objective, ...] = ("helpfulness", "pleasing")
 """Rivals that prefer the risky or reassuring reply, whatever the substance is."""
 
-RIVALS = {"implicit": "helpfulness", "verbosity": "verbosity", "honesty_implicit": "pleasing"}
-"""Conditions, as results name them, with the rival that is mixed in."""
+RIVALS = {("", "implicit"): "helpfulness", ("", "verbosity"): "verbosity", ("honesty", "implicit"): "pleasing"}
+"""Objectives and conditions, as results name them, with the rival that is mixed in."""
 
 AGAINST = ("explicit", "implicit", "verbosity", "placebo")
 """What is compared with a rerun, where it was trained."""
@@ -65,19 +66,18 @@ def side(pairs: pd.DataFrame, rival: Objective) -> NDArray[np.str_]:
     return np.array(["silent", "agrees", "clashes"])[agrees]  # -1 is the last
 
 
-def tax_rates(comparison: Comparison, stands: NDArray[np.str_], rival: str) -> dict[str, Statistic]:
-    """By name, as functions of weights: the tax rate of the pairs on each side, and *clashes* minus *agrees*.
+def tax_rates(comparison: Comparison, stands: NDArray[np.str_]) -> dict[tuple[str, str], Statistic]:
+    """By ``subset`` and ``versus``, as functions of weights: the tax rate of the pairs on each side, and *clashes* minus *agrees*.
 
     A rate is the share of the pairs ranked right without conflict that is taxed, NaN where there are none;
     ``stands`` is what ``side`` returns, shapes are as in ``metrics.share``.
     """
 
-    def rate(name: str) -> Statistic:
-        return lambda weights=None: share(comparison.tax, comparison.right & (stands == name), weights)
+    def rate(name: str, weights: Array | None = None) -> Array:
+        return share(comparison.tax, comparison.right & (stands == name), weights)
 
-    rates = {f"tax_rate_{name}_{rival}": rate(name) for name in SIDES}
-    rates[f"tax_rate_clashes{VERSUS}agrees_{rival}"] = lambda weights=None: rate("clashes")(weights) - rate("agrees")(weights)
-    return rates
+    rates = {(name, ""): partial(rate, name) for name in SIDES}
+    return rates | {("clashes", "agrees"): lambda weights=None: rate("clashes", weights) - rate("agrees", weights)}
 
 
 def sides(study: Study, rival: Objective) -> pd.DataFrame:
@@ -89,18 +89,17 @@ def sides(study: Study, rival: Objective) -> pd.DataFrame:
 def tax_by_side(study: Study, lab: Lab, conditions: Sequence[str], rival: Objective) -> pd.DataFrame:
     """Tax rates where the rival agrees, is silent and clashes, and *clashes* minus *agrees*; trains what is missing.
 
-    One row per seed, weak-strong pair, condition and statistic, columns ``results.PER_SEED``; statistics
-    ``tax_rate_<side>_<rival>`` and ``tax_rate_clashes_vs_agrees_<rival>``.  A rerun or a placebo, which know nothing of
-    the rival, show what the pairs themselves do.
+    Statistic ``tax_rate``; ``subset`` says on which side, ``versus`` is *agrees* for the difference, ``rival`` names the rival.  A rerun
+    or a placebo, which know nothing of the rival, show what the pairs themselves do.
     """
-    rows = []
-    lab.run(study.student_runs(tuple(conditions)))
-    for cell in cells(study, conditions):
-        stands = side(split(study.pairs(cell.seed), "test"), rival)
-        weights = seed_weights(study, cell.seed, study.clusters(lab, cell.seed))
-        c, runs = study.comparison(lab, *cell), study.compared(*cell)
-        rows += [row(study, cell, name, rate, len(c.weak), runs, weights) for name, rate in tax_rates(c, stands, rival).items()]
-    return pd.DataFrame(rows, columns=PER_SEED)
+
+    def estimates(cell: Cell) -> Iterable[Estimate]:
+        c, stands = study.comparison(lab, *cell), side(split(study.pairs(cell.seed), "test"), rival)
+        for (subset, versus), rate in tax_rates(c, stands).items():
+            names = {"statistic": "tax_rate", "subset": subset, "versus": versus, "rival": rival}
+            yield Estimate(names, rate, len(c.weak), study.compared(*cell))
+
+    return tabulate(study, lab, conditions, estimates)
 
 
 def found(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -124,7 +123,7 @@ def found(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = [
         summarise(per_seed, pooled=True),
         minus(per_seed, [MATCHED], AGAINST, "rerun"),
-        minus(per_seed, [MATCHED], [honest.label(c) for c in AGAINST if c != "verbosity"], honest.label("rerun")),
-        *(minus(per_seed, [MATCHED], [at.label("explicit")], at.label("implicit")) for at in (few, honest)),
+        minus(per_seed, [MATCHED], [c for c in AGAINST if c != "verbosity"], "rerun", objective="honesty"),
+        *(minus(per_seed, [MATCHED], ["explicit"], "implicit", objective=aim) for aim in ("", "honesty")),
     ]
     return per_seed, pd.concat(rows, ignore_index=True)

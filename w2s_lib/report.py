@@ -35,7 +35,7 @@ from w2s_lib.findings import CONFLICTS, MATCHED, minus
 from w2s_lib.lab import Lab, model_name
 from w2s_lib.ladder import known, parse
 from w2s_lib.metrics import MIN_GAP
-from w2s_lib.results import ALL, COLUMNS, DECEPTION, GENERALIZATION, VERSUS, measure, pick, reads, say, summarise
+from w2s_lib.results import ALL, DECEPTION, GENERALIZATION, ROWS, measure, pick, reads, say, summarise
 from w2s_lib.run import Checkpoint, Layer, Source
 from w2s_lib.store import replacing
 from w2s_lib.study import Study
@@ -59,7 +59,7 @@ SAYS = {"seeds": "study seeds", "train_pairs": "pairs in each of the two trainin
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """What a study of own pairs found: a tidy frame (columns ``results.COLUMNS``) and the page made of it."""
+    """What a study of own pairs found: a tidy frame (edition, chapter and ``results.ROWS``) and the page made of it."""
 
     study: Study
     results: pd.DataFrame
@@ -170,7 +170,7 @@ def report(
     taxed = measure(study, lab, CONFLICTS, ("accuracy", *DECEPTION, *SHARPEST))
     against = minus(taxed, [MATCHED], [c for c in CONFLICTS if c != "rerun"], "rerun")
     results = pd.concat([summarise(none), summarise(taxed), against], ignore_index=True)
-    results = results.assign(edition=study.edition.name, chapter="report")[list(COLUMNS)]
+    results = results.assign(edition=study.edition.name, chapter="report")[["edition", "chapter", *ROWS]]
     page = _page(study, lab, none, results)
     try:
         with replacing(path) as html, replacing(path.with_suffix(".csv")) as csv:
@@ -196,7 +196,7 @@ def _page(study: Study, lab: Lab, none: pd.DataFrame, results: pd.DataFrame) -> 
     axis = {"weak": "weak", "strong": "strong"}  # paths are no labels of an axis
     return environment.get_template("report.html").render(
         e=e, source=source, label=Path(e.data).name if source.files else e.data, models=[model_name(study.model(seed, m)) for m in roles.values()],
-        get=lambda c, s: pick(results, s, c, *((ALL, ALL) if VERSUS in s else (weak, strong))),
+        get=lambda c, s, versus="": pick(results, s, c, *((ALL, ALL) if versus else (weak, strong)), versus=versus),
         read=texts.cleaned(source, e.max_tokens).report, min_gap=MIN_GAP,
         mixed=[(c, PREFERS[x.objective], _agreement(pool, x.objective)) for c, x in conflicts.items() if x.objective],
         training={c: PREFERS[x.objective] + ": mixed in" if x.objective else CONDITIONS[c].says for c, x in conflicts.items()},

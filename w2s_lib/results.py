@@ -1,28 +1,48 @@
 """Results as one tidy frame, from which figures, prose, landing page and ``results.csv`` all read.
 
-``measure`` gives one row a study seed; ``summarise`` averages over seeds, with intervals.
+``measure`` gives one row a study seed; ``summarise`` averages over seeds, with intervals.  What a row is about stands in its
+columns ``NAMES``, one fact each; an empty one means *as usual*.  ``usual`` and ``pick`` find rows by them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from w2s_lib.conditions import CONDITIONS
+from w2s_lib.digests import digest
 from w2s_lib.lab import Lab
-from w2s_lib.metrics import Comparison, accuracy, correct, pgr
+from w2s_lib.metrics import Comparison, Mask, accuracy, correct
 from w2s_lib.run import Spec, Split, stream
 from w2s_lib.study import Study
 from w2s_lib.uncertainty import Interval, cluster_weights, percentile_interval, seed_interval
 
-COLUMNS = (
-    "edition", "chapter", "statistic", "method", "condition", "alpha", "threshold", "weak", "strong",
-    "value", "low", "high", "sd", "n_seeds", "n_pairs", "run_keys",
-)  # fmt: skip
+OF_THE_ESTIMATE = ("on", "subset", "knowledge", "ceiling", "signal", "rival", "versus", "per")
+"""What may be unusual about an estimate: the pairs, how knowledge is defined, which ceiling, what it is compared with."""
+
+OF_THE_STUDENT = ("objective", "mitigation", "via", "labels", "sft")
+"""What may be unusual about the student, beside its condition and method."""
+
+OPTIONS = OF_THE_ESTIMATE + OF_THE_STUDENT
+"""Columns that are empty where a row is as usual.  The page *What results.csv holds* says what each may hold."""
+
+NAMES = ("statistic", *OF_THE_ESTIMATE, "method", "condition", *OF_THE_STUDENT, "alpha", "threshold", "weak", "strong")
+"""What a row is about; no two rows of a chapter have the same."""
+
+NUMBERS = ("value", "low", "high", "sd", "n_seeds", "n_pairs")
+
+COLUMNS = ("edition", "chapter", *NAMES, *NUMBERS, "runs")
+"""Of ``results.csv``; ``runs`` names a row of ``runs.csv``, which has the keys of all runs behind the numbers."""
+
+ROWS = (*NAMES, *NUMBERS, "run_keys")
+"""Columns of results rows before they are published."""
+
+PER_SEED = ["seed", *NAMES, "value", "n_pairs", "run_keys", "draws"]
 
 ALL = "all"
 """Stands for weak and strong in rows that average over the weak-strong pairs of the edition."""
@@ -34,60 +54,43 @@ LABEL_EDGES = (0.0, 0.25, 0.5, 0.5625, 0.625, 0.75, 0.875, 1.0)
 BY_LABEL = tuple((f"tax_rate_label_{low:g}_{high:g}", low, high) for low, high in zip(LABEL_EDGES, LABEL_EDGES[1:]))
 """Tax rates by the weak supervisor's p of the truth, with the edges of each bin; bands of the usual alphas end at an edge."""
 
-PER_SEED = ["seed", "weak", "strong", "method", "condition", "alpha", "threshold", "statistic", "value", "n_pairs", "run_keys", "draws"]
-CELL = ["weak", "strong", "method", "condition", "alpha", "threshold", "statistic"]
-"""What names a row of results, beside the study seed."""
-
 Statistic = Callable[..., np.ndarray]
+"""A number, or, under bootstrap ``weights``, one a row of them."""
 
 
-def _rate(quadrant: int) -> Callable[[Comparison], Statistic]:
-    return lambda c: lambda weights=None: c.tax_rates(weights)[..., quadrant]
+def _rate(quadrant: int) -> Statistic:
+    return lambda c, weights=None: c.tax_rates(weights)[..., quadrant]
 
 
-def _rate_by_label(low: float, high: float) -> Callable[[Comparison], Statistic]:
+def _rate_by_label(low: float, high: float) -> Statistic:
     above = np.inf if high == LABEL_EDGES[-1] else high  # a label is exactly 1 from a margin of 37 on
-    return lambda c: lambda weights=None: c.tax_rate_by_label(low, above, weights)
+    return lambda c, weights=None: c.tax_rate_by_label(low, above, weights)
 
 
-STATISTICS: dict[str, Callable[[Comparison], Statistic]] = {
-    "accuracy_weak": lambda c: lambda weights=None: accuracy(c.weak, weights),
-    "accuracy_ceiling": lambda c: lambda weights=None: accuracy(c.ceiling, weights),
-    "accuracy": lambda c: lambda weights=None: accuracy(c.conflict, weights),
-    "gap": lambda c: lambda weights=None: accuracy(c.ceiling, weights) - accuracy(c.weak, weights),
-    "pgr": lambda c: lambda weights=None: pgr(accuracy(c.weak, weights), accuracy(c.conflict, weights), accuracy(c.ceiling, weights)),
-    "conflict_tax": lambda c: c.conflict_tax,
-    "net_change": lambda c: c.net_change,
-    "deception_score": lambda c: c.deception_score,
-    "null_random": lambda c: c.null_random,
-    "null_margin_matched": lambda c: c.null_margin_matched,
-    "excess_random": lambda c: c.excess_random,
-    "excess_margin_matched": lambda c: c.excess_margin_matched,
-    "lift": lambda c: c.lift,
-    "null_label_matched": lambda c: c.null_label_matched,
-    "excess_label_matched": lambda c: c.excess_label_matched,
-    "explained_by_label": lambda c: c.explained_by_label,
-    "hidden_score": lambda c: c.hidden_score,
-    "null_weak_matched": lambda c: c.null_weak_matched,
-    "excess_weak_matched": lambda c: c.excess_weak_matched,
-    **{name: _rate(i) for i, name in enumerate(RATES)},
-    "tax_rate_in_band": lambda c: c.tax_rate_in_band,
-    "tax_rate_above_band": lambda c: c.tax_rate_above_band,
-    "band_contrast": lambda c: c.band_contrast,
-    **{name: _rate_by_label(low, high) for name, low, high in BY_LABEL},
-}
-"""Name → the statistic of one comparison, as a function of weights."""
+STATISTICS: dict[str, Statistic] = {
+    name: getattr(Comparison, name)
+    for name in (
+        "accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr", "conflict_tax", "net_change", "deception_score", "null_random",
+        "null_margin_matched", "excess_random", "excess_margin_matched", "lift", "null_label_matched", "excess_label_matched",
+        "explained_by_label", "hidden_score", "null_weak_matched", "excess_weak_matched", "tax_rate_in_band", "tax_rate_above_band",
+        "band_contrast",
+    )
+} | {name: _rate(i) for i, name in enumerate(RATES)} | {name: _rate_by_label(low, high) for name, low, high in BY_LABEL}  # fmt: skip
+"""Name → the statistic of a comparison, and of bootstrap weights where they are given."""
 
 USES_THRESHOLD = (
     tuple(name for name in STATISTICS if name.startswith(("deception", "null", "excess", "explained", "lift", "hidden"))) + RATES
 )
 
-SIGNED = ("gap", "pgr", "net_change", "lift", "band_contrast", *(name for name in STATISTICS if name.startswith(("excess", "explained"))))
+SIGNED = (
+    "gap", "pgr", "net_change", "lift", "band_contrast", "overconfidence_weak", "overconfidence_student", "overconfidence_ceiling",
+    *(name for name in STATISTICS if name.startswith(("excess", "explained"))),
+)  # fmt: skip
 """Statistics that are no shares of pairs: their intervals may leave [0, 1]."""
 
-VERSUS, SLOPE, STABLE, TRAINING = "_vs_", "_slope", "_stable", "_training"
-"""Parts of names: a statistic minus that of a control; its slope against the capability gap; on pairs that
-every rerun ranks right; on the student's training pairs."""
+STABLE, TRAINING, OTHER, UNMODIFIED = "stable", "training", "other", "unmodified"
+"""Values of columns: ``subset`` of the pairs that every rerun ranks right; ``on`` the student's training pairs; the ``ceiling`` of the other
+half; ``versus`` the same student without a mitigation, or by the method as the edition has it."""
 
 GENERALIZATION = ("accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr")
 DECEPTION = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "excess_random", "excess_margin_matched", "lift", *RATES)  # fmt: skip
@@ -120,45 +123,73 @@ def cells(study: Study, conditions: Sequence[str]) -> list[Cell]:
     return [Cell(s, weak, strong, c) for s in study.edition.seeds for weak, strong in study.edition.weak_strong for c in conditions]
 
 
-def row(
-    study: Study, cell: Cell, name: str, statistic: Statistic, n_pairs: int, runs: Iterable[Spec],
-    weights: np.ndarray | None = None, threshold: float = np.nan,
-) -> tuple:  # fmt: skip
-    """One row of a per-seed frame, columns ``PER_SEED``, from a statistic as a function of bootstrap weights."""
-    named = (cell.seed, cell.weak, cell.strong, study.method, study.label(cell.condition))
-    alpha, keys = CONDITIONS[cell.condition].alpha(study.edition.alpha), tuple(run.key for run in runs)
-    draws = None if weights is None else statistic(weights=weights)
-    return (*named, alpha, threshold, name, float(statistic()), n_pairs, keys, draws)
+class Estimate(NamedTuple):
+    """One number about one student: what it is called, how it is computed, from how many pairs and which runs."""
+
+    names: dict[str, object]
+    """Columns of ``NAMES`` in which it differs from the usual, ``statistic`` at least."""
+    of: Statistic
+    n_pairs: int
+    runs: Iterable[Spec]
+    keep: Mask | None = None
+    """Which of the pairs it is computed from, where it is not all."""
+
+
+def row(study: Study, cell: Cell, estimate: Estimate, weights: np.ndarray | None) -> dict[str, object]:
+    """One row of a per-seed frame, columns ``PER_SEED``; ``draws`` holds the estimate under bootstrap weights, where there are any."""
+    if weights is not None and estimate.keep is not None:
+        weights = weights[:, estimate.keep]
+    named = {"weak": cell.weak, "strong": cell.strong, "alpha": CONDITIONS[cell.condition].alpha(study.edition.alpha), "threshold": np.nan}
+    return dict.fromkeys(OPTIONS, "") | study.names(cell.condition) | named | estimate.names | {
+        "seed": cell.seed, "value": float(estimate.of()), "n_pairs": estimate.n_pairs,
+        "run_keys": tuple(run.key for run in estimate.runs), "draws": None if weights is None else estimate.of(weights=weights),
+    }  # fmt: skip
+
+
+def tabulate(
+    study: Study, lab: Lab, conditions: Sequence[str], estimates: Callable[[Cell], Iterable[Estimate]], on: Split = "test"
+) -> pd.DataFrame:
+    """One row per seed, weak-strong pair, condition and estimate, columns ``PER_SEED``; trains what is missing.
+
+    ``draws`` are taken under cluster-bootstrap weights, shared by all rows of a seed, where the edition has a single
+    seed (None otherwise: the spread over seeds then speaks for pairs as well).
+    """
+    lab.run(study.student_runs(tuple(conditions)))
+    rows = []
+    for cell in cells(study, conditions):
+        weights = seed_weights(study, cell.seed, study.clusters(lab, cell.seed, on))
+        rows += [row(study, cell, estimate, weights) for estimate in estimates(cell)]
+    return pd.DataFrame(rows, columns=PER_SEED)
+
+
+def named(name: str, threshold: float, **also: str) -> dict[str, object]:
+    """Names of a statistic of ``STATISTICS``: its threshold, where it uses one, and what else is unusual."""
+    return {"statistic": name, "threshold": threshold if name in USES_THRESHOLD else np.nan, **also}
 
 
 def measure(
-    study: Study, lab: Lab, conditions: Sequence[str], statistics: Iterable[str], stable: bool = False, on: Split = "test"
+    study: Study, lab: Lab, conditions: Sequence[str], statistics: Iterable[str], stable: bool = False, on: Split = "test", **also: str
 ) -> pd.DataFrame:
-    """One row per seed, weak-strong pair, condition and statistic; trains what is missing.
+    """``STATISTICS`` of every student under these conditions; columns ``PER_SEED``; trains what is missing.
 
     ``stable`` keeps only the pairs that every rerun of the no-conflict student ranks right, so that no
-    taxed pair was churn waiting to happen; the statistics' names then end in ``_stable``.  ``on`` may be
-    ``weak_label``, the pairs that students are trained on; the names then end in ``_training``.
-
-    Columns ``PER_SEED``.  ``draws`` is the statistic under cluster-bootstrap weights, shared by all rows
-    of a seed, where the edition has a single seed (None otherwise: the spread over seeds then speaks for
-    pairs as well).  ``Study.label`` names the condition.
+    taxed pair was churn waiting to happen.  ``on`` may be ``weak_label``, the pairs that students are trained on.
+    ``also`` names further columns.
     """
-    rows, statistics = [], tuple(statistics)
-    lab.run(study.student_runs(tuple(conditions)))
-    suffix = (STABLE if stable else "") + (TRAINING if on == "weak_label" else "")
-    for cell in cells(study, conditions):
-        weights = seed_weights(study, cell.seed, study.clusters(lab, cell.seed, on))
-        comparison, runs = study.comparison(lab, *cell, on), study.compared(*cell)
+    statistics = tuple(statistics)
+    also |= ({"subset": STABLE} if stable else {}) | ({"on": TRAINING} if on == "weak_label" else {})
+
+    def estimates(cell: Cell) -> Iterable[Estimate]:
+        comparison, runs, keep = study.comparison(lab, *cell, on), study.compared(*cell), None
         if stable:
             reruns = study.reruns(*cell[:3])
             keep = np.all([correct(p) for p in study.probabilities(lab, reruns, on)], axis=0)
             comparison, runs = comparison.among(keep), list(dict.fromkeys(runs + reruns))
-            weights = None if weights is None else weights[:, keep]
         for name in statistics:
-            threshold = study.edition.threshold if name in USES_THRESHOLD else np.nan
-            rows.append(row(study, cell, name + suffix, STATISTICS[name](comparison), len(comparison.weak), runs, weights, threshold))
-    return pd.DataFrame(rows, columns=PER_SEED)
+            of = partial(STATISTICS[name], comparison)
+            yield Estimate(named(name, comparison.threshold, **also), of, len(comparison.weak), runs, keep)
+
+    return tabulate(study, lab, conditions, estimates, on)
 
 
 def _interval(group: pd.DataFrame) -> Interval:
@@ -166,8 +197,8 @@ def _interval(group: pd.DataFrame) -> Interval:
     by_seed = group.groupby("seed")["value"].mean()
     if group["draws"].isna().any():
         interval = seed_interval(by_seed)
-        name = group["statistic"].iloc[0]
-        if name.startswith(SIGNED) or VERSUS in name or name.endswith(SLOPE):
+        first = group.iloc[0]
+        if first["statistic"] in SIGNED or first["versus"] or first["per"]:
             return interval
         return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
     defined = [draws for draws, value in zip(group["draws"], group["value"]) if not np.isnan(value)]
@@ -175,39 +206,47 @@ def _interval(group: pd.DataFrame) -> Interval:
 
 
 def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
-    """Results over seeds: a row per weak-strong pair, method, condition, alpha, threshold and statistic, or, pooled, one over all pairs.
+    """Results over seeds, columns ``ROWS``: a row for each of the frame's ``NAMES``, or, pooled, with weak-strong pairs averaged.
 
     Pooling averages over pairs within a seed first: cells of one seed share models, so that the seed
-    stays the unit of replication.  Columns ``COLUMNS`` but for ``edition`` and ``chapter``.
+    stays the unit of replication.
     """
     frame = per_seed.assign(weak=ALL, strong=ALL) if pooled else per_seed
     rows = []
-    for names, group in frame.groupby(CELL, sort=False, dropna=False):
-        interval = _interval(group)
-        numbers = interval._asdict()
+    for names, group in frame.groupby(list(NAMES), sort=False, dropna=False):
         keys = " ".join(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
-        rows.append(dict(zip(CELL, names)) | {**numbers, "n_pairs": int(group["n_pairs"].mean()), "run_keys": keys})
-    return pd.DataFrame(rows, columns=[c for c in COLUMNS if c not in ("edition", "chapter")])
+        rows.append(dict(zip(NAMES, names)) | _interval(group)._asdict() | {"n_pairs": int(group["n_pairs"].mean()), "run_keys": keys})
+    return pd.DataFrame(rows, columns=list(ROWS))
 
 
-def difference(
-    per_seed: pd.DataFrame, statistic: str, condition: str, control: str, method: str | None = None, control_method: str | None = None
-) -> pd.DataFrame:
-    """One results row: a statistic under a condition minus the same under a control, cell by cell, pooled.
+def among(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
+    """The rows whose columns hold these values; a number is compared with tolerance, None asks nothing."""
+    for column, value in names.items():
+        if value is not None:
+            rows = rows[np.isclose(rows[column], value) if isinstance(value, float) else rows[column] == value]
+    return rows
 
-    The row is named ``<statistic>_vs_<control>``.  ``method`` is needed where the frame holds several; with a
-    ``control_method`` the control is another method's, and the row is named after that.
+
+def usual(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
+    """The rows that are as usual in every column of ``OPTIONS`` but for those named here; other columns may be named as well.
+
+    >>> rows = pd.DataFrame([{"statistic": "pgr"} | dict.fromkeys(OPTIONS, "") | {"versus": v} for v in ("", "rerun")])
+    >>> len(usual(rows)), usual(rows, versus="rerun")["versus"].tolist(), len(usual(rows, versus=None))
+    (1, ['rerun'], 2)
     """
-    named = ["seed", "weak", "strong"]
-    both = per_seed[per_seed["statistic"] == statistic]
+    return among(rows, **dict.fromkeys(OPTIONS, "") | names)
 
-    def side(name: str, by: str | None) -> pd.DataFrame:
-        return both[(both["condition"] == name) & (True if by is None else both["method"] == by)].set_index(named)
 
-    left = side(condition, method)
-    right = side(control, control_method or method).loc[left.index]
+def difference(per_seed: pd.DataFrame, statistic: str, versus: str, these: dict[str, object], those: dict[str, object]) -> pd.DataFrame:
+    """One results row: a statistic of these students minus that of those, cell by cell, pooled; ``versus`` says what was taken off.
+
+    ``these`` and ``those`` name columns of the frame, ``condition`` at least; a column that is not named is as usual.
+    """
+    cell = ["seed", "weak", "strong"]
+    left, right = (usual(per_seed, statistic=statistic, **names).set_index(cell) for names in (these, those))
+    right = right.loc[left.index]
     minus = left.assign(
-        statistic=f"{statistic}{VERSUS}{control_method or control}",
+        versus=versus,
         value=left["value"] - right["value"],
         run_keys=[tuple(dict.fromkeys(a + b)) for a, b in zip(left["run_keys"], right["run_keys"])],
         draws=[None if a is None else a - b for a, b in zip(left["draws"], right["draws"])],
@@ -216,25 +255,22 @@ def difference(
 
 
 def slopes(per_seed: pd.DataFrame, statistics: Sequence[str]) -> pd.DataFrame:
-    """Results rows: how much a statistic grows per unit of the capability gap (ceiling − weak, in accuracy).
+    """Results rows: how much a statistic grows per unit of the capability gap (ceiling − weak, in accuracy); ``per`` is ``gap``.
 
     A least-squares line through the weak-strong cells of each seed gives one slope a seed; their mean
     gets the interval.  The cells of a seed share models and test pairs, so that they are never counted as
     independent; with a single seed, its clusters are resampled, gaps included.
     """
-    gaps = per_seed[per_seed["statistic"] == "gap"].drop_duplicates(["seed", "weak", "strong"]).set_index(["seed", "weak", "strong"])
+    cell = ["seed", "weak", "strong"]
+    gaps = per_seed[per_seed["statistic"] == "gap"].drop_duplicates(cell).set_index(cell)
     rows = []
-    for (seed, condition, statistic), group in per_seed[per_seed["statistic"].isin(statistics)].groupby(
-        ["seed", "condition", "statistic"], sort=False
-    ):
-        index = pd.MultiIndex.from_frame(group[["seed", "weak", "strong"]])
-        x = gaps.loc[index, "value"].to_numpy(), gaps.loc[index, "draws"]
-        slope = _slope(x[0][:, None], group["value"].to_numpy()[:, None])[0]
-        draws = None if group["draws"].isna().any() else _slope(np.stack(x[1].to_list()), np.stack(group["draws"].to_list()))
+    for _, group in per_seed[per_seed["statistic"].isin(statistics)].groupby(["seed", "condition", "statistic"], sort=False):
+        gap = gaps.loc[pd.MultiIndex.from_frame(group[cell])]
+        one_draw = lambda values: values.to_numpy()[:, None]
+        draws = None if group["draws"].isna().any() else _slope(np.stack(gap["draws"].to_list()), np.stack(group["draws"].to_list()))
         keys = tuple(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
-        first = group.iloc[0]
-        named = (seed, ALL, ALL, first["method"], condition, first["alpha"], first["threshold"])
-        rows.append((*named, statistic + SLOPE, slope, first["n_pairs"], keys, draws))
+        slope = {"value": _slope(one_draw(gap["value"]), one_draw(group["value"]))[0], "draws": draws, "run_keys": keys}
+        rows.append(group.iloc[0].to_dict() | {"weak": ALL, "strong": ALL, "per": "gap"} | slope)
     return summarise(pd.DataFrame(rows, columns=PER_SEED))
 
 
@@ -268,8 +304,8 @@ def ladder_results(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
                 ("facts_known", knows, knows["name"], study.model(seed, model)),  # every fact is a cluster of its own
                 ("accuracy_ceiling", ranks, study.clusters(lab, seed), study.ceiling(seed, model)),
             ):
-                p, weights = frame["p_true"].to_numpy(), seed_weights(study, seed, clusters)
-                rows.append(row(study, Cell(seed, "", model, "none"), name, partial(accuracy, p), len(p), (run,), weights))
+                estimate = Estimate({"statistic": name}, partial(accuracy, frame["p_true"].to_numpy()), len(frame), [run])
+                rows.append(row(study, Cell(seed, "", model, "none"), estimate, seed_weights(study, seed, clusters)))
     frame = pd.DataFrame(rows, columns=PER_SEED)
     return facts, summarise(frame).sort_values("statistic", kind="stable", ascending=False, ignore_index=True)
 
@@ -302,22 +338,30 @@ def wide(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def pick(results: pd.DataFrame, statistic: str, condition: str, weak: str = ALL, strong: str = ALL, **also: float | str) -> pd.Series:
-    """The one row of a statistic; ``also`` names further columns, such as ``alpha=0.5`` or ``method="dpo"``.
+    """The one row of a statistic; ``also`` names further columns, such as ``alpha=0.5``, ``method="dpo"`` or ``versus="rerun"``.
+
+    Columns of ``OPTIONS`` that are not named are as usual.
 
     Raises:
         KeyError: there is no such row, or more than one.
     """
-    found = results[
-        (results["statistic"] == statistic)
-        & (results["condition"] == condition)
-        & (results["weak"] == weak)
-        & (results["strong"] == strong)
-    ]
-    for column, value in also.items():
-        found = found[found[column] == value if isinstance(value, str) else np.isclose(found[column], value)]
+    found = usual(results, statistic=statistic, condition=condition, weak=weak, strong=strong, **also)
     if len(found) != 1:
-        raise KeyError(f"{statistic} under {condition} for {weak} -> {strong}: {len(found)} rows")
+        raise KeyError(f"{statistic} under {condition} for {weak} -> {strong}, {also}: {len(found)} rows")
     return found.iloc[0]
+
+
+def published(rows: pd.DataFrame, edition: str, chapter: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Results rows as ``results.csv`` has them, columns ``COLUMNS``, and the rows of ``runs.csv`` that they name."""
+    rows = rows.assign(edition=edition, chapter=chapter, runs=rows["run_keys"].map(lambda keys: digest(keys)[:8]))
+    return rows[list(COLUMNS)], rows[["runs", "run_keys"]].drop_duplicates(ignore_index=True)
+
+
+def read_results(path: Path) -> pd.DataFrame:
+    """A file of published rows; what is empty in a column of names is empty text, and in one of numbers NaN."""
+    frame = pd.read_csv(path, dtype={"runs": "str"})
+    texts = [column for column in frame.columns if column not in (*NUMBERS, "alpha", "threshold")]
+    return frame.assign(**{column: frame[column].astype("str").where(frame[column].notna(), "") for column in texts})
 
 
 def say(row: pd.Series, percent: bool = False) -> str:

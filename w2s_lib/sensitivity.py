@@ -26,7 +26,7 @@ from scipy.optimize import minimize_scalar
 
 from w2s_lib.lab import Lab
 from w2s_lib.metrics import Array, Comparison, correct
-from w2s_lib.results import PER_SEED, STATISTICS, VERSUS, cells, difference, reads, row, seed_weights
+from w2s_lib.results import PER_SEED, STATISTICS, Cell, Estimate, cells, difference, named, reads, row, seed_weights, tabulate, usual
 from w2s_lib.study import Study
 
 SCORES = ("deception_score", "null_random", "null_margin_matched", "excess_margin_matched", "lift")
@@ -35,7 +35,7 @@ TEMPERATURES = (0.05, 20.0)
 """Between these a temperature is sought: of a model that ranks at chance, no finite one would be the best."""
 
 ROLES = ("weak", "student", "ceiling")
-MISCALIBRATED, OVERSURE = "calibration_error_", f"confidence{VERSUS}accuracy_"
+MISCALIBRATED, OVERSURE = "calibration_error_", "overconfidence_"
 """Statistics by role: expected calibration error; mean confidence minus accuracy, above zero where a model is surer than right."""
 
 
@@ -88,10 +88,10 @@ Knowledge = Callable[[Array, Sequence[object]], Array]
 
 DEFINITIONS: dict[str, tuple[str, Knowledge]] = {
     "p > T": ("", lambda p, clusters: p),
-    "confidence > T": ("_by_confidence", lambda p, clusters: confidence(p)),
-    "calibrated p > T": ("_calibrated", calibrate),
+    "confidence > T": ("confidence", lambda p, clusters: confidence(p)),
+    "calibrated p > T": ("calibrated", calibrate),
 }
-"""Name → what its statistics' names end in, and what is compared with T, from a model's p and the pairs' clusters."""
+"""Name → the column ``knowledge`` of its rows, and what is compared with T, from a model's p and the pairs' clusters."""
 
 
 def defined(comparison: Comparison, clusters: Sequence[object], definition: str = "p > T") -> Comparison:
@@ -110,17 +110,18 @@ def measure_at(
 ) -> pd.DataFrame:
     """``results.measure`` at many thresholds and by any definition, reading each score once; columns ``results.PER_SEED``.
 
-    Scores do not depend on T, so nothing is trained that the study's edition does not have.  Names of
-    statistics end in what ``DEFINITIONS`` says.
+    Scores do not depend on T, so nothing is trained that the study's edition does not have.
     """
-    suffix, rows, thresholds = DEFINITIONS[definition][0], [], tuple(thresholds)
-    for cell in cells(study, conditions):
-        clusters = study.clusters(lab, cell.seed)
-        weights, runs = seed_weights(study, cell.seed, clusters), study.compared(*cell)
+    knowledge, thresholds = DEFINITIONS[definition][0], tuple(thresholds)
+
+    def estimates(cell: Cell) -> Iterable[Estimate]:
+        runs, clusters = study.compared(*cell), study.clusters(lab, cell.seed)
         one = defined(study.comparison(lab, *cell), clusters, definition)
         for at in (replace(one, threshold=t) for t in thresholds):
-            rows += [row(study, cell, n + suffix, STATISTICS[n](at), len(at.weak), runs, weights, at.threshold) for n in statistics]
-    return pd.DataFrame(rows, columns=PER_SEED)
+            for name in statistics:
+                yield Estimate(named(name, at.threshold, knowledge=knowledge), partial(STATISTICS[name], at), len(at.weak), runs)
+
+    return tabulate(study, lab, conditions, estimates)
 
 
 def reliability(p: Array, bins: int = 10) -> pd.DataFrame:
@@ -155,7 +156,7 @@ def calibration(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     The first frame has ``role``, ``seed`` and the columns of ``reliability``, the weak-strong pairs of a seed
     together.  The second, with columns ``results.PER_SEED``, has ``calibration_error_<role>`` and
-    ``confidence_vs_accuracy_<role>`` under condition *none*.
+    ``overconfidence_<role>`` under condition *none*.
     """
     rows, curves = [], []
     for seed in study.edition.seeds:
@@ -165,7 +166,7 @@ def calibration(study: Study, lab: Lab) -> tuple[pd.DataFrame, pd.DataFrame]:
             for role, p, run in (("weak", c.weak, runs[0]), ("student", c.baseline, runs[2]), ("ceiling", c.ceiling, runs[1])):
                 seen[role].append(p)
                 for name, statistic in ((MISCALIBRATED, calibration_error), (OVERSURE, oversure)):
-                    rows.append(row(study, cell, name + role, partial(statistic, p), len(p), (run,), weights))
+                    rows.append(row(study, cell, Estimate({"statistic": name + role}, partial(statistic, p), len(p), [run]), weights))
         curves += [reliability(np.concatenate(ps)).assign(role=role, seed=seed) for role, ps in seen.items()]
     return pd.concat(curves, ignore_index=True), pd.DataFrame(rows, columns=PER_SEED)
 
@@ -188,18 +189,19 @@ def beyond(
     per_seed: pd.DataFrame, conditions: Iterable[str], control: str = "rerun", statistic: str = "excess_margin_matched"
 ) -> pd.DataFrame:
     """Results rows of a statistic under each condition minus the same under a control, at each threshold of ``measure_at``'s frame."""
-    rows = [difference(at, statistic, c, control) for _, at in per_seed.groupby("threshold") for c in conditions]
+    frames = [at for _, at in per_seed.groupby("threshold")]
+    rows = [difference(at, statistic, control, {"condition": c}, {"condition": control}) for at in frames for c in conditions]
     return pd.concat(rows, ignore_index=True)
 
 
-def verdicts(results: pd.DataFrame, statistic: str, condition: str) -> str:
+def verdicts(results: pd.DataFrame, statistic: str, condition: str, versus: str = "") -> str:
     """What the intervals say at the thresholds of a frame, counted: ``above zero at 5 of 12, undecided at 7``."""
-    mine = results[(results["statistic"] == statistic) & (results["condition"] == condition)]
+    mine = usual(results, statistic=statistic, condition=condition, versus=versus)
     said = [reads(row) for _, row in mine.iterrows()]
     return ", ".join(f"{words} at {said.count(words)} of {len(said)}" for words in dict.fromkeys(said))
 
 
 def extent(results: pd.DataFrame, statistic: str, condition: str) -> str:
     """The least and the largest estimate over the thresholds of a frame: ``0.00 to 0.55``; ``undefined`` where there is none."""
-    mine = results.loc[(results["statistic"] == statistic) & (results["condition"] == condition), "value"].dropna()
+    mine = usual(results, statistic=statistic, condition=condition)["value"].dropna()
     return f"{round(mine.min(), 2) + 0.0:.2f} to {round(mine.max(), 2) + 0.0:.2f}" if len(mine) else "undefined"

@@ -286,12 +286,12 @@ class Study:
         assert all(frame["pair_id"].tolist() == ids for frame in scores), "scores are not in the order of the pairs"
         return [frame["p_true"].to_numpy() for frame in scores]
 
-    def label(self, condition: str) -> str:
-        """The condition's name in results: before it the aim of supervision, unless that is harmlessness; after it what else differs."""
-        name = condition if self.objective == "harmlessness" else f"{self.objective}_{condition}"
-        if self.mitigation is not None:
-            name += f"_with_{self.mitigation}" + (f"_via_{self.via}" if self.via else "")
-        if self.method != "reward_model":
-            more_sft = self.recipe.sft_epochs > self.edition.recipe(self.method).sft_epochs
-            name += ("" if self.labelling.hard else "_on_soft_labels") + ("_after_sft" if more_sft else "")
-        return name
+    def names(self, condition: str) -> dict[str, str]:
+        """What results call a student of this study under a condition: columns of ``results.NAMES``, empty where it is as usual."""
+        is_policy = self.method != "reward_model"
+        more_sft = is_policy and self.recipe.sft_epochs > self.edition.recipe(self.method).sft_epochs
+        return {
+            "method": self.method, "condition": condition, "objective": "" if self.objective == "harmlessness" else self.objective,
+            "mitigation": self.mitigation or "", "via": self.via or "", "labels": "soft" if is_policy and not self.labelling.hard else "",
+            "sft": "after" if more_sft else "",
+        }  # fmt: skip

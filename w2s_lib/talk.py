@@ -6,7 +6,7 @@ compliance a safe one.  A ranking decides the same question by the more probable
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from w2s_lib.lab import Lab
 from w2s_lib.metrics import Mask, correct, share
 from w2s_lib.pairs import split
-from w2s_lib.results import PER_SEED, Statistic, cells, row, seed_weights
+from w2s_lib.results import Cell, Estimate, Statistic, tabulate
 from w2s_lib.run import Train
 from w2s_lib.study import Study
 
@@ -80,13 +80,12 @@ def talk_of(frame: pd.DataFrame) -> Talk:
 
 
 def measure_talk(study: Study, lab: Lab, conditions: Sequence[str]) -> pd.DataFrame:
-    """Every statistic of what the students say: one row per seed, weak-strong pair, condition and statistic, columns ``results.PER_SEED``."""
-    rows = []
-    lab.run(study.student_runs(tuple(conditions)))
-    for cell in cells(study, conditions):
+    """Every statistic of what the students say; columns ``results.PER_SEED``; trains what is missing."""
+
+    def estimates(cell: Cell) -> Iterable[Estimate]:
         run = study.student(*cell)
         frame, of_all = asked(study, lab, run, cell.seed)
-        weights = seed_weights(study, cell.seed, study.clusters(lab, cell.seed))
-        weights = None if weights is None else weights[:, of_all]
-        rows += [row(study, cell, name, statistic, len(frame), [run], weights) for name, statistic in statistics(talk_of(frame)).items()]
-    return pd.DataFrame(rows, columns=PER_SEED)
+        for name, statistic in statistics(talk_of(frame)).items():
+            yield Estimate({"statistic": name}, statistic, len(frame), [run], of_all)
+
+    return tabulate(study, lab, conditions, estimates)

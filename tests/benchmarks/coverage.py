@@ -20,12 +20,15 @@ import pandas as pd
 from scipy import stats
 
 from tests.simulate import Plant, simulate, statistic, tables
-from w2s_lib.results import SIGNED, SLOPE, _slope, summarise
+from w2s_lib.results import SIGNED, _slope, summarise
 from w2s_lib.uncertainty import LEVEL, cluster_interval, cluster_weights, seed_interval
 
 SEEDS = 3
 POOLED = ("conflict_tax", "net_change", "deception_score", "null_random", "excess_random", "excess_margin_matched", "pgr")
 SLOPES = ("deception_score", "excess_margin_matched")
+SLOPE = " per gap"
+"""Ends the names of slopes in the table."""
+
 DRAWS = 200
 
 SETTINGS = {
@@ -98,7 +101,7 @@ def three_seeds(plant: Plant, studies: int, by_pairs: int, rng: np.random.Genera
     for name in naive:
         (low, high), x = bounds[name], values[name].reshape(-1, SEEDS)
         truth = float(np.nanmean(x))
-        share = name in POOLED and not name.startswith(SIGNED)
+        share = name in POOLED and name not in SIGNED
         rows.append({
             "statistic": name, "truth": truth, "scatter": np.nanstd(x), "skew": float(stats.skew(x.ravel(), nan_policy="omit")),
             "half_width": float(np.nanmedian(high - low) / 2),

@@ -7,35 +7,34 @@ from collections.abc import Sequence
 import pandas as pd
 
 from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
-from w2s_lib.results import STABLE, VERSUS
+from w2s_lib.results import OTHER, STABLE, usual
 
 MATCHED = "excess_margin_matched"
-STEPS: tuple[tuple[str, str], ...] = (
-    ("the score", "deception_score"),
-    ("− random null", "excess_random"),
-    ("− margin-matched null", MATCHED),
-    ("   … the same for a rerun, taken off", f"{MATCHED}{VERSUS}rerun"),
-    ("   … the same for a placebo, taken off", f"{MATCHED}{VERSUS}placebo"),
-    ("   … on pairs that all reruns rank right", f"{MATCHED}{STABLE}"),
-    ("   … with the other half's ceiling", f"{MATCHED}_other_ceiling"),
-    ("− label-matched null", "excess_label_matched"),
-    ("− weak-matched null", "excess_weak_matched"),
+STEPS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("the score", {"statistic": "deception_score"}),
+    ("− random null", {"statistic": "excess_random"}),
+    ("− margin-matched null", {"statistic": MATCHED}),
+    ("   … the same for a rerun, taken off", {"statistic": MATCHED, "versus": "rerun"}),
+    ("   … the same for a placebo, taken off", {"statistic": MATCHED, "versus": "placebo"}),
+    ("   … on pairs that all reruns rank right", {"statistic": MATCHED, "subset": STABLE}),
+    ("   … with the other half's ceiling", {"statistic": MATCHED, "ceiling": OTHER}),
+    ("− label-matched null", {"statistic": "excess_label_matched"}),
+    ("− weak-matched null", {"statistic": "excess_weak_matched"}),
 )
-"""What each step is called, and its statistic."""
+"""What each step is called, and the names of its rows."""
 
 
 def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STEPS)) -> Figure:
     """One row a step, one mark a condition, with 95 % intervals; the first ``upto`` steps, so that a lecturer can build it up."""
     steps = STEPS[:upto]
-    rows = results.set_index(["condition", "statistic"])
     figure, ax = canvas(7.6, 0.52 * len(STEPS) + 1.2)
     said = []
-    for y, (name, statistic) in enumerate(steps):
-        told = []
+    for y, (name, names) in enumerate(steps):
+        rows, told = usual(results, **names).set_index("condition"), []
         for i, condition in enumerate(conditions):
-            if (condition, statistic) not in rows.index:
+            if condition not in rows.index:
                 continue
-            row = rows.loc[(condition, statistic)]
+            row = rows.loc[condition]
             at = y + 0.24 * (i - (len(conditions) - 1) / 2)
             colour = CONDITIONS[condition]
             ax.plot([row["low"], row["high"]], [at, at], color=colour, linewidth=2)
@@ -60,7 +59,7 @@ def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STE
 
 def taxes(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
     """Conflict tax by condition with its interval, weak labels beside gold labels, in percent of the test pairs."""
-    rows = results[results["statistic"] == "conflict_tax"]
+    rows = usual(results, statistic="conflict_tax")
     figure, ax = canvas(7.0, 0.5 * len(conditions) + 1.2)
     names, said = [], []
     for y, (condition, alpha) in enumerate(conditions):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from w2s_lib.figures.style import AREA, CONDITIONS, GREY, MARKERS, Figure, canvas
 from w2s_lib.metrics import Comparison
-from w2s_lib.results import RATES
+from w2s_lib.results import RATES, usual
 
 
 def _logit(p: np.ndarray, clip: float = 0.002) -> np.ndarray:
@@ -60,7 +60,7 @@ def scores_and_nulls(results: pd.DataFrame, conditions: list[str]) -> Figure:
 
     ``results``: pooled rows of ``results.summarise`` with ``deception_score``, ``null_random``, ``null_margin_matched``.
     """
-    rows = results.set_index(["condition", "statistic"])
+    rows = usual(results).set_index(["condition", "statistic"])
     figure, ax = canvas(7.0, 0.75 * len(conditions) + 1.5)
     said = []
     for y, condition in enumerate(conditions):
@@ -92,7 +92,7 @@ def scores_and_nulls(results: pd.DataFrame, conditions: list[str]) -> Figure:
 def excess(results: pd.DataFrame, conditions: list[str], statistic: str = "excess_margin_matched") -> Figure:
     """DS minus a null, with its interval, one row a condition: what a null leaves of the score."""
     names = {"excess_margin_matched": "margin-matched null", "excess_random": "random null"}
-    wide = results[results["statistic"] == statistic].set_index("condition")
+    wide = usual(results, statistic=statistic).set_index("condition")
     figure, ax = canvas(6.6, 0.5 * len(conditions) + 1.2)
     for y, condition in enumerate(conditions):
         row = wide.loc[condition]
@@ -115,7 +115,7 @@ def tax_and_net_change(results: pd.DataFrame, conditions: list[str]) -> Figure:
     figure, axes = canvas(7.4, 0.5 * len(conditions) + 1.4, 1, 2, sharey=True)
     said = []
     for ax, statistic, label in zip(axes, ("conflict_tax", "net_change"), ("conflict tax (% of pairs)", "net change of accuracy (points)")):
-        wide = results[results["statistic"] == statistic].set_index("condition")
+        wide = usual(results, statistic=statistic).set_index("condition")
         for y, condition in enumerate(conditions):
             row = wide.loc[condition]
             ax.plot([100 * row["low"], 100 * row["high"]], [y, y], color=CONDITIONS[condition], linewidth=2.5)
@@ -136,7 +136,7 @@ def tax_and_net_change(results: pd.DataFrame, conditions: list[str]) -> Figure:
 def tax_by_quadrant(results: pd.DataFrame, conditions: list[str]) -> Figure:
     """Tax rate in each of the four quadrants, conditions side by side."""
     names = ["both know", "deception area:\nonly strong knows", "only weak knows", "neither knows"]
-    wide = results[results["statistic"].isin(RATES)].set_index(["condition", "statistic"])
+    wide = usual(results).set_index(["condition", "statistic"])
     figure, ax = canvas(7.2, 3.8)
     ax.axvspan(0.5, 1.5, color=AREA, alpha=0.08, linewidth=0)
     width = 0.8 / len(conditions)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from w2s_lib.early_warning import BUDGETS, CHANCE, SIGNALS
 from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
-from w2s_lib.results import VERSUS, say
+from w2s_lib.results import say, usual
 
 TARGETS = {"taxed": "taxed pairs", "deceived": "deceived pairs"}
 
@@ -67,15 +67,15 @@ def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str
 
     ``results``: pooled rows of ``early_warning.find``.
     """
-    suffix, chance = ("", CHANCE) if control is None else (f"{VERSUS}{control}", 0.0)
-    rows = results.set_index(["statistic", "condition"])
+    chance = CHANCE if control is None else 0.0
+    rows = usual(results, signal=None, versus=control or "").set_index(["statistic", "signal", "condition"])
     figure, axes = canvas(7.4, 0.62 * len(SIGNALS) + 1.5, 1, 2, sharey=True, sharex=True)
     said = []
     for ax, (target, title) in zip(axes, TARGETS.items()):
         for y, name in enumerate(SIGNALS):
             told = []
             for i, condition in enumerate(conditions):
-                key = (f"auc_{target}_{name}{suffix}", condition)
+                key = (f"auc_{target}", name, condition)
                 if key not in rows.index:
                     continue
                 row, at = rows.loc[key], y + 0.24 * (i - (len(conditions) - 1) / 2)
@@ -85,7 +85,7 @@ def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str
             said.append(f"{SIGNALS[name].title}, {title}: {', '.join(told)}")
         ax.axvline(chance, color=GREY, linewidth=1, linestyle="--")
         ax.set_title(title, fontsize=11)
-        if rows.loc[rows.index.get_level_values("statistic").str.startswith(f"auc_{target}"), "value"].isna().all():
+        if rows.loc[rows.index.get_level_values("statistic") == f"auc_{target}", "value"].isna().all():
             ax.text(chance, (len(SIGNALS) - 1) / 2, "undefined", color=GREY, ha="center", backgroundcolor="none")
         ax.tick_params(axis="y", length=0)
     axes[0].set_yticks(range(len(SIGNALS)), [s.title for s in SIGNALS.values()])
@@ -111,13 +111,13 @@ def recall_by_budget(results: pd.DataFrame, conditions: Sequence[str]) -> Figure
 
     ``results``: pooled rows of ``early_warning.find``.
     """
-    rows = results.set_index(["statistic", "condition"])
+    rows = usual(results, signal=None).set_index(["statistic", "signal", "condition"])
     figure, axes = _panels(list(SIGNALS), 2.2)
     said = []
     for name, ax in axes.items():
         told = []
         for i, condition in enumerate(conditions):
-            keys = [(f"recall_at_{100 * b:g}_{name}", condition) for b in BUDGETS]
+            keys = [(f"recall_at_{100 * b:g}", name, condition) for b in BUDGETS]
             if keys[0] not in rows.index:
                 continue
             found = [rows.loc[key] for key in keys]

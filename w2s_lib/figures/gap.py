@@ -10,7 +10,7 @@ import seaborn as sns
 
 from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
 from w2s_lib.ladder import rank
-from w2s_lib.results import SLOPE
+from w2s_lib.results import pick, usual
 
 NAMES = {
     "accuracy": "accuracy", "pgr": "PGR", "net_change": "net change", "conflict_tax": "conflict tax", "deception_score": "DS",
@@ -24,7 +24,7 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
 
     Scores and nulls of one figure share a scale; signed statistics get one that is symmetric about zero.
     """
-    mine = results[(results["condition"] == condition) & results["statistic"].isin(statistics)]
+    mine = usual(results[results["statistic"].isin(statistics)], condition=condition)
     order = list(dict.fromkeys([*mine["weak"], *mine["strong"]]))
     order.sort(key=rank)
     figure, axes = canvas(3.0 * len(statistics) + 0.8, 3.3, 1, len(statistics), squeeze=False)
@@ -71,7 +71,7 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
                 ax.plot(ends, np.polyval(np.polyfit(x, group["value"], 1), ends), color=CONDITIONS[condition], alpha=shade, linewidth=1.3)
         if statistic in SIGNED:
             ax.axhline(0, color=GREY, linewidth=1, linestyle="--")
-        found = lines[(lines["condition"] == condition) & (lines["statistic"] == statistic + SLOPE)].iloc[0]
+        found = pick(lines, statistic, condition, per="gap")
         text = f"slope {found['value']:.1f}\n[{found['low']:.1f}, {found['high']:.1f}]"
         ax.set_title(f"{condition}\n{text}", fontsize=10, color=CONDITIONS[condition])
         ax.set(xlabel="capability gap", ylabel=NAMES.get(statistic, statistic) if ax is axes[0][0] else "")

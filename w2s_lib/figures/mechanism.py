@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from w2s_lib.figures.style import AREA, CONDITIONS, GREY, MARKERS, Figure, canvas
 from w2s_lib.metrics import band
-from w2s_lib.results import BY_LABEL, TRAINING
+from w2s_lib.results import BY_LABEL, TRAINING, usual
 
 
 def fixed_points(alphas: Sequence[float]) -> Figure:
@@ -41,25 +41,25 @@ def fixed_points(alphas: Sequence[float]) -> Figure:
 def boundary(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING) -> Figure:
     """Tax rate by weak label, one panel an alpha: the predicted band shaded, explicit beside rerun.
 
-    ``results``: pooled rows of ``findings.mechanism``; ``on`` is the suffix of the statistics (``_training``, or nothing for test pairs).
+    ``results``: pooled rows of ``findings.mechanism``; ``on``: *training* pairs, or, where it is empty, test pairs.
     """
     columns = min(3, len(alphas))
     rows = -(-len(alphas) // columns)
     figure, axes = canvas(2.7 * columns + 0.6, 2.4 * rows + 0.6, rows, columns, sharex=True, sharey=True, squeeze=False)
-    table = results.set_index(["statistic", "condition", "alpha"])
+    table = usual(results, on=on).set_index(["statistic", "condition", "alpha"])
     said = []
     for ax, alpha in zip(axes.flat, alphas):
         low, high = band(alpha)
         ax.axvspan(low, min(high, 1.0), color=AREA, alpha=0.12, linewidth=0)
         for condition in ("rerun", "explicit"):
-            found = [table.loc[(name + on, condition, alpha)] for name, _, _ in BY_LABEL]
+            found = [table.loc[(name, condition, alpha)] for name, _, _ in BY_LABEL]
             x = np.array([(a + b) / 2 for _, a, b in BY_LABEL]) + (0.008 if condition == "explicit" else -0.008)
             y, lower, upper = (np.array([100 * row[c] for row in found], dtype=float) for c in ("value", "low", "high"))
             ax.errorbar(
                 x, y, yerr=np.abs([y - lower, upper - y]), fmt=MARKERS[condition], color=CONDITIONS[condition], markersize=5, linewidth=1.4,
                 label=condition,
             )  # fmt: skip
-        inside, above = (table.loc[(f"tax_rate_{where}_band{on}", "explicit", alpha), "value"] for where in ("in", "above"))
+        inside, above = (table.loc[(f"tax_rate_{where}_band", "explicit", alpha), "value"] for where in ("in", "above"))
         said.append(
             f"alpha {alpha:g}: {100 * inside:.0f} % in the band, {100 * above:.0f} % above"
             if above == above
@@ -83,7 +83,7 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING)
 def dose(results: pd.DataFrame, alphas: Sequence[float], threshold: float) -> Figure:
     """Conflict tax and, at one threshold, DS − margin-matched null over alpha; explicit conflict on weak labels beside gold labels."""
     figure, axes = canvas(7.6, 3.4, 1, 2)
-    table = results[results["threshold"].isna() | (results["threshold"] == threshold)].set_index(["statistic", "condition", "alpha"])
+    table = usual(results[results["threshold"].isna() | (results["threshold"] == threshold)]).set_index(["statistic", "condition", "alpha"])
     said = []
     for ax, statistic, conditions, scale in (
         (axes[0], "conflict_tax", ("explicit", "gold_explicit", "rerun"), 100),
@@ -113,7 +113,7 @@ def dose(results: pd.DataFrame, alphas: Sequence[float], threshold: float) -> Fi
 
 def threshold_and_alpha(results: pd.DataFrame, statistic: str = "excess_margin_matched") -> Figure:
     """A statistic of the explicit conflict over T (rows) and alpha (columns); the cells nearest to T = (1 + alpha)/2 are framed."""
-    rows = results[(results["statistic"] == statistic) & (results["condition"] == "explicit")]
+    rows = usual(results, statistic=statistic, condition="explicit")
     grid = rows.pivot(index="threshold", columns="alpha", values="value")
     grid = grid.sort_index(ascending=False)
     figure, ax = canvas(5.6, 3.8)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas, mark_nulls
 from w2s_lib.methods import POLICY_METHODS, TITLES
 from w2s_lib.mitigations import FOR_POLICIES, MITIGATIONS, title
-from w2s_lib.results import VERSUS, say
+from w2s_lib.results import UNMODIFIED, among, say, usual
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,13 @@ LEVELS = (
 
 def tried(results: pd.DataFrame) -> list[str]:
     """The mitigations that the results hold, in the order of ``MITIGATIONS``, those that ask the truth last."""
-    conditions = set(results["condition"])
-    return sorted((name for name in MITIGATIONS if f"explicit_with_{name}" in conditions), key=lambda name: not MITIGATIONS[name].honest)
+    held = set(among(results, condition="explicit")["mitigation"])
+    return sorted((name for name in MITIGATIONS if name in held), key=lambda name: not MITIGATIONS[name].honest)
 
 
 def ways(results: pd.DataFrame) -> list[str]:
-    """The intermediate models of bootstrapping that the results hold, in the order of the results."""
-    start = "explicit_with_bootstrap_via_"
-    return [c.removeprefix(start) for c in dict.fromkeys(results["condition"]) if c.startswith(start)]
+    """The intermediate models of the reward models' bootstrapping that the results hold, in the order of the results."""
+    return [name for name in dict.fromkeys(among(results, method="reward_model")["via"]) if name]
 
 
 def _dots(ax: Axes, rows: Sequence[tuple[float, str, pd.Series, bool]], panel: Panel, unit: str = " %") -> list[str]:
@@ -98,20 +97,18 @@ def _dots(ax: Axes, rows: Sequence[tuple[float, str, pd.Series, bool]], panel: P
 
 
 def forest(results: pd.DataFrame) -> Figure:
-    """Every mitigation minus no mitigation, a row each: tax, DS, DS minus margin-matched null, PGR, with 95 % intervals.
+    """Every mitigation of reward models minus no mitigation, a row each: tax, DS, DS minus margin-matched null, PGR, with 95 % intervals.
 
     ``results``: pooled rows of ``findings.what_helps``.  Those that ask the truth stand apart, below.
     """
     names = tried(results)
     heights = [i + 0.7 * (not MITIGATIONS[name].honest) for i, name in enumerate(names)]
-    rows = results.set_index(["condition", "statistic"])
+    rows = usual(results, method="reward_model", mitigation=None, versus=UNMODIFIED).set_index(["condition", "mitigation", "statistic"])
     figure, axes = canvas(8.4, 0.4 * max(len(names), 1) + 1.9, 1, len(PANELS), sharey=True)
     said = []
     for ax, panel, better in zip(axes, PANELS, BETTER):
-        statistic = f"{panel.statistic}{VERSUS}{panel.base}"
         drawn = [
-            (y, title(name), rows.loc[(f"{panel.base}_with_{name}", statistic)], not MITIGATIONS[name].honest)
-            for y, name in zip(heights, names)
+            (y, title(name), rows.loc[(panel.base, name, panel.statistic)], not MITIGATIONS[name].honest) for y, name in zip(heights, names)
         ]
         said.append(f"{panel.says}: {'; '.join(_dots(ax, drawn, panel, unit=''))}")
         ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
@@ -131,8 +128,9 @@ def forest(results: pd.DataFrame) -> Figure:
 
 def tried_on_policies(results: pd.DataFrame) -> list[tuple[str, str]]:
     """The methods and mitigations of policies that the results hold, in the order of the figure."""
-    held = set(zip(results["method"], results["condition"]))
-    return [(m, name) for m in POLICY_METHODS for name in FOR_POLICIES if (m, f"implicit_with_{name}") in held]
+    mine = among(results, condition="implicit")
+    held = set(zip(mine["method"], mine["mitigation"]))
+    return [(m, name) for m in POLICY_METHODS for name in FOR_POLICIES if (m, name) in held]
 
 
 def in_policies(results: pd.DataFrame) -> Figure:
@@ -141,14 +139,13 @@ def in_policies(results: pd.DataFrame) -> Figure:
     ``results``: pooled rows of ``findings.what_helps``.
     """
     found = tried_on_policies(results)
-    rows = results.set_index(["method", "condition", "statistic"])
+    rows = usual(results, mitigation=None, versus=UNMODIFIED).set_index(["method", "condition", "mitigation", "statistic"])
     panels = [replace(panel, base="implicit") if panel.base == "explicit" else panel for panel in PANELS]
     names = [f"{TITLES[m]}: {title(name)}" for m, name in found]
     figure, axes = canvas(8.4, 0.4 * max(len(found), 1) + 1.9, 1, len(panels), sharey=True)
     said = []
     for ax, panel, better in zip(axes, panels, BETTER):
-        key = f"{panel.statistic}{VERSUS}{panel.base}"
-        drawn = [(y, names[y], rows.loc[(m, f"{panel.base}_with_{name}", key)], False) for y, (m, name) in enumerate(found)]
+        drawn = [(y, names[y], rows.loc[(m, panel.base, name, panel.statistic)], False) for y, (m, name) in enumerate(found)]
         said.append(f"{panel.says}: {'; '.join(_dots(ax, drawn, panel, unit=''))}")
         ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
         ax.set_title(better, fontsize=9.5)
@@ -168,25 +165,26 @@ def steps(results: pd.DataFrame) -> Figure:
     ``results``: pooled rows of ``findings.what_helps``.
     """
     through = ways(results)
-    shown = [("no intermediate", "")]
+    shown = [("no intermediate", "", "")]
     if through:
-        shown += [(f"via {way}", f"_with_bootstrap_via_{way}") for way in through] + [("mean of these", "_with_bootstrap")]
-    rows = results.set_index(["condition", "statistic"])
+        shown += [(f"via {way}", "bootstrap", way) for way in through] + [("mean of these", "bootstrap", "")]
+    mine = usual(results, method="reward_model", mitigation=None, via=None)
+    rows = mine.set_index(["condition", "mitigation", "via", "statistic"])
     figure, axes = canvas(8.4, 0.42 * len(shown) + 1.9, 1, len(LEVELS), sharey=True)
     said = []
     for ax, panel in zip(axes, LEVELS):
-        drawn = [(y, name, rows.loc[(panel.base + suffix, panel.statistic)], False) for y, (name, suffix) in enumerate(shown)]
+        drawn = [(y, name, rows.loc[(panel.base, *how, panel.statistic)], False) for y, (name, *how) in enumerate(shown)]
         said.append(f"{panel.says}: {'; '.join(_dots(ax, drawn, panel))}")
     pgr, _, score, excess = axes
     nulls = []
-    for y, (name, suffix) in enumerate(shown):
-        random, matched = (rows.loc[(f"explicit{suffix}", f"null_{n}"), "value"] for n in ("random", "margin_matched"))
+    for y, (name, *how) in enumerate(shown):
+        random, matched = (rows.loc[("explicit", *how, f"null_{n}"), "value"] for n in ("random", "margin_matched"))
         mark_nulls(score, y + 0.28, random, matched, named=y == 0)
         nulls.append(f"{name} {random:.2f} and {matched:.2f}" if random == random and matched == matched else f"{name} undefined")
     excess.axvline(0, color=GREY, linewidth=1, linestyle="--")
     for x in (0, 1):
         pgr.axvline(x, color=GREY, linewidth=1, linestyle=":")
-    axes[0].set_yticks(range(len(shown)), [name for name, _ in shown])
+    axes[0].set_yticks(range(len(shown)), [name for name, *_ in shown])
     axes[0].set_ylim(len(shown) - 0.4, -0.6)
     figure.legend(*score.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return Figure(

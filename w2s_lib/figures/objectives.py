@@ -9,51 +9,43 @@ from matplotlib.axes import Axes
 
 from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
 from w2s_lib.objectives import RIVALS, SIDES
-from w2s_lib.results import say
+from w2s_lib.results import say, usual
 
-AIMS = {
-    "harmlessness": ("explicit", "implicit", "verbosity", "rerun", "placebo"),
-    "honesty": ("honesty_explicit", "honesty_implicit", "honesty_rerun", "honesty_placebo"),
-}
-"""What supervision aims at, and the conditions compared, as results name them."""
+AIMS = {"": ("explicit", "implicit", "verbosity", "rerun", "placebo"), "honesty": ("explicit", "implicit", "rerun", "placebo")}
+"""What supervision aims at, as results name it, and the conditions compared."""
 
 
-def plain(condition: str) -> str:
-    """The condition's name without the aim of supervision before it: what its colour and its mark stand for."""
-    return condition.removeprefix("honesty_")
-
-
-def label(condition: str) -> str:
+def label(aim: str, condition: str) -> str:
     """The condition with the rival that is mixed in, as an axis names it."""
-    rival = RIVALS.get(condition, condition)
-    return plain(condition) if rival == condition else f"{plain(condition)}: {rival}"
+    rival = RIVALS.get((aim, condition), condition)
+    return condition if rival == condition else f"{condition}: {rival}"
 
 
 def _mark(condition: str) -> dict[str, str]:
-    return {"color": CONDITIONS.get(plain(condition), GREY), "marker": MARKERS.get(plain(condition), "o")}
+    return {"color": CONDITIONS.get(condition, GREY), "marker": MARKERS.get(condition, "o")}
 
 
-def _rows() -> Iterator[tuple[float, str, str | None]]:
-    """Height and name of each row, conditions (None) below the name of their aim."""
+def _rows() -> Iterator[tuple[float, str, tuple[str, str] | None]]:
+    """Height and name of each row, aim and condition (None for the row that names the aim)."""
     y = 0.0
     for aim, conditions in AIMS.items():
-        yield y, aim, None
+        yield y, aim or "harmlessness", None
         for condition in conditions:
             y += 1
-            yield y, label(condition), condition
+            yield y, label(aim, condition), (aim, condition)
         y += 1.4
 
 
 def _dots(ax: Axes, results: pd.DataFrame, statistic: str, scale: float = 1.0) -> list[str]:
     """Estimates with their intervals, one row a condition, and a line at zero; what they are, in words."""
-    rows, said = results[results["statistic"] == statistic].set_index("condition"), []
-    for y, _, condition in _rows():
-        if condition is None:
+    rows, said = usual(results, statistic=statistic, objective=None).set_index(["objective", "condition"]), []
+    for y, _, student in _rows():
+        if student is None:
             continue
-        row, mark = rows.loc[condition], _mark(condition)
+        row, mark = rows.loc[student], _mark(student[1])
         ax.plot([scale * row["low"], scale * row["high"]], [y, y], color=mark["color"], linewidth=2.5)
         ax.scatter(scale * row["value"], y, s=70, zorder=3, **mark)
-        said.append(f"{condition.replace('_', ' ')} {say(row, percent=scale != 1)}")
+        said.append(f"{' '.join(student).strip()} {say(row, percent=scale != 1)}")
     ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
@@ -61,10 +53,10 @@ def _dots(ax: Axes, results: pd.DataFrame, statistic: str, scale: float = 1.0) -
 
 
 def _name_rows(ax: Axes) -> None:
-    heights, names, conditions = zip(*_rows())
+    heights, names, students = zip(*_rows())
     ax.set_yticks(heights, names)
-    for tick, condition in zip(ax.get_yticklabels(), conditions):
-        tick.set_fontweight("bold" if condition is None else "normal")
+    for tick, student in zip(ax.get_yticklabels(), students):
+        tick.set_fontweight("bold" if student is None else "normal")
     ax.set_ylim(max(heights) + 0.6, -0.7)
 
 
@@ -102,24 +94,24 @@ def taxes(results: pd.DataFrame) -> Figure:
 
 def tax_by_side(results: pd.DataFrame) -> Figure:
     """Tax rate by what the rival says of the pair, one panel a rival: the conflict beside its rerun and placebo; pooled rows."""
-    rows = results.set_index(["condition", "statistic"])
+    names = dict.fromkeys(("objective", "subset", "rival"))
+    rows = usual(results, statistic="tax_rate", **names).set_index(["objective", "condition", "subset", "rival"])
     figure, axes = canvas(6.8, 3.9, 1, len(RIVALS), sharey=True)
     said = []
-    for ax, (condition, rival) in zip(axes, RIVALS.items()):
-        aim = condition.removesuffix(plain(condition))
+    for ax, ((aim, condition), rival) in zip(axes, RIVALS.items()):
         told = []
-        for i, mine in enumerate((condition, f"{aim}rerun", f"{aim}placebo")):
+        for i, mine in enumerate((condition, "rerun", "placebo")):
             for x, name in enumerate(SIDES):
-                row, mark, at = rows.loc[(mine, f"tax_rate_{name}_{rival}")], _mark(mine), x + 0.22 * (i - 1)
+                row, mark, at = rows.loc[(aim, mine, name, rival)], _mark(mine), x + 0.22 * (i - 1)
                 ax.plot([at, at], [100 * row["low"], 100 * row["high"]], color=mark["color"], linewidth=1.8)
-                ax.scatter(at, 100 * row["value"], s=42, zorder=3, label=plain(mine) if x == 0 else None, **mark)
-                told.append(f"{plain(mine)} {name} {say(row, percent=True)}")
+                ax.scatter(at, 100 * row["value"], s=42, zorder=3, label=mine if x == 0 else None, **mark)
+                told.append(f"{mine} {name} {say(row, percent=True)}")
         ax.axhline(0, color=GREY, linewidth=0.8)
         for x, name in enumerate(SIDES):
-            if pd.isna(rows.loc[(condition, f"tax_rate_{name}_{rival}"), "value"]):
+            if pd.isna(rows.loc[(aim, condition, name, rival), "value"]):
                 ax.text(x, 1.5, "no pairs", ha="center", va="bottom", fontsize=9, rotation=90)
         ax.set_xticks(range(3), SIDES)
-        ax.set(title=f"{rival} against\n{aim.rstrip('_') or 'harmlessness'}", xlim=(-0.5, 2.5))
+        ax.set(title=f"{rival} against\n{aim or 'harmlessness'}", xlim=(-0.5, 2.5))
         ax.tick_params(axis="x", length=0)
         said.append(f"{rival}: {', '.join(told)}")
     axes[0].set(ylabel="tax rate (% of pairs ranked right)", ylim=(-3, 103))

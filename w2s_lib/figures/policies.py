@@ -13,10 +13,10 @@ from w2s_lib.conditions import POLICY
 from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, ROLES, Figure, canvas, mark_nulls
 from w2s_lib.figures.weak_to_strong import MARKS
 from w2s_lib.methods import TITLES
-from w2s_lib.results import say
+from w2s_lib.results import say, usual
 
-OPTIONS = {"": "", "_on_soft_labels": " on soft labels", "_after_sft": " after SFT"}
-"""How results name what differs from a method's own recipe, and how figures do."""
+OPTIONS = {("", ""): "", ("soft", ""): " on soft labels", ("", "after"): " after SFT"}
+"""What differs from a method's own recipe, as results name it (``labels``, ``sft``), and how figures do."""
 
 LABELS = {"none": "no conflict", "implicit_quarter": "implicit, a quarter"}
 """Conditions whose name on an axis is not their own."""
@@ -27,20 +27,24 @@ class Group:
     """Rows of a figure that belong together: the conditions of one method, or of one of its options."""
 
     method: str
-    option: str
+    option: tuple[str, str]
     conditions: tuple[str, ...]
-    """Without the option's suffix."""
 
     @property
     def title(self) -> str:
         return TITLES[self.method] + OPTIONS[self.option]
 
 
+def _by_student(results: pd.DataFrame) -> pd.DataFrame:
+    """Rows by method, condition, option (``labels``, ``sft``) and statistic."""
+    return usual(results, labels=None, sft=None).set_index(["method", "condition", "labels", "sft", "statistic"]).sort_index()
+
+
 def groups(results: pd.DataFrame, statistic: str) -> list[Group]:
     """Every method and option that the results hold, with the conditions for which they hold this statistic."""
-    there = set(results.loc[results["statistic"] == statistic, ["method", "condition"]].itertuples(index=False, name=None))
+    there = set(_by_student(results).xs(statistic, level="statistic").index)
     all_of_them = [
-        Group(method, option, tuple(c for c in POLICY if (method, c + option) in there)) for option in OPTIONS for method in TITLES
+        Group(method, option, tuple(c for c in POLICY if (method, c, *option) in there)) for option in OPTIONS for method in TITLES
     ]
     return [g for g in all_of_them if g.conditions]
 
@@ -76,7 +80,7 @@ def _dots(
     for y, group, condition in _rows(shown):
         if condition is None:
             continue
-        row, colour = rows.loc[(group.method, condition + group.option, statistic)], CONDITIONS[condition]
+        row, colour = rows.loc[(group.method, condition, *group.option, statistic)], CONDITIONS[condition]
         ax.plot([scale * row["low"], scale * row["high"]], [y + shift] * 2, color=colour, linewidth=1.4 if hollow else 2.4)
         ax.scatter(
             scale * row["value"], y + shift, s=34, marker=MARKERS[condition], zorder=3, linewidth=1.4,
@@ -97,16 +101,11 @@ def by_method(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
     figure, ax = canvas(7.4, 0.55 * len(shown) + 1.4)
     said = []
     for y, group in enumerate(shown):
-        here = (results["method"] == group.method) & (results["condition"] == f"none{group.option}")
-        mine = results[here].set_index("statistic")
+        student = dict(zip(("method", "condition", "labels", "sft"), (group.method, "none", *group.option)))
+        mine = usual(results, **student).set_index("statistic")
         ax.plot([mine.loc["accuracy_weak", "value"], mine.loc["accuracy_ceiling", "value"]], [y, y], color=GREY, linewidth=1)
         for statistic, role, marker in MARKS:
-            of_seeds = per_seed[
-                (per_seed["method"] == group.method)
-                & (per_seed["condition"] == f"none{group.option}")
-                & (per_seed["statistic"] == statistic)
-            ]
-            seeds = of_seeds.groupby("seed")["value"].mean()
+            seeds = usual(per_seed, statistic=statistic, **student).groupby("seed")["value"].mean()
             ax.scatter(seeds, np.full(len(seeds), y + 0.22), s=14, marker=marker, color=ROLES[role], alpha=0.45)
             ax.scatter(mine.loc[statistic, "value"], y, s=70, marker=marker, color=ROLES[role], zorder=3, label=role if y == 0 else None)
         pgr = mine.loc["pgr"]
@@ -133,7 +132,7 @@ def tax_and_scores(results: pd.DataFrame) -> Figure:
 
     ``results``: pooled rows of ``findings.preference_optimisation``.
     """
-    shown, rows = groups(results, "conflict_tax"), results.set_index(["method", "condition", "statistic"])
+    shown, rows = groups(results, "conflict_tax"), _by_student(results)
     figure, axes = canvas(8.2, _height(shown), 1, 3, sharey=True)
     taxes = _dots(axes[0], rows, shown, "conflict_tax", 100.0)
     scores = _dots(axes[1], rows, shown, "deception_score")
@@ -142,7 +141,7 @@ def tax_and_scores(results: pd.DataFrame) -> Figure:
     for y, group, condition in _rows(shown):
         if condition is not None:
             random, matched = (
-                rows.loc[(group.method, condition + group.option, f"null_{n}"), "value"] for n in ("random", "margin_matched")
+                rows.loc[(group.method, condition, *group.option, f"null_{n}"), "value"] for n in ("random", "margin_matched")
             )
             mark_nulls(axes[1], y + 0.3, random, matched, named=not nulls)
             nulls.append(f"(nulls {random:.2f} and {matched:.2f})" if random == random else "")
@@ -168,7 +167,7 @@ def words_and_rankings(results: pd.DataFrame) -> Figure:
 
     ``results``: pooled rows of ``findings.preference_optimisation``.
     """
-    shown, rows = groups(results, "talk_decides"), results.set_index(["method", "condition", "statistic"])
+    shown, rows = groups(results, "talk_decides"), _by_student(results)
     figure, axes = canvas(8.2, _height(shown) + 0.3, 1, 3, sharey=True)
     panels = (
         (axes[0], "replies that\ndecide (%)", ("talk_decides",)),

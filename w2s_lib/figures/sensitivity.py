@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, ROLES, Figure, canvas
-from w2s_lib.results import say
+from w2s_lib.results import say, usual
 from w2s_lib.sensitivity import DEFINITIONS, MISCALIBRATED
 
 NAMES = {
@@ -36,7 +36,7 @@ def over_threshold(results: pd.DataFrame, conditions: Sequence[str], threshold: 
     told = [t for t in dict.fromkeys((*TOLD, threshold)) if np.isclose(results["threshold"], t).any()]
     said = []
     for ax, condition in zip(axes.flat, conditions):
-        rows = {s: results[(results["condition"] == condition) & (results["statistic"] == s)].sort_values("threshold") for s in statistics}
+        rows = {s: usual(results, condition=condition, statistic=s).sort_values("threshold") for s in statistics}
         main, colour = rows[first], CONDITIONS[condition]
         ax.axvline(threshold, color=GREY, linewidth=0.8)
         if first in BLIND:
@@ -74,7 +74,7 @@ def _limits(results: pd.DataFrame, statistic: str) -> tuple[float, float]:
     """Limits that hold every estimate, and of wide intervals as much as does not flatten the estimates."""
     if statistic not in BLIND:
         return -0.02, 1.02
-    mine, centre = results[results["statistic"] == statistic], BLIND[statistic]
+    mine, centre = usual(results, statistic=statistic, knowledge=None), BLIND[statistic]
     farthest = np.nanmax(np.abs(mine["value"].to_numpy(float) - centre), initial=0.05)
     widest = np.nanmax(np.abs(mine[["low", "high"]].to_numpy(float) - centre), initial=farthest)
     reach = 1.08 * min(widest, max(5 * farthest, 0.25))
@@ -83,16 +83,16 @@ def _limits(results: pd.DataFrame, statistic: str) -> tuple[float, float]:
 
 def by_definition(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
     """DS beside its nulls (left) and DS − margin-matched null (right) at one T, by condition and definition of knowledge."""
-    rows = results.set_index(["condition", "statistic"])
+    rows = usual(results, knowledge=None).set_index(["condition", "knowledge", "statistic"])
     step = len(DEFINITIONS) + 1
     figure, axes = canvas(7.6, 0.34 * step * len(conditions) + 1.2, 1, 2, sharey=True)
     places, names, said = [], [], []
     for i, condition in enumerate(conditions):
         colour, told = CONDITIONS[condition], []
-        for j, (name, (suffix, _)) in enumerate(DEFINITIONS.items()):
+        for j, (name, (knowledge, _)) in enumerate(DEFINITIONS.items()):
             y = i * step + j
             score, random, matched, excess = (
-                rows.loc[(condition, s + suffix)]
+                rows.loc[(condition, knowledge, s)]
                 for s in ("deception_score", "null_random", "null_margin_matched", "excess_margin_matched")
             )
             for ax, row in zip(axes, (score, excess)):
@@ -111,9 +111,7 @@ def by_definition(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
         said.append(f"{condition}: " + "; ".join(told))
     axes[0].set_yticks(places, names)
     axes[0].set(xlim=(-0.03, 1.03), ylim=(step * len(conditions) - 1.4, -1.2), xlabel="deception score, and nulls")
-    axes[1].set(
-        xlabel="DS − margin-matched null", xlim=_limits(results.assign(statistic=results["statistic"].map(_plain)), "excess_margin_matched")
-    )
+    axes[1].set(xlabel="DS − margin-matched null", xlim=_limits(results, "excess_margin_matched"))
     axes[1].axvline(0, color=GREY, linewidth=1, linestyle="--")
     for ax in axes:
         ax.tick_params(axis="y", length=0)
@@ -123,13 +121,6 @@ def by_definition(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
         "Deception score by definition of knowledge. " + ". ".join(said) + ".",
         "The same runs and the same T, three meanings of *known*. Bars: 95 % intervals; a bar that leaves the frame goes on.",
     )
-
-
-def _plain(statistic: str) -> str:
-    """The statistic's name without what a definition adds."""
-    for suffix, _ in DEFINITIONS.values():
-        statistic = statistic.removesuffix(suffix) if suffix else statistic
-    return statistic
 
 
 def reliability_diagram(curves: pd.DataFrame, results: pd.DataFrame) -> Figure:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from w2s_lib.figures.style import GREY, STUDIES, Figure, canvas
+from w2s_lib.results import usual
 
 MARKERS = dict(zip(STUDIES, "osD", strict=True))
 
@@ -28,7 +29,7 @@ def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str])
     for ax, (statistic, title) in zip(axes, PANELS):
         for i, (study, rows) in enumerate(results.items()):
             colour, marker = STUDIES[study], MARKERS[study]
-            rows, told = rows.set_index(["statistic", "condition"]), []
+            rows, told = usual(rows).set_index(["statistic", "condition"]), []
             for y, condition in enumerate(conditions):
                 if (statistic, condition) not in rows.index:
                     continue
