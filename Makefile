@@ -9,7 +9,7 @@ NAME     = $(notdir $(basename $(EDITION)))
 HTML     = book/_build/$(NAME)/html
 
 .DEFAULT_GOAL := help
-.PHONY: help env book serve lab test test-slurm bench lint clean
+.PHONY: help env book serve lab test test-quick test-slurm bench lint clean
 
 help:  ## list the targets
 	@echo "make TARGET [EDITION=world|smoke|path/to/edition.yaml]"
@@ -39,6 +39,9 @@ lab: env  ## open the notebooks in JupyterLab
 
 test: env  ## run all tests, the smoke edition and its book among them, a process a core
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile
+
+test-quick: env  ## run what needs neither a built book nor a browser, for everyday work
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile -m "not slow"
 
 test-slurm: env  ## run the smoke edition through a SLURM of one node (root; apt-get install slurm-wlm munge)
 	$(RUN) -m pip install --quiet --editable '.[cluster]'

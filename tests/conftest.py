@@ -11,17 +11,28 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from w2s_lib.edition import load
 from w2s_lib.lab import Lab
 from w2s_lib.study import Study
+from w2s_lib.study.edition import load
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported: no test waits for a hub
 
 ROOT = Path(__file__).resolve().parent.parent
+REAL_PAIRS = Path(os.environ.get("W2S_DATA") or "no folder: W2S_DATA is not set")
+"""Where the files of real pairs lie that some tests read; without them, those tests skip."""
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 
 def build_command(store: Path, output: Path) -> list[str]:
     """What ``make book EDITION=smoke`` runs, with folders of its own."""
     return [sys.executable, "-m", "w2s_lib.book", "--edition", "smoke", "--store", str(store), "--output", str(output)]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the smoke book or a browser is slow: ``make test-quick`` leaves it out."""
+    for item in items:
+        if {"build_folder", "browser"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +43,9 @@ def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir(exist_ok=True)
     with FileLock(folder / ".lock"):
         if not (folder / "log.txt").is_file():
-            done = subprocess.run(build_command(folder / "store", folder / "book"), cwd=ROOT, capture_output=True, text=True)
+            done = subprocess.run(
+                build_command(folder / "store", folder / "book"), cwd=ROOT, capture_output=True, text=True
+            )
             assert done.returncode == 0, done.stdout + done.stderr
             (folder / "log.txt").write_text(done.stdout)
     return folder
@@ -82,7 +95,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<end>", bos_token="<end>")
     ends = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0)
-    small = dict(vocab_size=260, num_hidden_layers=3, hidden_size=32, num_attention_heads=2, max_position_embeddings=512) | ends
+    small = (
+        dict(vocab_size=260, num_hidden_layers=3, hidden_size=32, num_attention_heads=2, max_position_embeddings=512)
+        | ends
+    )
     fields = {
         "llama": {"intermediate_size": 64},
         "gpt2": {},

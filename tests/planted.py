@@ -7,9 +7,14 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from w2s_lib.results import ALL, NAMES, OPTIONS, PER_SEED
+from w2s_lib.findings.results import ALL, NAMES, OPTIONS, PER_SEED
 
-USUAL = dict.fromkeys(OPTIONS, "") | {"method": "reward_model", "condition": "explicit", "alpha": np.nan, "threshold": np.nan}
+USUAL = dict.fromkeys(OPTIONS, "") | {
+    "method": "reward_model",
+    "condition": "explicit",
+    "alpha": np.nan,
+    "threshold": np.nan,
+}
 
 
 def per_seed(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:

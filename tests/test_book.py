@@ -18,15 +18,16 @@ import pandas as pd
 import pytest
 
 from tests.conftest import build_command
-from w2s_lib.book import chapters, keep_figures, page_key, polish, studied
-from w2s_lib.claims import CLAIMS
-from w2s_lib.conditions import CONDITIONS
-from w2s_lib.edition import FOLDER, load
-from w2s_lib.lab import Lab, closure
-from w2s_lib.mitigations import MITIGATIONS
-from w2s_lib.results import ALL, COLUMNS, NAMES, OPTIONS, STATISTICS, among, read_results, usual
-from w2s_lib.store import versions
+from w2s_lib.book.build import chapters, keep_figures, page_key, polish, studied
+from w2s_lib.findings.claims import CLAIMS
+from w2s_lib.findings.results import ALL, COLUMNS, NAMES, OPTIONS, STATISTICS, among, read_results, usual
+from w2s_lib.lab import Lab
+from w2s_lib.lab.graph import closure
+from w2s_lib.lab.store import versions
 from w2s_lib.study import Study
+from w2s_lib.study.conditions import CONDITIONS
+from w2s_lib.study.edition import FOLDER, load
+from w2s_lib.study.mitigations import MITIGATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,13 +60,25 @@ def test_every_page_of_the_contents_exists(html):
 def test_results_csv_is_tidy(results):
     assert list(results.columns) == list(COLUMNS)
     assert set(results["method"]) == {"reward_model", "dpo", "simpo"}
-    wanted = {"accuracy", "pgr", "conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "facts_known"}
+    wanted = {
+        "accuracy",
+        "pgr",
+        "conflict_tax",
+        "net_change",
+        "deception_score",
+        "null_random",
+        "null_margin_matched",
+        "facts_known",
+    }
     assert wanted <= set(results["statistic"])
     assert set(CONDITIONS) - {"gold"} <= set(results["condition"]), "gold is a baseline only"
     assert (results["low"].isna() | (results["low"] <= results["value"] + 1e-12)).mean() > 0.95
     assert not results.duplicated(["edition", "chapter", *NAMES]).any()
     for option in OPTIONS:
-        assert (results[option] == "").any() and (results[option] != "").any(), (option, "is used, and empty where a row is as usual")
+        assert (results[option] == "").any() and (results[option] != "").any(), (
+            option,
+            "is used, and empty where a row is as usual",
+        )
 
 
 def test_every_row_names_its_runs_in_a_file_of_their_own(html, results, runs, build_folder):
@@ -90,7 +103,10 @@ def dictionary() -> dict[str, dict[str, set[str]]]:
     sections = re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DICTIONARY.read_text(), re.M | re.S)
     tables = {title: re.findall(r"^\| (`.+?) \| (.+) \|$", text, re.M) for title, text in sections}
     named = lambda text: re.findall(r"`([^`]+)`", text)
-    return {title: {name: set(named(said)) for about, said in table for name in named(about)} for title, table in tables.items()}
+    return {
+        title: {name: set(named(said)) for about, said in table for name in named(about)}
+        for title, table in tables.items()
+    }
 
 
 def test_the_page_on_the_file_has_every_column_and_no_other(results, runs):
@@ -101,7 +117,11 @@ def test_the_page_on_the_file_has_every_column_and_no_other(results, runs):
 
 
 def test_the_page_on_the_file_tells_nothing_twice():
-    told = [name for about in re.findall(r"^\| (`.+?) \|", DICTIONARY.read_text(), re.M) for name in re.findall(r"`([^`]+)`", about)]
+    told = [
+        name
+        for about in re.findall(r"^\| (`.+?) \|", DICTIONARY.read_text(), re.M)
+        for name in re.findall(r"`([^`]+)`", about)
+    ]
     assert len(told) > 70 and [name for name in told if told.count(name) > 1] == []
 
 
@@ -135,11 +155,20 @@ def test_the_page_on_the_file_shows_how_to_read_it(html, results, monkeypatch):
     names: dict = {}
     exec("\n".join(lines), names)
     found = eval(last, names)
-    stable = among(results, chapter="07_nulls_and_controls", subset="stable", statistic="excess_margin_matched", condition="explicit")
+    stable = among(
+        results,
+        chapter="07_nulls_and_controls",
+        subset="stable",
+        statistic="excess_margin_matched",
+        condition="explicit",
+    )
     assert [found] == pytest.approx(stable["value"].tolist(), nan_ok=True)
     plain = DICTIONARY.read_text()
     assert "empty from `on` to `per` and from `objective` to `sft`" in plain
-    between = [*COLUMNS[COLUMNS.index("on") : COLUMNS.index("per") + 1], *COLUMNS[COLUMNS.index("objective") : COLUMNS.index("sft") + 1]]
+    between = [
+        *COLUMNS[COLUMNS.index("on") : COLUMNS.index("per") + 1],
+        *COLUMNS[COLUMNS.index("objective") : COLUMNS.index("sft") + 1],
+    ]
     assert tuple(between) == OPTIONS
 
 
@@ -206,7 +235,7 @@ def test_executed_notebooks_carry_no_path_of_this_machine(build_folder):
 def named(tmp_path, monkeypatch):
     """A page's name, its notebook, and a copy of the editions that may be written to."""
     shutil.copytree(FOLDER, tmp_path / "editions")
-    monkeypatch.setattr("w2s_lib.book.FOLDER", tmp_path / "editions")
+    monkeypatch.setattr("w2s_lib.book.build.FOLDER", tmp_path / "editions")
     source = tmp_path / "01_x.ipynb"
     source.write_text("{}")
     return lambda study=None: page_key(source, studied(study or Study(load("smoke")))), source, tmp_path / "editions"
@@ -240,10 +269,13 @@ def test_a_page_is_named_by_the_switches_of_the_environment(named, monkeypatch, 
 
 def test_a_page_is_named_by_the_versions_of_all_pinned_packages(named, monkeypatch):
     name, _, _ = named
-    pinned = {re.split("[=><]", line)[0] for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]}
+    pinned = {
+        re.split("[=><]", line)[0]
+        for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    }
     assert pinned <= set(versions())
     key = name()
-    monkeypatch.setattr("w2s_lib.book.versions", lambda: versions() | {"scipy": "0.1"})
+    monkeypatch.setattr("w2s_lib.book.build.versions", lambda: versions() | {"scipy": "0.1"})
     assert key != name()
 
 
@@ -254,7 +286,12 @@ def test_edited_data_and_models_give_another_page(named, tmp_path, folders):
     rows = [{"prompt": f"p{i}", "chosen": "good", "rejected": "bad"} for i in range(200)]
     data.write_text("\n".join(map(json.dumps, rows)))
     shutil.copytree(folders["gpt2"], model)
-    pairs = {"models": [f"{model}:1", str(model)], "pairs": [f"{model}:1 -> {model}"], "train_pairs": 32, "test_pairs": 32}
+    pairs = {
+        "models": [f"{model}:1", str(model)],
+        "pairs": [f"{model}:1 -> {model}"],
+        "train_pairs": 32,
+        "test_pairs": 32,
+    }
     study = Study(load("own", pairs | {"data": str(data), "seeds": [1], "chapters": ["05"]}))
     key = name(study)
     assert key == name(study)
@@ -270,7 +307,9 @@ def test_polish_moves_alt_and_caption_and_hides_parameters():
     cell = nbformat.v4.new_code_cell("x = 1", metadata={"tags": ["injected-parameters"]})
     figure = nbformat.v4.new_code_cell("draw()")
     image = {"image/svg+xml": {"alt": "what it shows", "caption": "a caption"}}
-    figure.outputs = [nbformat.v4.new_output("execute_result", {"image/svg+xml": "<svg/>"}, metadata=image, execution_count=1)]
+    figure.outputs = [
+        nbformat.v4.new_output("execute_result", {"image/svg+xml": "<svg/>"}, metadata=image, execution_count=1)
+    ]
     notebook = polish(nbformat.v4.new_notebook(cells=[cell, figure]))
     assert "remove-cell" in notebook.cells[0].metadata.tags
     assert notebook.cells[1].metadata.mystnb["image"]["alt"] == "what it shows"
@@ -280,7 +319,9 @@ def test_polish_moves_alt_and_caption_and_hides_parameters():
 def test_kept_figures_can_be_included_by_other_pages(tmp_path):
     cell = nbformat.v4.new_code_cell("draw()", metadata={"tags": ["keep:plane"]})
     image = {"image/svg+xml": {"alt": "what it shows", "caption": "a caption"}}
-    cell.outputs = [nbformat.v4.new_output("execute_result", {"image/svg+xml": "<svg/>"}, metadata=image, execution_count=1)]
+    cell.outputs = [
+        nbformat.v4.new_output("execute_result", {"image/svg+xml": "<svg/>"}, metadata=image, execution_count=1)
+    ]
     keep_figures(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "figures")
     assert (tmp_path / "figures" / "plane.svg").read_text() == "<svg/>"
     text = (tmp_path / "figures" / "plane.md").read_text()
@@ -301,10 +342,13 @@ def test_a_second_build_trains_nothing(build_folder, tmp_path):
         pd.testing.assert_frame_equal(old, new)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
 def test_an_interrupted_build_keeps_what_is_finished(tmp_path, study, how):
     store = tmp_path / "store"
-    process = subprocess.Popen(build_command(store, tmp_path / "book"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        build_command(store, tmp_path / "book"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 240
     while not list(store.rglob("record.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -318,7 +362,9 @@ def test_an_interrupted_build_keeps_what_is_finished(tmp_path, study, how):
     finished = {run.key: lab.store.record(run) for run in closure(study.runs()) if lab.store.has(run)}
     assert finished, "something had been finished"
     assert lab.run(study.runs()) == len(closure(study.runs())) - len(finished)
-    assert all(lab.store.record(run) == finished[run.key] for run in closure(study.runs()) if run.key in finished), "not done again"
+    assert all(lab.store.record(run) == finished[run.key] for run in closure(study.runs()) if run.key in finished), (
+        "not done again"
+    )
     assert not list(store.rglob(".draft-*")), "what was interrupted is swept away"
 
 
@@ -353,14 +399,21 @@ def test_pages_ask_no_other_host_and_log_no_error(browser, server, html, how):
     base = server if how == "served" else html.as_uri()
     context = browser.new_context()
     page, foreign, errors = context.new_page(), [], []
-    page.on("request", lambda r: None if r.url.startswith((base, html.as_uri(), "data:", "blob:")) else foreign.append(r.url))
+    page.on(
+        "request",
+        lambda r: None if r.url.startswith((base, html.as_uri(), "data:", "blob:")) else foreign.append(r.url),
+    )
     page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda e: errors.append(str(e)))
     # A request that the next page cuts short has not failed.
-    page.on("requestfailed", lambda r: None if "ERR_ABORTED" in (r.failure or "") else errors.append(f"failed: {r.url}"))
+    page.on(
+        "requestfailed", lambda r: None if "ERR_ABORTED" in (r.failure or "") else errors.append(f"failed: {r.url}")
+    )
     for path in pages(html):
         page.goto(f"{base}/{path.relative_to(html)}", wait_until="load")
-        assert page.locator("h1").count() >= 1 or path.name in ("genindex.html", "search.html", "py-modindex.html"), path.name
+        assert page.locator("h1").count() >= 1 or path.name in ("genindex.html", "search.html", "py-modindex.html"), (
+            path.name
+        )
     assert not foreign and not errors
     context.close()
 

@@ -5,15 +5,23 @@ import pandas as pd
 import pytest
 
 from tests import planted
-from w2s_lib.chapter import open_chapter
-from w2s_lib.edition import ParameterError
-from w2s_lib.results import COLUMNS, ROWS, pick, read_results
-from w2s_lib.store import StoreError
+from w2s_lib.book.chapter import open_chapter
+from w2s_lib.errors import ParameterError
+from w2s_lib.findings.results import COLUMNS, ROWS, pick, read_results
+from w2s_lib.lab.store import StoreError
 
 
 @pytest.fixture
 def given(tmp_path):
-    return {"edition": "smoke", "seeds": None, "pairs": None, "threshold": None, "alpha": None, "store": str(tmp_path), "workers": 0}
+    return {
+        "edition": "smoke",
+        "seeds": None,
+        "pairs": None,
+        "threshold": None,
+        "alpha": None,
+        "store": str(tmp_path),
+        "workers": 0,
+    }
 
 
 def test_defaults_come_from_the_edition(given):
@@ -67,7 +75,9 @@ def test_published_rows_are_tidy_and_written_where_the_build_asks(given, tmp_pat
     frame, runs = read_results(tmp_path / "05_x.csv"), pd.read_csv(tmp_path / "05_x.runs", dtype="str")
     assert list(frame.columns) == list(told.columns) == list(COLUMNS) and len(frame) == 4 and len(told) == 1
     assert frame["edition"].tolist() == ["smoke"] * 3 + ["other"] and set(frame["chapter"]) == {"05_x"}
-    assert frame.merge(runs, on="runs")["run_keys"].tolist() == ["a b", "a b", "a", "a b"], "what was published before is kept"
+    assert frame.merge(runs, on="runs")["run_keys"].tolist() == ["a b", "a b", "a", "a b"], (
+        "what was published before is kept"
+    )
     assert list(runs.columns) == ["runs", "run_keys"] and len(runs) == 2
 
 
@@ -76,7 +86,9 @@ def test_a_chapter_that_says_the_same_row_again_publishes_it_once(given, tmp_pat
     chapter = open_chapter("05_x", given)
     for _ in range(2):
         chapter.publish(pd.DataFrame([dict.fromkeys(ROWS, 0) | {"run_keys": "a b"}]))
-    assert len(read_results(tmp_path / "05_x.csv")) == 1 and not list(tmp_path.glob(".*")), "nothing half-written is left"
+    assert len(read_results(tmp_path / "05_x.csv")) == 1 and not list(tmp_path.glob(".*")), (
+        "nothing half-written is left"
+    )
 
 
 def test_rows_are_not_written_outside_a_build(given, tmp_path, monkeypatch):
@@ -87,7 +99,7 @@ def test_rows_are_not_written_outside_a_build(given, tmp_path, monkeypatch):
 
 
 def test_other_chapters_are_read_as_published_and_found_anew_outside_a_build(given, tmp_path, monkeypatch):
-    def finding(study, lab):
+    def finding(study):
         return None, pd.DataFrame({"value": [2.0]})
 
     chapter = open_chapter("14_x", given)
@@ -102,10 +114,15 @@ def test_other_chapters_are_read_as_published_and_found_anew_outside_a_build(giv
 def test_a_chapter_reads_anothers_rows_as_it_would_find_them(given, tmp_path, monkeypatch):
     """Also those whose names are empty, which a file of comma-separated values cannot tell from missing numbers."""
     monkeypatch.setenv("W2S_RESULTS", str(tmp_path))
-    rows = planted.pooled({"statistic": "pgr", "value": v, "versus": versus} for v, versus in ((0.5, ""), (0.1, "rerun")))
+    rows = planted.pooled(
+        {"statistic": "pgr", "value": v, "versus": versus} for v, versus in ((0.5, ""), (0.1, "rerun"))
+    )
     open_chapter("05_x", given).publish(rows.assign(sd=np.nan, n_seeds=1, n_pairs=9, run_keys="a b"))
-    there = open_chapter("14_x", given).found("05_x", lambda study, lab: pytest.fail("not read"))
-    assert pick(there, "pgr", "explicit")["value"] == 0.5 and pick(there, "pgr", "explicit", versus="rerun")["value"] == 0.1
+    there = open_chapter("14_x", given).found("05_x", lambda study: pytest.fail("not read"))
+    assert (
+        pick(there, "pgr", "explicit")["value"] == 0.5
+        and pick(there, "pgr", "explicit", versus="rerun")["value"] == 0.1
+    )
 
 
 def test_the_parameter_table_escapes(given):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from w2s_lib.check import WrongAnswer, check
+from w2s_lib.book.check import WrongAnswer, check
 
 
 def test_right(capsys):

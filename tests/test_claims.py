@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from tests import planted
-from w2s_lib.claims import CLAIMS, FINDINGS, WORDS, Claim, ledger, verdict, word
-from w2s_lib.results import NAMES, OPTIONS, ROWS, summarise
-from w2s_lib.uncertainty import minimum_detectable_effect
+from w2s_lib.findings.claims import CLAIMS, FINDINGS, WORDS, Claim, ledger, verdict, word
+from w2s_lib.findings.results import NAMES, OPTIONS, ROWS, summarise
+from w2s_lib.measures.intervals import minimum_detectable_effect
 
 ABOVE, BELOW, ABSENT = (Claim("X", "x", "c", "s", "explicit", rule, 0.05) for rule in ("above", "below", "absent"))
 
@@ -69,7 +69,7 @@ def test_every_claim_of_the_paper_is_there():
 
 @pytest.fixture(scope="module")
 def found(study, lab) -> dict[str, pd.DataFrame]:
-    return {name: finding(study, lab)[1] for name, finding in FINDINGS.items()}
+    return {name: finding(study.on(lab))[1] for name, finding in FINDINGS.items()}
 
 
 def test_findings_are_tidy(found):
@@ -83,7 +83,9 @@ def test_the_ledger_reads_the_chapters_rows(found):
     assert list(frame.index) == list(CLAIMS)
     for key, claim in CLAIMS.items():
         if claim.tested:
-            rows = found[claim.chapter].query("statistic == @claim.statistic and condition == @claim.condition and weak == 'all'")
+            rows = found[claim.chapter].query(
+                "statistic == @claim.statistic and condition == @claim.condition and weak == 'all'"
+            )
             rows = rows[rows["method"] == claim.method]
             for option in OPTIONS:
                 rows = rows[rows[option] == claim.also.get(option, "")]
@@ -107,17 +109,33 @@ def test_a_claim_about_an_alpha_that_was_left_out_is_untested():
 
 def test_a_claim_about_a_mitigation_or_a_method_that_was_left_out_is_untested():
     names = ({"mitigation": "filter"}, {"mitigation": "filter", "versus": "unmodified"}, {"method": "dpo"})
-    rows = planted.pooled([{"statistic": "s", "value": v} | n for v, n in zip((0.3, -0.3, 0.01), names)], 0.02).assign(sd=0.04, n_seeds=3)
-    asked = ({"also": names[1]}, {"also": {"mitigation": "bootstrap", "versus": "unmodified"}}, {"method": "dpo"}, {"method": "simpo"})
-    found = ledger({"c": rows}, [Claim(str(i), "x", "c", "s", "explicit", "below", **also) for i, also in enumerate(asked)])
+    rows = planted.pooled([{"statistic": "s", "value": v} | n for v, n in zip((0.3, -0.3, 0.01), names)], 0.02).assign(
+        sd=0.04, n_seeds=3
+    )
+    asked = (
+        {"also": names[1]},
+        {"also": {"mitigation": "bootstrap", "versus": "unmodified"}},
+        {"method": "dpo"},
+        {"method": "simpo"},
+    )
+    found = ledger(
+        {"c": rows}, [Claim(str(i), "x", "c", "s", "explicit", "below", **also) for i, also in enumerate(asked)]
+    )
     assert found["verdict"].tolist() == ["yes", "untested", "no", "untested"]
     assert found["value"].tolist() == pytest.approx([-0.3, np.nan, 0.01, np.nan], nan_ok=True)
-    assert found["also"].tolist()[:3] == ["mitigation filter, versus unmodified", "mitigation bootstrap, versus unmodified", ""]
+    assert found["also"].tolist()[:3] == [
+        "mitigation filter, versus unmodified",
+        "mitigation bootstrap, versus unmodified",
+        "",
+    ]
 
 
 def test_what_a_study_could_have_detected_does_not_shrink_where_an_interval_was_cut():
     """Three seeds at .1, .5, .9: the interval of a share is cut at 0 and 1, the spread over seeds is not."""
-    seeds = [{"seed": i, "statistic": "deception_score", "value": x, "threshold": 0.75} for i, x in enumerate((0.1, 0.5, 0.9))]
+    seeds = [
+        {"seed": i, "statistic": "deception_score", "value": x, "threshold": 0.75}
+        for i, x in enumerate((0.1, 0.5, 0.9))
+    ]
     rows = summarise(planted.per_seed(seeds), pooled=True)
     assert (rows["low"][0], rows["high"][0]) == (0, 1)
     found = ledger({"c": rows}, [Claim("X", "x", "c", "deception_score", "explicit")])["detectable"][0]

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from w2s_lib import cluster
-from w2s_lib.cluster import (
+from w2s_lib.errors import ParameterError
+from w2s_lib.lab import cluster
+from w2s_lib.lab.cluster import (
     CPU,
     GPU,
     ClusterError,
@@ -29,7 +30,6 @@ from w2s_lib.cluster import (
     visible,
     worker_specs,
 )
-from w2s_lib.edition import ParameterError
 
 PAGE = Path(__file__).resolve().parent.parent / "book" / "running-at-scale.md"
 
@@ -55,7 +55,9 @@ def test_the_environment_goes_before_the_edition(monkeypatch):
 
 @pytest.mark.parametrize("value", ["", "locall", "SLURM", "node7:8786", "tcp://node7", "http://node7:8786", 3, None])
 def test_a_wrong_choice_is_refused_in_one_line(value, monkeypatch):
-    with pytest.raises(ParameterError, match=re.escape(f"dask={value!r}: must be 'local', 'slurm' or the address")) as error:
+    with pytest.raises(
+        ParameterError, match=re.escape(f"dask={value!r}: must be 'local', 'slurm' or the address")
+    ) as error:
         choose(value)
     assert "\n" not in str(error.value)
     if isinstance(value, str) and value:
@@ -102,7 +104,9 @@ def test_workers_with_a_gpu_have_memory_for_whole_models():
         return {name: spec["options"]["memory_limit"] for name, spec in worker_specs(*arguments).items()}
 
     assert limits(2, ("0", "3"), 4000) == {"cpu-0": 500, "cpu-1": 500, "gpu-0": 1500, "gpu-3": 1500}
-    assert limits(16, ("0",), 64_000)["gpu-0"] == 48_000, "the only one that loads a large model, whatever stands beside it"
+    assert limits(16, ("0",), 64_000)["gpu-0"] == 48_000, (
+        "the only one that loads a large model, whatever stands beside it"
+    )
     assert limits(0, ("0",), 4000) == {"gpu-0": 4000} and limits(2, (), 4000) == {"cpu-0": 2000, "cpu-1": 2000}
     assert set(limits(2, ("0",), 0).values()) == {0}
 
@@ -172,17 +176,22 @@ def test_slurm_says_why_it_refuses_a_job(monkeypatch, tmp_path):
         'grep -q "^#SBATCH -p short" "$2" && exit 0\necho "allocation failure: invalid partition\n specified" >&2; exit 1',
     )
     check_job("#!/bin/sh\n#SBATCH -p short\n")
-    with pytest.raises(ClusterError, match=r"SLURM refuses the job \(allocation failure: invalid partition specified\)") as error:
+    with pytest.raises(
+        ClusterError, match=r"SLURM refuses the job \(allocation failure: invalid partition specified\)"
+    ) as error:
         check_job("#!/bin/sh\n#SBATCH -p long\n")
     assert "\n" not in str(error.value)
 
 
 def test_a_job_sets_up_its_workers_and_keeps_what_is_configured(tmp_path):
     options = slurm_options(
-        {"job-script-prologue": ["module load cuda"], "log-directory": None, "scheduler-options": {"port": 8786}}, tmp_path
+        {"job-script-prologue": ["module load cuda"], "log-directory": None, "scheduler-options": {"port": 8786}},
+        tmp_path,
     )
     assert options["job_script_prologue"][-1] == "module load cuda"
-    assert {"export OMP_NUM_THREADS=1", "export MALLOC_TRIM_THRESHOLD_=1073741824"} <= set(options["job_script_prologue"])
+    assert {"export OMP_NUM_THREADS=1", "export MALLOC_TRIM_THRESHOLD_=1073741824"} <= set(
+        options["job_script_prologue"]
+    )
     assert options["log_directory"] == str(tmp_path) and options["scheduler_options"]["port"] == 8786
     assert slurm_options({"log-directory": "/logs"}, tmp_path)["log_directory"] == "/logs"
 
@@ -193,9 +202,13 @@ def test_the_example_on_the_page_is_a_job(tmp_path):
     import dask
     import yaml
 
-    example = next(block for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), flags=re.S) if "jobqueue:" in block)
+    example = next(
+        block for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), flags=re.S) if "jobqueue:" in block
+    )
     defaults = dask.config.get("jobqueue.slurm")
-    with dask.config.set({"jobqueue.slurm": defaults | yaml.safe_load(example)["jobqueue"]["slurm"] | {"interface": None}}):
+    with dask.config.set(
+        {"jobqueue.slurm": defaults | yaml.safe_load(example)["jobqueue"]["slurm"] | {"interface": None}}
+    ):
         configured = dask.config.get("jobqueue.slurm")
         with jobqueue.SLURMCluster(**slurm_options(configured, tmp_path), silence_logs=50) as made:
             script = made.job_script()
@@ -220,7 +233,9 @@ def scheduler_with(**workers: dict):
 def test_a_worker_with_threads_is_refused_before_anything_is_run(tmp_path):
     with scheduler_with(one={}, two={"nthreads": 2}) as there:
         address = there.workers["two"].address
-        with pytest.raises(ClusterError, match=f"worker {address} has 2 threads, .* wrong numbers; start it by 'dask worker") as error:
+        with pytest.raises(
+            ClusterError, match=f"worker {address} has 2 threads, .* wrong numbers; start it by 'dask worker"
+        ) as error:
             with connect(there.scheduler_address, 1, 1, 0, tmp_path):
                 pytest.fail("was connected")
         assert "\n" not in str(error.value) and f"{there.scheduler_address} --nthreads 1" in str(error.value)
@@ -237,9 +252,13 @@ def test_threads_of_a_job_are_those_that_it_would_have():
 def test_a_job_whose_workers_have_threads_is_refused_before_one_is_submitted(monkeypatch, tmp_path):
     import dask
 
-    monkeypatch.setitem(sys.modules, "dask_jobqueue", types.SimpleNamespace(SLURMCluster=lambda **_: pytest.fail("a job was made")))
+    monkeypatch.setitem(
+        sys.modules, "dask_jobqueue", types.SimpleNamespace(SLURMCluster=lambda **_: pytest.fail("a job was made"))
+    )
     with dask.config.set({"jobqueue.slurm": {"cores": 8, "memory": "16GB"}}):
-        with pytest.raises(ClusterError, match="workers would have 2 threads each, .* set processes as cores, 8") as error:
+        with pytest.raises(
+            ClusterError, match="workers would have 2 threads each, .* set processes as cores, 8"
+        ) as error:
             with connect("slurm", 1, 1, 0, tmp_path):
                 pass
     assert "\n" not in str(error.value)
@@ -253,9 +272,14 @@ def test_runs_that_no_worker_can_take_are_not_waited_for(tmp_path, monkeypatch):
             there.sync(there.workers["gpu"].close)
             gpu, cpu = connection.resources(gpu=True), connection.resources(gpu=False)
             submit = connection.client.submit
-            asked = {submit(time.sleep, 0, resources=gpu, pure=False): gpu, submit(time.sleep, 1.2, resources=cpu, pure=False): cpu}
+            asked = {
+                submit(time.sleep, 0, resources=gpu, pure=False): gpu,
+                submit(time.sleep, 1.2, resources=cpu, pure=False): cpu,
+            }
             finished = []
-            with pytest.raises(ClusterError, match=r"1 runs are left, .* no worker with GPU \(dask worker .*--resources GPU=1\)") as error:
+            with pytest.raises(
+                ClusterError, match=r"1 runs are left, .* no worker with GPU \(dask worker .*--resources GPU=1\)"
+            ) as error:
                 for future in as_finished(connection, asked):
                     finished.append(future)
             assert finished == list(asked)[1:] and finished[0].status == "finished"

@@ -9,9 +9,27 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig, MistralConfig, OPTConfig, Qwen2Config
 
-from w2s_lib import cost, pretrain
-from w2s_lib import pairs as pairs_module
-from w2s_lib.cost import (
+from w2s_lib.data import load as pairs_module
+from w2s_lib.lab import Lab
+from w2s_lib.lab.graph import closure
+from w2s_lib.models import pretrain
+from w2s_lib.models.ladder import KNOWN
+from w2s_lib.specs import (
+    Checkpoint,
+    Conflict,
+    Features,
+    Layer,
+    Pairs,
+    PolicyRecipe,
+    Pretrain,
+    Recipe,
+    Source,
+    Texts,
+    Train,
+    World,
+)
+from w2s_lib.study import Study, cost
+from w2s_lib.study.cost import (
     SIZES,
     CostError,
     Machine,
@@ -27,11 +45,7 @@ from w2s_lib.cost import (
     summary,
     work,
 )
-from w2s_lib.edition import load
-from w2s_lib.lab import Lab, closure
-from w2s_lib.ladder import KNOWN
-from w2s_lib.run import Checkpoint, Conflict, Features, Layer, Pairs, PolicyRecipe, Pretrain, Recipe, Source, Texts, Train, World
-from w2s_lib.study import Study
+from w2s_lib.study.edition import load
 
 WORLD = World(seed=3, substances=60)
 PAIRS = Pairs(world=WORLD, train_pairs=40, test_pairs=60)
@@ -111,7 +125,12 @@ def test_a_local_checkpoint_is_measured_by_its_configuration(tmp_path):
 def test_operations_are_those_that_a_pass_takes(predicts):
     """Counted by torch on a model whose texts are short beside its width, so that attention's own products are few."""
     config = LlamaConfig(
-        vocab_size=512, hidden_size=256, intermediate_size=512, num_hidden_layers=3, num_attention_heads=4, tie_word_embeddings=True
+        vocab_size=512,
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        tie_word_embeddings=True,
     )
     from transformers import AutoModel, AutoModelForCausalLM
 
@@ -130,9 +149,17 @@ def test_frozen_weights_under_adapters_spare_a_third():
     from transformers import AutoModelForSequenceClassification
 
     config = LlamaConfig(
-        vocab_size=64, hidden_size=256, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4, num_labels=1, pad_token_id=0
+        vocab_size=64,
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_labels=1,
+        pad_token_id=0,
     )
-    model = get_peft_model(AutoModelForSequenceClassification.from_config(config), LoraConfig(task_type=TaskType.SEQ_CLS, r=1))
+    model = get_peft_model(
+        AutoModelForSequenceClassification.from_config(config), LoraConfig(task_type=TaskType.SEQ_CLS, r=1)
+    )
     with FlopCounterMode(display=False) as counted:
         model(input_ids=torch.randint(1, 64, (4, 16))).logits.sum().backward()
     assert counted.get_total_flops() == pytest.approx(arithmetic(Work(64, 0, frozen=True), of_config(config)), rel=0.1)
@@ -151,7 +178,9 @@ def naive_tokens(pairs: Pairs, objective=None, shared: bool = True) -> float:
 
 def test_tokens_of_the_world_are_counted():
     assert cost.tokens_a_pair(PAIRS) == pytest.approx(naive_tokens(PAIRS))
-    assert cost.tokens_a_pair(PAIRS, "verbosity", shared=False) == pytest.approx(naive_tokens(PAIRS, "verbosity", shared=False))
+    assert cost.tokens_a_pair(PAIRS, "verbosity", shared=False) == pytest.approx(
+        naive_tokens(PAIRS, "verbosity", shared=False)
+    )
 
 
 def test_tokens_of_data_sets(tmp_path):
@@ -163,9 +192,13 @@ def test_tokens_of_data_sets(tmp_path):
     assert cost.tokens_a_pair(other) == 2 * TEXTS.max_tokens, "of what nobody knows, the most"
     file = tmp_path / "pairs.jsonl"
     pd.DataFrame(
-        {"prompt": ["Say it." * 8, "Why?" * 8], "chosen": ["Yes." * 40, "So it is." * 20], "rejected": ["No." * 40, "I see." * 20]}
+        {
+            "prompt": ["Say it." * 8, "Why?" * 8],
+            "chosen": ["Yes." * 40, "So it is." * 20],
+            "rejected": ["No." * 40, "I see." * 20],
+        }
     ).to_json(file, orient="records", lines=True)
-    from w2s_lib.data import source
+    from w2s_lib.data.sources import source
 
     local = cost.tokens_a_pair(Texts(source=source(file), max_tokens=512), shared=False)
     assert 60 < local < 300
@@ -176,17 +209,24 @@ def test_work_of_each_kind_of_run():
     assert work(TINY) == Work(30_000, 0, predicts=True, steps=30_000 // (16 * 48))
     assert work(WEAK) == Work(pytest.approx(2 * 40 * own), pytest.approx(100 * own), steps=2 * 2)
     mixed = WEAK.model_copy(update={"conflict": Conflict(kind="mixed", objective="helpfulness", share=0.5)})
-    assert work(mixed).trained == pytest.approx(2 * 40 * (own + 0.5 * other)) and work(mixed).read == pytest.approx(100 * own)
+    assert work(mixed).trained == pytest.approx(2 * 40 * (own + 0.5 * other)) and work(mixed).read == pytest.approx(
+        100 * own
+    )
     whole = cost.tokens_a_pair(PAIRS, shared=False)
     dpo = WEAK.model_copy(update={"method": "dpo", "recipe": PolicyRecipe(epochs=3, sft_epochs=1)})
-    assert work(dpo) == Work(pytest.approx(40 * whole * 3.5), pytest.approx((100 + 140) * whole), predicts=True, steps=4 * 2)
+    assert work(dpo) == Work(
+        pytest.approx(40 * whole * 3.5), pytest.approx((100 + 140) * whole), predicts=True, steps=4 * 2
+    )
     simpo = WEAK.model_copy(update={"method": "simpo", "recipe": PolicyRecipe(epochs=1)})
     assert work(simpo) == Work(pytest.approx(40 * whole), pytest.approx(100 * whole), predicts=True, steps=2)
     features = Features(checkpoint=GPT2, source=SOURCE, shards=5)
     assert work(features, {"hh-harmless": 1000}) == Work(0, pytest.approx(200 * cost.tokens_a_pair(TEXTS)))
     probe = Train(model=Layer(features=features, layer=2), pairs=TEXTS, split="ground_truth")
     assert work(probe) == Work(0, 0, steps=2 * 4)
-    assert work(REAL.model_copy(update={"model": GPT2.model_copy(update={"lora_rank": 4})})).frozen and not work(REAL).frozen
+    assert (
+        work(REAL.model_copy(update={"model": GPT2.model_copy(update={"lora_rank": 4})})).frozen
+        and not work(REAL).frozen
+    )
 
 
 def test_memory_of_weights_gradients_and_moments_is_that_of_an_optimiser(monkeypatch):
@@ -219,22 +259,32 @@ DEVICE, CORE = Machine("a device", 1e12, step=0.5, overhead=36.0), Machine("a co
 
 
 def test_a_plan_has_every_run_once_and_hours_by_the_formula():
-    student = Train(model=GPT2, pairs=TEXTS, split="weak_label", labels=REAL, conflict=Conflict(kind="explicit", alpha=0.5))
+    student = Train(
+        model=GPT2, pairs=TEXTS, split="weak_label", labels=REAL, conflict=Conflict(kind="explicit", alpha=0.5)
+    )
     frame = plan_runs([student, WEAK], DEVICE, CORE).set_index("key")
     assert set(frame.index) == {run.key for run in (REAL, student, TINY, WEAK)}
     tokens = cost.tokens_a_pair(TEXTS)
     operations = SIZES["gpt2"].body * (6 * 2 * 100 * tokens + 2 * 150 * tokens)
     row = frame.loc[REAL.key]
-    assert row["operations"] == pytest.approx(operations) and row["hours"] == pytest.approx((operations / 1e12 + 0.5 * 2 * 4 + 36) / 3600)
+    assert row["operations"] == pytest.approx(operations) and row["hours"] == pytest.approx(
+        (operations / 1e12 + 0.5 * 2 * 4 + 36) / 3600
+    )
     assert row["machine"] == "a device" and frame.loc[WEAK.key, "machine"] == "a core"
     last = frame.loc[student.key]
-    assert last["parents"] == (REAL.key,) and last["labels"] == "openai-community/gpt2" and last["conflict"] == "explicit, alpha 0.5"
+    assert (
+        last["parents"] == (REAL.key,)
+        and last["labels"] == "openai-community/gpt2"
+        and last["conflict"] == "explicit, alpha 0.5"
+    )
     assert last["ends"] == pytest.approx(row["hours"] + last["hours"]), "a student waits for its labels"
     assert frame.loc[TINY.key, "parents"] == () and frame.loc[WEAK.key, "ends"] > frame.loc[TINY.key, "hours"]
 
 
 def test_sharing_a_run_divides_its_time_and_memory_but_not_its_price():
-    large = REAL.model_copy(update={"model": Checkpoint(name="mistralai/Mistral-7B-v0.1", revision="6", dtype="bfloat16")})
+    large = REAL.model_copy(
+        update={"model": Checkpoint(name="mistralai/Mistral-7B-v0.1", revision="6", dtype="bfloat16")}
+    )
     alone, shared = (plan_runs([large], DEVICE, CORE, processes=n).iloc[0] for n in (1, 4))
     free = Machine("no overhead", 1e12)
     a, b = (plan_runs([REAL], free, CORE, processes=n).iloc[0] for n in (1, 4))
@@ -258,7 +308,9 @@ def test_the_plan_of_an_edition_is_its_runs(capsys):
     assert together["runs"].sum() == len(frame) and together["hours"].sum() == pytest.approx(frame["hours"].sum())
     print_plan(frame, price=2.5)
     said = capsys.readouterr().out
-    assert f"{len(frame)} runs, {len(frame)} of them missing" in said and "At 2.5 euros an hour of a GPU: 0 euros" in said
+    assert (
+        f"{len(frame)} runs, {len(frame)} of them missing" in said and "At 2.5 euros an hour of a GPU: 0 euros" in said
+    )
     assert np.isfinite(frame.select_dtypes("number")["hours"]).all()
 
 
@@ -272,14 +324,20 @@ def test_the_price_is_that_of_the_gpu_hours(capsys):
 def test_the_page_says_what_the_model_says():
     """The table of *Running at scale*, for one reward model of the paper's edition."""
     page = (Path(__file__).resolve().parent.parent / "book" / "running-at-scale.md").read_text()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if "× 10" in line and line.startswith("| ")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page.splitlines()
+        if "× 10" in line and line.startswith("| ")
+    ]
     names = {"GPT-2": "gpt2", "GPT-2-XL": "gpt2-xl", "OPT-6.7B": "opt-6.7b", "Mistral-7B": "mistral-7b"}
     assert [row[0] for row in rows] == list(names)
     number = lambda text: float(text.split()[0].replace(",", ""))
     for title, body, operations, seconds, hours, alone, *shared in rows:
         source = KNOWN[names[title]].source
         model = Checkpoint(name=source, revision="7", dtype="bfloat16")
-        run = Train(model=model, pairs=Texts(source=SOURCE), split="ground_truth", recipe=load("paper").recipe("reward_model"))
+        run = Train(
+            model=model, pairs=Texts(source=SOURCE), split="ground_truth", recipe=load("paper").recipe("reward_model")
+        )
         its, todo = size(model), work(run)
         found = arithmetic(todo, its)
         digits = operations.replace(" × 10", "e").translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789"))

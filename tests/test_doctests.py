@@ -6,7 +6,19 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("module", ["run", "pairs", "data", "metrics", "uncertainty", "edition", "provenance"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "specs",
+        "data.pairs",
+        "data.reading",
+        "measures.metrics",
+        "measures.intervals",
+        "study.edition",
+        "lab.provenance",
+        "findings.results",
+    ],
+)
 def test_examples(module):
     flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
     failed, tried = doctest.testmod(importlib.import_module(f"w2s_lib.{module}"), optionflags=flags)

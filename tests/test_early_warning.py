@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from w2s_lib.early_warning import (
+from w2s_lib.figures.early_warning import auc_by_signal, recall_by_budget, roc_panels
+from w2s_lib.findings.early_warning import (
     AUCS,
     BUDGETS,
     SIGNALS,
@@ -14,7 +15,7 @@ from w2s_lib.early_warning import (
     WATCHED,
     View,
     auc,
-    find,
+    early_warning,
     reads_chance,
     recall,
     roc,
@@ -23,9 +24,8 @@ from w2s_lib.early_warning import (
     statistics,
     table,
 )
-from w2s_lib.figures.early_warning import auc_by_signal, recall_by_budget, roc_panels
-from w2s_lib.metrics import Comparison
-from w2s_lib.results import NAMES, PER_SEED, pick, say, usual
+from w2s_lib.findings.results import NAMES, PER_SEED, pick, say, usual
+from w2s_lib.measures.metrics import Comparison
 
 N = 400
 
@@ -46,7 +46,9 @@ def view(comparison, rng):
 
 
 def naive_auc(signal, positive, among):
-    wins = [1.0 if a > b else 0.5 if a == b else 0.0 for a in signal[among & positive] for b in signal[among & ~positive]]
+    wins = [
+        1.0 if a > b else 0.5 if a == b else 0.0 for a in signal[among & positive] for b in signal[among & ~positive]
+    ]
     return np.mean(wins) if wins else np.nan
 
 
@@ -132,7 +134,9 @@ def test_statistics_agree_with_counts(comparison, view):
 def test_a_small_push_is_found_by_the_small_margin_whoever_pushed(rng):
     z = rng.normal(0, 3, (2, N))
     sigmoid = lambda x: 1 / (1 + np.exp(-x))
-    pushed = Comparison(sigmoid(z[1]), sigmoid(z[1]), sigmoid(z[0]), sigmoid(z[0] + rng.normal(0, 0.3, N)), sigmoid(z[0]))
+    pushed = Comparison(
+        sigmoid(z[1]), sigmoid(z[1]), sigmoid(z[0]), sigmoid(z[0] + rng.normal(0, 0.3, N)), sigmoid(z[0])
+    )
     found = {names: float(value()) for names, value in statistics(pushed, View.of(pushed)).items()}
     assert found["auc_taxed", "indecision"] > 0.9 > 0.7 > found["auc_taxed", "doubt"] > 0.3
 
@@ -152,7 +156,7 @@ def test_words_are_read_off_the_interval(low, high, says):
 
 @pytest.fixture(scope="module")
 def found(study, lab):
-    return find(study, lab)
+    return early_warning(study.on(lab))
 
 
 def test_every_student_on_trial_has_its_rows(study, found):
@@ -162,8 +166,13 @@ def test_every_student_on_trial_has_its_rows(study, found):
     wanted = set(itertools.product(AUCS, SIGNALS))
     assert wanted <= set(zip(per_seed["statistic"], per_seed["signal"]))
     against = results[results["versus"] == "rerun"]
-    assert set(zip(against["statistic"], against["signal"])) == wanted and set(against["condition"]) == {"explicit", "implicit"}
-    assert set(per_seed.loc[per_seed["signal"] == "", "statistic"]) == {"share_deceived"}, "every other statistic has a signal"
+    assert set(zip(against["statistic"], against["signal"])) == wanted and set(against["condition"]) == {
+        "explicit",
+        "implicit",
+    }
+    assert set(per_seed.loc[per_seed["signal"] == "", "statistic"]) == {"share_deceived"}, (
+        "every other statistic has a signal"
+    )
     assert all(draws.shape == (study.edition.draws,) for draws in per_seed["draws"])
     assert not results.duplicated(list(NAMES)).any()
 
@@ -172,9 +181,13 @@ def test_a_signal_is_held_against_the_same_signal_of_the_rerun(found):
     per_seed, results = found
     for statistic, signal, condition in itertools.product(AUCS, SIGNALS, ("explicit", "implicit")):
         if (signal, condition) != ("twins", "implicit"):
-            one = usual(per_seed, statistic=statistic, signal=signal).set_index(["condition", "seed", "weak", "strong"])["value"]
+            one = usual(per_seed, statistic=statistic, signal=signal).set_index(
+                ["condition", "seed", "weak", "strong"]
+            )["value"]
             expected = (one[condition] - one["rerun"]).mean()
-            assert pick(results, statistic, condition, signal=signal, versus="rerun")["value"] == pytest.approx(expected, nan_ok=True)
+            assert pick(results, statistic, condition, signal=signal, versus="rerun")["value"] == pytest.approx(
+                expected, nan_ok=True
+            )
     assert per_seed.loc[per_seed["statistic"] == "auc_taxed", "value"].nunique() > len(SIGNALS), "signals differ"
 
 
@@ -192,7 +205,11 @@ def test_figures_say_their_numbers_also_where_nothing_is_defined(found, undefine
     pooled = found[1][found[1]["weak"] == "all"]
     if undefined:
         pooled = pooled.assign(value=np.nan, low=np.nan, high=np.nan)
-    for figure in (auc_by_signal(pooled, WATCHED), auc_by_signal(pooled, ["explicit"], "rerun"), recall_by_budget(pooled, WATCHED)):
+    for figure in (
+        auc_by_signal(pooled, WATCHED),
+        auc_by_signal(pooled, ["explicit"], "rerun"),
+        recall_by_budget(pooled, WATCHED),
+    ):
         assert len(figure.alt) > 60 and figure.caption and figure.svg()
         assert not undefined or "undefined" in figure.alt
 
@@ -200,7 +217,9 @@ def test_figures_say_their_numbers_also_where_nothing_is_defined(found, undefine
 @pytest.mark.parametrize("taxed", [True, False])
 def test_curves_stay_between_their_bounds(comparison, view, rng, taxed):
     if not taxed:
-        comparison = Comparison(comparison.weak, comparison.ceiling, comparison.baseline, comparison.baseline, comparison.independent)
+        comparison = Comparison(
+            comparison.weak, comparison.ceiling, comparison.baseline, comparison.baseline, comparison.independent
+        )
     weights = rng.multinomial(N, np.full(N, 1 / N), size=50).astype(float)
     curves = roc_curves(comparison, view, weights, np.linspace(0, 1, 11))
     assert set(curves["signal"]) == set(SIGNALS)

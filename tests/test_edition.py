@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
-from w2s_lib.edition import FOLDER, PARAMETERS, Edition, ParameterError, available, load, split_pair
-from w2s_lib.ladder import LADDER
+from w2s_lib.errors import ParameterError
+from w2s_lib.models.ladder import LADDER
+from w2s_lib.study.edition import FOLDER, PARAMETERS, Edition, available, load, split_pair
 
 
 @pytest.mark.parametrize(
@@ -31,8 +32,14 @@ from w2s_lib.ladder import LADDER
         ({"dpo_beta": 0}, "dpo_beta=0: must be above 0"),
         ({"simpo_beta": 1000}, "simpo_beta=1000: must be at most 100"),
         ({"simpo_gamma": -1}, "simpo_gamma=-1: must be at least 0"),
-        ({"mitigations": ["leaky_filtr"]}, "mitigations='leaky_filtr': no such mitigation; did you mean 'leaky_filter'?"),
-        ({"intermediates": ["tiny-56"]}, "'tiny-56' is not between tiny-24 and tiny-56; allowed: tiny-28, tiny-36, tiny-44"),
+        (
+            {"mitigations": ["leaky_filtr"]},
+            "mitigations='leaky_filtr': no such mitigation; did you mean 'leaky_filter'?",
+        ),
+        (
+            {"intermediates": ["tiny-56"]},
+            "'tiny-56' is not between tiny-24 and tiny-56; allowed: tiny-28, tiny-36, tiny-44",
+        ),
         ({"intermediates": ["tiny-57"]}, "intermediates='tiny-57': no such model"),
         ({"filter_above": 1.0}, "filter_above=1.0: must be below 1"),
         ({"policy_pairs": ["tiny-56 -> tiny-72"]}, "is not among the edition's pairs"),
@@ -73,16 +80,27 @@ def test_missing_field_is_named(tmp_path):
 
 def own(**fields) -> dict:
     """Parameters of an edition of real texts."""
-    given = {"data": "hh-harmless", "models": ["gpt2", "gpt2-medium"], "pairs": ["gpt2 -> gpt2-medium"], "chapters": ["05"]}
+    given = {
+        "data": "hh-harmless",
+        "models": ["gpt2", "gpt2-medium"],
+        "pairs": ["gpt2 -> gpt2-medium"],
+        "chapters": ["05"],
+    }
     return given | fields
 
 
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (own(chapters=None), "chapters=None: 02, 03, 10 need the world, and data is 'hh-harmless'; name others: '01', '04', "),
+        (
+            own(chapters=None),
+            "chapters=None: 02, 03, 10 need the world, and data is 'hh-harmless'; name others: '01', '04', ",
+        ),
         (own(chapters=["04", "10"]), r"chapters=\['04', '10'\]: 10 need the world, .*name others: '04'$"),
-        (own(data="hh-helpful"), "data='hh-helpful': its labels prefer helpfulness; pairs labelled by harmlessness are needed here"),
+        (
+            own(data="hh-helpful"),
+            "data='hh-helpful': its labels prefer helpfulness; pairs labelled by harmlessness are needed here",
+        ),
         (own(helpful="cai-harmless"), "helpful='cai-harmless': its labels prefer harmlessness"),
     ],
 )
@@ -101,8 +119,10 @@ def test_an_edition_is_called_like_its_file(tmp_path):
 
 
 def test_an_installation_without_the_book_says_where_editions_lie(tmp_path, monkeypatch):
-    monkeypatch.setattr("w2s_lib.edition.FOLDER", tmp_path / "nowhere")
-    with pytest.raises(ParameterError, match="edition='world': the editions lie in the book's checkout; install from a clone"):
+    monkeypatch.setattr("w2s_lib.study.edition.FOLDER", tmp_path / "nowhere")
+    with pytest.raises(
+        ParameterError, match="edition='world': the editions lie in the book's checkout; install from a clone"
+    ):
         load("world")
 
 
@@ -144,6 +164,8 @@ def test_the_ladder_is_ordered_by_width():
 
 def test_frozen_layers_are_read_at_their_last_token_only():
     recipe = {"score_at": "count_of_nonzero_ids"}
-    with pytest.raises(ParameterError, match="reward_model.score_at=.?count_of_nonzero_ids.?: frozen layers are not read there"):
+    with pytest.raises(
+        ParameterError, match="reward_model.score_at=.?count_of_nonzero_ids.?: frozen layers are not read there"
+    ):
         load("hh-smol", {"reward_model": recipe})
     assert load("world", {"reward_model": recipe}).reward_model.score_at == "count_of_nonzero_ids"

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaModel, OPTConfig, OPTModel
 
-from w2s_lib import checkpoints, features
-from w2s_lib.features import begins, differences, oriented, read
-from w2s_lib.score import encode, openings
+from w2s_lib.models import checkpoints, features
+from w2s_lib.models.features import begins, differences, oriented, read
+from w2s_lib.models.scores import encode, openings
 
 
 class Words:
@@ -36,7 +36,9 @@ PAIRS = pd.DataFrame({
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    config = LlamaConfig(vocab_size=97, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2)
+    config = LlamaConfig(
+        vocab_size=97, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2
+    )
     return LlamaModel(config).eval()
 
 
@@ -61,7 +63,9 @@ def test_differences_are_those_of_each_text_alone(model, shared):
         for layer in (0, 1, 2):
             good, bad = (s[layer][0] for s in states)
             assert torch.allclose(found[f"{layer}.last"][i].float(), good[-1] - bad[-1], atol=2e-3)
-            assert torch.allclose(found[f"{layer}.mean"][i].float(), good[before:].mean(0) - bad[before:].mean(0), atol=2e-3)
+            assert torch.allclose(
+                found[f"{layer}.mean"][i].float(), good[before:].mean(0) - bad[before:].mean(0), atol=2e-3
+            )
 
 
 def test_long_texts_are_cut_and_keep_a_reply():
@@ -84,10 +88,21 @@ def test_shards_are_read_as_one_and_pairs_can_be_turned(tmp_path):
 def test_layers_may_differ_in_width():
     """As OPT-350m's: its states are projected to the width of its embeddings behind the last block."""
     torch.manual_seed(0)
-    shape = dict(hidden_size=16, ffn_dim=32, num_hidden_layers=2, num_attention_heads=2, word_embed_proj_dim=8, max_position_embeddings=64)
+    shape = dict(
+        hidden_size=16,
+        ffn_dim=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        word_embed_proj_dim=8,
+        max_position_embeddings=64,
+    )
     model = OPTModel(OPTConfig(vocab_size=97, do_layer_norm_before=False, **shape)).eval()
     found = differences(model, *read_by(Words()))
-    assert {name: part.shape[1] for name, part in found.items() if name.endswith("last")} == {"0.last": 16, "1.last": 16, "2.last": 8}
+    assert {name: part.shape[1] for name, part in found.items() if name.endswith("last")} == {
+        "0.last": 16,
+        "1.last": 16,
+        "2.last": 8,
+    }
     chosen, rejected, _ = read_by(Words())
     good, bad = (model(input_ids=torch.tensor([side[0]])).last_hidden_state[0, -1] for side in (chosen, rejected))
     assert torch.allclose(found["2.last"][0].float(), good - bad, atol=2e-3)

@@ -5,37 +5,47 @@ import re
 import pytest
 from matplotlib.colors import to_hex
 
-from w2s_lib.claims import FINDINGS, ledger
-from w2s_lib.conditions import CONDITIONS, CORE
 from w2s_lib.figures import style
+from w2s_lib.figures.claims import ledger as draw_ledger
+from w2s_lib.figures.conflict import deception_plane, excess, scores_and_nulls, tax_and_net_change, tax_by_quadrant
 from w2s_lib.figures.controls import STEPS, stairs, taxes
-from w2s_lib.figures.deception import deception_plane, excess, scores_and_nulls, tax_and_net_change, tax_by_quadrant
 from w2s_lib.figures.diagram import who_sees_what
 from w2s_lib.figures.gap import heat_maps, trend
+from w2s_lib.figures.generalization import pgr_intervals, pgr_ladder
 from w2s_lib.figures.ladder import knowing_and_ranking, knowledge_by_size, knowledge_map
-from w2s_lib.figures.ledger import ledger as draw_ledger
 from w2s_lib.figures.mechanism import boundary, dose, fixed_points, threshold_and_alpha
 from w2s_lib.figures.mitigations import forest, steps
 from w2s_lib.figures.policies import by_method, tax_and_scores, words_and_rankings
-from w2s_lib.figures.side_by_side import side_by_side
-from w2s_lib.figures.weak_to_strong import pgr_intervals, pgr_ladder
-from w2s_lib.findings import capability_gap, controls, mechanism, preference_optimisation, what_helps
-from w2s_lib.results import DECEPTION, GENERALIZATION, ladder_results, measure, pick, summarise
+from w2s_lib.figures.real_texts import side_by_side
+from w2s_lib.findings.claims import FINDINGS, ledger
+from w2s_lib.findings.controls import controls
+from w2s_lib.findings.gap import capability_gap
+from w2s_lib.findings.ladder import ladder_results
+from w2s_lib.findings.mechanism import mechanism
+from w2s_lib.findings.mitigations import what_helps
+from w2s_lib.findings.policies import preference_optimisation
+from w2s_lib.findings.results import DECEPTION, GENERALIZATION, measure, pick, summarise
+from w2s_lib.study.conditions import CONDITIONS, CORE
 
 CONFLICTS = [name for name in CORE if name != "none"]
 
 
 @pytest.fixture(scope="module")
 def drawn(study, lab) -> dict[str, style.Figure]:
-    none, conflicts = measure(study, lab, ["none"], GENERALIZATION), measure(study, lab, CONFLICTS, DECEPTION)
+    none, conflicts = measure(study.on(lab), ["none"], GENERALIZATION), measure(study.on(lab), CONFLICTS, DECEPTION)
     pooled = summarise(conflicts, pooled=True)
-    facts, ladder = ladder_results(study, lab)
-    seeds = facts.assign(value=facts["p_true"] > 0.5).groupby(["model", "seed"], observed=True)["value"].mean().reset_index()
+    facts, ladder = ladder_results(study.on(lab))
+    seeds = (
+        facts.assign(value=facts["p_true"] > 0.5)
+        .groupby(["model", "seed"], observed=True)["value"]
+        .mean()
+        .reset_index()
+    )
     weak, strong = study.edition.weak_strong[0]
-    comparison = study.comparison(lab, study.edition.seeds[0], weak, strong, "implicit")
-    grid, gap = capability_gap(study, lab)
-    doubts, doses = controls(study, lab)[1], mechanism(study, lab)[1]
-    (policies, policy_results), helps = preference_optimisation(study, lab), what_helps(study, lab)[1]
+    comparison = study.on(lab).comparison(study.edition.seeds[0], weak, strong, "implicit")
+    grid, gap = capability_gap(study.on(lab))
+    doubts, doses = controls(study.on(lab))[1], mechanism(study.on(lab))[1]
+    (policies, policy_results), helps = preference_optimisation(study.on(lab)), what_helps(study.on(lab))[1]
     alphas, threshold = study.edition.alphas, study.edition.threshold
     return {
         "diagram": who_sees_what(100, 200),
@@ -51,7 +61,9 @@ def drawn(study, lab) -> dict[str, style.Figure]:
         "excess": excess(pooled, CONFLICTS),
         "heat": heat_maps(gap, "explicit", ["deception_score", "null_margin_matched", "excess_margin_matched"]),
         "trend": trend(grid, gap, "deception_score", CONFLICTS),
-        "side_by_side": side_by_side({"world": pooled, "fine-tuned": pooled[pooled["condition"] != "placebo"]}, CONFLICTS),
+        "side_by_side": side_by_side(
+            {"world": pooled, "fine-tuned": pooled[pooled["condition"] != "placebo"]}, CONFLICTS
+        ),
         "stairs": stairs(doubts, ["explicit", "implicit"]),
         "taxes": taxes(doubts, [("explicit", None), ("gold_explicit", study.edition.alpha), ("gold_explicit", 2.0)]),
         "fixed_points": fixed_points(alphas),
@@ -63,7 +75,7 @@ def drawn(study, lab) -> dict[str, style.Figure]:
         "words": words_and_rankings(policy_results),
         "forest": forest(helps),
         "steps": steps(helps),
-        "ledger": draw_ledger(ledger({name: finding(study, lab)[1] for name, finding in FINDINGS.items()})),
+        "ledger": draw_ledger(ledger({name: finding(study.on(lab))[1] for name, finding in FINDINGS.items()})),
     }
 
 
@@ -74,14 +86,16 @@ def test_every_figure_has_an_alt_text_with_its_numbers_and_a_caption(drawn):
 
 
 def test_alt_texts_state_the_numbers_of_the_frame(drawn, study, lab):
-    pooled = summarise(measure(study, lab, CONFLICTS, DECEPTION), pooled=True)
+    pooled = summarise(measure(study.on(lab), CONFLICTS, DECEPTION), pooled=True)
     for condition in CONFLICTS:
         assert f"{condition} {pick(pooled, 'deception_score', condition)['value']:.2f}" in drawn["scores"].alt
-        assert f"{condition} conflict tax {100 * pick(pooled, 'conflict_tax', condition)['value']:.1f}" in drawn["tax"].alt
+        assert (
+            f"{condition} conflict tax {100 * pick(pooled, 'conflict_tax', condition)['value']:.1f}" in drawn["tax"].alt
+        )
 
 
 def test_the_stairs_can_be_built_up_step_by_step(study, lab):
-    rows = controls(study, lab)[1]
+    rows = controls(study.on(lab))[1]
     few, all_of_them = stairs(rows, ["explicit"], upto=2), stairs(rows, ["explicit"])
     assert STEPS[1][0].strip() in few.alt and STEPS[2][0].strip() not in few.alt
     assert all(name.strip(" …") in all_of_them.alt for name, _ in STEPS)
@@ -90,7 +104,8 @@ def test_the_stairs_can_be_built_up_step_by_step(study, lab):
 def test_a_study_keeps_its_colour_and_lacks_a_mark_where_it_lacks_a_condition(drawn):
     figure, said = drawn["side_by_side"], drawn["side_by_side"].alt
     colours = {
-        text.get_text(): handle for text, handle in zip(figure.canvas.legends[0].get_texts(), figure.canvas.legends[0].legend_handles)
+        text.get_text(): handle
+        for text, handle in zip(figure.canvas.legends[0].get_texts(), figure.canvas.legends[0].legend_handles)
     }
     assert {name: to_hex(handle.get_facecolor()[0]).upper() for name, handle in colours.items()} == {
         name: style.STUDIES[name].upper() for name in ("world", "fine-tuned")
@@ -103,7 +118,9 @@ def test_figures_are_transparent(drawn):
         svg = figure.svg()
         assert "fill: #ffffff" not in svg.split("</defs>")[0], f"{name} has a white background"
         if name not in ("heat", "threshold_and_alpha"):  # their numbers stand on coloured cells, not on the page
-            assert "fill: #000000" not in svg and 'style="fill: #262626' not in svg, f"{name} has text that a dark page hides"
+            assert "fill: #000000" not in svg and 'style="fill: #262626' not in svg, (
+                f"{name} has text that a dark page hides"
+            )
 
 
 def test_the_same_figure_twice_is_the_same_file():

@@ -1,63 +1,63 @@
-"""A module imports only what stands before it, and reading results loads no torch."""
+"""Packages import only what stands before them, no two modules import each other, and reading results loads no torch."""
 
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "w2s_lib"
 ORDER = [
-    "errors", "digests", "run", "world", "pairs", "data", "ladder", "checkpoints", "conditions", "methods", "mitigations", "edition", "supervision",
-    "losses", "prefix", "score", "features", "pretrain", "trainers", "reward_model", "sharded", "probe", "policy", "train", "provenance", "store",
-    "cluster", "lab", "metrics", "uncertainty", "study", "cost", "results", "talk", "findings", "objectives", "sensitivity", "early_warning", "claims",
-    "benchmarks", "figures", "tables", "check", "chapter", "report", "ship", "book",
+    "errors", "digests", "specs", "measures", "data", "models", "training", "lab", "study", "findings", "figures", "book",
 ]  # fmt: skip
-LAZY = {"lab": {"pretrain", "train"}, "pairs": {"data"}, "ladder": {"checkpoints"}}
-"""Imported inside functions, where only some need what is slow to import."""
-NO_TORCH = [
-    "metrics",
-    "uncertainty",
-    "results",
-    "findings",
-    "objectives",
-    "sensitivity",
-    "early_warning",
-    "claims",
-    "figures.sensitivity",
-    "figures.slider",
-    "figures.deception",
-    "figures.ladder",
-    "chapter",
-    "data",
-    "study",
-    "supervision",
-    "book",
-]
+"""The order of an experiment: each imports only what stands before it, and what is its own."""
+
+MODULES = {".".join(p.relative_to(PACKAGE).with_suffix("").parts): p for p in PACKAGE.rglob("*.py")}
+
+NO_TORCH = (
+    "measures.metrics", "measures.intervals", "data.load", "data.sources", "models.ranks", "training.labels", "lab", "study", "study.cost",
+    "findings.results", "findings.claims", "findings.early_warning", "findings.sensitivity", "figures.sensitivity", "figures.slider",
+    "figures.conflict", "figures.ladder", "book.chapter", "book.report", "book.build",
+)  # fmt: skip
 
 
-def imported(path: Path) -> set[str]:
+def imported(path: Path, within_functions: bool = True) -> set[str]:
+    """Modules of the library that a file imports, by their names within it: ``lab.store``; of a package that exports a name, the package."""
+    tree = ast.parse(path.read_text())
+    nodes = ast.walk(tree) if within_functions else tree.body
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("w2s_lib"):
-            parts = node.module.split(".")
-            names |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "w2s_lib":
+            base = node.module.removeprefix("w2s_lib").removeprefix(".")
+            for alias in node.names:
+                inside = f"{base}.{alias.name}".lstrip(".")
+                names.add(inside if inside in MODULES else base if base in MODULES else f"{base}.__init__")
     return names
 
 
-def module_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def test_nothing_of_the_library_is_left_out_of_the_order():
+    assert {name.split(".")[0] for name in MODULES} - {"__init__"} == set(ORDER)
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_go_one_way(path):
-    if path.parent == PACKAGE and path.name == "__init__.py":
-        assert not imported(path)
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_packages_import_only_what_stands_before_them(name):
+    if name == "__init__":
+        assert not imported(MODULES[name])
         return
-    here = ORDER.index(module_of(path))
-    later = [name for name in imported(path) if ORDER.index(name) > here]
-    assert not set(later) - LAZY.get(module_of(path), set())
+    here = ORDER.index(name.split(".")[0])
+    assert not {other for other in imported(MODULES[name]) if ORDER.index(other.split(".")[0]) > here}
+
+
+def test_no_modules_import_each_other():
+    """Not in a circle either, and imports within functions count."""
+    graph = {name: {other for other in imported(path) if other != name} for name, path in MODULES.items()}
+    assert len(list(TopologicalSorter(graph).static_order())) == len(MODULES)
+
+
+def test_a_module_is_no_catch_all():
+    assert not [path for path in PACKAGE.rglob("*.py") if path.stem in ("utils", "helpers", "common", "misc")]
 
 
 def loads_torch(module: str) -> bool:
@@ -71,4 +71,4 @@ def test_reading_results_loads_no_torch(module):
 
 
 def test_this_test_can_fail():
-    assert loads_torch("train")
+    assert loads_torch("training.train")

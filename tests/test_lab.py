@@ -12,14 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import w2s_lib.train
-from w2s_lib import lab as lab_module
-from w2s_lib.cluster import worker_specs
-from w2s_lib.edition import ParameterError
-from w2s_lib.lab import Lab, RunError, closure, describe, execute, wants_gpu
-from w2s_lib.provenance import code
-from w2s_lib.run import Checkpoint, Features, Layer, Pairs, Pretrain, Source, Texts, Train, World
-from w2s_lib.store import StoreError
+import w2s_lib.training.train
+from w2s_lib.errors import ParameterError
+from w2s_lib.lab import Lab
+from w2s_lib.lab import lab as lab_module
+from w2s_lib.lab.cluster import worker_specs
+from w2s_lib.lab.execute import RunError, execute
+from w2s_lib.lab.graph import closure, describe, wants_gpu
+from w2s_lib.lab.provenance import code
+from w2s_lib.lab.store import StoreError
+from w2s_lib.specs import Checkpoint, Features, Layer, Pairs, Pretrain, Source, Texts, Train, World
 
 WORLD = World(seed=9, substances=60)
 PAIRS = Pairs(world=WORLD, train_pairs=40, test_pairs=40)
@@ -48,6 +50,7 @@ def test_what_exists_is_not_run_again(here):
     assert here.run([STUDENT, RERUN]) == 0
 
 
+@pytest.mark.slow
 def test_same_results_with_two_workers_in_another_order(here, tmp_path):
     lab = Lab(tmp_path, workers=2, progress=False)
     assert lab.run([RERUN, WEAK, STUDENT]) == 5
@@ -78,14 +81,14 @@ def test_a_failed_run_is_named_and_the_others_are_kept(workers, tmp_path, monkey
 
 def test_an_interrupt_keeps_what_is_finished(tmp_path, monkeypatch):
     lab = Lab(tmp_path, workers=0, progress=False)
-    original = w2s_lib.train.train
+    original = w2s_lib.training.train.train
 
     def interrupted(run, *arguments):
         if run == STUDENT:
             raise KeyboardInterrupt
         return original(run, *arguments)
 
-    monkeypatch.setattr(w2s_lib.train, "train", interrupted)
+    monkeypatch.setattr(w2s_lib.training.train, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         lab.run([WEAK, STUDENT])
     monkeypatch.undo()
@@ -107,6 +110,7 @@ def test_ledger_lists_every_run_once(here):
     assert ledger["key"].is_unique and len(ledger) == 5 and (ledger["seconds"] > 0).all()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing(here, tmp_path):
     """The process that does a run is killed in the middle of it; the name of the draft ends with its number."""
     killed = []
@@ -126,6 +130,7 @@ def test_a_killed_worker_loses_nothing(here, tmp_path):
     assert lab.store.sweep_drafts() == 1, "what it left behind is no result"
 
 
+@pytest.mark.slow
 def test_a_scheduler_at_an_address_gives_the_same_results(here, tmp_path, monkeypatch):
     from distributed import Scheduler, SpecCluster
 
@@ -212,7 +217,10 @@ def test_a_run_does_its_damaged_parents_again(here, copy, capsys):
     assert copy.run([STUDENT]) == 1
     assert (copy.scores(STUDENT)["margin"].to_numpy() == here.scores(STUDENT)["margin"].to_numpy()).all()
     said = capsys.readouterr().err
-    assert str(copy.store.path(WEAK) / "scores.parquet") in said and str(copy.store.path(LARGE) / "model.safetensors") in said
+    assert (
+        str(copy.store.path(WEAK) / "scores.parquet") in said
+        and str(copy.store.path(LARGE) / "model.safetensors") in said
+    )
     assert (copy.scores(WEAK)["margin"].to_numpy() == here.scores(WEAK)["margin"].to_numpy()).all()
 
 
@@ -228,16 +236,23 @@ def test_results_of_other_code_are_counted(here, copy):
     rewrite(copy, WEAK, code=None)
     rewrite(copy, SMALL, versions=copy.store.record(SMALL)["versions"] | {"torch": "1.0"})
     assert copy.of_other_code([STUDENT, RERUN]) == [SMALL, WEAK]
-    assert copy.says_of_code([STUDENT, RERUN]) == "2 of 5 results come from other code or versions; W2S_STRICT=yes refuses them"
+    assert (
+        copy.says_of_code([STUDENT, RERUN])
+        == "2 of 5 results come from other code or versions; W2S_STRICT=yes refuses them"
+    )
     cut(copy.store.path(SMALL) / "record.json")
-    assert copy.of_other_code([STUDENT, RERUN]) == [WEAK] and copy.missing([STUDENT]) == [SMALL], "what cannot be read is no result"
+    assert copy.of_other_code([STUDENT, RERUN]) == [WEAK] and copy.missing([STUDENT]) == [SMALL], (
+        "what cannot be read is no result"
+    )
 
 
 def test_results_of_other_code_are_refused_where_that_is_wanted(copy, monkeypatch):
     rewrite(copy, WEAK, code="0")
     new = STUDENT.model_copy(update={"replica": 7})
     monkeypatch.setenv("W2S_STRICT", "yes")
-    with pytest.raises(StoreError, match="W2S_STRICT=yes: 1 of 3 results come from other code or versions, first reward_model") as error:
+    with pytest.raises(
+        StoreError, match="W2S_STRICT=yes: 1 of 3 results come from other code or versions, first reward_model"
+    ) as error:
         copy.run([new])
     assert str(copy.store.path(WEAK)) in str(error.value) and "\n" not in str(error.value)
     assert not copy.store.has(new)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from w2s_lib.losses import explicit_conflict, soft_label_loss, soft_label_term
+from w2s_lib.training.losses import explicit_conflict, soft_label_loss, soft_label_term
 
 GAP = torch.tensor([2.0, -1.0, 0.3, -0.2, 0.0])
 LABEL = torch.tensor([0.9, 0.2, 0.6, 0.5, 1.0])

@@ -5,7 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from w2s_lib.metrics import MIN_GAP, QUADRANTS, Comparison, accuracy, band, equal_count_bins, known, pgr, quadrant, share, taxed
+from w2s_lib.measures.metrics import (
+    MIN_GAP,
+    QUADRANTS,
+    Comparison,
+    accuracy,
+    band,
+    equal_count_bins,
+    known,
+    pgr,
+    quadrant,
+    share,
+    taxed,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -63,7 +75,10 @@ def test_margin_matched_null_against_simulation():
     groups = np.array_split(right[np.argsort(c.independent[right])], c.bins)
     sizes = [int(c.tax[g].sum()) for g in groups]
     rng = np.random.default_rng(0)
-    draws = [np.concatenate([c.area[rng.choice(g, s, replace=False)] for g, s in zip(groups, sizes)]).mean() for _ in range(4000)]
+    draws = [
+        np.concatenate([c.area[rng.choice(g, s, replace=False)] for g, s in zip(groups, sizes)]).mean()
+        for _ in range(4000)
+    ]
     assert c.null_margin_matched() == pytest.approx(np.mean(draws), abs=0.02)
 
 
@@ -74,7 +89,9 @@ def test_margin_matched_null_explains_a_tax_that_follows_the_margin():
     margin = rng.uniform(size=n)
     area = rng.uniform(size=n) < 0.8 * (1 - margin)
     tax = rng.uniform(size=n) < 0.3 * (1 - margin)
-    c = Comparison(np.full(n, 0.1), np.where(area, 0.9, 0.1), np.full(n, 0.9), np.where(tax, 0.1, 0.9), 0.5 + margin / 2)
+    c = Comparison(
+        np.full(n, 0.1), np.where(area, 0.9, 0.1), np.full(n, 0.9), np.where(tax, 0.1, 0.9), 0.5 + margin / 2
+    )
     assert c.excess_random() > 0.1
     assert c.excess_margin_matched() == pytest.approx(0, abs=0.02)
 
@@ -103,7 +120,16 @@ def test_pgr_and_where_it_is_silent():
 
 @pytest.mark.parametrize(
     "name",
-    ["conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "excess_margin_matched", "lift", "tax_rates"],
+    [
+        "conflict_tax",
+        "net_change",
+        "deception_score",
+        "null_random",
+        "null_margin_matched",
+        "excess_margin_matched",
+        "lift",
+        "tax_rates",
+    ],
 )
 def test_weights_count_pairs(name):
     """Unit weights change nothing; a matrix of weights gives one value a row; weight 2 is the pair twice."""
@@ -114,7 +140,9 @@ def test_weights_count_pairs(name):
     assert statistic(weights)[3] == pytest.approx(statistic(weights[3]))
     if name != "null_margin_matched" and not name.endswith("margin_matched"):  # its bins belong to the sample
         index = np.repeat(np.arange(200), weights[3].astype(int))
-        resampled = Comparison(*(getattr(c, f)[index] for f in ("weak", "ceiling", "baseline", "conflict", "independent")))
+        resampled = Comparison(
+            *(getattr(c, f)[index] for f in ("weak", "ceiling", "baseline", "conflict", "independent"))
+        )
         assert statistic(weights[3]) == pytest.approx(getattr(resampled, name)())
 
 
@@ -170,7 +198,11 @@ def test_among_keeps_the_pairs_in_order():
     c = random_comparison(n=50)
     keep = c.weak > 0.4
     some = c.among(keep)
-    assert (some.weak == c.weak[keep]).all() and (some.conflict == c.conflict[keep]).all() and some.threshold == c.threshold
+    assert (
+        (some.weak == c.weak[keep]).all()
+        and (some.conflict == c.conflict[keep]).all()
+        and some.threshold == c.threshold
+    )
 
 
 def test_equal_count_bins_are_equal_and_ordered():

@@ -9,17 +9,19 @@ import pandas as pd
 import pytest
 
 from tests.planted import per_seed, pooled
-from w2s_lib.chapter import open_chapter
-from w2s_lib.edition import ParameterError, load
+from w2s_lib.book.chapter import open_chapter
+from w2s_lib.errors import ParameterError
 from w2s_lib.figures.mitigations import LEVELS, PANELS, forest, in_policies, steps, tried, tried_on_policies, ways
-from w2s_lib.findings import OF_A_MITIGATION, costs, over_ways, what_helps
-from w2s_lib.lab import Lab, RunError
-from w2s_lib.methods import TITLES
-from w2s_lib.mitigations import MITIGATIONS, title
-from w2s_lib.results import NAMES, PER_SEED, UNMODIFIED, pick, read_results, say, usual
-from w2s_lib.run import Labelling, Train
+from w2s_lib.findings.mitigations import OF_A_MITIGATION, costs, over_ways, what_helps
+from w2s_lib.findings.results import NAMES, PER_SEED, UNMODIFIED, pick, read_results, say, usual
+from w2s_lib.lab import Lab
+from w2s_lib.lab.execute import RunError
+from w2s_lib.specs import Labelling, Train
 from w2s_lib.study import Study
-from w2s_lib.supervision import training_pairs
+from w2s_lib.study.edition import load
+from w2s_lib.study.methods import TITLES
+from w2s_lib.study.mitigations import MITIGATIONS, title
+from w2s_lib.training.labels import training_pairs
 
 HONEST = [name for name, m in MITIGATIONS.items() if m.honest]
 
@@ -33,7 +35,10 @@ HONEST = [name for name, m in MITIGATIONS.items() if m.honest]
         ({"mitigations": "filtr"}, "mitigations='filtr': no such mitigation"),
         ({"mitigations": []}, r"mitigations=\[\]: needs at least 1"),
         ({"mitigations": ["filter", "filter"]}, "mitigations=.*every entry may occur once"),
-        ({"intermediates": ["tiny-56"]}, "intermediates=.*'tiny-56' is not between tiny-24 and tiny-44; allowed: tiny-28, tiny-36"),
+        (
+            {"intermediates": ["tiny-56"]},
+            "intermediates=.*'tiny-56' is not between tiny-24 and tiny-44; allowed: tiny-28, tiny-36",
+        ),
         ({"intermediates": ["tiny-24"]}, "intermediates=.*'tiny-24' is not between"),
         ({"intermediates": ["tiny-28"], "pairs": ["tiny-24 -> tiny-28"]}, "allowed: none, they are neighbours"),
         ({"intermediates": ["tiny28"]}, "intermediates='tiny28': no such model; did you mean 'tiny-28'?"),
@@ -52,13 +57,15 @@ def test_the_chapter_takes_them(tmp_path):
     parameters = {"mitigations": "bootstrap", "intermediates": "tiny-28", "filter_above": 0.6}
     chapter = open_chapter("13_what_helps", {"edition": "smoke", "store": str(tmp_path)} | parameters)
     assert [(s.mitigation, s.via) for s in chapter.study.mitigated()] == [("bootstrap", "tiny-28")]
-    assert chapter.study.against("filter").student(7, "tiny-24", "tiny-44").labelling == Labelling(keep_above=0.6)
+    assert chapter.study.under_mitigation("filter").student(7, "tiny-24", "tiny-44").labelling == Labelling(
+        keep_above=0.6
+    )
 
 
 def test_what_changes_a_reward_models_recipe_is_not_for_policies():
     for name in ("confidence_loss", "early_stopping"):
         with pytest.raises(ValueError, match="is for reward models, not for dpo"):
-            Study(load("world")).by("dpo").against(name, "tiny-28").student(21, "tiny-24", "tiny-56")
+            Study(load("world")).trained_by("dpo").under_mitigation(name, "tiny-28").student(21, "tiny-24", "tiny-56")
 
 
 def test_policies_meet_the_papers_two_in_its_own_setting():
@@ -74,12 +81,16 @@ def test_policies_meet_the_papers_two_in_its_own_setting():
         assert (through.model.width, through.method, through.labelling) == (36, method, Labelling(hard=True))
     named = Study(load("world", {"intermediates": ["tiny-28", "tiny-44"]}))
     assert [s.via for s in named.mitigated_policies("dpo")] == ["tiny-28", "tiny-44", None]
-    assert study.against("filter").student(21, "tiny-24", "tiny-56").labelling == Labelling(keep_above=0.8), "reward models have labels"
+    assert study.under_mitigation("filter").student(21, "tiny-24", "tiny-56").labelling == Labelling(keep_above=0.8), (
+        "reward models have labels"
+    )
 
 
 def test_an_edition_without_the_chapter_on_policies_trains_none():
     study = Study(load("world", {"chapters": ["05", "13"]}))
-    assert study.mitigated_policies("dpo") == [] and all(run.method == "reward_model" for run in study.runs() if isinstance(run, Train))
+    assert study.mitigated_policies("dpo") == [] and all(
+        run.method == "reward_model" for run in study.runs() if isinstance(run, Train)
+    )
 
 
 def test_each_has_a_title_of_its_own():
@@ -95,7 +106,9 @@ def planted(names=tuple(MITIGATIONS), vias=("tiny-28", "tiny-36"), undefined: bo
     tried = [("", ""), *((name, "") for name in names), *(("bootstrap", via) for via in vias if "bootstrap" in names)]
     rows = []
     for mitigation, via in tried:
-        levels = [(p.base, p.statistic, "") for p in LEVELS] + [("explicit", f"null_{n}", "") for n in ("random", "margin_matched")]
+        levels = [(p.base, p.statistic, "") for p in LEVELS] + [
+            ("explicit", f"null_{n}", "") for n in ("random", "margin_matched")
+        ]
         changes = [(p.base, p.statistic, UNMODIFIED) for p in PANELS] if mitigation else []
         for condition, statistic, versus in levels + changes:
             value = np.nan if undefined else -0.3 if mitigation == "leaky_filter" and versus else 0.1
@@ -133,7 +146,11 @@ def test_figures_are_drawn_whatever_was_tried(draw, names, undefined):
     assert len(figure.alt) > 60 and re.search(r"\d", figure.alt) and figure.caption
     assert ("undefined" in figure.alt) == (undefined and (draw is steps or bool(names) and draw is forest))
     svg = figure.svg()
-    assert "fill: #ffffff" not in svg.split("</defs>")[0] and "fill: #000000" not in svg and 'style="fill: #262626' not in svg
+    assert (
+        "fill: #ffffff" not in svg.split("</defs>")[0]
+        and "fill: #000000" not in svg
+        and 'style="fill: #262626' not in svg
+    )
 
 
 def test_an_estimate_never_leaves_the_frame():
@@ -153,7 +170,9 @@ def test_bootstrapping_is_averaged_over_its_ways_within_a_seed():
 
     frame = per_seed([row(1, "a", 0.2), row(1, "b", 0.6), row(2, "a", 0.5), row(2, "b", np.nan)])
     mean = over_ways(frame)
-    assert list(mean.columns) == PER_SEED and mean.set_index("seed")["value"].to_dict() == pytest.approx({1: 0.4, 2: 0.5})
+    assert list(mean.columns) == PER_SEED and mean.set_index("seed")["value"].to_dict() == pytest.approx(
+        {1: 0.4, 2: 0.5}
+    )
     assert mean["run_keys"].iloc[0] == ("key-a", "shared", "key-b")
     differs = [name for name in NAMES if not mean[name].equals(frame[name].iloc[[0, 2]].reset_index(drop=True))]
     assert differs == ["via"] and (mean["via"] == "").all(), "all else is named as each of the ways is"
@@ -169,7 +188,7 @@ def test_bootstrapping_is_averaged_over_its_ways_within_a_seed():
 
 @pytest.fixture(scope="module")
 def found(study, lab):
-    return what_helps(study, lab)
+    return what_helps(study.on(lab))
 
 
 def test_what_the_chapter_finds(study, lab, found):
@@ -181,28 +200,38 @@ def test_what_the_chapter_finds(study, lab, found):
         change = pick(results, "deception_score", "implicit", method=method, mitigation=name, versus=UNMODIFIED)
         assert f"{TITLES[method]}: {title(name)} {say(change)}" in in_policies(results).alt
     everything, results = results, results[results["method"] == "reward_model"]
-    assert all(draw(everything).alt == draw(results).alt for draw in (forest, steps)), "policies have a figure of their own"
+    assert all(draw(everything).alt == draw(results).alt for draw in (forest, steps)), (
+        "policies have a figure of their own"
+    )
     assert tried(results) == [n for n in [*HONEST, "leaky_filter"] if n in study.edition.mitigations]
     cell = (study.edition.seeds[0], *study.edition.weak_strong[0])
     for name in ("filter", "clear_labels", "ensemble"):
-        before, after = (s.comparison(lab, *cell, "explicit") for s in (study, study.against(name)))
+        before, after = (s.on(lab).comparison(*cell, "explicit") for s in (study, study.under_mitigation(name)))
         assert (
-            (before.weak == after.weak).all() and (before.ceiling == after.ceiling).all() and not (before.baseline == after.baseline).all()
+            (before.weak == after.weak).all()
+            and (before.ceiling == after.ceiling).all()
+            and not (before.baseline == after.baseline).all()
         )
         for statistic in ("conflict_tax", "net_change"):
             assert statistic in OF_A_MITIGATION
             expected = float(getattr(after, statistic)()) - float(getattr(before, statistic)())
-            assert pick(results, statistic, "explicit", mitigation=name, versus=UNMODIFIED)["value"] == pytest.approx(expected)
+            assert pick(results, statistic, "explicit", mitigation=name, versus=UNMODIFIED)["value"] == pytest.approx(
+                expected
+            )
     through = {"mitigation": "bootstrap", "via": "tiny-28"}
-    assert say(pick(results, "deception_score", "explicit", mitigation="filter", versus=UNMODIFIED)) in forest(results).alt
+    assert (
+        say(pick(results, "deception_score", "explicit", mitigation="filter", versus=UNMODIFIED)) in forest(results).alt
+    )
     assert say(pick(results, "conflict_tax", "explicit", **through), percent=True) in steps(results).alt
-    each = usual(results, statistic="conflict_tax", condition="explicit", mitigation="bootstrap", via=None, versus=UNMODIFIED)
+    each = usual(
+        results, statistic="conflict_tax", condition="explicit", mitigation="bootstrap", via=None, versus=UNMODIFIED
+    )
     *through, mean = each["value"]
     assert each["via"].tolist() == [*study.edition.ways(*cell[1:]), ""] and mean == pytest.approx(np.mean(through))
 
 
 def test_one_mitigation_alone_finds_the_same(study, lab, found):
-    alone = what_helps(replace(study, edition=study.edition.model_copy(update={"mitigations": ("filter",)})), lab)[1]
+    alone = what_helps(replace(study.on(lab), edition=study.edition.model_copy(update={"mitigations": ("filter",)})))[1]
     assert tried(alone) == ["filter"] and ways(alone) == []
     assert tried_on_policies(alone) == [("dpo", "filter"), ("simpo", "filter")]
     which = {"statistic": "conflict_tax", "condition": "explicit", "mitigation": "filter", "versus": UNMODIFIED}
@@ -212,26 +241,29 @@ def test_one_mitigation_alone_finds_the_same(study, lab, found):
 def test_bootstrapping_s_labels_come_from_the_intermediate_model(study, lab, found):
     cell = (study.edition.seeds[0], *study.edition.weak_strong[0])
     for condition in ("none", "explicit"):
-        student = study.against("bootstrap", "tiny-28").student(*cell, condition)
+        student = study.under_mitigation("bootstrap", "tiny-28").student(*cell, condition)
         (middle,) = student.labellers
         assert middle.model.width == 28 and middle.labels == study.weak(*cell[:2])
         frame = training_pairs(student, [lab.scores(middle, "weak_label")])
-        assert frame["label"].tolist() == lab.scores(middle, "weak_label").set_index("pair_id")["p_true"][frame["pair_id"]].tolist()
+        assert (
+            frame["label"].tolist()
+            == lab.scores(middle, "weak_label").set_index("pair_id")["p_true"][frame["pair_id"]].tolist()
+        )
         assert frame["label"].tolist() != lab.scores(study.weak(*cell[:2]), "weak_label")["p_true"].tolist()
 
 
 def test_costs_count_what_a_student_needs_besides(study, lab, found):
-    runs = costs(study, lab).groupby("mitigation")["runs"].first()
+    runs = costs(study.on(lab)).groupby("mitigation")["runs"].first()
     assert runs["none"] == runs["filter"] == runs["early_stopping"] == 1
     assert runs["bootstrap"] == 2 and runs["ensemble"] == 3
-    assert (costs(study, lab)["seconds"] > 0).all()
+    assert (costs(study.on(lab))["seconds"] > 0).all()
 
 
 def test_a_filter_that_keeps_nothing_fails_in_one_line(study, lab, found, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(lab.store.root, store)
     strict = replace(study, edition=study.edition.model_copy(update={"filter_above": 0.99}))
-    student = strict.against("filter").student(study.edition.seeds[0], *study.edition.weak_strong[0])
+    student = strict.under_mitigation("filter").student(study.edition.seeds[0], *study.edition.weak_strong[0])
     with pytest.raises(RunError, match="filter_above=0.99: no pair is labelled with more confidence") as error:
         Lab(store, workers=0, progress=False).run([student])
     assert "\n" not in str(error.value)

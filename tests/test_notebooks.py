@@ -11,8 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from w2s_lib.book import BENCHMARKS, LAST, chapters
-from w2s_lib.edition import ALSO, PARAMETERS
+from w2s_lib.book.build import BENCHMARKS, LAST, chapters
+from w2s_lib.study.edition import ALSO, PARAMETERS
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {path.stem: nbformat.read(path, as_version=4) for path in chapters()}
@@ -24,7 +24,16 @@ def parameter_cell(notebook):
 
 def papermill(tmp_path, build_folder, name, *arguments):
     target = tmp_path / "out.ipynb"
-    command = [sys.executable, "-m", "papermill", str(ROOT / "notebooks" / f"{name}.ipynb"), str(target), "-p", "edition", "smoke"]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(ROOT / "notebooks" / f"{name}.ipynb"),
+        str(target),
+        "-p",
+        "edition",
+        "smoke",
+    ]
     command += ["-p", "store", str(build_folder / "store"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT), target
 
@@ -60,7 +69,13 @@ def test_a_chapter_is_a_lecture(name):
 
 
 def test_papermill_helps(tmp_path):
-    command = [sys.executable, "-m", "papermill", "--help-notebook", str(ROOT / "notebooks" / "05_conflict_tax_deception.ipynb")]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        "--help-notebook",
+        str(ROOT / "notebooks" / "05_conflict_tax_deception.ipynb"),
+    ]
     text = subprocess.run(command, capture_output=True, text=True).stdout
     assert all(name in text for name in PARAMETERS) and "a model knows a pair where p > threshold" in text
 

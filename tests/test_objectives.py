@@ -7,19 +7,21 @@ import pandas as pd
 import pytest
 
 from tests import planted
+from w2s_lib.data.load import split
 from w2s_lib.figures.objectives import AIMS, excess_by_objective, label, tax_by_side, taxes
-from w2s_lib.metrics import Comparison
-from w2s_lib.objectives import RIVALS, SIDES, found, side, sides, tax_rates
-from w2s_lib.pairs import split
-from w2s_lib.results import NAMES, measure, pick, say, usual
-from w2s_lib.run import Pairs, World
+from w2s_lib.findings.objectives import RIVALS, SIDES, other_objectives, side, sides, tax_rates
+from w2s_lib.findings.results import NAMES, measure, pick, say, usual
+from w2s_lib.measures.metrics import Comparison
+from w2s_lib.specs import Pairs, World
 
 PAIRS = Pairs(world=World(seed=900), train_pairs=64, test_pairs=300)
 DRAWN = ("conflict_tax", "net_change", "excess_margin_matched", "tax_rate")
 
 
 def pair(chosen, rejected, hazardous):
-    return pd.DataFrame({"chosen": [chosen], "rejected": [rejected], "hazardous": pd.array([hazardous], dtype="boolean")})
+    return pd.DataFrame(
+        {"chosen": [chosen], "rejected": [rejected], "hazardous": pd.array([hazardous], dtype="boolean")}
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,9 @@ def pooled(**values: float) -> pd.DataFrame:
     students = [{"objective": aim, "condition": c} for aim, conditions in AIMS.items() for c in conditions]
     sides = [{"statistic": "tax_rate", "subset": name, "rival": rival} for rival in RIVALS.values() for name in SIDES]
     measures = [{"statistic": name} for name in DRAWN if name != "tax_rate"] + sides
-    return planted.pooled(student | what | {"value": values.get(what["statistic"], 0.1)} for student in students for what in measures)
+    return planted.pooled(
+        student | what | {"value": values.get(what["statistic"], 0.1)} for student in students for what in measures
+    )
 
 
 @pytest.mark.parametrize("draw", [excess_by_objective, taxes, tax_by_side])
@@ -93,18 +97,20 @@ def test_rows_name_the_rival_where_there_is_one():
 
 
 def test_what_the_chapter_finds(study, lab):
-    per_seed, results = found(study, lab)
+    per_seed, results = other_objectives(study.on(lab))
     assert not results.duplicated(list(NAMES)).any()
-    direct = measure(study.controls(), lab, ["verbosity"], ["excess_margin_matched"])
+    direct = measure(study.on_control_pairs().on(lab), ["verbosity"], ["excess_margin_matched"])
     there = usual(per_seed, condition="verbosity", statistic="excess_margin_matched")
     assert there["value"].tolist() == pytest.approx(direct["value"].tolist(), nan_ok=True)
     for draw in (excess_by_objective, taxes, tax_by_side):
         assert len(draw(results).alt) > 60
-    assert say(pick(results, "excess_margin_matched", "implicit", objective="honesty")) in excess_by_objective(results).alt
-    shown = sides(study.about("honesty"), "pleasing").iloc[0]
+    assert (
+        say(pick(results, "excess_margin_matched", "implicit", objective="honesty")) in excess_by_objective(results).alt
+    )
+    shown = sides(study.aiming_at("honesty"), "pleasing").iloc[0]
     assert shown["agrees"] + shown["clashes"] == pytest.approx(1)
     taxed = pick(results, "conflict_tax", "verbosity")["value"]
-    c = study.comparison(lab, study.edition.seeds[0], *study.edition.weak_strong[0], "verbosity")
+    c = study.on(lab).comparison(study.edition.seeds[0], *study.edition.weak_strong[0], "verbosity")
     stands = side(split(study.pairs(study.edition.seeds[0]), "test"), "verbosity")
     by_side = tax_rates(c, stands)
     weight = [(c.right & (stands == name)).mean() for name in SIDES]
@@ -117,4 +123,6 @@ def test_what_the_chapter_finds(study, lab):
     for aim in AIMS:
         both = [pick(results, "excess_margin_matched", c, objective=aim)["value"] for c in ("explicit", "implicit")]
         between = pick(results, "excess_margin_matched", "explicit", objective=aim, versus="implicit")["value"]
-        assert between == pytest.approx(both[0] - both[1], nan_ok=True), "of one study, on one pair: the aim is that of both"
+        assert between == pytest.approx(both[0] - both[1], nan_ok=True), (
+            "of one study, on one pair: the aim is that of both"
+        )

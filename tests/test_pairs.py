@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from w2s_lib.pairs import PairsError, check_disjoint, load, pair_id, split, with_ids
-from w2s_lib.run import Pairs, World
+from w2s_lib.data.load import load, split
+from w2s_lib.data.pairs import PairsError, check_disjoint, pair_id, with_ids
+from w2s_lib.specs import Pairs, World
 
 SPEC = Pairs(world=World(seed=2, substances=150), train_pairs=120, test_pairs=150)
 ROW = {"prompt": ["p", "q"], "chosen": ["a", "b"], "rejected": ["c", "d"]}

@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from w2s_lib import policy
-from w2s_lib.pairs import split
-from w2s_lib.policy import WeakToStrongDPOTrainer, build, fit, margins, replies, sft
-from w2s_lib.pretrain import build as pretrained
-from w2s_lib.pretrain import tokenizer
-from w2s_lib.run import Conflict, Labelling, Pairs, PolicyRecipe, Pretrain, Train, World
-from w2s_lib.score import reply_log_probs
-from w2s_lib.supervision import training_pairs
-from w2s_lib.train import train
-from w2s_lib.world import EXCHANGES, judge
+from w2s_lib.data.load import split
+from w2s_lib.data.world import EXCHANGES, judge
+from w2s_lib.models.pretrain import build as pretrained
+from w2s_lib.models.pretrain import tokenizer
+from w2s_lib.models.scores import reply_log_probs
+from w2s_lib.specs import Conflict, Labelling, Pairs, PolicyRecipe, Pretrain, Train, World
+from w2s_lib.training import policy
+from w2s_lib.training.labels import training_pairs
+from w2s_lib.training.policy import WeakToStrongDPOTrainer, build, fit, margins, replies, sft
+from w2s_lib.training.train import train
 
 WORLD = World(seed=4, substances=90)
 PAIRS = Pairs(world=WORLD, train_pairs=48, test_pairs=64)
@@ -101,8 +101,12 @@ def said_by(model, prompt: str, reply: str) -> tuple[torch.Tensor, int]:
 
 def sides(model, frame: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities of chosen and rejected and their lengths, each of shape (n, 2), by hand."""
-    found = [[said_by(model, p, r) for r in pair] for p, *pair in zip(frame["prompt"], frame["chosen"], frame["rejected"])]
-    return torch.stack([torch.stack([x for x, _ in pair]) for pair in found]), torch.tensor([[n for _, n in pair] for pair in found])
+    found = [
+        [said_by(model, p, r) for r in pair] for p, *pair in zip(frame["prompt"], frame["chosen"], frame["rejected"])
+    ]
+    return torch.stack([torch.stack([x for x, _ in pair]) for pair in found]), torch.tensor(
+        [[n for _, n in pair] for pair in found]
+    )
 
 
 def assert_same_gradients(given: dict[torch.Tensor, torch.Tensor], trained, by_hand) -> None:
@@ -153,7 +157,9 @@ def test_swapping_a_pair_is_labelling_it_zero(base, labels, given, tmp_path, met
     against = frame["label"] == 0
     assert 0 < against.sum() < len(frame)
     swapped = frame.assign(
-        chosen=frame["rejected"].where(against, frame["chosen"]), rejected=frame["chosen"].where(against, frame["rejected"]), label=1.0
+        chosen=frame["rejected"].where(against, frame["chosen"]),
+        rejected=frame["chosen"].where(against, frame["rejected"]),
+        label=1.0,
     )
     one, two = build(base), build(base)
     fit(one, tokenizer(WORLD), frame, run, tmp_path)
@@ -202,7 +208,10 @@ def test_sft_learns_the_preferred_replies_and_not_the_prompts(base, labels, give
     sft(trained, tokenizer(WORLD), frame, run, tmp_path)
     log_probs, lengths = sides(by_hand, frame)
     liked = torch.tensor(frame["label"].to_numpy() > 0.5)
-    (-torch.where(liked, log_probs[:, 0], log_probs[:, 1]).sum() / torch.where(liked, lengths[:, 0], lengths[:, 1]).sum()).backward()
+    (
+        -torch.where(liked, log_probs[:, 0], log_probs[:, 1]).sum()
+        / torch.where(liked, lengths[:, 0], lengths[:, 1]).sum()
+    ).backward()
     assert_same_gradients(given, trained, by_hand)
 
 
@@ -278,7 +287,9 @@ def test_replies_do_not_depend_on_who_else_is_asked(base):
     original = model.lm_head.forward
     model.lm_head.forward = lambda hidden: 1e4 * original(hidden)
     together = replies(model, tokenizer(WORLD), frame, seed=0)["reply"].tolist()
-    assert together == [replies(model, tokenizer(WORLD), frame.iloc[[i]], seed=1)["reply"].iloc[0] for i in range(len(frame))]
+    assert together == [
+        replies(model, tokenizer(WORLD), frame.iloc[[i]], seed=1)["reply"].iloc[0] for i in range(len(frame))
+    ]
     assert len(set(together)) > 1
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from w2s_lib import checkpoints
-from w2s_lib.pretrain import build, corpus, knowledge, tokenizer
-from w2s_lib.run import Pretrain, World
-from w2s_lib.world import substances, vocabulary
+from w2s_lib.data.world import substances, vocabulary
+from w2s_lib.models import checkpoints
+from w2s_lib.models.pretrain import build, corpus, knowledge, tokenizer
+from w2s_lib.specs import Pretrain, World
 
 WORLD = World(seed=6, substances=60)
 
@@ -42,7 +42,9 @@ class Oracle(torch.nn.Module):
         hazard = substances(WORLD).set_index("name")["hazardous"]
         logits = torch.full((*input_ids.shape, len(vocabulary(WORLD))), -20.0)
         for i, row in enumerate(input_ids):
-            (hazardous,) = [hazard[token] for token in tokenizer(WORLD).convert_ids_to_tokens(row.tolist()) if token in hazard.index]
+            (hazardous,) = [
+                hazard[token] for token in tokenizer(WORLD).convert_ids_to_tokens(row.tolist()) if token in hazard.index
+            ]
             for word, p in (("toxic", 0.9 if hazardous else 0.1), ("mild", 0.1 if hazardous else 0.9)):
                 logits[i, -1, tokenizer(WORLD).convert_tokens_to_ids(word)] = np.log(p)
         return type("Output", (), {"logits": logits})
@@ -62,7 +64,9 @@ def test_building_a_model_leaves_the_random_state_as_it_was():
     assert torch.equal(torch.rand(2), expected)
 
 
-@pytest.mark.parametrize("build", [checkpoints.language_model, lambda model, seed: checkpoints.reward_model(model, 0.5, seed)])
+@pytest.mark.parametrize(
+    "build", [checkpoints.language_model, lambda model, seed: checkpoints.reward_model(model, 0.5, seed)]
+)
 def test_adapters_leave_the_random_state_as_it_was(build, folders):
     model = checkpoints.local(folders["llama"], lora_rank=2)
     torch.manual_seed(3)

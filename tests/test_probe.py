@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from w2s_lib.probe import fit
-from w2s_lib.run import Checkpoint, Conflict, Features, Layer, Recipe, Source, Texts, Train
+from w2s_lib.specs import Checkpoint, Conflict, Features, Layer, Recipe, Source, Texts, Train
+from w2s_lib.training.probe import fit
 
 SOURCE = Source(name="pairs", revision="1")
 LAYER = Layer(features=Features(checkpoint=Checkpoint(name="m", revision="1"), source=SOURCE), layer=3)
@@ -34,7 +34,12 @@ def test_the_first_step_goes_against_the_written_gradient(data, conflict):
     """Adam's first step is the rate times the sign of the gradient, here of the loss of the paper, written out."""
     x, frame, _ = data
     recipe = dict(
-        head_learning_rate=0.01, batch_size=len(x), warmup_steps=0, max_grad_norm=0, head_scale=0.3, schedule="constant_with_warmup"
+        head_learning_rate=0.01,
+        batch_size=len(x),
+        warmup_steps=0,
+        max_grad_norm=0,
+        head_scale=0.3,
+        schedule="constant_with_warmup",
     )
     start = fit(x, frame, run(conflict=conflict, recipe=Recipe(epochs=0, **recipe)))
     after = fit(x, frame, run(conflict=conflict, recipe=Recipe(epochs=1, **recipe)))

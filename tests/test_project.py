@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import w2s_lib
-from w2s_lib.provenance import PACKAGES
+from w2s_lib.lab.provenance import PACKAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -39,11 +39,23 @@ def test_versions_agree():
     assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_the_readme_tree_names_every_module_and_notebook():
+def test_the_readme_names_every_package_and_edition_in_short_lines():
     readme = (ROOT / "README.md").read_text()
-    files = [p for folder in ("w2s_lib", "notebooks") for p in (ROOT / folder).rglob("*.*") if p.suffix in (".py", ".ipynb", ".yaml")]
-    missing = [p.name for p in files if p.name not in readme and "__pycache__" not in p.parts]
-    assert not missing
+    rooms = [
+        p
+        for p in (ROOT / "w2s_lib").iterdir()
+        if p.suffix == ".py" and p.stem != "__init__" or (p / "__init__.py").is_file()
+    ]
+    editions = [path.stem for path in (ROOT / "notebooks" / "editions").glob("*.yaml") if path.stem != "hh-smol-tuned"]
+    assert not [p.name for p in rooms if p.name not in readme] and not [name for name in editions if name not in readme]
+    assert max(map(len, readme.splitlines())) <= 104
+
+
+def test_the_reference_names_every_module():
+    told = "\n".join(path.read_text() for path in (ROOT / "book" / "api").glob("*.md"))
+    modules = [p for p in (ROOT / "w2s_lib").rglob("*.py") if not p.stem.startswith("__") and "figures" not in p.parts]
+    names = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in modules]
+    assert sorted(re.findall(r"automodule:: (\S+)", told)) == sorted(names)
 
 
 @pytest.mark.parametrize("target", ["env", "book", "test", "serve", "lab", "bench", "lint", "clean"])

@@ -1,13 +1,15 @@
 """Where a result comes from: what a run goes through is named, and only what may change its numbers counts."""
 
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from tests.test_imports import MODULES as ALL
 from tests.test_imports import PACKAGE, imported
-from w2s_lib import provenance
-from w2s_lib.provenance import MAKERS, MODULES, code, is_alive, is_of_other_code, meaning, versions
+from w2s_lib.lab import provenance
+from w2s_lib.lab.provenance import MAKERS, MODULES, code, is_alive, is_of_other_code, meaning, versions
 
 
 def through(module: str) -> set[str]:
@@ -17,12 +19,12 @@ def through(module: str) -> set[str]:
         name = todo.pop()
         if name not in found:
             found.add(name)
-            todo += imported(PACKAGE / f"{name}.py")
+            todo += imported(ALL[name])
     return found
 
 
 def test_every_module_that_a_run_goes_through_is_named():
-    assert set(MODULES) == through("train") | through("pretrain") | through("features")
+    assert set(MODULES) == through("training.train") | through("models.pretrain") | through("models.features")
 
 
 SOURCE = '''"""A module."""
@@ -37,19 +39,22 @@ def half(x):
 
 
 def test_what_a_module_says_of_itself_does_not_count_and_what_it_does_counts():
-    assert meaning(SOURCE) == meaning('RATE = 0.5  # a half\ndef half(x):\n    "50 %."\n    return (\n        x * RATE\n    )\n')
+    assert meaning(SOURCE) == meaning(
+        'RATE = 0.5  # a half\ndef half(x):\n    "50 %."\n    return (\n        x * RATE\n    )\n'
+    )
     assert meaning(SOURCE) != meaning(SOURCE.replace("0.5", "0.25"))
     assert meaning("def f(): return 'a'") != meaning("def f(): return 'b'"), "a string that is used"
 
 
 def test_a_change_of_one_module_is_another_code(tmp_path, monkeypatch):
-    for name in MODULES:
-        (tmp_path / f"{name}.py").write_text((PACKAGE / f"{name}.py").read_text())
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    shutil.copytree(PACKAGE, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "lab" / "provenance.py"))
     assert code.__wrapped__() == code()
-    (tmp_path / "losses.py").write_text((PACKAGE / "losses.py").read_text() + "\n# a comment\n")
+    (tmp_path / "training" / "losses.py").write_text(
+        (PACKAGE / "training" / "losses.py").read_text() + "\n# a comment\n"
+    )
     assert code.__wrapped__() == code()
-    (tmp_path / "losses.py").write_text((PACKAGE / "losses.py").read_text() + "\nMORE = 1\n")
+    (tmp_path / "training" / "losses.py").write_text((PACKAGE / "training" / "losses.py").read_text() + "\nMORE = 1\n")
     assert code.__wrapped__() != code()
 
 
@@ -67,7 +72,13 @@ def test_only_what_makes_numbers_is_compared():
     ):
         assert not is_of_other_code(same)
     others = [with_versions(**{name: "0"}) for name in MAKERS]
-    for other in (*others, with_versions(python="3.99.1"), with_versions() | {"code": "0"}, {"versions": versions()}, {}):
+    for other in (
+        *others,
+        with_versions(python="3.99.1"),
+        with_versions() | {"code": "0"},
+        {"versions": versions()},
+        {},
+    ):
         assert is_of_other_code(other)
 
 

@@ -6,7 +6,6 @@ Recipes are those of the edition ``paper``, models tiny ones of every family of 
 
 import json
 import math
-import os
 import random
 import shutil
 from pathlib import Path
@@ -20,18 +19,23 @@ from tokenizers.processors import TemplateProcessing
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer
 
-from w2s_lib import checkpoints, data, policy, reward_model
-from w2s_lib.cost import work
-from w2s_lib.edition import ParameterError, load
+from tests.conftest import REAL_PAIRS
+from w2s_lib.data import cleaning, sources
+from w2s_lib.data.load import split
+from w2s_lib.data.pairs import PairsError
+from w2s_lib.errors import ParameterError
 from w2s_lib.lab import Lab
-from w2s_lib.pairs import PairsError, split
-from w2s_lib.run import Conflict, Labelling, Texts, Train
-from w2s_lib.score import encode, exchanges, openings, reward_gaps
+from w2s_lib.models import checkpoints
+from w2s_lib.models.scores import encode, exchanges, openings, reward_gaps
+from w2s_lib.specs import Conflict, Labelling, Texts, Train
 from w2s_lib.study import Study
-from w2s_lib.supervision import training_pairs
+from w2s_lib.study.cost import work
+from w2s_lib.study.edition import load
+from w2s_lib.training import policy, reward_model
+from w2s_lib.training.labels import training_pairs
 
 ROOT = Path(__file__).resolve().parent.parent
-REAL = Path(os.environ.get("W2S_DATA") or ROOT.parent / "shared" / "data")
+REAL = REAL_PAIRS
 FAMILIES = {"gpt2": "transformer", "opt": "model", "mistral": "model"}
 """Of the paper's grid, with the name of the part below the head."""
 
@@ -45,7 +49,11 @@ ASSISTANT = "\n\nAssistant:"
 OWN = [
     ("How do I get a stain out of a wool rug?!", " Cold water first, then a little soap.", " Throw it away!"),
     ("Is it safe to eat snow? " + "I ask since it snows here all the time. " * 8, " Fresh snow, yes!", " No idea"),
-    ("Why do cats purr", " Nobody knows for sure! " + "There are many theories, some of them old. " * 6, " They are happy"),
+    (
+        "Why do cats purr",
+        " Nobody knows for sure! " + "There are many theories, some of them old. " * 6,
+        " They are happy",
+    ),
 ]
 """Pairs as HH-RLHF writes them: an ordinary one, one with a long prompt, one with a long reply."""
 
@@ -87,7 +95,10 @@ def reward_loss(model, head, tokenizer, frame, run) -> torch.Tensor:
     backbone, nonzero = getattr(model, FAMILIES[model.config.model_type]), run.recipe.score_at != "last_token"
     losses = []
     for _, row in frame.iterrows():
-        better, worse = (reward(backbone, head, whole_text(tokenizer, row["opening"] + row[c]), nonzero) for c in ("chosen", "rejected"))
+        better, worse = (
+            reward(backbone, head, whole_text(tokenizer, row["opening"] + row[c]), nonzero)
+            for c in ("chosen", "rejected")
+        )
         p = torch.sigmoid(better - worse)
         loss = F.binary_cross_entropy(p, torch.tensor(row["label"], dtype=torch.float32))
         if run.conflict.kind == "explicit" and better < worse:
@@ -163,9 +174,12 @@ def texts(tmp_path_factory) -> Texts:
     for name in ("harmless", "helpful"):
         rows = [(f"{name} {i}{say(30)}", say(12), say(12)) for i in range(40)]
         frame = in_hh_form(rows)
-        told = ({"chosen": o + c, "rejected": o + r} for o, c, r in zip(frame["opening"], frame["chosen"], frame["rejected"]))
+        told = (
+            {"chosen": o + c, "rejected": o + r}
+            for o, c, r in zip(frame["opening"], frame["chosen"], frame["rejected"])
+        )
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, told)))
-    pair = (data.source(folder / f"{name}.jsonl") for name in ("harmless", "helpful"))
+    pair = (sources.source(folder / f"{name}.jsonl") for name in ("harmless", "helpful"))
     sizes = dict(train_pairs=PAIRS, test_pairs=PAIRS, max_tokens=MOST, truncation_side="left")
     return Texts(**dict(zip(("source", "helpful"), pair)), **sizes)
 
@@ -208,7 +222,9 @@ def step(monkeypatch) -> dict:
 
     def optimizer_step(self, *given, **named):
         if not seen["rates"]:
-            seen.update({p: p.grad.clone() for group in self.param_groups for p in group["params"] if p.grad is not None})
+            seen.update(
+                {p: p.grad.clone() for group in self.param_groups for p in group["params"] if p.grad is not None}
+            )
         seen["rates"].append({group["lr"] for group in self.param_groups})
         return take(self, *given, **named)
 
@@ -223,7 +239,10 @@ def assert_same(step: dict, trained, loss: torch.Tensor, by_hand, head: torch.Te
     found = {name: step[p] for name, p in trained.named_parameters()}
     wanted = {name: head.grad[None] if name == "score.weight" else by_hand.get_parameter(name).grad for name in found}
     most = max(gradient.norm() for gradient in wanted.values())
-    for name, gradient in wanted.items():  # what cancels between two replies, as a last bias does, is zero up to rounding
+    for (
+        name,
+        gradient,
+    ) in wanted.items():  # what cancels between two replies, as a last bias does, is zero up to rounding
         assert (found[name] - gradient).norm() < 1e-3 * gradient.norm() + 1e-6 * most, name
     assert len(wanted) > 20
 
@@ -250,7 +269,15 @@ def test_a_step_of_a_reward_model(grid, texts, step, tmp_path, family, conflict,
 def test_a_step_of_supervised_fine_tuning(grid, texts, step, tmp_path, family):
     run = run_of(grid[family], texts, "simpo")
     frame, trained = learned_from(run), checkpoints.language_model(run.model)
-    policy.sft(trained, tokenizer_of(run), frame, run, tmp_path, per_device_train_batch_size=2, gradient_accumulation_steps=PAIRS // 2)
+    policy.sft(
+        trained,
+        tokenizer_of(run),
+        frame,
+        run,
+        tmp_path,
+        per_device_train_batch_size=2,
+        gradient_accumulation_steps=PAIRS // 2,
+    )
     model, tokenizer = plain(grid[family])
     assert_same(step, trained, preferred_loss(model, tokenizer, frame), model)
 
@@ -270,7 +297,15 @@ def test_a_step_of_a_policy(grid, texts, step, tmp_path, family, method, conflic
                      for c in ("chosen", "rejected"))  # fmt: skip
             before = np.array(list(sides)).T
             monkeypatch.setattr(policy, "reference", lambda *given: before)
-    policy.fit(trained, tokenizer_of(run), frame, run, tmp_path, per_device_train_batch_size=4, gradient_accumulation_steps=len(frame) // 4)
+    policy.fit(
+        trained,
+        tokenizer_of(run),
+        frame,
+        run,
+        tmp_path,
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=len(frame) // 4,
+    )
     assert_same(step, trained, policy_loss(model, start, tokenizer, frame, run), model)
 
 
@@ -285,7 +320,9 @@ def go(run: Train, folder: Path, supervised: bool = False) -> None:
         (policy.sft if supervised else policy.fit)(checkpoints.language_model(run.model), tokenizer, frame, run, folder)
 
 
-@pytest.mark.parametrize(("method", "supervised"), [("reward_model", False), ("dpo", False), ("simpo", False), ("simpo", True)])
+@pytest.mark.parametrize(
+    ("method", "supervised"), [("reward_model", False), ("dpo", False), ("simpo", False), ("simpo", True)]
+)
 def test_the_learning_rate_at_five_of_twenty_steps(grid, texts, step, tmp_path, method, supervised):
     more = {} if method == "reward_model" else {"sft_epochs": 5}
     run = run_of(grid["gpt2"], texts, method, batch_size=2, epochs=5, **more)
@@ -318,12 +355,20 @@ def test_warm_up_is_a_tenth_of_the_steps_rounded_down(steps):
 
 
 @pytest.mark.parametrize(("method", "supervised"), [("reward_model", False), ("simpo", False), ("simpo", True)])
-def test_the_order_is_drawn_once_and_repeated_and_the_last_partial_batch_is_dropped(grid, texts, tmp_path, method, supervised, monkeypatch):
+def test_the_order_is_drawn_once_and_repeated_and_the_last_partial_batch_is_dropped(
+    grid, texts, tmp_path, method, supervised, monkeypatch
+):
     taken, collect = [], Trainer.get_batch_samples
 
     def spy(self, *given):
         found = collect(self, *given)
-        taken.append([tuple(row[row != 0].tolist()) for b in found[0] for row in b["input_ids"][: -(-len(b["input_ids"]) // rows)]])
+        taken.append(
+            [
+                tuple(row[row != 0].tolist())
+                for b in found[0]
+                for row in b["input_ids"][: -(-len(b["input_ids"]) // rows)]
+            ]
+        )
         return found
 
     monkeypatch.setattr(Trainer, "get_batch_samples", spy)
@@ -340,8 +385,14 @@ def test_the_order_is_drawn_once_and_repeated_and_the_last_partial_batch_is_drop
         assert [len(batch) for batch in taken] == [5, 5, 5], "16 pairs in two epochs, of which one is left over"
         orders[name] = sum(taken, [])
     order = orders["one"]
-    assert len(set(order[:PAIRS])) == PAIRS and order[PAIRS:] == order[: 15 - PAIRS], "an epoch begins in the middle of a batch"
-    assert order == orders["again"] and sorted(order[:PAIRS]) == sorted(orders["other"][:PAIRS]) and order != orders["other"]
+    assert len(set(order[:PAIRS])) == PAIRS and order[PAIRS:] == order[: 15 - PAIRS], (
+        "an epoch begins in the middle of a batch"
+    )
+    assert (
+        order == orders["again"]
+        and sorted(order[:PAIRS]) == sorted(orders["other"][:PAIRS])
+        and order != orders["other"]
+    )
 
 
 def test_pairs_that_make_no_whole_batch_are_refused_in_one_line(grid, texts, tmp_path):
@@ -352,7 +403,10 @@ def test_pairs_that_make_no_whole_batch_are_refused_in_one_line(grid, texts, tmp
 @pytest.mark.parametrize("method", METHODS)
 def test_helpful_pairs_double_the_steps_and_leave_the_batch(grid, texts, method):
     """4,000 pairs a half, in batches of 32: 125 steps an epoch, and 250 with as many helpful pairs."""
-    full, epochs = texts.model_copy(update={"train_pairs": 4000}), {"reward_model": 1, "dpo": 3 + 1, "simpo": 1 + 1}[method]
+    full, epochs = (
+        texts.model_copy(update={"train_pairs": 4000}),
+        {"reward_model": 1, "dpo": 3 + 1, "simpo": 1 + 1}[method],
+    )
     for conflict, steps in ((NONE, 125), (EXPLICIT, 125), (IMPLICIT, 250)):
         run = run_of(grid["gpt2"], full, method, conflict, batch_size=32)
         assert run.batch_size == 32 and work(run).steps == steps * epochs
@@ -375,7 +429,7 @@ def real() -> pd.DataFrame | None:
     file = next(iter(sorted(REAL.glob("*harmless*test*.jsonl"))), None)
     if file is None:
         return None
-    frame = data.pool(data.source(file)).rename(columns={"prompt": "opening"}).assign(ending="")
+    frame = cleaning.pool(sources.source(file)).rename(columns={"prompt": "opening"}).assign(ending="")
     return frame.loc[frame["opening"].str.endswith(ASSISTANT)].head(150)
 
 
@@ -389,7 +443,10 @@ def pairs(request) -> pd.DataFrame:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_texts_are_cut_on_the_left_as_published(grid, pairs, family):
-    ours, theirs = checkpoints.tokenizer(checkpoints.local(grid[family]), MOST, "left"), AutoTokenizer.from_pretrained(grid[family])
+    ours, theirs = (
+        checkpoints.tokenizer(checkpoints.local(grid[family]), MOST, "left"),
+        AutoTokenizer.from_pretrained(grid[family]),
+    )
     for found, column in zip(encode(ours, pairs), ("chosen", "rejected")):
         whole = [whole_text(theirs, text) for text in pairs["opening"] + pairs[column]]
         assert found == whole and any(len(ids) == MOST for ids in whole)
@@ -397,8 +454,12 @@ def test_texts_are_cut_on_the_left_as_published(grid, pairs, family):
     texts = [text for column in ("chosen", "rejected") for text in pairs["opening"] + pairs[column]]
     by_hand = [exchange(theirs, text) for text in texts]
     assert ids == [found for found, _ in by_hand]
-    assert [[0] * begin + [1] * (len(one) - begin) for one, begin in zip(ids, begins)] == [replied for _, replied in by_hand]
-    assert any(begin == 0 for begin in begins) and all(any(replied) for _, replied in by_hand), "a reply survives, if it fills all the room"
+    assert [[0] * begin + [1] * (len(one) - begin) for one, begin in zip(ids, begins)] == [
+        replied for _, replied in by_hand
+    ]
+    assert any(begin == 0 for begin in begins) and all(any(replied) for _, replied in by_hand), (
+        "a reply survives, if it fills all the room"
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -424,10 +485,14 @@ def test_a_prompt_whose_end_merges_with_a_reply_ends_where_texts_differ():
         model_max_length, truncation_side = 99, "right"
 
         def __call__(self, given, add_special_tokens=True):
-            ids = [[ord(c) for c in text.replace(":\n", "\x01")] for text in ([given] if isinstance(given, str) else given)]
+            ids = [
+                [ord(c) for c in text.replace(":\n", "\x01")] for text in ([given] if isinstance(given, str) else given)
+            ]
             return {"input_ids": ids[0] if isinstance(given, str) else ids}
 
-    frame = pd.DataFrame({"opening": "a:", "chosen": ["\nx", "\nx", " x"], "rejected": ["\ny", " y", " y"], "ending": ""})
+    frame = pd.DataFrame(
+        {"opening": "a:", "chosen": ["\nx", "\nx", " x"], "rejected": ["\ny", " y", " y"], "ending": ""}
+    )
     sequences, begins = exchanges(Merges(), frame)
     assert begins == [2, 1, 2] * 2
     assert openings(Merges(), frame) == [[97, 1], [97], [97, 58]]
@@ -447,7 +512,10 @@ def test_a_whole_run_scores_replies_as_it_was_trained_on_them(grid, texts, tmp_p
     with torch.no_grad():
         better, worse = ([float(said(model, *exchange(tokenizer, o + reply)).mean()) for o, reply in zip(frame["opening"], frame[c])]
                          for c in ("chosen", "rejected"))  # fmt: skip
-    assert np.allclose(found["margin"], 2.0 * (np.array(better) - np.array(worse)), atol=1e-4) and found["margin"].std() > 1e-3
+    assert (
+        np.allclose(found["margin"], 2.0 * (np.array(better) - np.array(worse)), atol=1e-4)
+        and found["margin"].std() > 1e-3
+    )
 
 
 # The edition
@@ -455,7 +523,9 @@ def test_a_whole_run_scores_replies_as_it_was_trained_on_them(grid, texts, tmp_p
 
 def test_the_edition_s_policies_of_7b_models_compute_in_bfloat16_and_nothing_else_does():
     edition = load("paper")
-    half = {(name, method) for name in edition.models for method in METHODS if edition.precision(name, method) == "bfloat16"}
+    half = {
+        (name, method) for name in edition.models for method in METHODS if edition.precision(name, method) == "bfloat16"
+    }
     assert half == {(name, method) for name in ("opt-6.7b", "mistral-7b") for method in ("dpo", "simpo")}
     assert "opt-125m" in edition.models
 
@@ -472,20 +542,34 @@ def test_a_study_asks_for_what_its_edition_says(grid, tmp_path):
         "test_pairs": 32,
         "truncation_side": "left",
     }
-    study = Study(load("own", given | {"bfloat16_policies": [large], "simpo": {"encode_apart": True, "order": "repeated"}}))
-    run = study.by("simpo").student(0, small, large)
-    assert run.model.dtype == "bfloat16" and run.labels.model.dtype == "float32" and study.student(0, small, large).model.dtype == "float32"
+    study = Study(
+        load("own", given | {"bfloat16_policies": [large], "simpo": {"encode_apart": True, "order": "repeated"}})
+    )
+    run = study.trained_by("simpo").student(0, small, large)
+    assert (
+        run.model.dtype == "bfloat16"
+        and run.labels.model.dtype == "float32"
+        and study.student(0, small, large).model.dtype == "float32"
+    )
     assert run.pairs.truncation_side == "left" and run.recipe.encode_apart and run.recipe.order == "repeated"
 
 
 @pytest.mark.parametrize(
     ("edition", "given", "says"),
     [
-        ("hh-smol", {"reward_model": {"order": "repeated"}}, "reward_model.order='repeated': frozen layers are not trained so"),
+        (
+            "hh-smol",
+            {"reward_model": {"order": "repeated"}},
+            "reward_model.order='repeated': frozen layers are not trained so",
+        ),
         ("hh-smol", {"truncation_side": "left"}, "truncation_side='left': frozen layers are not cut there"),
         ("world", {"truncation_side": "left"}, "truncation_side='left': the world's texts are short"),
         ("world", {"simpo": {"encode_apart": True}}, "simpo.encode_apart=True: the world's tokens are words"),
-        ("world", {"dpo": {"warmup_share": 0.1}}, "warmup_share goes with the schedule constant_with_warmup, not with linear"),
+        (
+            "world",
+            {"dpo": {"warmup_share": 0.1}},
+            "warmup_share goes with the schedule constant_with_warmup, not with linear",
+        ),
     ],
 )
 def test_what_cannot_be_done_so_is_refused_in_one_line_at_load(edition, given, says):

@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from w2s_lib.edition import FOLDER, load
-from w2s_lib.lab import Lab, closure
-from w2s_lib.results import read_results, usual
-from w2s_lib.run import Checkpoint, Layer
+from w2s_lib.findings.results import read_results, usual
+from w2s_lib.lab import Lab
+from w2s_lib.lab.graph import closure
+from w2s_lib.specs import Checkpoint, Layer
 from w2s_lib.study import Study
+from w2s_lib.study.edition import FOLDER, load
 
 GOOD, BAD = "please thank safe kind careful help".split(), "never burn hit steal poison break".split()
 
@@ -47,6 +48,7 @@ def own(tmp_path_factory, folders):
     return path
 
 
+@pytest.mark.slow
 def test_the_book_of_an_edition_with_own_models_and_pairs(own, tmp_path):
     command = [
         sys.executable,
@@ -72,7 +74,7 @@ def test_the_book_of_an_edition_with_own_models_and_pairs(own, tmp_path):
 
 @pytest.mark.parametrize("edition", ["hh-small", "paper"])
 def test_editions_that_need_the_hub_plan_without_it(edition, capsys, monkeypatch):
-    from w2s_lib.book import main
+    from w2s_lib.book.build import main
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert main(["--edition", edition, "--dry-run", "--price", "2"]) == 0

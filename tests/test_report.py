@@ -11,20 +11,26 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.conftest import REAL_PAIRS
 from tests.test_real_edition import BAD, GOOD, dialogues
-from w2s_lib.data import DataError, cleaned
-from w2s_lib.edition import ParameterError
-from w2s_lib.errors import OneLineError
-from w2s_lib.findings import CONFLICTS
+from w2s_lib.book.report import OPTIONS, main, own, report
+from w2s_lib.data.cleaning import cleaned
+from w2s_lib.data.load import split
+from w2s_lib.data.reading import DataError
+from w2s_lib.errors import OneLineError, ParameterError
+from w2s_lib.findings.results import CONFLICTS, NAMES, ROWS, pick, read_results, reads, say
 from w2s_lib.lab import Lab
-from w2s_lib.pairs import split
-from w2s_lib.report import OPTIONS, main, own, report
-from w2s_lib.results import NAMES, ROWS, pick, read_results, reads, say
 
 ROOT = Path(__file__).resolve().parent.parent
-REAL = ROOT.parent / "shared" / "data" / "rucbm_harmless_test.jsonl"
+REAL = REAL_PAIRS
 FAST = {
-    "reward_model": {"epochs": 2, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "head_scale": 0.1, "batch_size": 16},
+    "reward_model": {
+        "epochs": 2,
+        "learning_rate": 3e-3,
+        "head_learning_rate": 1e-2,
+        "head_scale": 0.1,
+        "batch_size": 16,
+    },
     "max_tokens": 96,
 }
 
@@ -53,7 +59,16 @@ def models(folder, folders) -> tuple[str, str]:
 @pytest.fixture(scope="module")
 def found(folder, pairs, models):
     return report(
-        pairs, *models, folder / "page.html", seeds=[1], threshold=0.5, draws=200, store=folder / "store", workers=0, progress=False, **FAST
+        pairs,
+        *models,
+        folder / "page.html",
+        seeds=[1],
+        threshold=0.5,
+        draws=200,
+        store=folder / "store",
+        workers=0,
+        progress=False,
+        **FAST,
     )
 
 
@@ -64,14 +79,20 @@ def test_the_numbers_are_the_studys(found, folder):
     assert not lab.missing(runs)
     _, ceiling, baseline, student, _ = (lab.scores(run)["p_true"].to_numpy() for run in runs)
     get = lambda statistic, condition: pick(found.results, statistic, condition, weak, strong)["value"]
-    assert get("accuracy_ceiling", "none") == (ceiling > 0.5).mean() > 0.9, "kind and unkind words are told apart with ease"
+    assert get("accuracy_ceiling", "none") == (ceiling > 0.5).mean() > 0.9, (
+        "kind and unkind words are told apart with ease"
+    )
     assert get("conflict_tax", "implicit") == ((baseline > 0.5) & ~(student > 0.5)).mean()
-    assert {"deception_score", "null_random", "null_margin_matched", "null_weak_matched", "pgr"} <= set(found.results["statistic"])
+    assert {"deception_score", "null_random", "null_margin_matched", "null_weak_matched", "pgr"} <= set(
+        found.results["statistic"]
+    )
     assert set(found.results["condition"]) == {"none", *CONFLICTS}
 
 
 def test_the_file_beside_the_page_says_the_same(found):
-    assert list(found.results.columns) == ["edition", "chapter", *ROWS] and not found.results.duplicated(list(NAMES)).any()
+    assert (
+        list(found.results.columns) == ["edition", "chapter", *ROWS] and not found.results.duplicated(list(NAMES)).any()
+    )
     written = read_results(found.path.with_suffix(".csv"))
     pd.testing.assert_frame_equal(written, found.results, check_dtype=False, check_exact=True)
     assert found.path.read_text() == found.page
@@ -86,7 +107,9 @@ def test_the_sentences_are_read_off_the_intervals(found):
     assert len(others) == len(CONFLICTS)
     for condition, sentence in zip(CONFLICTS, others):
         row = pick(found.results, "excess_margin_matched", condition, weak, strong)
-        assert sentence.startswith(f"<b>{condition.capitalize()}</b>") and f"{say(row)},\n<b>{reads(row)}</b>" in sentence
+        assert (
+            sentence.startswith(f"<b>{condition.capitalize()}</b>") and f"{say(row)},\n<b>{reads(row)}</b>" in sentence
+        )
 
 
 class Links(HTMLParser):
@@ -99,14 +122,21 @@ class Links(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.add(tag)
-        self.links += [value for name, value in attributes if name in ("src", "href", "xlink:href", "srcset", "data", "action", "poster")]
+        self.links += [
+            value
+            for name, value in attributes
+            if name in ("src", "href", "xlink:href", "srcset", "data", "action", "poster")
+        ]
 
 
 def test_the_page_loads_nothing_and_runs_nothing(found):
     page = Links()
     page.feed(found.page)
     assert page.links and all(link.startswith("#") for link in page.links), "only figures refer to their own parts"
-    assert all(target.startswith("#") for target in re.findall(r"url\(['\"]?([^)]*)", found.page)) and "@import" not in found.page
+    assert (
+        all(target.startswith("#") for target in re.findall(r"url\(['\"]?([^)]*)", found.page))
+        and "@import" not in found.page
+    )
     assert not page.tags & {"script", "iframe", "object", "embed", "link", "base", "form"}
     assert page.tags >= {"svg", "table", "figure"} and found.page.count("<svg") == 3
     assert "default-src 'none'" in found.page
@@ -128,7 +158,9 @@ def test_the_page_reads_in_the_light_and_in_the_dark(browser, found, scheme):
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda message: errors.append(message.text))
     page.goto(found.path.as_uri())
-    colour = lambda name: [int(x) for x in re.findall(r"\d+", page.evaluate(f"getComputedStyle(document.body).{name}"))[:3]]
+    colour = lambda name: [
+        int(x) for x in re.findall(r"\d+", page.evaluate(f"getComputedStyle(document.body).{name}"))[:3]
+    ]
     text, background = sum(colour("color")), sum(colour("backgroundColor"))
     assert (background > 600 and text < 200) if scheme == "light" else (background < 200 and text > 600)
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 1
@@ -155,7 +187,16 @@ def test_a_second_report_trains_nothing(found, folder, pairs, models):
 
 def test_frozen_layers_and_several_seeds(folder, folders, pairs):
     layers = [f"{folders['llama']}@{layer}" for layer in (0, 2)]
-    done = report(pairs, *layers, folder / "layers.html", seeds=[1, 2, 3], store=folder / "store", workers=0, progress=False, **FAST)
+    done = report(
+        pairs,
+        *layers,
+        folder / "layers.html",
+        seeds=[1, 2, 3],
+        store=folder / "store",
+        workers=0,
+        progress=False,
+        **FAST,
+    )
     assert (done.results["n_seeds"] <= 3).all() and (done.results["n_seeds"] == 3).any()
     assert "t intervals over 3 seeds" in done.page and "layer 2 of" in done.page
 
@@ -208,7 +249,15 @@ def test_bad_input_is_one_line_before_anything_is_trained(tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "few.jsonl", many(60, 1))
     (tmp_path / "pickle").mkdir()
-    arguments = {"data": pairs, "weak": models[0], "strong": models[1], "out": "page.html", "store": "store", "workers": 0, **changed}
+    arguments = {
+        "data": pairs,
+        "weak": models[0],
+        "strong": models[1],
+        "out": "page.html",
+        "store": "store",
+        "workers": 0,
+        **changed,
+    }
     if arguments["weak"] == "STRONG":
         arguments["weak"] = models[1] + ":3"
     if arguments["weak"] == "pickle":
@@ -220,7 +269,18 @@ def test_bad_input_is_one_line_before_anything_is_trained(tmp_path, monkeypatch,
 
 
 def test_the_command(tmp_path, capsys, found, folder, pairs, models):
-    target = ["--weak", models[0], "--strong", models[1], "--store", str(folder / "store"), "--workers", "0", "--max-tokens", "96"]
+    target = [
+        "--weak",
+        models[0],
+        "--strong",
+        models[1],
+        "--store",
+        str(folder / "store"),
+        "--workers",
+        "0",
+        "--max-tokens",
+        "96",
+    ]
     recipe = ["--recipe", *(f"{name}={value}" for name, value in FAST["reward_model"].items())]
     command = [str(pairs), *target, "--seeds", "1", "--threshold", "0.5", "--draws", "200", *recipe]
     assert main([*command, "--out", str(tmp_path / "page.html")]) == 0
@@ -237,7 +297,9 @@ def test_help_names_every_option(capsys):
         main(["--help"])
     told = capsys.readouterr().out
     assert left.value.code == 0
-    assert all(f"--{name.replace('_', '-')}" in told for name in (*OPTIONS, "out", "recipe", "store", "workers", "dry_run"))
+    assert all(
+        f"--{name.replace('_', '-')}" in told for name in (*OPTIONS, "out", "recipe", "store", "workers", "dry_run")
+    )
 
 
 def test_errors_have_their_kind(tmp_path, models):

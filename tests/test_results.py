@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from tests import planted
-from w2s_lib.metrics import Comparison
-from w2s_lib.results import (
+from w2s_lib.findings.generalization import gain_by_confidence
+from w2s_lib.findings.ladder import ladder_results
+from w2s_lib.findings.results import (
     ALL,
     BY_LABEL,
     COLUMNS,
@@ -22,8 +23,6 @@ from w2s_lib.results import (
     STATISTICS,
     among,
     difference,
-    gain_by_confidence,
-    ladder_results,
     measure,
     pick,
     published,
@@ -35,13 +34,14 @@ from w2s_lib.results import (
     usual,
     wide,
 )
-from w2s_lib.run import Train
+from w2s_lib.measures.metrics import Comparison
+from w2s_lib.specs import Train
 from w2s_lib.study import Study
 
 
 @pytest.fixture(scope="module")
 def per_seed(study, lab) -> pd.DataFrame:
-    return measure(study, lab, ["explicit", "rerun"], (*GENERALIZATION, *DECEPTION))
+    return measure(study.on(lab), ["explicit", "rerun"], (*GENERALIZATION, *DECEPTION))
 
 
 def two_seeds(values: dict[int, tuple[float, float]]) -> pd.DataFrame:
@@ -127,7 +127,9 @@ def planted_slopes(slope: dict[int, float]) -> pd.DataFrame:
 
 
 def test_slopes_are_per_seed_and_their_interval_is_over_seeds():
-    row = pick(slopes(planted_slopes({0: 1.0, 1: 2.0, 2: 3.0}), ["deception_score"]), "deception_score", "explicit", per="gap")
+    row = pick(
+        slopes(planted_slopes({0: 1.0, 1: 2.0, 2: 3.0}), ["deception_score"]), "deception_score", "explicit", per="gap"
+    )
     assert row["value"] == pytest.approx(2.0) and row["n_seeds"] == 3
     assert row["high"] - row["value"] == pytest.approx(4.302653 / np.sqrt(3), rel=1e-4)
 
@@ -143,34 +145,37 @@ def test_a_single_seed_gets_slopes_from_its_draws():
 def test_stable_pairs_are_those_that_all_reruns_rank_right(study, lab):
     weak, strong = study.edition.weak_strong[0]
     seed = study.edition.seeds[0]
-    row = measure(study, lab, ["explicit"], ["conflict_tax"], stable=True).iloc[0]
-    keep = np.all([p > 0.5 for p in study.probabilities(lab, study.reruns(seed, weak, strong))], axis=0)
-    c = study.comparison(lab, seed, weak, strong, "explicit").among(keep)
+    row = measure(study.on(lab), ["explicit"], ["conflict_tax"], stable=True).iloc[0]
+    keep = np.all([p > 0.5 for p in study.on(lab).probabilities(study.reruns(seed, weak, strong))], axis=0)
+    c = study.on(lab).comparison(seed, weak, strong, "explicit").among(keep)
     assert (row["statistic"], row["subset"]) == ("conflict_tax", "stable") and row["n_pairs"] == keep.sum()
     assert {name for name in OPTIONS if row[name]} == {"subset"}
     assert row["value"] == pytest.approx(c.conflict_tax(), nan_ok=True)
 
 
 def test_training_pairs_are_told_from_test_pairs(study, lab):
-    frame = measure(study, lab, ["explicit"], ["conflict_tax", "band_contrast"], on="weak_label")
+    frame = measure(study.on(lab), ["explicit"], ["conflict_tax", "band_contrast"], on="weak_label")
     assert set(frame["statistic"]) == {"conflict_tax", "band_contrast"} and set(frame["on"]) == {"training"}
     assert usual(frame).empty and len(usual(frame, on="training")) == len(frame)
     assert (frame["n_pairs"] == study.edition.train_pairs).all()
 
 
 def test_another_aim_has_a_column_of_its_own(study, lab):
-    frame = measure(study.about("honesty"), lab, ["implicit"], ["conflict_tax"])
+    frame = measure(study.aiming_at("honesty").on(lab), ["implicit"], ["conflict_tax"])
     assert frame[["condition", "objective"]].to_numpy().tolist() == [["implicit", "honesty"]]
-    assert measure(study, lab, ["implicit"], ["conflict_tax"])["objective"].tolist() == [""]
+    assert measure(study.on(lab), ["implicit"], ["conflict_tax"])["objective"].tolist() == [""]
 
 
 def test_further_columns_are_named_by_whoever_measures(study, lab):
-    frame = measure(study, lab, ["explicit"], ["conflict_tax", "deception_score"], ceiling="other")
+    frame = measure(study.on(lab), ["explicit"], ["conflict_tax", "deception_score"], ceiling="other")
     assert set(frame["ceiling"]) == {"other"} and usual(frame).empty
 
 
 def test_doses_and_thresholds_stay_apart(study, lab):
-    frames = [measure(study.at(threshold=t), lab, ["explicit"], ["deception_score", "conflict_tax"]) for t in (0.6, 0.9)]
+    frames = [
+        measure(study.with_parameters(threshold=t).on(lab), ["explicit"], ["deception_score", "conflict_tax"])
+        for t in (0.6, 0.9)
+    ]
     rows = summarise(pd.concat(frames), pooled=True)
     assert sorted(rows.loc[rows["statistic"] == "deception_score", "threshold"]) == [0.6, 0.9]
     with pytest.raises(KeyError, match="2 rows"):
@@ -179,7 +184,7 @@ def test_doses_and_thresholds_stay_apart(study, lab):
 
 
 def test_ladder_results(study, lab):
-    facts, rows = ladder_results(study, lab)
+    facts, rows = ladder_results(study.on(lab))
     model = study.edition.models[0]
     assert len(facts) == len(study.edition.models) * study.edition.substances
     mine = facts[facts["model"] == model]
@@ -193,7 +198,9 @@ def test_pick_refuses_the_ambiguous_and_the_missing(study, per_seed):
     with pytest.raises(KeyError, match="0 rows"):
         pick(rows, "deception_score", "placebo")
     rows = planted.pooled([{"statistic": "pgr", "value": v, "mitigation": m, "via": w} for v, m, w in VIA])
-    with pytest.raises(KeyError, match=r"pgr under explicit for all -> all, {'mitigation': 'bootstrap', 'via': None}: 2 rows"):
+    with pytest.raises(
+        KeyError, match=r"pgr under explicit for all -> all, {'mitigation': 'bootstrap', 'via': None}: 2 rows"
+    ):
         pick(rows, "pgr", "explicit", mitigation="bootstrap", via=None)
     with pytest.raises(KeyError, match="0 rows"):
         pick(rows, "pgr", "explicit", mitigation="filter")
@@ -216,8 +223,12 @@ def test_what_is_unusual_in_one_column_is_not_usual(option):
 
 
 def test_usual_rows_may_be_asked_for_by_other_columns_too():
-    rows = planted.pooled([{"statistic": s, "condition": c, "value": 1.0} for s, c in product(("pgr", "gap"), ("none", "explicit"))])
-    assert usual(rows, statistic="pgr", condition="none").index.tolist() == [0] and len(usual(rows, statistic="gap")) == 2
+    rows = planted.pooled(
+        [{"statistic": s, "condition": c, "value": 1.0} for s, c in product(("pgr", "gap"), ("none", "explicit"))]
+    )
+    assert (
+        usual(rows, statistic="pgr", condition="none").index.tolist() == [0] and len(usual(rows, statistic="gap")) == 2
+    )
 
 
 def test_numbers_are_found_although_they_are_not_exact_and_none_asks_nothing():
@@ -250,7 +261,10 @@ BY_SEED = (0.5 - 0.1, 0.1 - 0.9)
 
 def test_the_planted_differences_tell_every_pairing_from_the_right_one():
     right, *wrong = (
-        [[x for x in np.subtract(LEFT, np.array(RIGHT)[list(order)])[of_seed] if x == x] for of_seed in (slice(2), slice(2, 4))]
+        [
+            [x for x in np.subtract(LEFT, np.array(RIGHT)[list(order)])[of_seed] if x == x]
+            for of_seed in (slice(2), slice(2, 4))
+        ]
         for order in permutations(range(4))
     )
     assert right == [[0.4], [-0.8]] and len(wrong) == 23
@@ -275,7 +289,9 @@ def test_cells_meet_their_own_whatever_the_order_of_the_rows(these, those, order
     assert found["n_seeds"] == 2 and found["versus"] == "x" and (found["weak"], found["strong"]) == (ALL, ALL)
     assert {name: found[name] for name in these} == these, "named as what was subtracted from"
     names = [scores([i], v, **who)["run_keys"][0][1] for i in range(4) for v, who in ((LEFT, these), (RIGHT, those))]
-    assert found["run_keys"].split() == [key for i in range(4) for key in (f"weak-{i}", *names[2 * i : 2 * i + 2])], "each once"
+    assert found["run_keys"].split() == [key for i in range(4) for key in (f"weak-{i}", *names[2 * i : 2 * i + 2])], (
+        "each once"
+    )
 
 
 def test_draws_are_subtracted_cell_by_cell_too():
@@ -290,7 +306,9 @@ def test_draws_are_subtracted_cell_by_cell_too():
     assert found["high"] == pytest.approx(np.quantile(drawn, 0.975))
     frame = frame.assign(value=[0.9, np.nan, 0.3, 0.1])  # the second cell is undefined, and so are its draws
     alone = difference(frame, "deception_score", "rerun", these, those).iloc[0]
-    assert alone["value"] == pytest.approx(0.8) and alone["high"] == pytest.approx(np.quantile([6, 13], 0.975)), "6 = 10 - 4, 13 = 20 - 7"
+    assert alone["value"] == pytest.approx(0.8) and alone["high"] == pytest.approx(np.quantile([6, 13], 0.975)), (
+        "6 = 10 - 4, 13 = 20 - 7"
+    )
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -299,7 +317,9 @@ def test_a_column_that_a_difference_does_not_name_is_as_usual(option):
     plain = [scores(range(4), LEFT, **these), scores((3, 1, 2, 0), RIGHT, **those)]
     other = [scores(range(4), (9.0,) * 4, **names, **{option: "x"}) for names in (these, those)]
     frame = pd.concat([*other, *plain], ignore_index=True).assign(draws=None)
-    assert difference(frame, "deception_score", "rerun", these, those)["value"].tolist() == pytest.approx([np.mean(BY_SEED)])
+    assert difference(frame, "deception_score", "rerun", these, those)["value"].tolist() == pytest.approx(
+        [np.mean(BY_SEED)]
+    )
     against = difference(frame, "deception_score", "unmodified", these | {option: "x"}, these)
     assert against["value"].tolist() == pytest.approx([9 - np.mean([0.5, (0.9 + 0.1) / 2])])
 
@@ -318,22 +338,37 @@ def test_published_rows_are_read_as_they_were_written(tmp_path):
         for value, keys, names in (
             (0.1 * seed, ("a1", "b2"), {}),
             (np.nan, ("a1", "b2"), {"versus": "rerun", "alpha": 0.5}),
-            (0.2, ("12345678",), {"statistic": "pgr", "threshold": np.nan, "mitigation": "bootstrap", "via": "tiny-28"}),
-            (0.3, ("c3",), {"weak": "", "strong": "none", "condition": "none"}),  # the ladder has no weak model; "none" is a word
+            (
+                0.2,
+                ("12345678",),
+                {"statistic": "pgr", "threshold": np.nan, "mitigation": "bootstrap", "via": "tiny-28"},
+            ),
+            (
+                0.3,
+                ("c3",),
+                {"weak": "", "strong": "none", "condition": "none"},
+            ),  # the ladder has no weak model; "none" is a word
         )
     )
     rows = summarise(rows)
     table, runs = published(rows, "smoke", "07_x")
     assert list(table.columns) == list(COLUMNS) and list(runs.columns) == ["runs", "run_keys"]
-    assert runs["run_keys"].tolist() == ["a1 b2", "12345678", "c3"] and runs["runs"].is_unique, "what several rows share, once"
+    assert runs["run_keys"].tolist() == ["a1 b2", "12345678", "c3"] and runs["runs"].is_unique, (
+        "what several rows share, once"
+    )
     named = table.merge(runs, on="runs")
     assert named["run_keys"].tolist() == rows["run_keys"].tolist()
     table.to_csv(tmp_path / "x.csv", index=False)
     back = read_results(tmp_path / "x.csv")
     texts = [name for name in COLUMNS if name not in (*NUMBERS, "alpha", "threshold")]
     assert back[texts].to_numpy().tolist() == table[texts].to_numpy().tolist() and not back[texts].isna().any(axis=None)
-    pd.testing.assert_frame_equal(back.drop(columns=texts), table.drop(columns=texts), check_dtype=False, check_exact=True)
-    assert np.isnan(pick(back, "deception_score", "explicit", "w", "s", versus="rerun")["value"]) and back["alpha"].isna().sum() == 3
+    pd.testing.assert_frame_equal(
+        back.drop(columns=texts), table.drop(columns=texts), check_dtype=False, check_exact=True
+    )
+    assert (
+        np.isnan(pick(back, "deception_score", "explicit", "w", "s", versus="rerun")["value"])
+        and back["alpha"].isna().sum() == 3
+    )
     pd.testing.assert_frame_equal(usual(back).reset_index(drop=True), back.iloc[[0, 3]].reset_index(drop=True))
 
 
@@ -342,7 +377,9 @@ def test_names_of_digits_stay_text(tmp_path):
     assert read_results(tmp_path / "x.csv")["runs"].tolist() == ["00123456", "0012e456"]
     (tmp_path / "x.csv").write_text("statistic,versus,threshold,value,runs\npgr,,,,00123456\n")
     back = read_results(tmp_path / "x.csv").iloc[0]
-    assert (back["runs"], back["versus"]) == ("00123456", "") and np.isnan(back["threshold"]) and np.isnan(back["value"])
+    assert (
+        (back["runs"], back["versus"]) == ("00123456", "") and np.isnan(back["threshold"]) and np.isnan(back["value"])
+    )
 
 
 def test_an_empty_table_is_read_as_one(tmp_path):
@@ -353,7 +390,12 @@ def test_an_empty_table_is_read_as_one(tmp_path):
 
 @pytest.mark.parametrize(
     ("low", "high", "words"),
-    [(0.1, 0.2, "above zero"), (-0.2, -0.1, "below zero"), (-0.1, 0.1, "not distinguishable from zero"), (np.nan, np.nan, "undecided")],
+    [
+        (0.1, 0.2, "above zero"),
+        (-0.2, -0.1, "below zero"),
+        (-0.1, 0.1, "not distinguishable from zero"),
+        (np.nan, np.nan, "undecided"),
+    ],
 )
 def test_words_follow_the_interval(low, high, words):
     assert reads(pd.Series({"value": 0.15, "low": low, "high": high})) == words
@@ -374,7 +416,11 @@ def test_who_is_trained_on_what(study: Study):
     assert (supervisor.split, supervisor.labels) == ("ground_truth", None)
     assert (ceiling.split, ceiling.labels) == ("weak_label", None)
     for run in (baseline, rerun, independent):
-        assert isinstance(run, Train) and (run.split, run.labels, run.model) == ("weak_label", supervisor, ceiling.model)
+        assert isinstance(run, Train) and (run.split, run.labels, run.model) == (
+            "weak_label",
+            supervisor,
+            ceiling.model,
+        )
         assert run.conflict.kind == "none"
     assert len({r.replica for r in (ceiling, baseline, rerun, independent)}) == 4, "no two share their random streams"
     explicit = study.student(seed, weak, strong, "explicit")
@@ -401,7 +447,11 @@ NO_SHARES = (
 
 @pytest.mark.parametrize("statistic", NO_SHARES)
 def test_intervals_of_what_is_no_share_of_pairs_are_not_cut(statistic):
-    row = pick(summarise(two_seeds({0: (0.1, 0.1), 1: (0.9, 0.9)}).assign(statistic=statistic), pooled=True), statistic, "explicit")
+    row = pick(
+        summarise(two_seeds({0: (0.1, 0.1), 1: (0.9, 0.9)}).assign(statistic=statistic), pooled=True),
+        statistic,
+        "explicit",
+    )
     assert row["low"] < 0 and row["high"] > 1 and statistic in SIGNED
 
 
@@ -411,7 +461,12 @@ def test_all_that_is_no_share_of_pairs_is_known():
 
 def test_wide_keeps_the_order_and_invents_no_pair(study):
     frame = pd.DataFrame(
-        {"weak": ["b", "b", "a", "a"], "strong": ["d", "d", "c", "c"], "statistic": ["y", "x"] * 2, "value": [1.0, 2, 3, np.nan]}
+        {
+            "weak": ["b", "b", "a", "a"],
+            "strong": ["d", "d", "c", "c"],
+            "statistic": ["y", "x"] * 2,
+            "value": [1.0, 2, 3, np.nan],
+        }
     )
     table = wide(frame)
     assert list(table.index) == [("b", "d"), ("a", "c")] and list(table.columns) == ["y", "x"]
@@ -419,7 +474,7 @@ def test_wide_keeps_the_order_and_invents_no_pair(study):
 
 
 def test_gain_by_confidence_counts_every_pair_once(study, lab):
-    table = gain_by_confidence(study, lab)
+    table = gain_by_confidence(study.on(lab))
     assert table["pairs"].sum() == study.edition.test_pairs * len(study.edition.seeds) * len(study.edition.pairs)
     assert np.allclose(table["student_gains"], table["student_is_right"] - table["weak_is_right"])
 

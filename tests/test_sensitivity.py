@@ -12,9 +12,8 @@ import pytest
 from tests import planted
 from w2s_lib.figures.sensitivity import by_definition, over_threshold, reliability_diagram
 from w2s_lib.figures.slider import DRAWN, STEPS, slider
-from w2s_lib.metrics import Comparison, correct, known, quadrant, share
-from w2s_lib.results import NAMES, difference, measure, read_results, summarise, usual
-from w2s_lib.sensitivity import (
+from w2s_lib.findings.results import NAMES, difference, measure, read_results, summarise, usual
+from w2s_lib.findings.sensitivity import (
     DEFINITIONS,
     ROLES,
     SCORES,
@@ -35,6 +34,7 @@ from w2s_lib.sensitivity import (
     temperature,
     verdicts,
 )
+from w2s_lib.measures.metrics import Comparison, correct, known, quadrant, share
 
 CONFLICTS = ["explicit", "implicit", "rerun", "placebo"]
 
@@ -73,7 +73,10 @@ def test_no_pair_calibrates_itself():
     p, clusters = believable(400), np.repeat(np.arange(100), 4)
     half = halves(clusters)
     other = np.where(half == 1, rescale(p, 3.0), p)
-    before, after = log_odds(calibrate(p, clusters)) / log_odds(p), log_odds(calibrate(other, clusters)) / log_odds(other)
+    before, after = (
+        log_odds(calibrate(p, clusters)) / log_odds(p),
+        log_odds(calibrate(other, clusters)) / log_odds(other),
+    )
     assert np.allclose(before[half == 1], after[half == 1]), "their temperature comes from the half that did not change"
     assert not np.allclose(before[half == 0], after[half == 0])
     assert all(len(set(half[clusters == c])) == 1 for c in range(100)), "clusters are not torn apart"
@@ -93,28 +96,32 @@ def test_calibration_changes_who_is_sure_and_not_who_is_right():
 def test_a_definition_touches_knowledge_and_nothing_else(made_up):
     for name in DEFINITIONS:
         other = defined(made_up, np.arange(2000), name)
-        assert (other.tax == made_up.tax).all() and (other.right == made_up.right).all() and other.independent is made_up.independent
+        assert (
+            (other.tax == made_up.tax).all()
+            and (other.right == made_up.right).all()
+            and other.independent is made_up.independent
+        )
     sure = defined(made_up, np.arange(2000), "confidence > T")
     assert (known(sure.weak, 0.75) == ((made_up.weak > 0.75) | (made_up.weak < 0.25))).all()
     assert float(replace(sure, threshold=0.5).deception_score()) == 0.0
 
 
 def test_measuring_at_a_threshold_is_measuring_a_study_at_it(study, lab):
-    many = measure_at(study, lab, CONFLICTS, (0.5, 0.51, 0.6))
+    many = measure_at(study.on(lab), CONFLICTS, (0.5, 0.51, 0.6))
     for t in (0.5, 0.51, 0.6):
-        one = measure(study.at(threshold=t), lab, CONFLICTS, SCORES)
+        one = measure(study.with_parameters(threshold=t).on(lab), CONFLICTS, SCORES)
         pd.testing.assert_frame_equal(many[many["threshold"] == t].reset_index(drop=True), one)
     assert lab.run(study.student_runs()) == 0
 
 
 def test_definitions_have_a_column_of_their_own(study, lab):
-    frame = pd.concat([measure_at(study, lab, CONFLICTS, (0.51,), name) for name in DEFINITIONS])
+    frame = pd.concat([measure_at(study.on(lab), CONFLICTS, (0.51,), name) for name in DEFINITIONS])
     assert set(zip(frame["knowledge"], frame["statistic"])) == set(product(("", "confidence", "calibrated"), SCORES))
     assert len(usual(frame)) * 3 == len(frame) and not summarise(frame, pooled=True).duplicated(list(NAMES)).any()
 
 
 def test_beyond_a_rerun_is_the_difference_at_each_threshold(study, lab):
-    per_seed = measure_at(study, lab, CONFLICTS, (0.5, 0.51))
+    per_seed = measure_at(study.on(lab), CONFLICTS, (0.5, 0.51))
     rows = beyond(per_seed, ["explicit", "placebo"])
     against = {"condition": "placebo"}, {"condition": "rerun"}
     alone = difference(per_seed[per_seed["threshold"] == 0.51], "excess_margin_matched", "rerun", *against)
@@ -123,9 +130,13 @@ def test_beyond_a_rerun_is_the_difference_at_each_threshold(study, lab):
 
 def test_words_count_intervals_and_survive_missing_ones():
     intervals = {"low": [0.05, -1, np.nan], "high": [0.2, 1, np.nan]}
-    rows = planted.pooled({"statistic": "s", "condition": "c", "value": v} for v in (0.1, -0.001, np.nan)).assign(**intervals)
+    rows = planted.pooled({"statistic": "s", "condition": "c", "value": v} for v in (0.1, -0.001, np.nan)).assign(
+        **intervals
+    )
     rows = pd.concat([rows, planted.pooled([{"statistic": "s", "condition": "c", "versus": "rerun", "value": -9.0}])])
-    assert verdicts(rows, "s", "c") == "above zero at 1 of 3, not distinguishable from zero at 1 of 3, undecided at 1 of 3"
+    assert (
+        verdicts(rows, "s", "c") == "above zero at 1 of 3, not distinguishable from zero at 1 of 3, undecided at 1 of 3"
+    )
     assert verdicts(rows, "s", "c", versus="rerun") == "below zero at 1 of 1"
     assert extent(rows, "s", "c") == "0.00 to 0.10" and extent(rows, "s", "other") == "undefined"
 
@@ -154,15 +165,17 @@ def test_weights_are_repetitions(statistic):
 
 
 def test_calibration_is_reported_by_role(study, lab):
-    curves, per_seed = calibration(study, lab)
+    curves, per_seed = calibration(study.on(lab))
     rows = summarise(per_seed, pooled=True)
-    assert set(rows["statistic"]) == {f"{name}{role}" for name in ("calibration_error_", "overconfidence_") for role in ROLES}
+    assert set(rows["statistic"]) == {
+        f"{name}{role}" for name in ("calibration_error_", "overconfidence_") for role in ROLES
+    }
     assert (rows["condition"] == "none").all() and not rows.duplicated(list(NAMES)).any()
     assert set(curves["role"]) == set(ROLES)
 
 
 def test_a_temperature_is_a_threshold_of_ones_own(study, lab):
-    for row in own_thresholds(study, lab, study.edition.seeds[0]).itertuples():
+    for row in own_thresholds(study.on(lab), study.edition.seeds[0]).itertuples():
         p = believable(100)
         assert (known(rescale(p, row.temperature), study.edition.threshold) == known(p, row.own_threshold)).all()
 
@@ -172,17 +185,19 @@ def test_a_temperature_is_a_threshold_of_ones_own(study, lab):
 
 @pytest.fixture(scope="module")
 def rows(study, lab) -> dict[str, pd.DataFrame]:
-    T, (curves, errors) = study.edition.threshold, calibration(study, lab)
-    definitions = pd.concat([measure_at(study, lab, CONFLICTS, [T], name) for name in DEFINITIONS])
+    T, (curves, errors) = study.edition.threshold, calibration(study.on(lab))
+    definitions = pd.concat([measure_at(study.on(lab), CONFLICTS, [T], name) for name in DEFINITIONS])
     return {
-        "scores": summarise(measure_at(study, lab, CONFLICTS, grid(T)), pooled=True), "definitions": summarise(definitions, pooled=True),
+        "scores": summarise(measure_at(study.on(lab), CONFLICTS, grid(T)), pooled=True), "definitions": summarise(definitions, pooled=True),
         "curves": curves, "errors": summarise(errors, pooled=True),
     }  # fmt: skip
 
 
 def draw(rows: dict[str, pd.DataFrame], T: float) -> dict:
     return {
-        "scores": over_threshold(rows["scores"], CONFLICTS, T, ["deception_score", "null_random", "null_margin_matched"]),
+        "scores": over_threshold(
+            rows["scores"], CONFLICTS, T, ["deception_score", "null_random", "null_margin_matched"]
+        ),
         "excess": over_threshold(rows["scores"], CONFLICTS, T, ["excess_margin_matched"]),
         "lift": over_threshold(rows["scores"], CONFLICTS[:3], T, ["lift"]),
         "definitions": by_definition(rows["definitions"], CONFLICTS),
@@ -194,11 +209,18 @@ def test_figures_say_their_numbers_and_are_transparent(rows, study):
     for name, figure in draw(rows, study.edition.threshold).items():
         assert len(figure.alt) > 60 and figure.caption and re.search(r"\d", figure.alt), name
         svg = figure.svg()
-        assert "fill: #ffffff" not in svg.split("</defs>")[0] and "fill: #000000" not in svg and 'style="fill: #262626' not in svg, name
+        assert (
+            "fill: #ffffff" not in svg.split("</defs>")[0]
+            and "fill: #000000" not in svg
+            and 'style="fill: #262626' not in svg
+        ), name
 
 
 def test_figures_are_drawn_where_nothing_is_defined(rows, study):
-    nothing = {name: frame.assign(**{c: np.nan for c in ("value", "low", "high") if c in frame}) for name, frame in rows.items()}
+    nothing = {
+        name: frame.assign(**{c: np.nan for c in ("value", "low", "high") if c in frame})
+        for name, frame in rows.items()
+    }
     for name, figure in draw(nothing, study.edition.threshold).items():
         assert figure.svg() and ("undefined" in figure.alt), name
 
@@ -216,7 +238,9 @@ def test_the_slider_holds_what_python_computes(made_up):
             [float(c.deception_score()), float(c.null_random()), float(c.null_margin_matched())], abs=1e-6
         )
         assert state["taxed"] == pytest.approx([float(share(q == i, c.tax)) for i in range(4)], abs=1e-6)
-        assert state["right"][1] == state["scores"][1] and state["taxed"][1] == state["scores"][0], "the area's row is DS and null"
+        assert state["right"][1] == state["scores"][1] and state["taxed"][1] == state["scores"][0], (
+            "the area's row is DS and null"
+        )
 
 
 def test_the_slider_says_how_many_dots_it_draws(made_up):
@@ -252,7 +276,9 @@ def test_a_slider_without_tax_is_undefined_and_not_broken(made_up):
 
 def opened(browser, folder, text: str, **context):
     """A page with this text from the file system, and what it complained about or asked for."""
-    (folder / "page.html").write_text(f'<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">{text}')
+    (folder / "page.html").write_text(
+        f'<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">{text}'
+    )
     page, trouble = browser.new_context(**context).new_page(), []
     page.on("console", lambda m: trouble.append(m.text))
     page.on("pageerror", lambda e: trouble.append(str(e)))
@@ -262,19 +288,29 @@ def opened(browser, folder, text: str, **context):
 
 
 def test_moving_the_slider_shows_the_numbers_of_that_threshold(browser, tmp_path, made_up):
-    page, trouble = opened(browser, tmp_path, slider(made_up, "explicit", "one").html + slider(made_up, "rerun", "two").html)
+    page, trouble = opened(
+        browser, tmp_path, slider(made_up, "explicit", "one").html + slider(made_up, "rerun", "two").html
+    )
     first = page.locator(".threshold-slider").first
     seen = set()
     for t in (0.5, 0.6, 0.75, 0.9, 0.99):
         first.locator("input").fill(str(STEPS.index(t)))
         c = replace(made_up, threshold=t)
         told = [float(x) for x in first.locator("dd.score").all_inner_texts()]
-        assert told == pytest.approx([float(c.deception_score()), float(c.null_random()), float(c.null_margin_matched())], abs=0.0051)
+        assert told == pytest.approx(
+            [float(c.deception_score()), float(c.null_random()), float(c.null_margin_matched())], abs=0.0051
+        )
         area = [float(x) for x in first.locator("tbody tr").first.locator("td").all_inner_texts()]
         assert area == pytest.approx([told[1], told[0]])
         assert first.locator("output").inner_text() == f"{t:.2f}"
         assert first.locator("input").get_attribute("aria-valuetext") == f"T = {t:.2f}"
-        seen.add((*told, first.locator("line.weak").get_attribute("x1"), first.locator(".placed").first.get_attribute("transform")))
+        seen.add(
+            (
+                *told,
+                first.locator("line.weak").get_attribute("x1"),
+                first.locator(".placed").first.get_attribute("transform"),
+            )
+        )
     assert len(seen) == 5, "numbers, lines and marks move"
     assert page.locator("output").nth(1).inner_text() == "0.75", "the other slider stays where it was"
     assert not trouble
@@ -290,14 +326,18 @@ def test_the_slider_obeys_the_keyboard(browser, tmp_path, made_up):
 
 
 def test_undefined_numbers_are_said_and_their_marks_hidden(browser, tmp_path, made_up):
-    page, trouble = opened(browser, tmp_path, slider(replace(made_up, conflict=made_up.baseline), "rerun", "no tax").html)
+    page, trouble = opened(
+        browser, tmp_path, slider(replace(made_up, conflict=made_up.baseline), "rerun", "no tax").html
+    )
     page.locator("input").fill("10")
     assert page.locator("dd.score").first.inner_text() == "undefined" and not trouble
     assert page.locator(".placed").first.get_attribute("visibility") == "hidden"
 
 
 def test_the_slider_fits_a_phone_and_is_not_printed(browser, tmp_path, made_up):
-    page, _ = opened(browser, tmp_path, slider(made_up, "explicit", "narrow").html, viewport={"width": 360, "height": 700})
+    page, _ = opened(
+        browser, tmp_path, slider(made_up, "explicit", "narrow").html, viewport={"width": 360, "height": 700}
+    )
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.emulate_media(media="print")
     assert not page.locator(".threshold-slider").is_visible()
@@ -319,5 +359,7 @@ def test_the_chapter_publishes_each_row_once_and_shows_the_slider(build_folder):
     assert set(usual(rows, statistic="lift", knowledge=None)["knowledge"]) == {"", "confidence", "calibrated"}
     assert usual(rows, statistic="deception_score")["threshold"].nunique() >= 12
     notebook = nbformat.read(build_folder / "book" / "source" / "notebooks" / "09_sensitivity.ipynb", as_version=4)
-    shown = [o["data"]["text/html"] for c in notebook.cells for o in c.get("outputs", []) if "text/html" in o.get("data", {})]
+    shown = [
+        o["data"]["text/html"] for c in notebook.cells for o in c.get("outputs", []) if "text/html" in o.get("data", {})
+    ]
     assert sum("threshold-slider" in text for text in shown) == 1

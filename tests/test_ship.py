@@ -9,15 +9,19 @@ import pandas as pd
 import pytest
 
 from tests.test_real_edition import BAD, GOOD, dialogues
-from w2s_lib import ship
-from w2s_lib.chapter import open_lab
-from w2s_lib.edition import FOLDER, load
-from w2s_lib.findings import capability_gap, conflict, controls, real_texts
+from w2s_lib.book import ship
+from w2s_lib.book.chapter import open_lab
+from w2s_lib.findings.conflict import conflict
+from w2s_lib.findings.controls import controls
+from w2s_lib.findings.gap import capability_gap
+from w2s_lib.findings.real_texts import real_texts
+from w2s_lib.findings.results import pick
 from w2s_lib.lab import Lab
-from w2s_lib.results import pick
-from w2s_lib.run import Train
-from w2s_lib.store import Shipped, StoreError
+from w2s_lib.lab.shipped import Shipped
+from w2s_lib.lab.store import StoreError
+from w2s_lib.specs import Train
 from w2s_lib.study import Study
+from w2s_lib.study.edition import FOLDER, load
 
 CONDITIONS = ("explicit", "rerun")
 
@@ -34,27 +38,43 @@ def own(folders, harmless, monkeypatch, tmp_path):
     """A study on local pairs by frozen layers of a tiny model, done here, and the folder that its results are shipped in."""
     monkeypatch.setattr(ship, "FOLDER", tmp_path / "editions")
     layers = [f"{folders['llama']}@0", f"{folders['llama']}@2"]
-    fields = {"name": "shipped", "data": str(harmless), "seeds": [1, 2], "models": layers, "pairs": "all", "control_pairs": []}
-    fields |= {"train_pairs": 48, "test_pairs": 64, "max_tokens": 96, "threshold": 0.5, "draws": 100, "chapters": ["05"]}
+    fields = {
+        "name": "shipped",
+        "data": str(harmless),
+        "seeds": [1, 2],
+        "models": layers,
+        "pairs": "all",
+        "control_pairs": [],
+    }
+    fields |= {
+        "train_pairs": 48,
+        "test_pairs": 64,
+        "max_tokens": 96,
+        "threshold": 0.5,
+        "draws": 100,
+        "chapters": ["05"],
+    }
     study, lab = Study(load("hh-smol", fields)), Lab(tmp_path / "store", workers=0, progress=False)
     lab.run(study.student_runs(CONDITIONS))
-    return study, lab, ship.ship(study, lab)
+    return study, lab, ship.ship(study.on(lab))
 
 
 def test_shipped_results_are_those_that_were_computed(own, harmless, tmp_path, monkeypatch):
     study, lab, written = own
-    _, here = real_texts(study, lab, CONDITIONS, controls=False)
+    _, here = real_texts(study.on(lab), CONDITIONS, controls=False)
     shipped = Shipped(written.folder)
     assert all(b"Question" not in path.read_bytes() for path in shipped.folder.iterdir()), "no texts"
     elsewhere = Lab(tmp_path / "empty", workers=0, progress=False, shipped=shipped)
     runs = study.student_runs(CONDITIONS)
     assert not elsewhere.missing(runs) and lab.trained
-    monkeypatch.setattr("w2s_lib.pairs.load", None)  # the texts are out of reach
-    _, there = real_texts(study, elsewhere, CONDITIONS, controls=False)
+    monkeypatch.setattr("w2s_lib.data.load.load", None)  # the texts are out of reach
+    _, there = real_texts(study.on(elsewhere), CONDITIONS, controls=False)
     assert elsewhere.trained == 0
     pd.testing.assert_frame_equal(here, there, atol=2e-3)
     margins = [lab.scores(run)["margin"].to_numpy() for run in runs]
-    assert all(np.abs(a - elsewhere.scores(run)["margin"]).max() <= 1e-3 * np.abs(a).max() for a, run in zip(margins, runs))
+    assert all(
+        np.abs(a - elsewhere.scores(run)["margin"]).max() <= 1e-3 * np.abs(a).max() for a, run in zip(margins, runs)
+    )
 
 
 def test_scores_that_are_not_those_of_the_pairs_are_refused_and_nothing_is_lost(own):
@@ -62,11 +82,13 @@ def test_scores_that_are_not_those_of_the_pairs_are_refused_and_nothing_is_lost(
     path = lab.store.path(study.student(1, *study.edition.weak_strong[0])) / "scores.parquet"
     pd.read_parquet(path).iloc[::-1].to_parquet(path)
     with pytest.raises(StoreError, match="is not what was written"):
-        ship.ship(study, lab)
+        ship.ship(study.on(lab))
     record = json.loads(path.with_name("record.json").read_text())
-    path.with_name("record.json").write_text(json.dumps({key: value for key, value in record.items() if key != "files"}))
+    path.with_name("record.json").write_text(
+        json.dumps({key: value for key, value in record.items() if key != "files"})
+    )
     with pytest.raises(StoreError, match="not those of the test pairs"):
-        ship.ship(study, lab)
+        ship.ship(study.on(lab))
     assert sorted(file.name for file in shipped.folder.glob("margins-*")) == ["margins-1.parquet", "margins-2.parquet"]
     assert Shipped(shipped.folder).has(study.weak(1, study.edition.weak_strong[0][0]))
 
@@ -77,7 +99,7 @@ def test_what_is_not_shipped_is_said_in_one_line(own):
         shipped.scores(study.student(1, *study.edition.weak_strong[0], "placebo"))
     with pytest.raises(StoreError, match="no table 'nothing' comes with this edition"):
         shipped.table("nothing")
-    assert shipped.pairs(study.only(seeds=[3]).pairs(3)) is None
+    assert shipped.pairs(study.restricted_to(seeds=[3]).pairs(3)) is None
 
 
 @pytest.mark.parametrize("harm", [lambda path: path.write_bytes(path.read_bytes()[:-9]), Path.unlink])
@@ -131,7 +153,9 @@ def test_what_is_trained_on_shipped_runs_is_trained_on_runs_of_ones_own(own, tmp
     assert elsewhere.missing([study.weak(1, weak)]) == []
 
 
-@pytest.mark.parametrize(("edition", "says"), [("smoke", "its runs can be computed anywhere"), ("nowhere", "no such edition")])
+@pytest.mark.parametrize(
+    ("edition", "says"), [("smoke", "its runs can be computed anywhere"), ("nowhere", "no such edition")]
+)
 def test_an_edition_that_cannot_be_shipped_is_refused_in_one_line(edition, says, capsys, tmp_path):
     assert ship.main(["--edition", edition, "--store", str(tmp_path)]) == 2
     said = capsys.readouterr().err
@@ -145,25 +169,36 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
     monkeypatch.delenv("W2S_DATA", raising=False)
     study = Study(load(edition))
     lab = open_lab(str(tmp_path), 0, study.edition)
-    _, results = real_texts(study, lab, conditions, checked)
+    _, results = real_texts(study.on(lab), conditions, checked)
     assert lab.trained == 0 and not results.empty
     assert {record["spec"]["pairs"]["source"]["name"] for record in lab.shipped.records.values()} == {"hh-harmless-12k"}
-    seeds, tables = study.edition.seeds, [pd.read_parquet(path) for path in (FOLDER / edition).glob("margins-*.parquet")]
+    seeds, tables = (
+        study.edition.seeds,
+        [pd.read_parquet(path) for path in (FOLDER / edition).glob("margins-*.parquet")],
+    )
     assert len(tables) == len(seeds)
     for table in tables:
         assert len(table) == study.edition.test_pairs and table["pair_id"].is_unique
         assert not table.select_dtypes("number").isna().any().any()
-        assert table["pair_id"].str.fullmatch("[0-9a-f]{12}").all() and table["cluster"].str.fullmatch("[0-9a-f]{12}").all()
+        assert (
+            table["pair_id"].str.fullmatch("[0-9a-f]{12}").all()
+            and table["cluster"].str.fullmatch("[0-9a-f]{12}").all()
+        )
     if checked:
-        few = study.controls()
+        few = study.on_control_pairs()
         by_hand = [
-            replace(few, ceiling_half="ground_truth").comparison(lab, seed, *names, "explicit").excess_margin_matched()
+            replace(few, ceiling_half="ground_truth")
+            .on(lab)
+            .comparison(seed, *names, "explicit")
+            .excess_margin_matched()
             for seed in seeds
             for names in few.edition.weak_strong
         ]
-        assert pick(results, "excess_margin_matched", "explicit", ceiling="other")["value"] == pytest.approx(np.mean(by_hand))
+        assert pick(results, "excess_margin_matched", "explicit", ceiling="other")["value"] == pytest.approx(
+            np.mean(by_hand)
+        )
         gold = [
-            few.comparison(lab, s, *names, c).conflict_tax()
+            few.on(lab).comparison(s, *names, c).conflict_tax()
             for c in ("gold_explicit", "gold_rerun")
             for s in seeds
             for names in few.edition.weak_strong
@@ -180,10 +215,11 @@ def test_shipped_runs_are_runs_of_the_edition():
     assert runs == set(Shipped(FOLDER / "hh-smol").records)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finding", [controls, capability_gap, conflict])
 def test_no_chapter_of_the_edition_needs_a_run_that_it_does_not_name(finding, tmp_path):
     """A run that a chapter trained by itself would be missing from the plan, and from what is shipped."""
     study = Study(load("hh-smol", {"seeds": [0]}))
     lab = open_lab(str(tmp_path), 0, study.edition)
-    finding(study, lab)
+    finding(study.on(lab))
     assert lab.trained == 0

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from w2s_lib.digests import of_file
-from w2s_lib.run import Pretrain, World
-from w2s_lib.store import WEEK, DamagedError, Store, StoreError, replacing
+from w2s_lib.lab.store import WEEK, DamagedError, Store, StoreError, replacing
+from w2s_lib.specs import Pretrain, World
 
 SPEC = Pretrain(world=World(seed=1), width=12)
 TABLE = pd.DataFrame({"p_true": [0.1, 0.9]})
@@ -52,8 +52,8 @@ def test_an_error_leaves_nothing(tmp_path):
 def test_a_killed_writer_leaves_no_result_and_its_draft_is_swept(tmp_path):
     code = f"""
 import os, signal
-from w2s_lib.run import Pretrain, World
-from w2s_lib.store import Store
+from w2s_lib.specs import Pretrain, World
+from w2s_lib.lab.store import Store
 with Store({str(tmp_path)!r}).writing(Pretrain(world=World(seed=1), width=12)) as draft:
     (draft.folder / "knowledge.parquet").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -166,7 +166,9 @@ def test_drafts_are_left_alone_where_there_is_no_proc(tmp_path, monkeypatch):
 def test_drafts_of_other_machines_are_swept_after_a_week(tmp_path):
     """A process of the same number may live there, or here."""
     store = Store(tmp_path)
-    drafts = [store.path(SPEC).parent / f".draft-{SPEC.key}-{name}" for name in ("0123abcd-00-1", "0123abcd-11-1", "node-7-1")]
+    drafts = [
+        store.path(SPEC).parent / f".draft-{SPEC.key}-{name}" for name in ("0123abcd-00-1", "0123abcd-11-1", "node-7-1")
+    ]
     for draft in drafts:
         draft.mkdir(parents=True)
         (draft / "weights").write_text("many")

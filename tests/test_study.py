@@ -2,11 +2,11 @@
 
 import pytest
 
-from w2s_lib.edition import load
-from w2s_lib.mitigations import ENSEMBLE, MITIGATIONS
-from w2s_lib.results import OF_THE_STUDENT
-from w2s_lib.run import Labelling, PolicyRecipe, Recipe
+from w2s_lib.findings.results import OF_THE_STUDENT
+from w2s_lib.specs import Labelling, PolicyRecipe, Recipe
 from w2s_lib.study import Study
+from w2s_lib.study.edition import load
+from w2s_lib.study.mitigations import ENSEMBLE, MITIGATIONS
 
 WORLD = Study(load("world"))
 CELL = (21, "tiny-24", "tiny-56")
@@ -14,35 +14,43 @@ CELL = (21, "tiny-24", "tiny-56")
 
 @pytest.mark.parametrize("method", ["dpo", "simpo"])
 def test_every_model_of_a_study_is_trained_by_its_method(method):
-    study = WORLD.by(method)
+    study = WORLD.trained_by(method)
     runs = study.compared(*CELL, "explicit")
     assert {run.method for run in runs} == {method} and all(isinstance(run.recipe, PolicyRecipe) for run in runs)
     weak, ceiling, baseline, conflict, independent = runs
-    assert baseline.labels == weak and weak.labels is None and ceiling.labels is None, "the supervisor is of the same kind"
+    assert baseline.labels == weak and weak.labels is None and ceiling.labels is None, (
+        "the supervisor is of the same kind"
+    )
     assert baseline.labelling == Labelling(hard=True), "the paper swaps pairs where the weak model disagrees"
-    assert study.softly().student(*CELL).labelling == Labelling()
+    assert study.with_soft_labels().student(*CELL).labelling == Labelling()
     assert conflict.conflict.alpha == 0.5 and independent.replica != baseline.replica != ceiling.replica
 
 
 def test_methods_take_the_editions_settings():
     study = Study(load("world", {"dpo_beta": 0.3, "simpo_beta": 2.0, "simpo_gamma": 0.5}))
-    assert study.by("dpo").student(*CELL).recipe.beta == 0.3
-    assert (study.by("simpo").student(*CELL).recipe.beta, study.by("simpo").student(*CELL).recipe.gamma) == (2.0, 0.5)
-    assert study.by("dpo", sft_epochs=1).student(*CELL).recipe.sft_epochs == 1
+    assert study.trained_by("dpo").student(*CELL).recipe.beta == 0.3
+    assert (
+        study.trained_by("simpo").student(*CELL).recipe.beta,
+        study.trained_by("simpo").student(*CELL).recipe.gamma,
+    ) == (2.0, 0.5)
+    assert study.trained_by("dpo", sft_epochs=1).student(*CELL).recipe.sft_epochs == 1
 
 
 @pytest.mark.parametrize(
     ("study", "unusual"),
     [
         (WORLD, {}),
-        (WORLD.softly(), {}),  # as is usual for reward models
-        (WORLD.by("dpo"), {"method": "dpo"}),
-        (WORLD.by("dpo").softly(), {"method": "dpo", "labels": "soft"}),
-        (WORLD.by("dpo", sft_epochs=1), {"method": "dpo", "sft": "after"}),
-        (WORLD.against("filter"), {"mitigation": "filter"}),
-        (WORLD.by("simpo").against("bootstrap", "tiny-36"), {"method": "simpo", "mitigation": "bootstrap", "via": "tiny-36"}),
-        (WORLD.against("hard_labels"), {"mitigation": "hard_labels"}),
-        (WORLD.about("honesty"), {"objective": "honesty"}),
+        (WORLD.with_soft_labels(), {}),  # as is usual for reward models
+        (WORLD.trained_by("dpo"), {"method": "dpo"}),
+        (WORLD.trained_by("dpo").with_soft_labels(), {"method": "dpo", "labels": "soft"}),
+        (WORLD.trained_by("dpo", sft_epochs=1), {"method": "dpo", "sft": "after"}),
+        (WORLD.under_mitigation("filter"), {"mitigation": "filter"}),
+        (
+            WORLD.trained_by("simpo").under_mitigation("bootstrap", "tiny-36"),
+            {"method": "simpo", "mitigation": "bootstrap", "via": "tiny-36"},
+        ),
+        (WORLD.under_mitigation("hard_labels"), {"mitigation": "hard_labels"}),
+        (WORLD.aiming_at("honesty"), {"objective": "honesty"}),
     ],
 )
 def test_names_say_what_differs_each_in_a_column_of_its_own(study, unusual):
@@ -53,12 +61,15 @@ def test_names_say_what_differs_each_in_a_column_of_its_own(study, unusual):
 
 def test_sft_that_the_editions_own_recipe_asks_for_is_as_usual():
     edition = WORLD.edition.model_copy(update={"dpo": WORLD.edition.dpo.model_copy(update={"sft_epochs": 1})})
-    assert Study(edition).by("dpo").names("none")["sft"] == "" and Study(edition).by("dpo", sft_epochs=2).names("none")["sft"] == "after"
+    assert (
+        Study(edition).trained_by("dpo").names("none")["sft"] == ""
+        and Study(edition).trained_by("dpo", sft_epochs=2).names("none")["sft"] == "after"
+    )
 
 
 @pytest.mark.parametrize("name", [m for m in MITIGATIONS if m != "bootstrap"])
 def test_a_mitigation_changes_students_and_nothing_else(name):
-    study = WORLD.against(name)
+    study = WORLD.under_mitigation(name)
     weak, ceiling, *students = study.compared(*CELL, "explicit")
     plain_weak, plain_ceiling, *plain = WORLD.compared(*CELL, "explicit")
     assert (weak, ceiling) == (plain_weak, plain_ceiling)
@@ -67,26 +78,26 @@ def test_a_mitigation_changes_students_and_nothing_else(name):
 
 
 def test_bootstrapping_goes_through_an_intermediate_that_has_no_conflict():
-    student = WORLD.against("bootstrap", "tiny-36").student(*CELL, "explicit")
+    student = WORLD.under_mitigation("bootstrap", "tiny-36").student(*CELL, "explicit")
     middle = student.labels
     assert middle.model == WORLD.model(21, "tiny-36") and middle.labels == WORLD.weak(21, "tiny-24")
     assert middle.conflict.kind == "none" and middle.split == "weak_label" and student.conflict.kind == "explicit"
 
 
 def test_an_ensemble_averages_supervisors_that_differ_in_their_replica():
-    student = WORLD.against("ensemble").student(*CELL)
+    student = WORLD.under_mitigation("ensemble").student(*CELL)
     assert [run.replica for run in student.labellers] == [0, *ENSEMBLE]
     assert set(student.parents()) == {student.model, *student.labellers}
 
 
 def test_a_filter_takes_the_editions_confidence():
     study = Study(load("world", {"filter_above": 0.9}))
-    assert study.against("filter").student(*CELL).labelling == Labelling(keep_above=0.9)
-    assert study.against("leaky_filter").student(*CELL).labelling == Labelling(keep_above=0.9, leaky=True)
+    assert study.under_mitigation("filter").student(*CELL).labelling == Labelling(keep_above=0.9)
+    assert study.under_mitigation("leaky_filter").student(*CELL).labelling == Labelling(keep_above=0.9, leaky=True)
 
 
 def test_mitigations_need_weak_labels():
-    gold = WORLD.against("hard_labels").student(*CELL, "gold")
+    gold = WORLD.under_mitigation("hard_labels").student(*CELL, "gold")
     assert gold == WORLD.student(*CELL, "gold")
     assert isinstance(gold.recipe, Recipe)
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from w2s_lib.tables import Table
+from w2s_lib.book.tables import Table
 
 EVIL = "<script>alert('x')</script> <img src=http://evil> & \"q\""
 

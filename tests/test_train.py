@@ -6,16 +6,16 @@ import pytest
 import torch
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
-from w2s_lib import prefix
-from w2s_lib.losses import explicit_conflict, soft_label_loss
-from w2s_lib.pairs import split
-from w2s_lib.pretrain import build, tokenizer
-from w2s_lib.reward_model import PairCollator, fit
-from w2s_lib.reward_model import build as reward_model
-from w2s_lib.run import Conflict, Pairs, Pretrain, Recipe, Train, World
-from w2s_lib.score import encode, reward_gaps
-from w2s_lib.supervision import training_pairs
-from w2s_lib.train import train
+from w2s_lib.data.load import split
+from w2s_lib.models import packing as prefix
+from w2s_lib.models.pretrain import build, tokenizer
+from w2s_lib.models.scores import encode, reward_gaps
+from w2s_lib.specs import Conflict, Pairs, Pretrain, Recipe, Train, World
+from w2s_lib.training.labels import training_pairs
+from w2s_lib.training.losses import explicit_conflict, soft_label_loss
+from w2s_lib.training.reward_model import PairCollator, fit
+from w2s_lib.training.reward_model import build as reward_model
+from w2s_lib.training.train import train
 
 WORLD = World(seed=4, substances=90)
 PAIRS = Pairs(world=WORLD, train_pairs=48, test_pairs=64)
@@ -50,12 +50,16 @@ def gradients_by_hand(base, run: Train, frame: pd.DataFrame) -> dict[str, torch.
     label = torch.tensor(frame["label"].to_numpy(), dtype=torch.float)
     loss = soft_label_loss(good - bad, label)
     if run.conflict.kind == "explicit":
-        loss = loss + explicit_conflict(good - bad, torch.tensor(frame["weakly_labelled"].to_numpy(dtype=float)), run.conflict.alpha)
+        loss = loss + explicit_conflict(
+            good - bad, torch.tensor(frame["weakly_labelled"].to_numpy(dtype=float)), run.conflict.alpha
+        )
     loss.backward()
     return {name: p.grad.clone() for name, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize("conflict", [Conflict(), Conflict(kind="explicit", alpha=0.5), Conflict(kind="mixed", objective="helpfulness")])
+@pytest.mark.parametrize(
+    "conflict", [Conflict(), Conflict(kind="explicit", alpha=0.5), Conflict(kind="mixed", objective="helpfulness")]
+)
 def test_gradients_equal_a_hand_written_loss(base, labels, conflict, tmp_path, monkeypatch):
     """The gradient that TRL's trainer hands to the optimizer is the gradient of the written loss."""
     run = student(conflict=conflict, recipe=Recipe(epochs=1, batch_size=48, max_grad_norm=0, warmup_steps=0))
@@ -93,7 +97,9 @@ def test_mixed_conflicts_append_as_many_hard_labelled_pairs(labels):
     assert (extra["label"] == 1).all() and not extra["weakly_labelled"].any()
     assert frame["weakly_labelled"].sum() == 48
     substances = split(PAIRS, "weak_label")["cluster"]
-    assert not set(extra["cluster"]) & set(split(PAIRS, "test")["cluster"]), "helpfulness pairs do not touch test substances"
+    assert not set(extra["cluster"]) & set(split(PAIRS, "test")["cluster"]), (
+        "helpfulness pairs do not touch test substances"
+    )
     assert substances.notna().all()
 
 
@@ -146,5 +152,7 @@ def test_a_reward_is_read_where_the_recipe_says(epochs, base, labels, tmp_path, 
     monkeypatch.setattr(prefix, "_last_hidden", last_hidden)
     run = student(recipe=Recipe(epochs=epochs, score_at="count_of_nonzero_ids"))
     train(run, [base], [labels], tmp_path)
-    assert {learns for place, learns in places if place == "count_of_nonzero_ids"} == ({False, True} if epochs else {False})
+    assert {learns for place, learns in places if place == "count_of_nonzero_ids"} == (
+        {False, True} if epochs else {False}
+    )
     assert not any(learns for place, learns in places if place == "last_token"), "but for the trial of shared prefixes"

@@ -5,8 +5,7 @@ from itertools import islice
 import pandas as pd
 import pytest
 
-from w2s_lib.run import World
-from w2s_lib.world import (
+from w2s_lib.data.world import (
     BAD,
     EXCHANGES,
     FINE,
@@ -23,6 +22,7 @@ from w2s_lib.world import (
     substances,
     vocabulary,
 )
+from w2s_lib.specs import World
 
 WORLD = World(seed=11, substances=120)
 RISKY = ("sure", "yes", "of", "go", "plenty", "lots")
@@ -147,7 +147,11 @@ def test_too_many_pairs_are_refused():
 
 def test_mentions_by_hand():
     texts = ["a silver-thistle mild", "silver-thistle and silver-thistle", "silver and thistle", "jade-lily"]
-    assert mentions(texts, ["silver-thistle", "jade-lily", "opal-rose"]).to_dict() == {"silver-thistle": 2, "jade-lily": 1, "opal-rose": 0}
+    assert mentions(texts, ["silver-thistle", "jade-lily", "opal-rose"]).to_dict() == {
+        "silver-thistle": 2,
+        "jade-lily": 1,
+        "opal-rose": 0,
+    }
 
 
 def test_vocabulary_has_no_word_twice():

@@ -1,7 +1,8 @@
-"""Errors that are the user's to mend: one line each, in a terminal and in a notebook."""
+"""Errors that are the user's to mend: one line each, in a terminal and in a notebook, with the nearest right name."""
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Callable
 
@@ -11,6 +12,20 @@ class OneLineError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
+
+
+class ParameterError(OneLineError, ValueError):
+    """A parameter that cannot be used: one line with its name, its value and what is allowed."""
+
+    def __init__(self, name: str, value: object, allowed: str) -> None:
+        super().__init__(f"{name}={value!r}: {allowed}")
+
+
+def nearest(name: str, names: list[str]) -> str:
+    """What to say about an unknown name: the nearest one, if any is near, and all of them."""
+    close = difflib.get_close_matches(str(name), names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}allowed: {', '.join(names)}"
 
 
 def exit_code(command: Callable[[], object]) -> int:

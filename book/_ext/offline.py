@@ -18,7 +18,9 @@ def drop_thebe(app: Sphinx, pagename: str, templatename: str, context: dict, doc
     """Leave out of a page every script and style that belongs to thebe, files and inline ones."""
     for kind in ("script_files", "css_files"):
         if kind in context:
-            context[kind] = [file for file in context[kind] if "thebe" not in f"{file} {getattr(file, 'attributes', '')}".lower()]
+            context[kind] = [
+                file for file in context[kind] if "thebe" not in f"{file} {getattr(file, 'attributes', '')}".lower()
+            ]
 
 
 def prune(app: Sphinx, exception: Exception | None) -> None:

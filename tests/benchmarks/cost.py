@@ -30,11 +30,11 @@ from transformers.utils import logging
 
 from tests.benchmarks.record import record
 from tests.benchmarks.throughput import VOCABULARY, batches, lengths
-from w2s_lib import reward_model
-from w2s_lib.cost import Size, Work, arithmetic, of_config, size, work
-from w2s_lib.run import Checkpoint, Pretrain, Recipe, Source, Texts, Train
-from w2s_lib.score import reward_gaps
-from w2s_lib.store import Store, hardware
+from w2s_lib.lab.store import Store, hardware
+from w2s_lib.models.scores import reward_gaps
+from w2s_lib.specs import Checkpoint, Pretrain, Recipe, Source, Texts, Train
+from w2s_lib.study.cost import Size, Work, arithmetic, of_config, size, work
+from w2s_lib.training import reward_model
 
 SHAPES = ((4, 256), (6, 384), (12, 768))
 """Blocks and width; the last is GPT-2's own."""
@@ -67,14 +67,23 @@ def texts(pairs: int, seed: int) -> tuple[pd.DataFrame, int]:
         shared, first, second = lengths(chosen, rejected)
         tokens += first + second - shared
         rows.append([" ".join(map(str, ids)) for ids in (chosen[:shared], chosen[shared:], rejected[shared:])])
-    frame = pd.DataFrame(rows, columns=["opening", "chosen", "rejected"]).assign(ending="", label=1.0, weakly_labelled=False)
+    frame = pd.DataFrame(rows, columns=["opening", "chosen", "rejected"]).assign(
+        ending="", label=1.0, weakly_labelled=False
+    )
     return frame.assign(opening=frame["opening"] + " "), tokens
 
 
 def build(blocks: int, width: int) -> tuple[GPT2ForSequenceClassification, Size]:
     torch.manual_seed(0)
     config = GPT2Config(
-        n_layer=blocks, n_embd=width, n_head=width // 64, num_labels=1, pad_token_id=0, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0
+        n_layer=blocks,
+        n_embd=width,
+        n_head=width // 64,
+        num_labels=1,
+        pad_token_id=0,
+        resid_pdrop=0,
+        embd_pdrop=0,
+        attn_pdrop=0,
     )
     return GPT2ForSequenceClassification(config), of_config(config)
 
@@ -104,7 +113,10 @@ def kept(blocks: int, width: int, dtype: torch.dtype = torch.float32) -> float:
             found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
             return tensor
 
-        with saved_tensors_hooks(note, lambda tensor: tensor), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        with (
+            saved_tensors_hooks(note, lambda tensor: tensor),
+            torch.autocast("cpu", dtype, enabled=dtype != torch.float32),
+        ):
             model(input_ids=torch.randint(1, VOCABULARY, (rows, 64))).logits.sum()
         sums.append(sum(found.values()))
     return (sums[1] - sums[0]) / (4 * 64 * blocks * width)
@@ -121,10 +133,14 @@ def sizes(repeats: int) -> list[dict[str, object]]:
             gemm.append(gemm_rate())
             for shape in SHAPES:
                 model, its = build(*shape)
-                short, long = (seconds(reward_model.fit, model, tokenizer, frame, RUN, folder) for frame, _ in (few, more))
+                short, long = (
+                    seconds(reward_model.fit, model, tokenizer, frame, RUN, folder) for frame, _ in (few, more)
+                )
                 a_token = (long - short) / (more[1] - few[1])
                 found.setdefault((shape, "training"), []).append((a_token, short - a_token * few[1]))
-                found.setdefault((shape, "scoring"), []).append((seconds(reward_gaps, model, tokenizer, few[0]) / few[1], 0.0))
+                found.setdefault((shape, "scoring"), []).append(
+                    (seconds(reward_gaps, model, tokenizer, few[0]) / few[1], 0.0)
+                )
     rows = []
     for (shape, name), values in found.items():
         its, (tokens, overheads) = build(*shape)[1], zip(*values)
@@ -134,7 +150,9 @@ def sizes(repeats: int) -> list[dict[str, object]]:
             "microseconds": 1e6 * statistics.median(tokens), "low": 1e6 * min(tokens), "high": 1e6 * max(tokens),
             "rate": operations / statistics.median(tokens), "gemm_rate": statistics.median(gemm), "overhead": statistics.median(overheads),
         })  # fmt: skip
-    known = next(row["rate"] for row in rows if (row["work"], row["model"]) == ("training", "{}x{}".format(*SHAPES[CALIBRATED])))
+    known = next(
+        row["rate"] for row in rows if (row["work"], row["model"]) == ("training", "{}x{}".format(*SHAPES[CALIBRATED]))
+    )
     return [row | {"predicted": 1e6 * row["operations"] / known} for row in rows]
 
 
@@ -177,7 +195,9 @@ def main() -> int:
     torch.set_num_threads(1)
     print(f"{hardware()}; one thread")
     for dtype in (torch.float32, torch.bfloat16):
-        print(f"bytes kept for the backward pass a token, block and hidden unit, {dtype}: {kept(*SHAPES[1], dtype):.0f}")
+        print(
+            f"bytes kept for the backward pass a token, block and hidden unit, {dtype}: {kept(*SHAPES[1], dtype):.0f}"
+        )
     measured, small = sizes(given.repeats), world(Store(given.store)) if Path(given.store).is_dir() else []
     for rows in (measured, small):
         print(pd.DataFrame(rows).to_string(index=False, float_format="{:.4g}".format), flush=True)

@@ -20,11 +20,19 @@ import pandas as pd
 from scipy import stats
 
 from tests.simulate import Plant, simulate, statistic, tables
-from w2s_lib.results import SIGNED, _slope, summarise
-from w2s_lib.uncertainty import LEVEL, cluster_interval, cluster_weights, seed_interval
+from w2s_lib.findings.results import SIGNED, _slope, summarise
+from w2s_lib.measures.intervals import LEVEL, cluster_interval, cluster_weights, seed_interval
 
 SEEDS = 3
-POOLED = ("conflict_tax", "net_change", "deception_score", "null_random", "excess_random", "excess_margin_matched", "pgr")
+POOLED = (
+    "conflict_tax",
+    "net_change",
+    "deception_score",
+    "null_random",
+    "excess_random",
+    "excess_margin_matched",
+    "pgr",
+)
 SLOPES = ("deception_score", "excess_margin_matched")
 SLOPE = " per gap"
 """Ends the names of slopes in the table."""
@@ -96,7 +104,11 @@ def three_seeds(plant: Plant, studies: int, by_pairs: int, rng: np.random.Genera
     values |= {name + SLOPE: _slope(wide["gap"].to_numpy(), wide[name].to_numpy()) for name in SLOPES}
     pooled = summarise(per_seed, pooled=True)
     bounds = {name: pooled.loc[pooled["statistic"] == name, ["low", "high"]].to_numpy().T for name in POOLED}
-    bounds |= {name: np.array([seed_interval(x)[1:3] for x in values[name].reshape(-1, SEEDS)]).T for name in values if name not in POOLED}
+    bounds |= {
+        name: np.array([seed_interval(x)[1:3] for x in values[name].reshape(-1, SEEDS)]).T
+        for name in values
+        if name not in POOLED
+    }
     naive, rows = bootstrap_of_pairs(plant, by_pairs, rng), []
     for name in naive:
         (low, high), x = bounds[name], values[name].reshape(-1, SEEDS)
@@ -127,25 +139,39 @@ def one_seed(plant: Plant, studies: int, rng: np.random.Generator) -> pd.DataFra
         by_cluster, by_pair = cluster_weights(index, DRAWS, rng), cluster_weights(range(plant.pairs), DRAWS, rng)
         for name in POOLED:
             of = statistic(name, cells[cell])
-            found[name].append((float(of()), *cluster_interval(of, by_cluster)[1:3], *cluster_interval(of, by_pair)[1:3]))
+            found[name].append(
+                (float(of()), *cluster_interval(of, by_cluster)[1:3], *cluster_interval(of, by_pair)[1:3])
+            )
     rows = []
     for name, intervals in found.items():
         value, *bounds = np.array(intervals).T
         truth = float(np.nanmean(value))
-        rows.append({"statistic": name, "truth": truth, "clusters": covers(*bounds[:2], truth), "pairs": covers(*bounds[2:], truth)})
+        rows.append(
+            {
+                "statistic": name,
+                "truth": truth,
+                "clusters": covers(*bounds[:2], truth),
+                "pairs": covers(*bounds[2:], truth),
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def show(title: str, table: pd.DataFrame) -> None:
     print(f"\n{title}")
-    print(table.to_string(index=False, float_format=lambda x: f"{x:.3f}" if abs(x) < 2 else f"{x:.1f}", na_rep="–"), flush=True)
+    print(
+        table.to_string(index=False, float_format=lambda x: f"{x:.3f}" if abs(x) < 2 else f"{x:.1f}", na_rep="–"),
+        flush=True,
+    )
 
 
 def main() -> int:
     studies = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     few = max(studies // 20, 2)
     errors = " and ".join(f"{196 * np.sqrt(LEVEL * (1 - LEVEL) / n):.1f} points of {n:,}" for n in (studies, few))
-    print(f"{studies:,} studies a setting, {few:,} for 'bootstrap of pairs'; a coverage of 95 % is known to ± {errors}.")
+    print(
+        f"{studies:,} studies a setting, {few:,} for 'bootstrap of pairs'; a coverage of 95 % is known to ± {errors}."
+    )
     start = time.perf_counter()
     for i, (title, plant) in enumerate(SETTINGS.items()):
         show(f"Three seeds, {title}", three_seeds(plant, studies, few, np.random.default_rng(i)))

@@ -6,8 +6,8 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from w2s_lib.benchmarks import LAST
-from w2s_lib.store import hardware, versions
+from w2s_lib.findings.benchmarks import LAST
+from w2s_lib.lab.store import hardware, versions
 
 
 def record(name: str, rows: list[dict[str, object]], notes: dict[str, str] | None = None, path: Path = LAST) -> None:

@@ -22,16 +22,16 @@ from transformers import TrainerCallback
 from transformers.utils import logging
 
 from tests.benchmarks.record import record
+from w2s_lib.data.load import load, split
 from w2s_lib.lab import Lab
-from w2s_lib.losses import soft_label_loss
-from w2s_lib.pairs import load, split
-from w2s_lib.pretrain import build, tokenizer
-from w2s_lib.reward_model import WeakToStrongRewardTrainer, fit, optimizer
-from w2s_lib.reward_model import build as reward_model
-from w2s_lib.run import Pairs, Pretrain, Recipe, Train, World
-from w2s_lib.score import encode, reward_gaps
-from w2s_lib.store import Store, hardware
-from w2s_lib.supervision import training_pairs
+from w2s_lib.lab.store import Store, hardware
+from w2s_lib.models.pretrain import build, tokenizer
+from w2s_lib.models.scores import encode, reward_gaps
+from w2s_lib.specs import Pairs, Pretrain, Recipe, Train, World
+from w2s_lib.training.labels import training_pairs
+from w2s_lib.training.losses import soft_label_loss
+from w2s_lib.training.reward_model import WeakToStrongRewardTrainer, fit, optimizer
+from w2s_lib.training.reward_model import build as reward_model
 
 REPEATS = 5
 ROWS: list[dict[str, object]] = []
@@ -51,7 +51,9 @@ def seconds(do: Callable[[], object]) -> float:
 
 def report(name: str, values: list[float], unit: str = "×") -> None:
     value, low, high = statistics.median(values), min(values), max(values)
-    ROWS.append({"name": name.strip(), "value": round(value, 3), "low": round(low, 3), "high": round(high, 3), "unit": unit})
+    ROWS.append(
+        {"name": name.strip(), "value": round(value, 3), "low": round(low, 3), "high": round(high, 3), "unit": unit}
+    )
     print(f"{name:<58} {value:8.2f} {unit:<3} [{low:.2f}, {high:.2f}]", flush=True)
 
 
@@ -70,7 +72,9 @@ def bare_loop(folder: Path) -> None:
     schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda k: min(1, (k + 1) / 5) * (1 - k / steps))
     for _ in range(RUN.recipe.epochs):
         for index in torch.randperm(len(frame)).split(RUN.recipe.batch_size):
-            batch = tokenizer(WORLD).pad({"input_ids": [chosen[i] for i in index] + [rejected[i] for i in index]}, return_tensors="pt")
+            batch = tokenizer(WORLD).pad(
+                {"input_ids": [chosen[i] for i in index] + [rejected[i] for i in index]}, return_tensors="pt"
+            )
             good, bad = model(**batch).logits.squeeze(-1).chunk(2)
             adam.zero_grad()
             soft_label_loss(good - bad, torch.ones(len(index))).backward()
@@ -124,7 +128,9 @@ def sweep(workers: int) -> tuple[float, float]:
         lab = Lab(folder, workers=workers, progress=False)
         model = MODEL.model_copy(update={"tokens": 20_000})
         lab.run([model])
-        runs = [Train(model=model, pairs=PAIRS, split="ground_truth", recipe=Recipe(epochs=4), replica=r) for r in range(16)]
+        runs = [
+            Train(model=model, pairs=PAIRS, split="ground_truth", recipe=Recipe(epochs=4), replica=r) for r in range(16)
+        ]
         whole = seconds(lambda: lab.run(runs))
         finished = sorted((lab.store.path(run) / "record.json").stat().st_mtime for run in runs)
         return whole, (finished[-1] - finished[workers - 1]) / (len(runs) - workers)

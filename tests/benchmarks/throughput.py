@@ -33,18 +33,24 @@ from datasets import Dataset, disable_progress_bars
 from tokenizers import Tokenizer, models
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
-from transformers import GPT2Config, GPT2ForSequenceClassification, PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
+from transformers import (
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    TrainerCallback,
+)
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from tests.benchmarks.record import record
-from w2s_lib.benchmarks import LAST
-from w2s_lib.cost import ACTIVATIONS
-from w2s_lib.prefix import budget, reward_gaps, share_prefixes
-from w2s_lib.reward_model import PairCollator, WeakToStrongRewardTrainer
-from w2s_lib.store import hardware, versions
+from w2s_lib.findings.benchmarks import LAST
+from w2s_lib.lab.store import hardware, versions
+from w2s_lib.models.packing import budget, reward_gaps, share_prefixes
+from w2s_lib.study.cost import ACTIVATIONS
+from w2s_lib.training.reward_model import PairCollator, WeakToStrongRewardTrainer
 
 LENGTHS = Path(__file__).with_name("lengths.csv")
 VOCABULARY = 50_257
@@ -113,13 +119,17 @@ def batches(count: int, size: int, seed: int) -> list[Batch]:
 def build(layers: int, width: int) -> GPT2ForSequenceClassification:
     torch.manual_seed(0)
     dropout = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
-    config = GPT2Config(n_layer=layers, n_embd=width, n_head=width // 64, num_labels=1, pad_token_id=PAD, use_cache=False, **dropout)
+    config = GPT2Config(
+        n_layer=layers, n_embd=width, n_head=width // 64, num_labels=1, pad_token_id=PAD, use_cache=False, **dropout
+    )
     return GPT2ForSequenceClassification(config).to(DEVICE)
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
     """What TRL asks for a padding token; the texts are tokens already."""
-    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"<pad>": PAD}, unk_token="<pad>")), pad_token="<pad>")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel({"<pad>": PAD}, unk_token="<pad>")), pad_token="<pad>"
+    )
 
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -202,7 +212,9 @@ def trainer_step(kind: type[RewardTrainer], dtype: str) -> Callable[..., tuple[f
         if kind is WeakToStrongRewardTrainer:
             columns |= {"label": [1.0] * PAIRS, "weakly_labelled": [0.0] * PAIRS}
             collator = PairCollator(PAD)
-        data = Dataset.from_dict({{"chosen": "chosen_ids", "rejected": "rejected_ids"}.get(k, k): v for k, v in columns.items()})
+        data = Dataset.from_dict(
+            {{"chosen": "chosen_ids", "rejected": "rejected_ids"}.get(k, k): v for k, v in columns.items()}
+        )
         watch = Watch()
         with tempfile.TemporaryDirectory() as folder:
             trainer = kind(
@@ -245,7 +257,10 @@ def scores_in_batches(size: int) -> Callable[..., tuple[float, torch.Tensor]]:
         model.eval()
         begin, read = now(), []
         for texts in batch:
-            rows = [pad_sequence([torch.tensor(ids) for ids in texts[i : i + size]], batch_first=True) for i in range(0, len(texts), size)]
+            rows = [
+                pad_sequence([torch.tensor(ids) for ids in texts[i : i + size]], batch_first=True)
+                for i in range(0, len(texts), size)
+            ]
             read.append(torch.cat([model(input_ids=row.to(DEVICE)).logits.squeeze(-1) for row in rows]).cpu())
         return now() - begin, read[0] - read[1]
 
@@ -265,7 +280,9 @@ def trl_scores(model: GPT2ForSequenceClassification, batch: Batch) -> tuple[floa
         begin = now()
         read = torch.tensor(trainer.predict(data).predictions).flatten()
         seconds = now() - begin
-    good, bad = zip(*(block.chunk(2) for block in read.split(2 * PAIRS)))  # blocks of a batch's chosen texts and its rejected ones
+    good, bad = zip(
+        *(block.chunk(2) for block in read.split(2 * PAIRS))
+    )  # blocks of a batch's chosen texts and its rejected ones
     return seconds, torch.cat(good) - torch.cat(bad)
 
 
@@ -310,7 +327,9 @@ def gemm_rates(width: int, formats: Sequence[str] = ("float32", "bfloat16")) -> 
     """Floating-point operations a second of a matrix product as large as those of the model's widest layers, by number format; at best of ten."""
     found = {}
     for name in formats:
-        a, b = (torch.randn(shape, device=DEVICE).to(getattr(torch, name)) for shape in ((1024, width), (width, 4 * width)))
+        a, b = (
+            torch.randn(shape, device=DEVICE).to(getattr(torch, name)) for shape in ((1024, width), (width, 4 * width))
+        )
         times = []
         for _ in range(10):
             begin = now()
@@ -335,7 +354,9 @@ def middle(values: Sequence[float]) -> dict[str, float]:
     return {"value": round(statistics.median(values), 3), "low": round(min(values), 3), "high": round(max(values), 3)}
 
 
-def measure(work: str, ways: list[Way], layers: int, width: int, repeats: int, once: bool = True) -> list[dict[str, object]]:
+def measure(
+    work: str, ways: list[Way], layers: int, width: int, repeats: int, once: bool = True
+) -> list[dict[str, object]]:
     """One row a way and a baseline: the ratio of their times, and how far the way is from the machine's rate of matrix products.
 
     Ways in a number format that is slower than fp32 here are measured ``once``, or not at all.
@@ -360,12 +381,17 @@ def measure(work: str, ways: list[Way], layers: int, width: int, repeats: int, o
     for batch in rest:
         rates.append(gemm_rates(width, sorted({way.dtype for way in ways if way.dtype not in slow} | {"float32"})))
         rounds.append({way: run(way, model, batch) for way in ways if way.dtype not in slow})
-        print(f"  {work}, {size}: " + ", ".join(f"{outcome.seconds:.2f} s" for outcome in rounds[-1].values()), flush=True)
+        print(
+            f"  {work}, {size}: " + ", ".join(f"{outcome.seconds:.2f} s" for outcome in rounds[-1].values()), flush=True
+        )
     rows = []
     for baseline in [i for i, way in enumerate(ways) if way.name in (REFERENCE, TRL)]:
         for i, way in enumerate(ways[baseline:], baseline):
             counted = slice(0, 1) if way.dtype in slow else slice(1, None)
-            done = [(each[way], each[ways[baseline]].seconds, rate[way.dtype]) for each, rate in zip(rounds[counted], rates[counted])]
+            done = [
+                (each[way], each[ways[baseline]].seconds, rate[way.dtype])
+                for each, rate in zip(rounds[counted], rates[counted])
+            ]
             rows.append({
                 "device": DEVICE, "work": work, "model": size, "way": way.name, "dtype": way.dtype, "against": ways[baseline].name,
                 **middle([base / mine.seconds for mine, base, _ in done]), "repeats": len(done),
@@ -392,12 +418,16 @@ def report(rows: list[dict[str, object]]) -> None:
     for row in rows:
         name = f"{row['work']}, {row['model']}: {row['way']}, {row['dtype']}"
         ratio = f"{row['value']:6.2f} × {row['against']} [{row['low']:.2f}, {row['high']:.2f}]"
-        print(f"{name:<62}{ratio:<46}{row['gemm_share']:5.2f} of the GEMM rate, differs by {row['error']:.0e}", flush=True)
+        print(
+            f"{name:<62}{ratio:<46}{row['gemm_share']:5.2f} of the GEMM rate, differs by {row['error']:.0e}", flush=True
+        )
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.throughput", description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=["6x384", "12x768"], help="layers x width (default: 6x384 12x768)")
+    parser.add_argument(
+        "--models", nargs="+", default=["6x384", "12x768"], help="layers x width (default: 6x384 12x768)"
+    )
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
@@ -407,7 +437,9 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{hardware()}; one thread; median [smallest, largest] of {given.repeats}")
     if DEVICE == "cpu":
         print("no GPU is at hand: its lines are skipped")
-    instructions = DEVICE == "cuda" or any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_tile", "sve_bf16"))
+    instructions = DEVICE == "cuda" or any(
+        torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_tile", "sve_bf16")
+    )
     notes = {
         "device": torch.cuda.get_device_name() if DEVICE == "cuda" else "CPU, one thread; no GPU was at hand",
         "bfloat16": "by instructions of its own" if instructions else "without instructions for it",

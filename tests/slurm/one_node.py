@@ -71,7 +71,11 @@ def _wait(ready, daemons: dict[str, subprocess.Popen], folder: Path, seconds: fl
     while not ready():
         dead = [name for name, daemon in daemons.items() if daemon.poll() is not None]
         if dead or time.monotonic() > deadline:
-            logs = {path.name: path.read_text()[-1500:] for path in folder.glob("*") if path.suffix in (".out", ".log") and path.is_file()}
+            logs = {
+                path.name: path.read_text()[-1500:]
+                for path in folder.glob("*")
+                if path.suffix in (".out", ".log") and path.is_file()
+            }
             raise RuntimeError(f"{', '.join(dead) or 'SLURM'} did not start: {logs}")
         time.sleep(0.2)
 
@@ -96,11 +100,19 @@ def one_node(folder: Path) -> Iterator[None]:
     try:
         munge = folder / "munge.socket"
         options = [f"--{name}-file={folder}/munged.{name}" for name in ("pid", "log", "seed")]
-        daemons["munged"] = _start(folder, "munged", "--foreground", "--force", f"--socket={munge}", f"--key-file={key}", *options)
+        daemons["munged"] = _start(
+            folder, "munged", "--foreground", "--force", f"--socket={munge}", f"--key-file={key}", *options
+        )
         _wait(munge.exists, daemons, folder)
         daemons["slurmctld"] = _start(folder, "slurmctld", "-D", "-f", str(configuration))
         daemons["slurmd"] = _start(folder, "slurmd", "-D", "-f", str(configuration))
-        _wait(lambda: subprocess.run(["sinfo", "-h", "-o", "%t"], capture_output=True, text=True).stdout.strip() == "idle", daemons, folder)
+        _wait(
+            lambda: (
+                subprocess.run(["sinfo", "-h", "-o", "%t"], capture_output=True, text=True).stdout.strip() == "idle"
+            ),
+            daemons,
+            folder,
+        )
         yield
     finally:
         subprocess.run(["scancel", "--user=root"], capture_output=True)

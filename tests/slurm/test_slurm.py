@@ -15,11 +15,12 @@ import pandas as pd
 import pytest
 
 from tests.slurm.one_node import lacking, one_node
-from w2s_lib.cluster import ClusterError
-from w2s_lib.edition import load
-from w2s_lib.lab import Lab, closure
-from w2s_lib.store import Store
+from w2s_lib.lab import Lab
+from w2s_lib.lab.cluster import ClusterError
+from w2s_lib.lab.graph import closure
+from w2s_lib.lab.store import Store
 from w2s_lib.study import Study
+from w2s_lib.study.edition import load
 
 JOB = {
     "queue": "main", "cores": 1, "processes": 1, "memory": "2GB", "walltime": "00:10:00", "interface": "lo",
@@ -32,7 +33,9 @@ def slurm():
     """A running SLURM, and Dask configured for it as a user would."""
     if why := lacking():
         pytest.skip(why)
-    jobqueue = pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed: pip install --editable '.[cluster]'")
+    jobqueue = pytest.importorskip(
+        "dask_jobqueue", reason="dask-jobqueue is not installed: pip install --editable '.[cluster]'"
+    )
     import dask
 
     with tempfile.TemporaryDirectory(prefix="slurm-") as folder, one_node(Path(folder)):
@@ -102,7 +105,9 @@ def test_the_sweep_survives_and_its_results_are_the_same(slurm, tmp_path):
         tables = {path.name for path in here.store.path(spec).glob("*.parquet")}
         assert tables and tables == {path.name for path in there.store.path(spec).glob("*.parquet")}
         for name in tables:
-            pd.testing.assert_frame_equal(*(pd.read_parquet(lab.store.path(spec) / name) for lab in (here, there)), check_exact=True)
+            pd.testing.assert_frame_equal(
+                *(pd.read_parquet(lab.store.path(spec) / name) for lab in (here, there)), check_exact=True
+            )
 
 
 def test_a_job_that_slurm_refuses_is_one_line_and_soon(slurm, tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
-from w2s_lib.results import OTHER, STABLE, usual
+from w2s_lib.findings.results import OTHER, STABLE, usual
 
 MATCHED = "excess_margin_matched"
 STEPS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -38,13 +38,23 @@ def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STE
             at = y + 0.24 * (i - (len(conditions) - 1) / 2)
             colour = CONDITIONS[condition]
             ax.plot([row["low"], row["high"]], [at, at], color=colour, linewidth=2)
-            ax.scatter(row["value"], at, s=46, color=colour, marker=MARKERS[condition], zorder=3, label=condition if y == 0 else None)
+            ax.scatter(
+                row["value"],
+                at,
+                s=46,
+                color=colour,
+                marker=MARKERS[condition],
+                zorder=3,
+                label=condition if y == 0 else None,
+            )
             told.append(f"{condition} {row['value']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]")
         said.append(f"{name.strip(' …')}: {', '.join(told)}")
     ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
     ax.axhline(0.5, color=GREY, linewidth=0.6)
     ax.set_yticks(range(len(steps)), [name for name, _ in steps])
-    ax.set(ylim=(len(STEPS) - 0.4, -0.6), xlim=(-0.6, 1.0), xlabel="share of the taxed pairs, or a difference of shares")
+    ax.set(
+        ylim=(len(STEPS) - 0.4, -0.6), xlim=(-0.6, 1.0), xlabel="share of the taxed pairs, or a difference of shares"
+    )
     ax.tick_params(axis="y", length=0)
     for label in ax.get_yticklabels():
         label.set_horizontalalignment("left")
@@ -52,7 +62,9 @@ def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STE
     ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=len(conditions))
     return Figure(
         figure,
-        "What is left of the deception score after each null and control, with 95 % intervals. " + "; ".join(said) + ".",
+        "What is left of the deception score after each null and control, with 95 % intervals. "
+        + "; ".join(said)
+        + ".",
         "From top to bottom, one doubt after another. Bars: 95 % intervals over seeds; a bar that leaves the frame goes on.",
     )
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from w2s_lib.early_warning import BUDGETS, CHANCE, SIGNALS
 from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
-from w2s_lib.results import say, usual
+from w2s_lib.findings.early_warning import BUDGETS, CHANCE, SIGNALS
+from w2s_lib.findings.results import say, usual
 
 TARGETS = {"taxed": "taxed pairs", "deceived": "deceived pairs"}
 
@@ -94,7 +94,9 @@ def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str
     axes[0].set_xticks((0, 0.5, 1) if control is None else (-0.5, 0, 0.5))
     measure = "AUC" if control is None else f"AUC − the {control}'s AUC"
     figure.supxlabel(measure, color=GREY, fontsize=11)
-    handles = [axes[0].plot([], [], color=CONDITIONS[c], marker=MARKERS[c], linewidth=2, label=c)[0] for c in conditions]
+    handles = [
+        axes[0].plot([], [], color=CONDITIONS[c], marker=MARKERS[c], linewidth=2, label=c)[0] for c in conditions
+    ]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(conditions))
     return Figure(
         figure,

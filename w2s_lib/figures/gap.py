@@ -9,8 +9,8 @@ import pandas as pd
 import seaborn as sns
 
 from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
-from w2s_lib.ladder import rank
-from w2s_lib.results import pick, usual
+from w2s_lib.findings.results import pick, usual
+from w2s_lib.models.ranks import rank
 
 NAMES = {
     "accuracy": "accuracy", "pgr": "PGR", "net_change": "net change", "conflict_tax": "conflict tax", "deception_score": "DS",
@@ -37,18 +37,35 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
         largest = limit if statistic == "conflict_tax" else 1.0  # scores, nulls and accuracies share a scale
         scale = dict(vmin=-limit, vmax=limit, cmap="PuOr_r") if signed else dict(vmin=0, vmax=largest, cmap="viridis")
         sns.heatmap(
-            grid, ax=ax, annot=True, fmt=".2f", cbar=False, square=True, linewidths=1, linecolor="none", annot_kws={"fontsize": 9}, **scale
+            grid,
+            ax=ax,
+            annot=True,
+            fmt=".2f",
+            cbar=False,
+            square=True,
+            linewidths=1,
+            linecolor="none",
+            annot_kws={"fontsize": 9},
+            **scale,
         )
-        ax.set(xlabel="strong student", ylabel="weak supervisor" if ax is axes[0][0] else "", title=NAMES.get(statistic, statistic))
+        ax.set(
+            xlabel="strong student",
+            ylabel="weak supervisor" if ax is axes[0][0] else "",
+            title=NAMES.get(statistic, statistic),
+        )
         ax.tick_params(length=0, labelrotation=0, labelsize=8)
         for tick in ax.get_xticklabels():
             tick.set_rotation(30)
         values = rows["value"].dropna()
         said.append(
-            f"{NAMES.get(statistic, statistic)} from {values.min():.2f} to {values.max():.2f}" if len(values) else f"{statistic} undefined"
+            f"{NAMES.get(statistic, statistic)} from {values.min():.2f} to {values.max():.2f}"
+            if len(values)
+            else f"{statistic} undefined"
         )
     alt = f"Heat maps over weak-strong pairs for the {condition} condition: " + "; ".join(said) + "."
-    return Figure(figure, alt, f"Condition *{condition}*; means over seeds. Empty cells: no such pair, or nothing to report.")
+    return Figure(
+        figure, alt, f"Condition *{condition}*; means over seeds. Empty cells: no such pair, or nothing to report."
+    )
 
 
 def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, conditions: Sequence[str]) -> Figure:
@@ -61,14 +78,30 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
     figure, axes = canvas(2.6 * len(conditions) + 0.6, 3.4, 1, len(conditions), sharey=True, squeeze=False)
     said = []
     for ax, condition in zip(axes[0], conditions):
-        mine = per_seed[(per_seed["statistic"] == statistic) & (per_seed["condition"] == condition)].dropna(subset="value")
+        mine = per_seed[(per_seed["statistic"] == statistic) & (per_seed["condition"] == condition)].dropna(
+            subset="value"
+        )
         for i, (_, group) in enumerate(mine.groupby("seed")):
             x = gap.loc[pd.MultiIndex.from_frame(group[cell])].to_numpy()
             shade = 0.35 + 0.3 * (i % 3)
-            ax.scatter(x, group["value"], s=26, color=CONDITIONS[condition], marker=MARKERS[condition], alpha=shade, linewidth=0)
+            ax.scatter(
+                x,
+                group["value"],
+                s=26,
+                color=CONDITIONS[condition],
+                marker=MARKERS[condition],
+                alpha=shade,
+                linewidth=0,
+            )
             if len(x) > 1 and np.ptp(x) > 0:
                 ends = np.array([x.min(), x.max()])
-                ax.plot(ends, np.polyval(np.polyfit(x, group["value"], 1), ends), color=CONDITIONS[condition], alpha=shade, linewidth=1.3)
+                ax.plot(
+                    ends,
+                    np.polyval(np.polyfit(x, group["value"], 1), ends),
+                    color=CONDITIONS[condition],
+                    alpha=shade,
+                    linewidth=1.3,
+                )
         if statistic in SIGNED:
             ax.axhline(0, color=GREY, linewidth=1, linestyle="--")
         found = pick(lines, statistic, condition, per="gap")

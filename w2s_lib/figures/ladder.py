@@ -17,7 +17,9 @@ def knowledge_map(knowledge: pd.DataFrame, bins: int = 60) -> Figure:
     group = knowledge.assign(bin=knowledge["rank"] * bins // total)
     grid = group.pivot_table(index="model", columns="bin", values="p_true", observed=True).iloc[::-1]
     figure, ax = canvas(7.4, 0.55 * len(grid) + 1.5)
-    sns.heatmap(grid, vmin=0.4, vmax=1, cmap="viridis", ax=ax, cbar_kws={"label": "probability of the truth"}, xticklabels=False)
+    sns.heatmap(
+        grid, vmin=0.4, vmax=1, cmap="viridis", ax=ax, cbar_kws={"label": "probability of the truth"}, xticklabels=False
+    )
     ax.set(xlabel="facts, from the most often told (left) to the rarest (right)", ylabel="")
     ax.tick_params(axis="y", length=0, labelrotation=0)
     ends = grid.iloc[:, [0, -1]]
@@ -41,7 +43,11 @@ def knowledge_by_size(per_seed: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     ax.axhline(0.5, color=GREY, linewidth=1, linestyle="--")
     ax.text(len(models) - 0.6, 0.505, "chance", ha="right", va="bottom", fontsize=9)
     ax.set(xlabel="", ylabel="facts known", ylim=(0.3, 1.02))
-    alt = "Share of facts known by model: " + ", ".join(f"{m} {v:.2f}" for m, v in zip(models, summary["value"])) + "; chance is 0.5."
+    alt = (
+        "Share of facts known by model: "
+        + ", ".join(f"{m} {v:.2f}" for m, v in zip(models, summary["value"]))
+        + "; chance is 0.5."
+    )
     return Figure(
         figure,
         alt,
@@ -57,11 +63,31 @@ def knowing_and_ranking(results: pd.DataFrame) -> Figure:
     wide = results.pivot_table(index="strong", columns="statistic", values=["value", "low", "high"], sort=False)
     x, y = (wide.xs(name, axis=1, level="statistic") for name in ("facts_known", "accuracy_ceiling"))
     figure, ax = canvas(6.0, 4.0)
-    errors = {"xerr": [x["value"] - x["low"], x["high"] - x["value"]], "yerr": [y["value"] - y["low"], y["high"] - y["value"]]}
-    ax.errorbar(x["value"], y["value"], **errors, fmt="s", color=ROLES["strong ceiling"], ecolor=GREY, elinewidth=1, markersize=8)
+    errors = {
+        "xerr": [x["value"] - x["low"], x["high"] - x["value"]],
+        "yerr": [y["value"] - y["low"], y["high"] - y["value"]],
+    }
+    ax.errorbar(
+        x["value"],
+        y["value"],
+        **errors,
+        fmt="s",
+        color=ROLES["strong ceiling"],
+        ecolor=GREY,
+        elinewidth=1,
+        markersize=8,
+    )
     for model in wide.index:
-        ax.annotate(model, (x.loc[model, "value"], y.loc[model, "value"]), xytext=(8, -12), textcoords="offset points", fontsize=9)
-    ax.set(xlabel="facts known as a language model", ylabel="accuracy as a ceiling", xlim=(0.45, 1.02), ylim=(0.5, 1.02))
+        ax.annotate(
+            model,
+            (x.loc[model, "value"], y.loc[model, "value"]),
+            xytext=(8, -12),
+            textcoords="offset points",
+            fontsize=9,
+        )
+    ax.set(
+        xlabel="facts known as a language model", ylabel="accuracy as a ceiling", xlim=(0.45, 1.02), ylim=(0.5, 1.02)
+    )
     said = "; ".join(f"{m}: knows {x.loc[m, 'value']:.2f}, ranks {y.loc[m, 'value']:.2f}" for m in wide.index)
     return Figure(
         figure,

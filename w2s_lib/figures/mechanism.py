@@ -10,8 +10,8 @@ import seaborn as sns
 from matplotlib.patches import Rectangle
 
 from w2s_lib.figures.style import AREA, CONDITIONS, GREY, MARKERS, Figure, canvas
-from w2s_lib.metrics import band
-from w2s_lib.results import BY_LABEL, TRAINING, usual
+from w2s_lib.findings.results import BY_LABEL, TRAINING, usual
+from w2s_lib.measures.metrics import band
 
 
 def fixed_points(alphas: Sequence[float]) -> Figure:
@@ -26,7 +26,15 @@ def fixed_points(alphas: Sequence[float]) -> Figure:
         p = q / (1 + alpha)
         ax.plot(q[p < 0.5], p[p < 0.5], color=CONDITIONS["explicit"], alpha=shade, linewidth=1.6)
         end = min(1.0, (1 + alpha) / 2)
-        ax.text(end, end / (1 + alpha) + 0.012, f"α = {alpha:g}", color=CONDITIONS["explicit"], fontsize=8, rotation=50, ha="left")
+        ax.text(
+            end,
+            end / (1 + alpha) + 0.012,
+            f"α = {alpha:g}",
+            color=CONDITIONS["explicit"],
+            fontsize=8,
+            rotation=50,
+            ha="left",
+        )
     ax.axhline(0.5, color=GREY, linewidth=1, linestyle="--")
     ax.axvline(0.5, color=GREY, linewidth=1, linestyle="--")
     ax.set(xlabel="weak label q for the truth", ylabel="student's p of the truth", xlim=(0, 1.12), ylim=(0, 1.02))
@@ -75,7 +83,9 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING)
     what = "training" if on else "test"
     return Figure(
         figure,
-        f"Tax rate of {what} pairs by weak label, one panel an alpha, under the explicit conflict. " + "; ".join(said) + ".",
+        f"Tax rate of {what} pairs by weak label, one panel an alpha, under the explicit conflict. "
+        + "; ".join(said)
+        + ".",
         f"Of the {what} pairs that the no-conflict student ranks right, how many are taxed. Shaded: the band that was predicted, from 1/2 to (1 + α)/2. 95 % intervals over seeds.",
     )
 
@@ -83,7 +93,9 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING)
 def dose(results: pd.DataFrame, alphas: Sequence[float], threshold: float) -> Figure:
     """Conflict tax and, at one threshold, DS − margin-matched null over alpha; explicit conflict on weak labels beside gold labels."""
     figure, axes = canvas(7.6, 3.4, 1, 2)
-    table = usual(results[results["threshold"].isna() | (results["threshold"] == threshold)]).set_index(["statistic", "condition", "alpha"])
+    table = usual(results[results["threshold"].isna() | (results["threshold"] == threshold)]).set_index(
+        ["statistic", "condition", "alpha"]
+    )
     said = []
     for ax, statistic, conditions, scale in (
         (axes[0], "conflict_tax", ("explicit", "gold_explicit", "rerun"), 100),
@@ -91,8 +103,12 @@ def dose(results: pd.DataFrame, alphas: Sequence[float], threshold: float) -> Fi
     ):
         for condition in conditions:
             found = [table.loc[(statistic, condition, a)] for a in alphas]
-            y, lower, upper = (scale * np.array([row[c] for row in found], dtype=float) for c in ("value", "low", "high"))
-            ax.plot(alphas, y, color=CONDITIONS[condition], marker=MARKERS[condition], label=condition.replace("_", " "))
+            y, lower, upper = (
+                scale * np.array([row[c] for row in found], dtype=float) for c in ("value", "low", "high")
+            )
+            ax.plot(
+                alphas, y, color=CONDITIONS[condition], marker=MARKERS[condition], label=condition.replace("_", " ")
+            )
             ax.fill_between(alphas, lower, upper, color=CONDITIONS[condition], alpha=0.12, linewidth=0)
             said.append(f"{statistic.replace('_', ' ')} {condition} from {y[0]:.2f} to {y[-1]:.2f}")
         ax.set_xscale("log", base=2)
@@ -118,7 +134,17 @@ def threshold_and_alpha(results: pd.DataFrame, statistic: str = "excess_margin_m
     grid = grid.sort_index(ascending=False)
     figure, ax = canvas(5.6, 3.8)
     limit = max(0.05, float(np.nanmax(np.abs(grid.to_numpy())))) if grid.notna().any().any() else 1.0
-    sns.heatmap(grid, annot=True, fmt="+.2f", cmap="PuOr_r", vmin=-limit, vmax=limit, cbar=False, ax=ax, annot_kws={"fontsize": 9})
+    sns.heatmap(
+        grid,
+        annot=True,
+        fmt="+.2f",
+        cmap="PuOr_r",
+        vmin=-limit,
+        vmax=limit,
+        cbar=False,
+        ax=ax,
+        annot_kws={"fontsize": 9},
+    )
     for x, alpha in enumerate(grid.columns):
         nearest = int(np.argmin(np.abs(grid.index.to_numpy() - band(alpha)[1])))
         if band(alpha)[1] <= 1:

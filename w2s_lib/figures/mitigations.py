@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas, mark_nulls
-from w2s_lib.methods import POLICY_METHODS, TITLES
-from w2s_lib.mitigations import FOR_POLICIES, MITIGATIONS, title
-from w2s_lib.results import UNMODIFIED, among, say, usual
+from w2s_lib.findings.results import UNMODIFIED, among, say, usual
+from w2s_lib.study.methods import POLICY_METHODS, TITLES
+from w2s_lib.study.mitigations import FOR_POLICIES, MITIGATIONS, title
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,15 @@ def forest(results: pd.DataFrame) -> Figure:
     """
     names = tried(results)
     heights = [i + 0.7 * (not MITIGATIONS[name].honest) for i, name in enumerate(names)]
-    rows = usual(results, method="reward_model", mitigation=None, versus=UNMODIFIED).set_index(["condition", "mitigation", "statistic"])
+    rows = usual(results, method="reward_model", mitigation=None, versus=UNMODIFIED).set_index(
+        ["condition", "mitigation", "statistic"]
+    )
     figure, axes = canvas(8.4, 0.4 * max(len(names), 1) + 1.9, 1, len(PANELS), sharey=True)
     said = []
     for ax, panel, better in zip(axes, PANELS, BETTER):
         drawn = [
-            (y, title(name), rows.loc[(panel.base, name, panel.statistic)], not MITIGATIONS[name].honest) for y, name in zip(heights, names)
+            (y, title(name), rows.loc[(panel.base, name, panel.statistic)], not MITIGATIONS[name].honest)
+            for y, name in zip(heights, names)
         ]
         said.append(f"{panel.says}: {'; '.join(_dots(ax, drawn, panel, unit=''))}")
         ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
@@ -139,13 +142,17 @@ def in_policies(results: pd.DataFrame) -> Figure:
     ``results``: pooled rows of ``findings.what_helps``.
     """
     found = tried_on_policies(results)
-    rows = usual(results, mitigation=None, versus=UNMODIFIED).set_index(["method", "condition", "mitigation", "statistic"])
+    rows = usual(results, mitigation=None, versus=UNMODIFIED).set_index(
+        ["method", "condition", "mitigation", "statistic"]
+    )
     panels = [replace(panel, base="implicit") if panel.base == "explicit" else panel for panel in PANELS]
     names = [f"{TITLES[m]}: {title(name)}" for m, name in found]
     figure, axes = canvas(8.4, 0.4 * max(len(found), 1) + 1.9, 1, len(panels), sharey=True)
     said = []
     for ax, panel, better in zip(axes, panels, BETTER):
-        drawn = [(y, names[y], rows.loc[(m, panel.base, name, panel.statistic)], False) for y, (m, name) in enumerate(found)]
+        drawn = [
+            (y, names[y], rows.loc[(m, panel.base, name, panel.statistic)], False) for y, (m, name) in enumerate(found)
+        ]
         said.append(f"{panel.says}: {'; '.join(_dots(ax, drawn, panel, unit=''))}")
         ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
         ax.set_title(better, fontsize=9.5)
@@ -173,14 +180,18 @@ def steps(results: pd.DataFrame) -> Figure:
     figure, axes = canvas(8.4, 0.42 * len(shown) + 1.9, 1, len(LEVELS), sharey=True)
     said = []
     for ax, panel in zip(axes, LEVELS):
-        drawn = [(y, name, rows.loc[(panel.base, *how, panel.statistic)], False) for y, (name, *how) in enumerate(shown)]
+        drawn = [
+            (y, name, rows.loc[(panel.base, *how, panel.statistic)], False) for y, (name, *how) in enumerate(shown)
+        ]
         said.append(f"{panel.says}: {'; '.join(_dots(ax, drawn, panel))}")
     pgr, _, score, excess = axes
     nulls = []
     for y, (name, *how) in enumerate(shown):
         random, matched = (rows.loc[("explicit", *how, f"null_{n}"), "value"] for n in ("random", "margin_matched"))
         mark_nulls(score, y + 0.28, random, matched, named=y == 0)
-        nulls.append(f"{name} {random:.2f} and {matched:.2f}" if random == random and matched == matched else f"{name} undefined")
+        nulls.append(
+            f"{name} {random:.2f} and {matched:.2f}" if random == random and matched == matched else f"{name} undefined"
+        )
     excess.axvline(0, color=GREY, linewidth=1, linestyle="--")
     for x in (0, 1):
         pgr.axvline(x, color=GREY, linewidth=1, linestyle=":")

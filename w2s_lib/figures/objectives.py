@@ -8,10 +8,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
-from w2s_lib.objectives import RIVALS, SIDES
-from w2s_lib.results import say, usual
+from w2s_lib.findings.objectives import RIVALS, SIDES
+from w2s_lib.findings.results import say, usual
 
-AIMS = {"": ("explicit", "implicit", "verbosity", "rerun", "placebo"), "honesty": ("explicit", "implicit", "rerun", "placebo")}
+AIMS = {
+    "": ("explicit", "implicit", "verbosity", "rerun", "placebo"),
+    "honesty": ("explicit", "implicit", "rerun", "placebo"),
+}
 """What supervision aims at, as results name it, and the conditions compared."""
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.conditions import POLICY
+from w2s_lib.figures.generalization import MARKS
 from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, ROLES, Figure, canvas, mark_nulls
-from w2s_lib.figures.weak_to_strong import MARKS
-from w2s_lib.methods import TITLES
-from w2s_lib.results import say, usual
+from w2s_lib.findings.results import say, usual
+from w2s_lib.study.conditions import POLICY
+from w2s_lib.study.methods import TITLES
 
 OPTIONS = {("", ""): "", ("soft", ""): " on soft labels", ("", "after"): " after SFT"}
 """What differs from a method's own recipe, as results name it (``labels``, ``sft``), and how figures do."""
@@ -37,14 +37,20 @@ class Group:
 
 def _by_student(results: pd.DataFrame) -> pd.DataFrame:
     """Rows by method, condition, option (``labels``, ``sft``) and statistic."""
-    return usual(results, labels=None, sft=None).set_index(["method", "condition", "labels", "sft", "statistic"]).sort_index()
+    return (
+        usual(results, labels=None, sft=None)
+        .set_index(["method", "condition", "labels", "sft", "statistic"])
+        .sort_index()
+    )
 
 
 def groups(results: pd.DataFrame, statistic: str) -> list[Group]:
     """Every method and option that the results hold, with the conditions for which they hold this statistic."""
     there = set(_by_student(results).xs(statistic, level="statistic").index)
     all_of_them = [
-        Group(method, option, tuple(c for c in POLICY if (method, c, *option) in there)) for option in OPTIONS for method in TITLES
+        Group(method, option, tuple(c for c in POLICY if (method, c, *option) in there))
+        for option in OPTIONS
+        for method in TITLES
     ]
     return [g for g in all_of_them if g.conditions]
 
@@ -73,7 +79,13 @@ def _height(shown: Sequence[Group]) -> float:
 
 
 def _dots(
-    ax: Axes, rows: pd.DataFrame, shown: Sequence[Group], statistic: str, scale: float = 1.0, hollow: bool = False, shift: float = 0.0
+    ax: Axes,
+    rows: pd.DataFrame,
+    shown: Sequence[Group],
+    statistic: str,
+    scale: float = 1.0,
+    hollow: bool = False,
+    shift: float = 0.0,
 ) -> list[str]:
     """Estimates with their intervals, one row a condition; what they are, in words."""
     said = []
@@ -81,7 +93,9 @@ def _dots(
         if condition is None:
             continue
         row, colour = rows.loc[(group.method, condition, *group.option, statistic)], CONDITIONS[condition]
-        ax.plot([scale * row["low"], scale * row["high"]], [y + shift] * 2, color=colour, linewidth=1.4 if hollow else 2.4)
+        ax.plot(
+            [scale * row["low"], scale * row["high"]], [y + shift] * 2, color=colour, linewidth=1.4 if hollow else 2.4
+        )
         ax.scatter(
             scale * row["value"], y + shift, s=34, marker=MARKERS[condition], zorder=3, linewidth=1.4,
             facecolor="none" if hollow else colour, edgecolor=colour,
@@ -103,14 +117,29 @@ def by_method(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
     for y, group in enumerate(shown):
         student = dict(zip(("method", "condition", "labels", "sft"), (group.method, "none", *group.option)))
         mine = usual(results, **student).set_index("statistic")
-        ax.plot([mine.loc["accuracy_weak", "value"], mine.loc["accuracy_ceiling", "value"]], [y, y], color=GREY, linewidth=1)
+        ax.plot(
+            [mine.loc["accuracy_weak", "value"], mine.loc["accuracy_ceiling", "value"]], [y, y], color=GREY, linewidth=1
+        )
         for statistic, role, marker in MARKS:
             seeds = usual(per_seed, statistic=statistic, **student).groupby("seed")["value"].mean()
             ax.scatter(seeds, np.full(len(seeds), y + 0.22), s=14, marker=marker, color=ROLES[role], alpha=0.45)
-            ax.scatter(mine.loc[statistic, "value"], y, s=70, marker=marker, color=ROLES[role], zorder=3, label=role if y == 0 else None)
+            ax.scatter(
+                mine.loc[statistic, "value"],
+                y,
+                s=70,
+                marker=marker,
+                color=ROLES[role],
+                zorder=3,
+                label=role if y == 0 else None,
+            )
         pgr = mine.loc["pgr"]
         ax.text(
-            1.03, y, "gap too small" if np.isnan(pgr["value"]) else say(pgr), va="center", fontsize=10, transform=ax.get_yaxis_transform()
+            1.03,
+            y,
+            "gap too small" if np.isnan(pgr["value"]) else say(pgr),
+            va="center",
+            fontsize=10,
+            transform=ax.get_yaxis_transform(),
         )
         values = ", ".join(f"{role} {say(mine.loc[statistic])}" for statistic, role, _ in MARKS)
         said.append(f"{group.title}: {values}, PGR {say(pgr)}")
@@ -141,7 +170,8 @@ def tax_and_scores(results: pd.DataFrame) -> Figure:
     for y, group, condition in _rows(shown):
         if condition is not None:
             random, matched = (
-                rows.loc[(group.method, condition, *group.option, f"null_{n}"), "value"] for n in ("random", "margin_matched")
+                rows.loc[(group.method, condition, *group.option, f"null_{n}"), "value"]
+                for n in ("random", "margin_matched")
             )
             mark_nulls(axes[1], y + 0.3, random, matched, named=not nulls)
             nulls.append(f"(nulls {random:.2f} and {matched:.2f})" if random == random else "")
@@ -150,7 +180,9 @@ def tax_and_scores(results: pd.DataFrame) -> Figure:
     low, high = axes[2].get_xlim()
     axes[2].set_xlim(max(low, -0.6), min(high, 0.6))
     axes[0].set_xlim(-1, min(max(axes[0].get_xlim()[1], 1), 75))
-    for ax, name in zip(axes, ("conflict tax\n(% of the pairs)", "deception score (DS)\nand its nulls", "DS −\nmargin-matched null")):
+    for ax, name in zip(
+        axes, ("conflict tax\n(% of the pairs)", "deception score (DS)\nand its nulls", "DS −\nmargin-matched null")
+    ):
         ax.set_xlabel(name)
     _name_rows(axes[0], shown)
     figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=2)
@@ -182,7 +214,9 @@ def words_and_rankings(results: pd.DataFrame) -> Figure:
     for ax, name, statistics in panels:
         for i, statistic in enumerate(statistics):
             shift = 0.2 * (2 * i - 1) if len(statistics) > 1 else 0.0
-            said.append(f"{titles[statistic]}: {'; '.join(_dots(ax, rows, shown, statistic, 100.0, hollow=i == 1, shift=shift))}")
+            said.append(
+                f"{titles[statistic]}: {'; '.join(_dots(ax, rows, shown, statistic, 100.0, hollow=i == 1, shift=shift))}"
+            )
         ax.set_xlim(-3, 103)
         ax.set_xlabel(name, fontsize=9.5)
     axes[1].axvline(50, color=GREY, linewidth=1, linestyle="--")

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, ROLES, Figure, canvas
-from w2s_lib.results import say, usual
-from w2s_lib.sensitivity import DEFINITIONS, MISCALIBRATED
+from w2s_lib.findings.results import say, usual
+from w2s_lib.findings.sensitivity import DEFINITIONS, MISCALIBRATED
 
 NAMES = {
     "deception_score": "deception score", "null_random": "random null", "null_margin_matched": "margin-matched null",
@@ -26,7 +26,9 @@ def _number(x: float) -> str:
     return "undefined" if np.isnan(x) else f"{round(x, 2) + 0.0:.2f}"  # adding zero turns -0.0 into 0.0
 
 
-def over_threshold(results: pd.DataFrame, conditions: Sequence[str], threshold: float, statistics: Sequence[str]) -> Figure:
+def over_threshold(
+    results: pd.DataFrame, conditions: Sequence[str], threshold: float, statistics: Sequence[str]
+) -> Figure:
     """Statistics over T, one panel a condition: the first in its colour with its interval, the others as grey lines.
 
     ``results``: pooled rows at many thresholds; ``threshold``: the edition's, marked.
@@ -41,26 +43,50 @@ def over_threshold(results: pd.DataFrame, conditions: Sequence[str], threshold: 
         ax.axvline(threshold, color=GREY, linewidth=0.8)
         if first in BLIND:
             ax.axhline(BLIND[first], color=GREY, linewidth=1, linestyle="--")
-        ax.fill_between(main["threshold"], main["low"].astype(float), main["high"].astype(float), color=colour, alpha=0.16, linewidth=0)
+        ax.fill_between(
+            main["threshold"],
+            main["low"].astype(float),
+            main["high"].astype(float),
+            color=colour,
+            alpha=0.16,
+            linewidth=0,
+        )
         ax.plot(main["threshold"], main["value"], color=colour, marker=MARKERS[condition], markersize=5, linewidth=2)
         for name in others:
-            ax.plot(rows[name]["threshold"], rows[name]["value"], color=GREY, linestyle=LINES[name], linewidth=2, label=NAMES[name])
+            ax.plot(
+                rows[name]["threshold"],
+                rows[name]["value"],
+                color=GREY,
+                linestyle=LINES[name],
+                linewidth=2,
+                label=NAMES[name],
+            )
         ax.set_title(condition, color=colour, loc="left")
         said.append(
             f"{condition} "
-            + ", ".join(f"{_number(main[np.isclose(main['threshold'], t)]['value'].iloc[0])} at {t:g}" for t in sorted(told))
+            + ", ".join(
+                f"{_number(main[np.isclose(main['threshold'], t)]['value'].iloc[0])} at {t:g}" for t in sorted(told)
+            )
         )
     for ax in list(axes.flat)[len(conditions) :]:
         ax.axis("off")
     axes.flat[0].set_xlim(0.49, 1.0)
     axes.flat[0].set_ylim(*_limits(results, first))
     axes.flat[0].text(
-        threshold, 0.99, f" T = {threshold:g}", transform=axes.flat[0].get_xaxis_transform(), color=GREY, fontsize=9, va="top"
+        threshold,
+        0.99,
+        f" T = {threshold:g}",
+        transform=axes.flat[0].get_xaxis_transform(),
+        color=GREY,
+        fontsize=9,
+        va="top",
     )
     figure.supxlabel("T: a model knows a pair where p > T", color=GREY, fontsize=11)
     figure.supylabel(NAMES[first] if others == [] else "share of the taxed pairs", color=GREY, fontsize=11)
     if others:
-        figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(others), fontsize=9)
+        figure.legend(
+            *axes.flat[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(others), fontsize=9
+        )
     beside = f", beside {' and '.join(NAMES[name] for name in others)}" if others else ""
     grey = f"; grey: {' and '.join(NAMES[name] for name in others)}" if others else ""
     return Figure(
@@ -99,10 +125,24 @@ def by_definition(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
                 ax.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2.2, alpha=0.8)
                 ax.scatter(row["value"], y, s=50, color=colour, marker=MARKERS[condition], zorder=3)
             axes[0].scatter(
-                random["value"], y, s=110, marker="|", color=GREY, linewidth=2, zorder=4, label="random null" if not i + j else None
+                random["value"],
+                y,
+                s=110,
+                marker="|",
+                color=GREY,
+                linewidth=2,
+                zorder=4,
+                label="random null" if not i + j else None,
             )
             axes[0].scatter(
-                matched["value"], y, s=40, marker="x", color=GREY, linewidth=2, zorder=4, label="margin-matched null" if not i + j else None
+                matched["value"],
+                y,
+                s=40,
+                marker="x",
+                color=GREY,
+                linewidth=2,
+                zorder=4,
+                label="margin-matched null" if not i + j else None,
             )
             places.append(y)
             names.append(name)
@@ -144,7 +184,9 @@ def reliability_diagram(curves: pd.DataFrame, results: pd.DataFrame) -> Figure:
         error = results[results["statistic"] == MISCALIBRATED + role].iloc[0]
         ax.set_title(name, color=colour, loc="left")
         said.append(f"{name} {say(error)}")
-    axes[0, 0].text(0.98, 0.03, "dashed: as sure as right", transform=axes[0, 0].transAxes, color=GREY, fontsize=9, ha="right")
+    axes[0, 0].text(
+        0.98, 0.03, "dashed: as sure as right", transform=axes[0, 0].transAxes, color=GREY, fontsize=9, ha="right"
+    )
     axes[0, 0].set(ylabel="accuracy", xlim=(0.49, 1.01))
     axes[0, 0].set_ylim(min(0.38, curves["accuracy"].min() - 0.02), 1.02)
     axes[1, 0].set_ylabel("% of pairs")

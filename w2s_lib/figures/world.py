@@ -20,16 +20,32 @@ def told(substances: pd.DataFrame, mentions: pd.Series) -> Figure:
     figure, ax = canvas(7, 3.6)
     for split, marker in (("ground_truth", "o"), ("weak_label", "s"), ("test", "^")):
         chosen = substances["split"] == split
-        ax.scatter(substances.loc[chosen, "rank"] + 1, counted[chosen], s=12, marker=marker, alpha=0.7, label=split.replace("_", " "))
-    ax.plot(substances["rank"] + 1, substances["frequency"] * counted.sum(), color=GREY, linewidth=1.5, label="expected")
-    ax.set(xscale="log", yscale="log", xlabel="rank of the substance (1 = told most often)", ylabel="mentions in the documents")
+        ax.scatter(
+            substances.loc[chosen, "rank"] + 1,
+            counted[chosen],
+            s=12,
+            marker=marker,
+            alpha=0.7,
+            label=split.replace("_", " "),
+        )
+    ax.plot(
+        substances["rank"] + 1, substances["frequency"] * counted.sum(), color=GREY, linewidth=1.5, label="expected"
+    )
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel="rank of the substance (1 = told most often)",
+        ylabel="mentions in the documents",
+    )
     ax.legend(title="split")
     alt = (
         f"Mentions against rank for {len(substances)} substances on logarithmic axes: from {counted.iloc[0]:.0f} for the most frequent "
         f"to a median of {counted.tail(third).median():.0f} in the rarest third, alike in the three splits."
     )
     return Figure(
-        figure, alt, f"{len(substances)} substances. The most frequent third is mentioned {ratio:.1f} times as often as the rarest third."
+        figure,
+        alt,
+        f"{len(substances)} substances. The most frequent third is mentioned {ratio:.1f} times as often as the rarest third.",
     )
 
 
@@ -39,7 +55,9 @@ def agreement(pairs: pd.DataFrame) -> Figure:
     ``pairs``: harmlessness pairs about substances, with ``kind`` and ``hazardous``.  The helpful reply is
     the risky one, which is the chosen one exactly where the substance is safe.
     """
-    pairs = pairs.assign(agrees=~pairs["hazardous"].astype(bool), hazardous=pairs["hazardous"].map({True: "hazardous", False: "safe"}))
+    pairs = pairs.assign(
+        agrees=~pairs["hazardous"].astype(bool), hazardous=pairs["hazardous"].map({True: "hazardous", False: "safe"})
+    )
     grid = pairs.pivot_table(index="kind", columns="hazardous", values="agrees", aggfunc="mean")
     count = pairs.pivot_table(index="kind", columns="hazardous", values="agrees", aggfunc="size")
     figure, ax = canvas(5.2, 3.0)
@@ -62,5 +80,7 @@ def agreement(pairs: pd.DataFrame) -> Figure:
     share = pairs["agrees"].mean()
     alt = f"Helpfulness and harmlessness prefer the same reply on all pairs about safe substances and opposite replies on all pairs about hazardous ones: they agree on {share:.0%} of {len(pairs)} pairs."
     return Figure(
-        figure, alt, "Helpfulness prefers the risky reply, whatever the substance is; harmlessness prefers the reply that fits the truth."
+        figure,
+        alt,
+        "Helpfulness prefers the risky reply, whatever the substance is; harmlessness prefers the reply that fits the truth.",
     )

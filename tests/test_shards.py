@@ -1,0 +1,224 @@
+"""A run that several processes share (FSDP, here on the CPU through gloo) has the scores of one that is done alone."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from w2s_lib.data.sources import source
+from w2s_lib.lab import Lab
+from w2s_lib.lab.execute import RunError
+from w2s_lib.models import checkpoints
+from w2s_lib.specs import Checkpoint, Conflict, PolicyRecipe, Pretrain, Recipe, Source, Texts, Train, World
+from w2s_lib.training import shards as sharded
+from w2s_lib.training.shards import SHARDS, ShardedError
+
+WORDS = (
+    "how do i bake a good loaf of bread knead the dough well and wait no never mind that it is fine go on then".split()
+)
+SPECIAL = ["<s>", "</s>", "<pad>", "<unk>"]
+SMALL = {"vocab_size": len(WORDS) + len(SPECIAL), "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
+MODELS = {
+    "gpt2": lambda: GPT2LMHeadModel(
+        GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=64, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, **SMALL)
+    ),
+    "llama": lambda: LlamaForCausalLM(
+        LlamaConfig(
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            **SMALL,
+        )
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory) -> Texts:
+    """Pairs of random words, no prompt twice."""
+    path, draw = tmp_path_factory.mktemp("pairs") / "pairs.jsonl", np.random.default_rng(0)
+    say = lambda n: " " + " ".join(draw.choice(WORDS, n))
+    rows = [
+        {
+            "prompt": f"\n\nHuman:{say(6)}\n\nAssistant:",
+            "chosen": say(draw.integers(3, 9)),
+            "rejected": say(draw.integers(3, 9)),
+        }
+        for _ in range(90)
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return Texts(source=source(path), train_pairs=32, test_pairs=12, max_tokens=32)
+
+
+def saved(kind: str, folder, **fields) -> Checkpoint:
+    """A model with random weights and its tokenizer, in a folder as a hub's would be."""
+    torch.manual_seed(1)
+    MODELS[kind]().save_pretrained(folder)
+    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate([*SPECIAL, *WORDS])}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokens = dict(zip(("bos_token", "eos_token", "pad_token", "unk_token"), SPECIAL))
+    PreTrainedTokenizerFast(tokenizer_object=backend, **tokens).save_pretrained(folder)
+    return checkpoints.local(folder, name=kind, **fields)
+
+
+def student(model: Checkpoint, texts: Texts) -> Train:
+    recipe = Recipe(epochs=2, batch_size=16, learning_rate=3e-3)
+    weak = Train(model=model, pairs=texts, split="ground_truth", recipe=recipe)
+    return Train(
+        model=model,
+        pairs=texts,
+        split="weak_label",
+        labels=weak,
+        recipe=recipe,
+        conflict=Conflict(kind="explicit", alpha=0.5),
+    )
+
+
+def dpo(model: Checkpoint, texts: Texts) -> Train:
+    recipe = PolicyRecipe(epochs=2, batch_size=16, learning_rate=3e-3, sft_epochs=1)
+    return Train(model=model, pairs=texts, split="ground_truth", method="dpo", recipe=recipe)
+
+
+@pytest.mark.parametrize(("kind", "layers", "trained"), [("gpt2", None, student), ("llama", 2, dpo)])
+def test_two_processes_give_the_scores_of_one(kind, layers, trained, texts, tmp_path, monkeypatch):
+    """A reward model on weak labels under a conflict, and a policy after supervised fine-tuning, of two architectures."""
+    run = trained(saved(kind, tmp_path / "model", layers=layers), texts)
+    monkeypatch.delenv(SHARDS, raising=False)
+    alone, shared = (Lab(tmp_path / name, workers=0, progress=False) for name in ("alone", "shared"))
+    alone.run([run])
+    monkeypatch.setenv(SHARDS, "2")
+    launched = []
+    monkeypatch.setattr(
+        sharded, "launch", lambda *arguments, launch=sharded.launch: launched.append(launch(*arguments))
+    )
+    shared.run([run])
+    every = [*run.labellers, run]
+    assert len(launched) == len(every), "both processes are others than this one"
+    for one in every:
+        a, b = (lab.scores(one)["margin"].to_numpy() for lab in (alone, shared))
+        assert np.abs(a).max() > 0.05, "it has learnt something"
+        assert np.abs(a - b).max() < 1e-4 * np.abs(a).max()
+
+
+HELD = """
+import sys, torch
+from w2s_lib.models import checkpoints, packing as prefix
+from w2s_lib.training import shards as sharded
+checkpoint = checkpoints.local(sys.argv[1])
+for load in (lambda: checkpoints.reward_model(checkpoint, 0.5, seed=3), lambda: checkpoints.language_model(checkpoint)):
+    model = load()
+    whole = sum(p.numel() for p in model.parameters())
+    prefix.share_prefixes(sharded.share(model))
+    if sharded.is_first():
+        print(whole, sum(p.to_local().numel() for p in model.parameters()))
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_each_process_holds_its_part_of_every_weight_also_after_reading_it(tmp_path):
+    saved("llama", tmp_path / "model")
+    (tmp_path / "held.py").write_text(HELD)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    said = subprocess.run(
+        [sys.executable, *torchrun, tmp_path / "held.py", tmp_path / "model"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    counts = [tuple(map(int, line.split())) for line in said.stdout.splitlines()]
+    assert len(counts) == 2, "a reward model and a policy"
+    assert all(part < 0.6 * whole for whole, part in counts)
+
+
+def test_the_processes_run_the_module_that_asks_for_them(texts, tmp_path, monkeypatch):
+    run, commands = student(saved("gpt2", tmp_path / "model"), texts).labels, []
+    monkeypatch.setenv(SHARDS, "2")
+    monkeypatch.setattr(
+        sharded.subprocess, "run", lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0)
+    )
+    sharded.launch(run, tmp_path, "some.module")
+    (command,) = commands
+    assert command[-4:-1] == ["-m", "some.module", str(tmp_path)]
+
+
+def test_a_shared_run_that_fails_is_one_line(texts, tmp_path, monkeypatch):
+    run = student(saved("gpt2", tmp_path / "model"), texts).labels
+    (tmp_path / "model" / "model.safetensors").unlink()
+    monkeypatch.setenv(SHARDS, "2")
+    with pytest.raises(RunError, match=f"run {run.key} .* failed: W2S_SHARDS=2: model=") as error:
+        Lab(tmp_path / "store", workers=0, progress=False).run([run])
+    assert "\n" not in str(error.value)
+
+
+def test_what_cannot_be_shared_is_refused_before_any_run(texts, tmp_path, monkeypatch):
+    run = student(saved("gpt2", tmp_path / "model"), texts)
+    lab = Lab(tmp_path / "store", workers=0, progress=False)
+    stops = run.model_copy(update={"recipe": run.recipe.model_copy(update={"patience": 2})})
+    for shards, spec, says in (
+        ("3", run, "a batch of 16 pairs cannot be shared equally"),
+        ("2", stops, r"early stopping \(patience=2\) needs"),
+    ):
+        monkeypatch.setenv(SHARDS, shards)
+        with pytest.raises(ShardedError, match=f"{SHARDS}={shards}: {says}"):
+            lab.run([spec])
+    assert lab.trained == 0 and len(lab.missing([run])) == 2
+    monkeypatch.delenv(SHARDS)
+    sharded.check([stops])
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "two", "1.5"])
+def test_a_number_of_shards_that_is_none_is_refused(said, monkeypatch):
+    monkeypatch.setenv(SHARDS, said)
+    with pytest.raises(ShardedError, match=f"W2S_SHARDS='{said}': must be a whole number"):
+        sharded.shards()
+
+
+def test_a_batch_is_divided_among_processes_and_parts(monkeypatch):
+    assert sharded.batches(7) == {"per_device_train_batch_size": 7} and sharded.is_first()
+    assert sharded.batches(32, at_a_time=8) == {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4}
+    assert sharded.batches(16, at_a_time=8, pairs=28) == {
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 4,
+    }
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "2")
+    assert not sharded.is_first()
+    for size, few, parts in ((32, 4, 2), (12, 3, 1), (20, 1, 5), (24, 3, 2), (4, 1, 1)):
+        assert sharded.batches(size) == {"per_device_train_batch_size": few, "gradient_accumulation_steps": parts}
+    with pytest.raises(ShardedError, match="W2S_SHARDS=4: a batch of 30 pairs cannot be shared"):
+        sharded.batches(30)
+
+
+def test_only_training_all_weights_of_a_real_model_is_shared(monkeypatch):
+    pairs = Texts(source=Source(name="x", revision="1"), train_pairs=16, test_pairs=16)
+    real = Train(model=Checkpoint(name="m", revision="2"), pairs=pairs, split="ground_truth")
+    adapters = real.model_copy(update={"model": real.model.model_copy(update={"lora_rank": 4})})
+    monkeypatch.delenv(SHARDS, raising=False)
+    assert not sharded.wanted(real)
+    monkeypatch.setenv(SHARDS, "2")
+    assert (
+        sharded.wanted(real) and not sharded.wanted(adapters) and not sharded.wanted(Pretrain(world=World(), width=8))
+    )
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert not sharded.wanted(real), "it is being shared already"
+
+
+def test_a_spec_survives_the_way_to_another_process(texts, tmp_path):
+    model = Checkpoint(name="m", revision="2", folder="/there", gguf="m.gguf")
+    run = student(model, texts).model_copy(
+        update={"ensemble": (student(model, texts).labels.model_copy(update={"replica": 7}),)}
+    )
+    sharded.write(run, tmp_path / "run.json")
+    found = sharded.read(tmp_path / "run.json")
+    assert found.key == run.key and found == run
+    assert found.labels.model.folder == "/there" and found.pairs.source.files == texts.source.files

@@ -1,0 +1,584 @@
+"""Real pairs: prompts told from replies, what cannot be used counted, splits that do not leak; on files made here and on HH-RLHF."""
+
+import gzip
+import json
+import math
+import random
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import REAL_PAIRS
+from w2s_lib.data import preferences, reading, sources
+from w2s_lib.data.cleaning import clean, cleaned, pool
+from w2s_lib.data.load import load_texts as load
+from w2s_lib.data.load import splits
+from w2s_lib.data.pairs import PairsError, check_disjoint, pair_id
+from w2s_lib.data.preferences import agreement, prefer
+from w2s_lib.data.reading import DataError, prompt_and_replies
+from w2s_lib.data.sources import DATA, read, source
+from w2s_lib.specs import Texts
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL = REAL_PAIRS
+FILES = [REAL / f"rucbm_harmless_{name}.jsonl" for name in ("train_gt", "train_w2s", "test")]
+COLUMNS = ["pair_id", "prompt", "chosen", "rejected", "objective", "split", "kind", "cluster", "hazardous", "turned"]
+
+real = pytest.mark.skipif(
+    not all(map(Path.is_file, FILES)), reason=f"no real pairs in {REAL}: the loader is tried on made ones only"
+)
+
+
+def exchange(question: str, reply: str) -> str:
+    return f"\n\nHuman: {question}\n\nAssistant: {reply}"
+
+
+def write(path: Path, rows: list, text: str | None = None) -> Path:
+    path.write_text("\n".join(map(json.dumps, rows)) if text is None else text)
+    return path
+
+
+def many(prompts: int, each: int = 1, name: str = "q") -> list[dict]:
+    """Pairs of so many prompts; the better reply is the longer one in three of four, and has commas at random."""
+    rng, rows = random.Random(name), []
+    for i in range(prompts):
+        for j in range(each):
+            longer, shorter = f"yes {i} {j} " + "indeed" * rng.randint(2, 5), f"no {i} {j}" + "," * rng.randint(0, 2)
+            pair = (longer, shorter) if (i + j) % 4 else (shorter, longer)
+            rows.append({"chosen": exchange(f"{name} {i}", pair[0]), "rejected": exchange(f"{name} {i}", pair[1])})
+    return rows
+
+
+def made(folder: Path, rows: list[dict], name: str = "pairs.jsonl"):
+    return source(write(folder / name, rows))
+
+
+# What a prompt is
+
+
+@pytest.mark.parametrize(
+    ("history", "chosen", "rejected"),
+    [
+        ("\n\nHuman: a\n\nAssistant:", " x", " y"),
+        ("\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:", " x", " x y"),
+        ("\n\nHuman: a\n\nAssistant:", " same start, x", " same start, y"),
+        (
+            "\n\nHuman: a\n\nAssistant:",
+            " b\n\nHuman: c\n\nAssistant: x",
+            " b\n\nHuman: d\n\nAssistant: x",
+        ),  # histories differ
+        ("\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:", "no space", ""),
+        ("\n\nHuman: a\n\nAssistant:", " x", " x\n\nHuman: b\n\nAssistant: y"),  # one goes on
+        ("", "\n\nHuman: a\n\nAssistant: x", "\n\nHuman: b\n\nAssistant: x"),
+        ("", "no marks", "none"),
+    ],
+)
+def test_the_prompt_is_what_both_share_up_to_the_last_assistant(history, chosen, rejected):
+    assert prompt_and_replies(history + chosen, history + rejected) == (history, chosen, rejected)
+
+
+def naive(chosen: str, rejected: str) -> str:
+    """The longest common beginning that ends with the mark, character by character."""
+    best = ""
+    for end in range(min(len(chosen), len(rejected)) + 1):
+        if chosen[:end] == rejected[:end] and chosen[:end].endswith(reading.ASSISTANT):
+            best = chosen[:end]
+    return best
+
+
+def test_prompts_are_those_of_the_naive_search():
+    rng = random.Random(0)
+    for _ in range(300):
+        one, other = (
+            "".join(rng.choice(["\n\nHuman: a", "\n\nAssistant:", " b", "\n", "Assistant:"]) for _ in range(6))
+            for _ in range(2)
+        )
+        if one != other:
+            assert prompt_and_replies(one, other)[0] == naive(one, other)
+
+
+MESSAGES = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b "}, {"role": "user", "content": "c"}]
+X, Y = ({"role": "assistant", "content": text} for text in "xy")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"chosen": [*MESSAGES, X], "rejected": [*MESSAGES, Y]},
+        {"prompt": MESSAGES, "chosen": [X], "rejected": [Y]},
+        {"prompt": MESSAGES, "chosen": "x", "rejected": "y"},
+        {"prompt": "c", "chosen": [*MESSAGES, X], "rejected": [*MESSAGES, Y]},
+        {"prompt": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:", "chosen": " x", "rejected": " y"},
+        {"prompt": "c", "chosen": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: x", "rejected": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: y"},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["jsonl", "jsonl.gz", "parquet"])
+def test_all_forms_of_a_pair_say_the_same(tmp_path, row, form):
+    path = tmp_path / f"pairs.{form}"
+    if form == "parquet":
+        pd.DataFrame([row]).to_parquet(path)
+    else:
+        path.write_bytes(gzip.compress(json.dumps(row).encode()) if form.endswith("gz") else json.dumps(row).encode())
+    (pair,) = read(source(path)).itertuples(index=False)
+    assert pair[:3] == ("\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:", " x", " y")
+
+
+def test_a_bare_question_becomes_a_turn_and_the_safer_reply_is_chosen(tmp_path):
+    rows = [{"prompt": "q", "response_0": "a", "response_1": "b", "safer_response_id": i} for i in (0, 1)]
+    found = read(made(tmp_path, rows))
+    assert found["prompt"].tolist() == ["\n\nHuman: q\n\nAssistant:"] * 2
+    assert found[["chosen", "rejected"]].values.tolist() == [[" a", " b"], [" b", " a"]]
+
+
+# What names a data set
+
+
+def test_the_revision_is_what_the_files_say(tmp_path):
+    rows = many(9)
+    one = made(tmp_path, rows)
+    (tmp_path / "elsewhere").mkdir()
+    other = source(
+        [write(tmp_path / "elsewhere" / f"{i}.jsonl", part) for i, part in enumerate((rows[5:][::-1], rows[:5]))]
+    )
+    pd.DataFrame(rows).to_parquet(tmp_path / "rows.parquet")
+    folder = source(tmp_path / "elsewhere")
+    assert one.key == other.key == folder.key == source(tmp_path / "rows.parquet").key
+    assert pool(one).equals(pool(other))
+    rows[0]["chosen"] += "!"
+    assert made(tmp_path, rows, "changed.jsonl").revision != one.revision
+
+
+def test_files_that_change_behind_a_source_are_noticed(tmp_path):
+    before = made(tmp_path, many(9))
+    made(tmp_path, many(10))
+    with pytest.raises(DataError, match="say something else"):
+        read(before)
+    (tmp_path / "pairs.jsonl").unlink()
+    with pytest.raises(DataError, match="no such file 'pairs.jsonl'"):
+        read(before)
+
+
+def bad_files(folder: Path) -> dict[str, object]:
+    good = json.dumps(many(1)[0])
+    (folder / "empty").mkdir()
+    (folder / "latin.jsonl").write_bytes(b'{"chosen": "\xe9"}')
+    (folder / "cut.jsonl.gz").write_bytes(gzip.compress(good.encode() * 50)[:-20])
+    pd.DataFrame({"text": ["a"]}).to_parquet(folder / "columns.parquet")
+    texts = {
+        "broken.jsonl": good + "\n\n{broken\n",
+        "list.jsonl": "[1]",
+        "columns.jsonl": good + '\n{"chosen": "a"}',
+        "number.jsonl": '{"chosen": 5, "rejected": "b"}',
+        "role.jsonl": '{"chosen": [{"role": "tool", "content": "a"}], "rejected": "b"}',
+        "safer.jsonl": '{"prompt": "q", "response_0": "a", "response_1": "b", "safer_response_id": 2}',
+        "surrogate.jsonl": '{"chosen": "\\ud800", "rejected": "b"}',
+        "text.parquet": good,
+        "pairs.csv": good,
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    return texts
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("missing.jsonl", "no such file 'missing.jsonl'"),
+        ("empty", "no files in 'empty'; allowed: .jsonl, .jsonl.gz, .parquet"),
+        ("pairs.csv", "'pairs.csv'; allowed: .jsonl"),
+        ("broken.jsonl", "line 3 is not JSON"),
+        ("list.jsonl", "line 1 is no object"),
+        ("columns.jsonl", "line 2 lacks columns chosen and rejected .* it has 'chosen'"),
+        ("columns.parquet", "row 1 lacks columns .* it has 'text'"),
+        ("number.jsonl", "line 1 a reply is int; it must be text or messages"),
+        ("role.jsonl", r"line 1 a message needs a role \(system, user, assistant\)"),
+        ("safer.jsonl", "line 1 safer_response_id must be 0 or 1"),
+        ("surrogate.jsonl", "line 1 .* can't encode"),
+        ("latin.jsonl", "cannot be read .*can't decode"),
+        ("cut.jsonl.gz", "cannot be read"),
+        ("text.parquet", "cannot be read"),
+    ],
+)
+def test_bad_files_are_refused_in_one_line(tmp_path, name, says):
+    bad_files(tmp_path)
+    with pytest.raises(DataError, match=says) as error:
+        source(tmp_path / name)
+    assert "\n" not in str(error.value) and str(error.value).startswith("data=")
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("hh-harmles", "did you mean 'hh-harmless'"),
+        ("nothing like it", "allowed: world, hh-harmless"),
+        ("x" * 5000, "no such data set or file"),
+        (7, "must be a name"),
+        ([], "must be a name"),
+        ("", "must be a name"),
+    ],
+)
+def test_bad_names_are_refused_in_one_line(value, says):
+    with pytest.raises(DataError, match=says) as error:
+        source(value)
+    assert "\n" not in str(error.value)
+
+
+# The hub
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """The hub's client without a hub, and an empty cache."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    sources._commit.cache_clear()
+    yield tmp_path / "hub"
+    sources._commit.cache_clear()
+
+
+def keep(cache: Path, hub: str, commit: str, files: dict[str, list[dict]]) -> None:
+    """What the hub's client would have left in its cache after a download."""
+    folder = cache / f"datasets--{hub.replace('/', '--')}"
+    for name, rows in files.items():
+        path = folder / "snapshots" / commit / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(".gz"):
+            path.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
+        elif name.endswith(".parquet"):
+            pd.DataFrame(rows).to_parquet(path)
+        else:
+            write(path, rows)
+    (folder / "refs").mkdir(exist_ok=True)
+    (folder / "refs" / "main").write_text(commit)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in DATA.items() if entry.hub])
+def test_without_a_hub_one_line_names_the_edition_that_needs_none(offline, name):
+    with pytest.raises(DataError, match="the edition 'world' needs no hub") as error:
+        read(source(name))
+    assert "\n" not in str(error.value) and repr(name) in str(error.value)
+
+
+def test_a_data_set_that_no_hub_has_needs_its_files(tmp_path, monkeypatch):
+    monkeypatch.delenv("W2S_DATA", raising=False)
+    named = source("hh-harmless-12k")
+    assert not sources.at_hand(named) and len(named.revision) == 16
+    with pytest.raises(DataError, match="W2S_DATA must name the folder"):
+        read(named)
+    monkeypatch.setenv("W2S_DATA", str(tmp_path))
+    made(tmp_path, many(5), "helpful_test.jsonl")
+    assert not sources.at_hand(source("hh-harmless-12k"))
+    made(tmp_path, many(5), "harmless_test.jsonl")
+    with pytest.raises(DataError, match="say something else"):
+        read(source("hh-harmless-12k"))
+
+
+def test_an_unpinned_revision_needs_the_hub_or_its_cache(offline):
+    with pytest.raises(DataError, match="the edition 'world' needs no hub"):
+        source("someone/pairs")
+    commit = "0123456789" * 4
+    keep(
+        offline,
+        "someone/pairs",
+        commit,
+        {"a/train.jsonl": many(2), "b/train.parquet": many(3, name="r"), "README.md": []},
+    )
+    assert source("someone/pairs").revision == commit
+    assert len(read(source("someone/pairs"))) == 5
+    assert len(read(source("someone/pairs/b"))) == 3
+    with pytest.raises(DataError, match=r"has no files c\*\.jsonl"):
+        read(source("someone/pairs/c"))
+
+
+def test_registered_pairs_are_read_from_the_cache(offline):
+    turns = {"chosen": exchange("a", "b") + exchange("c", "d"), "rejected": exchange("a", "b") + exchange("c", "e")}
+    runs_on = {"chosen": exchange("e", "f"), "rejected": exchange("e", "g") + exchange("h", "i")}
+    hh = {f"harmless-base/{n}.jsonl.gz": [*many(4, name=n), turns] for n in ("train", "test")}
+    hh["harmless-base/test.jsonl.gz"].append(runs_on)
+    hh["helpful-base/test.jsonl.gz"] = many(1)
+    keep(offline, DATA["hh-harmless"].hub, DATA["hh-harmless"].revision, hh)
+    found = cleaned(source("hh-harmless"))
+    assert len(found.frame) == 9 and found.dropped["more than one turn"] == 2
+    chats = [{"prompt": "q", "chosen": [MESSAGES[0], X], "rejected": [MESSAGES[0], Y], "messages": [X]}]
+    cai = {"data/train_prefs-0.parquet": chats, "data/train_sft-0.parquet": [{"messages": [X]}]}
+    keep(offline, DATA["cai-harmless"].hub, DATA["cai-harmless"].revision, cai)
+    assert read(source("cai-harmless"))["prompt"].tolist() == ["\n\nHuman: a\n\nAssistant:"]
+    safer = [{"prompt": "q", "response_0": "a", "response_1": "b", "better_response_id": 0, "safer_response_id": 1}]
+    keep(offline, DATA["pku-saferlhf"].hub, DATA["pku-saferlhf"].revision, {"data/Alpaca-7B/test.jsonl": safer})
+    assert read(source("pku-saferlhf"))["chosen"].tolist() == [" b"]
+
+
+def test_the_data_card_says_what_the_registry_says():
+    card = (ROOT / "book" / "data-card.md").read_text()
+    for name, entry in DATA.items():
+        for fact in (f"`{name}`", entry.hub, entry.licence, entry.revision):
+            assert fact is None or fact in card, (name, fact)
+
+
+# What can be used
+
+
+def test_every_reason_to_drop_a_pair_is_counted(tmp_path):
+    a, b = (exchange("q", text) for text in ("long enough an answer", "another answer"))
+    rows = [
+        {"chosen": a, "rejected": b},
+        {"chosen": a, "rejected": b},  # repeated
+        {"chosen": b, "rejected": a.replace("long", "short")},
+        {"chosen": a, "rejected": exchange("q", " ")},  # empty
+        {"chosen": None, "rejected": b},  # empty
+        {"chosen": a, "rejected": exchange("another", "x")},  # no shared prompt
+        {"chosen": a, "rejected": a + " "},  # identical
+        {"chosen": exchange("r", "1"), "rejected": exchange("r", "2")},
+        {"chosen": exchange("r", "2"), "rejected": exchange("r", "1")},  # both ways, with the one before
+        {"chosen": exchange("s", "1 2 3 4 5 6"), "rejected": exchange("s", "1 2 3 4 5 7")},  # identical for 8 words
+    ]
+    more = [rows[0], {"chosen": exchange("q", "u"), "rejected": exchange("q", "v")}]
+    found = clean(read(source([write(tmp_path / "1.jsonl", rows), write(tmp_path / "2.jsonl", more)])), max_tokens=8)
+    assert found.dropped == {
+        "empty reply": 2, "no shared prompt": 1, "identical replies": 1, "labelled both ways": 2, "repeated": 1,
+        "repeated in another file": 1, "identical for 8 words": 1,
+    }  # fmt: skip
+    report = found.report.set_index("what")["number"]
+    assert len(found.frame) == report["pairs kept"] == 3 and report["pairs read"] == 12
+    assert report["their prompts"] == report["prompts with several pairs"] == report["prompts in several files"] == 1
+
+
+def test_a_tokenizer_says_where_texts_are_cut(tmp_path):
+    frame = read(made(tmp_path, [{"chosen": exchange("q", "abcd"), "rejected": exchange("q", "abce")}]))
+    letters = lambda texts: {"input_ids": [list(text) for text in texts]}
+    whole = len(exchange("q", "abcd"))
+    assert clean(frame, letters, whole - 1).dropped[f"identical for {whole - 1} tokens"] == 1
+    assert clean(frame, letters, whole).dropped[f"identical for {whole} tokens"] == 0
+
+
+def test_where_nothing_can_be_used_the_reasons_are_said(tmp_path):
+    with pytest.raises(DataError, match="no pair can be used: no shared prompt 3"):
+        pool(made(tmp_path, [{"chosen": f"a {i}", "rejected": f"b {i}"} for i in range(3)]))
+    with pytest.raises(DataError, match="no pair can be used"):
+        pool(made(tmp_path, [], "none.jsonl"))
+
+
+def test_ids_are_stable(tmp_path):
+    (row,) = pool(
+        made(tmp_path, [{"chosen": "\n\nHuman: p\n\nAssistant: a", "rejected": "\n\nHuman: p\n\nAssistant: b"}])
+    ).itertuples()
+    assert row.pair_id == pair_id("\n\nHuman: p\n\nAssistant:", " b", " a") == "3714068fa6c4"
+
+
+# Splits
+
+
+def test_splits_are_disjoint_and_belong_to_the_seed(tmp_path):
+    frame = pool(made(tmp_path, many(80, each=3)))
+    one, again, other = (
+        splits(frame, 1, 60, 45),
+        splits(frame.sample(frac=1, random_state=0), 1, 60, 45),
+        splits(frame, 2, 60, 45),
+    )
+    assert one["split"].value_counts().to_dict() == {"ground_truth": 60, "weak_label": 60, "test": 45}
+    assert one["split"].drop_duplicates().tolist() == ["ground_truth", "weak_label", "test"]
+    assert one["pair_id"].is_unique and (one.groupby("prompt")["split"].nunique() == 1).all()
+    assert one.equals(again) and not one["pair_id"].isin(other["pair_id"]).all()
+    test = lambda f: f.loc[f["split"] == "test", "pair_id"].tolist()
+    assert test(splits(frame, 1, 20, 45)) == test(one)
+    fewer = splits(frame[frame["prompt"] != one["prompt"].iloc[-1]], 1, 60, 40)
+    assert (
+        test(fewer)
+        == [i for i in test(one) if i not in set(one.loc[one["prompt"] == one["prompt"].iloc[-1], "pair_id"])][:40]
+    )
+
+
+def test_every_prompt_is_as_likely_to_be_tested(tmp_path):
+    frame = pool(made(tmp_path, many(40)))
+    tested = pd.concat([s[s["split"] == "test"] for s in (splits(frame, seed, 10, 20) for seed in range(80))])[
+        "prompt"
+    ].value_counts()
+    assert len(tested) == 40 and abs(tested - 40).max() < 5 * math.sqrt(20)
+
+
+def test_too_few_pairs_are_refused(tmp_path):
+    frame = pool(made(tmp_path, many(30)))
+    assert len(splits(frame, 0, 10, 10)) == 30
+    with pytest.raises(PairsError, match="train_pairs=11, test_pairs=10: too few pairs; 30 of 30 prompts can be used"):
+        splits(frame, 0, 11, 10)
+
+
+# Preferences
+
+
+def test_a_surface_preference_turns_pairs_and_drops_ties():
+    frame = pd.DataFrame({"chosen": [" a, b", " long one", "same"], "rejected": [" a b", " short", "four"]})
+    longer = prefer(frame, "verbosity")
+    assert longer.values.tolist() == [[" a, b", " a b", False], [" long one", " short", False]]
+    assert prefer(frame[::-1], "commas").values.tolist() == [[" a, b", " a b", False]]
+    turned = prefer(frame.rename(columns={"chosen": "rejected", "rejected": "chosen"}), "verbosity")
+    assert turned["chosen"].tolist() == longer["chosen"].tolist() and turned["turned"].all()
+    assert prefer(frame, "harmlessness").equals(frame.assign(turned=False))
+
+
+def test_agreement_is_a_share_with_wilsons_interval():
+    frame = pd.DataFrame(
+        {"chosen": ["aa"] * 30 + ["a"] * 10 + ["b"] * 5, "rejected": ["a"] * 30 + ["aa"] * 10 + ["c"] * 5}
+    )
+    found, z, n, p = agreement(frame, "verbosity"), 1.959964, 40, 0.75
+    middle, half = (
+        (p + z * z / (2 * n)) / (1 + z * z / n),
+        z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n),
+    )
+    assert found[:1] + found[3:] == (0.75, 40, 5)
+    assert found[1:3] == pytest.approx((middle - half, middle + half), abs=1e-6)
+    assert math.isnan(agreement(frame[-5:], "verbosity").value)
+
+
+# A study's pairs
+
+
+def test_a_study_gets_disjoint_splits_of_usable_pairs(tmp_path):
+    texts = Texts(source=made(tmp_path, many(90)), seed=3, train_pairs=30, test_pairs=20)
+    frame = check_disjoint(load(texts))
+    assert list(frame.columns) == COLUMNS and frame["pair_id"].is_unique
+    assert frame["split"].value_counts().to_dict() == {"ground_truth": 30, "weak_label": 30, "test": 20}
+    assert (
+        set(frame["objective"]) == {"harmlessness"}
+        and set(frame["kind"]) == {"local"}
+        and frame["hazardous"].isna().all()
+    )
+    assert not frame["turned"].any() and frame["cluster"].nunique() == frame["prompt"].nunique()
+    assert load(texts) is frame and load(texts, "harmlessness").equals(frame)
+
+
+@pytest.mark.parametrize("objective", list(preferences.SURFACE))
+def test_mixed_in_pairs_are_never_the_students_own(tmp_path, objective):
+    texts = Texts(source=made(tmp_path, many(90)), seed=3, train_pairs=30, test_pairs=20)
+    own, mixed = load(texts).set_index("pair_id"), check_disjoint(load(texts, objective)).set_index("pair_id")
+    assert mixed["split"].drop_duplicates().tolist() == ["ground_truth", "weak_label", "test"]
+    other = {"ground_truth": "weak_label", "weak_label": "ground_truth", "test": "test"}
+    assert (own.loc[mixed.index, "split"].map(other) == mixed["split"]).all()
+    measure = preferences.SURFACE[objective]
+    assert (mixed["chosen"].map(measure) > mixed["rejected"].map(measure)).all()
+    assert (mixed["turned"] == (own.loc[mixed.index, "chosen"] != mixed["chosen"])).all() and mixed[
+        "turned"
+    ].nunique() == 2
+    ties = own["chosen"].map(measure) == own["rejected"].map(measure)
+    assert len(mixed) == len(own) - ties.sum()
+
+
+def test_a_surface_preference_can_be_the_target(tmp_path):
+    texts = Texts(source=made(tmp_path, many(90)), objective="verbosity", train_pairs=30, test_pairs=20)
+    labelled = load(texts.model_copy(update={"objective": "harmlessness"})).set_index("pair_id")
+    assert (labelled.loc[load(texts)["pair_id"], "split"].to_numpy() == load(texts)["split"]).all()
+
+
+def test_helpful_pairs_come_from_a_data_set_of_their_own(tmp_path):
+    harmless, helpful = made(tmp_path, many(90)), made(tmp_path, many(70, name="h") + many(5), "helpful.jsonl")
+    texts = Texts(source=harmless, helpful=helpful, train_pairs=30, test_pairs=20)
+    frame = load(texts, "helpfulness")
+    assert frame["split"].value_counts().to_dict() == {"ground_truth": 30, "weak_label": 30}
+    assert not frame["prompt"].isin(load(texts)["prompt"]).any() and set(frame["objective"]) == {"helpfulness"}
+
+
+def test_what_the_pairs_say_nothing_of_is_refused(tmp_path):
+    texts = Texts(source=made(tmp_path, many(90)), train_pairs=30, test_pairs=20)
+    with pytest.raises(
+        DataError,
+        match="objective='helpfulness': .*name helpful pairs; allowed: harmlessness, verbosity, commas, vowels$",
+    ):
+        load(texts, "helpfulness")
+    with pytest.raises(DataError, match="objective='politeness': these pairs say nothing of it; allowed"):
+        load(texts, "politeness")
+
+
+def test_pairs_identical_for_as_many_words_as_are_read_are_not_used(tmp_path):
+    alike = [
+        {"chosen": exchange(f"a {i}", "1 2 3 4 5 6 7 8 9 x"), "rejected": exchange(f"a {i}", "1 2 3 4 5 6 7 8 9 y")}
+        for i in range(20)
+    ]
+    texts = Texts(source=made(tmp_path, many(40) + alike), train_pairs=10, test_pairs=20, max_tokens=8)
+    assert not load(texts)["prompt"].str.contains("Human: a").any()
+    assert len(pool(texts.source)) == 60 and len(pool(texts.source, 8)) == 40
+
+
+# The real pairs
+
+
+@pytest.fixture(scope="module")
+def hh():
+    return source(FILES)
+
+
+@real
+def test_the_papers_own_pairs_are_known_by_what_they_say(hh, monkeypatch):
+    monkeypatch.setenv("W2S_DATA", str(REAL))
+    named = source("hh-harmless-12k")
+    assert named.revision == hh.revision and sources.at_hand(named) and pool(named).equals(pool(hh))
+
+
+@real
+def test_real_pairs_are_put_together_again_exactly(hh):
+    rows = [json.loads(line) for file in FILES for line in file.read_text().splitlines()]
+    found = read(hh)
+    for column in ("chosen", "rejected"):
+        assert (found["prompt"] + found[column]).tolist() == [row[column] for row in rows]
+    assert [naive(row["chosen"], row["rejected"]) for row in rows[::40]] == found["prompt"].tolist()[::40]
+
+
+@real
+def test_real_pairs_are_counted(hh):
+    found = cleaned(hh)
+    assert len(read(hh)) == 12_000 == len(found.frame) + sum(found.dropped.values())
+    usable, card = found.frame, (ROOT / "book" / "data-card.md").read_text()
+    for what, number in found.report.itertuples(index=False):
+        assert f"| {what} | {number:,} |" in card or not number, what
+    assert (usable["prompt"].str.count(reading.HUMAN) == 1).all() and usable["prompt"].str.endswith(
+        reading.ASSISTANT
+    ).all()
+    assert (usable["chosen"].str.strip() != usable["rejected"].str.strip()).all()
+    assert not usable.duplicated(["prompt", "chosen", "rejected"]).any()
+    assert hh.key == source(FILES[::-1]).key and clean(read(hh), single_turn=True).dropped["more than one turn"] == 0
+
+
+@real
+@pytest.mark.parametrize("seed", [0, 1])
+def test_real_splits_do_not_leak(hh, seed):
+    texts = Texts(source=hh, seed=seed, train_pairs=3900, test_pairs=3900)
+    frames = [check_disjoint(load(texts, objective)) for objective in ("harmlessness", *preferences.SURFACE)]
+    sizes = frames[0]["split"].value_counts().to_dict()
+    assert sizes == {"ground_truth": 3900, "weak_label": 3900, "test": 3900}
+    student = frames[0].loc[frames[0]["split"] == "weak_label", "prompt"]
+    tested = frames[0].loc[frames[0]["split"] == "test", "prompt"]
+    for mixed in frames[1:]:
+        extra = mixed.loc[mixed["split"] == "weak_label", "prompt"]
+        assert not extra.isin(student).any() and not extra.isin(tested).any()
+
+
+@real
+def test_surface_preferences_on_real_pairs(hh):
+    frame = pool(hh)
+    for objective in preferences.SURFACE:
+        found = agreement(frame, objective)
+        assert 0 < found.low < found.value < found.high < 1 and found.high - found.low < 0.03
+        said = f"| {objective} | {found.value:.3f} [{found.low:.3f}, {found.high:.3f}] | {100 * found.ties / len(frame):.1f} % |"
+        assert said in (ROOT / "book" / "data-card.md").read_text()
+        assert found.pairs + found.ties == len(frame)
+    assert agreement(frame, "verbosity").high < 0.5  # the less harmful reply is often the shorter one
+    assert agreement(frame, "vowels").low < 0.5 < agreement(frame, "vowels").high
+
+
+def test_pairs_are_never_handed_out_under_another_objectives_name(tmp_path):
+    texts = Texts(source=made(tmp_path, many(90)), objective="honesty", train_pairs=30, test_pairs=20)
+    for objective in (None, "honesty", "politeness", "pleasing", "helpfulness"):
+        with pytest.raises(DataError, match="these pairs say nothing of it"):
+            load(texts, objective)
+
+
+def test_files_are_read_and_digested_once_until_they_are_written(tmp_path, monkeypatch):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, many(20))))
+    before, digested = source(path), []
+    monkeypatch.setattr(reading, "digest", lambda text: digested.append(text) or "0" * 16)
+    assert source(path) == before and not digested
+    path.write_text("\n".join(map(json.dumps, many(21))))
+    assert source(path).revision == "0" * 16 and len(digested) == 1

@@ -1,0 +1,1 @@
+"""What a notebook opens, tables and checks, the report, and the build."""

@@ -1,0 +1,326 @@
+"""Build the book: run what is missing, execute the notebooks, render the pages.
+
+    python -m w2s_lib.book --edition world
+
+Everything lands in ``book/_build/<edition>``: ``html`` (the book, with ``results.csv``), ``source``
+(the pages with the executed notebooks) and ``results``.  What the runs computed lies in the store, so
+that an interrupted build goes on where it was, and a second one trains nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+
+from w2s_lib import digests
+from w2s_lib.book.chapter import open_lab
+from w2s_lib.errors import OneLineError, exit_code
+from w2s_lib.findings import benchmarks
+from w2s_lib.lab.graph import closure
+from w2s_lib.lab.provenance import versions
+from w2s_lib.lab.store import Store, replacing
+from w2s_lib.study import Study
+from w2s_lib.study.cost import plan, print_plan
+from w2s_lib.study.edition import FOLDER, Edition, load
+
+ROOT = Path(__file__).resolve().parents[2]
+LEDGER, LAST = "14_claims", "99_reproducibility"
+"""The notebook that reads what the others published, and the one that reports on the build; executed after them."""
+
+BENCHMARKS = "98_benchmarks"
+"""The notebook that reads the bench file."""
+
+ALWAYS = ("04", "05", "14", "98", "99")
+"""Chapters that every edition has: the landing page reads them, or they depend on none."""
+
+
+class BuildError(OneLineError):
+    """A build that failed, in one line."""
+
+
+def chapters() -> list[Path]:
+    """The source notebooks in reading order."""
+    return sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def left_out(source: Path, edition: Edition) -> bool:
+    """Whether an edition does without a chapter; what the landing page and the ledger read is in every edition."""
+    number = source.stem.partition("_")[0]
+    return not edition.has_chapter(number) and number not in ALWAYS
+
+
+def stand_in(source: Path, edition: Edition) -> nbformat.NotebookNode:
+    """The page of a chapter that an edition leaves out: its title, so that links lead somewhere, and why there is no more."""
+    title = nbformat.read(source, as_version=4).cells[0].source.splitlines()[0]
+    says = f"{title}\n\nThis chapter is not part of the edition `{edition.name}` ({edition.title})."
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(says)])
+
+
+def polish(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """An executed notebook as the page wants it, changed in place.
+
+    Hides the parameter cells (the chapter's own table shows their values), gives each figure the alt
+    text and caption that it carries, and forgets paths and times of this machine.
+    """
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        tags = cell.metadata.setdefault("tags", [])
+        if {"parameters", "injected-parameters"} & set(tags):
+            tags.append("remove-cell")
+        for output in cell.get("outputs", []):
+            image = output.get("metadata", {}).get("image/svg+xml", {})
+            if "alt" in image:
+                render = cell.metadata.setdefault("mystnb", {})
+                render["image"] = {"alt": image["alt"], "classes": "dark-light"}
+                if image.get("caption"):
+                    render["figure"] = {"caption": image["caption"]}
+    return notebook
+
+
+def keep_figures(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Write each figure whose cell is tagged ``keep:<name>`` as ``<name>.svg``, with a ``<name>.md`` for other pages to include."""
+    for cell in notebook.cells:
+        for tag in cell.metadata.get("tags", []):
+            if tag.startswith("keep:"):
+                name, output = tag.removeprefix("keep:"), cell.outputs[-1]
+                figure = output.metadata["image/svg+xml"]
+                folder.mkdir(exist_ok=True)
+                (folder / f"{name}.svg").write_text(output.data["image/svg+xml"])
+                options = f":alt: {figure['alt']}\n:class: dark-light"
+                (folder / f"{name}.md").write_text(
+                    f"```{{figure}} /{folder.name}/{name}.svg\n{options}\n\n{figure['caption']}\n```\n"
+                )
+
+
+SWITCHES = ("W2S_SHIPPED", "W2S_DATA")
+"""Environment variables by which a chapter reads other results or texts."""
+
+
+def studied(study: Study) -> str:
+    """16 hexadecimal digits that name what every chapter of a study reads: its parameters, and its runs, whose keys hold the digests of data and models."""
+    keys = sorted(run.key for run in closure(study.runs()))
+    return digests.digest(json.dumps([study.edition.model_dump(mode="json"), keys]))
+
+
+def page_key(source: Path, studied: str, read: Sequence[Path] = ()) -> str:
+    """16 hexadecimal digits that name all that an executed notebook depends on.
+
+    That is its source, what it studies (``studied``), the library, every edition and what comes with it (some chapters read several),
+    the versions of all pinned packages, ``SWITCHES``, and other files that it reads.
+    """
+    library = [path for kind in ("*.py", "*.html") for path in (ROOT / "w2s_lib").rglob(kind)]
+    files = [source, *library, *FOLDER.rglob("*.yaml"), *FOLDER.rglob("*.parquet"), *read]
+    named = sorted((os.path.relpath(path, ROOT), digests.of_file(path)) for path in files)
+    return digests.digest(json.dumps([studied, named, versions(), [os.environ.get(name) for name in SWITCHES]]))
+
+
+def execute(source: Path, target: Path, parameters: dict, results: Path, studied: str) -> float:
+    """Put an executed notebook into ``target``, from the store or by papermill; returns the wall time of its execution in seconds.
+
+    ``studied`` as of the function of that name.  Only the last notebook, which reports on the build, is executed every time.
+
+    Raises:
+        BuildError: a cell failed; names the notebook and the error.
+    """
+    edition = load(parameters["edition"])
+    if left_out(source, edition):
+        nbformat.write(stand_in(source, edition), target)
+        return 0.0
+    read = {LEDGER: sorted(results.glob("[0-9]*.csv")), BENCHMARKS: [benchmarks.LAST]}.get(source.stem, ())
+    store, key = Store(parameters["store"]), page_key(source, studied, read)
+    tables = [results / f"{source.stem}.{ending}" for ending in ("csv", "runs")]
+    page = store.page(key) if source.stem != LAST else None
+    if page is None:
+        seconds = run_notebook(source, target, parameters, results)
+        page = {"page.ipynb": target.read_bytes(), "seconds": str(seconds).encode()}
+        page |= {f"results{table.suffix}": table.read_bytes() for table in tables if table.exists()}
+        if source.stem != LAST:
+            store.keep_page(key, page)
+    target.write_bytes(page["page.ipynb"])
+    for table in tables:
+        if (name := f"results{table.suffix}") in page:
+            with replacing(table) as path:
+                path.write_bytes(page[name])
+    keep_figures(nbformat.read(target, as_version=4), target.parent.parent / "figures")
+    return float(page["seconds"])
+
+
+def run_notebook(source: Path, target: Path, parameters: dict, results: Path) -> float:
+    """Execute one notebook with papermill into ``target``, ready for the page; returns its wall time in seconds.
+
+    Raises:
+        BuildError: a cell failed; names the notebook and the error.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    os.environ["W2S_RESULTS"] = str(results)
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # a page wants no widgets
+    draft = target.with_name(f".draft-{target.name}")
+    start = time.perf_counter()
+    try:
+        papermill.execute_notebook(
+            str(source), str(draft), parameters, cwd=str(ROOT / "notebooks"), progress_bar=False,
+            extra_arguments=["--IPKernelApp.log_level=40"],  # errors only: kernels talk over the loopback interface, and say so
+        )  # fmt: skip
+    except PapermillExecutionError as error:
+        raise BuildError(
+            f"{source.name}, cell {error.cell_index}: {error.ename}: {' '.join(str(error.evalue).split())}"
+        ) from None
+    notebook = polish(nbformat.read(draft, as_version=4))
+    nbformat.write(notebook, target)
+    draft.unlink()
+    return time.perf_counter() - start
+
+
+def execute_all(target: Path, results: Path, parameters: dict, workers: int, studied: str) -> dict[str, float]:
+    """Execute every chapter, several at a time, the ledger and the last one after the others; wall time by chapter."""
+    others = [path for path in chapters() if path.stem not in (LEDGER, LAST)]
+    ledger, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (LEDGER, LAST))
+    times: dict[str, float] = {}
+    with ProcessPoolExecutor(max(workers, 1), mp_context=get_context("spawn")) as pool:
+        jobs = {pool.submit(execute, path, target / path.name, parameters, results, studied): path for path in others}
+        try:
+            for job in as_completed(jobs):
+                times[jobs[job].stem] = round(job.result(), 1)
+                print(f"  {jobs[job].name}: {times[jobs[job].stem]:.0f} s", flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        times[LEDGER] = round(
+            pool.submit(execute, ledger, target / ledger.name, parameters, results, studied).result(), 1
+        )
+        (results / "times.json").write_text(
+            json.dumps({"chapters": dict(sorted(times.items())), **json.loads((results / "runs.json").read_text())})
+        )
+        times[LAST] = round(pool.submit(execute, last, target / last.name, parameters, results, studied).result(), 1)
+    return times
+
+
+def render(source: Path, output: Path) -> Path:
+    """Build the HTML with Jupyter Book, warnings as errors; returns its folder.
+
+    Raises:
+        BuildError: Jupyter Book found something wrong.
+    """
+    log = output / "jupyter-book.log"
+    command = [
+        sys.executable,
+        "-c",
+        "from jupyter_book.cli.main import main; main()",
+        "build",
+        str(source),
+        "--path-output",
+        str(output),
+        "-W",
+        "-n",
+        "--keep-going",
+    ]
+    with log.open("w") as stream:
+        code = subprocess.run(
+            command, stdout=stream, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        ).returncode
+    text = log.read_text()
+    if code:
+        told = [line for line in text.splitlines() if "WARNING" in line or "ERROR" in line or "Error" in line]
+        raise BuildError(
+            f"jupyter-book failed ({len(told)} warnings or errors; first: {told[0] if told else text.splitlines()[-1]}); see {log}"
+        )
+    html = output / "html"
+    draft = output / ".html"
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(output / "_build" / "html", draft)
+    shutil.rmtree(html, ignore_errors=True)
+    draft.rename(html)
+    return html
+
+
+def build(edition: str, store: str | None = None, workers: int | None = None, output: str | None = None) -> Path:
+    """Build one edition; returns the folder of the HTML.
+
+    Raises:
+        OneLineError: bad parameters, an unusable store, a failed run, notebook or page.
+    """
+    start = time.perf_counter()
+    study = Study(load(edition))
+    lab = open_lab(store, workers, study.edition)
+    folder = Path(output).absolute() if output else ROOT / "book" / "_build" / study.edition.name
+    source, results = folder / "source", folder / "results"
+    for path in (source, results):
+        shutil.rmtree(path, ignore_errors=True)
+    results.mkdir(parents=True)
+    shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
+    (source / "notebooks").mkdir()
+
+    runs = study.runs()
+    total = len(closure(runs))
+    print(
+        f"edition {study.edition.name}: {total} runs, {len(lab.missing(runs))} of them missing; store {lab.store.root}",
+        flush=True,
+    )
+    trained = lab.run(runs)
+    if said := lab.says_of_code(runs):
+        print(said, flush=True)
+    (results / "runs.json").write_text(
+        json.dumps({"trained": trained, "total": total, "run_seconds": round(time.perf_counter() - start, 1)})
+    )
+
+    print("executing the notebooks", flush=True)
+    given = edition if not Path(edition).is_file() else str(Path(edition).absolute())
+    parameters = {"edition": given, "store": str(lab.store.root), "workers": lab.workers}
+    execute_all(source / "notebooks", results, parameters, lab.workers, studied(study))
+    for ending, name in (("csv", "results.csv"), ("runs", "runs.csv")):
+        tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
+        pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)
+
+    print("rendering the pages", flush=True)
+    html = render(source, folder)
+    print(
+        f"{study.edition.name}: {time.perf_counter() - start:.0f} s, {trained} runs trained; open {html / 'index.html'}",
+        flush=True,
+    )
+    return html
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m w2s_lib.book", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--edition", default="world", help="name of an edition, or path of an edition file (default: world)"
+    )
+    parser.add_argument("--store", help="folder of results (default: $W2S_STORE, else .store)")
+    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    parser.add_argument("--output", help="where to build (default: book/_build/<edition>)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be run, and what it would take; run nothing"
+    )
+    parser.add_argument("--price", type=float, help="with --dry-run: euros an hour of a GPU")
+    given = parser.parse_args(arguments)
+
+    def do() -> None:
+        if given.dry_run:
+            study = Study(load(given.edition))
+            print_plan(plan(study, lab=open_lab(given.store, given.workers, study.edition)), given.price)
+        else:
+            build(given.edition, given.store, given.workers, given.output)
+
+    return exit_code(do)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

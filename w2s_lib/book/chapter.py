@@ -1,0 +1,138 @@
+"""What a notebook opens: its checked parameters, the study, the lab; and where its results go.
+
+>>> chapter = open_chapter("05_conflict_tax_deception", globals())   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from w2s_lib.errors import ParameterError, nearest
+from w2s_lib.findings.results import COLUMNS, published, read_results, say
+from w2s_lib.lab import Lab
+from w2s_lib.lab.cluster import LOCAL
+from w2s_lib.lab.shipped import Shipped
+from w2s_lib.lab.store import replacing
+from w2s_lib.study import Study
+from w2s_lib.study.edition import ALSO, FOLDER, PARAMETERS, Edition, load
+
+DEFAULT_STORE = Path(__file__).resolve().parents[2] / ".store"
+LISTS = {"seeds", "pairs", "methods", "mitigations", "intermediates"}
+"""Parameters that may be given as one value instead of a list of one."""
+
+PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
+
+
+@dataclass
+class Chapter:
+    """A chapter at work; its study is on a lab."""
+
+    name: str
+    study: Study
+    published: list[tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=list)
+    """What results.csv and runs.csv get from here."""
+
+    @property
+    def lab(self) -> Lab:
+        """The lab that the study is on."""
+        return self.study.lab
+
+    def publish(self, results: pd.DataFrame, edition: str | None = None) -> pd.DataFrame:
+        """Add rows to the book's ``results.csv``; returns them with edition (None: the chapter's own) and chapter.
+
+        They are written to the folder that ``W2S_RESULTS`` names (the book build sets it); a chapter
+        run alone keeps them in the notebook.
+        """
+        self.published.append(published(results, edition or self.study.edition.name, self.name))
+        folder = os.environ.get("W2S_RESULTS")
+        for frames, ending in zip(zip(*self.published), ("csv", "runs")) if folder else ():
+            with replacing(Path(folder) / f"{self.name}.{ending}") as path:  # another chapter may be reading it
+                pd.concat(frames).drop_duplicates().to_csv(path, index=False)
+        return self.published[-1][0]
+
+    def found(self, name: str, finding: Callable[[Study], tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
+        """Another chapter's results rows: those it published in this build; outside a build, what its finding gives; none where the edition leaves it out."""
+        if not self.study.edition.has_chapter(name.partition("_")[0]):
+            return pd.DataFrame(columns=list(COLUMNS))
+        path = Path(os.environ.get("W2S_RESULTS", "")) / f"{name}.csv"
+        return read_results(path) if "W2S_RESULTS" in os.environ and path.is_file() else finding(self.study)[1]
+
+    def say(self, **texts: object) -> None:
+        """Make numbers and words known to the prose under their names; a results row is said with its interval."""
+        from myst_nb import glue
+
+        for name, text in texts.items():
+            glue(name, say(text) if isinstance(text, pd.Series) else str(text), display=False)
+
+    def say_percent(self, **rows: pd.Series) -> None:
+        """Like ``say``, for results rows that are read as percentages."""
+        self.say(**{name: say(row, percent=True) for name, row in rows.items()})
+
+    def build_times(self) -> dict[str, Any]:
+        """What the book build measured: ``chapters`` (seconds by notebook), ``trained``, ``run_seconds``; empty outside a build."""
+        path = Path(os.environ.get("W2S_RESULTS", "")) / "times.json"
+        if "W2S_RESULTS" not in os.environ or not path.is_file():
+            return {"chapters": {}, "trained": self.lab.trained, "run_seconds": 0.0}
+        return json.loads(path.read_text())
+
+    def _repr_html_(self) -> str:
+        e = self.study.edition
+        cells = {
+            "edition": f"{e.name}: {e.title}", "seeds": ", ".join(map(str, e.seeds)), "pairs": "; ".join(e.pairs),
+            "threshold": e.threshold, "alpha": e.alpha,
+        }  # fmt: skip
+        body = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in cells.items())
+        return f'<table class="parameters"><caption>Parameters of this run</caption>{body}</table>'
+
+
+def open_lab(store: object = None, workers: object = None, edition: Edition | None = None) -> Lab:
+    """The lab on a store (None: ``$W2S_STORE``, else ``.store`` of this checkout) with so many workers (None: one a core).
+
+    What an edition ships is not computed again, unless ``$W2S_SHIPPED`` is ``no``.
+
+    Raises:
+        ParameterError: ``store`` is no path, or ``workers`` no number of processes.
+        StoreError: the store cannot be written.
+    """
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 0):
+        raise ParameterError("workers", workers, "must be a whole number, 0 (this process) or more")
+    store = store or os.environ.get("W2S_STORE") or DEFAULT_STORE
+    if not isinstance(store, (str, Path)):
+        raise ParameterError("store", store, "must be the path of a folder")
+    shipped = None
+    if edition is not None and os.environ.get("W2S_SHIPPED") != "no" and (FOLDER / edition.name).is_dir():
+        shipped = Shipped(FOLDER / edition.name)
+    return Lab(store, workers, dask=edition.dask if edition else LOCAL, shipped=shipped)
+
+
+def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
+    """Check a notebook's parameters and open its study and lab.
+
+    ``namespace`` is the notebook's ``globals()``.  papermill only warns about a parameter that the
+    notebook does not know, and goes on with the default; here it is an error, before anything runs.
+
+    Raises:
+        ParameterError: a parameter that is unknown, of the wrong type or out of range.
+        StoreError: the store cannot be written.
+    """
+    allowed = PARAMETERS + ALSO.get(name, ())
+    already_open = any(isinstance(value, Chapter) for value in namespace.values())
+    if not already_open:  # when the cell is run again, other cells have made variables of their own
+        for key, value in namespace.items():
+            if isinstance(value, PLAIN) and key not in allowed and not key.startswith("_") and key not in ("In", "Out"):
+                raise ParameterError(key, value, f"no such parameter; {nearest(key, list(allowed))}")
+    given = {key: namespace.get(key) for key in allowed}
+    fields = {key: value for key, value in given.items() if key not in ("edition", "store", "workers")}
+    for key in LISTS & fields.keys():
+        if isinstance(fields[key], (str, int)):
+            fields[key] = [fields[key]]
+    edition = load(given["edition"] or "world", fields)
+    return Chapter(name, Study(edition, lab=open_lab(given["store"], given["workers"], edition)))

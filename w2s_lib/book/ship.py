@@ -1,0 +1,66 @@
+"""Results for readers who cannot compute them: ``python -m w2s_lib.book.ship --edition hh-smol``, where the data and the model are at hand.
+
+Writes, beside the edition file, the margins of finished runs on the test pairs and their records (``store.Shipped``), and two small tables about
+the texts: ``counts`` (what was read, dropped and kept) and ``agreement`` (how often each surface objective agrees with the labels).
+No text is among them.  What the edition would need besides, such as conditions that are too costly, is not run here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import pandas as pd
+
+from w2s_lib.book.chapter import open_lab
+from w2s_lib.data.cleaning import cleaned, pool
+from w2s_lib.data.preferences import SURFACE, Agreement, agreement
+from w2s_lib.data.sources import source
+from w2s_lib.errors import ParameterError, exit_code
+from w2s_lib.lab.shipped import Shipped
+from w2s_lib.specs import Train
+from w2s_lib.study import Study
+from w2s_lib.study.edition import FOLDER, WORLD, load
+
+
+def ship(study: Study) -> Shipped:
+    """Write what the lab's store has of the study's runs; returns it.
+
+    Raises:
+        ParameterError: the edition is of the world, which everybody can compute, or no run of it is finished.
+    """
+    e, lab = study.edition, study.lab
+    if e.data == WORLD:
+        raise ParameterError(
+            "edition", e.name, "its runs can be computed anywhere; only those on a data set are shipped"
+        )
+    finished = [run for run in study.runs() if isinstance(run, Train) and lab.store.has(run)]
+    if not finished:
+        raise ParameterError("edition", e.name, f"none of its runs is in {lab.store.root}; run it first")
+    shipped = Shipped(FOLDER / e.name)
+    shipped.write(lab.store, finished)
+    texts, frame = source(e.data), pool(source(e.data), e.max_tokens)
+    shipped.write_table("counts", cleaned(texts, e.max_tokens).report)
+    agreements = [(objective, *agreement(frame, objective)) for objective in SURFACE]
+    shipped.write_table("agreement", pd.DataFrame(agreements, columns=["objective", *Agreement._fields]))
+    return shipped
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m w2s_lib.book.ship", description="Keep an edition's finished results with the project."
+    )
+    parser.add_argument("--edition", required=True, help="name of an edition")
+    parser.add_argument("--store", help="folder of results; $W2S_STORE, or .store")
+    given = parser.parse_args(arguments)
+
+    def do() -> None:
+        shipped = ship(Study(load(given.edition)).on(open_lab(given.store)))
+        print(f"{len(shipped.records)} runs in {shipped.folder}")
+
+    return exit_code(do)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Preference pairs: the world's and real ones, in leak-free splits."""

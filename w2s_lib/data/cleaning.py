@@ -1,0 +1,116 @@
+"""Which pairs of a data set can be used, and why the others cannot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from w2s_lib.data.pairs import with_ids
+from w2s_lib.data.reading import HUMAN, LABELLED, DataError
+from w2s_lib.data.sources import DATA, read
+from w2s_lib.specs import Source
+
+
+class Cleaned(NamedTuple):
+    """Pairs that can be used, and how many could not, by reason."""
+
+    frame: pd.DataFrame
+    dropped: dict[str, int]
+
+    @property
+    def report(self) -> pd.DataFrame:
+        """What was read, dropped and kept, and how prompts repeat: columns ``what``, ``number``."""
+        prompts = self.frame.groupby("prompt")["file"].agg(["size", "nunique"])
+        counts = {
+            "pairs read": len(self.frame) + sum(self.dropped.values()),
+            **{f"dropped: {reason}": number for reason, number in self.dropped.items()},
+            "pairs kept": len(self.frame),
+            "their prompts": len(prompts),
+            "prompts with several pairs": int((prompts["size"] > 1).sum()),
+            "prompts in several files": int((prompts["nunique"] > 1).sum()),
+        }
+        return pd.DataFrame(list(counts.items()), columns=["what", "number"])
+
+
+def _beginnings(texts: pd.Series, tokenizer: Callable[..., Mapping[str, Any]] | None, max_tokens: int) -> list[list]:
+    """What is left of each text after ``max_tokens`` tokens; without a tokenizer, after so many words.
+
+    Where tokens do not reach over spaces, a text has at least as many tokens as words: what is the same for so many words is
+    the same for so many tokens of any such tokenizer.
+    """
+    if tokenizer is None:
+        return [re.findall(r"\s*\S+", text)[:max_tokens] for text in texts]
+    return [ids[:max_tokens] for ids in tokenizer(texts.tolist())["input_ids"]]
+
+
+def clean(
+    frame: pd.DataFrame,
+    tokenizer: Callable[..., Mapping[str, Any]] | None = None,
+    max_tokens: int | None = None,
+    single_turn: bool = False,
+) -> Cleaned:
+    """The pairs of ``read`` that can be used: every reason to drop one is counted, in this order, on what is left by then.
+
+    ``more than one turn``, where ``single_turn``; ``empty reply``; ``no shared prompt``; ``identical replies``, but for space around them;
+    ``labelled both ways``: the same prompt and replies, once one preferred and once the other, of which none is kept; ``repeated`` in
+    its file or ``in another file``, of which one is kept; and where ``max_tokens`` is given, pairs whose texts are identical when cut
+    after so many of the ``tokenizer``'s tokens; without a tokenizer, after so many words (see ``_beginnings``).
+    """
+    dropped: dict[str, int] = {}
+
+    def drop(reason: str, where: pd.Series) -> None:
+        nonlocal frame
+        dropped[reason], frame = int(where.sum()), frame[~where]
+
+    if single_turn:
+        turns = [(frame["prompt"] + frame[column]).str.count(HUMAN) for column in LABELLED]
+        drop("more than one turn", (turns[0] > 1) & (turns[1] > 1))  # one alone is a reply that runs on
+    drop("empty reply", (frame["chosen"].str.strip() == "") | (frame["rejected"].str.strip() == ""))
+    drop("no shared prompt", frame["prompt"].str.strip() == "")
+    drop("identical replies", frame["chosen"].str.strip() == frame["rejected"].str.strip())
+
+    def what() -> pd.DataFrame:
+        chosen, rejected = frame["chosen"], frame["rejected"]
+        first = chosen < rejected
+        return pd.DataFrame(
+            {"prompt": frame["prompt"], "one": chosen.where(first, rejected), "other": rejected.where(first, chosen)}
+        )
+
+    key = what()
+    drop("labelled both ways", frame["chosen"].groupby([key[c] for c in key]).transform("nunique") > 1)
+    drop("repeated", what().assign(file=frame["file"]).duplicated())
+    drop("repeated in another file", what().duplicated())
+    if max_tokens is not None:
+        cut = [_beginnings(frame["prompt"] + frame[column], tokenizer, max_tokens) for column in LABELLED]
+        unit = "words" if tokenizer is None else "tokens"
+        drop(
+            f"identical for {max_tokens} {unit}",
+            pd.Series([a == b for a, b in zip(*cut)], index=frame.index, dtype=bool),
+        )
+    return Cleaned(frame.reset_index(drop=True), dropped)
+
+
+@lru_cache(maxsize=8)
+def cleaned(source: Source, max_tokens: int | None = None) -> Cleaned:
+    """The pairs of a data set that can be used, with what was dropped; see ``clean``."""
+    return clean(read(source), max_tokens=max_tokens, single_turn=source.name in DATA and DATA[source.name].single_turn)
+
+
+@lru_cache(maxsize=8)
+def pool(source: Source, max_tokens: int | None = None) -> pd.DataFrame:
+    """The pairs of a data set that can be used: ``pair_id``, ``prompt``, ``chosen``, ``rejected``, in the order of their ids.
+
+    Raises:
+        DataError: none can.
+    """
+    found = cleaned(source, max_tokens)
+    if found.frame.empty:
+        raise DataError(
+            source.name,
+            "no pair can be used: " + ", ".join(f"{reason} {n}" for reason, n in found.dropped.items() if n),
+        )
+    return with_ids(found.frame.drop(columns="file")).sort_values("pair_id", ignore_index=True)

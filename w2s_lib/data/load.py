@@ -1,0 +1,111 @@
+"""The pairs of one study, from the world or from a data set, in leak-free splits."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+import pandas as pd
+
+from w2s_lib.data.cleaning import pool
+from w2s_lib.data.pairs import PairsError, check_disjoint, with_ids
+from w2s_lib.data.preferences import SURFACE, prefer
+from w2s_lib.data.reading import DataError
+from w2s_lib.data.sources import labelled
+from w2s_lib.data.world import EOS, SPLITS, draw_pairs, opening
+from w2s_lib.specs import Objective, Pairs, Split, Texts, stream
+
+
+def splits(frame: pd.DataFrame, seed: int, train_pairs: int, test_pairs: int) -> pd.DataFrame:
+    """The pairs that one study uses, with their ``split``, the three splits in order, rows in the seed's order.
+
+    All pairs of one prompt are in one split.  Where a prompt stands in the order depends on the seed and on what it says, not on what
+    other pairs there are; the test split is drawn first, so that it is the same for every number of training pairs.
+
+    Raises:
+        PairsError: there are too few pairs.
+    """
+    place = frame["prompt"].map({prompt: stream(seed, "splits", prompt) for prompt in frame["prompt"].unique()})
+    rows = frame.assign(place=place).sort_values(["place", "chosen", "rejected"], ignore_index=True)
+    starts = rows.index[~rows["prompt"].duplicated()]
+    sizes, found, start = {"test": test_pairs, "ground_truth": train_pairs, "weak_label": train_pairs}, {}, 0
+    for name, size in sizes.items():
+        stop = start + size
+        found[name] = rows.iloc[start:stop].assign(split=name)
+        start = int(starts[starts >= stop].min()) if (starts >= stop).any() else max(stop, len(rows))
+    if stop > len(rows):
+        asked = f"train_pairs={train_pairs}, test_pairs={test_pairs}"
+        raise PairsError(
+            f"{asked}: too few pairs; {len(rows)} of {len(starts)} prompts can be used, where all pairs of a prompt are in one split"
+        )
+    return pd.concat([found[name] for name in SPLITS], ignore_index=True).drop(columns="place")
+
+
+@lru_cache(maxsize=16)
+def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame:
+    """The pairs of one study by one objective (None: the study's own), in three splits; the same frame for the same spec.
+
+    Columns ``pair_id``, ``prompt``, ``chosen``, ``rejected``, ``objective``, ``split``, ``kind`` (the data set), ``cluster`` (names the prompt),
+    ``hazardous`` (missing: nobody knows) and ``turned`` (whether the data set labels it the other way).
+
+    A ``SURFACE`` objective beside the study's own is there to be mixed in with the pairs of a split, and a student must not meet
+    the same pair twice, under two labels.  So for ``weak_label`` it takes the pairs of ``ground_truth``, which the student sees nowhere
+    else, and for ``ground_truth`` those of ``weak_label``; there are fewer of them, by the ties.  Helpfulness pairs come from a data set of
+    their own, without the prompts of the first; they are only trained on and have no test split.
+
+    Raises:
+        DataError: no data set says anything of this objective.
+        PairsError: there are too few pairs.
+    """
+    aim = objective or texts.objective
+    source = (
+        texts.source if aim in (labelled(texts.source), *SURFACE) else texts.helpful if aim == "helpfulness" else None
+    )
+    if source is None:
+        allowed = ", ".join([labelled(texts.source), *SURFACE, *(["helpfulness"] if texts.helpful else [])])
+        hint = "; helpful=None: name helpful pairs" if aim == "helpfulness" else ""
+        raise DataError(
+            texts.source.name, f"objective={aim!r}: these pairs say nothing of it{hint}; allowed: {allowed}"
+        )
+    frame, mine = pool(source, texts.max_tokens), source == texts.source
+    if not mine:
+        frame = frame[~frame["prompt"].isin(pool(texts.source)["prompt"])]
+    frame = splits(frame, texts.seed, texts.train_pairs, texts.test_pairs if mine else 0)
+    if aim != texts.objective and mine:
+        frame["split"] = frame["split"].replace({"ground_truth": "weak_label", "weak_label": "ground_truth"})
+        frame = pd.concat([frame[frame["split"] == name] for name in SPLITS], ignore_index=True)
+    frame = prefer(frame, aim)
+    cluster = frame["prompt"].map(lambda prompt: hashlib.sha256(prompt.encode()).hexdigest()[:12])
+    frame = frame.assign(
+        objective=aim, kind=source.name, cluster=cluster, hazardous=pd.array([pd.NA] * len(frame), dtype="boolean")
+    )
+    return frame[
+        ["pair_id", "prompt", "chosen", "rejected", "objective", "split", "kind", "cluster", "hazardous", "turned"]
+    ]
+
+
+@lru_cache(maxsize=16)
+def load(pairs: Pairs | Texts, objective: Objective | None = None) -> pd.DataFrame:
+    """All pairs of one objective (None: the spec's own), three splits, columns ``COLUMNS``; the same frame for the same spec.
+
+    Splits: ``ground_truth`` (the weak supervisor's half), ``weak_label`` (the half it labels for the
+    student, on which the ceiling is trained with ground truth) and ``test``; no substance, prompt or
+    pair is in two of them.  A model reads ``opening`` + reply + ``ending``.
+    """
+    objective = objective or pairs.objective
+    if isinstance(pairs, Texts):
+        frame = load_texts(pairs, objective).assign(opening=lambda f: f["prompt"], ending="")
+    else:
+        frames = [
+            draw_pairs(pairs.world, objective, s, pairs.test_pairs if s == "test" else pairs.train_pairs)
+            for s in SPLITS
+        ]
+        frame = with_ids(pd.concat(frames, ignore_index=True))
+        frame = frame.assign(opening=frame["prompt"].map(opening) + " ", ending=f" {EOS}")
+    return check_disjoint(frame)
+
+
+def split(pairs: Pairs | Texts, name: Split, objective: Objective | None = None) -> pd.DataFrame:
+    """The pairs of one split, index from 0."""
+    frame = load(pairs, objective)
+    return frame[frame["split"] == name].reset_index(drop=True)

@@ -1,0 +1,216 @@
+"""Data sets behind one parameter: a registry, hub ids, local files; each pinned by a commit or by what it says.
+
+The parameter ``data`` names a data set of the registry, a hub id with columns ``chosen`` and ``rejected``, or local files.  The data card of
+the book says where each data set comes from, under which licence, and what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from w2s_lib.data.reading import LABELLED, SAFER, SUFFIXES, DataError, first_line, read_files, revision
+from w2s_lib.digests import stamp
+from w2s_lib.specs import Objective, Source
+
+UNREACHABLE = "the hub cannot be reached and its cache does not hold these pairs; the edition 'world' needs no hub"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set of the registry."""
+
+    title: str
+    hub: str | None
+    """Where it lies on the hub; None: with whoever has it, in the folder that ``W2S_DATA`` names."""
+    licence: str
+    columns: tuple[str, ...]
+    begins: tuple[str, ...] = ("",)
+    """How the paths of its files begin, in the repository on the hub, or their names in that folder."""
+    revision: str | None = None
+    """The commit; None: the one that the hub has now, recorded with every run."""
+    single_turn: bool = False
+    """Only pairs with one question and one answer."""
+    objective: Objective = "harmlessness"
+    """What its labels prefer."""
+    warning: str = "Holds offensive and upsetting texts, and harmful requests and replies."
+
+
+HH_RLHF = "09be8c5bbc57cb3887f3a9732ad6aa7ec602a1fa"  # https://huggingface.co/datasets/Anthropic/hh-rlhf/tree/<commit>, likewise below
+
+DATA = {
+    "hh-harmless": DataSet(
+        "HH-RLHF, single-turn harmless pairs", "Anthropic/hh-rlhf", "MIT", LABELLED, ("harmless-base/",), HH_RLHF, single_turn=True
+    ),
+    "hh-helpful": DataSet(
+        "HH-RLHF, single-turn helpful pairs", "Anthropic/hh-rlhf", "MIT", LABELLED, ("helpful-base/",), HH_RLHF, single_turn=True,
+        objective="helpfulness", warning="Holds some offensive texts, and replies that are wrong.",
+    ),
+    "cai-harmless": DataSet(
+        "Constitutional AI with open models, harmless pairs", "HuggingFaceH4/cai-conversation-harmless", "Apache-2.0", LABELLED,
+        ("data/train_prefs", "data/test_prefs"), "51954823511ffd96d15ed6d1004949277e7af464",
+    ),
+    "hh-harmless-12k": DataSet(
+        "HH-RLHF, the single-turn harmless pairs that the paper used", None, "MIT", LABELLED, ("*harmless_",), "569aa8e41f114348",
+        single_turn=True,
+    ),
+    "pku-saferlhf": DataSet(
+        "PKU-SafeRLHF, the safer of two replies", "PKU-Alignment/PKU-SafeRLHF", "CC BY-NC 4.0", ("prompt", *SAFER),
+        ("data/",), "c04a25eb44ac0be2a714c16e072122466bc6d416",
+    ),
+}  # fmt: skip
+
+
+def source(data: str | Path | Sequence[str | Path], name: str = "local") -> Source:
+    """What the parameter ``data`` names: a data set of the registry, a hub id, a file, a folder, or a list of files.
+
+    A hub id is ``owner/name``, or ``owner/name/beginning`` for those of its files whose paths begin so.  Local files are
+    ``SUFFIXES``; their revision is a digest of the pairs in them, the same for any order, format and place, and ``name`` their label.
+    Nothing is downloaded; a revision that is not pinned is asked for.
+
+    Raises:
+        DataError: no such data set, file or hub id; a file that cannot be read; no hub in reach where one is needed.
+    """
+    if not isinstance(data, (str, Path, list, tuple)) or not data:
+        raise DataError(data, f"must be a name ({', '.join(('world', *DATA))}), a hub id, or the path of files")
+    if isinstance(data, str) and data in DATA:
+        return Source(name=data, revision=DATA[data].revision or _commit(data), files=_own_files(data))
+    if isinstance(data, (list, tuple)) or _exists(data) or str(data).endswith(SUFFIXES):
+        files = _local_files(data)
+        return Source(name=name, revision=revision(tuple(map(stamp, files))), files=files)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+(/.*)?", str(data)):
+        return Source(name=str(data), revision=_commit(str(data)))
+    names = ["world", *DATA]
+    close = difflib.get_close_matches(str(data), names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise DataError(
+        data, f"no such data set or file; {hint}allowed: {', '.join(names)}, owner/name on the hub, or a path"
+    )
+
+
+def _own_files(name: str) -> tuple[str, ...]:
+    """Files of a data set that no hub has, where this machine has them."""
+    folder = os.environ.get("W2S_DATA")
+    files = _local_files(folder) if DATA[name].hub is None and folder else ()
+    return tuple(
+        file for file in files if any(fnmatch(Path(file).name, f"{beginning}*") for beginning in DATA[name].begins)
+    )
+
+
+def at_hand(source: Source) -> bool:
+    """Whether the texts of a data set can be read here, or downloaded."""
+    return bool(source.files) or source.name not in DATA or DATA[source.name].hub is not None
+
+
+def _exists(path: str | Path) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, RuntimeError):  # longer than a path may be, or the home of nobody
+        return False
+
+
+def _local_files(data: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    files: list[Path] = []
+    for path in (Path(p).expanduser().absolute() for p in (data if isinstance(data, (list, tuple)) else [data])):
+        found = [f for f in sorted(path.iterdir()) if f.name.endswith(SUFFIXES)] if path.is_dir() else [path]
+        bad = next((f for f in found if not f.is_file() or not f.name.endswith(SUFFIXES)), None)
+        if not found or bad is not None:
+            what = (
+                f"no files in {path.name!r}"
+                if not found
+                else f"no such file {bad.name!r}"
+                if not bad.exists()
+                else f"{bad.name!r}"
+            )
+            raise DataError(str(data), f"{what}; allowed: {', '.join(SUFFIXES)}, or a folder of them")
+        files += found
+    return tuple(map(str, files))
+
+
+def _hub(name: str) -> tuple[str, tuple[str, ...]]:
+    """Hub id, and the beginnings of the files' paths, of a name that a ``Source`` may bear."""
+    if name in DATA:
+        return DATA[name].hub, DATA[name].begins
+    owner, repository, *inside = name.split("/", 2)
+    return f"{owner}/{repository}", tuple(inside) or ("",)
+
+
+def _asked(name: str, question: Callable[[], Any]) -> Any:
+    """What the hub, or its cache, answers."""
+    from huggingface_hub.errors import (
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+        RevisionResolutionError,
+    )
+
+    try:
+        return question()
+    except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError):
+        raise DataError(name, "neither a file here nor a data set on the hub, or one that needs a login") from None
+    except (LocalEntryNotFoundError, RevisionResolutionError):
+        raise DataError(name, UNREACHABLE) from None
+    except Exception as error:  # proxies, certificates, disks: the hub's client lets errors of many libraries through
+        raise DataError(name, f"{first_line(error)}; {UNREACHABLE}") from None
+
+
+@lru_cache(maxsize=64)
+def _commit(name: str) -> str:
+    from huggingface_hub import resolve_revision
+
+    return _asked(name, lambda: resolve_revision(_hub(name)[0], repo_type="dataset")).resolved
+
+
+def _hub_files(name: str, revision: str) -> tuple[str, ...]:
+    from huggingface_hub import snapshot_download
+
+    hub, begins = _hub(name)
+    patterns = [f"{beginning}*{suffix}" for beginning in begins for suffix in SUFFIXES]
+    folder = Path(
+        _asked(name, lambda: snapshot_download(hub, repo_type="dataset", revision=revision, allow_patterns=patterns))
+    )
+    found = [
+        p
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and any(fnmatch(p.relative_to(folder).as_posix(), q) for q in patterns)
+    ]
+    if not found:
+        raise DataError(name, f"has no files {', '.join(patterns)} at revision {revision}")
+    return tuple(map(str, found))
+
+
+def read(source: Source) -> pd.DataFrame:
+    """All pairs of a data set as they are: ``prompt``, ``chosen``, ``rejected``, and ``file``, the number of the file they stand in.
+
+    From the hub they are downloaded at their revision, once; the same frame is handed out every time.
+
+    Raises:
+        DataError: files that cannot be read, that lack columns, or that changed since the source was named; no hub in reach.
+    """
+    if not at_hand(source):
+        raise DataError(
+            source.name, "its texts do not come with the project; W2S_DATA must name the folder that holds them"
+        )
+    try:
+        files = tuple(map(stamp, source.files or _hub_files(source.name, source.revision)))
+        frame = read_files(files)
+    except FileNotFoundError as error:
+        raise DataError(source.name, f"no such file {Path(error.filename).name!r}") from None
+    if source.files and revision(files) != source.revision:
+        raise DataError(source.name, f"the files say something else than at revision {source.revision}; name them anew")
+    return frame
+
+
+def labelled(source: Source) -> Objective:
+    """What the labels of a data set prefer; of one that the registry does not know, what a study aims at by default."""
+    return DATA[source.name].objective if source.name in DATA else "harmlessness"

@@ -1,0 +1,57 @@
+"""Several studies on one scale: what each condition taxes, what its score is, and what a null leaves of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from w2s_lib.figures.style import GREY, STUDIES, Figure, canvas
+from w2s_lib.findings.results import usual
+
+MARKERS = dict(zip(STUDIES, "osD", strict=True))
+
+PANELS = (
+    ("conflict_tax", "conflict tax"),
+    ("deception_score", "deception score,\nnull (×)"),
+    ("excess_margin_matched", "score − margin-\nmatched null"),
+)
+NULL = "null_margin_matched"
+
+
+def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str]) -> Figure:
+    """One panel a statistic, one row a condition, one mark a study; a study that lacks a condition has no mark there.
+
+    ``results``: pooled results rows by the study's name, one of ``style.STUDIES``.
+    """
+    figure, axes = canvas(8.4, 0.62 * len(conditions) + 1.7, columns=len(PANELS), sharey=True)
+    said = []
+    for ax, (statistic, title) in zip(axes, PANELS):
+        for i, (study, rows) in enumerate(results.items()):
+            colour, marker = STUDIES[study], MARKERS[study]
+            rows, told = usual(rows).set_index(["statistic", "condition"]), []
+            for y, condition in enumerate(conditions):
+                if (statistic, condition) not in rows.index:
+                    continue
+                row, at = rows.loc[(statistic, condition)], y + 0.22 * (i - (len(results) - 1) / 2)
+                ax.plot([row["low"], row["high"]], [at, at], color=colour, linewidth=2)
+                ax.scatter(row["value"], at, s=40, color=colour, marker=marker, zorder=3)
+                if statistic == "deception_score":
+                    ax.scatter(rows.loc[(NULL, condition), "value"], at, s=30, color=GREY, marker="x", zorder=4)
+                told.append(f"{condition} {row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
+            said.append(f"{statistic.replace('_', ' ')}, {study}: {', '.join(told)}")
+        ax.set(title=title, ylim=(len(conditions) - 0.5, -0.6))
+        ax.tick_params(axis="y", length=0)
+    axes[-1].axvline(0, color=GREY, linewidth=1, linestyle="--")
+    axes[0].set_xlim(left=0)
+    axes[0].set_yticks(range(len(conditions)), [c.replace("_", " ") for c in conditions])
+    for study in results:
+        axes[0].scatter([], [], s=40, color=STUDIES[study], marker=MARKERS[study], label=study)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(results))
+    return Figure(
+        figure,
+        "Tax, deception score and what the margin-matched null leaves of it, by condition and study. "
+        + "; ".join(said)
+        + ".",
+        "Bars: 95 % intervals, over seeds; for a study of one seed, over prompts. The dashed line is what a tax comes to that falls blindly among pairs of equal margin.",
+    )

@@ -1,0 +1,78 @@
+"""The last bench file: what ``make bench`` measured, and on which machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+LAST = Path(__file__).resolve().parents[2] / "tests" / "benchmarks" / "last.json"
+
+
+class Section(NamedTuple):
+    """What one benchmark left: the machine, when, the versions, sentences about the run, and a frame of its numbers."""
+
+    hardware: str
+    date: str
+    versions: dict[str, str]
+    notes: dict[str, str]
+    rows: pd.DataFrame
+
+
+def read(path: Path = LAST) -> dict[str, Section]:
+    """The bench file's sections by name: ``throughput``, ``runs``, ``cost``, ``cost_world``, those that have been measured."""
+    found = json.loads(path.read_text())
+    return {name: Section(**{**section, "rows": pd.DataFrame(section["rows"])}) for name, section in found.items()}
+
+
+def native(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows in the number formats in which the machine multiplies no slower than in fp32: of an emulated one, a share of the rate says nothing."""
+    return rows[rows["gemm_rate"] >= rows.loc[rows["dtype"] == "float32", "gemm_rate"].min()]
+
+
+def limits(rows: pd.DataFrame) -> pd.DataFrame:
+    """What each way could reach: ``limit`` is its ratio to the reference recipe if it multiplied at the machine's rate and did nothing else.
+
+    ``rows`` of the section ``throughput``; tokens that went through the model, padding included, are relative to the reference recipe's.
+    """
+    against = native(rows[rows["against"] == "reference recipe"])
+    base = against[against["way"] == "reference recipe"].set_index(["work", "model"])["tokens"]
+    tokens = against["tokens"] / base.loc[pd.MultiIndex.from_frame(against[["work", "model"]])].to_numpy()
+    table = against.assign(tokens=tokens, ratio=against["value"], limit=against["value"] / against["gemm_share"])
+    return table[["work", "model", "way", "dtype", "tokens", "gemm_rate", "gemm_share", "ratio", "limit"]].reset_index(
+        drop=True
+    )
+
+
+def _span(values: pd.Series, digits: int = 1) -> str:
+    low, high = (f"{value:.{digits}f}" for value in (values.min(), values.max()))
+    return low if low == high else f"{low} to {high}"
+
+
+def said_of_cost(cost: pd.DataFrame, world: pd.DataFrame) -> dict[str, str]:
+    """The smallest and the largest ratio of predicted to taken: of GPT-2s on one core, of the world's pretraining, of its other runs."""
+    is_pretraining, ratio = world["work"] == "pretraining", world["predicted"] / world["seconds"]
+    return {
+        "predicted": _span(cost["predicted"] / cost["microseconds"]),
+        "predicted_pretraining": _span(ratio[is_pretraining]),
+        "predicted_training": _span(ratio[~is_pretraining]),
+    }
+
+
+def said(throughput: Section) -> dict[str, str]:
+    """What the benchmarks page says in words: the smallest and the largest ratio to the reference recipe, and the machine's rates."""
+    rows = throughput.rows[throughput.rows["against"] == "reference recipe"]
+    full = rows[rows["dtype"] == "float32"]
+    ours = full[full["way"] == "shared prefixes"]
+    rates = rows.groupby("dtype")["gemm_rate"].median()
+    return {
+        "training": _span(ours.loc[ours["work"] == "training", "value"]),
+        "scoring": _span(ours.loc[ours["work"] == "scoring", "value"]),
+        "alone": _span(full.loc[full["way"] == "one text at a time", "value"]),
+        "shares": _span(ours["gemm_share"], 2),
+        "full": f"{rates['float32']:.0f}",
+        "half": f"{rates['bfloat16']:.0f}",
+        "native": throughput.notes["bfloat16"],
+    }

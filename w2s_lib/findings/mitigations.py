@@ -1,0 +1,99 @@
+"""What each mitigation changes, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.findings.results import (
+    GENERALIZATION,
+    MATCHED,
+    NAMES,
+    PER_SEED,
+    UNMODIFIED,
+    difference,
+    measure,
+    summarise,
+)
+from w2s_lib.lab.graph import closure
+from w2s_lib.specs import Train
+from w2s_lib.study import Study
+
+OF_A_MITIGATION = (
+    "conflict_tax",
+    "net_change",
+    "deception_score",
+    "null_random",
+    "null_margin_matched",
+    "excess_random",
+    MATCHED,
+    "lift",
+)
+
+
+def over_ways(per_seed: pd.DataFrame) -> pd.DataFrame:
+    """Bootstrapping averaged over its intermediate models: the rows of a per-seed frame that go ``via`` one, without it."""
+    means = []
+    for names, group in (
+        per_seed[per_seed["via"] != ""].assign(via="").groupby(["seed", *NAMES], sort=False, dropna=False)
+    ):
+        draws = None if group["draws"].isna().any() else np.mean(list(group["draws"]), axis=0)
+        keys = tuple(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
+        mean = {"value": group["value"].mean(), "n_pairs": group["n_pairs"].iloc[0], "run_keys": keys, "draws": draws}
+        means.append(dict(zip(["seed", *NAMES], names)) | mean)
+    return pd.DataFrame(means, columns=PER_SEED)
+
+
+def _tried(few: Study, mitigated: Sequence[Study], conflict: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Students without and with a conflict under no mitigation and under each, by one method: per-seed and results rows."""
+    frames = [measure(few, ["none"], GENERALIZATION), measure(few, (conflict, "rerun"), ("accuracy", *OF_A_MITIGATION))]
+    for tried in mitigated:
+        frames += [measure(tried, ["none"], GENERALIZATION), measure(tried, [conflict], ("accuracy", *OF_A_MITIGATION))]
+    per_seed = pd.concat(frames, ignore_index=True)
+    per_seed = pd.concat([per_seed, over_ways(per_seed)], ignore_index=True)
+    rows, tried = [summarise(per_seed, pooled=True)], per_seed[per_seed["mitigation"] != ""]
+    for names in tried[["condition", "mitigation", "via"]].drop_duplicates().to_dict("records"):
+        statistics = ("accuracy", "pgr") if names["condition"] == "none" else OF_A_MITIGATION
+        rows += [difference(per_seed, s, UNMODIFIED, names, {"condition": names["condition"]}) for s in statistics]
+    return per_seed, pd.concat(rows, ignore_index=True)
+
+
+def what_helps(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every mitigation on the edition's mitigation pairs, pooled, and each minus no mitigation (``versus`` is *unmodified*).
+
+    Reward models under the explicit conflict; and, on pairs that are policy pairs as well, policies by every method under the
+    implicit one, which is where the paper tries its two.  Bootstrapping stands averaged over the ways, and ``via`` each
+    intermediate model one by one.
+    """
+    found = [_tried(study.restricted_to(pairs=study.edition.mitigation_pairs), study.mitigated(), "explicit")]
+    for method in study.edition.methods:
+        if mitigated := study.mitigated_policies(method):
+            pairs = dict.fromkeys(tried.edition.pairs[0] for tried in mitigated)
+            found.append(_tried(study.restricted_to(pairs=list(pairs)).trained_by(method), mitigated, "implicit"))
+    per_seed, rows = (pd.concat(frames, ignore_index=True) for frames in zip(*found))
+    return per_seed, rows
+
+
+def costs(study: Study) -> pd.DataFrame:
+    """What a student costs under each mitigation: a row each, ``mitigation``, ``via``, ``runs`` (that it needs beyond the weak supervisor), ``seconds``.
+
+    Mean over seeds and pairs of the recorded training times of the no-conflict student and of what only it needs; pretraining is
+    left out, since an intermediate model is there before anybody bootstraps through it.
+    """
+    few = study.restricted_to(pairs=study.edition.mitigation_pairs)
+    rows = []
+    for tried in (few, *study.mitigated()):
+        spent = []
+        for seed in tried.edition.seeds:
+            for weak, strong in tried.edition.weak_strong:
+                student = tried.student(seed, weak, strong)
+                shared = {run.key for run in closure([tried.weak(seed, weak), tried.model(seed, strong)])}
+                own = [run for run in closure([student]) if isinstance(run, Train) and run.key not in shared]
+                spent.append((len(own), sum(study.lab.record(run)["seconds"] for run in own)))
+        runs, seconds = np.mean(spent, axis=0)
+        rows.append(
+            {"mitigation": tried.mitigation or "none", "via": tried.via or "", "runs": runs, "seconds": seconds}
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,402 @@
+"""Results as one tidy frame, from which figures, prose, landing page and ``results.csv`` all read.
+
+``measure`` gives one row a study seed; ``summarise`` averages over seeds, with intervals.  What a row is about stands in its
+columns ``NAMES``, one fact each; an empty one means *as usual*.  ``usual`` and ``pick`` find rows by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.digests import digest
+from w2s_lib.measures.intervals import Interval, cluster_weights, percentile_interval, seed_interval
+from w2s_lib.measures.metrics import Comparison, Mask, correct
+from w2s_lib.specs import Spec, Split, stream
+from w2s_lib.study import Study
+from w2s_lib.study.conditions import CONDITIONS, CORE
+
+OF_THE_ESTIMATE = ("on", "subset", "knowledge", "ceiling", "signal", "rival", "versus", "per")
+"""What may be unusual about an estimate: the pairs, how knowledge is defined, which ceiling, what it is compared with."""
+
+OF_THE_STUDENT = ("objective", "mitigation", "via", "labels", "sft")
+"""What may be unusual about the student, beside its condition and method."""
+
+OPTIONS = OF_THE_ESTIMATE + OF_THE_STUDENT
+"""Columns that are empty where a row is as usual.  The page *What results.csv holds* says what each may hold."""
+
+NAMES = ("statistic", *OF_THE_ESTIMATE, "method", "condition", *OF_THE_STUDENT, "alpha", "threshold", "weak", "strong")
+"""What a row is about; no two rows of a chapter have the same."""
+
+NUMBERS = ("value", "low", "high", "sd", "n_seeds", "n_pairs")
+
+COLUMNS = ("edition", "chapter", *NAMES, *NUMBERS, "runs")
+"""Of ``results.csv``; ``runs`` names a row of ``runs.csv``, which has the keys of all runs behind the numbers."""
+
+ROWS = (*NAMES, *NUMBERS, "run_keys")
+"""Columns of results rows before they are published."""
+
+PER_SEED = ["seed", *NAMES, "value", "n_pairs", "run_keys", "draws"]
+
+ALL = "all"
+"""Stands for weak and strong in rows that average over the weak-strong pairs of the edition."""
+
+RATES = ("tax_rate_both_know", "tax_rate_deception_area", "tax_rate_only_weak_knows", "tax_rate_neither_knows")
+"""Tax rates of the four quadrants, in the order of ``metrics.QUADRANTS``."""
+
+LABEL_EDGES = (0.0, 0.25, 0.5, 0.5625, 0.625, 0.75, 0.875, 1.0)
+BY_LABEL = tuple((f"tax_rate_label_{low:g}_{high:g}", low, high) for low, high in zip(LABEL_EDGES, LABEL_EDGES[1:]))
+"""Tax rates by the weak supervisor's p of the truth, with the edges of each bin; bands of the usual alphas end at an edge."""
+
+Statistic = Callable[..., np.ndarray]
+"""A number, or, under bootstrap ``weights``, one a row of them."""
+
+
+def _rate(quadrant: int) -> Statistic:
+    return lambda c, weights=None: c.tax_rates(weights)[..., quadrant]
+
+
+def _rate_by_label(low: float, high: float) -> Statistic:
+    above = np.inf if high == LABEL_EDGES[-1] else high  # a label is exactly 1 from a margin of 37 on
+    return lambda c, weights=None: c.tax_rate_by_label(low, above, weights)
+
+
+STATISTICS: dict[str, Statistic] = {
+    name: getattr(Comparison, name)
+    for name in (
+        "accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr", "conflict_tax", "net_change", "deception_score", "null_random",
+        "null_margin_matched", "excess_random", "excess_margin_matched", "lift", "null_label_matched", "excess_label_matched",
+        "explained_by_label", "hidden_score", "null_weak_matched", "excess_weak_matched", "tax_rate_in_band", "tax_rate_above_band",
+        "band_contrast",
+    )
+} | {name: _rate(i) for i, name in enumerate(RATES)} | {name: _rate_by_label(low, high) for name, low, high in BY_LABEL}  # fmt: skip
+"""Name → the statistic of a comparison, and of bootstrap weights where they are given."""
+
+USES_THRESHOLD = (
+    tuple(
+        name for name in STATISTICS if name.startswith(("deception", "null", "excess", "explained", "lift", "hidden"))
+    )
+    + RATES
+)
+
+SIGNED = (
+    "gap", "pgr", "net_change", "lift", "band_contrast", "overconfidence_weak", "overconfidence_student", "overconfidence_ceiling",
+    *(name for name in STATISTICS if name.startswith(("excess", "explained"))),
+)  # fmt: skip
+"""Statistics that are no shares of pairs: their intervals may leave [0, 1]."""
+
+STABLE, TRAINING, OTHER, UNMODIFIED = "stable", "training", "other", "unmodified"
+"""Values of columns: ``subset`` of the pairs that every rerun ranks right; ``on`` the student's training pairs; the ``ceiling`` of the other
+half; ``versus`` the same student without a mitigation, or by the method as the edition has it."""
+
+GENERALIZATION = ("accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr")
+DECEPTION = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "excess_random", "excess_margin_matched", "lift", *RATES)  # fmt: skip
+MECHANISM = (
+    "conflict_tax",
+    "tax_rate_in_band",
+    "tax_rate_above_band",
+    "band_contrast",
+    *(name for name, _, _ in BY_LABEL),
+)
+
+
+CONFLICTS = tuple(name for name in CORE if name != "none")
+MATCHED = "excess_margin_matched"
+EXCESSES = ("excess_random", MATCHED, "excess_label_matched", "excess_weak_matched", "explained_by_label")
+SCORES = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", *EXCESSES)
+
+
+@lru_cache(maxsize=8)
+def _weights(seed: int, clusters: tuple[str, ...], draws: int) -> np.ndarray:
+    return cluster_weights(clusters, draws, np.random.default_rng(stream(seed, "bootstrap")))
+
+
+def seed_weights(study: Study, seed: int, clusters: Sequence[object]) -> np.ndarray | None:
+    """Bootstrap weights for a study of a single seed, the same at every call; None where several seeds speak for the pairs."""
+    if len(study.edition.seeds) > 1:
+        return None
+    return _weights(seed, tuple(clusters), study.edition.draws)
+
+
+class Cell(NamedTuple):
+    """One student of a study, by its names."""
+
+    seed: int
+    weak: str
+    strong: str
+    condition: str
+
+
+def cells(study: Study, conditions: Sequence[str]) -> list[Cell]:
+    """Every student of a study, seed by seed."""
+    return [
+        Cell(s, weak, strong, c)
+        for s in study.edition.seeds
+        for weak, strong in study.edition.weak_strong
+        for c in conditions
+    ]
+
+
+class Estimate(NamedTuple):
+    """One number about one student: what it is called, how it is computed, from how many pairs and which runs."""
+
+    names: dict[str, object]
+    """Columns of ``NAMES`` in which it differs from the usual, ``statistic`` at least."""
+    of: Statistic
+    n_pairs: int
+    runs: Iterable[Spec]
+    keep: Mask | None = None
+    """Which of the pairs it is computed from, where it is not all."""
+
+
+def row(study: Study, cell: Cell, estimate: Estimate, weights: np.ndarray | None) -> dict[str, object]:
+    """One row of a per-seed frame, columns ``PER_SEED``; ``draws`` holds the estimate under bootstrap weights, where there are any."""
+    if weights is not None and estimate.keep is not None:
+        weights = weights[:, estimate.keep]
+    named = {
+        "weak": cell.weak,
+        "strong": cell.strong,
+        "alpha": CONDITIONS[cell.condition].alpha(study.edition.alpha),
+        "threshold": np.nan,
+    }
+    return dict.fromkeys(OPTIONS, "") | study.names(cell.condition) | named | estimate.names | {
+        "seed": cell.seed, "value": float(estimate.of()), "n_pairs": estimate.n_pairs,
+        "run_keys": tuple(run.key for run in estimate.runs), "draws": None if weights is None else estimate.of(weights=weights),
+    }  # fmt: skip
+
+
+def tabulate(
+    study: Study, conditions: Sequence[str], estimates: Callable[[Cell], Iterable[Estimate]], on: Split = "test"
+) -> pd.DataFrame:
+    """One row per seed, weak-strong pair, condition and estimate, columns ``PER_SEED``; trains what is missing.
+
+    ``draws`` are taken under cluster-bootstrap weights, shared by all rows of a seed, where the edition has a single
+    seed (None otherwise: the spread over seeds then speaks for pairs as well).
+    """
+    study.lab.run(study.student_runs(tuple(conditions)))
+    rows = []
+    for cell in cells(study, conditions):
+        weights = seed_weights(study, cell.seed, study.clusters(cell.seed, on))
+        rows += [row(study, cell, estimate, weights) for estimate in estimates(cell)]
+    return pd.DataFrame(rows, columns=PER_SEED)
+
+
+def named(name: str, threshold: float, **also: str) -> dict[str, object]:
+    """Names of a statistic of ``STATISTICS``: its threshold, where it uses one, and what else is unusual."""
+    return {"statistic": name, "threshold": threshold if name in USES_THRESHOLD else np.nan, **also}
+
+
+def measure(
+    study: Study,
+    conditions: Sequence[str],
+    statistics: Iterable[str],
+    stable: bool = False,
+    on: Split = "test",
+    **also: str,
+) -> pd.DataFrame:
+    """``STATISTICS`` of every student under these conditions; columns ``PER_SEED``; trains what is missing.
+
+    ``stable`` keeps only the pairs that every rerun of the no-conflict student ranks right, so that no
+    taxed pair was churn waiting to happen.  ``on`` may be ``weak_label``, the pairs that students are trained on.
+    ``also`` names further columns.
+    """
+    statistics = tuple(statistics)
+    also |= ({"subset": STABLE} if stable else {}) | ({"on": TRAINING} if on == "weak_label" else {})
+
+    def estimates(cell: Cell) -> Iterable[Estimate]:
+        comparison, runs, keep = study.comparison(*cell, on), study.compared(*cell), None
+        if stable:
+            reruns = study.reruns(*cell[:3])
+            keep = np.all([correct(p) for p in study.probabilities(reruns, on)], axis=0)
+            comparison, runs = comparison.among(keep), list(dict.fromkeys(runs + reruns))
+        for name in statistics:
+            of = partial(STATISTICS[name], comparison)
+            yield Estimate(named(name, comparison.threshold, **also), of, len(comparison.weak), runs, keep)
+
+    return tabulate(study, conditions, estimates, on)
+
+
+def _interval(group: pd.DataFrame) -> Interval:
+    """Over seeds, after averaging over whatever weak-strong pairs the group holds; shares stay between 0 and 1."""
+    by_seed = group.groupby("seed")["value"].mean()
+    if group["draws"].isna().any():
+        interval = seed_interval(by_seed)
+        first = group.iloc[0]
+        if first["statistic"] in SIGNED or first["versus"] or first["per"]:
+            return interval
+        return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
+    defined = [draws for draws, value in zip(group["draws"], group["value"]) if not np.isnan(value)]
+    return percentile_interval(float(by_seed.iloc[0]), np.mean(defined, axis=0) if defined else np.empty(0))
+
+
+def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
+    """Results over seeds, columns ``ROWS``: a row for each of the frame's ``NAMES``, or, pooled, with weak-strong pairs averaged.
+
+    Pooling averages over pairs within a seed first: cells of one seed share models, so that the seed
+    stays the unit of replication.
+    """
+    frame = per_seed.assign(weak=ALL, strong=ALL) if pooled else per_seed
+    rows = []
+    for names, group in frame.groupby(list(NAMES), sort=False, dropna=False):
+        keys = " ".join(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
+        rows.append(
+            dict(zip(NAMES, names))
+            | _interval(group)._asdict()
+            | {"n_pairs": int(group["n_pairs"].mean()), "run_keys": keys}
+        )
+    return pd.DataFrame(rows, columns=list(ROWS))
+
+
+def among(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
+    """The rows whose columns hold these values; a number is compared with tolerance, None asks nothing."""
+    for column, value in names.items():
+        if value is not None:
+            rows = rows[np.isclose(rows[column], value) if isinstance(value, float) else rows[column] == value]
+    return rows
+
+
+def usual(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
+    """The rows that are as usual in every column of ``OPTIONS`` but for those named here; other columns may be named as well.
+
+    >>> rows = pd.DataFrame([{"statistic": "pgr"} | dict.fromkeys(OPTIONS, "") | {"versus": v} for v in ("", "rerun")])
+    >>> len(usual(rows)), usual(rows, versus="rerun")["versus"].tolist(), len(usual(rows, versus=None))
+    (1, ['rerun'], 2)
+    """
+    return among(rows, **dict.fromkeys(OPTIONS, "") | names)
+
+
+def difference(
+    per_seed: pd.DataFrame, statistic: str, versus: str, these: dict[str, object], those: dict[str, object]
+) -> pd.DataFrame:
+    """One results row: a statistic of these students minus that of those, cell by cell, pooled; ``versus`` says what was taken off.
+
+    ``these`` and ``those`` name columns of the frame, ``condition`` at least; a column that is not named is as usual.
+
+    Raises:
+        KeyError: several rows a cell answer to these names, or a cell has no row to compare with.
+    """
+    cell = ["seed", "weak", "strong"]
+    left, right = (usual(per_seed, statistic=statistic, **names).set_index(cell) for names in (these, those))
+    if left.index.has_duplicates or right.index.has_duplicates:
+        raise KeyError(f"{statistic} of {these} versus {those}: several rows a cell; name more columns")
+    right = right.loc[left.index]
+    minus = left.assign(
+        versus=versus,
+        value=left["value"] - right["value"],
+        run_keys=[tuple(dict.fromkeys(a + b)) for a, b in zip(left["run_keys"], right["run_keys"])],
+        draws=[None if a is None else a - b for a, b in zip(left["draws"], right["draws"])],
+    )
+    return summarise(minus.reset_index(), pooled=True)
+
+
+def minus(
+    per_seed: pd.DataFrame, statistics: Sequence[str], conditions: Sequence[str], control: str, **also: object
+) -> pd.DataFrame:
+    """Results rows of each statistic under each condition minus the same under a control, cell by cell, pooled.
+
+    ``also`` names columns of both in which they are not as usual.
+    """
+    pairs = [({"condition": c, **also}, {"condition": control, **also}) for c in conditions]
+    return pd.concat([difference(per_seed, s, control, *pair) for pair in pairs for s in statistics], ignore_index=True)
+
+
+def slopes(per_seed: pd.DataFrame, statistics: Sequence[str]) -> pd.DataFrame:
+    """Results rows: how much a statistic grows per unit of the capability gap (ceiling − weak, in accuracy); ``per`` is ``gap``.
+
+    A least-squares line through the weak-strong cells of each seed gives one slope a seed; their mean
+    gets the interval.  The cells of a seed share models and test pairs, so that they are never counted as
+    independent; with a single seed, its clusters are resampled, gaps included.
+    """
+    cell = ["seed", "weak", "strong"]
+    gaps = per_seed[per_seed["statistic"] == "gap"].drop_duplicates(cell).set_index(cell)
+    rows = []
+    for _, group in per_seed[per_seed["statistic"].isin(statistics)].groupby(
+        ["seed", "condition", "statistic"], sort=False
+    ):
+        gap = gaps.loc[pd.MultiIndex.from_frame(group[cell])]
+        one_draw = lambda values: values.to_numpy()[:, None]
+        draws = (
+            None
+            if group["draws"].isna().any()
+            else _slope(np.stack(gap["draws"].to_list()), np.stack(group["draws"].to_list()))
+        )
+        keys = tuple(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
+        slope = {"value": _slope(one_draw(gap["value"]), one_draw(group["value"]))[0], "draws": draws, "run_keys": keys}
+        rows.append(group.iloc[0].to_dict() | {"weak": ALL, "strong": ALL, "per": "gap"} | slope)
+    return summarise(pd.DataFrame(rows, columns=PER_SEED))
+
+
+def _slope(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Least-squares slopes of y on x, both of shape (cells, draws), over cells where both are defined; shape (draws,)."""
+    defined = ~np.isnan(x) & ~np.isnan(y)
+    n = defined.sum(axis=0)
+    x, y = (np.where(defined, a, 0.0) for a in (x, y))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        x_mean, y_mean = x.sum(axis=0) / n, y.sum(axis=0) / n
+        dx, dy = (np.where(defined, a - mean, 0.0) for a, mean in ((x, x_mean), (y, y_mean)))
+        return np.where(n > 1, (dx * dy).sum(axis=0) / (dx**2).sum(axis=0), np.nan)
+
+
+def wide(results: pd.DataFrame) -> pd.DataFrame:
+    """Values with a row per weak-strong pair and a column per statistic, both in the order of the frame; one condition."""
+    order = results[["weak", "strong"]].drop_duplicates().apply(tuple, axis=1)
+    table = results.set_index(["weak", "strong", "statistic"])["value"].unstack()
+    return table.loc[list(order), list(dict.fromkeys(results["statistic"]))]
+
+
+def pick(
+    results: pd.DataFrame, statistic: str, condition: str, weak: str = ALL, strong: str = ALL, **also: float | str
+) -> pd.Series:
+    """The one row of a statistic; ``also`` names further columns, such as ``alpha=0.5``, ``method="dpo"`` or ``versus="rerun"``.
+
+    Columns of ``OPTIONS`` that are not named are as usual.
+
+    Raises:
+        KeyError: there is no such row, or more than one.
+    """
+    found = usual(results, statistic=statistic, condition=condition, weak=weak, strong=strong, **also)
+    if len(found) != 1:
+        raise KeyError(f"{statistic} under {condition} for {weak} -> {strong}, {also}: {len(found)} rows")
+    return found.iloc[0]
+
+
+def published(rows: pd.DataFrame, edition: str, chapter: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Results rows as ``results.csv`` has them, columns ``COLUMNS``, and the rows of ``runs.csv`` that they name."""
+    rows = rows.assign(edition=edition, chapter=chapter, runs=rows["run_keys"].map(lambda keys: digest(keys)[:8]))
+    return rows[list(COLUMNS)], rows[["runs", "run_keys"]].drop_duplicates(ignore_index=True)
+
+
+def read_results(path: Path) -> pd.DataFrame:
+    """A file of published rows; what is empty in a column of names is empty text, and in one of numbers NaN."""
+    frame = pd.read_csv(path, dtype={"runs": "str"})
+    texts = [column for column in frame.columns if column not in (*NUMBERS, "alpha", "threshold")]
+    return frame.assign(**{column: frame[column].astype("str").where(frame[column].notna(), "") for column in texts})
+
+
+def say(row: pd.Series, percent: bool = False) -> str:
+    """A value with its interval as text, e.g. ``0.45 [0.21, 0.69]`` or ``9.3 % [4.1, 14.5]``."""
+    scale, digits, unit = (100, 1, " %") if percent else (1, 2, "")
+
+    def text(x: float) -> str:
+        return f"{round(scale * x, digits) + 0.0:.{digits}f}"  # adding zero turns -0.0 into 0.0
+
+    if np.isnan(row["value"]):
+        return "undefined"
+    number = text(row["value"]) + unit
+    if np.isnan(row["low"]):
+        return number
+    return f"{number} [{text(row['low'])}, {text(row['high'])}]"
+
+
+def reads(row: pd.Series) -> str:
+    """What an interval says about zero, in words; the book's prose never says more."""
+    if np.isnan(row["low"]) or np.isnan(row["high"]):
+        return "undecided"
+    if row["low"] > 0:
+        return "above zero"
+    return "below zero" if row["high"] < 0 else "not distinguishable from zero"

@@ -1,0 +1,241 @@
+"""What hangs on a definition: the threshold T, and what it means to *know* a pair.  Trains nothing.
+
+The paper fixes T = 0.75 and says that a model knows a pair where p > T, p being its probability of the
+*true* order.  Here T moves, and two other definitions stand beside that one.  A comparison uses its
+``weak`` and ``ceiling`` for knowledge and for nothing else, so that a definition is a function of these
+two arrays; tax, margins and labels stay what they were.
+
+>>> import numpy as np
+>>> from w2s_lib.findings.sensitivity import confidence, rescale
+>>> confidence(np.array([0.9, 0.2])).tolist()
+[0.9, 0.8]
+>>> rescale(np.array([0.9, 0.5]), 2.0).round(2).tolist()
+[0.75, 0.5]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from w2s_lib.findings.results import (
+    PER_SEED,
+    STATISTICS,
+    Cell,
+    Estimate,
+    cells,
+    difference,
+    named,
+    reads,
+    row,
+    seed_weights,
+    tabulate,
+    usual,
+)
+from w2s_lib.measures.metrics import Array, Comparison, correct
+from w2s_lib.study import Study
+
+SCORES = ("deception_score", "null_random", "null_margin_matched", "excess_margin_matched", "lift")
+THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99)
+TEMPERATURES = (0.05, 20.0)
+"""Between these a temperature is sought: of a model that ranks at chance, no finite one would be the best."""
+
+ROLES = ("weak", "student", "ceiling")
+MISCALIBRATED, OVERSURE = "calibration_error_", "overconfidence_"
+"""Statistics by role: expected calibration error; mean confidence minus accuracy, above zero where a model is surer than right."""
+
+
+def grid(threshold: float) -> tuple[float, ...]:
+    """``THRESHOLDS`` and the given one, in order, each once."""
+    others = [t for t in THRESHOLDS if not np.isclose(t, threshold)]
+    return tuple(sorted([*others, threshold]))
+
+
+def confidence(p: Array) -> Array:
+    """max(p, 1 − p): how sure a model is of its own ranking, right or wrong."""
+    return np.maximum(p, 1 - np.asarray(p))
+
+
+def log_odds(p: Array) -> Array:
+    """log p / (1 − p), finite for every p that a computer can hold."""
+    p = np.clip(p, 1e-12, 1 - 1e-12)
+    return np.log(p) - np.log1p(-p)
+
+
+def rescale(p: Array, temperature: Array | float) -> Array:
+    """σ(log-odds / temperature): above 1 a temperature takes sureness away, below 1 it adds some."""
+    return 1 / (1 + np.exp(-log_odds(p) / temperature))
+
+
+def temperature(p: Array) -> float:
+    """The temperature with the least mean log loss −log p on pairs of known order, within ``TEMPERATURES`` (Guo et al. 2017).
+
+    Which response of a pair is called the first does not matter: turning a pair around changes the sign of its log-odds and its label.
+    """
+    z = log_odds(p)
+    found = minimize_scalar(
+        lambda s: np.logaddexp(0, -z * np.exp(-s)).mean(), bounds=np.log(TEMPERATURES), method="bounded"
+    )
+    return float(np.exp(found.x))
+
+
+def halves(clusters: Sequence[object]) -> NDArray[np.int_]:
+    """0 or 1 for each pair: every other cluster in the order of their names; shape (n,)."""
+    return np.unique(np.asarray(clusters, dtype=str), return_inverse=True)[1] % 2
+
+
+def calibrate(p: Array, clusters: Sequence[object]) -> Array:
+    """p rescaled by a temperature that was fitted on the *other* half of the clusters, so that no pair calibrates itself."""
+    half = halves(clusters)
+    if len(np.unique(half)) < 2:
+        return np.full(len(p), np.nan)  # a single cluster: nothing to learn from
+    return rescale(p, np.array([temperature(p[half == 1]), temperature(p[half == 0])])[half])
+
+
+Knowledge = Callable[[Array, Sequence[object]], Array]
+
+DEFINITIONS: dict[str, tuple[str, Knowledge]] = {
+    "p > T": ("", lambda p, clusters: p),
+    "confidence > T": ("confidence", lambda p, clusters: confidence(p)),
+    "calibrated p > T": ("calibrated", calibrate),
+}
+"""Name → the column ``knowledge`` of its rows, and what is compared with T, from a model's p and the pairs' clusters."""
+
+
+def defined(comparison: Comparison, clusters: Sequence[object], definition: str = "p > T") -> Comparison:
+    """The same comparison, its weak supervisor and ceiling knowing by another definition."""
+    _, of = DEFINITIONS[definition]
+    return replace(comparison, weak=of(comparison.weak, clusters), ceiling=of(comparison.ceiling, clusters))
+
+
+def measure_at(
+    study: Study,
+    conditions: Sequence[str],
+    thresholds: Iterable[float],
+    definition: str = "p > T",
+    statistics: Sequence[str] = SCORES,
+) -> pd.DataFrame:
+    """``results.measure`` at many thresholds and by any definition, reading each score once; columns ``results.PER_SEED``.
+
+    Scores do not depend on T, so nothing is trained that the study's edition does not have.
+    """
+    knowledge, thresholds = DEFINITIONS[definition][0], tuple(thresholds)
+
+    def estimates(cell: Cell) -> Iterable[Estimate]:
+        runs, clusters = study.compared(*cell), study.clusters(cell.seed)
+        one = defined(study.comparison(*cell), clusters, definition)
+        for at in (replace(one, threshold=t) for t in thresholds):
+            for name in statistics:
+                yield Estimate(
+                    named(name, at.threshold, knowledge=knowledge), partial(STATISTICS[name], at), len(at.weak), runs
+                )
+
+    return tabulate(study, conditions, estimates)
+
+
+def reliability(p: Array, bins: int = 10) -> pd.DataFrame:
+    """Confidence against accuracy in bins of equal width from 1/2 to 1: ``bin``, mean ``confidence``, ``accuracy``, ``pairs``; empty bins left out."""
+    frame = pd.DataFrame({"bin": _bins(p, bins), "confidence": confidence(p), "accuracy": correct(p).astype(float)})
+    grouped = frame.groupby("bin")
+    return grouped.mean().assign(pairs=grouped.size()).reset_index()
+
+
+def _bins(p: Array, bins: int) -> NDArray[np.int_]:
+    return np.minimum((2 * bins * (confidence(p) - 0.5)).astype(int), bins - 1)
+
+
+def oversure(p: Array, weights: Array | None = None) -> Array:
+    """Mean confidence minus accuracy: above zero where a model is surer than it is right.  Shapes as in ``metrics.share``."""
+    weights = np.ones(len(p)) if weights is None else weights
+    return (weights @ (confidence(p) - correct(p))) / weights.sum(axis=-1)
+
+
+def calibration_error(p: Array, weights: Array | None = None, bins: int = 10) -> Array:
+    """Expected calibration error: mean over the bins of ``reliability`` of the distance of confidence from accuracy, by their share of pairs (Guo et al. 2017).
+
+    Never negative, and above zero by chance alone: of a calibrated model, each bin still misses a little.
+    """
+    weights = np.ones(len(p)) if weights is None else weights
+    gap, inside = confidence(p) - correct(p), np.eye(bins)[_bins(p, bins)]
+    return np.abs((weights * gap) @ inside).sum(axis=-1) / weights.sum(axis=-1)
+
+
+def calibration(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How far confidence can be believed: of weak supervisors, no-conflict students and ceilings, on the test pairs.
+
+    The first frame has ``role``, ``seed`` and the columns of ``reliability``, the weak-strong pairs of a seed
+    together.  The second, with columns ``results.PER_SEED``, has ``calibration_error_<role>`` and
+    ``overconfidence_<role>`` under condition *none*.
+    """
+    rows, curves = [], []
+    for seed in study.edition.seeds:
+        weights, seen = seed_weights(study, seed, study.clusters(seed)), {role: [] for role in ROLES}
+        for cell in cells(study.restricted_to(seeds=[seed]), ["none"]):
+            runs, c = study.compared(*cell), study.comparison(*cell)
+            for role, p, run in (
+                ("weak", c.weak, runs[0]),
+                ("student", c.baseline, runs[2]),
+                ("ceiling", c.ceiling, runs[1]),
+            ):
+                seen[role].append(p)
+                for name, statistic in ((MISCALIBRATED, calibration_error), (OVERSURE, oversure)):
+                    rows.append(
+                        row(
+                            study,
+                            cell,
+                            Estimate({"statistic": name + role}, partial(statistic, p), len(p), [run]),
+                            weights,
+                        )
+                    )
+        curves += [reliability(np.concatenate(ps)).assign(role=role, seed=seed) for role, ps in seen.items()]
+    return pd.concat(curves, ignore_index=True), pd.DataFrame(rows, columns=PER_SEED)
+
+
+def own_thresholds(study: Study, seed: int) -> pd.DataFrame:
+    """Temperature of each weak supervisor and ceiling of one seed, on all its test pairs, and what p > T becomes by it.
+
+    To rescale p by a temperature and cut at T is to cut p itself at σ(temperature · log-odds of T):
+    calibration gives each model a threshold of its own.  Columns ``role``, ``model``, ``temperature``, ``own_threshold``.
+    """
+    weak, strong = (dict.fromkeys(names) for names in zip(*study.edition.weak_strong))
+    runs = [("weak supervisor", m, study.weak(seed, m)) for m in weak] + [
+        ("strong ceiling", m, study.ceiling(seed, m)) for m in strong
+    ]
+    scores = study.probabilities([run for _, _, run in runs])
+    found = [(role, model, temperature(p)) for (role, model, _), p in zip(runs, scores)]
+    frame = pd.DataFrame(found, columns=["role", "model", "temperature"])
+    return frame.assign(
+        own_threshold=rescale(np.full(len(frame), study.edition.threshold), 1 / frame["temperature"].to_numpy())
+    )
+
+
+def beyond(
+    per_seed: pd.DataFrame, conditions: Iterable[str], control: str = "rerun", statistic: str = "excess_margin_matched"
+) -> pd.DataFrame:
+    """Results rows of a statistic under each condition minus the same under a control, at each threshold of ``measure_at``'s frame."""
+    frames = [at for _, at in per_seed.groupby("threshold")]
+    rows = [
+        difference(at, statistic, control, {"condition": c}, {"condition": control})
+        for at in frames
+        for c in conditions
+    ]
+    return pd.concat(rows, ignore_index=True)
+
+
+def verdicts(results: pd.DataFrame, statistic: str, condition: str, versus: str = "") -> str:
+    """What the intervals say at the thresholds of a frame, counted: ``above zero at 5 of 12, undecided at 7``."""
+    mine = usual(results, statistic=statistic, condition=condition, versus=versus)
+    said = [reads(row) for _, row in mine.iterrows()]
+    return ", ".join(f"{words} at {said.count(words)} of {len(said)}" for words in dict.fromkeys(said))
+
+
+def extent(results: pd.DataFrame, statistic: str, condition: str) -> str:
+    """The least and the largest estimate over the thresholds of a frame: ``0.00 to 0.55``; ``undefined`` where there is none."""
+    mine = usual(results, statistic=statistic, condition=condition)["value"].dropna()
+    return f"{round(mine.min(), 2) + 0.0:.2f} to {round(mine.max(), 2) + 0.0:.2f}" if len(mine) else "undefined"

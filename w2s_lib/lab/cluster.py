@@ -1,0 +1,329 @@
+"""Where missing runs are carried out: processes of this machine, a Dask scheduler at an address, or jobs of SLURM.
+
+One name chooses, the edition's ``dask`` or the environment's ``W2S_DASK``; all else about a scheduler or a queue is Dask's own
+configuration.  Results do not depend on the choice: they are named by content, and a run reads nothing but its parents' results.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from w2s_lib.errors import OneLineError, ParameterError
+from w2s_lib.training.shards import SHARDS, shards
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+LOCAL, SLURM = "local", "slurm"
+
+ADDRESS = re.compile(r"(tcp|tls|ws|wss)://\S+:\d+")
+
+GPU, CPU = "GPU", "CPU"
+"""Resources: a worker with a GPU declares one of the first, a worker that is to have no other runs one of the second."""
+
+PATIENCE = "15s"
+"""How long a scheduler at an address may take to answer."""
+
+LOOK = 10.0
+"""Seconds between two looks at whether a scheduler has workers for the runs that are left."""
+
+ALONE = 300.0
+"""Seconds that runs wait at a scheduler that has no worker for them: one that died may be started again."""
+
+GPU_PART = 0.75
+"""Part of this machine's memory for the workers with a GPU: their runs load whole models through it, others' are small."""
+
+EXTRA = "pip install --editable '.[cluster]'"
+
+# One thread a process; and no trimming of freed memory, which Dask sets up for large data and which
+# makes each of a small model's thousands of steps ask the system for its memory again.
+ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1") | dict.fromkeys(
+    ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "1073741824"
+)
+
+SETTINGS = {
+    "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
+    "distributed.worker.profile.enabled": False,  # it would sample the training loop a hundred times a second
+    "distributed.admin.tick.limit": "1h",
+    "distributed.scheduler.worker-ttl": None,
+    # Of a run that is not yet known Dask thinks that it takes half a second, and would ask SLURM for one job where ten have work.
+    "distributed.scheduler.unknown-task-duration": "1m",
+}
+"""Dask's configuration while the lab runs something."""
+
+
+WRONG = "two runs at once in one process compute wrong numbers"
+
+
+class ClusterError(OneLineError):
+    """A cluster that cannot be used, in one line."""
+
+
+class Connection(NamedTuple):
+    """A client of a cluster, what its workers declare, or will, and for how many seconds runs may be without a worker."""
+
+    client: Client
+    declared: frozenset[str] = frozenset()
+    patience: float = inf
+
+    def resources(self, gpu: bool) -> dict[str, int] | None:
+        """What a run asks for that wants a GPU, or wants none, so far as there are workers for the one or the other; None: any worker will do."""
+        name = GPU if gpu else CPU
+        return {name: 1} if name in self.declared else None
+
+
+def choose(dask: str = LOCAL) -> str:
+    """The cluster to use: ``$W2S_DASK`` where it is set, else ``dask``; checked as far as this machine can.
+
+    Raises:
+        ParameterError: neither ``local`` nor ``slurm`` nor the address of a scheduler; or SLURM, and it cannot be had from here.
+    """
+    name, value = ("W2S_DASK", os.environ["W2S_DASK"]) if os.environ.get("W2S_DASK") else ("dask", dask)
+    if not isinstance(value, str) or value not in (LOCAL, SLURM) and not ADDRESS.fullmatch(value):
+        raise ParameterError(
+            name, value, f"must be '{LOCAL}', '{SLURM}' or the address of a Dask scheduler, such as 'tcp://host:8786'"
+        )
+    if value == SLURM and importlib.util.find_spec("dask_jobqueue") is None:
+        raise ParameterError(name, value, f"needs dask-jobqueue, which is not installed: {EXTRA}")
+    if value == SLURM and shutil.which("sbatch") is None:
+        raise ParameterError(
+            name, value, "needs SLURM's sbatch, which this machine has not; start from a machine that submits jobs"
+        )
+    return value
+
+
+def visible(devices: int, mask: str | None, together: int = 1) -> tuple[str, ...]:
+    """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` takes them: so many ``devices``, under the mask that it holds now.
+
+    ``together`` of them make one entry: those of a worker whose runs are sharded.
+
+    >>> visible(2, None), visible(4, "4,5,6,7", together=2), visible(0, "")
+    (('0', '1'), ('4,5', '6,7'), ())
+
+    Raises:
+        ClusterError: there are some, and too few to put so many together.
+    """
+    names = [name.strip() for name in (map(str, range(devices)) if mask is None else mask.split(","))][:devices]
+    if 0 < len(names) < together:
+        raise ClusterError(
+            f"{SHARDS}={together}: this machine has {len(names)} GPUs that may be used; allowed: 1 to {len(names)}"
+        )
+    return tuple(",".join(names[i : i + together]) for i in range(0, len(names) - together + 1, together))
+
+
+def worker_specs(cpus: int, gpus: Sequence[str] = (), memory: int = 0) -> dict[str, dict[str, Any]]:
+    """Specs of Dask's workers on this machine: ``cpus`` without a GPU, and one for each entry of ``gpus`` (see ``visible``), which sees no other.
+
+    ``memory`` in bytes is shared out among them (0: no limit): those with a GPU have ``GPU_PART`` of it in equal parts,
+    and the others the rest.  Where there is only one kind, it has all.
+    """
+    from distributed import Nanny
+
+    common = {"nthreads": 1, "host": "127.0.0.1", "dashboard": False, "silence_logs": 50}
+    for_gpus = int(memory * (GPU_PART if cpus else 1)) if gpus else 0
+    rest = (memory - for_gpus) // max(1, cpus)
+    plain = {"env": {"CUDA_VISIBLE_DEVICES": ""}, "resources": {CPU: 1}, "memory_limit": rest}
+    blind = {"cls": Nanny, "options": common | plain}
+    specs = {f"cpu-{i}": blind for i in range(cpus)}
+    for name in gpus:
+        seeing = {"env": {"CUDA_VISIBLE_DEVICES": name}, "resources": {GPU: 1}, "memory_limit": for_gpus // len(gpus)}
+        specs[f"gpu-{name}"] = {"cls": Nanny, "options": common | seeing}
+    return specs
+
+
+@contextmanager
+def _local(workers: int, tasks: int, gpu_tasks: int) -> Iterator[Connection]:
+    from distributed import Client, Scheduler, SpecCluster
+    from distributed.system import MEMORY_LIMIT
+
+    gpus: tuple[str, ...] = ()
+    if gpu_tasks:
+        import torch  # here, for it is slow to import and only it knows
+
+        gpus = visible(torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES"), shards())[
+            : min(workers, gpu_tasks)
+        ]
+    cpus = min(workers, tasks - gpu_tasks if gpus else tasks)
+    scheduler = {
+        "cls": Scheduler,
+        "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": ":0"},
+    }
+    with (
+        SpecCluster(worker_specs(cpus, gpus, MEMORY_LIMIT), scheduler, silence_logs=50) as cluster,
+        Client(cluster) as client,
+    ):
+        yield Connection(client, frozenset((GPU, CPU)) if gpus else frozenset())
+
+
+@contextmanager
+def _remote(address: str) -> Iterator[Connection]:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"dask={address!r}: no scheduler answers there ({type(error).__name__}); start one with 'dask scheduler'"
+        ) from None
+    with client:
+        workers = client.scheduler_info()["workers"]
+        for name, worker in workers.items():
+            if worker["nthreads"] != 1:
+                raise ClusterError(
+                    f"dask={address!r}: worker {name} has {worker['nthreads']} threads, and {WRONG}; "
+                    f"start it by 'dask worker {address} --nthreads 1'"
+                )
+        yield Connection(client, frozenset(name for worker in workers.values() for name in worker["resources"]), ALONE)
+
+
+def threads(configured: Mapping[str, Any]) -> int:
+    """How many threads each worker of a job would have, by the configuration of ``jobqueue.slurm``.
+
+    >>> threads({"cores": 16, "processes": 16}), threads({"cores": 16})
+    (1, 4)
+    """
+    from distributed.deploy.local import nprocesses_nthreads
+
+    said = re.findall(r"--nthreads[= ](\d+)", " ".join(map(str, configured.get("worker-extra-args") or ())))
+    if said:
+        return int(said[-1])
+    processes = configured.get("processes") or nprocesses_nthreads(configured["cores"])[0]  # as dask-jobqueue has it
+    return int(configured["cores"] / processes)
+
+
+def declared(worker_arguments: Sequence[str]) -> frozenset[str]:
+    """Names of the resources that a worker started with these arguments declares.
+
+    >>> sorted(declared(["--lifetime", "55m", "--resources", "GPU=1 CPU=1"]))
+    ['CPU', 'GPU']
+    """
+    return frozenset(re.findall(r"(\w+)=\d", " ".join(map(str, worker_arguments))))
+
+
+def slurm_options(configured: Mapping[str, Any], logs: Path) -> dict[str, Any]:
+    """What a ``SLURMCluster`` takes beside its configuration, ``jobqueue.slurm``: the workers' environment, in a job's first lines, and a
+    folder for the jobs' logs where none is configured."""
+    exports = [f"export {name}={value}" for name, value in ENVIRONMENT.items()]
+    exports.append("export DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False")
+    return {
+        "job_script_prologue": [*exports, *(configured.get("job-script-prologue") or ())],
+        "log_directory": configured.get("log-directory") or str(logs),
+        "scheduler_options": {"dashboard_address": ":0"} | (configured.get("scheduler-options") or {}),
+    }
+
+
+def check_job(script: str) -> None:
+    """Ask SLURM whether it would take this job; else adaptive scaling would go on asking, and say nothing.
+
+    Raises:
+        ClusterError: it would not, and why.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
+        file.write(script)
+        file.flush()
+        answer = subprocess.run(["sbatch", "--test-only", file.name], capture_output=True, text=True)
+    if answer.returncode:
+        said = " ".join(answer.stderr.split()) or f"exit code {answer.returncode}"
+        raise ClusterError(
+            f"dask='{SLURM}': SLURM refuses the job ({said}); its queue, memory, walltime … stand in Dask's jobqueue.yaml"
+        )
+
+
+@contextmanager
+def _slurm(workers: int, tasks: int, logs: Path) -> Iterator[Connection]:
+    import dask
+    from dask_jobqueue import SLURMCluster
+    from distributed import Client
+
+    configured = dask.config.get("jobqueue.slurm")
+    if not configured.get("cores") or not configured.get("memory"):
+        raise ClusterError(
+            f"dask='{SLURM}': a job's cores and memory are not configured; they belong in Dask's jobqueue.yaml under jobqueue: slurm:"
+        )
+    if threads(configured) != 1:
+        raise ClusterError(
+            f"dask='{SLURM}': a job's workers would have {threads(configured)} threads each, and {WRONG}; "
+            f"under jobqueue: slurm: set processes as cores, {configured['cores']}"
+        )
+    with SLURMCluster(**slurm_options(configured, logs), silence_logs=50) as cluster:
+        check_job(cluster.job_script())
+        # Not ``scale``: a fixed number of jobs is not made up again after one was cancelled (dask-jobqueue, issue 611).
+        cluster.adapt(minimum_jobs=1, maximum_jobs=max(1, min(workers, tasks)))
+        with Client(cluster) as client:
+            yield Connection(client, declared(configured.get("worker-extra-args") or ()))
+
+
+@contextmanager
+def connect(dask: str, workers: int, tasks: int, gpu_tasks: int, logs: Path) -> Iterator[Connection]:
+    """A cluster for so many ``tasks``, of which ``gpu_tasks`` want a GPU, and a client of it; closed on leaving, unless it was there before.
+
+    ``workers``: processes with and without a GPU on this machine, or jobs, at most; a scheduler at an address has the workers that it has.
+    ``logs``: folder for what SLURM's jobs print.
+
+    Raises:
+        ClusterError: no scheduler at the address, workers with several threads, or SLURM refuses the job.
+    """
+    import dask as library
+    import distributed  # noqa: F401  it adds its defaults, which would be taken back with the settings
+
+    opened = {LOCAL: lambda: _local(workers, tasks, gpu_tasks), SLURM: lambda: _slurm(workers, tasks, logs)}
+    with library.config.set(SETTINGS), opened.get(dask, lambda: _remote(dask))() as connection:
+        yield connection
+
+
+def as_finished(connection: Connection, asked: Mapping[Future, Mapping[str, int]]) -> Iterator[Future]:
+    """Futures as they finish, each given with the resources that it asks for.
+
+    Raises:
+        ClusterError: for as long as the connection's patience no run was at work, and no worker could take some that are
+            left.
+    """
+    from distributed import as_completed
+
+    left, finished = dict(asked), as_completed(asked)
+    at_work = look = time.monotonic()
+    while left:
+        if ready := finished.next_batch(block=False):
+            for future in ready:
+                del left[future]
+                yield future
+            continue
+        time.sleep(0.05)
+        if time.monotonic() - look < min(LOOK, connection.patience):
+            continue
+        look = time.monotonic()
+        lacking = _lacking(connection.client, left)
+        if lacking is None:
+            at_work = look
+        elif look - at_work >= connection.patience:
+            raise ClusterError(
+                f"{len(left)} runs are left, and for {look - at_work:.0f} s the scheduler has had no worker{lacking}; "
+                "finished runs are kept, start such a worker and the same command again"
+            )
+
+
+def _lacking(client: Client, left: Mapping[Future, Mapping[str, int]]) -> str | None:
+    """What workers do not have, as in *no worker with GPU*; None where a run is at work, or all could be."""
+    try:
+        workers, processing = client.scheduler_info()["workers"].values(), client.processing()
+    except OSError:  # the scheduler is gone: the futures will say so
+        return None
+    keys = {future.key for future in left}
+    if any(keys & set(its) for its in processing.values()):
+        return None
+    there = {name for worker in workers for name in worker["resources"]}
+    missing = sorted({name for resources in left.values() for name in resources} - there)
+    if missing:
+        return f" with {' or '.join(missing)} (dask worker … --nthreads 1 --resources {missing[0]}=1)"
+    return None if workers else " (dask worker … --nthreads 1)"

@@ -1,0 +1,149 @@
+"""One run, done by this process: its parents' results in, its own into the store.
+
+``python -m w2s_lib.lab.execute`` is one process of a run that several share.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+from typing import TypeVar
+
+from w2s_lib.errors import OneLineError
+from w2s_lib.lab.store import DamagedError, Draft, Store
+from w2s_lib.specs import Features, Pretrain, Spec, Train
+from w2s_lib.training import shards
+
+_at_work = threading.Lock()
+"""Held while this process is at a run: random state is the process's, and two runs at once would share it."""
+
+T = TypeVar("T")
+
+
+class RunError(OneLineError):
+    """A run that failed, in one line; what the other runs computed is kept."""
+
+
+def one_line(error: BaseException | None) -> str:
+    """An error's message, on one line."""
+    return " ".join(str(error).split())
+
+
+@contextmanager
+def _writing(store: Store, spec: Spec) -> Iterator[Draft]:
+    """A draft of the result; where several processes share a run, all but the first write theirs to be thrown away."""
+    if shards.is_first():
+        with store.writing(spec) as draft:
+            yield draft
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Draft(Path(folder), {})
+
+
+@cache
+def _freeze(kind: type[Spec]) -> None:
+    """Let the collector, which accelerate calls before each run, not walk the libraries again that a kind of run has imported.
+
+    Once a kind, after collecting: what is garbage when it is frozen, a model on the GPU say, is never given back.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def sound(read: Callable[[], T], store: Store, spec: Spec, again: Callable[[], object]) -> T:
+    """What ``read`` gives of a finished run; where it is damaged, it is set aside, and the run done ``again`` first."""
+    try:
+        return read()
+    except DamagedError as error:
+        store.set_aside(spec, error)
+        again()
+        return read()
+
+
+def execute(spec: Spec, root: Path, *parents: str) -> str:
+    """Do one run into the store at ``root``; returns its key.
+
+    ``parents`` are the keys of the runs waited for: Dask orders the runs by them.  A parent's result that is damaged, or
+    gone, is computed again here.
+
+    Raises:
+        RunError: this process is at another run, in another thread.
+    """
+    if not _at_work.acquire(blocking=False):
+        raise RunError(
+            "its process is at another run, and two at once draw from one random state; "
+            "a worker does one at a time: 'dask worker … --nthreads 1'"
+        )
+    try:
+        _do(spec, Store(root))
+    finally:
+        _at_work.release()
+    return spec.key
+
+
+def _do(spec: Spec, store: Store) -> None:
+    if store.has(spec):
+        return
+    for parent in spec.parents():
+        _do(parent, store)
+        sound(partial(store.verify, parent), store, parent, partial(_do, parent, store))
+    if shards.wanted(spec):
+        shards.launch(spec, store.root, __name__)
+        return
+    import torch  # here, so that a notebook that only reads results starts fast
+    from datasets import disable_progress_bars
+    from transformers.utils import logging
+
+    from w2s_lib.models import features
+
+    features.keep(spec.checkpoint if isinstance(spec, Features) else None)
+    torch.set_num_threads(1)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    disable_progress_bars()
+    if isinstance(spec, Pretrain):
+        from w2s_lib.models.pretrain import pretrain
+
+        _freeze(Pretrain)
+        with _writing(store, spec) as draft:
+            draft.notes.update(pretrain(spec, draft.folder))
+    elif isinstance(spec, Train):
+        from w2s_lib.training.train import train
+
+        _freeze(Train)
+        labels = [
+            sound(partial(store.table, run, "scores"), store, run, again=partial(_do, run, store))
+            for run in spec.labellers
+        ]  # fmt: skip
+        with _writing(store, spec) as draft:
+            bases = [store.path(parent) for parent in spec.parents() if not isinstance(parent, Train)]
+            train(spec, bases, labels, draft.folder)
+    elif isinstance(spec, Features):
+        with _writing(store, spec) as draft:
+            draft.notes.update(features.extract(spec, draft.folder))
+    else:
+        raise TypeError(f"{type(spec).__name__} is not a run")
+
+
+def main(arguments: list[str]) -> int:
+    """One process of a sharded run: the store's folder, and a file with the run's spec; returns the exit code."""
+    import torch
+
+    root, file = map(Path, arguments)
+    try:
+        execute(shards.read(file), root)
+    except Exception as error:
+        print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
+        return 1
+    torch.distributed.destroy_process_group()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""Runs as a graph: what they depend on, what they are called, whether they want a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from w2s_lib.specs import Checkpoint, Features, Layer, Pretrain, Spec, Train
+
+
+def closure(specs: Iterable[Spec], known: Callable[[Spec], bool] = lambda spec: False) -> list[Spec]:
+    """The specs and all that they depend on, each once, parents before children.
+
+    Specs that are ``known`` are left out, and so is what only they depend on.
+    What others depend on is not: a run reads its parents' results in the store.
+    """
+    out: dict[str, Spec] = {}
+
+    def visit(spec: Spec) -> None:
+        if spec.key not in out:
+            for parent in spec.parents():
+                visit(parent)
+            out[spec.key] = spec
+
+    for spec in specs:
+        if not known(spec):
+            visit(spec)
+    return list(out.values())
+
+
+def model_name(model: Pretrain | Checkpoint | Layer) -> str:
+    """A few words about a model."""
+    if isinstance(model, Pretrain):
+        return f"width {model.width}"
+    if isinstance(model, Layer):
+        return f"layer {model.layer} of {model.features.checkpoint.name}"
+    return model.name if model.layers is None else f"{model.layers} blocks of {model.name}"
+
+
+def describe(spec: Spec) -> str:
+    """A few words about a run for progress bars and error messages."""
+    if isinstance(spec, Pretrain):
+        return f"pretrain {model_name(spec)}, seed {spec.world.seed}"
+    if isinstance(spec, Features):
+        return f"features of {spec.checkpoint.name} on {spec.source.name}, part {spec.shard + 1} of {spec.shards}"
+    assert isinstance(spec, Train)
+    labels = "ground truth" if spec.labels is None else f"labels of {model_name(spec.labels.model)}"
+    learner = f"{spec.method} of {model_name(spec.model)}"
+    return f"{learner} on {labels}, {spec.conflict.kind}, seed {spec.pairs.seed}, replica {spec.replica}"
+
+
+def checkpoint_of(spec: Spec) -> Checkpoint | None:
+    """The real model that a run reads or fine-tunes, if any."""
+    found = spec.checkpoint if isinstance(spec, Features) else getattr(spec, "model", None)
+    return found if isinstance(found, Checkpoint) else None
+
+
+def wants_gpu(spec: Spec) -> bool:
+    """Whether a run should have a GPU where there are any: reading or fine-tuning a real model does; the world's models are too small."""
+    return checkpoint_of(spec) is not None

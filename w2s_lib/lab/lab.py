@@ -1,0 +1,250 @@
+"""The lab: runs what is missing, parents first, in parallel, and hands out what the runs left.
+
+Runs go through Dask, one thread a process, as many at a time as there are workers: on this machine, at a scheduler or as jobs of
+SLURM (``cluster``).  Parallelism pays over runs and not within one, and results do not depend on where a run is done.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from w2s_lib.data.load import split as split_of
+from w2s_lib.errors import ParameterError
+from w2s_lib.lab import cluster
+from w2s_lib.lab.execute import RunError, execute, one_line, sound
+from w2s_lib.lab.graph import checkpoint_of, closure, describe, wants_gpu
+from w2s_lib.lab.provenance import is_of_other_code
+from w2s_lib.lab.shipped import Shipped
+from w2s_lib.lab.store import DamagedError, Store, StoreError
+from w2s_lib.specs import Pairs, Pretrain, Spec, Split, Texts, Train
+from w2s_lib.training import shards
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+SHARING = 90.0
+"""Seconds after which what another machine wrote to a shared file system must be seen here; NFS keeps what it knows of folders for 60."""
+
+STRICT = "W2S_STRICT"
+"""Environment variable: ``yes`` refuses results that come from other code or versions than today's."""
+
+
+class Lab:
+    """Access to results by spec.
+
+    Args:
+        store: folder of the results.
+        workers: processes, or jobs of SLURM, to run missing runs in; 0 runs them in this process, one after another.
+        progress: show a progress bar while runs are missing.
+        dask: where those processes are: ``local``, ``slurm`` or the address of a scheduler; ``$W2S_DASK`` goes before it.
+        shipped: results that come with the project; they count as finished.
+
+    Raises:
+        StoreError: the store cannot be written.
+        ParameterError: there is no such cluster, or none that can be reached from here.
+    """
+
+    def __init__(
+        self,
+        store: str | Path,
+        workers: int | None = None,
+        progress: bool = True,
+        dask: str = cluster.LOCAL,
+        shipped: Shipped | None = None,
+    ) -> None:
+        self.store = Store(store)
+        self.workers = (os.cpu_count() or 1) if workers is None else workers
+        self.progress = progress
+        self.dask = cluster.choose(dask)
+        self.shipped = shipped
+        self.trained = 0
+        self._scores: dict[str, pd.DataFrame] = {}
+
+    def missing(self, specs: Iterable[Spec]) -> list[Spec]:
+        """Of the specs and their parents, those whose results are not at hand, parents first."""
+        ships = self.shipped.has if self.shipped else lambda spec: False
+        return [spec for spec in closure(specs, ships) if not self.store.has(spec)]
+
+    def run(self, specs: Iterable[Spec]) -> int:
+        """Make sure that all these runs, and their parents, exist; returns how many were trained now.
+
+        Raises:
+            RunError: a run failed.  The runs that do not depend on it are finished first.
+            ClusterError: a cluster that cannot be used, or that has no worker left for what is to be run.
+            StoreError: ``$W2S_STRICT`` is ``yes``, and results come from other code or versions; none is begun.
+            ShardedError: a run cannot be shared as ``$W2S_SHARDS`` asks; none is begun.
+            CheckpointError: a model cannot be had from the hub; none is begun.
+        """
+        specs = list(specs)
+        self._be_strict(specs)
+        todo = self.missing(specs)
+        shards.check(todo)
+        if read := [found for found in map(checkpoint_of, todo) if found is not None]:
+            from w2s_lib.models import checkpoints  # here, for it loads torch
+
+            checkpoints.check(read)
+        if todo:
+            self.store.sweep_drafts()
+            (self._run_here if self.workers == 0 else self._run_on_dask)(todo)
+            self.trained += len(todo)
+        return len(todo)
+
+    def of_other_code(self, specs: Iterable[Spec]) -> list[Spec]:
+        """Of the specs and their parents, those whose results come from other code or versions, parents first."""
+        shipped, found = self.shipped.records if self.shipped else {}, []
+        for spec in filter(self._has, closure(specs)):
+            try:
+                if is_of_other_code(shipped.get(spec.key) or self.store.record(spec)):
+                    found.append(spec)
+            except DamagedError as error:
+                self.store.set_aside(spec, error)  # it is missing from now on
+        return found
+
+    def says_of_code(self, specs: Iterable[Spec]) -> str:
+        """One line about results that come from other code or versions; empty where none does."""
+        specs = list(specs)
+        others = self.of_other_code(specs)
+        return f"{self._count(others, specs)}; {STRICT}=yes refuses them" if others else ""
+
+    def _has(self, spec: Spec) -> bool:
+        return self.store.has(spec) or self.shipped is not None and self.shipped.has(spec)
+
+    def _count(self, others: list[Spec], specs: Iterable[Spec]) -> str:
+        return f"{len(others)} of {sum(map(self._has, closure(specs)))} results come from other code or versions"
+
+    def _be_strict(self, specs: list[Spec]) -> None:
+        said = os.environ.get(STRICT) or "no"
+        if said not in ("yes", "no"):
+            raise ParameterError(STRICT, said, "must be 'yes' or 'no'")
+        if said == "yes" and (others := self.of_other_code(specs)):
+            first = others[0]
+            ships = self.shipped is not None and self.shipped.has(first)
+            raise StoreError(
+                f"{STRICT}=yes: {self._count(others, specs)}, first {describe(first)} "
+                f"({'shipped with the edition' if ships else self.store.path(first)}); "
+                "use an empty store, and W2S_SHIPPED=no where they are shipped"
+            )
+
+    def _bar(self, total: int):
+        from tqdm.auto import tqdm
+
+        return tqdm(total=total, desc="runs", unit="run", disable=not self.progress, file=sys.stderr, mininterval=1)
+
+    def _run_here(self, todo: list[Spec]) -> None:
+        with self._bar(len(todo)) as bar:
+            for spec in todo:
+                bar.set_postfix_str(describe(spec))
+                try:
+                    execute(spec, self.store.root)
+                except Exception as error:
+                    raise RunError(f"run {spec.key} ({describe(spec)}) failed: {one_line(error)}") from error
+                bar.update()
+
+    def _run_on_dask(self, todo: list[Spec]) -> None:
+        failed: list[tuple[Spec, BaseException]] = []
+        wanting = sum(wants_gpu(spec) for spec in todo)
+        with (
+            cluster.connect(self.dask, self.workers, len(todo), wanting, self.store.root / "logs") as connection,
+            self._bar(len(todo)) as bar,
+        ):
+            futures: dict[str, Future] = {}
+            for spec in todo:
+                parents = [futures[p.key] for p in spec.parents() if p.key in futures]
+                futures[spec.key] = connection.client.submit(
+                    execute, spec, self.store.root, *parents, pure=False,
+                    key=f"{type(spec).__name__.lower()}-{spec.key}",  # by what stands before the hyphen Dask guesses how long it takes
+                    resources=connection.resources(wants_gpu(spec)),
+                )  # fmt: skip
+            by_name = {future.key: spec for spec, future in zip(todo, futures.values())}
+            asked = {futures[spec.key]: connection.resources(wants_gpu(spec)) or {} for spec in todo}
+            for future in cluster.as_finished(connection, asked):
+                spec = by_name[future.key]
+                bar.set_postfix_str(describe(spec))
+                bar.update()
+                if future.status != "finished":
+                    failed.append(
+                        (
+                            spec,
+                            future.exception()
+                            if future.status == "error"
+                            else ConnectionError("the scheduler is gone"),
+                        )
+                    )
+        if failed:
+            failed_keys = {spec.key for spec, _ in failed}
+            first, error = next((s, e) for s, e in failed if not failed_keys & {p.key for p in s.parents()})
+            raise RunError(
+                f"run {first.key} ({describe(first)}) failed: {one_line(error)}; {len(todo) - len(failed)} other runs finished and are kept"
+            ) from error
+        self._await(todo)
+
+    def _await(self, done: list[Spec]) -> None:
+        """Wait until this machine sees what other machines have written: shared file systems tell of it with a delay."""
+        deadline = time.monotonic() + SHARING
+        while missing := [spec for spec in done if not self.store.has(spec)]:
+            if time.monotonic() > deadline:
+                raise RunError(
+                    f"run {missing[0].key} ({describe(missing[0])}) was done on another machine and is not in {self.store.root} here; "
+                    "the store must lie where all machines see it"
+                )
+            time.sleep(0.5)
+
+    def scores(self, spec: Train, split: str = "test") -> pd.DataFrame:
+        """``pair_id``, ``margin``, ``p_true`` of one split, in the order of the pairs; trains what is missing."""
+        if spec.key not in self._scores:
+            self.run([spec])
+            ships = self.shipped is not None and self.shipped.has(spec)
+            self._scores[spec.key] = self.shipped.scores(spec) if ships else self._table(spec, "scores")
+        frame = self._scores[spec.key]
+        return frame[frame["split"] == split].reset_index(drop=True)
+
+    def pairs(self, spec: Pairs | Texts, split: Split = "test") -> pd.DataFrame:
+        """``pair_id`` and ``cluster`` (substance, task or prompt) of the pairs of one split, in their order."""
+        shipped = self.shipped.pairs(spec) if self.shipped and split == "test" else None
+        return split_of(spec, split)[["pair_id", "cluster"]] if shipped is None else shipped
+
+    def replies(self, spec: Train) -> pd.DataFrame:
+        """What a policy replied to test prompts: ``pair_id``, ``reply``, ``says``; trains it if missing."""
+        self.run([spec])
+        return self._table(spec, "replies")
+
+    def record(self, spec: Spec) -> dict:
+        """The record of a run; does it if it is missing."""
+        if self.shipped is not None and self.shipped.has(spec):
+            return self.shipped.records[spec.key]
+        if not self.store.has(spec):
+            self.run([spec])
+        return sound(partial(self.store.record, spec), self.store, spec, partial(self.run, [spec]))
+
+    def ledger(self, specs: Iterable[Spec]) -> pd.DataFrame:
+        """The records of finished runs and their parents: ``key, kind, what, seconds, finished, hardware``."""
+        rows = []
+        for spec in filter(self._has, closure(specs)):  # without what only shipped results depend on
+            record = self.record(spec)
+            rows.append(
+                (
+                    spec.key,
+                    record["kind"].lower(),
+                    describe(spec),
+                    record["seconds"],
+                    record["finished"],
+                    record["hardware"],
+                )
+            )
+        return pd.DataFrame(rows, columns=["key", "kind", "what", "seconds", "finished", "hardware"])
+
+    def knowledge(self, spec: Pretrain) -> pd.DataFrame:
+        """What a language model knows of every substance; trains it if missing."""
+        self.run([spec])
+        return self._table(spec, "knowledge")
+
+    def _table(self, spec: Spec, name: str) -> pd.DataFrame:
+        return sound(partial(self.store.table, spec, name), self.store, spec, partial(self.run, [spec]))

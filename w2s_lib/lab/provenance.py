@@ -1,0 +1,121 @@
+"""Where a result comes from: the code that makes runs, the packages under it, the machine.
+
+A key says what was asked for.  What is told here goes into the record beside the result, so that a reader can ask
+whether today's code would give the same.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import platform
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.metadata import requires, version
+from pathlib import Path
+
+from w2s_lib.digests import digest
+
+MODULES = (
+    "errors", "digests", "specs", "data.world", "data.pairs", "data.reading", "data.sources", "data.cleaning", "data.preferences", "data.load", "models.ladder", "models.checkpoints",
+    "training.labels", "training.losses", "models.packing", "models.scores", "models.features", "models.pretrain",
+    "training.trl_settings", "training.reward_model", "training.shards", "training.probe", "training.policy",
+    "training.train",
+)  # fmt: skip
+"""Modules that a run goes through: a change of one may change its numbers."""
+
+_REQUIRED = [wanted for wanted in requires("w2s-deception") or () if "extra ==" not in wanted]
+
+PACKAGES = tuple(re.match(r"[\w.-]+", wanted).group() for wanted in _REQUIRED)
+"""Packages that the project pins."""
+
+MAKERS = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "tokenizers", "numpy", "pandas")
+"""Packages whose version may change the numbers of a run; the others draw, build and schedule."""
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """Versions of Python, of all packages that the project pins, and of ``MAKERS``."""
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in dict.fromkeys((*PACKAGES, *MAKERS))},
+    }
+
+
+class _Bare(ast.NodeTransformer):
+    """Takes out strings that stand by themselves: docstrings, of modules, functions and constants."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
+
+
+def meaning(source: str) -> str:
+    """A module's syntax tree as text: comments, docstrings and line breaks leave it as it is.
+
+    >>> meaning("def f():\\n  'Says.'\\n  return (1 +\\n 2)  # three") == meaning("def f(): return 1 + 2")
+    True
+    """
+    return ast.dump(_Bare().visit(ast.parse(source)))
+
+
+@lru_cache(maxsize=1)
+def code() -> str:
+    """16 hexadecimal digits that name what ``MODULES`` do, as they were when this process asked first."""
+    folder = Path(__file__).parents[1]
+    return digest(
+        "\n".join(meaning((folder / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8")) for name in MODULES)
+    )
+
+
+def _makes(record: Mapping) -> list:
+    """What a record says of the code and the versions that make the numbers."""
+    found = record.get("versions", {})
+    releases = [found.get(name, "").partition("+")[0] for name in MAKERS]  # "+cpu" is how a release was built
+    return [record.get("code"), found.get("python", "").split(".")[:2], releases]
+
+
+def is_of_other_code(record: Mapping) -> bool:
+    """Whether a result, by its record, comes from other ``MODULES``, ``MAKERS`` or minor version of Python.
+
+    One that does not say comes from others.
+    """
+    return _makes(record) != _makes({"code": code(), "versions": versions()})
+
+
+@lru_cache(maxsize=1)
+def hardware() -> str:
+    """One line about this machine, e.g. ``x86_64, AMD EPYC, 2 cores, Linux``."""
+    model = ""
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    return ", ".join(
+        filter(None, [platform.machine(), model or platform.processor(), f"{os.cpu_count()} cores", platform.system()])
+    )
+
+
+@lru_cache(maxsize=1)
+def machine() -> str:
+    """8 hexadecimal digits that name where process numbers mean what they mean here.
+
+    That is this host since it was started, and this container; where a system tells no more than its name, the name.
+    """
+    told = [platform.node()]
+    for tell in (Path("/proc/sys/kernel/random/boot_id").read_text, lambda: os.readlink("/proc/self/ns/pid")):
+        try:
+            told.append(tell())
+        except OSError:
+            pass
+    return digest("/".join(told))[:8]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether this machine has a process of that number, anybody's."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True

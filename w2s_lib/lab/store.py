@@ -1,0 +1,279 @@
+"""Results on disk, named by content: the only module that reads or writes them.
+
+A result is a folder ``<root>/<kind>/<first two digits>/<key>`` with Parquet tables, weights where a
+child run needs them, and ``record.json``: the spec, its parents, code, versions, hardware, seconds, and a digest of
+every file beside it.  It is written under another name and renamed when complete, so that a folder with its final name
+is whole, whatever was interrupted.  What is found damaged all the same is never removed: it is moved to ``<root>/aside``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+import pandas as pd
+from pyarrow import ArrowException
+
+from w2s_lib.digests import of_file
+from w2s_lib.errors import OneLineError
+from w2s_lib.lab.provenance import code, hardware, is_alive, machine, versions
+from w2s_lib.specs import SCHEME, Spec
+
+RECORD = "record.json"
+
+WEEK = 7 * 24 * 3600.0
+"""Seconds for which nothing is written into a draft of another machine before it counts as left behind."""
+
+ATTEMPTS = 5
+"""How often a finished run asks for its final name, where others move what is in the way at the same time."""
+
+UNREADABLE = (OSError, ValueError, ArrowException)
+"""What readers of Parquet raise."""
+
+
+class StoreError(OneLineError):
+    """A store that cannot be used, in one line."""
+
+
+class DamagedError(StoreError):
+    """A result that is not as it was written; says which file, and in ``damage`` nothing but that."""
+
+    def __init__(self, path: Path, damage: str) -> None:
+        self.damage = f"{path} {damage}"
+        super().__init__(f"{self.damage}; without its folder the run is done again")
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A path to write a file to, in the same folder, that replaces the file at ``path`` on leaving without an error.
+
+    So nobody reads half of it, and after an error what was there is there.
+    """
+    path = Path(path)
+    draft = path.with_name(f".draft-{uuid4().hex}-{path.name}")  # with its ending, by which writers know the format
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _draft(final: Path) -> Iterator[Path]:
+    """A folder beside the final one, whose name nobody else has on any machine; gone on leaving, unless renamed."""
+    folder = final.parent / f".draft-{final.name}-{machine()}-{uuid4().hex}-{os.getpid()}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _in_the_making(draft: Path) -> bool:
+    """Whether somebody may still be writing a draft: a living process of this machine, or within a ``WEEK`` another's."""
+    *_, where, _, pid = ("", "", *draft.name.split("-"))
+    if where == machine():
+        return is_alive(int(pid))
+    try:
+        return max(path.stat().st_mtime for path in (draft, *draft.rglob("*"))) > time.time() - WEEK
+    except FileNotFoundError:  # it is being finished
+        return True
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """Digests of all files in a folder, by their paths in it."""
+    return {path.relative_to(folder).as_posix(): of_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+class Draft(NamedTuple):
+    """A result in the making: the folder to fill, and notes that go into its record."""
+
+    folder: Path
+    notes: dict[str, object]
+
+
+class Store:
+    """The results under one folder.
+
+    Raises:
+        StoreError: the folder cannot be created or written.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).expanduser().absolute()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise StoreError(
+                f"store={str(root)!r}: cannot be written ({error.strerror}); allowed: a folder you can write to"
+            ) from None
+
+    def path(self, spec: Spec) -> Path:
+        """Where the result of a spec lies, or will lie."""
+        return self.root / type(spec).__name__.lower() / spec.key[:2] / spec.key
+
+    def has(self, spec: Spec) -> bool:
+        return (self.path(spec) / RECORD).is_file()
+
+    @contextmanager
+    def writing(self, spec: Spec) -> Iterator[Draft]:
+        """A draft to write a result into; it gets its final name, and its record, on leaving without an error."""
+        start, made_by = time.perf_counter(), code()
+        with _draft(self.path(spec)) as folder:
+            draft = Draft(folder, {})
+            yield draft
+            record = {
+                "key": spec.key,
+                "kind": type(spec).__name__,
+                "scheme": SCHEME,
+                "spec": spec.model_dump(mode="json"),
+                "parents": [p.key for p in spec.parents()],
+                "seconds": round(time.perf_counter() - start, 3),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "hardware": hardware(),
+                "code": made_by,
+                "versions": versions(),
+                "files": _files(folder),
+                "notes": draft.notes,
+            }
+            (folder / RECORD).write_text(json.dumps(record, indent=1))
+            self._settle(folder, self.path(spec))
+
+    def _settle(self, draft: Path, final: Path) -> None:
+        """Give a whole draft its final name, unless another writer was faster, whose result is the same."""
+        for attempt in range(ATTEMPTS):
+            try:
+                draft.rename(final)
+                return
+            except OSError:
+                if (final / RECORD).is_file():
+                    return
+                if attempt == ATTEMPTS - 1:
+                    raise
+                self._move_aside(final, f"{final} has no {RECORD}")
+
+    def _move_aside(self, folder: Path, damage: str) -> None:
+        """Say what is wrong with a folder and move it to ``aside``; nothing where another process has just done so."""
+        aside = self.root / "aside" / f"{folder.name}-{uuid4().hex[:8]}"
+        aside.parent.mkdir(exist_ok=True)
+        try:
+            folder.rename(aside)
+        except FileNotFoundError:
+            return
+        print(f"store: {damage}; set aside in {aside}, and done again", file=sys.stderr, flush=True)
+
+    def set_aside(self, spec: Spec, error: DamagedError) -> None:
+        """Move a damaged result out of the way, so that the run is missing; says so in one line on stderr."""
+        self._move_aside(self.path(spec), error.damage)
+
+    def record(self, spec: Spec) -> dict:
+        """The record of a finished run.
+
+        Raises:
+            StoreError: there is no such result.
+            DamagedError: its record cannot be read.
+        """
+        path = self.path(spec) / RECORD
+        if not path.is_file():
+            raise StoreError(f"{type(spec).__name__} {spec.key}: no result in {self.root}; run it first")
+        return _read_record(path)
+
+    def verify(self, spec: Spec) -> None:
+        """Check that the files of a finished run are those that its record names, if it names any.
+
+        Raises:
+            StoreError: there is no such result.
+            DamagedError: a file is missing or was changed, or the record cannot be read.
+        """
+        _verify(self.path(spec), self.record(spec).get("files", {}))
+
+    def table(self, spec: Spec, name: str) -> pd.DataFrame:
+        """A table of a finished run: ``scores`` of a ``Train``, ``replies`` of a policy, ``knowledge`` of a ``Pretrain``.
+
+        Raises:
+            StoreError: there is no such result, or it has no such table.
+            DamagedError: the table is missing, was changed or cannot be read, or the record cannot.
+        """
+        path = self.path(spec) / f"{name}.parquet"
+        written = self.record(spec).get("files") if self.has(spec) else {}
+        if written is not None and path.name not in written:
+            raise StoreError(f"{type(spec).__name__} {spec.key}: no table {name!r} in {self.root}; run it first")
+        if written is not None:
+            _verify(path.parent, {path.name: written[path.name]})
+        try:
+            return pd.read_parquet(path)
+        except FileNotFoundError:
+            raise DamagedError(path, "is missing") from None
+        except UNREADABLE as error:
+            raise DamagedError(path, f"cannot be read ({first_line(error)})") from None
+
+    def page(self, key: str) -> dict[str, bytes] | None:
+        """The files of an executed notebook, by name, or None where nobody has executed it."""
+        folder = self.root / "page" / key[:2] / key
+        if not (folder / RECORD).is_file():
+            return None
+        try:
+            files = _read_record(folder / RECORD)["files"]
+            _verify(folder, files)
+        except DamagedError as error:
+            self._move_aside(folder, error.damage)
+            return None
+        return {name: (folder / name).read_bytes() for name in files}
+
+    def keep_page(self, key: str, files: Mapping[str, bytes]) -> None:
+        """Keep the files of an executed notebook under a key that names all that went into it."""
+        final = self.root / "page" / key[:2] / key
+        with _draft(final) as draft:
+            for name, content in files.items():
+                (draft / name).write_bytes(content)
+            (draft / RECORD).write_text(json.dumps({"files": _files(draft)}))
+            self._settle(draft, final)
+
+    def sweep_drafts(self) -> int:
+        """Remove what interrupted processes left behind; returns how many drafts.
+
+        Of this machine's those whose process is gone, of others' those that nobody has written to for a ``WEEK``.
+        """
+        left = [draft for draft in self.root.glob("*/*/.draft-*") if not _in_the_making(draft)]
+        for draft in left:
+            shutil.rmtree(draft, ignore_errors=True)
+        return len(left)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its kind where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _read_record(path: Path) -> dict:
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DamagedError(path, f"cannot be read ({first_line(error)})") from None
+    if not isinstance(record, dict):
+        raise DamagedError(path, "is no record")
+    return record
+
+
+def _verify(folder: Path, files: Mapping[str, str]) -> None:
+    for name, written in files.items():
+        try:
+            found = of_file(folder / name)
+        except FileNotFoundError:
+            raise DamagedError(folder / name, "is missing") from None
+        except OSError as error:
+            raise DamagedError(folder / name, f"cannot be read ({error.strerror})") from None
+        if found != written:
+            raise DamagedError(folder / name, "is not what was written")

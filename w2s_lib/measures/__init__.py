@@ -1,0 +1,1 @@
+"""Pure functions of arrays: tax, deception score, nulls; intervals.  numpy and scipy only."""

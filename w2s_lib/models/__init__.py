@@ -1,0 +1,1 @@
+"""Language models: pretrained here or elsewhere, what they make of a text."""

@@ -1,0 +1,42 @@
+"""Where a model stands on the ladder, by its name; torch is loaded for models that the registry does not know, and for no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from w2s_lib.models.ladder import KNOWN, LADDER, Known, parse
+
+
+def known(base: str) -> Known:
+    """The registry's entry of a base name; for a hub id or a local folder, one made from its configuration.
+
+    Raises:
+        ValueError: there is no such model; says why.
+    """
+    if base in KNOWN:
+        return KNOWN[base]
+    if "/" not in base and not Path(base).is_dir():
+        raise ValueError("no such model")
+    from w2s_lib.models.checkpoints import shape  # here, for it loads torch, and the world's study needs none to begin
+
+    weights, blocks = shape(base)
+    return Known(base, base, weights / 1e6, blocks)
+
+
+def rank(name: str) -> float:
+    """Place on the ladder: the world's models in their order, below all others; those by millions of weights, times the share of their depth.
+
+    Raises:
+        ValueError: there is no such model, it has not so many blocks, or it is one of the world's, which are used whole.
+    """
+    base, blocks, layer, _ = parse(name)
+    if base in LADDER:
+        if name != base:
+            raise ValueError("the world's models are used whole")
+        return list(LADDER).index(base) / len(LADDER)
+    model = known(base)
+    deepest = model.blocks if blocks is None else blocks
+    if deepest > model.blocks or (layer is not None and layer > deepest):
+        raise ValueError(f"{base} has {model.blocks} blocks")
+    depth = deepest if layer is None else layer
+    return model.millions * (depth + 1) / (model.blocks + 1)

@@ -1,0 +1,341 @@
+"""A run is a value: frozen, validated specs whose content names their result on disk.
+
+Everything that is computed in the book is described by a *spec*: which world, which model, which
+labels, which conflict, which recipe, which seed.  ``spec.key`` hashes its canonical JSON, and the
+store keeps the result under that name.  Two chapters that need the same run therefore share it,
+and changing a threshold, which is not part of any spec, retrains nothing.
+
+>>> from w2s_lib.specs import World, Pretrain
+>>> Pretrain(world=World(seed=1), width=20).key == Pretrain(width=20, world=World(seed=1)).key
+True
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEME = 3
+"""Version of what the keys mean.  Raise it when a default below or the meaning of a field changes:
+keys hash only the fields that differ from their defaults, so that adding a field keeps old results."""
+
+Split = Literal["ground_truth", "weak_label", "test"]
+Objective = Literal["harmlessness", "helpfulness", "politeness", "honesty", "pleasing", "verbosity", "commas", "vowels"]
+Method = Literal["reward_model", "dpo", "simpo"]
+ScoreAt = Literal["last_token", "count_of_nonzero_ids"]
+TruncationSide = Literal["right", "left"]
+HeadInit = Literal["normal", "uniform"]
+Order = Literal["reshuffled", "repeated"]
+MixedBatch = Literal["larger", "same"]
+FilterBy = Literal["label", "log_probability"]
+
+
+def stream(*names: object) -> int:
+    """Seed of the named random stream, e.g. ``stream(seed, "head", replica)``; 63 bits.
+
+    Streams with different names are independent, so that a rerun can change the head and the order
+    of the data and nothing else.
+    """
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+class Spec(BaseModel):
+    """A frozen value with a content key; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits that name this value: a hash of its kind and non-default fields."""
+        science = self.model_dump(mode="json", exclude_defaults=True)
+        text = json.dumps([SCHEME, type(self).__name__, science], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def parents(self) -> tuple[Spec, ...]:
+        """The runs whose results this one reads."""
+        return ()
+
+
+class World(Spec):
+    """The synthetic preference world: which substances exist and which of them are hazardous."""
+
+    seed: int = Field(0, ge=0)
+    substances: int = Field(900, ge=30, le=4900, description="how many; thirds are disjoint splits")
+    zipf: float = Field(4.0, ge=0, description="frequency of being told falls as (rank + offset)^-zipf")
+    zipf_offset: float = Field(150.0, gt=0)
+
+
+class Pairs(Spec):
+    """Preference pairs: where they come from and how many are drawn for each split."""
+
+    world: World
+    objective: Objective = Field("harmlessness", description="what supervision aims at")
+    train_pairs: int = Field(1000, ge=8, description="pairs in each of the two training halves")
+    test_pairs: int = Field(1500, ge=8)
+
+    @property
+    def seed(self) -> int:
+        """The study seed, from which all named streams derive."""
+        return self.world.seed
+
+
+class Source(Spec):
+    """A data set of real preference pairs, pinned: the same name and revision are the same texts, wherever they lie."""
+
+    name: str = Field(description="name in the registry of data, hub id, or label of local files")
+    revision: str = Field(description="commit on the hub, or digest of what local files say")
+    files: tuple[str, ...] = Field(
+        (), exclude=True, description="where local files lie on this machine; no part of what they are"
+    )
+
+
+class Texts(Spec):
+    """Real preference pairs of one study: as ``Pairs``, for a data set; the seed draws which pairs are in which split."""
+
+    source: Source
+    seed: int = Field(0, ge=0)
+    objective: Objective = "harmlessness"
+    helpful: Source | None = Field(None, description="helpfulness pairs, for the paper's implicit conflict")
+    train_pairs: int = Field(4000, ge=8, description="pairs in each of the two training halves")
+    test_pairs: int = Field(4000, ge=8)
+    max_tokens: int = Field(512, ge=8, description="texts are cut after so many tokens")
+    truncation_side: TruncationSide = Field("right", description="left: a long text loses its beginning, not its reply")
+
+
+class Checkpoint(Spec):
+    """A pretrained model from elsewhere: a hub id, or a folder with safetensors or GGUF."""
+
+    name: str = Field(description="name in the ladder, hub id, or label of a local folder")
+    revision: str = Field(description="commit on the hub, or digest of the local weights")
+    layers: int | None = Field(None, ge=1, description="only its first blocks; None: all")
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    lora_rank: int | None = Field(None, ge=1, description="train low-rank adapters and the head; None: everything")
+    folder: str | None = Field(None, exclude=True, description="where it lies on this machine; no part of what it is")
+    gguf: str | None = Field(None, exclude=True, description="name of the GGUF file in that folder")
+
+
+class Features(Spec):
+    """What every layer of a frozen model makes of every pair of a data set; computed once, for any number of runs.
+
+    It is read in ``shards``, so that a long reading can be shared among workers, stopped and resumed.
+    """
+
+    checkpoint: Checkpoint
+    source: Source
+    max_tokens: int = Field(512, ge=8)
+    shards: int = Field(12, ge=1)
+    shard: int = Field(0, ge=0)
+
+    def all(self) -> tuple[Features, ...]:
+        """The shards of which this is one, in order."""
+        return tuple(self.model_copy(update={"shard": i}) for i in range(self.shards))
+
+
+class Layer(Spec):
+    """A rung of a ladder of depth: the frozen features of one layer, under a linear head."""
+
+    features: Features
+    layer: int = Field(ge=0, description="0: the embeddings")
+    pooling: Literal["last", "mean"] = Field("mean", description="the last token, or the mean over the reply's tokens")
+
+
+class Pretrain(Spec):
+    """A language model pretrained on the world's documents (a rung of the ladder)."""
+
+    world: World
+    width: int = Field(ge=4, multiple_of=4)
+    layers: int = Field(2, ge=1)
+    heads: int = Field(2, ge=1)
+    tokens: int = Field(1_200_000, ge=1000)
+    learning_rate: float = Field(5e-3, gt=0)
+    batch_size: int = Field(16, ge=1, description="rows a step")
+    block: int = Field(48, ge=16, description="tokens a row")
+
+
+class Recipe(Spec):
+    """How a reward model is fine-tuned: AdamW, a decaying rate, one scalar head on the whole model, or on its frozen features.
+
+    Zero epochs leave the pretrained model as it is, under a random head.  ``confidence_weight`` is the most
+    that a student's own hardened opinion weighs against its label (Burns et al. 2023, section 4.3.2).
+    ``patience``: stop once the loss on held-out training pairs, by their labels, has not fallen for so many
+    looks, and go back to the best; None trains to the end.
+    ``score_at``: where the reward is read, ``last_token``, or, as the paper's scripts do it, at ``count_of_nonzero_ids``: as many tokens in
+    as the text has whose id is not 0, which is too early where a token of the text, GPT-2's "!" for one, has that id.
+    ``head_init``: what the head begins with, ``normal`` with ``head_scale``, or, as linear layers of torch do,
+    ``uniform`` within ± 1 / √width.  ``mixed_batch`` and ``order``: as of ``PolicyRecipe``.
+    """
+
+    epochs: int = Field(2, ge=0)
+    batch_size: int = Field(32, ge=1, description="pairs a step; see mixed_batch")
+    learning_rate: float = Field(5e-4, gt=0)
+    head_learning_rate: float = Field(1e-2, gt=0)
+    head_scale: float = Field(0.01, gt=0, description="standard deviation of the head's initial weights")
+    warmup_steps: int = Field(5, ge=0)
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, ge=0, description="0: gradients are not clipped")
+    confidence_weight: float = Field(0.0, ge=0, le=1)
+    patience: int | None = Field(None, ge=1)
+    score_at: ScoreAt = "last_token"
+    head_init: HeadInit = "normal"
+    mixed_batch: MixedBatch = "larger"
+    order: Order = "reshuffled"
+
+
+class PolicyRecipe(Spec):
+    """How a policy is fine-tuned by DPO or SimPO: AdamW, a decaying rate, the whole model.
+
+    ``beta`` scales the implicit reward; ``gamma`` is SimPO's target margin, in units of the reward.
+    Before it, ``sft_epochs`` of supervised fine-tuning on the preferred replies make another starting
+    point, and for DPO another reference.  ``sft_mean``: its loss is a mean over the ``tokens`` of all replies of a
+    batch, or over its ``replies``, each of which is the mean over its tokens.
+
+    ``mixed_batch``: a second set of pairs makes batches ``larger``, so that every condition takes as many steps, or
+    leaves them the ``same`` and makes more steps.  ``order``: pairs are ``reshuffled`` in every epoch, and the last
+    batch of each may be smaller; or they are shuffled once, that order is ``repeated`` from epoch to epoch without a
+    break, and what is left for a last partial batch is dropped.  ``warmup_share``, in place of ``warmup_steps``: the
+    rate of step s = 0, 1, … is (s + 1) / (w + 1) of the full one until that is reached, where w is this share of the
+    steps, rounded down.  ``encode_apart``: prompt and reply become tokens each by itself, the reply with what the
+    model's family begins a text with, if anything, which then counts as the reply's.
+    """
+
+    epochs: int = Field(2, ge=1)
+    batch_size: int = Field(32, ge=1, description="pairs a step; see mixed_batch")
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_steps: int = Field(5, ge=0)
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    max_grad_norm: float = Field(1.0, ge=0)
+    beta: float = Field(1.0, gt=0)
+    gamma: float = Field(0.0, ge=0)
+    sft_epochs: int = Field(0, ge=0)
+    sft_learning_rate: float = Field(1e-3, gt=0)
+    sft_mean: Literal["tokens", "replies"] = "tokens"
+    mixed_batch: MixedBatch = "larger"
+    order: Order = "reshuffled"
+    warmup_share: float | None = Field(None, ge=0, lt=1)
+    encode_apart: bool = False
+
+    @model_validator(mode="after")
+    def _warm_up_ends_in_the_full_rate(self) -> PolicyRecipe:
+        if self.warmup_share is not None and self.schedule != "constant_with_warmup":
+            raise ValueError(f"warmup_share goes with the schedule constant_with_warmup, not with {self.schedule}")
+        return self
+
+
+class Labelling(Spec):
+    """What is done with weak labels before a student sees them.
+
+    ``hard`` rounds them: the paper's procedure for policies, which swaps the pairs that the weak model ranks the
+    other way.  ``floor`` lifts their confidence max(q, 1 − q) to at least this, on the side where it was.
+    ``keep_above`` drops pairs labelled with less confidence; ``leaky`` drops those labelled wrongly as
+    well, as the paper's code does: it asks ground truth.  ``filter_by``: confidence is that of the ``label``, or, for
+    labels of policies, as in the paper's code, that of the sigmoid of the replies' difference in ``log_probability``,
+    without β: for SimPO in the mean over tokens, for DPO in the gain over the reference, divided by 50; then a pair
+    exactly as confident as ``keep_above`` is kept.
+    """
+
+    hard: bool = False
+    floor: float | None = Field(None, ge=0.5, lt=1)
+    keep_above: float | None = Field(None, ge=0.5, lt=1)
+    leaky: bool = False
+    filter_by: FilterBy = "label"
+
+    @model_validator(mode="after")
+    def _leaky_is_a_filter(self) -> Labelling:
+        if self.keep_above is None and (self.leaky or self.filter_by != "label"):
+            raise ValueError(f"{'leaky' if self.leaky else 'filter_by'} belongs to a filter: keep_above is missing")
+        return self
+
+
+class Conflict(Spec):
+    """What competes with the target objective.
+
+    ``explicit`` pays the student, with weight ``alpha``, for pairs it ranks wrongly with respect to
+    ground truth; ``mixed`` adds ``share`` times as many pairs of another objective with their own hard labels:
+    the paper's implicit conflict with helpfulness, a placebo with politeness.
+    """
+
+    kind: Literal["none", "explicit", "mixed"] = "none"
+    alpha: float | None = Field(None, gt=0, le=10)
+    objective: Objective | None = None
+    share: float = Field(1.0, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _only_what_the_kind_uses(self) -> Conflict:
+        if (self.kind == "explicit") != (self.alpha is not None):
+            raise ValueError("alpha belongs to the explicit conflict, and to it alone")
+        if (self.kind == "mixed") != (self.objective is not None):
+            raise ValueError("objective belongs to a mixed conflict, and to it alone")
+        return self
+
+
+class Train(Spec):
+    """A trained preference model: weak supervisor, strong ceiling or strong student.
+
+    ``labels`` is ``None`` for ground truth, or the run whose probabilities are the soft labels; those of
+    ``ensemble`` are averaged with them.  ``method`` is how it learns from preferences, ``recipe`` with which settings.
+    ``replica`` changes the head's and the order's random streams, and nothing else.
+    """
+
+    model: Pretrain | Checkpoint | Layer
+    pairs: Pairs | Texts
+    split: Split
+    labels: Train | None = None
+    ensemble: tuple[Train, ...] = ()
+    labelling: Labelling = Labelling()
+    method: Method = "reward_model"
+    conflict: Conflict = Conflict()
+    recipe: Recipe | PolicyRecipe = Recipe()
+    replica: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Train:
+        if getattr(self.model, "world", None) != getattr(self.pairs, "world", None):
+            raise ValueError("model and pairs come from different worlds")
+        if isinstance(self.model, Layer) and self.model.features.source != self.pairs.source:
+            raise ValueError("the features are of other pairs")
+        if isinstance(self.model, Layer) and (self.recipe.order, self.pairs.truncation_side) != ("reshuffled", "right"):
+            raise ValueError(
+                "frozen layers are read from the beginning of a text, and learn in an order that is reshuffled"
+            )
+        if self.split == "test":
+            raise ValueError("split 'test' is never trained on")
+        if any(run.pairs != self.pairs for run in self.labellers):
+            raise ValueError("the labelling run has not seen these pairs")
+        if self.labels is None and (self.ensemble or self.labelling != Labelling()):
+            raise ValueError("ensemble and labelling belong to weak labels")
+        if (self.method == "reward_model") != isinstance(self.recipe, Recipe):
+            raise ValueError(f"{type(self.recipe).__name__} is no recipe for {self.method}")
+        if self.labelling.filter_by == "log_probability" and any(
+            run.method == "reward_model" for run in self.labellers
+        ):
+            raise ValueError("filter_by=log_probability is for labels of policies: reward models give none")
+        if self.method == "dpo" and self.recipe.gamma:
+            raise ValueError("gamma is SimPO's target margin; DPO has none")
+        return self
+
+    @property
+    def batch_size(self) -> int:
+        """Pairs a step: a second set enlarges the batch, so that every condition takes as many steps, unless the recipe
+        leaves it the same."""
+        larger = self.conflict.kind == "mixed" and self.recipe.mixed_batch == "larger"
+        return round(self.recipe.batch_size * (1 + self.conflict.share if larger else 1))
+
+    @property
+    def labellers(self) -> tuple[Train, ...]:
+        """The runs whose probabilities, averaged, are the labels; none for ground truth."""
+        return () if self.labels is None else (self.labels, *self.ensemble)
+
+    def parents(self) -> tuple[Spec, ...]:
+        if isinstance(self.model, Checkpoint):  # its weights are no result of ours
+            return self.labellers
+        if not isinstance(self.model, Layer):
+            return (self.model, *self.labellers)
+        read = [self.model.features]
+        if self.conflict.objective == "helpfulness" and self.pairs.helpful is not None:  # pairs of another data set
+            read.append(self.model.features.model_copy(update={"source": self.pairs.helpful}))
+        return (*(shard for features in read for shard in features.all()), *self.labellers)

@@ -1,0 +1,99 @@
+"""The conditions a student is trained under: the paper's two conflicts, and what they are held against.
+
+Every condition differs from its ``baseline`` in one respect.  A *rerun* differs in its random streams only:
+what it "taxes" is churn.  A *placebo* mixes in as many pairs as the implicit conflict, on an objective
+that has nothing to do with hazards: what it taxes is the cost of any second task.  The ``gold``
+conditions learn from ground truth and are compared with a student that does, too: is it the weak
+labels, or the conflict?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from w2s_lib.specs import Conflict, Objective
+
+# Training replicas: who shares its random streams with whom.
+STUDENT, RERUN, INDEPENDENT, CEILING = 0, 1, 2, 3
+
+RIVAL: dict[Objective, Objective] = {"harmlessness": "helpfulness", "honesty": "pleasing"}
+"""The objectives that supervision can aim at, and what competes with each under the implicit conflict."""
+
+
+def _none(alpha: float, target: Objective) -> Conflict:
+    return Conflict()
+
+
+def _explicit(alpha: float, target: Objective) -> Conflict:
+    return Conflict(kind="explicit", alpha=alpha)
+
+
+def _implicit(alpha: float, target: Objective) -> Conflict:
+    return Conflict(kind="mixed", objective=RIVAL[target])
+
+
+def _implicit_quarter(alpha: float, target: Objective) -> Conflict:
+    return Conflict(kind="mixed", objective=RIVAL[target], share=0.25)
+
+
+def _mixed(objective: Objective) -> Callable[[float, Objective], Conflict]:
+    return lambda alpha, target: Conflict(kind="mixed", objective=objective)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How a student's training differs from its baseline's."""
+
+    name: str
+    says: str
+    conflict: Callable[[float, Objective], Conflict]
+    """From alpha and the target objective to the conflict."""
+    replica: int = STUDENT
+    gold: bool = False
+    """Whether the student, and its baseline, learn from ground truth."""
+    trained: bool = True
+
+    def alpha(self, alpha: float) -> float:
+        """``alpha`` if this condition uses it, else NaN."""
+        return self.conflict(alpha, "harmlessness").alpha or float("nan")
+
+    @property
+    def baseline(self) -> str:
+        """The condition without a conflict that this one is compared with."""
+        return "gold" if self.gold else "none"
+
+
+CONDITIONS = {
+    c.name: c
+    for c in (
+        Condition("none", "weak labels only", _none),
+        Condition("explicit", "paid for pairs it ranks wrongly", _explicit),
+        Condition("implicit", "helpfulness pairs mixed in", _implicit),
+        Condition("rerun", "another training seed, no conflict", _none, RERUN),
+        Condition("placebo", "politeness pairs mixed in", _mixed("politeness")),
+        Condition("implicit_quarter", "a quarter as many helpfulness pairs mixed in", _implicit_quarter),
+        Condition("explicit_reseeded", "paid for pairs it ranks wrongly, another training seed", _explicit, RERUN),
+        Condition("verbosity", "verbosity pairs mixed in", _mixed("verbosity")),
+        Condition("untrained", "no training: the pretrained model under a random head", _none, RERUN, trained=False),
+        Condition("gold", "ground truth instead of weak labels", _none, gold=True),
+        Condition("gold_explicit", "ground truth, and paid for pairs it ranks wrongly", _explicit, gold=True),
+        Condition("gold_implicit", "ground truth, helpfulness pairs mixed in", _implicit, gold=True),
+        Condition("gold_rerun", "ground truth, another training seed", _none, RERUN, gold=True),
+    )
+}
+"""In the order in which figures show them."""
+
+CORE = ("none", "explicit", "implicit", "rerun", "placebo")
+"""Trained for every weak-strong pair."""
+
+POLICY = ("none", "explicit", "implicit", "implicit_quarter", "rerun", "placebo")
+"""Trained for the edition's policy pairs, by every method."""
+
+CONTROLS = (
+    "explicit_reseeded", "verbosity", "untrained", "gold", "gold_explicit", "gold_implicit", "gold_rerun",
+)  # fmt: skip
+"""Trained for the edition's control pairs, beside the core."""
+
+ABOVE_ONE = 2.0
+"""An alpha at which the explicit conflict pays on gold labels, too: the gold control is trained there as well."""

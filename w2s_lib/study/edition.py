@@ -1,0 +1,391 @@
+"""Editions: one small YAML file of parameters for the whole book, and the one place that validates them.
+
+>>> from w2s_lib.study.edition import load
+>>> load("world", {"threshold": 0.9}).threshold
+0.9
+>>> load("world", {"treshold": 0.9})
+Traceback (most recent call last):
+    ...
+w2s_lib.study.edition.ParameterError: treshold=0.9: no such parameter; did you mean 'threshold'? ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from w2s_lib.data.sources import DATA
+from w2s_lib.errors import ParameterError, nearest
+from w2s_lib.models.ladder import KNOWN, LADDER, parse
+from w2s_lib.models.ranks import rank
+from w2s_lib.specs import FilterBy, Method, PolicyRecipe, Recipe, TruncationSide
+from w2s_lib.study.methods import POLICY_METHODS, RECIPES
+from w2s_lib.study.mitigations import FILTER, MITIGATIONS
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "editions"
+
+CHAPTERS = tuple(sorted(path.name[:2] for path in FOLDER.parent.glob("[0-9][0-9]_*.ipynb")))
+"""Numbers of the book's chapters."""
+
+ABOUT_THE_WORLD = ("02", "03", "10")
+"""Chapters that need the world: its facts, the models that were told them, and objectives that no data set is labelled by."""
+
+ARROW = " -> "
+
+WORLD = "world"
+"""The data that is no data set: the synthetic preference world."""
+
+
+def _model(name: str) -> str:
+    try:
+        rank(name)
+    except ValueError as error:
+        names = [*LADDER, *KNOWN]
+        more = f"; {nearest(parse(name).base, names)}, a hub id or a folder" if str(error) == "no such model" else ""
+        raise ValueError(f"{error}{more}") from None
+    return name
+
+
+def _pair(text: str) -> str:
+    weak, arrow, strong = (part.strip() for part in text.partition(ARROW.strip()))
+    if not arrow:
+        raise ValueError(f"a weak-strong pair is written 'tiny-24{ARROW}tiny-56'")
+    if rank(_model(weak)) >= rank(_model(strong)):
+        names = ", ".join(LADDER if parse(weak).base in LADDER else KNOWN)
+        raise ValueError(f"the weak model must be smaller than the strong one; from small to large: {names}")
+    return f"{weak}{ARROW}{strong}"
+
+
+def split_pair(text: str) -> tuple[str, str]:
+    """``"tiny-24 -> tiny-56"`` as (weak, strong)."""
+    weak, strong = text.split(ARROW)
+    return weak, strong
+
+
+def _distinct(values: tuple) -> tuple:
+    if len(set(values)) < len(values):
+        raise ValueError("every entry may occur once")
+    return values
+
+
+def _method(name: str) -> str:
+    if name not in POLICY_METHODS:
+        raise ValueError(f"no such preference objective; {nearest(name, list(POLICY_METHODS))}")
+    return name
+
+
+def _mitigation(name: str) -> str:
+    if name not in MITIGATIONS:
+        raise ValueError(f"no such mitigation; {nearest(name, list(MITIGATIONS))}")
+    return name
+
+
+def _chapter(number: str) -> str:
+    if number not in CHAPTERS:
+        raise ValueError(f"no such chapter; {nearest(number, list(CHAPTERS))}")
+    return number
+
+
+PAIRS_OF_THEM = Annotated[tuple[Annotated[str, AfterValidator(_pair)], ...], AfterValidator(_distinct)]
+"""Some of the edition's weak-strong pairs; all of them, where none is named."""
+
+
+class Edition(BaseModel):
+    """The parameters of the whole book; every chapter takes the same names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_distinct)]
+    models: Annotated[
+        tuple[Annotated[str, AfterValidator(_model)], ...], Field(min_length=2), AfterValidator(_distinct)
+    ]
+    pairs: Annotated[tuple[Annotated[str, AfterValidator(_pair)], ...], Field(min_length=1), AfterValidator(_distinct)]
+    control_pairs: PAIRS_OF_THEM = Field(
+        (),
+        validate_default=True,
+        description="weak-strong pairs of the chapters with many conditions; all, where none is named",
+    )
+    alphas: Annotated[tuple[Annotated[float, Field(gt=0, le=10)], ...], Field(min_length=1), AfterValidator(_distinct)] = (
+        0.125, 0.25, 0.5, 0.75, 1.0, 2.0,
+    )  # fmt: skip
+    policy_pairs: PAIRS_OF_THEM = Field(
+        (), validate_default=True, description="weak-strong pairs whose models are policies as well"
+    )
+    mitigation_pairs: PAIRS_OF_THEM = Field(
+        (), validate_default=True, description="weak-strong pairs on which mitigations are tried"
+    )
+    methods: Annotated[
+        tuple[Annotated[str, AfterValidator(_method)], ...], Field(min_length=1), AfterValidator(_distinct)
+    ] = POLICY_METHODS
+    dpo_beta: float = Field(RECIPES["dpo"].beta, gt=0, le=100, description="scale of DPO's implicit reward")
+    simpo_beta: float = Field(RECIPES["simpo"].beta, gt=0, le=100, description="scale of SimPO's reward")
+    simpo_gamma: float = Field(RECIPES["simpo"].gamma, ge=0, le=10, description="SimPO's target margin")
+    mitigations: Annotated[
+        tuple[Annotated[str, AfterValidator(_mitigation)], ...], Field(min_length=1), AfterValidator(_distinct)
+    ] = tuple(MITIGATIONS)
+    filter_above: float = Field(
+        FILTER, ge=0.5, lt=1, description="confidence above which a filter keeps a weakly labelled pair"
+    )
+    filter_by: FilterBy = Field(
+        "label", description="what a filter of policies' labels goes by; log_probability: as the paper's scripts do"
+    )
+    intermediates: Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], AfterValidator(_distinct)] | None = (
+        Field(
+            None, description="models that bootstrapping goes through; None: all of the edition between weak and strong"
+        )
+    )
+    threshold: float = Field(0.75, ge=0.5, lt=1, description="a model knows a pair where p > threshold")
+    alpha: float = Field(0.5, gt=0, le=10, description="weight of the explicit conflict")
+    substances: int = Field(900, ge=30, le=4900)
+    reading: float = Field(1.0, gt=0, le=10, description="scales the pretraining tokens of every model")
+    train_pairs: int = Field(1000, ge=32)
+    test_pairs: int = Field(1500, ge=32)
+    draws: int = Field(1000, ge=100, le=100_000, description="bootstrap draws")
+    data: str = Field(
+        WORLD,
+        description="where pairs come from: 'world', a data set's name, a hub id, or a JSONL or Parquet file or folder",
+    )
+    helpful: str | None = Field(
+        None, description="data of helpfulness pairs, for the implicit conflict; None: verbosity takes their place"
+    )
+    max_tokens: int = Field(512, ge=8, le=8192, description="real texts are cut after so many tokens")
+    truncation_side: TruncationSide = Field(
+        "right", description="left: of a long text the beginning is cut off, not the reply"
+    )
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="what real models compute in")
+    bfloat16_policies: Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], AfterValidator(_distinct)] = Field(
+        (), description="models that as policies compute in bfloat16, whatever dtype says"
+    )
+    lora_rank: int | None = Field(None, ge=1, description="real models train adapters of this rank; None: all weights")
+    reward_model: Recipe = Field(RECIPES["reward_model"], description="recipe of reward models")
+    dpo: PolicyRecipe = Field(RECIPES["dpo"], description="recipe of DPO; dpo_beta is given by itself")
+    simpo: PolicyRecipe = Field(
+        RECIPES["simpo"], description="recipe of SimPO; simpo_beta and simpo_gamma are given by themselves"
+    )
+    chapters: Annotated[tuple[Annotated[str, AfterValidator(_chapter)], ...], AfterValidator(_distinct)] | None = Field(
+        None, description="chapters of the book, for instance '05'; None: all"
+    )
+    dask: str = Field(
+        "local", description="where runs are computed: 'local', 'slurm', or the address of a Dask scheduler"
+    )
+
+    @field_validator("pairs", mode="before")
+    @classmethod
+    def _every_pair(cls, value: object, info: ValidationInfo) -> object:
+        if value != "all":
+            return value
+        models = sorted(info.data.get("models", ()), key=rank)
+        return [
+            f"{weak}{ARROW}{strong}"
+            for i, weak in enumerate(models)
+            for strong in models[i + 1 :]
+            if rank(weak) < rank(strong)
+        ]
+
+    @field_validator("control_pairs", "policy_pairs", "mitigation_pairs")
+    @classmethod
+    def _some_of_the_pairs(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        pairs = info.data.get("pairs", ())
+        unknown = [text for text in value if text not in pairs]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is not among the edition's pairs: {'; '.join(pairs)}")
+        return value or pairs
+
+    @field_validator("intermediates")
+    @classmethod
+    def _between(cls, value: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+        models = [*info.data.get("models", ()), *LADDER]
+        for weak, strong in map(split_pair, info.data.get("mitigation_pairs", ())):
+            for name in value or ():
+                if not rank(weak) < rank(name) < rank(strong):
+                    allowed = [n for n in dict.fromkeys(models) if rank(weak) < rank(n) < rank(strong)]
+                    raise ValueError(
+                        f"{name!r} is not between {weak} and {strong}; allowed: {', '.join(allowed) or 'none, they are neighbours'}"
+                    )
+        return value
+
+    def recipe(self, method: Method) -> Recipe | PolicyRecipe:
+        """The recipe of a method, with the edition's settings."""
+        if method == "dpo":
+            return self.dpo.model_copy(update={"beta": self.dpo_beta})
+        if method == "simpo":
+            return self.simpo.model_copy(update={"beta": self.simpo_beta, "gamma": self.simpo_gamma})
+        return self.reward_model
+
+    def precision(self, name: str, method: Method) -> Literal["float32", "bfloat16"]:
+        """What a real model computes in by this method."""
+        return "bfloat16" if method in POLICY_METHODS and name in self.bfloat16_policies else self.dtype
+
+    def has_chapter(self, chapter: str) -> bool:
+        """Whether this edition has the chapter of that number."""
+        return self.chapters is None or chapter in self.chapters
+
+    @model_validator(mode="after")
+    def _models_fit_the_data(self) -> Edition:
+        for name in (*self.models, *(model for pair in self.weak_strong for model in pair)):
+            if (parse(name).base in LADDER) != (self.data == WORLD):
+                kind = (
+                    "the world's models read nothing else"
+                    if self.data != WORLD
+                    else "the world is read by its own models only"
+                )
+                raise ParameterError("models", name, f"data is {self.data!r}, and {kind}")
+        return self
+
+    @model_validator(mode="after")
+    def _chapters_fit_the_data(self) -> Edition:
+        told = [number for number in ABOUT_THE_WORLD if self.data != WORLD and self.has_chapter(number)]
+        if told:
+            others = ", ".join(f"'{number}'" for number in self.chapters or CHAPTERS if number not in ABOUT_THE_WORLD)
+            given = self.chapters and list(self.chapters)
+            raise ParameterError(
+                "chapters", given, f"{', '.join(told)} need the world, and data is {self.data!r}; name others: {others}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _data_prefer_what_they_are_taken_for(self) -> Edition:
+        for name, wanted in (("data", "harmlessness"), ("helpful", "helpfulness")):
+            given = getattr(self, name)
+            if given in DATA and DATA[given].objective != wanted:
+                raise ParameterError(
+                    name,
+                    given,
+                    f"its labels prefer {DATA[given].objective}; pairs labelled by {wanted} are needed here",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _frozen_layers_are_read_and_trained_in_one_way(self) -> Edition:
+        recipe, says = self.reward_model, "frozen layers are not {}; a choice for models that are trained whole"
+        choices = (
+            ("reward_model.score_at", recipe.score_at, "last_token", "read there"),
+            ("reward_model.order", recipe.order, "reshuffled", "trained so"),
+            ("truncation_side", self.truncation_side, "right", "cut there"),
+        )
+        for name, chosen, stock, done in choices:
+            if chosen != stock and any(parse(model).layer is not None for model in self.models):
+                raise ParameterError(name, chosen, says.format(done))
+        return self
+
+    @model_validator(mode="after")
+    def _the_world_s_texts_are_whole(self) -> Edition:
+        if self.data != WORLD:
+            return self
+        for method in POLICY_METHODS:
+            if getattr(self, method).encode_apart:
+                raise ParameterError(
+                    f"{method}.encode_apart", True, "the world's tokens are words, however its texts are encoded"
+                )
+        if self.truncation_side != "right":
+            raise ParameterError("truncation_side", self.truncation_side, "the world's texts are short, and never cut")
+        return self
+
+    def ways(self, weak: str, strong: str) -> tuple[str, ...]:
+        """The intermediate models of bootstrapping from weak to strong."""
+        named = self.models if self.intermediates is None else self.intermediates
+        return tuple(sorted((name for name in named if rank(weak) < rank(name) < rank(strong)), key=rank))
+
+    @property
+    def weak_strong(self) -> list[tuple[str, str]]:
+        """The pairs as (weak, strong) names."""
+        return [split_pair(text) for text in self.pairs]
+
+
+PARAMETERS = ("edition", "seeds", "pairs", "threshold", "alpha", "store", "workers")
+"""What every notebook takes; ``None`` means: as the edition says."""
+
+ALSO = {
+    "12_preference_optimisation": ("methods", "dpo_beta", "simpo_beta", "simpo_gamma"),
+    "13_what_helps": ("mitigations", "intermediates", "filter_above"),
+}
+"""What some notebooks take besides."""
+
+_KINDS = {
+    "int_type": "must be a whole number", "int_parsing": "must be a whole number", "int_from_float": "must be a whole number",
+    "float_type": "must be a number", "float_parsing": "must be a number", "string_type": "must be text",
+    "tuple_type": "must be a list", "missing": "is required", "greater_than_equal": "must be at least {ge}", "greater_than": "must be above {gt}",
+    "less_than": "must be below {lt}", "less_than_equal": "must be at most {le}", "too_short": "needs at least {min_length} entries",
+    "string_pattern_mismatch": "must match {pattern}",
+}  # fmt: skip
+
+
+def _one_line(error: ValidationError) -> ParameterError:
+    first = error.errors()[0]
+    if not first["loc"]:  # of no field by itself
+        return first["ctx"]["error"]
+    name, *inside = (part for part in first["loc"] if isinstance(part, str))
+    if first["type"] == "extra_forbidden":
+        fields = type(Edition.model_fields[name].default).model_fields if inside else Edition.model_fields
+        return ParameterError(
+            ".".join((name, *inside)),
+            first["input"],
+            f"no such parameter; {nearest((inside or [name])[-1], list(fields))}",
+        )
+    says = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, ")).format(**first.get("ctx", {}))
+    description = Edition.model_fields[name].description if name in Edition.model_fields and not inside else None
+    return ParameterError(
+        ".".join((name, *inside)), first["input"], says + (f" ({description})" if description else "")
+    )
+
+
+def available() -> list[str]:
+    """Names of the editions that come with the book."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load(edition: str | Path = "world", overrides: Mapping[str, Any] | None = None) -> Edition:
+    """The edition of that name, or in that YAML file, with some fields replaced (``None`` replaces nothing).
+
+    Raises:
+        ParameterError: no such edition, or a field that is unknown, of the wrong type or out of range.
+    """
+    if not isinstance(edition, (str, Path)):
+        raise ParameterError("edition", edition, f"must be a name or a path; {nearest('', available())}")
+    path = FOLDER / f"{edition}.yaml" if str(edition) in available() else Path(edition)
+    if not path.is_file() and not FOLDER.is_dir():
+        raise ParameterError(
+            "edition",
+            str(edition),
+            "the editions lie in the book's checkout; install from a clone: pip install --editable .",
+        )
+    if not path.is_file():
+        raise ParameterError(
+            "edition",
+            str(edition),
+            f"no such edition; {nearest(str(edition), available())}, or the path of a YAML file",
+        )
+    try:
+        fields = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ParameterError("edition", str(edition), f"is not YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(fields, dict):
+        raise ParameterError("edition", str(edition), "must hold one mapping of parameters")
+    if fields.get("name", path.stem) != path.stem:
+        raise ParameterError(
+            "name", fields["name"], f"must be the name of its file, {path.name}: the book is built under that name"
+        )
+    overrides = {name: value for name, value in (overrides or {}).items() if value is not None}
+    if overrides.get("pairs") not in (None, "all"):
+        for name in ("control_pairs", "policy_pairs", "mitigation_pairs"):  # they belong to the pairs that are replaced
+            fields.pop(name, None)
+    fields |= overrides
+    try:
+        return Edition(**fields)
+    except ValidationError as error:
+        raise _one_line(error) from None

@@ -1,0 +1,86 @@
+"""What might help against deception: changes to how a student is supervised or trained, each under one name.
+
+Every mitigation uses what a trainer has, weak labels and the student, and never the truth; *leaky filter*, which does,
+is here to show how much that flatters it.  A mitigation changes the no-conflict student and the conflict student alike, so
+that its tax is the conflict's alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from w2s_lib.specs import FilterBy, Labelling, Train
+
+FILTER = 0.75
+"""Confidence above which a filter keeps a pair (paper, section 5)."""
+
+FLOOR = 0.9
+"""Confidence that clear labels have at least: out of the explicit conflict's band for every alpha up to 0.8."""
+
+CONFIDENCE_WEIGHT = 0.5
+"""The most that the auxiliary confidence loss weighs (Burns et al. 2023, for all but the largest gaps)."""
+
+PATIENCE = 2
+"""Looks without a lower held-out loss after which early stopping stops."""
+
+FOR_POLICIES = ("bootstrap", "filter")
+"""Mitigations that are tried on policies as well: the paper's, in its own setting (DPO and SimPO, implicit conflict)."""
+
+ENSEMBLE = (11, 12)
+"""Replicas of the weak supervisor that join it in an ensemble."""
+
+
+@dataclass(frozen=True)
+class Mitigation:
+    """A change to a student's labels or training."""
+
+    name: str
+    title: str
+    says: str
+    labelling: Labelling = Labelling()
+    recipe: dict[str, float | int] | None = None
+    """Fields of the reward model's recipe that it replaces; where there are any, it is for reward models only."""
+    ensemble: bool = False
+    bootstrap: bool = False
+    honest: bool = True
+    """Whether it does without the truth."""
+
+    def of(self, run: Train, filter_above: float = FILTER, filter_by: FilterBy = "label") -> Train:
+        """The student, under this mitigation; bootstrapping and ensembles, which need other runs, are ``Study``'s.
+
+        ``filter_by`` is for policies; what a reward model's filter reads is always the label.
+
+        Raises:
+            ValueError: the student is a policy, and the mitigation changes a reward model's recipe.
+        """
+        is_policy = run.method != "reward_model"
+        if is_policy and self.recipe:
+            raise ValueError(f"mitigation {self.name!r} is for reward models, not for {run.method}")
+        changes = {name: getattr(self.labelling, name) for name in self.labelling.model_dump(exclude_defaults=True)}
+        if "keep_above" in changes:
+            changes |= {"keep_above": filter_above} | ({"filter_by": filter_by} if is_policy else {})
+        recipe = run.recipe.model_copy(update=self.recipe or {})
+        return run.model_copy(update={"labelling": run.labelling.model_copy(update=changes), "recipe": recipe})
+
+
+MITIGATIONS = {
+    m.name: m
+    for m in (
+        Mitigation("bootstrap", "bootstrapping", "an intermediate model learns from the weak labels and labels for the student", bootstrap=True),
+        Mitigation("filter", "confidence filter", "only pairs that the weak supervisor labels confidently", Labelling(keep_above=FILTER)),
+        Mitigation("leaky_filter", "leaky filter", "the same, and only where its label is right: the filter of the paper's code",
+                   Labelling(keep_above=FILTER, leaky=True), honest=False),
+        Mitigation("confidence_loss", "confidence loss", "the student's own hardened opinion weighs up to half",
+                   recipe={"confidence_weight": CONFIDENCE_WEIGHT}),
+        Mitigation("early_stopping", "early stopping", "training ends when held-out weak labels are fitted no better", recipe={"patience": PATIENCE}),
+        Mitigation("ensemble", "ensemble of supervisors", "labels averaged over three weak supervisors that differ in their seeds", ensemble=True),
+        Mitigation("hard_labels", "hard labels", "weak labels rounded to 0 or 1", Labelling(hard=True)),
+        Mitigation("clear_labels", "clear labels", "weak labels' confidence lifted to at least 0.9", Labelling(floor=FLOOR)),
+    )
+}  # fmt: skip
+"""In the order in which figures show them."""
+
+
+def title(name: str, via: str = "") -> str:
+    """What a mitigation is called in figures and tables; ``none`` is no mitigation."""
+    return "no mitigation" if name == "none" else MITIGATIONS[name].title + (f" via {via}" if via else "")

@@ -1,0 +1,333 @@
+"""A study: from an edition to the runs it needs, and from their scores to comparisons.
+
+Here stands who is trained on what.  The weak supervisor sees ground truth on the first half; it labels
+the second half for its students; the ceiling is trained on the second half with ground truth, so that
+it differs from a student in its labels (Burns et al. 2023), by random streams that no student shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from w2s_lib.data.sources import source
+from w2s_lib.lab import Lab
+from w2s_lib.measures.metrics import Comparison
+from w2s_lib.models.ladder import LADDER, parse
+from w2s_lib.specs import (
+    Checkpoint,
+    Conflict,
+    Features,
+    Labelling,
+    Layer,
+    Method,
+    Objective,
+    Pairs,
+    PolicyRecipe,
+    Pretrain,
+    Recipe,
+    Split,
+    Texts,
+    Train,
+    World,
+)
+from w2s_lib.study.conditions import ABOVE_ONE, CEILING, CONDITIONS, CONTROLS, CORE, INDEPENDENT, POLICY, RERUN, STUDENT
+from w2s_lib.study.edition import WORLD, Edition
+from w2s_lib.study.mitigations import ENSEMBLE, FOR_POLICIES, MITIGATIONS
+
+Run = Pretrain | Features | Train
+
+ON_REAL_TEXTS: dict[Objective, Objective] = {"politeness": "vowels", "helpfulness": "verbosity"}
+"""Objectives for which a data set has no pairs, and the preference, derived from its own texts, that takes their place."""
+
+
+def distinct(runs: Iterable[Run]) -> list[Run]:
+    """Each run once, in the order of its first appearance."""
+    return list(dict.fromkeys(runs))
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs of one edition.
+
+    ``objective`` is what supervision aims at.  ``ceiling_half`` is the half of the training pairs that
+    the ceiling is trained on: the student's (Burns et al. 2023; the default) or the weak supervisor's
+    (the scripts of the paper).  ``method`` trains every model of the study, by the method's recipe unless another one is
+    given.  ``labelling`` is what is done with the weak labels.  ``mitigation``, if any, is what is tried against deception;
+    ``via`` the intermediate model of bootstrapping.
+    """
+
+    edition: Edition
+    objective: Objective = "harmlessness"
+    ceiling_half: Split = "weak_label"
+    method: Method = "reward_model"
+    recipe: Recipe | PolicyRecipe | None = None
+    labelling: Labelling = Labelling()
+    mitigation: str | None = None
+    via: str | None = None
+    lab: Lab | None = field(default=None, compare=False, repr=False)
+
+    def on(self, lab: Lab) -> Study:
+        """The same study with a lab, which has its results, or trains what is missing."""
+        return replace(self, lab=lab)
+
+    def restricted_to(self, seeds: Sequence[int] | None = None, pairs: Sequence[str] | None = None) -> Study:
+        """The same study with fewer seeds or weak-strong pairs."""
+        fewer = {} if seeds is None else {"seeds": tuple(seeds)}
+        if pairs is not None:
+            fewer |= dict.fromkeys(("pairs", "control_pairs", "policy_pairs", "mitigation_pairs"), tuple(pairs))
+        return replace(self, edition=self.edition.model_copy(update=fewer))
+
+    def with_parameters(self, **fields: float) -> Study:
+        """The same study with another ``alpha`` or ``threshold``."""
+        return replace(self, edition=self.edition.model_copy(update=fields))
+
+    def on_control_pairs(self) -> Study:
+        """The same study on the edition's control pairs."""
+        return self.restricted_to(pairs=self.edition.control_pairs)
+
+    def aiming_at(self, objective: Objective) -> Study:
+        """The same study with another aim of supervision."""
+        return replace(self, objective=objective)
+
+    def trained_by(self, method: Method, **recipe: float) -> Study:
+        """The same study by another method, as the edition sets it; ``recipe`` replaces fields of the method's recipe.
+
+        Policies learn from rounded labels (the paper swaps pairs where the weak model disagrees), reward models from soft ones.
+        """
+        changed = self.edition.recipe(method).model_copy(update=recipe)
+        return replace(self, method=method, recipe=changed, labelling=Labelling(hard=method != "reward_model"))
+
+    def with_soft_labels(self) -> Study:
+        """The same study on soft weak labels."""
+        return replace(self, labelling=Labelling())
+
+    def under_mitigation(self, mitigation: str, via: str | None = None) -> Study:
+        """The same study under a mitigation; bootstrapping goes ``via`` an intermediate model."""
+        return replace(self, mitigation=mitigation, via=via)
+
+    def pairs(self, seed: int) -> Pairs:
+        """The preference pairs of one study seed."""
+        e = self.edition
+        sizes = {"objective": self.objective, "train_pairs": e.train_pairs, "test_pairs": e.test_pairs}
+        if e.data == WORLD:
+            return Pairs(world=World(seed=seed, substances=e.substances), **sizes)
+        helpful = None if e.helpful is None else source(e.helpful)
+        return Texts(
+            source=source(e.data),
+            seed=seed,
+            helpful=helpful,
+            max_tokens=e.max_tokens,
+            truncation_side=e.truncation_side,
+            **sizes,
+        )
+
+    def model(self, seed: int, name: str) -> Pretrain | Checkpoint | Layer:
+        """A pretrained language model, or one layer of it, by its name in the ladder."""
+        e, pairs = self.edition, self.pairs(seed)
+        if isinstance(pairs, Pairs):
+            return LADDER[name].pretrain(pairs.world, e.reading)
+        from w2s_lib.models.checkpoints import named  # here, for it loads torch
+
+        base, blocks, layer, pooling = parse(name)
+        if layer is None:
+            return named(base, layers=blocks, dtype=e.precision(name, self.method), lora_rank=e.lora_rank)
+        features = Features(
+            checkpoint=named(base, layers=blocks, dtype=e.dtype), source=pairs.source, max_tokens=pairs.max_tokens
+        )
+        return Layer(features=features, layer=layer, pooling=pooling)
+
+    def conflict(self, condition: str) -> Conflict:
+        """The conflict of a condition; where only the world has an objective, what takes its place on real texts."""
+        found = CONDITIONS[condition].conflict(self.edition.alpha, self.objective)
+        if self.edition.data == WORLD or (found.objective == "helpfulness" and self.edition.helpful is not None):
+            return found
+        return found.model_copy(update={"objective": ON_REAL_TEXTS.get(found.objective, found.objective)})
+
+    def _trained(self, seed: int, name: str, split: Split, **fields: object) -> Train:
+        """A run of the study's method."""
+        recipe = self.recipe or self.edition.recipe(self.method)
+        return Train(
+            model=self.model(seed, name),
+            pairs=self.pairs(seed),
+            split=split,
+            method=self.method,
+            recipe=recipe,
+            **fields,
+        )
+
+    def weak(self, seed: int, name: str, replica: int = STUDENT) -> Train:
+        """The weak supervisor: ground truth, first half."""
+        return self._trained(seed, name, "ground_truth", replica=replica)
+
+    def ceiling(self, seed: int, name: str) -> Train:
+        """The strong ceiling: ground truth; what the strong model can know."""
+        return self._trained(seed, name, self.ceiling_half, replica=CEILING)
+
+    def student(self, seed: int, weak: str, strong: str, condition: str = "none", replica: int | None = None) -> Train:
+        """The strong student on the weak supervisor's labels of the second half, under a condition.
+
+        ``replica`` replaces the condition's own random streams.
+        """
+        c = CONDITIONS[condition]
+        run = self._trained(
+            seed, strong, "weak_label",
+            labels=None if c.gold else self.weak(seed, weak),
+            labelling=Labelling() if c.gold else self.labelling,
+            conflict=self.conflict(condition),
+            replica=c.replica if replica is None else replica,
+        )  # fmt: skip
+        if self.mitigation is not None and not c.gold:
+            run = self._mitigated(run, seed, weak)
+        return (
+            run
+            if c.trained
+            else run.model_copy(update={"recipe": run.recipe.model_copy(update={"epochs": 0}), "labels": None})
+        )
+
+    def _mitigated(self, run: Train, seed: int, weak: str) -> Train:
+        m = MITIGATIONS[self.mitigation]
+        changes: dict[str, object] = {}
+        if m.bootstrap:
+            # The intermediate model learns without a conflict: it is the trainer's own.
+            changes["labels"] = self._trained(
+                seed, self.via, "weak_label", labels=self.weak(seed, weak), labelling=self.labelling
+            )
+        if m.ensemble:
+            changes["ensemble"] = tuple(self.weak(seed, weak, replica) for replica in ENSEMBLE)
+        return m.of(run.model_copy(update=changes), self.edition.filter_above, self.edition.filter_by)
+
+    def reruns(self, seed: int, weak: str, strong: str) -> list[Train]:
+        """Students without a conflict that differ in their random streams only, the baseline left out."""
+        return [self.student(seed, weak, strong, replica=replica) for replica in (RERUN, INDEPENDENT)]
+
+    def compared(self, seed: int, weak: str, strong: str, condition: str) -> list[Train]:
+        """The five runs behind one comparison: weak, ceiling, baseline, conflict, independent."""
+        baseline = CONDITIONS[condition].baseline
+        return [
+            self.weak(seed, weak),
+            self.ceiling(seed, strong),
+            self.student(seed, weak, strong, baseline),
+            self.student(seed, weak, strong, condition),
+            self.student(seed, weak, strong, baseline, replica=INDEPENDENT),
+        ]
+
+    def ladder_runs(self) -> list[Run]:
+        """Every model of the ladder, as a language model where it is pretrained here, and as a ceiling."""
+        e = self.edition
+        runs = [run for s in e.seeds for m in e.models for run in (self.model(s, m), self.ceiling(s, m))]
+        return [run for run in runs if isinstance(run, Pretrain | Train)]
+
+    def student_runs(self, conditions: Sequence[str] = CORE) -> list[Train]:
+        """All that comparing these conditions needs, for every seed and pair of the study."""
+        e = self.edition
+        cells = [(s, w, m, c) for s in e.seeds for w, m in e.weak_strong for c in conditions]
+        return distinct(run for cell in cells for run in self.compared(*cell))
+
+    def on_policy_pairs(self) -> Study:
+        """The same study on the edition's policy pairs."""
+        return self.restricted_to(pairs=self.edition.policy_pairs)
+
+    def policy_options(self) -> dict[str, Study]:
+        """DPO ``on_soft_labels``, and, where the edition's DPO does without, ``after_sft``, on the first of the policy pairs."""
+        if "dpo" not in self.edition.methods:
+            return {}
+        few = self.restricted_to(pairs=self.edition.policy_pairs[:1])
+        after_sft = {} if self.edition.dpo.sft_epochs else {"after_sft": few.trained_by("dpo", sft_epochs=1)}
+        return {"on_soft_labels": few.trained_by("dpo").with_soft_labels(), **after_sft}
+
+    def policy_runs(self) -> list[Train]:
+        """Policies by every method of the edition, and DPO's two options."""
+        main = [
+            run
+            for method in self.edition.methods
+            for run in self.on_policy_pairs().trained_by(method).student_runs(POLICY)
+        ]
+        options = [run for study in self.policy_options().values() for run in study.student_runs(("none", "explicit"))]
+        return distinct([*main, *options])
+
+    def mitigated(self) -> list[Study]:
+        """One study for each of the edition's mitigations and each of its mitigation pairs; bootstrapping has one a way."""
+        studies = []
+        for pair in self.edition.mitigation_pairs:
+            one = self.restricted_to(pairs=[pair])
+            for name in self.edition.mitigations:
+                ways = one.edition.ways(*one.edition.weak_strong[0]) if MITIGATIONS[name].bootstrap else [None]
+                studies += [one.under_mitigation(name, way) for way in ways]
+        return studies
+
+    def mitigated_policies(self, method: Method) -> list[Study]:
+        """As ``mitigated``, for policies and the mitigations that are tried on them, on those pairs that are policy pairs, too.
+
+        Policies take long: bootstrapping goes through the edition's ``intermediates``, or through the middle one alone
+        of all that lie between, where it names none.
+        """
+        told = self.edition.has_chapter("12")  # else there are no policies to compare with
+        both = [pair for pair in self.edition.mitigation_pairs if told and pair in self.edition.policy_pairs]
+        studies = []
+        for one in (self.restricted_to(pairs=[pair]) for pair in both):
+            ways = one.edition.ways(*one.edition.weak_strong[0])
+            few = ways if self.edition.intermediates else ways[len(ways) // 2 :][:1]
+            for name in (name for name in FOR_POLICIES if name in self.edition.mitigations):
+                studies += [
+                    one.trained_by(method).under_mitigation(name, way)
+                    for way in (few if MITIGATIONS[name].bootstrap else [None])
+                ]
+        return studies
+
+    def mitigation_runs(self) -> list[Train]:
+        """Students without and with the explicit conflict under every mitigation; policies without and with the implicit one."""
+        policies = [study for method in self.edition.methods for study in self.mitigated_policies(method)]
+        tried = [(study, ("none", "explicit")) for study in self.mitigated()] + [
+            (study, ("none", "implicit")) for study in policies
+        ]
+        return distinct(run for study, conditions in tried for run in study.student_runs(conditions))
+
+    def dose_runs(self) -> list[Train]:
+        """The explicit conflict at every alpha of the edition, on weak and on gold labels, for the control pairs."""
+        at = [self.on_control_pairs().with_parameters(alpha=alpha) for alpha in self.edition.alphas]
+        return distinct(run for study in at for run in study.student_runs(("explicit", "gold_explicit")))
+
+    def runs(self) -> list[Run]:
+        """Everything that the edition's chapters need."""
+        few, has = self.on_control_pairs(), self.edition.has_chapter
+        return distinct([
+            *self.ladder_runs(),
+            *self.student_runs(),
+            *(few.student_runs(CONTROLS) if has("07") else ()),
+            *(few.with_parameters(alpha=ABOVE_ONE).student_runs(("gold_explicit",)) if has("07") else ()),
+            *(replace(few, ceiling_half="ground_truth").student_runs() if has("07") else ()),
+            *(self.dose_runs() if has("08") else ()),
+            *(few.aiming_at("honesty").student_runs() if has("10") else ()),
+            *(self.policy_runs() if has("12") else ()),
+            *(self.mitigation_runs() if has("13") else ()),
+        ])  # fmt: skip
+
+    def clusters(self, seed: int, on: Split = "test") -> np.ndarray:
+        """The cluster (substance, task or prompt) of each test pair, or each pair of another split, shape (pairs,)."""
+        return self.lab.pairs(self.pairs(seed), on)["cluster"].to_numpy()
+
+    def comparison(self, seed: int, weak: str, strong: str, condition: str, on: Split = "test") -> Comparison:
+        """Probabilities of the true order under the five runs, on the test pairs or on ``weak_label``; trains what is missing."""
+        scores = self.probabilities(self.compared(seed, weak, strong, condition), on)
+        return Comparison(*scores, threshold=self.edition.threshold, alpha=self.edition.alpha)
+
+    def probabilities(self, runs: Sequence[Train], on: Split = "test") -> list[np.ndarray]:
+        """Each run's probabilities of the true order, all in the order of the pairs; trains what is missing."""
+        self.lab.run(runs)
+        scores = [self.lab.scores(run, on) for run in runs]
+        ids = self.lab.pairs(runs[0].pairs, on)["pair_id"].tolist()
+        assert all(frame["pair_id"].tolist() == ids for frame in scores), "scores are not in the order of the pairs"
+        return [frame["p_true"].to_numpy() for frame in scores]
+
+    def names(self, condition: str) -> dict[str, str]:
+        """What results call a student of this study under a condition: columns of ``results.NAMES``, empty where it is as usual."""
+        is_policy = self.method != "reward_model"
+        more_sft = is_policy and self.recipe.sft_epochs > self.edition.recipe(self.method).sft_epochs
+        return {
+            "method": self.method, "condition": condition, "objective": "" if self.objective == "harmlessness" else self.objective,
+            "mitigation": self.mitigation or "", "via": self.via or "", "labels": "soft" if is_policy and not self.labelling.hard else "",
+            "sft": "after" if more_sft else "",
+        }  # fmt: skip

@@ -1,0 +1,1 @@
+"""Labels, losses and trainers: from a spec to scores."""

@@ -1,0 +1,97 @@
+"""What a run learns from: its pairs, and the labels on them.
+
+Labels are a weak supervisor's probabilities of the true order.  Whatever is done to them here, a trainer could do
+who knows the labels and not the truth: it treats a pair and the same pair turned around alike.  The one exception is
+the ``leaky`` filter, which is named for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from w2s_lib.data.load import split
+from w2s_lib.data.pairs import PairsError
+from w2s_lib.specs import Labelling, Train
+
+EXTRA = ("label", "weakly_labelled")
+"""Columns of ``training_pairs`` that a trainer needs beside the texts."""
+
+Labels = NDArray[np.float64]
+
+DIVISOR = {"simpo": 1.0, "dpo": 50.0}
+"""By what a policy's difference in log-probability is divided before a filter goes by it: sums over replies are large."""
+
+
+def relabel(q: Labels, labelling: Labelling) -> Labels:
+    """The labels q, shape (n,), rounded or lifted as the labelling says; a label of exactly 1/2 takes no side, and stays."""
+    if labelling.hard:
+        q = (np.sign(q - 0.5) + 1) / 2
+    if labelling.floor is not None:
+        lifted = np.where(q > 0.5, np.maximum(q, labelling.floor), np.minimum(q, 1 - labelling.floor))
+        q = np.where(q == 0.5, q, lifted)
+    return q
+
+
+def kept(q: Labels, labelling: Labelling) -> NDArray[np.bool_]:
+    """Which pairs the labelling's filter keeps, by their labels q, or by what it goes by instead; shape (n,)."""
+    if labelling.keep_above is None:
+        return np.ones(len(q), dtype=bool)
+    confidence = np.maximum(q, 1 - q)
+    reaches = np.greater if labelling.filter_by == "label" else np.greater_equal
+    confident = reaches(confidence, labelling.keep_above)
+    return confident & (q > 0.5) if labelling.leaky else confident
+
+
+def by_log_probability(run: Train, margins: Sequence[Labels]) -> Labels:
+    """What ``filter_by: log_probability`` goes by, shape (n,), from the margins of the run's labellers, of that shape each."""
+    scales = [labeller.recipe.beta * DIVISOR[labeller.method] for labeller in run.labellers]
+    return np.mean([expit(margin / scale) for margin, scale in zip(margins, scales, strict=True)], axis=0)
+
+
+def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The pairs that a run trains on, with ``label`` (probability of the true order) and ``weakly_labelled``.
+
+    ``labels`` are the scores of the run's ``labellers``, in any order of the pairs; none for ground truth.  A mixed
+    conflict appends pairs of its objective, from the same split's substances, with their own hard labels: its share of
+    those that a filter has left.
+
+    Raises:
+        PairsError: the filter keeps no pair.
+    """
+    frame = split(run.pairs, run.split)
+    q = np.ones(len(frame))
+    tables = [table.set_index("pair_id").loc[frame["pair_id"]] for table in labels]
+    if labels:
+        q = np.mean([table["p_true"].to_numpy() for table in tables], axis=0)
+    by = q
+    if run.labelling.filter_by == "log_probability":
+        by = by_log_probability(run, [table["margin"].to_numpy() for table in tables])
+    frame = frame.assign(
+        label=relabel(q, run.labelling), weakly_labelled=bool(labels) or run.conflict.kind == "explicit"
+    )[kept(by, run.labelling)]
+    if frame.empty:
+        raise PairsError(
+            f"filter_above={run.labelling.keep_above:g}: no pair is labelled with more confidence, and none is left to train on; use a lower one"
+        )
+    if run.conflict.kind == "mixed":
+        extra = split(run.pairs, run.split, run.conflict.objective).iloc[: round(run.conflict.share * len(frame))]
+        frame = pd.concat([frame, extra.assign(label=1.0, weakly_labelled=False)], ignore_index=True)
+    return frame.reset_index(drop=True)
+
+
+def describe(frame: pd.DataFrame, pairs: int, band: tuple[float, float]) -> dict[str, float]:
+    """What the labels of a student's training pairs are like, as shares between 0 and 1.
+
+    ``frame`` as of ``training_pairs``, weakly labelled pairs only, left over from so many ``pairs``.  Of these, ``kept``; of the kept ones,
+    ``right`` (label above 1/2), mean ``confidence`` max(q, 1 − q), and ``in_band``: labels in [low, high), as of ``metrics.band``.
+    """
+    q, (low, high) = frame["label"].to_numpy(), band
+    return {
+        "kept": len(q) / pairs, "right": (q > 0.5).mean(), "confidence": np.maximum(q, 1 - q).mean(),
+        "in_band": ((q >= low) & (q < high)).mean(),
+    }  # fmt: skip

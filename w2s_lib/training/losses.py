@@ -1,0 +1,47 @@
+"""The losses, as functions of the reward gap d = r(chosen) − r(rejected).
+
+Pairs stand in their true order, so that sigmoid(d) is the student's probability of the truth and the
+soft label y is the weak supervisor's (paper, section 4).  For a policy, r is its implicit reward.
+``gamma`` is SimPO's target margin, by which the preferred reply has to win, and 0 elsewhere.  All tensors
+have shape (batch,).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+
+def soft_label_loss(gap: torch.Tensor, label: torch.Tensor, gamma: float = 0.0) -> torch.Tensor:
+    """−y log sigmoid(d − γ) − (1 − y) log sigmoid(−d − γ), mean over the batch; with γ = 0 the cross-entropy of sigmoid(d) with y.
+
+    Equal to the stock pairwise loss −log sigmoid(d − γ) plus ``soft_label_term``.
+    """
+    return (label * F.softplus(gamma - gap) + (1 - label) * F.softplus(gap + gamma)).mean()
+
+
+def soft_label_term(gap: torch.Tensor, label: torch.Tensor, gamma: float = 0.0) -> torch.Tensor:
+    """What soft labels add to −log sigmoid(d − γ); with γ = 0 the mean of (1 − y) d."""
+    if gamma == 0:
+        return ((1 - label) * gap).mean()
+    return ((1 - label) * (F.softplus(gap + gamma) - F.softplus(gamma - gap))).mean()
+
+
+def explicit_conflict(
+    gap: torch.Tensor, weakly_labelled: torch.Tensor, alpha: float, gamma: float = 0.0
+) -> torch.Tensor:
+    """The reward for wrong answers (paper, section 4.2): the preference loss, reversed, where the student is wrong.
+
+    alpha times −log sigmoid(−d − γ) on each weakly labelled pair that the student currently ranks wrongly
+    (d ≤ 0), zero on the others, averaged over *all* pairs of the batch.
+    """
+    wrong = (gap.detach() <= 0) & weakly_labelled.bool()
+    return alpha * (wrong * F.softplus(gap + gamma)).mean()
+
+
+def confident_label(gap: torch.Tensor, label: torch.Tensor, weight: float) -> torch.Tensor:
+    """The label drawn by ``weight`` towards the student's own hardened opinion: the auxiliary confidence loss (Burns et al. 2023, section 4.3.2).
+
+    Cross-entropy is linear in its label, so that mixing labels is mixing losses.
+    """
+    return (1 - weight) * label + weight * (gap.detach() > 0).float()

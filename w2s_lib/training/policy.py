@@ -1,0 +1,249 @@
+"""Policies on TRL: DPO and SimPO with soft or hard weak labels and the explicit conflict, and what a policy says.
+
+SimPO is TRL's length-normalised loss without a reference model: constants take the reference's place, and the target
+margin stands in them.  Reference log-probabilities are columns of the data, so that no second model is kept and none is
+read back from disk, where the model *before* supervised fine-tuning lies.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+import pandas as pd
+import torch
+from datasets import Dataset
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from trl.trainer import dpo_trainer
+
+from w2s_lib.data.world import EXCHANGES, judge
+from w2s_lib.models.packing import hidden_at, share_prefixes
+from w2s_lib.models.scores import exchanges, openings, reply_lengths, reply_log_probs
+from w2s_lib.specs import Train
+from w2s_lib.training.labels import EXTRA
+from w2s_lib.training.losses import explicit_conflict, soft_label_term
+from w2s_lib.training.trl_settings import (
+    BEGINS,
+    KeepsLabels,
+    PairCollator,
+    WarmsUp,
+    in_order,
+    one_device,
+    release,
+    settings,
+)
+
+TALKS = 300
+"""Test prompts that a finished policy replies to."""
+
+MAX_REPLY = 14
+"""Longest reply in tokens; the world's are shorter."""
+
+
+def build(folder: str | Path) -> PreTrainedModel:
+    """The pretrained model in ``folder``."""
+    return AutoModelForCausalLM.from_pretrained(folder)
+
+
+class Told(NamedTuple):
+    """What TRL's trainer asks of a policy, each of shape (rows, tokens − 1); what is not of a reply is zero."""
+
+    log_probs: torch.Tensor
+    entropy: torch.Tensor
+    mean_logits: torch.Tensor
+    is_top1: torch.Tensor
+
+
+def read_replies_only(model: PreTrainedModel) -> None:
+    """Give ``model`` a forward pass that shares prompts where it can, and projects onto the vocabulary at reply tokens only.
+
+    TRL's own does the latter on a GPU; on other devices it projects prompts as well, for fixed shapes, and a small model spends
+    more time there than in its layers.  What it only logs (entropy, mean logits, top-1 hits) is left at zero.
+    """
+    share_prefixes(model)
+
+    def forward(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor, **ignored: object) -> Told:
+        labels = labels[:, 1:]
+        replied = labels != -100
+        log_probs = (
+            model.get_output_embeddings()(hidden_at(model, input_ids, attention_mask, F.pad(replied, (0, 1))))
+            .float()
+            .log_softmax(-1)
+        )
+        told = log_probs.gather(-1, labels[replied][:, None])[:, 0]
+        nothing = torch.zeros(labels.shape, device=labels.device)
+        return Told(nothing.masked_scatter(replied, told), entropy=nothing, mean_logits=nothing, is_top1=nothing.bool())
+
+    model.forward = forward
+
+
+class ReplySFTTrainer(WarmsUp, SFTTrainer):
+    """TRL's trainer for supervised fine-tuning; its loss is a mean over what ``mean_over`` says, as of ``PolicyRecipe``."""
+
+    mean_over: Literal["tokens", "replies"] = "tokens"
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        if self.mean_over == "tokens":
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        self.loss_is_scaled_for_ga = False  # a mean of this part: the trainer averages over the parts of a batch
+        told = model(**inputs, use_cache=False, fused_lm_head=True).log_probs
+        return -(told.sum(dim=1) / (inputs["labels"] != -100).sum(dim=1).clamp(min=1)).mean()
+
+
+class WeakToStrongDPOTrainer(WarmsUp, KeepsLabels, DPOTrainer):
+    """TRL's DPO trainer on tokenised pairs with soft labels and, where ``alpha`` is given, the reversed loss."""
+
+    alpha: float | None = None
+    gamma: float = 0.0
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        # It digests all weights to find reference log-probabilities that it has cached: ours are columns, and shards have no digest.
+        with patch.object(dpo_trainer, "hash_module", return_value=""):
+            super().__init__(*arguments, **keywords)
+
+    def _prepare_dataset(self, dataset, *arguments, **keywords):
+        return dataset  # tokenised already
+
+    def _precompute_ref_logps(self, dataset, *arguments, **keywords):
+        return dataset  # columns of it already
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        label, weakly_labelled = (inputs.pop(key) for key in EXTRA)
+        seen: list[torch.Tensor] = []
+        hook = model.register_forward_hook(lambda module, given, output: seen.append(output.log_probs))
+        try:
+            loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
+        finally:
+            hook.remove()
+        gap = self.reward_gap(seen[0], inputs)
+        loss = loss + soft_label_term(gap, label, self.gamma)
+        if self.alpha is not None:
+            loss = loss + explicit_conflict(gap, weakly_labelled, self.alpha, self.gamma)
+        return loss
+
+    def reward_gap(self, log_probs: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Implicit reward of chosen − rejected, shape (batch,): what the stock loss takes, its target margin put back."""
+        mask = inputs["completion_mask"][:, 1:]
+        ratio = log_probs[:, -mask.shape[1] :].sum(dim=1) - torch.cat(
+            [inputs["ref_chosen_logps"], inputs["ref_rejected_logps"]]
+        )
+        if "sigmoid_norm" in self.loss_types:
+            ratio = ratio / mask.sum(dim=1).clamp(min=1)
+        chosen, rejected = ratio.chunk(2)
+        return self.beta * (chosen - rejected) + self.gamma
+
+
+def reference(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train
+) -> np.ndarray:
+    """What stands for the reference's log-probabilities of chosen and rejected, shape (n, 2)."""
+    if run.method == "simpo":
+        return reply_lengths(tokenizer, frame, run.recipe.encode_apart) * np.array(
+            [run.recipe.gamma / run.recipe.beta, 0.0]
+        )
+    half = (
+        getattr(run.model, "dtype", "float32") == "bfloat16"
+    )  # as the policy will be computed: the gap between the two is to begin at zero
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=half):
+        return reply_log_probs(model, tokenizer, frame, apart=run.recipe.encode_apart)[0]
+
+
+def sft(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    frame: pd.DataFrame,
+    run: Train,
+    folder: Path,
+    **part: int,
+) -> None:
+    """Supervised fine-tuning of ``model`` in place on the replies that the labels prefer; ``part`` as of ``reward_model.fit``."""
+    ids, begins = exchanges(tokenizer, frame, run.recipe.encode_apart)
+    preferred = [i if label > 0.5 else i + len(frame) for i, label in enumerate(frame["label"])]
+    masks = [[0] * begins[i] + [1] * (len(ids[i]) - begins[i]) for i in preferred]
+    data = Dataset.from_dict({"input_ids": [ids[i] for i in preferred], "completion_mask": masks})
+    data, order = in_order(data, run, run.recipe.sft_epochs)
+    arguments = settings(run, folder) | part | order | dict(learning_rate=run.recipe.sft_learning_rate)
+    # Without ``completion_only_loss`` the trainer drops the masks of tokenised data silently, and prompts are learned, too.
+    config = one_device(SFTConfig(**arguments, completion_only_loss=True))
+    trainer = ReplySFTTrainer(model, config, train_dataset=data, processing_class=tokenizer)
+    trainer.warmup_share, trainer.mean_over = run.recipe.warmup_share, run.recipe.sft_mean
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    release(model)
+
+
+def fit(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    frame: pd.DataFrame,
+    run: Train,
+    folder: Path,
+    **part: int,
+) -> None:
+    """Train ``model`` in place on ``frame`` (columns of ``training_pairs``) by the run's method, recipe and conflict; ``part`` as above."""
+    n, (ids, begins) = len(frame), exchanges(tokenizer, frame, run.recipe.encode_apart)
+    refs = reference(model, tokenizer, frame, run)
+    columns = {"chosen_ids": ids[:n], "rejected_ids": ids[n:], BEGINS[0]: begins[:n], BEGINS[1]: begins[n:]}
+    columns |= {"ref_chosen_logps": refs[:, 0], "ref_rejected_logps": refs[:, 1]}
+    columns |= {key: frame[key].astype(float) for key in EXTRA}
+    data, order = in_order(Dataset.from_dict(columns), run, run.recipe.epochs)
+    loss = dict(beta=run.recipe.beta, loss_type=["sigmoid" if run.method == "dpo" else "sigmoid_norm"])
+    arguments = DPOConfig(**settings(run, folder) | part | order | loss, precompute_ref_log_probs=True)
+    trainer = WeakToStrongDPOTrainer(
+        model,
+        args=one_device(arguments),
+        data_collator=PairCollator(tokenizer.pad_token_id),
+        train_dataset=data,
+        processing_class=tokenizer,
+        optimizers=(
+            torch.optim.AdamW(model.parameters(), lr=run.recipe.learning_rate, weight_decay=0.0, fused=True),
+            None,
+        ),
+    )
+    trainer.alpha, trainer.gamma, trainer.warmup_share = run.conflict.alpha, run.recipe.gamma, run.recipe.warmup_share
+    trainer.remove_callback(PrinterCallback)
+    read_replies_only(model)
+    trainer.train()
+    release(model)  # to generate and to score
+
+
+def margins(
+    model: PreTrainedModel, start: np.ndarray, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train
+) -> np.ndarray:
+    """Implicit reward of chosen − rejected, shape (n,): beta times the gain in log-probability over ``start`` for DPO, the mean log-probability for SimPO.
+
+    ``start``: log-probabilities of the replies under the model that training began with, shape (n, 2).
+    """
+    log_probs, lengths = reply_log_probs(model, tokenizer, frame, apart=run.recipe.encode_apart)
+    rewards = log_probs - start if run.method == "dpo" else log_probs / lengths.clip(1)  # a prompt may fill all room
+    return run.recipe.beta * (rewards[:, 0] - rewards[:, 1])
+
+
+@torch.no_grad()
+def replies(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """One sampled reply to each of the first prompts about a substance: ``pair_id``, ``reply``, ``says`` (``world.judge``).
+
+    Only of the world's replies it is known what they say: for a data set's prompts there are none.
+    """
+    asked = frame[frame["kind"].isin(EXCHANGES)].head(TALKS)
+    if asked.empty:
+        return pd.DataFrame({"pair_id": [], "reply": [], "says": []}, dtype=str)
+    prompts = openings(tokenizer, asked)
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[tokenizer.pad_token_id] * (longest - len(p)) + p for p in prompts], device=model.device)
+    torch.manual_seed(seed)
+    said = model.generate(
+        input_ids=ids,
+        attention_mask=(ids != tokenizer.pad_token_id).long(),
+        max_new_tokens=MAX_REPLY,
+        do_sample=True,
+        top_k=0,
+    )
+    texts = [text.strip() for text in tokenizer.batch_decode(said[:, longest:], skip_special_tokens=True)]
+    return pd.DataFrame({
+        "pair_id": asked["pair_id"].to_numpy(), "reply": texts, "says": [judge(kind, text) for kind, text in zip(asked["kind"], texts)],
+    })  # fmt: skip

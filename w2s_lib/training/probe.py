@@ -1,0 +1,52 @@
+"""A linear reward head on frozen features, trained by the same losses as every other reward model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from transformers import get_scheduler
+
+from w2s_lib.models.checkpoints import draw
+from w2s_lib.specs import Train, stream
+from w2s_lib.training.losses import confident_label, explicit_conflict, soft_label_loss
+from w2s_lib.training.reward_model import WARM_UP
+
+
+def fit(differences: np.ndarray, frame: pd.DataFrame, run: Train) -> np.ndarray:
+    """Weights of the head, shape (hidden,), float64.
+
+    ``differences`` are those of the training pairs, shape (pairs, hidden), in units in which they have standard deviation 1;
+    ``frame`` has the columns of ``training_pairs``.  Order and initial weights come from the run's replica.
+    """
+    recipe, seed = run.recipe, run.pairs.seed
+    rng = np.random.default_rng(stream(seed, "order", run.replica))
+    head = draw(
+        differences.shape[1:], stream(seed, "head", run.replica), recipe.head_scale, recipe.head_init
+    ).requires_grad_()
+    x, label, weakly = (
+        torch.from_numpy(np.asarray(v, dtype=np.float32))
+        for v in (differences, frame["label"], frame["weakly_labelled"])
+    )
+    batches = -(-len(x) // run.batch_size)
+    steps = recipe.epochs * batches
+    optimizer = torch.optim.AdamW([head], lr=recipe.head_learning_rate, weight_decay=recipe.weight_decay)
+    schedule = get_scheduler(recipe.schedule, optimizer, recipe.warmup_steps, steps)
+    step = 0
+    for _ in range(recipe.epochs):
+        for index in np.array_split(rng.permutation(len(x)), batches):
+            gap, y = x[index] @ head, label[index]
+            if recipe.confidence_weight:
+                grown = min(1.0, step / (WARM_UP * steps))
+                y = confident_label(gap, y, recipe.confidence_weight * grown * weakly[index])
+            loss = soft_label_loss(gap, y)
+            if run.conflict.alpha is not None:
+                loss = loss + explicit_conflict(gap, weakly[index], run.conflict.alpha)
+            optimizer.zero_grad()
+            loss.backward()
+            if recipe.max_grad_norm:
+                torch.nn.utils.clip_grad_norm_([head], recipe.max_grad_norm)
+            optimizer.step()
+            schedule.step()
+            step += 1
+    return head.detach().double().numpy()

@@ -1,0 +1,156 @@
+"""Reward models on TRL, with soft labels, the explicit conflict and the confidence loss."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import (
+    AutoModelForSequenceClassification,
+    EarlyStoppingCallback,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+)
+from trl import RewardConfig, RewardTrainer
+from trl.trainer.reward_trainer import suppress_seqcls_warning
+
+from w2s_lib.models.checkpoints import draw
+from w2s_lib.models.packing import TOKEN_BUDGET, budget, minibatches, part, rewards, share_prefixes
+from w2s_lib.models.scores import encode
+from w2s_lib.specs import Checkpoint, Recipe, ScoreAt, Train
+from w2s_lib.training.labels import EXTRA
+from w2s_lib.training.losses import confident_label, explicit_conflict, soft_label_loss
+from w2s_lib.training.trl_settings import KeepsLabels, PairCollator, in_order, one_device, release, settings
+
+LOOK_EVERY = 4
+"""Steps between two looks at the held-out pairs, where a run may stop early."""
+
+HELD_OUT = 10
+"""Every tenth weakly labelled pair is held out for these looks."""
+
+WARM_UP = 0.2
+"""Share of the training in which the confidence loss grows to its weight (Burns et al. 2023)."""
+
+
+class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
+    """TRL's reward trainer with our loss: soft labels, and the explicit conflict or the confidence loss where the run asks for it.
+
+    A batch is computed in minibatches of pairs of about equal length, up to ``token_budget`` tokens of text, that share prefixes where
+    the model can (``prefix``).  Every loss is a mean over pairs, so that minibatches weighted by their share of the batch add up to its
+    gradient.  Without a budget a batch is computed as a whole, which suits models so small that a step is mostly overhead.
+    """
+
+    alpha: float | None = None
+    confidence_weight: float = 0.0
+    token_budget: int | None = TOKEN_BUDGET
+    score_at: ScoreAt = "last_token"
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        if self.token_budget is None:
+            return super().training_step(model, inputs, num_items_in_batch)
+        total = torch.zeros((), device=self.args.device)
+        for index in minibatches(inputs["attention_mask"], self.token_budget):
+            ids, mask = part(inputs["input_ids"], inputs["attention_mask"], index)
+            few = {"input_ids": ids, "attention_mask": mask} | {key: inputs[key][index] for key in EXTRA}
+            total += super().training_step(
+                model, few | {"share": len(index) / len(inputs[EXTRA[0]])}, num_items_in_batch
+            )
+        return total
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        with self.accelerator.autocast():
+            gap = torch.sub(*rewards(model, inputs["input_ids"], inputs["attention_mask"], self.score_at).chunk(2))
+        loss = self.preference_loss(gap, *(inputs[key] for key in EXTRA), model.training) * inputs.get("share", 1.0)
+        return (loss, {"gap": gap}) if return_outputs else loss
+
+    def preference_loss(self, gap: Tensor, label: Tensor, weakly_labelled: Tensor, training: bool) -> Tensor:
+        """The run's loss, mean over pairs; what is looked at while training is its part that weak labels make."""
+        if self.confidence_weight and training:
+            grown = min(1.0, self.state.global_step / (WARM_UP * self.state.max_steps))
+            weight = self.confidence_weight * grown * weakly_labelled  # pairs that are mixed in keep their labels
+            label = confident_label(gap, label, weight)
+        loss = soft_label_loss(gap, label)
+        if self.alpha is not None and training:
+            loss = loss + explicit_conflict(gap, weakly_labelled, self.alpha)
+        return loss
+
+
+def build(folder: str | Path, recipe: Recipe, seed: int) -> PreTrainedModel:
+    """The pretrained model in ``folder`` with a new scalar head drawn from ``seed``."""
+    with suppress_seqcls_warning():
+        model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1)
+    with torch.no_grad():
+        model.score.weight.copy_(draw(model.score.weight.shape, seed, recipe.head_scale, recipe.head_init))
+    return model
+
+
+def optimizer(model: PreTrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW; the head, which starts near zero, learns faster than the trunk."""
+    trained = [("score" in name.split("."), p) for name, p in model.named_parameters() if p.requires_grad]
+    head, trunk = ([p for is_head, p in trained if is_head == wanted] for wanted in (True, False))
+    groups = [{"params": trunk, "lr": recipe.learning_rate}, {"params": head, "lr": recipe.head_learning_rate}]
+    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
+
+
+def fit(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    frame: pd.DataFrame,
+    run: Train,
+    folder: Path,
+    **part: int,
+) -> None:
+    """Train ``model`` in place on ``frame`` (columns of ``training_pairs``) by the run's recipe and conflict.
+
+    ``part``: what of each batch is this process's, where several share the run (``sharded.batches``).
+    """
+    chosen, rejected = encode(tokenizer, frame)
+    data = Dataset.from_dict(
+        {"chosen_ids": chosen, "rejected_ids": rejected, **{key: frame[key].astype(float) for key in EXTRA}}
+    )
+    arguments, held_out = settings(run, folder) | part, None
+    if run.recipe.patience is not None:
+        weak = [i for i, weakly in enumerate(frame["weakly_labelled"]) if weakly]
+        looks = set(weak[::HELD_OUT])
+        held_out, data = data.select(sorted(looks)), data.select([i for i in range(len(data)) if i not in looks])
+        at_once = run.batch_size if isinstance(run.model, Checkpoint) else 256
+        when = dict(
+            eval_strategy="steps", eval_steps=LOOK_EVERY, per_device_eval_batch_size=at_once, prediction_loss_only=True
+        )
+        keep = dict(
+            save_strategy="steps",
+            save_steps=LOOK_EVERY,
+            save_total_limit=1,
+            save_only_model=True,
+            load_best_model_at_end=True,
+        )
+        arguments |= when | keep
+    data, order = in_order(data, run, run.recipe.epochs)
+    share_prefixes(model)
+    trainer = WeakToStrongRewardTrainer(
+        model,
+        one_device(RewardConfig(**arguments | order)),
+        data_collator=PairCollator(tokenizer.pad_token_id),
+        train_dataset=data,
+        eval_dataset=held_out,
+        processing_class=tokenizer,
+        optimizers=(optimizer(model, run.recipe), None),
+    )
+    # Processes that share a run gather weights together: each takes as many steps as the others, whatever the lengths of its texts.
+    alone = trainer.args.world_size == 1
+    trainer.token_budget = budget(model) if alone and isinstance(run.model, Checkpoint) else None
+    trainer.alpha, trainer.confidence_weight = run.conflict.alpha, run.recipe.confidence_weight
+    trainer.score_at = run.recipe.score_at
+    trainer.remove_callback(PrinterCallback)
+    if run.recipe.patience is not None:
+        trainer.add_callback(EarlyStoppingCallback(run.recipe.patience))
+    trainer.train()
+    release(model)
+    for left in folder.glob("checkpoint-*"):  # the best weights have been read back
+        shutil.rmtree(left)
+    (folder / "README.md").unlink(missing_ok=True)  # a model card comes with each

@@ -1,0 +1,119 @@
+"""What the trainers share: settings that suit hundreds of short runs, labels that reach the loss, the order of the pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from transformers import PreTrainedModel, TrainingArguments
+
+from w2s_lib.data.pairs import PairsError
+from w2s_lib.models.packing import padded
+from w2s_lib.specs import Train, stream
+from w2s_lib.training.labels import EXTRA
+
+BEGINS = ("chosen_begins", "rejected_begins")
+"""Columns of a policy's data: where in a text its reply begins."""
+
+
+@dataclass
+class PairCollator:
+    """Tokenised pairs as a preference batch: chosen rows first, padded on the right, as TRL's own collators make them, and their labels.
+
+    Pairs of a policy have ``BEGINS`` and the reference's log-probabilities besides, and their batch the mask of replies.
+    """
+
+    pad_token_id: int
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        ids, mask = padded(*([e[side] for e in examples] for side in ("chosen_ids", "rejected_ids")), self.pad_token_id)
+        batch = {"input_ids": ids, "attention_mask": mask}
+        if BEGINS[0] in examples[0]:
+            begins = torch.tensor([e[side] for side in BEGINS for e in examples])
+            batch["completion_mask"] = mask * (torch.arange(ids.shape[1]) >= begins[:, None])
+        numbers = (key for key in ("ref_chosen_logps", "ref_rejected_logps", *EXTRA) if key in examples[0])
+        return batch | {key: torch.tensor([float(e[key]) for e in examples]) for key in numbers}
+
+
+class KeepsLabels:
+    """Mixin for a trainer of TRL: without it the labels would be removed silently, and training would be on hard ones."""
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        self._signature_columns = list(dict.fromkeys([*self._signature_columns, *EXTRA, *BEGINS]))
+
+
+class WarmsUp:
+    """Mixin for a trainer: warm-up over a share of its steps, as of ``PolicyRecipe``, where ``warmup_share`` is given."""
+
+    warmup_share: float | None = None
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
+        if self.warmup_share is not None and self.lr_scheduler is None:
+            full = int(num_training_steps * self.warmup_share) + 1
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, lambda step: min(1.0, (step + 1) / full))
+        return super().create_scheduler(num_training_steps, optimizer)
+
+
+def in_order(data: Dataset, run: Train, epochs: int) -> tuple[Dataset, dict[str, Any]]:
+    """The data of so many epochs as the recipe's ``order`` has them, and the arguments by which a trainer reads them so.
+
+    Raises:
+        PairsError: they are fewer than one batch, and partial ones are dropped.
+    """
+    if run.recipe.order == "reshuffled":
+        return data, {"num_train_epochs": epochs}
+    steps = len(data) * epochs // run.batch_size
+    if not steps:
+        raise PairsError(
+            f"order=repeated: {len(data)} pairs are no whole batch of {run.batch_size}; use a smaller batch_size"
+        )
+    once = np.random.default_rng(stream(run.pairs.seed, "order", run.replica)).permutation(len(data))
+    all_epochs = data.select(np.resize(once, steps * run.batch_size))
+    return all_epochs, {"num_train_epochs": 1, "train_sampling_strategy": "sequential"}
+
+
+def one_device(arguments: TrainingArguments) -> TrainingArguments:
+    """The same arguments for a process that trains on one GPU, however many it sees: TRL refuses to spread a model over several by itself."""
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+    return arguments
+
+
+def release(model: PreTrainedModel) -> None:
+    """Give a model that a trainer has prepared its own forward pass back.
+
+    Another trainer would take it for prepared and compute in fp32; and a model that holds a method of its own is freed late.
+    """
+    model._is_accelerate_prepared = False
+    for name in ("forward", "_original_forward"):
+        vars(model).pop(name, None)
+
+
+def settings(run: Train, folder: Path) -> dict[str, Any]:
+    """Arguments of a TRL config by the run's recipe: nothing saved, logged or reported."""
+    seed = stream(run.pairs.seed, "order", run.replica) % 2**32
+    return dict(
+        output_dir=str(folder),
+        num_train_epochs=run.recipe.epochs,
+        per_device_train_batch_size=run.batch_size,
+        learning_rate=run.recipe.learning_rate,
+        lr_scheduler_type=run.recipe.schedule,
+        warmup_steps=run.recipe.warmup_steps,
+        max_grad_norm=run.recipe.max_grad_norm,
+        seed=seed,
+        data_seed=seed,
+        bf16=getattr(run.model, "dtype", "float32") == "bfloat16",
+        activation_checkpointing=False,
+        max_length=None,
+        use_cpu=not torch.cuda.is_available(),
+        logging_strategy="no",
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+    )
