@@ -150,7 +150,7 @@ def test_without_a_gpu_there_are_plain_workers(monkeypatch, tmp_path):
 
 
 def test_no_scheduler_at_the_address_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "PATIENCE", "1s")
+    monkeypatch.setattr(cluster, "ANSWERS_WITHIN", "1s")
     with pytest.raises(ClusterError, match="dask='tcp://127.0.0.1:9': no scheduler answers") as error:
         with connect("tcp://127.0.0.1:9", 1, 1, 0, tmp_path):
             pass

@@ -134,5 +134,5 @@ def test_notebooks_get_svg_with_alt_and_caption(drawn):
 
 
 def test_every_condition_has_a_colour_and_a_mark_of_its_own():
-    assert set(style.CONDITIONS) == set(style.MARKERS) == set(CONDITIONS)
-    assert len(set(style.CONDITIONS.values())) == len(set(style.MARKERS.values())) == len(CONDITIONS)
+    assert set(style.CONDITION_COLOURS) == set(style.MARKERS) == set(CONDITIONS)
+    assert len(set(style.CONDITION_COLOURS.values())) == len(set(style.MARKERS.values())) == len(CONDITIONS)

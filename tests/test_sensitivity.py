@@ -14,9 +14,9 @@ from w2s_lib.figures.sensitivity import by_definition, over_threshold, reliabili
 from w2s_lib.figures.slider import DRAWN, STEPS, slider
 from w2s_lib.findings.results import NAMES, difference, measure, read_results, summarise, usual
 from w2s_lib.findings.sensitivity import (
+    AT_EACH_THRESHOLD,
     DEFINITIONS,
     ROLES,
-    SCORES,
     beyond,
     calibrate,
     calibration,
@@ -109,14 +109,16 @@ def test_a_definition_touches_knowledge_and_nothing_else(made_up):
 def test_measuring_at_a_threshold_is_measuring_a_study_at_it(study, lab):
     many = measure_at(study.on(lab), CONFLICTS, (0.5, 0.51, 0.6))
     for t in (0.5, 0.51, 0.6):
-        one = measure(study.with_parameters(threshold=t).on(lab), CONFLICTS, SCORES)
+        one = measure(study.with_parameters(threshold=t).on(lab), CONFLICTS, AT_EACH_THRESHOLD)
         pd.testing.assert_frame_equal(many[many["threshold"] == t].reset_index(drop=True), one)
     assert lab.run(study.student_runs()) == 0
 
 
 def test_definitions_have_a_column_of_their_own(study, lab):
     frame = pd.concat([measure_at(study.on(lab), CONFLICTS, (0.51,), name) for name in DEFINITIONS])
-    assert set(zip(frame["knowledge"], frame["statistic"])) == set(product(("", "confidence", "calibrated"), SCORES))
+    assert set(zip(frame["knowledge"], frame["statistic"])) == set(
+        product(("", "confidence", "calibrated"), AT_EACH_THRESHOLD)
+    )
     assert len(usual(frame)) * 3 == len(frame) and not summarise(frame, pooled=True).duplicated(list(NAMES)).any()
 
 
@@ -355,7 +357,7 @@ def test_without_scripts_the_numbers_stand_and_a_line_says_where_to_look(browser
 def test_the_chapter_publishes_each_row_once_and_shows_the_slider(build_folder):
     rows = read_results(build_folder / "book" / "results" / "09_sensitivity.csv")
     assert not rows.duplicated(["chapter", *NAMES]).any()
-    assert {*SCORES, *(f"calibration_error_{r}" for r in ROLES)} <= set(usual(rows)["statistic"])
+    assert {*AT_EACH_THRESHOLD, *(f"calibration_error_{r}" for r in ROLES)} <= set(usual(rows)["statistic"])
     assert set(usual(rows, statistic="lift", knowledge=None)["knowledge"]) == {"", "confidence", "calibrated"}
     assert usual(rows, statistic="deception_score")["threshold"].nunique() >= 12
     notebook = nbformat.read(build_folder / "book" / "source" / "notebooks" / "09_sensitivity.ipynb", as_version=4)

@@ -22,7 +22,7 @@ from w2s_lib.data.reading import LABELLED, SAFER, SUFFIXES, DataError, first_lin
 from w2s_lib.digests import stamp
 from w2s_lib.specs import Objective, Source
 
-UNREACHABLE = "the hub cannot be reached and its cache does not hold these pairs; the edition 'world' needs no hub"
+NO_PAIRS = "the hub cannot be reached and its cache does not hold these pairs; the edition 'world' needs no hub"
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,9 @@ def _asked(name: str, question: Callable[[], Any]) -> Any:
     except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError):
         raise DataError(name, "neither a file here nor a data set on the hub, or one that needs a login") from None
     except (LocalEntryNotFoundError, RevisionResolutionError):
-        raise DataError(name, UNREACHABLE) from None
+        raise DataError(name, NO_PAIRS) from None
     except Exception as error:  # proxies, certificates, disks: the hub's client lets errors of many libraries through
-        raise DataError(name, f"{first_line(error)}; {UNREACHABLE}") from None
+        raise DataError(name, f"{first_line(error)}; {NO_PAIRS}") from None
 
 
 @lru_cache(maxsize=64)

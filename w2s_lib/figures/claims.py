@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.style import CONDITIONS, GREY, ROLES, Figure, canvas
+from w2s_lib.figures.style import CONDITION_COLOURS, GREY, ROLES, Figure, canvas
 
 COLOURS = {
     "yes": ROLES["strong ceiling"],
     "small": ROLES["strong ceiling"],
-    "no": CONDITIONS["explicit"],
+    "no": CONDITION_COLOURS["explicit"],
     "undecided": GREY,
     "untested": GREY,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.style import AREA, CONDITIONS, GREY, MARKERS, Figure, canvas
+from w2s_lib.figures.style import AREA, CONDITION_COLOURS, GREY, MARKERS, Figure, canvas
 from w2s_lib.findings.results import RATES, usual
 from w2s_lib.measures.metrics import Comparison
 
@@ -37,7 +37,7 @@ def deception_plane(comparison: Comparison, condition: str) -> Figure:
         weak[c.tax],
         ceiling[c.tax],
         s=20,
-        color=CONDITIONS[condition],
+        color=CONDITION_COLOURS[condition],
         marker=MARKERS[condition],
         alpha=0.8,
         linewidth=0,
@@ -58,7 +58,7 @@ def deception_plane(comparison: Comparison, condition: str) -> Figure:
                 density=True,
                 orientation=orientation,
                 histtype="step",
-                color=CONDITIONS[condition],
+                color=CONDITION_COLOURS[condition],
                 linewidth=1.8,
             )
         axis.axis("off")
@@ -86,12 +86,12 @@ def scores_and_nulls(results: pd.DataFrame, conditions: list[str]) -> Figure:
         ds, random, matched = (
             rows.loc[(condition, s)] for s in ("deception_score", "null_random", "null_margin_matched")
         )
-        ax.plot([ds["low"], ds["high"]], [y, y], color=CONDITIONS[condition], linewidth=2.5)
+        ax.plot([ds["low"], ds["high"]], [y, y], color=CONDITION_COLOURS[condition], linewidth=2.5)
         ax.scatter(
             ds["value"],
             y,
             s=90,
-            color=CONDITIONS[condition],
+            color=CONDITION_COLOURS[condition],
             marker=MARKERS[condition],
             zorder=3,
             label="deception score" if y == 0 else None,
@@ -135,8 +135,8 @@ def excess(results: pd.DataFrame, conditions: list[str], statistic: str = "exces
     figure, ax = canvas(6.6, 0.5 * len(conditions) + 1.2)
     for y, condition in enumerate(conditions):
         row = wide.loc[condition]
-        ax.plot([row["low"], row["high"]], [y, y], color=CONDITIONS[condition], linewidth=2.5)
-        ax.scatter(row["value"], y, s=80, color=CONDITIONS[condition], marker=MARKERS[condition], zorder=3)
+        ax.plot([row["low"], row["high"]], [y, y], color=CONDITION_COLOURS[condition], linewidth=2.5)
+        ax.scatter(row["value"], y, s=80, color=CONDITION_COLOURS[condition], marker=MARKERS[condition], zorder=3)
     ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
     ax.set_yticks(range(len(conditions)), conditions)
     ax.set(xlabel=f"deception score − {names[statistic]}", ylim=(len(conditions) - 0.5, -0.5))
@@ -161,8 +161,10 @@ def tax_and_net_change(results: pd.DataFrame, conditions: list[str]) -> Figure:
         wide = usual(results, statistic=statistic).set_index("condition")
         for y, condition in enumerate(conditions):
             row = wide.loc[condition]
-            ax.plot([100 * row["low"], 100 * row["high"]], [y, y], color=CONDITIONS[condition], linewidth=2.5)
-            ax.scatter(100 * row["value"], y, s=70, color=CONDITIONS[condition], marker=MARKERS[condition], zorder=3)
+            ax.plot([100 * row["low"], 100 * row["high"]], [y, y], color=CONDITION_COLOURS[condition], linewidth=2.5)
+            ax.scatter(
+                100 * row["value"], y, s=70, color=CONDITION_COLOURS[condition], marker=MARKERS[condition], zorder=3
+            )
             said.append(f"{condition} {statistic.replace('_', ' ')} {100 * row['value']:.1f}")
         ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
         ax.set(xlabel=label)
@@ -194,7 +196,7 @@ def tax_by_quadrant(results: pd.DataFrame, conditions: list[str]) -> Figure:
             value,
             yerr=errors,
             fmt=MARKERS[condition],
-            color=CONDITIONS[condition],
+            color=CONDITION_COLOURS[condition],
             markersize=7,
             linewidth=1.8,
             label=condition,

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
-from w2s_lib.findings.results import OTHER, STABLE, usual
+from w2s_lib.figures.style import CONDITION_COLOURS, GREY, MARKERS, Figure, canvas
+from w2s_lib.findings.results import MATCHED, OTHER, STABLE, usual
 
-MATCHED = "excess_margin_matched"
 STEPS: tuple[tuple[str, dict[str, str]], ...] = (
     ("the score", {"statistic": "deception_score"}),
     ("− random null", {"statistic": "excess_random"}),
@@ -36,7 +35,7 @@ def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STE
                 continue
             row = rows.loc[condition]
             at = y + 0.24 * (i - (len(conditions) - 1) / 2)
-            colour = CONDITIONS[condition]
+            colour = CONDITION_COLOURS[condition]
             ax.plot([row["low"], row["high"]], [at, at], color=colour, linewidth=2)
             ax.scatter(
                 row["value"],
@@ -78,8 +77,8 @@ def taxes(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
         mine = rows[rows["condition"] == condition]
         row = mine.iloc[0] if alpha is None else mine[mine["alpha"] == alpha].iloc[0]
         names.append(condition.replace("_", " ") + ("" if alpha is None else f", α = {alpha:g}"))
-        ax.plot([100 * row["low"], 100 * row["high"]], [y, y], color=CONDITIONS[condition], linewidth=2.5)
-        ax.scatter(100 * row["value"], y, s=70, color=CONDITIONS[condition], marker=MARKERS[condition], zorder=3)
+        ax.plot([100 * row["low"], 100 * row["high"]], [y, y], color=CONDITION_COLOURS[condition], linewidth=2.5)
+        ax.scatter(100 * row["value"], y, s=70, color=CONDITION_COLOURS[condition], marker=MARKERS[condition], zorder=3)
         said.append(f"{names[-1]} {100 * row['value']:.1f} %")
     ax.set_yticks(range(len(names)), names)
     ax.set(xlabel="conflict tax (% of the test pairs)", ylim=(len(names) - 0.5, -0.5))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
+from w2s_lib.figures.style import CONDITION_COLOURS, GREY, MARKERS, Figure, canvas
 from w2s_lib.findings.early_warning import BUDGETS, CHANCE, SIGNALS
 from w2s_lib.findings.results import say, usual
 
@@ -33,11 +33,11 @@ def roc_panels(curves: pd.DataFrame) -> Figure:
     said = {name: [] for name in names}
     for (name, condition), rows in curves.groupby(["signal", "condition"], sort=False):
         ax, x = axes[name], rows["others"]
-        ax.fill_between(x, rows["low"], rows["high"], color=CONDITIONS[condition], alpha=0.2, linewidth=0)
+        ax.fill_between(x, rows["low"], rows["high"], color=CONDITION_COLOURS[condition], alpha=0.2, linewidth=0)
         ax.plot(
             x,
             rows["found"],
-            color=CONDITIONS[condition],
+            color=CONDITION_COLOURS[condition],
             linewidth=2,
             label=condition,
             marker=MARKERS[condition],
@@ -79,8 +79,10 @@ def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str
                 if key not in rows.index:
                     continue
                 row, at = rows.loc[key], y + 0.24 * (i - (len(conditions) - 1) / 2)
-                ax.plot([row["low"], row["high"]], [at, at], color=CONDITIONS[condition], linewidth=2)
-                ax.scatter(row["value"], at, s=46, color=CONDITIONS[condition], marker=MARKERS[condition], zorder=3)
+                ax.plot([row["low"], row["high"]], [at, at], color=CONDITION_COLOURS[condition], linewidth=2)
+                ax.scatter(
+                    row["value"], at, s=46, color=CONDITION_COLOURS[condition], marker=MARKERS[condition], zorder=3
+                )
                 told.append(f"{condition} {say(row) if control else say(row).split(' [')[0]}")
             said.append(f"{SIGNALS[name].title}, {title}: {', '.join(told)}")
         ax.axvline(chance, color=GREY, linewidth=1, linestyle="--")
@@ -95,7 +97,7 @@ def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str
     measure = "AUC" if control is None else f"AUC − the {control}'s AUC"
     figure.supxlabel(measure, color=GREY, fontsize=11)
     handles = [
-        axes[0].plot([], [], color=CONDITIONS[c], marker=MARKERS[c], linewidth=2, label=c)[0] for c in conditions
+        axes[0].plot([], [], color=CONDITION_COLOURS[c], marker=MARKERS[c], linewidth=2, label=c)[0] for c in conditions
     ]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(conditions))
     return Figure(
@@ -126,7 +128,7 @@ def recall_by_budget(results: pd.DataFrame, conditions: Sequence[str]) -> Figure
             x = 100 * np.array(BUDGETS) * 1.07 ** (i - (len(conditions) - 1) / 2)  # side by side, on a logarithmic axis
             y, low, high = (np.array([100 * row[c] for row in found], dtype=float) for c in ("value", "low", "high"))
             ax.errorbar(
-                x, y, yerr=np.abs([y - low, high - y]), fmt=f"-{MARKERS[condition]}", color=CONDITIONS[condition], linewidth=1.4, markersize=5,
+                x, y, yerr=np.abs([y - low, high - y]), fmt=f"-{MARKERS[condition]}", color=CONDITION_COLOURS[condition], linewidth=1.4, markersize=5,
                 elinewidth=1, label=condition,
             )  # fmt: skip
             told.append(f"{condition} {say(found[BUDGETS.index(0.05)], percent=True)}")

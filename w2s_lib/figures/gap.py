@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
+from w2s_lib.figures.style import CONDITION_COLOURS, GREY, MARKERS, Figure, canvas
 from w2s_lib.findings.results import pick, usual
 from w2s_lib.models.ranks import rank
 
@@ -88,7 +88,7 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
                 x,
                 group["value"],
                 s=26,
-                color=CONDITIONS[condition],
+                color=CONDITION_COLOURS[condition],
                 marker=MARKERS[condition],
                 alpha=shade,
                 linewidth=0,
@@ -98,7 +98,7 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
                 ax.plot(
                     ends,
                     np.polyval(np.polyfit(x, group["value"], 1), ends),
-                    color=CONDITIONS[condition],
+                    color=CONDITION_COLOURS[condition],
                     alpha=shade,
                     linewidth=1.3,
                 )
@@ -106,7 +106,7 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
             ax.axhline(0, color=GREY, linewidth=1, linestyle="--")
         found = pick(lines, statistic, condition, per="gap")
         text = f"slope {found['value']:.1f}\n[{found['low']:.1f}, {found['high']:.1f}]"
-        ax.set_title(f"{condition}\n{text}", fontsize=10, color=CONDITIONS[condition])
+        ax.set_title(f"{condition}\n{text}", fontsize=10, color=CONDITION_COLOURS[condition])
         ax.set(xlabel="capability gap", ylabel=NAMES.get(statistic, statistic) if ax is axes[0][0] else "")
         said.append(f"{condition} {found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}]")
     return Figure(

@@ -9,7 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.patches import Rectangle
 
-from w2s_lib.figures.style import AREA, CONDITIONS, GREY, MARKERS, Figure, canvas
+from w2s_lib.figures.style import AREA, CONDITION_COLOURS, GREY, MARKERS, Figure, canvas
 from w2s_lib.findings.results import BY_LABEL, TRAINING, usual
 from w2s_lib.measures.metrics import band
 
@@ -18,19 +18,19 @@ def fixed_points(alphas: Sequence[float]) -> Figure:
     """Where the student's p settles, by the weak label q: from below 1/2 at q / (1 + alpha), from above at q.  Theory, no data."""
     figure, ax = canvas(6.2, 4.2)
     q = np.linspace(0, 1, 201)
-    ax.plot(q[q >= 0.5], q[q >= 0.5], color=CONDITIONS["none"], linewidth=2)
-    ax.text(0.8, 0.86, "ranked right:\nas labelled", color=CONDITIONS["none"], fontsize=9, ha="right")
-    ax.text(0.55, 0.1, "ranked wrong, and stays so", color=CONDITIONS["explicit"], fontsize=9)
+    ax.plot(q[q >= 0.5], q[q >= 0.5], color=CONDITION_COLOURS["none"], linewidth=2)
+    ax.text(0.8, 0.86, "ranked right:\nas labelled", color=CONDITION_COLOURS["none"], fontsize=9, ha="right")
+    ax.text(0.55, 0.1, "ranked wrong, and stays so", color=CONDITION_COLOURS["explicit"], fontsize=9)
     shades = np.linspace(0.35, 1.0, len(alphas))
     for alpha, shade in zip(alphas, shades):
         p = q / (1 + alpha)
-        ax.plot(q[p < 0.5], p[p < 0.5], color=CONDITIONS["explicit"], alpha=shade, linewidth=1.6)
+        ax.plot(q[p < 0.5], p[p < 0.5], color=CONDITION_COLOURS["explicit"], alpha=shade, linewidth=1.6)
         end = min(1.0, (1 + alpha) / 2)
         ax.text(
             end,
             end / (1 + alpha) + 0.012,
             f"α = {alpha:g}",
-            color=CONDITIONS["explicit"],
+            color=CONDITION_COLOURS["explicit"],
             fontsize=8,
             rotation=50,
             ha="left",
@@ -64,7 +64,7 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING)
             x = np.array([(a + b) / 2 for _, a, b in BY_LABEL]) + (0.008 if condition == "explicit" else -0.008)
             y, lower, upper = (np.array([100 * row[c] for row in found], dtype=float) for c in ("value", "low", "high"))
             ax.errorbar(
-                x, y, yerr=np.abs([y - lower, upper - y]), fmt=MARKERS[condition], color=CONDITIONS[condition], markersize=5, linewidth=1.4,
+                x, y, yerr=np.abs([y - lower, upper - y]), fmt=MARKERS[condition], color=CONDITION_COLOURS[condition], markersize=5, linewidth=1.4,
                 label=condition,
             )  # fmt: skip
         inside, above = (table.loc[(f"tax_rate_{where}_band", "explicit", alpha), "value"] for where in ("in", "above"))
@@ -107,9 +107,13 @@ def dose(results: pd.DataFrame, alphas: Sequence[float], threshold: float) -> Fi
                 scale * np.array([row[c] for row in found], dtype=float) for c in ("value", "low", "high")
             )
             ax.plot(
-                alphas, y, color=CONDITIONS[condition], marker=MARKERS[condition], label=condition.replace("_", " ")
+                alphas,
+                y,
+                color=CONDITION_COLOURS[condition],
+                marker=MARKERS[condition],
+                label=condition.replace("_", " "),
             )
-            ax.fill_between(alphas, lower, upper, color=CONDITIONS[condition], alpha=0.12, linewidth=0)
+            ax.fill_between(alphas, lower, upper, color=CONDITION_COLOURS[condition], alpha=0.12, linewidth=0)
             said.append(f"{statistic.replace('_', ' ')} {condition} from {y[0]:.2f} to {y[-1]:.2f}")
         ax.set_xscale("log", base=2)
         ax.set_xticks(list(alphas), [f"{a:g}" for a in alphas])

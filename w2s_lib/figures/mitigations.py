@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas, mark_nulls
+from w2s_lib.figures.style import CONDITION_COLOURS, GREY, MARKERS, Figure, canvas, mark_nulls
 from w2s_lib.findings.results import UNMODIFIED, among, say, usual
 from w2s_lib.study.methods import POLICY_METHODS, TITLES
 from w2s_lib.study.mitigations import FOR_POLICIES, MITIGATIONS, title
@@ -72,7 +72,7 @@ def ways(results: pd.DataFrame) -> list[str]:
 
 def _dots(ax: Axes, rows: Sequence[tuple[float, str, pd.Series, bool]], panel: Panel, unit: str = " %") -> list[str]:
     """Estimates with intervals (height, name, results row, hollow), in the panel's colour and frame; what they are, in words."""
-    colour, said, values = CONDITIONS[panel.base], [], []
+    colour, said, values = CONDITION_COLOURS[panel.base], [], []
     for y, name, row, hollow in rows:
         said.append(f"{name} {say(row, percent=panel.percent).replace(' %', unit)}")
         if pd.isna(row["value"]):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, Figure, canvas
+from w2s_lib.figures.style import CONDITION_COLOURS, GREY, MARKERS, Figure, canvas
 from w2s_lib.findings.objectives import RIVALS, SIDES
 from w2s_lib.findings.results import say, usual
 
@@ -25,7 +25,7 @@ def label(aim: str, condition: str) -> str:
 
 
 def _mark(condition: str) -> dict[str, str]:
-    return {"color": CONDITIONS.get(condition, GREY), "marker": MARKERS.get(condition, "o")}
+    return {"color": CONDITION_COLOURS.get(condition, GREY), "marker": MARKERS.get(condition, "o")}
 
 
 def _rows() -> Iterator[tuple[float, str, tuple[str, str] | None]]:

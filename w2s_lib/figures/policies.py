@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from w2s_lib.figures.generalization import MARKS
-from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, ROLES, Figure, canvas, mark_nulls
+from w2s_lib.figures.style import CONDITION_COLOURS, GREY, MARKERS, ROLES, Figure, canvas, mark_nulls
 from w2s_lib.findings.results import say, usual
 from w2s_lib.study.conditions import POLICY
 from w2s_lib.study.methods import TITLES
@@ -92,7 +92,7 @@ def _dots(
     for y, group, condition in _rows(shown):
         if condition is None:
             continue
-        row, colour = rows.loc[(group.method, condition, *group.option, statistic)], CONDITIONS[condition]
+        row, colour = rows.loc[(group.method, condition, *group.option, statistic)], CONDITION_COLOURS[condition]
         ax.plot(
             [scale * row["low"], scale * row["high"]], [y + shift] * 2, color=colour, linewidth=1.4 if hollow else 2.4
         )

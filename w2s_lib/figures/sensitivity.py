@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.style import CONDITIONS, GREY, MARKERS, ROLES, Figure, canvas
+from w2s_lib.figures.style import CONDITION_COLOURS, GREY, MARKERS, ROLES, Figure, canvas
 from w2s_lib.findings.results import say, usual
 from w2s_lib.findings.sensitivity import DEFINITIONS, MISCALIBRATED
 
@@ -39,7 +39,7 @@ def over_threshold(
     said = []
     for ax, condition in zip(axes.flat, conditions):
         rows = {s: usual(results, condition=condition, statistic=s).sort_values("threshold") for s in statistics}
-        main, colour = rows[first], CONDITIONS[condition]
+        main, colour = rows[first], CONDITION_COLOURS[condition]
         ax.axvline(threshold, color=GREY, linewidth=0.8)
         if first in BLIND:
             ax.axhline(BLIND[first], color=GREY, linewidth=1, linestyle="--")
@@ -114,7 +114,7 @@ def by_definition(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
     figure, axes = canvas(7.6, 0.34 * step * len(conditions) + 1.2, 1, 2, sharey=True)
     places, names, said = [], [], []
     for i, condition in enumerate(conditions):
-        colour, told = CONDITIONS[condition], []
+        colour, told = CONDITION_COLOURS[condition], []
         for j, (name, (knowledge, _)) in enumerate(DEFINITIONS.items()):
             y = i * step + j
             score, random, matched, excess = (

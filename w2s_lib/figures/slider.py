@@ -16,7 +16,7 @@ from string import Template
 
 import numpy as np
 
-from w2s_lib.figures.style import AREA, CONDITIONS, GREY
+from w2s_lib.figures.style import AREA, CONDITION_COLOURS, GREY
 from w2s_lib.findings.sensitivity import log_odds
 from w2s_lib.measures.metrics import QUADRANTS, Array, Comparison, quadrant, share
 
@@ -122,7 +122,7 @@ def slider(comparison: Comparison, condition: str, title: str, thresholds: Seque
         "title": html.escape(title), "condition": html.escape(condition), "says": html.escape(says),
         "drawn": "" if drawn == n else f" Drawn: {drawn} of the {n} (every taxed one first); numbers are those of all.",
         "rest": rest, "taxed": taxed, "rows": rows, "size": SIZE, "last": len(steps) - 1, "first": first, "T": now["T"], "cut": now["cut"],
-        "up": SIZE - now["cut"], "data": data, "area": AREA, "grey": GREY, "colour": CONDITIONS.get(condition, AREA),
+        "up": SIZE - now["cut"], "data": data, "area": AREA, "grey": GREY, "colour": CONDITION_COLOURS.get(condition, AREA),
         **{name: _text(value) for name, value in zip(("ds", "random", "matched"), now["scores"])},
         **{f"x{i}": 10 + 280 * (value or 0) for i, value in enumerate(now["scores"])},
         **{f"shown{i}": "hidden" if value is None else "visible" for i, value in enumerate(now["scores"])},

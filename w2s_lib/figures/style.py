@@ -16,7 +16,7 @@ from matplotlib.figure import Figure as Canvas
 
 GREY = "#777777"
 ROLES = {"weak supervisor": "#E69F00", "strong student": "#0072B2", "strong ceiling": "#009E73"}
-CONDITIONS = {
+CONDITION_COLOURS = {
     "none": "#0072B2", "explicit": "#D55E00", "implicit": "#CC79A7", "implicit_quarter": "#E0A0C4", "rerun": GREY, "placebo": "#56B4E9",
     "explicit_reseeded": "#A34700", "verbosity": "#8C6BB1", "untrained": "#A9A9A9",
     "gold": "#C9A227", "gold_explicit": "#B8860B", "gold_implicit": "#9E7BA0", "gold_rerun": "#8A8D62",

@@ -24,7 +24,7 @@ from w2s_lib.findings import (
     objectives,
     policies,
 )
-from w2s_lib.findings.results import TRAINING, UNMODIFIED, among, pick
+from w2s_lib.findings.results import MATCHED, TRAINING, UNMODIFIED, among, pick
 from w2s_lib.measures.intervals import minimum_detectable_effect
 
 Rule = Literal["above", "below", "absent"]
@@ -66,7 +66,6 @@ class Claim:
         return bool(self.statistic)
 
 
-MATCHED = "excess_margin_matched"
 GAP, CONTROLS, MECHANISM, OTHER = "06_capability_gap", "07_nulls_and_controls", "08_mechanism", "10_other_objectives"
 CONFLICT, POLICIES, HELPS = "05_conflict_tax_deception", "12_preference_optimisation", "13_what_helps"
 

@@ -15,7 +15,7 @@ from w2s_lib.findings.results import (
 )
 from w2s_lib.study import Study
 
-THRESHOLDS = (0.6, 0.75, 0.9, 0.97)
+BESIDE = (0.6, 0.75, 0.9, 0.97)
 """At which the mechanism chapter sets T, beside the edition's own."""
 
 
@@ -37,7 +37,7 @@ def mechanism(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
                 ("explicit", "rerun"),
                 ("deception_score", "null_random", "null_margin_matched", MATCHED),
             )
-            for t in THRESHOLDS
+            for t in BESIDE
             if t != study.edition.threshold
         ]
         for frame in (training, test, gold, *elsewhere):

@@ -41,8 +41,8 @@ from w2s_lib.findings.results import (
 from w2s_lib.measures.metrics import Array, Comparison, correct
 from w2s_lib.study import Study
 
-SCORES = ("deception_score", "null_random", "null_margin_matched", "excess_margin_matched", "lift")
-THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99)
+AT_EACH_THRESHOLD = ("deception_score", "null_random", "null_margin_matched", "excess_margin_matched", "lift")
+GRID = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99)
 TEMPERATURES = (0.05, 20.0)
 """Between these a temperature is sought: of a model that ranks at chance, no finite one would be the best."""
 
@@ -52,8 +52,8 @@ MISCALIBRATED, OVERSURE = "calibration_error_", "overconfidence_"
 
 
 def grid(threshold: float) -> tuple[float, ...]:
-    """``THRESHOLDS`` and the given one, in order, each once."""
-    others = [t for t in THRESHOLDS if not np.isclose(t, threshold)]
+    """``GRID`` and the given one, in order, each once."""
+    others = [t for t in GRID if not np.isclose(t, threshold)]
     return tuple(sorted([*others, threshold]))
 
 
@@ -119,7 +119,7 @@ def measure_at(
     conditions: Sequence[str],
     thresholds: Iterable[float],
     definition: str = "p > T",
-    statistics: Sequence[str] = SCORES,
+    statistics: Sequence[str] = AT_EACH_THRESHOLD,
 ) -> pd.DataFrame:
     """``results.measure`` at many thresholds and by any definition, reading each score once; columns ``results.PER_SEED``.
 

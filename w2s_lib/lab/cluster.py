@@ -32,7 +32,7 @@ ADDRESS = re.compile(r"(tcp|tls|ws|wss)://\S+:\d+")
 GPU, CPU = "GPU", "CPU"
 """Resources: a worker with a GPU declares one of the first, a worker that is to have no other runs one of the second."""
 
-PATIENCE = "15s"
+ANSWERS_WITHIN = "15s"
 """How long a scheduler at an address may take to answer."""
 
 LOOK = 10.0
@@ -44,7 +44,7 @@ ALONE = 300.0
 GPU_PART = 0.75
 """Part of this machine's memory for the workers with a GPU: their runs load whole models through it, others' are small."""
 
-EXTRA = "pip install --editable '.[cluster]'"
+INSTALL = "pip install --editable '.[cluster]'"
 
 # One thread a process; and no trimming of freed memory, which Dask sets up for large data and which
 # makes each of a small model's thousands of steps ask the system for its memory again.
@@ -95,7 +95,7 @@ def choose(dask: str = LOCAL) -> str:
             name, value, f"must be '{LOCAL}', '{SLURM}' or the address of a Dask scheduler, such as 'tcp://host:8786'"
         )
     if value == SLURM and importlib.util.find_spec("dask_jobqueue") is None:
-        raise ParameterError(name, value, f"needs dask-jobqueue, which is not installed: {EXTRA}")
+        raise ParameterError(name, value, f"needs dask-jobqueue, which is not installed: {INSTALL}")
     if value == SLURM and shutil.which("sbatch") is None:
         raise ParameterError(
             name, value, "needs SLURM's sbatch, which this machine has not; start from a machine that submits jobs"
@@ -171,7 +171,7 @@ def _remote(address: str) -> Iterator[Connection]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout=PATIENCE)
+        client = Client(address, timeout=ANSWERS_WITHIN)
     except (OSError, ValueError) as error:
         raise ClusterError(
             f"dask={address!r}: no scheduler answers there ({type(error).__name__}); start one with 'dask scheduler'"

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 NO_SAFETENSORS = "has no safetensors; a model with safetensors or GGUF is needed (pickles are not read)"
-UNREACHABLE = "the hub cannot be reached and its cache does not hold it; the edition 'world' needs no hub"
+NO_MODEL = "the hub cannot be reached and its cache does not hold it; the edition 'world' needs no hub"
 
 BESIDE_WEIGHTS = (
     "config.json", "model.safetensors.index.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json",
@@ -175,7 +175,7 @@ def _load(checkpoint: Checkpoint, loader):
             raise
         said = " ".join(str(error).split())
         if checkpoint.folder is None and ("connect" in said or "offline" in said or "cached" in said):
-            said = UNREACHABLE
+            said = NO_MODEL
         elif "safetensors" in said:
             said = NO_SAFETENSORS
         raise CheckpointError(f"model={checkpoint.name!r}: {said[:300]}") from None
@@ -215,7 +215,7 @@ def check(wanted: Iterable[Checkpoint]) -> None:
         if checkpoint.folder is not None or name in KNOWN and KNOWN[name].package is not None:
             continue
         if revision == UNRESOLVED:
-            raise CheckpointError(f"model={name!r}: {UNREACHABLE}")
+            raise CheckpointError(f"model={name!r}: {NO_MODEL}")
         if any(isinstance(try_to_load_from_cache(name, file, revision=revision), str) for file in SAFETENSORS):
             continue
         try:
@@ -225,7 +225,7 @@ def check(wanted: Iterable[Checkpoint]) -> None:
                 f"model={name!r}: the hub has no such model or no revision {revision!r}, or asks for a login"
             ) from None
         except Exception as error:  # proxies, certificates: the hub's client lets errors of many libraries through
-            raise CheckpointError(f"model={name!r}: {UNREACHABLE} ({' '.join(str(error).split())[:100]})") from None
+            raise CheckpointError(f"model={name!r}: {NO_MODEL} ({' '.join(str(error).split())[:100]})") from None
         if not there:
             raise CheckpointError(f"model={name!r}: {NO_SAFETENSORS}")
 

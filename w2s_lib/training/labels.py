@@ -18,7 +18,7 @@ from w2s_lib.data.load import split
 from w2s_lib.data.pairs import PairsError
 from w2s_lib.specs import Labelling, Train
 
-EXTRA = ("label", "weakly_labelled")
+LABEL_COLUMNS = ("label", "weakly_labelled")
 """Columns of ``training_pairs`` that a trainer needs beside the texts."""
 
 Labels = NDArray[np.float64]

@@ -7,9 +7,10 @@ read back from disk, where the model *before* supervised fine-tuning lies.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from w2s_lib.data.world import EXCHANGES, judge
 from w2s_lib.models.packing import hidden_at, share_prefixes
 from w2s_lib.models.scores import exchanges, openings, reply_lengths, reply_log_probs
 from w2s_lib.specs import Train
-from w2s_lib.training.labels import EXTRA
+from w2s_lib.training.labels import LABEL_COLUMNS
 from w2s_lib.training.losses import explicit_conflict, soft_label_term
 from w2s_lib.training.trl_settings import (
     BEGINS,
@@ -94,6 +95,16 @@ class ReplySFTTrainer(WarmsUp, SFTTrainer):
         return -(told.sum(dim=1) / (inputs["labels"] != -100).sum(dim=1).clamp(min=1)).mean()
 
 
+@contextmanager
+def _no_digest() -> Iterator[None]:
+    """TRL digests all weights to find reference log-probabilities that it has cached: ours are columns, and shards have no digest."""
+    theirs, dpo_trainer.hash_module = dpo_trainer.hash_module, lambda module: ""
+    try:
+        yield
+    finally:
+        dpo_trainer.hash_module = theirs
+
+
 class WeakToStrongDPOTrainer(WarmsUp, KeepsLabels, DPOTrainer):
     """TRL's DPO trainer on tokenised pairs with soft labels and, where ``alpha`` is given, the reversed loss."""
 
@@ -101,8 +112,7 @@ class WeakToStrongDPOTrainer(WarmsUp, KeepsLabels, DPOTrainer):
     gamma: float = 0.0
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        # It digests all weights to find reference log-probabilities that it has cached: ours are columns, and shards have no digest.
-        with patch.object(dpo_trainer, "hash_module", return_value=""):
+        with _no_digest():
             super().__init__(*arguments, **keywords)
 
     def _prepare_dataset(self, dataset, *arguments, **keywords):
@@ -112,7 +122,7 @@ class WeakToStrongDPOTrainer(WarmsUp, KeepsLabels, DPOTrainer):
         return dataset  # columns of it already
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        label, weakly_labelled = (inputs.pop(key) for key in EXTRA)
+        label, weakly_labelled = (inputs.pop(key) for key in LABEL_COLUMNS)
         seen: list[torch.Tensor] = []
         hook = model.register_forward_hook(lambda module, given, output: seen.append(output.log_probs))
         try:
@@ -189,7 +199,7 @@ def fit(
     refs = reference(model, tokenizer, frame, run)
     columns = {"chosen_ids": ids[:n], "rejected_ids": ids[n:], BEGINS[0]: begins[:n], BEGINS[1]: begins[n:]}
     columns |= {"ref_chosen_logps": refs[:, 0], "ref_rejected_logps": refs[:, 1]}
-    columns |= {key: frame[key].astype(float) for key in EXTRA}
+    columns |= {key: frame[key].astype(float) for key in LABEL_COLUMNS}
     data, order = in_order(Dataset.from_dict(columns), run, run.recipe.epochs)
     loss = dict(beta=run.recipe.beta, loss_type=["sigmoid" if run.method == "dpo" else "sigmoid_norm"])
     arguments = DPOConfig(**settings(run, folder) | part | order | loss, precompute_ref_log_probs=True)

@@ -23,7 +23,7 @@ from w2s_lib.models.checkpoints import draw
 from w2s_lib.models.packing import TOKEN_BUDGET, budget, minibatches, part, rewards, share_prefixes
 from w2s_lib.models.scores import encode
 from w2s_lib.specs import Checkpoint, Recipe, ScoreAt, Train
-from w2s_lib.training.labels import EXTRA
+from w2s_lib.training.labels import LABEL_COLUMNS
 from w2s_lib.training.losses import confident_label, explicit_conflict, soft_label_loss
 from w2s_lib.training.trl_settings import KeepsLabels, PairCollator, in_order, one_device, release, settings
 
@@ -56,16 +56,18 @@ class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
         total = torch.zeros((), device=self.args.device)
         for index in minibatches(inputs["attention_mask"], self.token_budget):
             ids, mask = part(inputs["input_ids"], inputs["attention_mask"], index)
-            few = {"input_ids": ids, "attention_mask": mask} | {key: inputs[key][index] for key in EXTRA}
+            few = {"input_ids": ids, "attention_mask": mask} | {key: inputs[key][index] for key in LABEL_COLUMNS}
             total += super().training_step(
-                model, few | {"share": len(index) / len(inputs[EXTRA[0]])}, num_items_in_batch
+                model, few | {"share": len(index) / len(inputs[LABEL_COLUMNS[0]])}, num_items_in_batch
             )
         return total
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         with self.accelerator.autocast():
             gap = torch.sub(*rewards(model, inputs["input_ids"], inputs["attention_mask"], self.score_at).chunk(2))
-        loss = self.preference_loss(gap, *(inputs[key] for key in EXTRA), model.training) * inputs.get("share", 1.0)
+        loss = self.preference_loss(gap, *(inputs[key] for key in LABEL_COLUMNS), model.training) * inputs.get(
+            "share", 1.0
+        )
         return (loss, {"gap": gap}) if return_outputs else loss
 
     def preference_loss(self, gap: Tensor, label: Tensor, weakly_labelled: Tensor, training: bool) -> Tensor:
@@ -111,7 +113,7 @@ def fit(
     """
     chosen, rejected = encode(tokenizer, frame)
     data = Dataset.from_dict(
-        {"chosen_ids": chosen, "rejected_ids": rejected, **{key: frame[key].astype(float) for key in EXTRA}}
+        {"chosen_ids": chosen, "rejected_ids": rejected, **{key: frame[key].astype(float) for key in LABEL_COLUMNS}}
     )
     arguments, held_out = settings(run, folder) | part, None
     if run.recipe.patience is not None:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, TrainingArguments
 from w2s_lib.data.pairs import PairsError
 from w2s_lib.models.packing import padded
 from w2s_lib.specs import Train, stream
-from w2s_lib.training.labels import EXTRA
+from w2s_lib.training.labels import LABEL_COLUMNS
 
 BEGINS = ("chosen_begins", "rejected_begins")
 """Columns of a policy's data: where in a text its reply begins."""
@@ -36,7 +36,7 @@ class PairCollator:
         if BEGINS[0] in examples[0]:
             begins = torch.tensor([e[side] for side in BEGINS for e in examples])
             batch["completion_mask"] = mask * (torch.arange(ids.shape[1]) >= begins[:, None])
-        numbers = (key for key in ("ref_chosen_logps", "ref_rejected_logps", *EXTRA) if key in examples[0])
+        numbers = (key for key in ("ref_chosen_logps", "ref_rejected_logps", *LABEL_COLUMNS) if key in examples[0])
         return batch | {key: torch.tensor([float(e[key]) for e in examples]) for key in numbers}
 
 
@@ -45,7 +45,7 @@ class KeepsLabels:
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
-        self._signature_columns = list(dict.fromkeys([*self._signature_columns, *EXTRA, *BEGINS]))
+        self._signature_columns = list(dict.fromkeys([*self._signature_columns, *LABEL_COLUMNS, *BEGINS]))
 
 
 class WarmsUp:
