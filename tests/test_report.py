@@ -22,7 +22,7 @@ from w2s_lib.findings.results import CONFLICTS, NAMES, ROWS, pick, read_results,
 from w2s_lib.lab import Lab
 
 ROOT = Path(__file__).resolve().parent.parent
-REAL = REAL_PAIRS
+REAL = REAL_PAIRS / "rucbm_harmless_test.jsonl"
 FAST = {
     "reward_model": {
         "epochs": 2,
