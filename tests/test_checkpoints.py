@@ -29,7 +29,7 @@ def pairs() -> pd.DataFrame:
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_scores_what_its_own_forward_gives(folders, name, pairs):
-    """The gap between rewards read one text at a time, without padding, and the gaps that ``score`` finds."""
+    """The gap between rewards read one text at a time, without padding, and the gaps that ``reward_gaps`` finds."""
     checkpoint = local(folders[name])
     model, tokenizer = checkpoints.reward_model(checkpoint, 0.5, seed=3).eval(), checkpoints.tokenizer(checkpoint, 64)
 

@@ -174,7 +174,7 @@ def test_rows_of_talk(policies):
 
 
 def planted(methods=("dpo", "simpo"), options=True, value: float = 0.1, seeds=(1, 2, 3)) -> pd.DataFrame:
-    """A per-seed frame as of ``findings.preference_optimisation``, every statistic near ``value``."""
+    """A per-seed frame as of ``policies.preference_optimisation``, every statistic near ``value``."""
     rows = []
 
     def add(method: str, condition: str, statistics, **option: str) -> None:

@@ -5,7 +5,7 @@
 Every simulated study has the default edition's shape: three seeds, ten weak-strong cells of five models, 1,500
 pairs in some 300 substances and eight tasks.  The truth is the mean of a statistic over study seeds, known
 from all simulated seeds together (in the second setting, DS - margin-matched null should be near zero by construction).  Intervals come from ``results.summarise`` and
-``uncertainty.seed_interval``, as in the book.
+``intervals.seed_interval``, as in the book.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Results for readers who cannot compute them: ``python -m w2s_lib.book.ship --edition hh-smol``, where the data and the model are at hand.
 
-Writes, beside the edition file, the margins of finished runs on the test pairs and their records (``store.Shipped``), and two small tables about
+Writes, beside the edition file, the margins of finished runs on the test pairs and their records (``shipped.Shipped``), and two small tables about
 the texts: ``counts`` (what was read, dropped and kept) and ``agreement`` (how often each surface objective agrees with the labels).
 No text is among them.  What the edition would need besides, such as conditions that are too costly, is not run here.
 """

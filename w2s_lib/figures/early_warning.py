@@ -65,7 +65,7 @@ def roc_panels(curves: pd.DataFrame) -> Figure:
 def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str | None = None) -> Figure:
     """AUC of each signal for taxed and for deceived pairs, one mark a condition, or, with a ``control``, AUC minus the control's.
 
-    ``results``: pooled rows of ``early_warning.find``.
+    ``results``: pooled rows of ``early_warning.early_warning``.
     """
     chance = CHANCE if control is None else 0.0
     rows = usual(results, signal=None, versus=control or "").set_index(["statistic", "signal", "condition"])
@@ -113,7 +113,7 @@ def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str
 def recall_by_budget(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
     """Share of the deceived pairs found by auditing the pairs of strongest signal, by budget; one panel a signal.
 
-    ``results``: pooled rows of ``early_warning.find``.
+    ``results``: pooled rows of ``early_warning.early_warning``.
     """
     rows = usual(results, signal=None).set_index(["statistic", "signal", "condition"])
     figure, axes = _panels(list(SIGNALS), 2.2)

@@ -58,7 +58,7 @@ def knowledge_by_size(per_seed: pd.DataFrame, summary: pd.DataFrame) -> Figure:
 def knowing_and_ranking(results: pd.DataFrame) -> Figure:
     """Ranking accuracy with ground truth (y) against facts known (x), one point a model.
 
-    ``results``: the statistics ``facts_known`` and ``accuracy_ceiling`` of ``results.ladder_results``.
+    ``results``: the statistics ``facts_known`` and ``accuracy_ceiling`` of ``ladder.ladder_results``.
     """
     wide = results.pivot_table(index="strong", columns="statistic", values=["value", "low", "high"], sort=False)
     x, y = (wide.xs(name, axis=1, level="statistic") for name in ("facts_known", "accuracy_ceiling"))

@@ -49,7 +49,7 @@ def fixed_points(alphas: Sequence[float]) -> Figure:
 def boundary(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING) -> Figure:
     """Tax rate by weak label, one panel an alpha: the predicted band shaded, explicit beside rerun.
 
-    ``results``: pooled rows of ``findings.mechanism``; ``on``: *training* pairs, or, where it is empty, test pairs.
+    ``results``: pooled rows of ``mechanism.mechanism``; ``on``: *training* pairs, or, where it is empty, test pairs.
     """
     columns = min(3, len(alphas))
     rows = -(-len(alphas) // columns)

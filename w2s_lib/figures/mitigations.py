@@ -99,7 +99,7 @@ def _dots(ax: Axes, rows: Sequence[tuple[float, str, pd.Series, bool]], panel: P
 def forest(results: pd.DataFrame) -> Figure:
     """Every mitigation of reward models minus no mitigation, a row each: tax, DS, DS minus margin-matched null, PGR, with 95 % intervals.
 
-    ``results``: pooled rows of ``findings.what_helps``.  Those that ask the truth stand apart, below.
+    ``results``: pooled rows of ``mitigations.what_helps``.  Those that ask the truth stand apart, below.
     """
     names = tried(results)
     heights = [i + 0.7 * (not MITIGATIONS[name].honest) for i, name in enumerate(names)]
@@ -139,7 +139,7 @@ def tried_on_policies(results: pd.DataFrame) -> list[tuple[str, str]]:
 def in_policies(results: pd.DataFrame) -> Figure:
     """The paper's two mitigations in its own setting, each minus no mitigation: policies under the implicit conflict.
 
-    ``results``: pooled rows of ``findings.what_helps``.
+    ``results``: pooled rows of ``mitigations.what_helps``.
     """
     found = tried_on_policies(results)
     rows = usual(results, mitigation=None, versus=UNMODIFIED).set_index(
@@ -169,7 +169,7 @@ def in_policies(results: pd.DataFrame) -> Figure:
 def steps(results: pd.DataFrame) -> Figure:
     """Bootstrapping by its intermediate models, beside no mitigation: PGR, tax, DS with its nulls, DS minus margin-matched null, as levels.
 
-    ``results``: pooled rows of ``findings.what_helps``.
+    ``results``: pooled rows of ``mitigations.what_helps``.
     """
     through = ways(results)
     shown = [("no intermediate", "", "")]

@@ -109,7 +109,7 @@ def _dots(
 def by_method(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
     """Accuracies of weak supervisor, student and ceiling on one line a method and option (seeds faint), PGR at the right.
 
-    ``per_seed`` and pooled ``results`` as of ``findings.preference_optimisation``.
+    ``per_seed`` and pooled ``results`` as of ``policies.preference_optimisation``.
     """
     shown = groups(results, "accuracy_ceiling")
     figure, ax = canvas(7.4, 0.55 * len(shown) + 1.4)
@@ -159,7 +159,7 @@ def by_method(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
 def tax_and_scores(results: pd.DataFrame) -> Figure:
     """Conflict tax; DS beside its random and margin-matched nulls; what the latter leaves of it: conditions below their method.
 
-    ``results``: pooled rows of ``findings.preference_optimisation``.
+    ``results``: pooled rows of ``policies.preference_optimisation``.
     """
     shown, rows = groups(results, "conflict_tax"), _by_student(results)
     figure, axes = canvas(8.2, _height(shown), 1, 3, sharey=True)
@@ -197,7 +197,7 @@ def tax_and_scores(results: pd.DataFrame) -> Figure:
 def words_and_rankings(results: pd.DataFrame) -> Figure:
     """What policies say, by method and condition: how often they decide, whether words and rankings fit the truth, which mistakes they say.
 
-    ``results``: pooled rows of ``findings.preference_optimisation``.
+    ``results``: pooled rows of ``policies.preference_optimisation``.
     """
     shown, rows = groups(results, "talk_decides"), _by_student(results)
     figure, axes = canvas(8.2, _height(shown) + 0.3, 1, 3, sharey=True)

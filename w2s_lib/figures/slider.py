@@ -24,7 +24,7 @@ DRAWN = 600
 """At most so many dots; the numbers are always those of all pairs."""
 STEPS = tuple(round(0.5 + 0.01 * i, 2) for i in range(50))
 SIZE, CLIP = 300, 0.002
-"""Side of the plane, and the probability from which on dots sit at its edge, as in ``figures.deception``."""
+"""Side of the plane, and the probability from which on dots sit at its edge, as in ``figures.conflict``."""
 ORDER = (1, 0, 3, 2)
 """Rows of the table: the deception area first."""
 MEANING = ("both know", "deception area", "only the weak knows", "neither knows")

@@ -1,4 +1,4 @@
-"""Results on disk, named by content: the only module that reads or writes them.
+"""Results on disk, named by content: this module and ``shipped`` alone read or write them.
 
 A result is a folder ``<root>/<kind>/<first two digits>/<key>`` with Parquet tables, weights where a
 child run needs them, and ``record.json``: the spec, its parents, code, versions, hardware, seconds, and a digest of

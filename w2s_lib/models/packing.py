@@ -137,7 +137,7 @@ def _shares(model: nn.Module) -> bool:
 def called(model: nn.Module, compute: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """``compute(*inputs)``, which reads layers of ``model``, where their weights are at hand.
 
-    A model that processes share (``sharded``) gathers its weights when it is called, and at no other time: the computation stands in for
+    A model that processes share (``shards``) gathers its weights when it is called, and at no other time: the computation stands in for
     its forward pass.  Where no backward pass will follow, it gives them back at once, so that an optimizer made next finds its shards.
     """
     if not hasattr(model, "reshard"):

@@ -69,7 +69,7 @@ def reward_gaps(
     **how: str,
 ) -> np.ndarray:
     """Reward of chosen − rejected, shape (n,), in batches of so many tokens of text (None: what suits the model); ``how``: ``dtype`` and ``score_at``
-    of ``prefix.reward_gaps``."""
+    of ``packing.reward_gaps``."""
     return prefix.reward_gaps(model, *encode(tokenizer, pairs), token_budget, **how)
 
 

@@ -261,8 +261,8 @@ def memory(run: Spec, size: Size, processes: int = 1) -> float:
 
     Weights are fp32, 16 bytes each where all of them learn, and 4 where they are frozen under adapters; under bf16 each process keeps a copy
     of all blocks in it until the backward pass is through.  Features are read in the checkpoint's own precision.  Reward models take
-    ``prefix.token_budget`` tokens at once, policies of real models ``sharded.ALONE`` pairs, processes that share a run
-    ``sharded.AT_A_TIME``: all as long as they may be.
+    ``packing.token_budget`` tokens at once, policies of real models ``shards.ALONE`` pairs, processes that share a run
+    ``shards.AT_A_TIME``: all as long as they may be.
     """
     if isinstance(run, Features):
         return size.weights * (2.0 if run.checkpoint.dtype == "bfloat16" else 4.0)

@@ -41,7 +41,7 @@ class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
     """TRL's reward trainer with our loss: soft labels, and the explicit conflict or the confidence loss where the run asks for it.
 
     A batch is computed in minibatches of pairs of about equal length, up to ``token_budget`` tokens of text, that share prefixes where
-    the model can (``prefix``).  Every loss is a mean over pairs, so that minibatches weighted by their share of the batch add up to its
+    the model can (``packing``).  Every loss is a mean over pairs, so that minibatches weighted by their share of the batch add up to its
     gradient.  Without a budget a batch is computed as a whole, which suits models so small that a step is mostly overhead.
     """
 
@@ -109,7 +109,7 @@ def fit(
 ) -> None:
     """Train ``model`` in place on ``frame`` (columns of ``training_pairs``) by the run's recipe and conflict.
 
-    ``part``: what of each batch is this process's, where several share the run (``sharded.batches``).
+    ``part``: what of each batch is this process's, where several share the run (``shards.batches``).
     """
     chosen, rejected = encode(tokenizer, frame)
     data = Dataset.from_dict(

@@ -122,7 +122,7 @@ def batches(batch_size: int, at_a_time: int | None = None, pairs: int = 0) -> di
 def share(model: PreTrainedModel) -> PreTrainedModel:
     """The same model, spread over the processes that share the run, each of which has read it whole; a single one has it on its GPU, if any.
 
-    From here on its weights are at hand inside of its forward pass only: see ``prefix.called``.
+    From here on its weights are at hand inside of its forward pass only: see ``packing.called``.
     """
     import torch
 
