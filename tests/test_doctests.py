@@ -17,6 +17,11 @@ import pytest
         "study.edition",
         "lab.provenance",
         "findings.results",
+        "findings.objectives",
+        "findings.sensitivity",
+        "findings.early_warning",
+        "lab.cluster",
+        "study.cost",
     ],
 )
 def test_examples(module):

@@ -67,3 +67,15 @@ def test_make_help_lists_every_target(target):
 def test_changelog_says_whether_numbers_are_comparable():
     bullets = re.findall(r"^- .*?(?=^- |^#|\Z)", (ROOT / "CHANGELOG.md").read_text(), re.M | re.S)
     assert bullets and all(re.search(r"[Nn]umbers comparable: (yes|no)", b) for b in bullets)
+
+
+def test_every_file_that_is_no_module_comes_with_an_installation():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    carried = {
+        p
+        for name, patterns in settings.items()
+        for pattern in patterns
+        for p in (ROOT / name.replace(".", "/")).glob(pattern)
+    }
+    others = {p for p in (ROOT / "w2s_lib").rglob("*.*") if p.suffix not in (".py", ".pyc")}
+    assert carried == others and others
