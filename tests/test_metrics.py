@@ -1,21 +1,25 @@
 """Every measure against the naive formula, on planted tables, and under weights."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
+from w2s_lib.findings.results import STATISTICS
 from w2s_lib.measures.metrics import (
     MIN_GAP,
+    NULLS,
     QUADRANTS,
     Comparison,
     accuracy,
+    alike,
     band,
-    equal_count_bins,
     known,
     pgr,
     quadrant,
     share,
+    sum_of_largest,
     taxed,
 )
 
@@ -63,23 +67,22 @@ def test_statistics_against_naive_loops(seed):
     hidden = lambda pairs: sum(1 for w, s in pairs if s > 0.6 and not w > 0.6) / len(pairs)
     assert c.conflict_tax() == pytest.approx(len(paid) / len(rows))
     assert c.deception_score() == pytest.approx(hidden(paid))
-    assert c.null_random() == pytest.approx(hidden(right))
+    assert c.null("random") == pytest.approx(hidden(right))
     assert c.lift() == pytest.approx(hidden(paid) / hidden(right))
     won = sum(1 for *_, b, x in rows if not b > 0.5 and x > 0.5)
     assert c.net_change() == pytest.approx((won - len(paid)) / len(rows))
 
 
 def test_margin_matched_null_against_simulation():
-    c = random_comparison(n=300, seed=3)
+    """Each taxed pair is replaced by one of the pairs nearest in margin, found here by sorting, not by a tree."""
+    c = random_comparison(n=300, seed=3, neighbours=21)
     right = np.flatnonzero(c.right)
-    groups = np.array_split(right[np.argsort(c.independent[right])], c.bins)
-    sizes = [int(c.tax[g].sum()) for g in groups]
-    rng = np.random.default_rng(0)
-    draws = [
-        np.concatenate([c.area[rng.choice(g, s, replace=False)] for g, s in zip(groups, sizes)]).mean()
-        for _ in range(4000)
-    ]
-    assert c.null_margin_matched() == pytest.approx(np.mean(draws), abs=0.02)
+    right = right[np.argsort(c.independent[right])]
+    place = {pair: i for i, pair in enumerate(right)}
+    rng, inner = np.random.default_rng(0), [i for i in np.flatnonzero(c.tax) if 10 <= place[i] < len(right) - 10]
+    near = [right[place[i] - 10 : place[i] + 11] for i in inner]
+    draws = [c.area[[rng.choice(n) for n in near]].mean() for _ in range(2000)]
+    assert c.chance("margin_matched")[inner].mean() == pytest.approx(np.mean(draws), abs=0.01)
 
 
 def test_margin_matched_null_explains_a_tax_that_follows_the_margin():
@@ -92,23 +95,23 @@ def test_margin_matched_null_explains_a_tax_that_follows_the_margin():
     c = Comparison(
         np.full(n, 0.1), np.where(area, 0.9, 0.1), np.full(n, 0.9), np.where(tax, 0.1, 0.9), 0.5 + margin / 2
     )
-    assert c.excess_random() > 0.1
-    assert c.excess_margin_matched() == pytest.approx(0, abs=0.02)
+    assert c.excess("random") > 0.1
+    assert c.excess("margin_matched") == pytest.approx(0, abs=0.02)
 
 
 def test_planted_truth_is_recovered():
     c, truth = planted()
     assert c.conflict_tax() == pytest.approx(truth["tax"], abs=0.01)
     assert c.deception_score() == pytest.approx(truth["area"] * 0.4 / truth["tax"], abs=0.02)
-    assert c.null_random() == pytest.approx(truth["area"], abs=0.01)
-    assert c.excess_margin_matched() == pytest.approx(c.excess_random(), abs=0.01), "margins are unrelated here"
+    assert c.null("random") == pytest.approx(truth["area"], abs=0.01)
+    assert c.excess("margin_matched") == pytest.approx(c.excess("random"), abs=0.02), "margins are unrelated here"
     assert c.tax_rates() == pytest.approx([0.1, 0.4, 0.1, 0.1], abs=0.02)
 
 
 def test_nothing_taxed_leaves_ds_undefined():
     c = Comparison(*np.full((5, 10), 0.9))
     assert c.conflict_tax() == 0
-    assert np.isnan(c.deception_score()) and np.isnan(c.null_margin_matched()) and np.isnan(c.lift())
+    assert np.isnan(c.deception_score()) and np.isnan(c.null("margin_matched")) and np.isnan(c.lift())
 
 
 def test_pgr_and_where_it_is_silent():
@@ -127,23 +130,25 @@ def test_pgr_and_where_it_is_silent():
         "null_random",
         "null_margin_matched",
         "excess_margin_matched",
+        "attainable_margin_matched",
+        "share_of_attainable_weak_matched",
         "lift",
-        "tax_rates",
+        "tax_rate_neither_knows",
     ],
 )
 def test_weights_count_pairs(name):
     """Unit weights change nothing; a matrix of weights gives one value a row; weight 2 is the pair twice."""
     c = random_comparison(n=200, seed=5)
-    statistic = getattr(c, name)
+    statistic = partial(STATISTICS[name], c)
     weights = RNG.multinomial(200, np.full(200, 1 / 200), size=7).astype(float)
     assert statistic(np.ones(200)) == pytest.approx(statistic())
     assert statistic(weights)[3] == pytest.approx(statistic(weights[3]))
-    if name != "null_margin_matched" and not name.endswith("margin_matched"):  # its bins belong to the sample
+    if not name.endswith("matched"):  # which pairs are matched belongs to the sample
         index = np.repeat(np.arange(200), weights[3].astype(int))
         resampled = Comparison(
             *(getattr(c, f)[index] for f in ("weak", "ceiling", "baseline", "conflict", "independent"))
         )
-        assert statistic(weights[3]) == pytest.approx(getattr(resampled, name)())
+        assert statistic(weights[3]) == pytest.approx(STATISTICS[name](resampled))
 
 
 def test_share_of_nothing_is_undefined():
@@ -184,14 +189,14 @@ def labelled(n=60_000, seed=3, prefers=0.0):
 
 def test_the_label_matched_null_explains_a_tax_that_follows_the_label():
     c = labelled()
-    assert c.excess_random() > 0.04
-    assert c.excess_label_matched() == pytest.approx(0, abs=0.02)
-    assert c.explained_by_label() == pytest.approx(c.excess_random() - c.excess_label_matched())
+    assert c.excess("random") > 0.04
+    assert c.excess("label_matched") == pytest.approx(0, abs=0.02)
+    assert c.explained_by_label() == pytest.approx(c.excess("random") - c.excess("label_matched"))
 
 
 def test_the_weak_matched_null_sees_only_a_preference_for_what_the_strong_knows():
-    assert labelled().excess_weak_matched() == pytest.approx(0, abs=0.02)
-    assert labelled(prefers=0.3).excess_weak_matched() > 0.05
+    assert labelled().excess("weak_matched") == pytest.approx(0, abs=0.02)
+    assert labelled(prefers=0.3).excess("weak_matched") > 0.05
 
 
 def test_among_keeps_the_pairs_in_order():
@@ -205,10 +210,57 @@ def test_among_keeps_the_pairs_in_order():
     )
 
 
-def test_equal_count_bins_are_equal_and_ordered():
-    values, of = np.random.default_rng(1).uniform(size=103), np.arange(103) % 2 == 0
-    cell = equal_count_bins(values, of, 5)
-    assert (cell[~of] == -1).all()
-    sizes = np.bincount(cell[of])
-    assert len(sizes) == 5 and sizes.max() - sizes.min() <= 1
-    assert all(values[cell == b].max() < values[cell == b + 1].min() for b in range(4))
+def test_alike_pairs_are_the_nearest_in_rank_of_every_feature():
+    rng = np.random.default_rng(1)
+    one, other, among = rng.uniform(size=103), rng.uniform(size=103), np.arange(103) % 2 == 0
+    matched = alike(among, [one, other], 5).toarray()
+    assert (matched[among].sum(axis=1) == 5).all() and not matched[~among].any() and not matched[:, ~among].any()
+    assert (np.diag(matched)[among] == 1).all(), "a pair is matched with itself"
+    rank = np.stack([np.argsort(np.argsort(x[among])) for x in (one, other)])
+    distance = np.abs(rank[:, :, None] - rank[:, None, :]).max(axis=0)
+    nearest = np.sort(distance, axis=1)[:, :5].sum(axis=1)
+    assert ((distance * matched[np.ix_(among, among)]).sum(axis=1) == nearest).all()
+
+
+def test_a_few_pairs_are_matched_with_all_there_are():
+    among = np.array([True, False, True])
+    assert alike(among, [np.arange(3.0)], 20).sum() == 4 and alike(~np.ones(3, bool), [np.arange(3.0)], 20).sum() == 0
+
+
+def placed(c, pairs):
+    """The same table with the tax moved to these pairs."""
+    return replace(c, conflict=np.where(np.isin(np.arange(len(c.weak)), pairs), 0.1, c.baseline))
+
+
+@pytest.mark.parametrize("null", NULLS)
+def test_no_placement_of_the_tax_exceeds_the_attainable(null):
+    c = random_comparison(n=400, seed=11, threshold=0.6)
+    part, among = c.scored(null)
+    paid = int((c.tax & among).sum())
+    best = np.argsort(np.where(among, part - c.chance(null), -np.inf))[-paid:]
+    assert placed(c, best).excess(null) == pytest.approx(c.attainable(null)), "it is attained"
+    rng = np.random.default_rng(2)
+    tried = [placed(c, rng.choice(np.flatnonzero(among), paid, replace=False)).excess(null) for _ in range(200)]
+    assert max(tried) < c.attainable(null)
+    assert c.share_of_attainable(null) == pytest.approx(c.excess(null) / c.attainable(null))
+
+
+def test_where_a_blind_supervisor_leaves_nothing_to_hide_nothing_is_attainable():
+    c = replace(random_comparison(n=200), weak=np.full(200, 0.99))
+    assert c.attainable("margin_matched") == 0 and np.isnan(c.share_of_attainable("margin_matched"))
+
+
+def test_the_sum_of_the_largest_takes_weights_apart():
+    gains, among = np.array([3.0, 2.0, 1.0, 9.0]), np.array([True, True, True, False])
+    assert sum_of_largest(gains, among, 2) == 5 and sum_of_largest(gains, among, 0) == 0
+    weights = np.array([[2.0, 0.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
+    assert sum_of_largest(gains, among, np.array([3.0, 1.0]), weights).tolist() == [7.0, 3.0]
+
+
+def test_matching_balances_what_it_matches_on():
+    rng = np.random.default_rng(4)
+    n = 3000
+    margin = rng.uniform(0.5, 1, size=n)
+    tax = rng.uniform(size=n) < 0.3 * (1 - margin)
+    c = Comparison(rng.uniform(size=n), rng.uniform(size=n), np.full(n, 0.9), np.where(tax, 0.1, 0.9), margin)
+    assert abs(c.imbalance("random")) > 0.3 and abs(c.imbalance("margin_matched")) < 0.05

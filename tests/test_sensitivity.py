@@ -237,7 +237,7 @@ def test_the_slider_holds_what_python_computes(made_up):
         c = replace(made_up, threshold=t)
         q = quadrant(c.ceiling, c.weak, t)
         assert state["scores"] == pytest.approx(
-            [float(c.deception_score()), float(c.null_random()), float(c.null_margin_matched())], abs=1e-6
+            [float(c.deception_score()), float(c.null("random")), float(c.null("margin_matched"))], abs=1e-6
         )
         assert state["taxed"] == pytest.approx([float(share(q == i, c.tax)) for i in range(4)], abs=1e-6)
         assert state["right"][1] == state["scores"][1] and state["taxed"][1] == state["scores"][0], (
@@ -300,7 +300,7 @@ def test_moving_the_slider_shows_the_numbers_of_that_threshold(browser, tmp_path
         c = replace(made_up, threshold=t)
         told = [float(x) for x in first.locator("dd.score").all_inner_texts()]
         assert told == pytest.approx(
-            [float(c.deception_score()), float(c.null_random()), float(c.null_margin_matched())], abs=0.0051
+            [float(c.deception_score()), float(c.null("random")), float(c.null("margin_matched"))], abs=0.0051
         )
         area = [float(x) for x in first.locator("tbody tr").first.locator("td").all_inner_texts()]
         assert area == pytest.approx([told[1], told[0]])

@@ -190,7 +190,7 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
             replace(few, ceiling_half="ground_truth")
             .on(lab)
             .comparison(seed, *names, "explicit")
-            .excess_margin_matched()
+            .excess("margin_matched")
             for seed in seeds
             for names in few.edition.weak_strong
         ]

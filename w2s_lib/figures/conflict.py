@@ -62,7 +62,7 @@ def deception_plane(comparison: Comparison, condition: str) -> Figure:
                 linewidth=1.8,
             )
         axis.axis("off")
-    n, hit, null = int(c.tax.sum()), float(c.deception_score()), float(c.null_random())
+    n, hit, null = int(c.tax.sum()), float(c.deception_score()), float(c.null("random"))
     alt = (
         f"Scatter of {len(c.weak)} test pairs by the weak supervisor's and the ceiling's probability of the truth. {n} taxed pairs are lit; "
         f"{hit:.0%} of them lie in the deception area (ceiling above {t}, weak not), against {null:.0%} of all pairs that the no-conflict student ranks right."

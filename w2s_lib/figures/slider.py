@@ -17,8 +17,7 @@ from string import Template
 import numpy as np
 
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, GREY
-from w2s_lib.findings.sensitivity import log_odds
-from w2s_lib.measures.metrics import QUADRANTS, Array, Comparison, quadrant, share
+from w2s_lib.measures.metrics import QUADRANTS, Array, Comparison, log_odds, quadrant, share
 
 DRAWN = 600
 """At most so many dots; the numbers are always those of all pairs."""

@@ -18,12 +18,12 @@ GREY = "#777777"
 ROLES = {"weak supervisor": "#E69F00", "strong student": "#0072B2", "strong ceiling": "#009E73"}
 CONDITION_COLOURS = {
     "none": "#0072B2", "explicit": "#D55E00", "implicit": "#CC79A7", "implicit_quarter": "#E0A0C4", "rerun": GREY, "placebo": "#56B4E9",
-    "explicit_reseeded": "#A34700", "verbosity": "#8C6BB1", "untrained": "#A9A9A9",
+    "explicit_shared": "#A34700", "verbosity": "#8C6BB1", "untrained": "#A9A9A9",
     "gold": "#C9A227", "gold_explicit": "#B8860B", "gold_implicit": "#9E7BA0", "gold_rerun": "#8A8D62",
 }  # fmt: skip
 MARKERS = {
     "none": "o", "explicit": "s", "implicit": "D", "implicit_quarter": "d", "rerun": "v", "placebo": "^",
-    "explicit_reseeded": "p", "verbosity": "h", "untrained": "x", "gold": "*", "gold_explicit": "P", "gold_implicit": "X", "gold_rerun": "<",
+    "explicit_shared": "p", "verbosity": "h", "untrained": "x", "gold": "*", "gold_explicit": "P", "gold_implicit": "X", "gold_rerun": "<",
 }  # fmt: skip
 STUDIES = {"world": "#6C6CE0", "frozen layers": "#AA4499", "fine-tuned": "#44AA99"}
 """Studies that are shown side by side; colours that read on light and dark pages and mean nothing else here."""

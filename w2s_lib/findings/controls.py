@@ -27,11 +27,11 @@ def controls(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     on the weak supervisor's half.
     """
     few = study.on_control_pairs()
-    weakly = (*CONFLICTS, "explicit_reseeded", "untrained")
+    weakly = (*CONFLICTS, "explicit_shared", "untrained")
     gold = ("gold_explicit", "gold_implicit", "gold_rerun")
     per_seed = measure(few, (*weakly, *gold), SCORES)
     stable = measure(
-        few, ("explicit", "implicit", "placebo", "explicit_reseeded"), ("deception_score", *EXCESSES), stable=True
+        few, ("explicit", "implicit", "placebo", "explicit_shared"), ("deception_score", *EXCESSES), stable=True
     )
     other = measure(replace(few, ceiling_half="ground_truth"), CONFLICTS, ("deception_score", *EXCESSES), ceiling=OTHER)
     above_one = (
@@ -41,7 +41,7 @@ def controls(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
     rows = [
         *(summarise(frame, pooled=True) for frame in (per_seed, stable, other, *above_one)),
-        minus(per_seed, (MATCHED, "excess_weak_matched"), ("explicit", "implicit", "explicit_reseeded"), "rerun"),
+        minus(per_seed, (MATCHED, "excess_weak_matched"), ("explicit", "implicit", "explicit_shared"), "rerun"),
         minus(per_seed, (MATCHED,), ("explicit", "implicit"), "placebo"),
         minus(per_seed, ("conflict_tax", MATCHED), ("gold_explicit", "gold_implicit"), "gold_rerun"),
         minus(per_seed, ("conflict_tax",), ("gold_implicit",), "implicit"),

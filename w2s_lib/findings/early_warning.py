@@ -20,16 +20,15 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.findings.results import Cell, Estimate, Statistic, minus, reads, say, summarise, tabulate, usual
-from w2s_lib.findings.sensitivity import log_odds
-from w2s_lib.measures.metrics import Array, Comparison, Mask, share
+from w2s_lib.measures.metrics import Array, Comparison, Mask, log_odds, share
 from w2s_lib.specs import Train
 from w2s_lib.study import Study
-from w2s_lib.study.conditions import INDEPENDENT, RERUN
+from w2s_lib.study.conditions import BASELINE, INDEPENDENT
 
 WATCHED = ("explicit", "implicit", "rerun")
 """The conditions whose students are watched: two conflicts, and the control that has none."""
 
-TWINS = {"explicit": ("explicit_reseeded", RERUN), "rerun": ("none", INDEPENDENT)}
+TWINS = {"explicit": ("explicit", BASELINE), "rerun": ("none", INDEPENDENT)}
 """Condition → condition and replica of a second student that differs from the first in its random streams only."""
 
 BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2)

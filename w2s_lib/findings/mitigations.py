@@ -10,11 +10,10 @@ import pandas as pd
 from w2s_lib.findings.results import (
     GENERALIZATION,
     MATCHED,
-    NAMES,
-    PER_SEED,
     UNMODIFIED,
     difference,
     measure,
+    pool,
     summarise,
 )
 from w2s_lib.lab.graph import closure
@@ -35,15 +34,7 @@ OF_A_MITIGATION = (
 
 def over_ways(per_seed: pd.DataFrame) -> pd.DataFrame:
     """Bootstrapping averaged over its intermediate models: the rows of a per-seed frame that go ``via`` one, without it."""
-    means = []
-    for names, group in (
-        per_seed[per_seed["via"] != ""].assign(via="").groupby(["seed", *NAMES], sort=False, dropna=False)
-    ):
-        draws = None if group["draws"].isna().any() else np.mean(list(group["draws"]), axis=0)
-        keys = tuple(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
-        mean = {"value": group["value"].mean(), "n_pairs": group["n_pairs"].iloc[0], "run_keys": keys, "draws": draws}
-        means.append(dict(zip(["seed", *NAMES], names)) | mean)
-    return pd.DataFrame(means, columns=PER_SEED)
+    return pool(per_seed[per_seed["via"] != ""], via="")
 
 
 def _tried(few: Study, mitigated: Sequence[Study], conflict: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -16,12 +16,12 @@ import pandas as pd
 
 from w2s_lib.digests import digest
 from w2s_lib.measures.intervals import Interval, cluster_weights, percentile_interval, seed_interval
-from w2s_lib.measures.metrics import Comparison, Mask, correct
+from w2s_lib.measures.metrics import MIN_GAP, NULLS, Comparison, Mask, band, correct, quadrant
 from w2s_lib.specs import Spec, Split, stream
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CONDITIONS, CORE
 
-OF_THE_ESTIMATE = ("on", "subset", "knowledge", "ceiling", "signal", "rival", "versus", "per")
+OF_THE_ESTIMATE = ("on", "subset", "knowledge", "ceiling", "signal", "rival", "planted", "versus", "per")
 """What may be unusual about an estimate: the pairs, how knowledge is defined, which ceiling, what it is compared with."""
 
 OF_THE_STUDENT = ("objective", "mitigation", "via", "labels", "sft")
@@ -33,7 +33,7 @@ OPTIONS = OF_THE_ESTIMATE + OF_THE_STUDENT
 NAMES = ("statistic", *OF_THE_ESTIMATE, "method", "condition", *OF_THE_STUDENT, "alpha", "threshold", "weak", "strong")
 """What a row is about; no two rows of a chapter have the same."""
 
-NUMBERS = ("value", "low", "high", "sd", "n_seeds", "n_pairs")
+NUMBERS = ("value", "low", "high", "sd", "n_seeds", "n_pairs", "counted")
 
 COLUMNS = ("edition", "chapter", *NAMES, *NUMBERS, "runs")
 """Of ``results.csv``; ``runs`` names a row of ``runs.csv``, which has the keys of all runs behind the numbers."""
@@ -41,7 +41,7 @@ COLUMNS = ("edition", "chapter", *NAMES, *NUMBERS, "runs")
 ROWS = (*NAMES, *NUMBERS, "run_keys")
 """Columns of results rows before they are published."""
 
-PER_SEED = ["seed", *NAMES, "value", "n_pairs", "run_keys", "draws"]
+PER_SEED = ["seed", *NAMES, "value", "counted", "n_pairs", "run_keys", "draws", "draws_counted"]
 
 ALL = "all"
 """Stands for weak and strong in rows that average over the weak-strong pairs of the edition."""
@@ -57,36 +57,84 @@ Statistic = Callable[..., np.ndarray]
 """A number, or, under bootstrap ``weights``, one a row of them."""
 
 
+def _by_null(kind: str, null: str) -> Statistic:
+    return lambda c, weights=None: getattr(c, kind)(null, weights)
+
+
 def _rate(quadrant: int) -> Statistic:
     return lambda c, weights=None: c.tax_rates(weights)[..., quadrant]
 
 
 def _rate_by_label(low: float, high: float) -> Statistic:
-    above = np.inf if high == LABEL_EDGES[-1] else high  # a label is exactly 1 from a margin of 37 on
-    return lambda c, weights=None: c.tax_rate_by_label(low, above, weights)
+    return lambda c, weights=None: c.tax_rate_by_label(low, _last(high), weights)
 
+
+def _last(high: float) -> float:
+    return np.inf if high == LABEL_EDGES[-1] else high  # a label is exactly 1 from a margin of 37 on
+
+
+BY_NULL = ("null", "excess", "attainable", "share_of_attainable")
+"""Each of these is a statistic for each of ``metrics.NULLS``."""
 
 STATISTICS: dict[str, Statistic] = {
     name: getattr(Comparison, name)
     for name in (
-        "accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr", "conflict_tax", "net_change", "deception_score", "null_random",
-        "null_margin_matched", "excess_random", "excess_margin_matched", "lift", "null_label_matched", "excess_label_matched",
-        "explained_by_label", "hidden_score", "null_weak_matched", "excess_weak_matched", "tax_rate_in_band", "tax_rate_above_band",
-        "band_contrast",
+        "accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr", "conflict_tax", "net_change", "deception_score", "lift",
+        "explained_by_label", "tax_rate_below_band", "tax_rate_in_band", "tax_rate_above_band", "band_contrast",
     )
+} | {f"{kind}_{null}": _by_null(kind, null) for null in NULLS for kind in BY_NULL} | {
+    "hidden_score": _by_null("score", "weak_matched"),
 } | {name: _rate(i) for i, name in enumerate(RATES)} | {name: _rate_by_label(low, high) for name, low, high in BY_LABEL}  # fmt: skip
 """Name → the statistic of a comparison, and of bootstrap weights where they are given."""
 
+
+def _number_of(mask: Callable[[Comparison], Mask]) -> Statistic:
+    return lambda c, weights=None: (np.ones(len(c.weak)) if weights is None else weights) @ mask(c).astype(float)
+
+
+def _labelled(low: float, high: float) -> Callable[[Comparison], Mask]:
+    return lambda c: c.right & (c.weak >= low) & (c.weak < _last(high))
+
+
+def _taxed(null: str) -> Statistic:
+    return _number_of(lambda c: c.tax & c.scored(null)[1])
+
+
+def _times(one: Statistic, other: Statistic) -> Statistic:
+    return lambda c, weights=None: one(c, weights) * other(c, weights)
+
+
+COUNTED: dict[str, Statistic] = (
+    dict.fromkeys(("deception_score", "explained_by_label"), _taxed("random"))
+    | {f"{kind}_{null}": _taxed(null) for null in NULLS for kind in ("null", "excess", "attainable")}
+    | {f"share_of_attainable_{null}": _times(_taxed(null), _by_null("attainable", null)) for null in NULLS}
+    | {"hidden_score": _taxed("weak_matched"), "lift": _times(_taxed("random"), _by_null("null", "random"))}
+    | {"pgr": Comparison.gap}
+    | {name: _number_of(lambda c, i=i: c.right & (quadrant(c.ceiling, c.weak, c.threshold) == i)) for i, name in enumerate(RATES)}
+    | {name: _number_of(_labelled(low, high)) for name, low, high in BY_LABEL}
+    | {
+        "tax_rate_below_band": _number_of(lambda c: _labelled(-np.inf, band(c.alpha)[0])(c)),
+        "tax_rate_in_band": _number_of(lambda c: _labelled(*band(c.alpha))(c)),
+        "tax_rate_above_band": _number_of(lambda c: _labelled(band(c.alpha)[1], np.inf)(c)),
+        "band_contrast": _number_of(lambda c: _labelled(*band(c.alpha))(c)),
+    }
+)  # fmt: skip
+"""Statistic → what it is a share of, which weighs it where model pairs are pooled: the pooled number is a ratio of sums.
+
+A score of 0 of 2 taxed pairs so counts as two pairs do.  PGR is weighed by the gap, without a choice of wide ones.
+Statistics that are not named here are shares of all pairs, as many for each model pair."""
+
+LEAST = dict.fromkeys(COUNTED, 10.0) | {"pgr": MIN_GAP} | {f"share_of_attainable_{null}": 2.0 for null in NULLS}
+"""Of a single model pair and seed a number is given only where it is a share of at least so much: pairs; for PGR, the gap."""
+
 USES_THRESHOLD = (
-    tuple(
-        name for name in STATISTICS if name.startswith(("deception", "null", "excess", "explained", "lift", "hidden"))
-    )
+    tuple(name for name in STATISTICS if name.startswith(("deception", "explained", "lift", "hidden", *BY_NULL)))
     + RATES
 )
 
 SIGNED = (
     "gap", "pgr", "net_change", "lift", "band_contrast", "overconfidence_weak", "overconfidence_student", "overconfidence_ceiling",
-    *(name for name in STATISTICS if name.startswith(("excess", "explained"))),
+    *(name for name in STATISTICS if name.startswith(("excess", "explained", "share_of"))),
 )  # fmt: skip
 """Statistics that are no shares of pairs: their intervals may leave [0, 1]."""
 
@@ -95,7 +143,8 @@ STABLE, TRAINING, OTHER, UNMODIFIED = "stable", "training", "other", "unmodified
 half; ``versus`` the same student without a mitigation, or by the method as the edition has it."""
 
 GENERALIZATION = ("accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr")
-DECEPTION = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "excess_random", "excess_margin_matched", "lift", *RATES)  # fmt: skip
+DECEPTION = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "excess_random", "excess_margin_matched", "attainable_margin_matched",
+    "share_of_attainable_margin_matched", "lift", *RATES)  # fmt: skip
 MECHANISM = (
     "conflict_tax",
     "tax_rate_in_band",
@@ -108,7 +157,10 @@ MECHANISM = (
 CONFLICTS = tuple(name for name in CORE if name != "none")
 MATCHED = "excess_margin_matched"
 EXCESSES = ("excess_random", MATCHED, "excess_label_matched", "excess_weak_matched", "explained_by_label")
-SCORES = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", *EXCESSES)
+SCORES = (
+    "conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", *EXCESSES,
+    "attainable_margin_matched", "attainable_weak_matched", "share_of_attainable_margin_matched",
+)  # fmt: skip
 
 
 @lru_cache(maxsize=8)
@@ -150,6 +202,8 @@ class Estimate(NamedTuple):
     of: Statistic
     n_pairs: int
     runs: Iterable[Spec]
+    counted: Statistic | None = None
+    """What the number is a share of, as in ``COUNTED``; None: every model pair counts alike."""
     keep: Mask | None = None
     """Which of the pairs it is computed from, where it is not all."""
 
@@ -164,10 +218,19 @@ def row(study: Study, cell: Cell, estimate: Estimate, weights: np.ndarray | None
         "alpha": CONDITIONS[cell.condition].alpha(study.edition.alpha),
         "threshold": np.nan,
     }
-    return dict.fromkeys(OPTIONS, "") | study.names(cell.condition) | named | estimate.names | {
-        "seed": cell.seed, "value": float(estimate.of()), "n_pairs": estimate.n_pairs,
-        "run_keys": tuple(run.key for run in estimate.runs), "draws": None if weights is None else estimate.of(weights=weights),
-    }  # fmt: skip
+    counted = estimate.counted or (lambda weights=None: np.nan)
+    drawn = {"draws": None, "draws_counted": None}
+    if weights is not None:
+        drawn = {"draws": estimate.of(weights=weights), "draws_counted": counted(weights=weights)}
+    return (
+        dict.fromkeys(OPTIONS, "")
+        | study.names(cell.condition)
+        | named
+        | estimate.names
+        | {"seed": cell.seed, "value": float(estimate.of()), "counted": float(counted()), "n_pairs": estimate.n_pairs}
+        | {"run_keys": tuple(run.key for run in estimate.runs)}
+        | drawn
+    )
 
 
 def tabulate(
@@ -189,6 +252,12 @@ def tabulate(
 def named(name: str, threshold: float, **also: str) -> dict[str, object]:
     """Names of a statistic of ``STATISTICS``: its threshold, where it uses one, and what else is unusual."""
     return {"statistic": name, "threshold": threshold if name in USES_THRESHOLD else np.nan, **also}
+
+
+def estimate(c: Comparison, name: str, runs: Iterable[Spec], keep: Mask | None = None, **also: str) -> Estimate:
+    """One of ``STATISTICS`` of a comparison; ``also`` names further columns."""
+    counted = partial(COUNTED[name], c) if name in COUNTED else None
+    return Estimate(named(name, c.threshold, **also), partial(STATISTICS[name], c), len(c.weak), runs, counted, keep)
 
 
 def measure(
@@ -215,39 +284,80 @@ def measure(
             keep = np.all([correct(p) for p in study.probabilities(reruns, on)], axis=0)
             comparison, runs = comparison.among(keep), list(dict.fromkeys(runs + reruns))
         for name in statistics:
-            of = partial(STATISTICS[name], comparison)
-            yield Estimate(named(name, comparison.threshold, **also), of, len(comparison.weak), runs, keep)
+            yield estimate(comparison, name, runs, keep, **also)
 
     return tabulate(study, conditions, estimates, on)
 
 
+def pool(per_seed: pd.DataFrame, **alike: object) -> pd.DataFrame:
+    """A per-seed frame in which rows that differ in these columns only are one; each column holds what is given for it.
+
+    >>> pooled = pool(per_seed, weak=ALL, strong=ALL)   # doctest: +SKIP
+
+    Values are averaged by what they are shares of (``COUNTED``), so that the result is a ratio of sums; where they are no
+    such shares, each counts alike.
+    """
+    rows = []
+    for names, group in per_seed.assign(**alike).groupby(["seed", *NAMES], sort=False, dropna=False):
+        told = group[group["value"].notna()] if group["value"].notna().any() else group
+        drawn = {"draws": None, "draws_counted": None}
+        if not told["draws"].isna().any():
+            draws, counted = (
+                np.stack([np.asarray(d, float) for d in told[name]]) for name in ("draws", "draws_counted")
+            )
+            drawn = {"draws": _mean(draws, counted), "draws_counted": counted.sum(axis=0)}
+        rows.append(
+            dict(zip(["seed", *NAMES], names))
+            | {
+                "value": float(_mean(*(told[name].to_numpy(float) for name in ("value", "counted")))),
+                "n_pairs": int(group["n_pairs"].mean()),
+            }
+            | {"counted": group["counted"].sum(min_count=1), "run_keys": _keys(group)}
+            | drawn
+        )
+    return pd.DataFrame(rows, columns=PER_SEED)
+
+
+def _mean(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Mean over the first axis, of what is defined, by what it is a share of; where that is unknown, each counts alike."""
+    weights = np.where(np.isnan(counted).all(), 1.0, counted)
+    weights = np.where(np.isnan(values), 0.0, weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (np.nan_to_num(values) * weights).sum(axis=0) / weights.sum(axis=0)
+
+
+def _keys(group: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
+
+
 def _interval(group: pd.DataFrame) -> Interval:
-    """Over seeds, after averaging over whatever weak-strong pairs the group holds; shares stay between 0 and 1."""
-    by_seed = group.groupby("seed")["value"].mean()
-    if group["draws"].isna().any():
-        interval = seed_interval(by_seed)
-        first = group.iloc[0]
-        if first["statistic"] in SIGNED or first["versus"] or first["per"]:
-            return interval
-        return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
-    defined = [draws for draws, value in zip(group["draws"], group["value"]) if not np.isnan(value)]
-    return percentile_interval(float(by_seed.iloc[0]), np.mean(defined, axis=0) if defined else np.empty(0))
+    """Over the rows of a group, one a seed; shares stay between 0 and 1."""
+    if not group["draws"].isna().any():
+        return percentile_interval(float(group["value"].iloc[0]), group["draws"].iloc[0])
+    interval, first = seed_interval(group["value"]), group.iloc[0]
+    if first["statistic"] in SIGNED or first["versus"] or first["per"]:
+        return interval
+    return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
 
 
 def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
-    """Results over seeds, columns ``ROWS``: a row for each of the frame's ``NAMES``, or, pooled, with weak-strong pairs averaged.
+    """Results over seeds, columns ``ROWS``: a row for each of the frame's ``NAMES``, or, pooled, with model pairs pooled.
 
-    Pooling averages over pairs within a seed first: cells of one seed share models, so that the seed
-    stays the unit of replication.
+    Pooling takes place within a seed: its model pairs share models, so that the seed stays the unit of replication.  A
+    single model pair has no number in a seed where it is a share of less than ``LEAST``.
     """
-    frame = per_seed.assign(weak=ALL, strong=ALL) if pooled else per_seed
+    if pooled:
+        frame = pool(per_seed, weak=ALL, strong=ALL)
+    else:
+        too_few = per_seed["counted"] < per_seed["statistic"].map(LEAST)
+        frame = per_seed.assign(value=per_seed["value"].mask(too_few))
     rows = []
     for names, group in frame.groupby(list(NAMES), sort=False, dropna=False):
-        keys = " ".join(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
+        counted = group["counted"].sum(min_count=1) if names[0] not in ("pgr",) else np.nan
         rows.append(
             dict(zip(NAMES, names))
             | _interval(group)._asdict()
-            | {"n_pairs": int(group["n_pairs"].mean()), "run_keys": keys}
+            | {"n_pairs": int(group["n_pairs"].mean()), "counted": counted, "run_keys": " ".join(_keys(group))}
         )
     return pd.DataFrame(rows, columns=list(ROWS))
 
@@ -273,25 +383,37 @@ def usual(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
 def difference(
     per_seed: pd.DataFrame, statistic: str, versus: str, these: dict[str, object], those: dict[str, object]
 ) -> pd.DataFrame:
-    """One results row: a statistic of these students minus that of those, cell by cell, pooled; ``versus`` says what was taken off.
+    """One results row: a statistic of these students minus that of those, each pooled over the same model pairs, seed by seed.
 
     ``these`` and ``those`` name columns of the frame, ``condition`` at least; a column that is not named is as usual.
+    ``versus`` says what was taken off.
 
     Raises:
         KeyError: several rows a cell answer to these names, or a cell has no row to compare with.
     """
+    return summarise(differences(per_seed, statistic, versus, these, those))
+
+
+def differences(
+    per_seed: pd.DataFrame, statistic: str, versus: str, these: dict[str, object], those: dict[str, object]
+) -> pd.DataFrame:
+    """As ``difference``, a row a seed."""
     cell = ["seed", "weak", "strong"]
     left, right = (usual(per_seed, statistic=statistic, **names).set_index(cell) for names in (these, those))
     if left.index.has_duplicates or right.index.has_duplicates:
         raise KeyError(f"{statistic} of {these} versus {those}: several rows a cell; name more columns")
     right = right.loc[left.index]
-    minus = left.assign(
+    undefined = left["value"].isna() | right["value"].isna()  # on one side: the other's is left out, too
+    left, right = (
+        pool(side.assign(value=side["value"].mask(undefined)).reset_index(), weak=ALL, strong=ALL).set_index("seed")
+        for side in (left, right)
+    )
+    return left.assign(
         versus=versus,
         value=left["value"] - right["value"],
         run_keys=[tuple(dict.fromkeys(a + b)) for a, b in zip(left["run_keys"], right["run_keys"])],
         draws=[None if a is None else a - b for a, b in zip(left["draws"], right["draws"])],
-    )
-    return summarise(minus.reset_index(), pooled=True)
+    ).reset_index()
 
 
 def minus(
@@ -308,8 +430,8 @@ def minus(
 def slopes(per_seed: pd.DataFrame, statistics: Sequence[str]) -> pd.DataFrame:
     """Results rows: how much a statistic grows per unit of the capability gap (ceiling − weak, in accuracy); ``per`` is ``gap``.
 
-    A least-squares line through the weak-strong cells of each seed gives one slope a seed; their mean
-    gets the interval.  The cells of a seed share models and test pairs, so that they are never counted as
+    A least-squares line through the model pairs of each seed, weighed by what the statistic is a share of, gives one slope
+    a seed; their mean gets the interval.  The cells of a seed share models and test pairs, so that they are never counted as
     independent; with a single seed, its clusters are resampled, gaps included.
     """
     cell = ["seed", "weak", "strong"]
@@ -319,27 +441,31 @@ def slopes(per_seed: pd.DataFrame, statistics: Sequence[str]) -> pd.DataFrame:
         ["seed", "condition", "statistic"], sort=False
     ):
         gap = gaps.loc[pd.MultiIndex.from_frame(group[cell])]
-        one_draw = lambda values: values.to_numpy()[:, None]
-        draws = (
-            None
-            if group["draws"].isna().any()
-            else _slope(np.stack(gap["draws"].to_list()), np.stack(group["draws"].to_list()))
-        )
-        keys = tuple(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
-        slope = {"value": _slope(one_draw(gap["value"]), one_draw(group["value"]))[0], "draws": draws, "run_keys": keys}
-        rows.append(group.iloc[0].to_dict() | {"weak": ALL, "strong": ALL, "per": "gap"} | slope)
+        one_draw = lambda values: values.to_numpy(float)[:, None]
+        draws = None
+        if not group["draws"].isna().any():
+            draws = _slope(
+                *(
+                    np.stack([np.asarray(d, float) for d in f])
+                    for f in (gap["draws"], group["draws"], group["draws_counted"])
+                )
+            )
+        slope = _slope(one_draw(gap["value"]), one_draw(group["value"]), one_draw(group["counted"]))[0]
+        found = {"value": slope, "draws": draws, "run_keys": _keys(group), "counted": group["counted"].sum(min_count=1)}
+        rows.append(group.iloc[0].to_dict() | {"weak": ALL, "strong": ALL, "per": "gap"} | found)
     return summarise(pd.DataFrame(rows, columns=PER_SEED))
 
 
-def _slope(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Least-squares slopes of y on x, both of shape (cells, draws), over cells where both are defined; shape (draws,)."""
-    defined = ~np.isnan(x) & ~np.isnan(y)
-    n = defined.sum(axis=0)
-    x, y = (np.where(defined, a, 0.0) for a in (x, y))
+def _slope(x: np.ndarray, y: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Least-squares slopes of y on x over cells, all of shape (cells, draws), weighed by what y is a share of; shape (draws,)."""
+    counted = np.where(np.isnan(counted), 1.0, counted)
+    weight = np.where(np.isnan(x) | np.isnan(y), 0.0, counted.reshape(counted.shape + (1,) * (x.ndim - counted.ndim)))
+    x, y = np.nan_to_num(x), np.nan_to_num(y)
     with np.errstate(invalid="ignore", divide="ignore"):
-        x_mean, y_mean = x.sum(axis=0) / n, y.sum(axis=0) / n
-        dx, dy = (np.where(defined, a - mean, 0.0) for a, mean in ((x, x_mean), (y, y_mean)))
-        return np.where(n > 1, (dx * dy).sum(axis=0) / (dx**2).sum(axis=0), np.nan)
+        dx, dy = (a - (weight * a).sum(axis=0) / weight.sum(axis=0) for a in (x, y))
+        return np.where(
+            (weight > 0).sum(axis=0) > 1, (weight * dx * dy).sum(axis=0) / (weight * dx**2).sum(axis=0), np.nan
+        )
 
 
 def wide(results: pd.DataFrame) -> pd.DataFrame:

@@ -26,19 +26,18 @@ from scipy.optimize import minimize_scalar
 
 from w2s_lib.findings.results import (
     PER_SEED,
-    STATISTICS,
     Cell,
     Estimate,
     cells,
     difference,
-    named,
+    estimate,
     reads,
     row,
     seed_weights,
     tabulate,
     usual,
 )
-from w2s_lib.measures.metrics import Array, Comparison, correct
+from w2s_lib.measures.metrics import Array, Comparison, correct, log_odds
 from w2s_lib.study import Study
 
 AT_EACH_THRESHOLD = ("deception_score", "null_random", "null_margin_matched", "excess_margin_matched", "lift")
@@ -60,12 +59,6 @@ def grid(threshold: float) -> tuple[float, ...]:
 def confidence(p: Array) -> Array:
     """max(p, 1 − p): how sure a model is of its own ranking, right or wrong."""
     return np.maximum(p, 1 - np.asarray(p))
-
-
-def log_odds(p: Array) -> Array:
-    """log p / (1 − p), finite for every p that a computer can hold."""
-    p = np.clip(p, 1e-12, 1 - 1e-12)
-    return np.log(p) - np.log1p(-p)
 
 
 def rescale(p: Array, temperature: Array | float) -> Array:
@@ -131,10 +124,7 @@ def measure_at(
         runs, clusters = study.compared(*cell), study.clusters(cell.seed)
         one = defined(study.comparison(*cell), clusters, definition)
         for at in (replace(one, threshold=t) for t in thresholds):
-            for name in statistics:
-                yield Estimate(
-                    named(name, at.threshold, knowledge=knowledge), partial(STATISTICS[name], at), len(at.weak), runs
-                )
+            yield from (estimate(at, name, runs, knowledge=knowledge) for name in statistics)
 
     return tabulate(study, conditions, estimates)
 

@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import stats
+from statsmodels.stats.power import TTestPower
 
 LEVEL = 0.95
 
@@ -50,30 +51,31 @@ def seed_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
     if len(x) == 1:
         return Interval(mean, np.nan, np.nan, 1)
     sd = float(x.std(ddof=1))
-    half = float(stats.t.ppf(0.5 + level / 2, len(x) - 1) * sd / np.sqrt(len(x)))
+    half = float(half_width(sd, len(x), level))
     return Interval(mean, mean - half, mean + half, len(x), sd)
 
 
-def minimum_detectable_effect(sd: float, n_seeds: int, power: float = 0.8, level: float = LEVEL) -> float:
-    """Smallest mean that would be told from zero with this power, by so many study seeds with standard deviation ``sd``.
+def half_width(sd: ArrayLike, n_seeds: int, level: float = LEVEL) -> NDArray[np.float64]:
+    """Half of Student's t interval for the mean of so many seeds with standard deviation ``sd``, in its unit."""
+    return stats.t.ppf(0.5 + level / 2, n_seeds - 1) * np.asarray(sd) / np.sqrt(n_seeds)
 
-    In the unit of ``sd``; NaN for fewer than two seeds.  "Told from zero" means that ``seed_interval`` excludes zero,
-    on either side.
 
-    A true mean d makes the t statistic noncentral t with n - 1 degrees of freedom and noncentrality
-    d sqrt(n) / s (Cohen 1988, chapter 2; Johnson, Kotz and Balakrishnan 1995, chapter 31); d is solved for.
-    s is itself an estimate, from few seeds a rough one: read the result as an order of magnitude.
-    """
-    if n_seeds < 2:
+def power(effect: float, sd: float, n_seeds: int, level: float = LEVEL) -> float:
+    """How often a true mean of this size would be told from zero: how often ``seed_interval`` of so many study seeds with
+    standard deviation ``sd`` would exclude zero (the power of a two-sided t test); NaN for fewer than two seeds."""
+    if n_seeds < 2 or not sd > 0:
         return float("nan")
-    critical = stats.t.ppf(0.5 + level / 2, n_seeds - 1)
-    # The noncentral t's tails as an average over the estimate of s: scipy's own are NaN for some noncentralities.
-    bound = critical * np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, n_seeds - 1) / (n_seeds - 1))
+    return float(TTestPower().power(effect_size=effect / sd, nobs=n_seeds, alpha=1 - level))
 
-    def missing(noncentrality: float) -> float:
-        return float(np.mean(stats.norm.sf(bound - noncentrality) + stats.norm.cdf(-bound - noncentrality))) - power
 
-    return float(optimize.brentq(missing, 0, bound.max() + 10) * sd / np.sqrt(n_seeds))
+def minimum_detectable_effect(sd: float, n_seeds: int, power: float = 0.8, level: float = LEVEL) -> float:
+    """Smallest mean that would be told from zero with this power; in the unit of ``sd``, NaN for fewer than two seeds.
+
+    ``sd`` is itself an estimate, from few seeds a rough one: read the result as an order of magnitude.
+    """
+    if n_seeds < 2 or not sd > 0:
+        return float("nan")
+    return float(sd * TTestPower().solve_power(effect_size=None, nobs=n_seeds, alpha=1 - level, power=power))
 
 
 def cluster_weights(clusters: Sequence[object], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:

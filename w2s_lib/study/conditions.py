@@ -1,7 +1,7 @@
 """The conditions a student is trained under: the paper's two conflicts, and what they are held against.
 
 Every condition differs from its ``baseline`` in one respect.  A *rerun* differs in its random streams only:
-what it "taxes" is churn.  A *placebo* mixes in as many pairs as the implicit conflict, on an objective
+what it "taxes" is churn.  Every student has other random streams than its baseline, so that churn is in each tax alike.  A *placebo* mixes in as many pairs as the implicit conflict, on an objective
 that has nothing to do with hazards: what it taxes is the cost of any second task.  The ``gold``
 conditions learn from ground truth and are compared with a student that does, too: is it the weak
 labels, or the conflict?
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from w2s_lib.specs import Conflict, Objective
 
-# Training replicas: who shares its random streams with whom.
-STUDENT, RERUN, INDEPENDENT, CEILING = 0, 1, 2, 3
+# Training replicas: who shares its random streams with whom.  No student shares them with the baseline that it is
+# compared with, or its churn would be smaller than a rerun's, and what it pays beyond a rerun too small.
+STUDENT, BASELINE, INDEPENDENT, CEILING = 0, 1, 2, 3
 
 RIVAL: dict[Objective, Objective] = {"harmlessness": "helpfulness", "honesty": "pleasing"}
 """The objectives that supervision can aim at, and what competes with each under the implicit conflict."""
@@ -67,19 +68,21 @@ class Condition:
 CONDITIONS = {
     c.name: c
     for c in (
-        Condition("none", "weak labels only", _none),
+        Condition("none", "weak labels only", _none, BASELINE),
         Condition("explicit", "paid for pairs it ranks wrongly", _explicit),
         Condition("implicit", "helpfulness pairs mixed in", _implicit),
-        Condition("rerun", "another training seed, no conflict", _none, RERUN),
+        Condition("rerun", "another training seed, no conflict", _none),
         Condition("placebo", "politeness pairs mixed in", _mixed("politeness")),
         Condition("implicit_quarter", "a quarter as many helpfulness pairs mixed in", _implicit_quarter),
-        Condition("explicit_reseeded", "paid for pairs it ranks wrongly, another training seed", _explicit, RERUN),
+        Condition(
+            "explicit_shared", "paid for pairs it ranks wrongly, the baseline's own random streams", _explicit, BASELINE
+        ),
         Condition("verbosity", "verbosity pairs mixed in", _mixed("verbosity")),
-        Condition("untrained", "no training: the pretrained model under a random head", _none, RERUN, trained=False),
-        Condition("gold", "ground truth instead of weak labels", _none, gold=True),
+        Condition("untrained", "no training: the pretrained model under a random head", _none, trained=False),
+        Condition("gold", "ground truth instead of weak labels", _none, BASELINE, gold=True),
         Condition("gold_explicit", "ground truth, and paid for pairs it ranks wrongly", _explicit, gold=True),
         Condition("gold_implicit", "ground truth, helpfulness pairs mixed in", _implicit, gold=True),
-        Condition("gold_rerun", "ground truth, another training seed", _none, RERUN, gold=True),
+        Condition("gold_rerun", "ground truth, another training seed", _none, gold=True),
     )
 }
 """In the order in which figures show them."""
@@ -91,7 +94,7 @@ POLICY = ("none", "explicit", "implicit", "implicit_quarter", "rerun", "placebo"
 """Trained for the edition's policy pairs, by every method."""
 
 CONTROLS = (
-    "explicit_reseeded", "verbosity", "untrained", "gold", "gold_explicit", "gold_implicit", "gold_rerun",
+    "explicit_shared", "verbosity", "untrained", "gold", "gold_explicit", "gold_implicit", "gold_rerun",
 )  # fmt: skip
 """Trained for the edition's control pairs, beside the core."""
 

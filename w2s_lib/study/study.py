@@ -33,7 +33,7 @@ from w2s_lib.specs import (
     Train,
     World,
 )
-from w2s_lib.study.conditions import ABOVE_ONE, CEILING, CONDITIONS, CONTROLS, CORE, INDEPENDENT, POLICY, RERUN, STUDENT
+from w2s_lib.study.conditions import ABOVE_ONE, CEILING, CONDITIONS, CONTROLS, CORE, INDEPENDENT, POLICY, STUDENT
 from w2s_lib.study.edition import WORLD, Edition
 from w2s_lib.study.mitigations import ENSEMBLE, FOR_POLICIES, MITIGATIONS
 
@@ -201,7 +201,7 @@ class Study:
 
     def reruns(self, seed: int, weak: str, strong: str) -> list[Train]:
         """Students without a conflict that differ in their random streams only, the baseline left out."""
-        return [self.student(seed, weak, strong, replica=replica) for replica in (RERUN, INDEPENDENT)]
+        return [self.student(seed, weak, strong, replica=replica) for replica in (STUDENT, INDEPENDENT)]
 
     def compared(self, seed: int, weak: str, strong: str, condition: str) -> list[Train]:
         """The five runs behind one comparison: weak, ceiling, baseline, conflict, independent."""
