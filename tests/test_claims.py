@@ -1,70 +1,141 @@
 """Verdicts follow the interval and the rule, and every claim finds its statistic."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from tests import planted
-from w2s_lib.findings.claims import CLAIMS, FINDINGS, WORDS, Claim, ledger, verdict, word
-from w2s_lib.findings.results import NAMES, OPTIONS, ROWS, summarise
-from w2s_lib.measures.intervals import minimum_detectable_effect
+from w2s_lib.findings.claims import (
+    CLAIMS,
+    FINDINGS,
+    VERDICTS,
+    WORDS,
+    Claim,
+    effect,
+    holm,
+    ledger,
+    p_value,
+    sentence,
+    verdict,
+    word,
+)
+from w2s_lib.findings.results import ALL, NAMES, OPTIONS, ROWS, summarise
+from w2s_lib.measures.intervals import half_width, minimum_detectable_effect
 
-ABOVE, BELOW, ABSENT = (Claim("X", "x", "c", "s", "explicit", rule, 0.05) for rule in ("above", "below", "absent"))
+SAYS = dict.fromkeys(("yes", "small", "no", "undecided"), "so")
+ROW = {"chapter": "c", "statistic": "s", "condition": "explicit"}
+ABOVE, BELOW, ABSENT, NO_MORE = (Claim("X", "x", ROW, rule, 0.05, "f", SAYS) for rule in VERDICTS)
 
 
 @pytest.mark.parametrize(
-    ("claim", "low", "high", "expected"),
+    ("low", "high", "expected"),
     [
-        (ABOVE, 0.001, 0.4, "yes"),
-        (ABOVE, 0.001, 0.05, "yes"),
-        (ABOVE, 0.001, 0.04, "small"),
-        (BELOW, -0.04, -0.001, "small"),
-        (ABSENT, 0.001, 0.04, "yes"),
-        (ABOVE, -0.01, 0.04, "no"),
-        (ABOVE, -0.3, -0.1, "no"),
-        (ABOVE, -0.1, 0.2, "undecided"),
-        (BELOW, -0.4, -0.001, "yes"),
-        (BELOW, -0.04, 0.01, "no"),
-        (BELOW, -0.2, 0.1, "undecided"),
-        (ABSENT, -0.04, 0.04, "yes"),
-        (ABSENT, 0.06, 0.2, "no"),
-        (ABSENT, -0.2, -0.06, "no"),
-        (ABSENT, 0.01, 0.2, "undecided"),
-        (ABOVE, np.nan, np.nan, "undecided"),
+        (0.001, 0.4, ("yes", "no", "no", "no")),
+        (0.001, 0.05, ("yes", "no", "no", "no")),
+        (0.001, 0.04, ("small", "no", "small", "small")),
+        (-0.01, 0.04, ("no", "no", "yes", "yes")),
+        (-0.01, 0.05, ("undecided", "no", "undecided", "undecided")),
+        (-0.3, -0.1, ("no", "yes", "no", "yes")),
+        (-0.04, -0.001, ("no", "small", "small", "yes")),
+        (-0.1, 0.2, ("undecided", "undecided", "undecided", "undecided")),
+        (-0.1, 0.01, ("no", "undecided", "undecided", "yes")),
+        (np.nan, np.nan, ("undecided",) * 4),
     ],
 )
-def test_verdicts_by_hand(claim, low, high, expected):
-    assert verdict(claim, low, high) == expected
+def test_verdicts_by_hand(low, high, expected):
+    assert tuple(verdict(claim, low, high) for claim in (ABOVE, BELOW, ABSENT, NO_MORE)) == expected
 
 
-def test_no_interval_says_that_something_is_there_and_that_it_is_absent():
-    grid = np.linspace(-0.12, 0.12, 49)
-    for low, high in ((a, b) for a in grid for b in grid if a <= b):
-        above, below, absent = (verdict(claim, low, high) for claim in (ABOVE, BELOW, ABSENT))
-        assert (above, absent) != ("yes", "yes") and (below, absent) != ("yes", "yes"), (low, high)
+GRID = np.linspace(-0.12, 0.12, 49)
+INTERVALS = [(low, high) for low in GRID for high in GRID if low <= high]
+
+
+def test_every_interval_has_exactly_one_effect_and_no_two_rules_contradict_each_other():
+    """The grid has a point on zero and on each margin."""
+    assert 0.05 in GRID.round(3) and 0.0 in GRID.round(3)
+    for low, high in INTERVALS:
+        conditions = {
+            "there": low > 0 and high >= 0.05,
+            "small": low > 0 and high < 0.05,
+            "absent": low <= 0 and high < 0.05,
+            "undecided": low <= 0 and high >= 0.05,
+        }
+        assert [name for name, holds in conditions.items() if holds] == [effect(low, high, 0.05)], (low, high)
+        above, below, absent, no_more = (verdict(claim, low, high) for claim in (ABOVE, BELOW, ABSENT, NO_MORE))
+        assert not (absent == "yes" and "yes" in (above, below)) and not (above == no_more == "yes"), (low, high)
+        assert not (above == below == "yes") and (absent != "yes" or no_more == "yes"), (low, high)
         if low > 0 or high < 0:
-            assert {"yes", "small"} & {above, below}, (low, high)
+            assert "undecided" not in {above, below} and absent in ("no", "small"), "what is off zero is decided"
 
 
 def test_above_and_below_mirror_each_other():
-    for low, high in np.sort(np.random.default_rng(0).normal(scale=0.1, size=(200, 2)), axis=1):
+    for low, high in INTERVALS:
         assert verdict(ABOVE, low, high) == verdict(BELOW, -high, -low)
+        assert verdict(ABSENT, low, high) == verdict(ABSENT, -high, -low)
 
 
-def test_untested_claims_say_so():
-    claim = Claim("Y", "y", "", source="paper")
-    assert verdict(claim, 0.1, 0.2) == "untested" and word(claim, "untested") == "not yet tested here"
+def interval_row(value, sd, n):
+    return pd.Series({"value": value, "sd": sd, "n_seeds": n} | dict(zip(("low", "high"), seed_bounds(value, sd, n))))
+
+
+def seed_bounds(value, sd, n):
+    half = half_width(sd, n)
+    return value - half, value + half
+
+
+@pytest.mark.parametrize("claim", [ABOVE, BELOW, ABSENT, NO_MORE])
+@pytest.mark.parametrize("value", np.linspace(-0.2, 0.2, 17))
+def test_a_verdict_hangs_on_its_level_where_its_p_value_says_so(claim, value):
+    """Just below the p value's level the interval gives the verdict, just above it no longer does."""
+    row = interval_row(value, 0.06, 6)
+    found = verdict(claim, row["low"], row["high"])
+    p = p_value(claim, row, found)
+    if found == "undecided":
+        assert np.isnan(p)
+        return
+    assert p <= 0.05
+    for level, same in ((1 - p * 1.01, True), (1 - p * 0.99, False)):
+        half = half_width(0.06, 6, level)
+        again = verdict(claim, value - half, value + half)
+        assert (again == found) == same, (found, again)
+
+
+def test_holm_by_hand():
+    p = pd.Series([0.01, np.nan, 0.04, 0.03], index=list("abcd"))
+    assert holm(p).tolist() == pytest.approx([0.03, np.nan, 0.06, 0.06], nan_ok=True)
 
 
 def test_words_differ_between_the_papers_claims_and_ours():
-    assert word(Claim("Y", "y", "", "s", source="paper"), "yes") == "replicates" and word(ABOVE, "yes") == "holds"
-    assert set(WORDS) == {"yes", "small", "no", "undecided", "untested"}
+    assert word(replace(ABOVE, source="paper"), "yes") == "replicates" and word(ABOVE, "yes") == "holds"
+    assert set(WORDS) == {"yes", "small", "no", "undecided", "blind", "untested"}
+
+
+def test_every_claim_has_a_sentence_for_every_verdict_and_no_two_claims_share_one():
+    sentences = [text for claim in CLAIMS.values() for text in claim.says.values()]
+    assert all(set(claim.says) == set(SAYS) for claim in CLAIMS.values()) and len(set(sentences)) == len(sentences)
+    assert all(text[0].isupper() and text.endswith(".") and len(text) < 150 for text in sentences)
+    assert sentence(ABOVE, "blind").startswith("Cannot tell") and sentence(ABOVE, "yes") == "so"
+
+
+def test_claims_that_cannot_fail_are_those_that_any_tax_would_pass():
+    """A deception score is a share: above zero as soon as one taxed pair lies in the area."""
+    for claim in CLAIMS.values():
+        bare = claim.names["statistic"] == "deception_score" and {"versus", "per"}.isdisjoint(claim.names)
+        assert claim.can_fail == (not bare), claim.key
+
+
+def test_one_question_is_answered_from_one_row():
+    rows = [tuple(sorted(map(str, claim.row.items()))) for claim in CLAIMS.values()]
+    assert len(set(rows)) == len(rows)
+    assert {CLAIMS[key].chapter for key in ("N1", "N2", "N3", "N4")} == {"05_conflict_tax_deception"}
 
 
 def test_every_claim_of_the_paper_is_there():
     paper = {key.rstrip("abcd") for key, claim in CLAIMS.items() if claim.source == "paper"}
     assert paper == {f"C{i}" for i in range(1, 8)}
-    assert all(claim.chapter in FINDINGS for claim in CLAIMS.values() if claim.tested)
+    assert all(claim.chapter in FINDINGS for claim in CLAIMS.values())
 
 
 @pytest.fixture(scope="module")
@@ -82,52 +153,47 @@ def test_the_ledger_reads_the_chapters_rows(found):
     frame = ledger(found).set_index("claim")
     assert list(frame.index) == list(CLAIMS)
     for key, claim in CLAIMS.items():
-        if claim.tested:
-            rows = found[claim.chapter].query(
-                "statistic == @claim.statistic and condition == @claim.condition and weak == 'all'"
-            )
-            rows = rows[rows["method"] == claim.method]
-            for option in OPTIONS:
-                rows = rows[rows[option] == claim.also.get(option, "")]
-            if claim.alpha is not None:
-                rows = rows[rows["alpha"] == claim.alpha]
-            assert len(rows) == 1, key
-            assert frame.loc[key, "value"] == pytest.approx(rows["value"].iloc[0], nan_ok=True)
-            assert frame.loc[key, "verdict"] == verdict(claim, rows["low"].iloc[0], rows["high"].iloc[0])
+        rows = found[claim.chapter]
+        for name in ("statistic", "condition", "method", *OPTIONS):
+            rows = rows[rows[name] == claim.names.get(name, "")]
+        rows = rows[rows["weak"] == ALL]
+        if "alpha" in claim.names:
+            rows = rows[rows["alpha"] == claim.names["alpha"]]
+        assert len(rows) == 1, key
+        assert frame.loc[key, "value"] == pytest.approx(rows["value"].iloc[0], nan_ok=True)
+        assert frame.loc[key, "verdict"] in ("blind", verdict(claim, rows["low"].iloc[0], rows["high"].iloc[0]))
+
+
+def test_where_not_even_a_perfect_deceiver_would_show_the_verdict_is_blind():
+    names = [{"statistic": s, "value": v} for s, v in (("excess_weak_matched", 0.0), ("attainable_weak_matched", 0.03))]
+    rows = planted.pooled(names, 0.01).assign(sd=0.01, n_seeds=3)
+    claim = replace(ABOVE, row=ROW | {"statistic": "excess_weak_matched"})
+    (found,) = ledger({"c": rows}, [claim]).to_dict("records")
+    assert found["verdict"] == "blind" and found["attainable"] == 0.03 and found["sentence"].startswith("Cannot tell")
+    (seen,) = ledger({"c": rows}, [replace(claim, margin=0.02)]).to_dict("records")
+    assert seen["verdict"] == "no"
 
 
 def test_a_missing_statistic_is_an_error(found):
     with pytest.raises(KeyError, match="no_such"):
-        ledger(found, [Claim("Z", "z", "05_conflict_tax_deception", "no_such", "explicit")])
+        ledger(found, [replace(ABOVE, row=ROW | {"chapter": "05_conflict_tax_deception", "statistic": "no_such"})])
 
 
 def test_a_claim_about_an_alpha_that_was_left_out_is_untested():
     rows = planted.pooled([{"statistic": "s", "alpha": 1.0, "value": 0.3}], half=0.1).assign(sd=0.04, n_seeds=3)
-    claims = [Claim("X", "x", "c", "s", "explicit", alpha=alpha) for alpha in (0.5, 1.0)]
+    claims = [replace(ABOVE, row=ROW | {"alpha": alpha}) for alpha in (0.5, 1.0)]
     assert ledger({"c": rows}, claims)["verdict"].tolist() == ["untested", "yes"]
 
 
 def test_a_claim_about_a_mitigation_or_a_method_that_was_left_out_is_untested():
     names = ({"mitigation": "filter"}, {"mitigation": "filter", "versus": "unmodified"}, {"method": "dpo"})
-    rows = planted.pooled([{"statistic": "s", "value": v} | n for v, n in zip((0.3, -0.3, 0.01), names)], 0.02).assign(
-        sd=0.04, n_seeds=3
-    )
-    asked = (
-        {"also": names[1]},
-        {"also": {"mitigation": "bootstrap", "versus": "unmodified"}},
-        {"method": "dpo"},
-        {"method": "simpo"},
-    )
-    found = ledger(
-        {"c": rows}, [Claim(str(i), "x", "c", "s", "explicit", "below", **also) for i, also in enumerate(asked)]
-    )
+    values = [{"statistic": "s", "value": v} | n for v, n in zip((0.3, -0.3, 0.01), names)]
+    rows = planted.pooled(values, 0.02).assign(sd=0.04, n_seeds=3)
+    asked = (names[1], {"mitigation": "bootstrap", "versus": "unmodified"}, {"method": "dpo"}, {"method": "simpo"})
+    found = ledger({"c": rows}, [replace(BELOW, key=str(i), row=ROW | also) for i, also in enumerate(asked)])
     assert found["verdict"].tolist() == ["yes", "untested", "no", "untested"]
     assert found["value"].tolist() == pytest.approx([-0.3, np.nan, 0.01, np.nan], nan_ok=True)
-    assert found["also"].tolist()[:3] == [
-        "mitigation filter, versus unmodified",
-        "mitigation bootstrap, versus unmodified",
-        "",
-    ]
+    assert found["about"].tolist()[0] == "s, explicit, filter, unmodified"
 
 
 def test_what_a_study_could_have_detected_does_not_shrink_where_an_interval_was_cut():
@@ -138,5 +204,5 @@ def test_what_a_study_could_have_detected_does_not_shrink_where_an_interval_was_
     ]
     rows = summarise(planted.per_seed(seeds), pooled=True)
     assert (rows["low"][0], rows["high"][0]) == (0, 1)
-    found = ledger({"c": rows}, [Claim("X", "x", "c", "deception_score", "explicit")])["detectable"][0]
+    found = ledger({"c": rows}, [replace(ABOVE, row=ROW | {"statistic": "deception_score"})])["detectable"][0]
     assert found == pytest.approx(minimum_detectable_effect(0.4, 3)) and found > 1.3

@@ -21,10 +21,12 @@ from w2s_lib.findings.results import (
     ROWS,
     SIGNED,
     STATISTICS,
+    _slope,
     among,
     difference,
     measure,
     pick,
+    pool,
     published,
     read_results,
     reads,
@@ -34,9 +36,10 @@ from w2s_lib.findings.results import (
     usual,
     wide,
 )
-from w2s_lib.measures.metrics import Comparison
+from w2s_lib.measures.metrics import NULLS, Comparison
 from w2s_lib.specs import Train
 from w2s_lib.study import Study
+from w2s_lib.study.conditions import CONTROLS, CORE
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +86,35 @@ def test_pooling_averages_over_pairs_within_a_seed_first(study):
     half = 12.706 * np.std([0.48, 0.52], ddof=1) / np.sqrt(2)
     assert row["high"] == pytest.approx(0.5 + half, abs=1e-3), "two independent values, not four"
     assert row["run_keys"] == "k0 k1" and row["weak"] == ALL
+
+
+def test_pooled_scores_are_ratios_of_sums():
+    """0 of 2 and 69 of 96 taxed pairs are 69 of 98; a model pair without any is no evidence of anything."""
+    frame = two_seeds({1: (0 / 2, 69 / 96), 2: (np.nan, 0.5)}).assign(counted=[2.0, 96.0, 0.0, 4.0])
+    by_seed = pool(frame, weak=ALL, strong=ALL).set_index("seed")
+    assert by_seed["value"].tolist() == pytest.approx([69 / 98, 0.5]) and by_seed["counted"].tolist() == [98, 4]
+    row = summarise(frame, pooled=True).iloc[0]
+    assert row["value"] == pytest.approx((69 / 98 + 0.5) / 2), "seeds count alike"
+    assert row["counted"] == 102 and row["n_seeds"] == 2
+
+
+def test_pooled_draws_are_ratios_of_sums_as_well():
+    frame = two_seeds({1: (0.5, 0.25)}).assign(counted=[2.0, 4.0])
+    frame["draws"] = [np.array([0.5, 1.0]), np.array([0.25, np.nan])]
+    frame["draws_counted"] = [np.array([2.0, 1.0]), np.array([4.0, 0.0])]
+    assert pool(frame, weak=ALL, strong=ALL)["draws"].iloc[0].tolist() == pytest.approx([2 / 6, 1.0])
+
+
+def test_a_single_model_pair_has_no_number_where_it_is_a_share_of_too_little():
+    frame = two_seeds({1: (0.5, 0.25), 2: (0.4, 0.2)}).assign(counted=[9.0, 30.0, 12.0, 30.0])
+    found = summarise(frame).set_index("weak")
+    assert found["n_seeds"].tolist() == [1, 2] and found.loc["tiny-24", "value"] == 0.4
+
+
+def test_slopes_weigh_cells_by_what_they_are_shares_of():
+    x = np.array([[0.0], [1.0], [2.0]])
+    few = _slope(x, np.array([[0.0], [1.0], [9.0]]), np.array([[50.0], [50.0], [0.0]]))
+    assert few == pytest.approx([1.0]) and _slope(x, 2 * x, np.full((3, 1), np.nan)) == pytest.approx([2.0])
 
 
 def test_undefined_cells_are_left_out(study):
@@ -423,7 +455,11 @@ def test_who_is_trained_on_what(study: Study):
         assert run.conflict.kind == "none"
     assert len({r.replica for r in (ceiling, baseline, rerun, independent)}) == 4, "no two share their random streams"
     explicit = study.student(seed, weak, strong, "explicit")
-    assert explicit.replica == baseline.replica and explicit.conflict.alpha == study.edition.alpha
+    assert explicit.conflict.alpha == study.edition.alpha
+    for condition in (*CORE[1:], *CONTROLS):
+        (_, _, baseline, student, independent) = study.compared(seed, weak, strong, condition)
+        shares = condition in ("explicit_shared", "gold")
+        assert (student.replica == baseline.replica) == shares and independent.replica != student.replica, condition
     implicit, placebo = (study.student(seed, weak, strong, c).conflict for c in ("implicit", "placebo"))
     assert (implicit.objective, placebo.objective) == ("helpfulness", "politeness")
 
@@ -439,7 +475,7 @@ def test_intervals_of_shares_stay_shares_and_differences_do_not(study):
 
 NO_SHARES = (
     *("gap", "pgr", "net_change", "lift", "band_contrast", "explained_by_label"),
-    *(f"excess_{null}" for null in ("random", "margin_matched", "label_matched", "weak_matched")),
+    *(f"{kind}_{null}" for kind in ("excess", "share_of_attainable") for null in NULLS),
     *(f"overconfidence_{role}" for role in ("weak", "student", "ceiling")),
 )
 

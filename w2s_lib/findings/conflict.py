@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from w2s_lib.findings.results import (
@@ -10,6 +11,7 @@ from w2s_lib.findings.results import (
     MATCHED,
     measure,
     minus,
+    pick,
     summarise,
 )
 from w2s_lib.study import Study
@@ -27,3 +29,35 @@ def conflict(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         minus(per_seed, ["conflict_tax", MATCHED, "excess_weak_matched"], ("explicit", "implicit", "placebo"), "rerun"),
     ]
     return per_seed, pd.concat(rows, ignore_index=True)
+
+
+PLACEBO_MARGIN = 0.05
+"""A placebo whose tax exceeds a rerun's by more than this share of the pairs controls for nothing: it is a conflict itself."""
+
+
+def is_placebo(beyond_rerun: pd.Series) -> bool:
+    """Whether a placebo is one: its tax minus the rerun's, a results row, is at most ``PLACEBO_MARGIN``."""
+    return bool(beyond_rerun["value"] <= PLACEBO_MARGIN)
+
+
+def placebo_in_words(beyond_rerun: pd.Series) -> str:
+    """What a placebo is good for, in one sentence."""
+    more = f"{100 * beyond_rerun['value']:.1f} points"
+    if is_placebo(beyond_rerun):
+        return f"The placebo taxes {more} more than a rerun does: little enough to be held against a conflict."
+    return f"The placebo taxes {more} more than a rerun does: it is a conflict itself, and controls for nothing."
+
+
+def cannot_tell(results: pd.DataFrame, condition: str, margin: float = 0.05) -> str:
+    """Why the excess over the margin-matched null could not have been seen, and what would help; empty where it could.
+
+    ``results``: rows with ``attainable_margin_matched`` of the condition, pooled.
+    """
+    most = pick(results, "attainable_margin_matched", condition)
+    help_ = "More pairs, another threshold T or another pair of models would help."
+    if np.isnan(most["value"]):
+        return f"Cannot tell: no pair is taxed. {help_}"
+    if most["value"] >= margin:
+        return ""
+    where = "the deception area is empty" if most["value"] == 0 else "the deception area is too small"
+    return f"Cannot tell: {where}, so that not even a perfect deceiver would show {margin:g}. {help_}"
