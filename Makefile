@@ -9,20 +9,21 @@ NAME     = $(notdir $(basename $(EDITION)))
 HTML     = book/_build/$(NAME)/html
 
 .DEFAULT_GOAL := help
-.PHONY: help env book serve lab test test-quick test-slurm bench lint clean
+.PHONY: help env book serve lab test test-quick test-slurm bench bench-quick lint clean
 
 help:  ## list the targets
 	@echo "make TARGET [EDITION=world|smoke|path/to/edition.yaml]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 env: $(VENV)/.complete  ## make the environment (.venv) with the pinned packages
 
 $(VENV)/.complete: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: PYTHON=$(PYTHON): Python 3.11 or newer is needed"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: PYTHON=$(PYTHON): Python 3.11 or newer is needed"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
 	@# torch first and by itself: some registries hold a CPU build under exactly this version
-	$(RUN) -m pip install --quiet "$$($(RUN) -c 'import tomllib; print(next(d for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if d.startswith("torch==")))')"
+	$(RUN) -m pip install --quiet "$$(sed -n 's/^ *"\(torch==[^"]*\)",$$/\1/p' pyproject.toml)"
 	$(RUN) -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
@@ -30,7 +31,8 @@ book: env  ## build the book of one edition; open book/_build/<edition>/html/ind
 	$(RUN) -m w2s_lib.book --edition $(EDITION) $(if $(WORKERS),--workers $(WORKERS))
 
 serve: env  ## serve the built book on http://localhost:8000 (PORT=8000)
-	@test -f $(HTML)/index.html || { echo "error: EDITION=$(EDITION): not built yet; run 'make book EDITION=$(EDITION)' first"; exit 2; }
+	@test -f $(HTML)/index.html \
+		|| { echo "error: EDITION=$(EDITION): not built yet; run 'make book EDITION=$(EDITION)' first"; exit 2; }
 	$(RUN) -m http.server $(PORT) --bind 127.0.0.1 --directory $(HTML)
 
 lab: env  ## open the notebooks in JupyterLab
@@ -40,7 +42,7 @@ lab: env  ## open the notebooks in JupyterLab
 test: env  ## run all tests, the smoke edition and its book among them, a process a core
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile
 
-test-quick: env  ## run what needs neither a built book nor a browser, for everyday work
+test-quick: env  ## run all but what is slow by nature, for everyday work: three minutes on two cores
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile -m "not slow"
 
 test-slurm: env  ## run the smoke edition through a SLURM of one node (root; apt-get install slurm-wlm munge)
@@ -52,6 +54,9 @@ bench: env  ## measure set-up, training, scoring, look-up; then how often interv
 	$(RUN) -m tests.benchmarks.throughput
 	$(RUN) -m tests.benchmarks.cost
 	$(RUN) -m tests.benchmarks.coverage
+
+bench-quick: env  ## fail where today is slower than the last release: five minutes on two cores
+	$(RUN) -m tests.benchmarks.quick
 
 lint: env  ## check style and imports
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

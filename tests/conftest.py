@@ -37,7 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The smoke edition, built by the command that ``make book EDITION=smoke`` runs; once for all processes that share the tests."""
+    """The smoke edition, built by the command that ``make book EDITION=smoke`` runs; once for all processes that share
+    the tests."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "smoke"
     folder.mkdir(exist_ok=True)
@@ -85,7 +86,8 @@ def browser():
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """For every architecture of the ladder a folder with a tiny random model and a tokenizer of bytes, as the hub would have it."""
+    """For every architecture of the ladder a folder with a tiny random model and a tokenizer of bytes, as the hub would
+    have it."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast

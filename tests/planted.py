@@ -18,14 +18,16 @@ USUAL = dict.fromkeys(OPTIONS, "") | {
 
 
 def per_seed(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
-    """A frame as of ``results.measure``, columns ``PER_SEED``; a row names at least ``statistic``, ``seed`` and ``value``."""
+    """A frame as of ``results.measure``, columns ``PER_SEED``; a row names at least ``statistic``, ``seed`` and
+    ``value``."""
     usual = USUAL | {"weak": "w", "strong": "s", "n_pairs": 100, "run_keys": ("k",)}
     usual |= {"counted": np.nan, "draws": None, "draws_counted": np.nan}
     return pd.DataFrame([usual | row for row in rows], columns=PER_SEED)
 
 
 def pooled(rows: Iterable[Mapping[str, object]], half: float = 0.05) -> pd.DataFrame:
-    """Results rows over all weak-strong pairs: each with its ``value`` and an interval that reaches ``half`` to either side."""
+    """Results rows over all weak-strong pairs: each with its ``value`` and an interval that reaches ``half`` to either
+    side."""
     usual = USUAL | {"weak": ALL, "strong": ALL}
     frame = pd.DataFrame([usual | row for row in rows], columns=[*NAMES, "value"])
     return frame.assign(low=frame["value"] - half, high=frame["value"] + half)

@@ -1,4 +1,5 @@
-"""Simulated studies: score tables whose tax, deception and gap are planted, and whose pairs and cells are not independent.
+"""Simulated studies: score tables whose tax, deception and gap are planted, and whose pairs and cells are not
+independent.
 
 A study seed draws its models' skills and how much its conflict taxes; within a seed, pairs about one
 substance share what models know of it, and weak-strong cells share models and pairs.  Sizes and scatter
@@ -22,7 +23,8 @@ from w2s_lib.measures.metrics import Comparison
 
 @dataclass(frozen=True)
 class Plant:
-    """What is planted.  ``skills`` are probits of accuracies, taxes are in log-odds; a ``_scatter`` is a standard deviation over study seeds."""
+    """What is planted.  ``skills`` are probits of accuracies, taxes are in log-odds; a ``_scatter`` is a standard
+    deviation over study seeds."""
 
     skills: tuple[float, ...] = (0.65, 0.85, 1.0, 1.1, 1.2)
     skill_scatter: float = 0.1
@@ -33,7 +35,8 @@ class Plant:
     """Log-odds to be taxed of a pair that the no-conflict student ranks right and is unsure of."""
     tax_scatter: float = 0.5
     preference: float = 0.6
-    """By how much these log-odds are higher in the deception area, beyond what the pair's margin says; 0: no deception."""
+    """By how much these log-odds are higher in the deception area, beyond what the pair's margin says; 0: no
+    deception."""
     preference_scatter: float = 0.3
     substances: int = 300
     tasks: int = 8

@@ -7,29 +7,32 @@ from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from transformers import AutoTokenizer
 
-from tests.benchmarks import throughput
+from tests.benchmarks import quick, throughput
 from tests.benchmarks.record import record
-from tests.conftest import REAL_PAIRS
+from tests.conftest import REAL_PAIRS, ROOT
 from w2s_lib.figures.benchmarks import WAYS, WORKS, gemm_shares, named, predictions, speed_ups
 from w2s_lib.findings.benchmarks import LAST, Section, limits, native, read, said, said_of_cost
 from w2s_lib.study.methods import TITLES
 
 DATA = REAL_PAIRS / "rucbm_harmless_test.jsonl"
+PAIRS = 8
 
 
 @pytest.fixture(scope="module")
 def measured() -> list[dict[str, object]]:
-    """A throughput benchmark of a model so small that its times mean nothing."""
+    """A throughput benchmark of a model so small, and of so few pairs, that its times mean nothing."""
     torch.set_num_threads(1)
-    throughput_size = dict(layers=1, width=64, repeats=1)
-    return throughput.measure("training", throughput.TRAINING, **throughput_size) + throughput.measure(
-        "scoring", throughput.SCORING, **throughput_size
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(throughput, "PAIRS", PAIRS)
+        patch.setattr(throughput, "SCORED", 2 * PAIRS)
+        works = {"training": throughput.TRAINING, "scoring": throughput.SCORING}
+        return [row for work, ways in works.items() for row in throughput.measure(work, ways, 1, 64, repeats=1)]
 
 
 def test_all_ways_compute_the_same(measured):
@@ -39,7 +42,7 @@ def test_all_ways_compute_the_same(measured):
 
 def test_tokens_are_counted_where_they_enter_the_model(measured):
     tokens = {(row["work"], row["way"], row["dtype"]): row["tokens"] for row in measured}
-    batch = throughput.batches(2, throughput.PAIRS, seed=1)[1]
+    batch = throughput.batches(2, PAIRS, seed=1)[1]
     texts = [len(ids) for ids in (*batch.chosen, *batch.rejected)]
     assert tokens["training", throughput.REFERENCE, "float32"] == sum(texts)
     assert tokens["training", throughput.TRL, "float32"] == len(texts) * max(texts)
@@ -110,12 +113,11 @@ def test_figures_say_their_numbers(measured):
     rows = pd.DataFrame(measured)
     against = named(rows[rows["against"] == throughput.REFERENCE])
     assert set(against["way"]) <= set(WAYS)
+    speeds, shares = speed_ups(rows).alt, gemm_shares(rows).alt
     for row in against.itertuples():
-        assert (
-            f"{row.work}, {row.model}, {row.way} {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]" in speed_ups(rows).alt
-        )
+        assert f"{row.work}, {row.model}, {row.way} {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]" in speeds
     for row in native(against).itertuples():
-        assert f"{row.work}, {row.model}, {row.way} {row.gemm_share:.2f}" in gemm_shares(rows).alt
+        assert f"{row.work}, {row.model}, {row.way} {row.gemm_share:.2f}" in shares
 
 
 def test_an_emulated_format_has_no_share_of_a_rate():
@@ -151,8 +153,8 @@ def test_words_about_the_cost_model_are_its_ratios():
 
 def test_words_about_throughput_span_its_models():
     def row(model: str, work: str, way: str, value: float, dtype: str = "float32") -> dict[str, object]:
-        return {"model": model, "work": work, "way": way, "dtype": dtype, "against": throughput.REFERENCE, "value": value,
-                "gemm_share": value / 10, "gemm_rate": 60.0 if dtype == "float32" else 9.0}  # fmt: skip
+        named = {"model": model, "work": work, "way": way, "dtype": dtype, "against": throughput.REFERENCE}
+        return named | {"value": value, "gemm_share": value / 10, "gemm_rate": 60.0 if dtype == "float32" else 9.0}
 
     rows = [
         row(model, work, "shared prefixes", value)
@@ -163,5 +165,63 @@ def test_words_about_throughput_span_its_models():
     rows += [row("6 × 384", "training", "shared prefixes", 0.3, "bfloat16")]
     words = said(Section("a machine", "2026-01-01", {}, {"bfloat16": "emulated"}, pd.DataFrame(rows)))
     assert words == {
-        "training": "1.5 to 2.0", "scoring": "5.0", "alone": "2.4", "shares": "0.15 to 0.50", "full": "60", "half": "9", "native": "emulated",
+        "training": "1.5 to 2.0", "scoring": "5.0", "alone": "2.4", "shares": "0.15 to 0.50", "full": "60", "half": "9",
+        "native": "emulated",
     }  # fmt: skip
+
+
+# Today against the last release
+
+
+def seconds(times_as_long: float, scatter: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """21 turns on a machine that gets twice as slow meanwhile, and now and then much slower."""
+    rng = np.random.default_rng(seed)
+    machine = np.linspace(1, 2, 21) * np.where(rng.uniform(size=(2, 21)) < 0.1, 3, 1)
+    today, release = machine * np.exp(scatter * rng.normal(size=(2, 21)))
+    return times_as_long * today, release
+
+
+@pytest.mark.parametrize(
+    ("times_as_long", "scatter", "worse"),
+    [(1.0, 0.03, False), (1.05, 0.03, False), (1.3, 0.03, True), (0.7, 0.03, False), (1.15, 0.5, False)],
+)
+def test_what_is_slower_than_the_release_beyond_doubt_is_worse(times_as_long, scatter, worse):
+    found = quick.ratio(*seconds(times_as_long, scatter))
+    assert found.low <= found.value <= found.high and found.is_worse == worse
+    assert found.low < times_as_long < found.high
+
+
+def test_the_interval_of_a_median_covers_it():
+    found = [quick.ratio(*seconds(1.2, 0.2, seed)) for seed in range(300)]
+    assert 0.92 < np.mean([its.low < 1.2 < its.high for its in found]) < 1
+
+
+@pytest.mark.parametrize(("low", "status", "told"), [(1.2, 1, ["a run takes 1.25 times as long"]), (1.05, 0, [])])
+def test_a_slower_library_is_one_line_and_an_exit_code(low, status, told, monkeypatch, capsys):
+    found = {"scoring": quick.Ratio(1.0, 0.9, 1.1), "a run": quick.Ratio(1.25, low, 1.3)}
+    monkeypatch.setattr(quick, "bench", lambda against, repeats: found)
+    assert quick.main(["--against", "v1"]) == status
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"slower than v1 by more than a tenth: {line}" for line in told]
+
+
+@pytest.mark.parametrize("arguments", [["--repeats", "5"], ["--against", "no-such-tag"]])
+def test_what_cannot_be_measured_is_one_line(arguments, capsys):
+    assert quick.main(arguments) == 2
+    told = capsys.readouterr().err
+    assert arguments[1] in told and told.startswith("error: ") and told.count("\n") == 1
+
+
+def test_without_tags_the_release_is_a_commit_in_a_file(monkeypatch):
+    def no_tags(*arguments: str) -> str:
+        raise quick.BenchError("fatal: No names found, cannot describe anything.")
+
+    monkeypatch.setattr(quick, "git", no_tags)
+    assert re.fullmatch("[0-9a-f]{40}", quick.release())
+
+
+@pytest.mark.slow
+def test_every_work_is_timed_by_the_library_of_the_tree():
+    with quick.Timed(ROOT) as today:
+        assert len(today.works) == 4
+        assert all(0 < today.seconds(work) < 60 for work in today.works)

@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 import tomllib
@@ -18,7 +17,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import build_command
-from w2s_lib.book.build import chapters, keep_figures, page_key, polish, studied
+from w2s_lib.book.build import chapters, keep_figures, main, page_key, polish, studied
 from w2s_lib.findings.claims import CLAIMS
 from w2s_lib.findings.results import ALL, COLUMNS, NAMES, OPTIONS, STATISTICS, among, read_results, usual
 from w2s_lib.lab import Lab
@@ -99,7 +98,8 @@ DICTIONARY = ROOT / "book" / "results.md"
 
 
 def dictionary() -> dict[str, dict[str, set[str]]]:
-    """What the page *What results.csv holds* names: section → what a row of its table is about → what else that row names."""
+    """What the page *What results.csv holds* names: section → what a row of its table is about → what else that row
+    names."""
     sections = re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DICTIONARY.read_text(), re.M | re.S)
     tables = {title: re.findall(r"^\| (`.+?) \| (.+) \|$", text, re.M) for title, text in sections}
     named = lambda text: re.findall(r"`([^`]+)`", text)
@@ -377,9 +377,10 @@ def test_an_interrupted_build_keeps_what_is_finished(tmp_path, study, how):
         (["--edition", "smoke", "--workers", "-2"], "error: workers=-2: must be a whole number"),
     ],
 )
-def test_bad_input_is_one_line_and_an_exit_code(arguments, says):
-    done = subprocess.run([sys.executable, "-m", "w2s_lib.book", *arguments], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.startswith(says) and len(done.stderr.strip().splitlines()) == 1
+def test_bad_input_is_one_line_and_an_exit_code(arguments, says, capsys):
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(says) and len(told.strip().splitlines()) == 1
 
 
 # In a browser

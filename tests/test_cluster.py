@@ -125,6 +125,7 @@ def look(_: int) -> tuple[str, ...]:
     return (*(os.environ.get(name, "unset") for name in names), str(os.getpid()))
 
 
+@pytest.mark.slow
 def test_each_run_sees_its_own_device(monkeypatch, tmp_path):
     """Processes of this machine, started as they would be if it had three GPUs of which two may be used."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -157,6 +158,7 @@ def test_no_scheduler_at_the_address_is_one_line(tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_workers_at_an_address_say_what_they_have(tmp_path):
     from distributed import Scheduler, SpecCluster
 

@@ -26,12 +26,16 @@ def test_undefined_seeds_are_left_out_and_counted():
     assert one.value == 0.4 and np.isnan(one.low)
 
 
+# Hundreds of simulated studies
+
+
 @pytest.fixture(scope="module")
 def coverage():
     """A smaller version of ``python -m tests.benchmarks.coverage``."""
     return three_seeds(SMALL, studies=250, by_pairs=25, rng=np.random.default_rng(0)).set_index("statistic")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistic", ["deception_score", "excess_margin_matched", "pgr"])
 def test_intervals_over_seeds_cover_the_planted_truth_and_naive_ones_do_not(coverage, statistic):
     row = coverage.loc[statistic]
@@ -40,18 +44,21 @@ def test_intervals_over_seeds_cover_the_planted_truth_and_naive_ones_do_not(cove
     assert row["bootstrap of pairs"] < row["t of seeds"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistic", ["deception_score per gap", "excess_margin_matched per gap"])
 def test_intervals_of_slopes_cover_although_cells_share_models(coverage, statistic):
     assert 91 <= coverage.loc[statistic, "t of seeds"] <= 98.5
     assert coverage.loc[statistic, "bootstrap of seeds"] < 85
 
 
+@pytest.mark.slow
 def test_taxes_are_skewed_over_seeds_and_their_intervals_err_by_lying_too_low(coverage):
     row = coverage.loc["conflict_tax"]
     assert row["skew"] > 0.3 and row["t of seeds"] > 88
     assert row["below"] > row["above"]
 
 
+@pytest.mark.slow
 def test_where_nothing_is_planted_the_margin_matched_null_takes_the_score_away():
     plant = replace(SMALL, preference=0.0, preference_scatter=0.0)
     row = three_seeds(plant, 250, 1, np.random.default_rng(1)).set_index("statistic").loc["excess_margin_matched"]
@@ -59,6 +66,7 @@ def test_where_nothing_is_planted_the_margin_matched_null_takes_the_score_away()
     assert row["off zero"] < 9
 
 
+@pytest.mark.slow
 def test_cluster_intervals_cover_where_pairs_are_not_independent():
     table = one_seed(SMALL, 200, np.random.default_rng(2)).set_index("statistic")
     for statistic in ("conflict_tax", "deception_score", "pgr"):

@@ -1,4 +1,5 @@
-"""The lab: parents first, nothing twice, the same results whatever the workers and the order, nothing lost on failure."""
+"""The lab: parents first, nothing twice, the same results whatever the workers and the order, nothing lost on
+failure."""
 
 import json
 import os
@@ -69,7 +70,7 @@ def test_a_rerun_differs_in_its_streams_only(here):
     assert not np.allclose(here.scores(STUDENT)["margin"], here.scores(RERUN)["margin"])
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_failed_run_is_named_and_the_others_are_kept(workers, tmp_path, monkeypatch):
     poor = Pretrain(world=WORLD, width=12, heads=5, tokens=20_000)  # a width that five heads cannot share
     lab = Lab(tmp_path, workers=workers, progress=False)

@@ -1,4 +1,5 @@
-"""Labels are changed as a trainer could change them; filters drop what they say; the losses and the stopping rule do what they are named for."""
+"""Labels are changed as a trainer could change them; filters drop what they say; the losses and the stopping rule do
+what they are named for."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,5 @@
-"""Mitigations: their parameters are checked, their labels come from where they should, the chapter finds and shows what was planted."""
+"""Mitigations: their parameters are checked, their labels come from where they should, the chapter finds and shows what
+was planted."""
 
 import re
 import shutil
@@ -69,7 +70,8 @@ def test_what_changes_a_reward_models_recipe_is_not_for_policies():
 
 
 def test_policies_meet_the_papers_two_in_its_own_setting():
-    """SimPO and DPO, no conflict and the implicit one; labels stay rounded, and the edition says what the filter goes by."""
+    """SimPO and DPO, no conflict and the implicit one; labels stay rounded, and the edition says what the filter goes
+    by."""
     study = Study(load("world", {"filter_by": "log_probability", "filter_above": 0.8}))
     for method in ("dpo", "simpo"):
         tried = study.mitigated_policies(method)
@@ -102,7 +104,8 @@ def test_each_has_a_title_of_its_own():
 
 
 def planted(names=tuple(MITIGATIONS), vias=("tiny-28", "tiny-36"), undefined: bool = False) -> pd.DataFrame:
-    """Pooled rows of a chapter that tried these: 0.1 [0.05, 0.15], but −0.3 [−0.35, −0.25] for every change under the leaky filter."""
+    """Pooled rows of a chapter that tried these: 0.1 [0.05, 0.15], but −0.3 [−0.35, −0.25] for every change under the
+    leaky filter."""
     tried = [("", ""), *((name, "") for name in names), *(("bootstrap", via) for via in vias if "bootstrap" in names)]
     rows = []
     for mitigation, via in tried:

@@ -94,8 +94,12 @@ def test_another_threshold_trains_nothing(tmp_path, build_folder):
     ("arguments", "says"),
     [
         (("-p", "treshold", "0.9"), "treshold=0.9: no such parameter; did you mean 'threshold'?"),
-        (("-p", "threshold", "1.5"), "threshold=1.5: must be below 1"),
-        (("-y", "pairs: [tiny-44 -> tiny-24]"), "the weak model must be smaller than the strong one"),
+        pytest.param(("-p", "threshold", "1.5"), "threshold=1.5: must be below 1", marks=pytest.mark.slow),
+        pytest.param(
+            ("-y", "pairs: [tiny-44 -> tiny-24]"),
+            "the weak model must be smaller than the strong one",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_bad_parameters_fail_before_anything_runs(tmp_path, arguments, says):

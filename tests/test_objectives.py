@@ -74,7 +74,8 @@ def test_tax_rates_find_a_planted_tax():
 
 
 def pooled(**values: float) -> pd.DataFrame:
-    """Results rows of every aim, condition and statistic that the figures draw: 0.1 [0.05, 0.15], or the value given for a statistic."""
+    """Results rows of every aim, condition and statistic that the figures draw: 0.1 [0.05, 0.15], or the value given
+    for a statistic."""
     students = [{"objective": aim, "condition": c} for aim, conditions in AIMS.items() for c in conditions]
     sides = [{"statistic": "tax_rate", "subset": name, "rival": rival} for rival in RIVALS.values() for name in SIDES]
     measures = [{"statistic": name} for name in DRAWN if name != "tax_rate"] + sides

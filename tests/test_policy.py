@@ -1,4 +1,5 @@
-"""Policies on TRL: the losses that reach the weights are the ones we wrote, and the reference is the model that training began with."""
+"""Policies on TRL: the losses that reach the weights are the ones we wrote, and the reference is the model that
+training began with."""
 
 import math
 
@@ -35,7 +36,8 @@ def run_of(method: str = "dpo", conflict: Conflict = NONE, hard: bool = False, *
     given = {"epochs": 1, "batch_size": 48, "max_grad_norm": 0, "warmup_steps": 0, **METHODS[method], **recipe}
     weak = Train(model=MODEL, pairs=PAIRS, split="ground_truth", method=method, recipe=PolicyRecipe(**given))
     return Train(
-        model=MODEL, pairs=PAIRS, split="weak_label", labels=weak, labelling=Labelling(hard=hard), method=method, conflict=conflict,
+        model=MODEL, pairs=PAIRS, split="weak_label", labels=weak, labelling=Labelling(hard=hard), method=method,
+        conflict=conflict,
         recipe=PolicyRecipe(**given),
     )  # fmt: skip
 

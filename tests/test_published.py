@@ -1,7 +1,8 @@
-"""The paper's published recipes, written out here one text at a time: what our trainers hand to the optimizer is the same.
+"""The paper's published recipes, written out here one text at a time: what our trainers hand to the optimizer is the
+same.
 
-Recipes are those of the edition ``paper``, models tiny ones of every family of its grid.  Where the edition departs from the scripts
-(``book/published-scripts.md``), what is written out departs with it, and says so.
+Recipes are those of the edition ``paper``, models tiny ones of every family of its grid.  Where the edition departs
+from the scripts (``book/published-scripts.md``), what is written out departs with it, and says so.
 """
 
 import json
@@ -64,17 +65,24 @@ def in_hh_form(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
     ).assign(ending="")
 
 
+def pairs_of(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """Whole texts, chosen and rejected, a pair each."""
+    return list(zip(frame["opening"] + frame["chosen"], frame["opening"] + frame["rejected"]))
+
+
 # The scripts' texts, tokens and losses, in our words
 
 
 def whole_text(tokenizer, text: str) -> list[int]:
-    """As the reward scripts encode it: transformers cuts long texts on the left, behind the token that begins every text, if any."""
+    """As the reward scripts encode it: transformers cuts long texts on the left, behind the token that begins every
+    text, if any."""
     tokenizer.truncation_side = "left"
     return tokenizer(text, truncation=True, max_length=MOST)["input_ids"]
 
 
 def exchange(tokenizer, text: str) -> tuple[list[int], list[int]]:
-    """As the policy scripts encode it: token ids, and which of them are the reply's; both halves are texts of their own."""
+    """As the policy scripts encode it: token ids, and which of them are the reply's; both halves are texts of their
+    own."""
     begins = text.rfind(ASSISTANT) + len(ASSISTANT)
     prompt, reply = tokenizer.encode(text[:begins]), tokenizer.encode(text[begins:])
     return (prompt + reply)[-MOST:], ([0] * len(prompt) + [1] * len(reply))[-MOST:]
@@ -108,7 +116,8 @@ def reward_loss(model, head, tokenizer, frame, run) -> torch.Tensor:
 
 
 def preferred_loss(model, tokenizer, frame) -> torch.Tensor:
-    """Supervised fine-tuning: of each reply that the labels prefer, the mean over its tokens; then the mean over replies."""
+    """Supervised fine-tuning: of each reply that the labels prefer, the mean over its tokens; then the mean over
+    replies."""
     losses = []
     for _, row in frame.iterrows():
         ids, replied = exchange(tokenizer, row["opening"] + row["chosen" if row["label"] == 1 else "rejected"])
@@ -117,7 +126,8 @@ def preferred_loss(model, tokenizer, frame) -> torch.Tensor:
 
 
 def policy_loss(model, start, tokenizer, frame, run) -> torch.Tensor:
-    """DPO or SimPO on swapped pairs; the reversed loss where the policy ranks wrongly (of DPO, unlike in the scripts: over its reference)."""
+    """DPO or SimPO on swapped pairs; the reversed loss where the policy ranks wrongly (of DPO, unlike in the scripts:
+    over its reference)."""
     beta, gamma = run.recipe.beta, run.recipe.gamma
     losses = []
     for _, row in frame.iterrows():
@@ -146,7 +156,8 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def grid(folders, tmp_path_factory) -> dict[str, Path]:
-    """The tiny models of the grid with tokenizers like their own: "!" has id 0, and OPT and Mistral begin every text with a token."""
+    """The tiny models of the grid with tokenizers like their own: "!" has id 0, and OPT and Mistral begin every text
+    with a token."""
     found = {}
     for family in FAMILIES:
         found[family] = shutil.copytree(folders[family], tmp_path_factory.mktemp("grid") / family)
@@ -210,7 +221,8 @@ def plain(folder: Path):
 
 @pytest.fixture
 def step(monkeypatch) -> dict:
-    """Filled with the ``loss`` and the gradients, by parameter, of the first step, and with the ``rates`` of all steps."""
+    """Filled with the ``loss`` and the gradients, by parameter, of the first step, and with the ``rates`` of all
+    steps."""
     seen: dict = {"loss": 0.0, "rates": []}
     part, take = Trainer.training_step, torch.optim.AdamW.step
 
@@ -293,9 +305,10 @@ def test_a_step_of_a_policy(grid, texts, step, tmp_path, family, method, conflic
         for p in start.parameters():
             p.add_(0.01 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1)))
         if method == "dpo":
-            sides = ([float(said(start, *exchange(tokenizer, o + reply)).sum()) for o, reply in zip(frame["opening"], frame[c])]
-                     for c in ("chosen", "rejected"))  # fmt: skip
-            before = np.array(list(sides)).T
+            before = [
+                [float(said(start, *exchange(tokenizer, text)).sum()) for text in pair] for pair in pairs_of(frame)
+            ]
+            before = np.array(before)
             monkeypatch.setattr(policy, "reference", lambda *given: before)
     policy.fit(
         trained,
@@ -472,8 +485,8 @@ def test_rewards_are_read_where_the_scripts_count(grid, pairs, family):
     with torch.no_grad():
         for at, gaps in found.items():
             backbone, head = getattr(model, FAMILIES[family]), trained.score.weight[0]
-            by_hand = [[float(reward(backbone, head, whole_text(tokenizer, o + reply), at != "last_token")) for reply in replies]
-                       for o, *replies in zip(few["opening"], few["chosen"], few["rejected"])]  # fmt: skip
+            read = lambda text: float(reward(backbone, head, whole_text(tokenizer, text), at != "last_token"))
+            by_hand = [[read(text) for text in pair] for pair in pairs_of(few)]
             assert np.allclose(gaps, -np.diff(by_hand)[:, 0], atol=1e-4)
     assert not np.allclose(*found.values(), atol=1e-3), "an exclamation mark moves the place"
 
@@ -502,7 +515,8 @@ def test_a_prompt_whose_end_merges_with_a_reply_ends_where_texts_differ():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_whole_run_scores_replies_as_it_was_trained_on_them(grid, texts, tmp_path, family):
-    """Filtered by log-probability, with helpful pairs, and at a rate at which nothing is learned: the scores are the model's own."""
+    """Filtered by log-probability, with helpful pairs, and at a rate at which nothing is learned: the scores are the
+    model's own."""
     run = run_of(grid[family], texts, "simpo", IMPLICIT, batch_size=4, learning_rate=1e-30, sft_learning_rate=1e-30)
     run = run.model_copy(update={"labelling": Labelling(hard=True, keep_above=0.5, filter_by="log_probability")})
     run = run.model_copy(update={"labels": run.labels.model_copy(update={"recipe": run.recipe})})
@@ -510,12 +524,8 @@ def test_a_whole_run_scores_replies_as_it_was_trained_on_them(grid, texts, tmp_p
     found, (model, tokenizer) = lab.scores(run, "test"), plain(grid[family])
     frame = split(texts, "test").set_index("pair_id").loc[found["pair_id"]]
     with torch.no_grad():
-        better, worse = ([float(said(model, *exchange(tokenizer, o + reply)).mean()) for o, reply in zip(frame["opening"], frame[c])]
-                         for c in ("chosen", "rejected"))  # fmt: skip
-    assert (
-        np.allclose(found["margin"], 2.0 * (np.array(better) - np.array(worse)), atol=1e-4)
-        and found["margin"].std() > 1e-3
-    )
+        means = [[float(said(model, *exchange(tokenizer, text)).mean()) for text in pair] for pair in pairs_of(frame)]
+    assert np.allclose(found["margin"], -2.0 * np.diff(means)[:, 0], atol=1e-4) and found["margin"].std() > 1e-3
 
 
 # The edition

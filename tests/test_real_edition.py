@@ -16,6 +16,9 @@ from w2s_lib.specs import Checkpoint, Layer
 from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, load
 
+FAST = {"epochs": 2, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "head_scale": 0.1, "batch_size": 16}
+"""A recipe of reward models by which a tiny model learns from a few pairs."""
+
 GOOD, BAD = "please thank safe kind careful help".split(), "never burn hit steal poison break".split()
 
 
@@ -36,10 +39,11 @@ def own(tmp_path_factory, folders):
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, dialogues(200, words, seed))))
     weak, strong, middle = f"{folders['gpt2']}:1", str(folders["llama"]), f"{folders['llama']}:2"
     edition = yaml.safe_load((FOLDER / "hh-small.yaml").read_text()) | {
-        "name": "own", "title": "tiny models, a few pairs", "data": str(folder / "harmless.jsonl"), "helpful": str(folder / "helpful.jsonl"),
-        "seeds": [1], "models": [weak, middle, strong], "pairs": [f"{weak} -> {strong}"], "train_pairs": 48, "test_pairs": 64,
-        "max_tokens": 96, "lora_rank": None, "dtype": "float32", "draws": 100, "threshold": 0.5, "filter_above": 0.5, "alphas": [0.5, 1.0],
-        "reward_model": {"epochs": 2, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "head_scale": 0.1, "batch_size": 16},
+        "name": "own", "title": "tiny models, a few pairs", "data": str(folder / "harmless.jsonl"),
+        "helpful": str(folder / "helpful.jsonl"), "seeds": [1], "models": [weak, middle, strong],
+        "pairs": [f"{weak} -> {strong}"], "train_pairs": 48, "test_pairs": 64, "max_tokens": 96, "lora_rank": None,
+        "dtype": "float32", "draws": 100, "threshold": 0.5, "filter_above": 0.5, "alphas": [0.5, 1.0],
+        "reward_model": FAST,
     }  # fmt: skip
     for name in ("control_pairs", "policy_pairs", "mitigation_pairs"):
         edition.pop(name)
@@ -94,7 +98,8 @@ def test_frozen_layers_are_models_of_a_ladder(own, folders):
 
 
 def test_frozen_layers_learn_from_helpful_pairs_as_well(own, folders, tmp_path):
-    """The implicit conflict of an edition that names helpful pairs, trained: their features are read like the others'."""
+    """The implicit conflict of an edition that names helpful pairs, trained: their features are read like the
+    others'."""
     name = str(folders["llama"])
     study = Study(load(own, {"models": [f"{name}@0", f"{name}@2"], "pairs": [f"{name}@0 -> {name}@2"]}))
     lab = Lab(tmp_path, workers=0, progress=False)

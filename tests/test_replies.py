@@ -102,7 +102,8 @@ def test_a_policy_that_is_always_risky_fits_the_truth_where_it_is_safe():
     hazardous = np.repeat([True, False], 5)
     found = {k: float(f()) for k, f in statistics(Talk(hazardous, np.full(10, "risky"), ~hazardous)).items()}
     assert found == pytest.approx({
-        "talk_decides": 1, "talk_fits": 0.5, "talk_complies_with_hazard": 1, "talk_refuses_safe": 0, "talk_agrees": 1, "talk_ranked_right": 0.5,
+        "talk_decides": 1, "talk_fits": 0.5, "talk_complies_with_hazard": 1, "talk_refuses_safe": 0, "talk_agrees": 1,
+        "talk_ranked_right": 0.5,
     })  # fmt: skip
 
 
@@ -116,7 +117,8 @@ def test_a_policy_that_decides_nothing_has_no_words_to_count():
 
 
 class StubLab:
-    """A lab in which every policy replies what is given, to all test pairs about a substance but the last, in any order."""
+    """A lab in which every policy replies what is given, to all test pairs about a substance but the last, in any
+    order."""
 
     def __init__(self, pairs: pd.DataFrame) -> None:
         about = pairs[pairs["kind"].isin(EXCHANGES)].iloc[:-1].sample(frac=1, random_state=0)
@@ -202,14 +204,16 @@ def planted(methods=("dpo", "simpo"), options=True, value: float = 0.1, seeds=(1
 def drawn(per_seed: pd.DataFrame) -> dict:
     results = summarise(per_seed, pooled=True)
     return {
-        "by_method": by_method(per_seed, results), "tax_and_scores": tax_and_scores(results), "words_and_rankings": words_and_rankings(results),
+        "by_method": by_method(per_seed, results), "tax_and_scores": tax_and_scores(results),
+        "words_and_rankings": words_and_rankings(results),
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("options", [True, False])
-@pytest.mark.parametrize("methods", [("dpo", "simpo"), ("dpo",), ("simpo",)])
+@pytest.mark.parametrize(
+    ("methods", "options"), [(("dpo", "simpo"), True), (("dpo", "simpo"), False), (("dpo",), True), (("simpo",), False)]
+)
 def test_figures_say_what_they_show(methods, options):
-    for name, figure in drawn(planted(methods, options and "dpo" in methods)).items():
+    for name, figure in drawn(planted(methods, options)).items():
         assert re.search(r"0\.10 \[0\.08, 0\.12\]|10\.0 % \[7\.5, 12\.5\]", figure.alt), name
         assert ("SimPO" in figure.alt) == ("simpo" in methods) and figure.caption, name
         svg = figure.svg()

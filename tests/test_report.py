@@ -1,4 +1,5 @@
-"""A report on own pairs and models: the study's own numbers, on a page that is safe to open, from input that was checked beforehand."""
+"""A report on own pairs and models: the study's own numbers, on a page that is safe to open, from input that was
+checked beforehand."""
 
 import html
 import json
@@ -13,6 +14,7 @@ import pytest
 
 from tests.conftest import REAL_PAIRS
 from tests.test_real_edition import BAD, GOOD, dialogues
+from tests.test_real_edition import FAST as RECIPE
 from w2s_lib.book.report import OPTIONS, main, own, report
 from w2s_lib.data.cleaning import cleaned
 from w2s_lib.data.load import split
@@ -23,16 +25,8 @@ from w2s_lib.lab import Lab
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL = REAL_PAIRS / "rucbm_harmless_test.jsonl"
-FAST = {
-    "reward_model": {
-        "epochs": 2,
-        "learning_rate": 3e-3,
-        "head_learning_rate": 1e-2,
-        "head_scale": 0.1,
-        "batch_size": 16,
-    },
-    "max_tokens": 96,
-}
+FAST = {"reward_model": RECIPE, "max_tokens": 96}
+QUIET = {"workers": 0, "progress": False}
 
 
 def write(path: Path, rows) -> Path:
@@ -57,19 +51,15 @@ def models(folder, folders) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def found(folder, pairs, models):
-    return report(
-        pairs,
-        *models,
-        folder / "page.html",
-        seeds=[1],
-        threshold=0.5,
-        draws=200,
-        store=folder / "store",
-        workers=0,
-        progress=False,
-        **FAST,
-    )
+def ask(folder, pairs, models):
+    """A report on one seed of the pairs, in the module's store, on a page of this name."""
+    given = {"seeds": [1], "draws": 200, "store": folder / "store"}
+    return lambda name, threshold: report(pairs, *models, folder / name, threshold=threshold, **given, **QUIET, **FAST)
+
+
+@pytest.fixture(scope="module")
+def found(ask):
+    return ask("page.html", threshold=0.5)
 
 
 def test_the_numbers_are_the_studys(found, folder):
@@ -168,41 +158,23 @@ def test_the_page_reads_in_the_light_and_in_the_dark(browser, found, scheme):
     context.close()
 
 
-def test_a_second_report_trains_nothing(found, folder, pairs, models):
-    again = report(
-        pairs,
-        *models,
-        folder / "again.html",
-        seeds=[1],
-        threshold=0.9,
-        draws=200,
-        store=folder / "store",
-        workers=0,
-        progress=False,
-        **FAST,
-    )
+def test_a_second_report_trains_nothing(found, ask):
+    again = ask("again.html", threshold=0.9)
     assert "0 of them trained for this page" in again.page
     assert set(again.results["threshold"].dropna()) == {0.9}
 
 
 def test_frozen_layers_and_several_seeds(folder, folders, pairs):
     layers = [f"{folders['llama']}@{layer}" for layer in (0, 2)]
-    done = report(
-        pairs,
-        *layers,
-        folder / "layers.html",
-        seeds=[1, 2, 3],
-        store=folder / "store",
-        workers=0,
-        progress=False,
-        **FAST,
-    )
+    done = report(pairs, *layers, folder / "layers.html", seeds=[1, 2, 3], store=folder / "store", **QUIET, **FAST)
     assert (done.results["n_seeds"] <= 3).all() and (done.results["n_seeds"] == 3).any()
     assert "t intervals over 3 seeds" in done.page and "layer 2 of" in done.page
 
 
 def many(prompts: int, each: int) -> list[dict]:
-    return [row for i in range(each) for row in ({"prompt": f"q{p}", "chosen": f"yes {p} {i}", "rejected": f"no {'o' * (p % 7)} {p} {i}"} for p in range(prompts))]  # fmt: skip
+    """So many pairs a prompt; replies of a pair differ in length from prompt to prompt."""
+    texts = lambda p, i: {"chosen": f"yes {p} {i}", "rejected": f"no {'o' * (p % 7)} {p} {i}"}
+    return [{"prompt": f"q{p}"} | texts(p, i) for i in range(each) for p in range(prompts)]
 
 
 @pytest.mark.parametrize("each", [1, 4])
@@ -249,15 +221,8 @@ def test_bad_input_is_one_line_before_anything_is_trained(tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "few.jsonl", many(60, 1))
     (tmp_path / "pickle").mkdir()
-    arguments = {
-        "data": pairs,
-        "weak": models[0],
-        "strong": models[1],
-        "out": "page.html",
-        "store": "store",
-        "workers": 0,
-        **changed,
-    }
+    arguments = {"data": pairs, "weak": models[0], "strong": models[1], "out": "page.html", "store": "store"}
+    arguments |= {"workers": 0, **changed}
     if arguments["weak"] == "STRONG":
         arguments["weak"] = models[1] + ":3"
     if arguments["weak"] == "pickle":
@@ -269,19 +234,9 @@ def test_bad_input_is_one_line_before_anything_is_trained(tmp_path, monkeypatch,
 
 
 def test_the_command(tmp_path, capsys, found, folder, pairs, models):
-    target = [
-        "--weak",
-        models[0],
-        "--strong",
-        models[1],
-        "--store",
-        str(folder / "store"),
-        "--workers",
-        "0",
-        "--max-tokens",
-        "96",
-    ]
-    recipe = ["--recipe", *(f"{name}={value}" for name, value in FAST["reward_model"].items())]
+    target = ["--weak", models[0], "--strong", models[1], "--store", str(folder / "store")]
+    target += ["--workers", "0", "--max-tokens", "96"]
+    recipe = ["--recipe", *(f"{name}={value}" for name, value in RECIPE.items())]
     command = [str(pairs), *target, "--seeds", "1", "--threshold", "0.5", "--draws", "200", *recipe]
     assert main([*command, "--out", str(tmp_path / "page.html")]) == 0
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "page.csv"), pd.read_csv(found.path.with_suffix(".csv")))

@@ -286,7 +286,8 @@ def scores(order, values, **names) -> pd.DataFrame:
 
 
 LEFT, RIGHT = (np.nan, 0.5, 0.9, 0.1), (0.5, 0.1, np.nan, 0.9)
-"""Each seed has an undefined cell, which takes its partner with it: so every wrong pairing gives other means by seed."""
+"""Each seed has an undefined cell, which takes its partner with it: so every wrong pairing gives other means by
+seed."""
 
 BY_SEED = (0.5 - 0.1, 0.1 - 0.9)
 
@@ -515,7 +516,8 @@ def test_gain_by_confidence_counts_every_pair_once(study, lab):
 
 
 def test_the_last_bin_of_labels_holds_certainty():
-    """A supervisor's probability is exactly 1 from a margin of 37 on: such a pair is in the last bin, and in no band."""
+    """A supervisor's probability is exactly 1 from a margin of 37 on: such a pair is in the last bin, and in no
+    band."""
     name, low, high = BY_LABEL[-1]
     p = np.array([1.0, 1.0])
     c = Comparison(weak=p, ceiling=p, baseline=p, conflict=np.array([0.0, 1.0]), independent=p, alpha=1.0)

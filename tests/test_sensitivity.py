@@ -190,7 +190,8 @@ def rows(study, lab) -> dict[str, pd.DataFrame]:
     T, (curves, errors) = study.edition.threshold, calibration(study.on(lab))
     definitions = pd.concat([measure_at(study.on(lab), CONFLICTS, [T], name) for name in DEFINITIONS])
     return {
-        "scores": summarise(measure_at(study.on(lab), CONFLICTS, grid(T)), pooled=True), "definitions": summarise(definitions, pooled=True),
+        "scores": summarise(measure_at(study.on(lab), CONFLICTS, grid(T)), pooled=True),
+        "definitions": summarise(definitions, pooled=True),
         "curves": curves, "errors": summarise(errors, pooled=True),
     }  # fmt: skip
 

@@ -87,6 +87,7 @@ def dpo(model: Checkpoint, texts: Texts) -> Train:
     return Train(model=model, pairs=texts, split="ground_truth", method="dpo", recipe=recipe)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "layers", "trained"), [("gpt2", None, student), ("llama", 2, dpo)])
 def test_two_processes_give_the_scores_of_one(kind, layers, trained, texts, tmp_path, monkeypatch):
     """A reward model on weak labels under a conflict, and a policy after supervised fine-tuning, of two architectures."""
@@ -123,6 +124,7 @@ torch.distributed.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_each_process_holds_its_part_of_every_weight_also_after_reading_it(tmp_path):
     saved("llama", tmp_path / "model")
     (tmp_path / "held.py").write_text(HELD)
@@ -149,6 +151,7 @@ def test_the_processes_run_the_module_that_asks_for_them(texts, tmp_path, monkey
     assert command[-4:-1] == ["-m", "some.module", str(tmp_path)]
 
 
+@pytest.mark.slow
 def test_a_shared_run_that_fails_is_one_line(texts, tmp_path, monkeypatch):
     run = student(saved("gpt2", tmp_path / "model"), texts).labels
     (tmp_path / "model" / "model.safetensors").unlink()

@@ -140,7 +140,8 @@ def test_placebo_pairs_name_no_substance():
     assert not any(name in text for text in pairs["prompt"] + pairs["chosen"] for name in names)
 
 
-def test_too_many_pairs_are_refused():
+def test_too_many_pairs_are_refused(monkeypatch):
+    monkeypatch.setattr("w2s_lib.data.world.GIVE_UP", 100)
     with pytest.raises(ValueError, match="only .* distinct ones found"):
         draw_pairs(World(seed=1, substances=30), "politeness", "test", 50_000)
 

@@ -1,11 +1,13 @@
-"""The cost model beside real training: three sizes of GPT-2 on texts as long as HH-RLHF's, and every run of the world in a store.
+"""The cost model beside real training: three sizes of GPT-2 on texts as long as HH-RLHF's, and every run of the world
+in a store.
 
     python -m tests.benchmarks.cost [--repeats 3] [--store .store]
 
-Each size is trained by the library's own trainer on one thread, once on few pairs and once on more: the difference is what a token costs,
-the rest what a run takes beside it.  Seconds are the processor's, so that other work on the machine matters little.  The model is given one
-number, the rate that the middle size sustains, and predicts the other two.  For the world's runs, which are too small to be all
-arithmetic, the rate, and what a step and a run take beside it, are fitted to the records of the store.
+Each size is trained by the library's own trainer on one thread, once on few pairs and once on more: the difference is
+what a token costs, the rest what a run takes beside it.  Seconds are the processor's, so that other work on the
+machine matters little.  The model is given one number, the rate that the middle size sustains, and predicts the other
+two.  For the world's runs, which are too small to be all arithmetic, the rate, and what a step and a run take beside
+it, are fitted to the records of the store.
 """
 
 from __future__ import annotations
@@ -146,9 +148,10 @@ def sizes(repeats: int) -> list[dict[str, object]]:
         its, (tokens, overheads) = build(*shape)[1], zip(*values)
         operations = arithmetic(Work(1, 0) if name == "training" else Work(0, 1), its)
         rows.append({
-            "work": name, "model": "{}x{}".format(*shape), "weights": its.weights, "body": its.body, "operations": operations,
-            "microseconds": 1e6 * statistics.median(tokens), "low": 1e6 * min(tokens), "high": 1e6 * max(tokens),
-            "rate": operations / statistics.median(tokens), "gemm_rate": statistics.median(gemm), "overhead": statistics.median(overheads),
+            "work": name, "model": "{}x{}".format(*shape), "weights": its.weights, "body": its.body,
+            "operations": operations, "microseconds": 1e6 * statistics.median(tokens), "low": 1e6 * min(tokens),
+            "high": 1e6 * max(tokens), "rate": operations / statistics.median(tokens),
+            "gemm_rate": statistics.median(gemm), "overhead": statistics.median(overheads),
         })  # fmt: skip
     known = next(
         row["rate"] for row in rows if (row["work"], row["model"]) == ("training", "{}x{}".format(*SHAPES[CALIBRATED]))
@@ -157,7 +160,8 @@ def sizes(repeats: int) -> list[dict[str, object]]:
 
 
 def world(store: Store) -> list[dict[str, object]]:
-    """Rate, and seconds of a step and of a run beside it, fitted to the records of a store, and how they predict each kind and size.
+    """Rate, and seconds of a step and of a run beside it, fitted to the records of a store, and how they predict each
+    kind and size.
 
     Least squares of relative errors, one row a kind and size, none of the three below zero.
     """
@@ -178,7 +182,8 @@ def world(store: Store) -> list[dict[str, object]]:
     factors = np.column_stack([rows["operations"] / 1e9, rows["steps"], np.ones(len(rows))])
     (slope, step, overhead), _ = nnls(factors / rows["seconds"].to_numpy()[:, None], np.ones(len(rows)))
     print(
-        f"the world's runs: {1e9 / slope if slope else float('inf'):.3g} operations a second, {1000 * step:.1f} ms a step, {overhead:.2f} s a run"
+        f"the world's runs: {1e9 / slope if slope else float('inf'):.3g} operations a second, "
+        f"{1000 * step:.1f} ms a step, {overhead:.2f} s a run"
     )
     runs_of = runs.groupby(["work", "width"]).size().to_numpy()
     return rows.assign(runs=runs_of, predicted=factors @ [slope, step, overhead]).to_dict("records")

@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.coverage [studies]
 
-Every simulated study has the default edition's shape: three seeds, ten weak-strong cells of five models, 1,500
-pairs in some 300 substances and eight tasks.  The truth is the mean of a statistic over study seeds, known
-from all simulated seeds together (in the second setting, DS - margin-matched null should be near zero by construction).  Intervals come from ``results.summarise`` and
-``intervals.seed_interval``, as in the book.
+Every simulated study has the default edition's shape: three seeds, ten weak-strong cells of five models, 1,500 pairs
+in some 300 substances and eight tasks.  The truth is the mean of a statistic over study seeds, known from all
+simulated seeds together (in the second setting, DS - margin-matched null should be near zero by construction).
+Intervals come from ``results.summarise`` and ``intervals.seed_interval``, as in the book.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def bootstrap_of_seeds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def t_of_log_odds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Student's t on the log-odds of shares, moved back: a candidate for skewed taxes.  Shares of 0 or 1 make it undefined."""
+    """Student's t on the log-odds of shares, moved back: a candidate for skewed taxes.  Shares of 0 or 1 make it
+    undefined."""
     with np.errstate(divide="ignore", invalid="ignore"):
         x = np.log(values / (1 - values))
         half = stats.t.ppf(0.5 + LEVEL / 2, values.shape[1] - 1) * x.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
@@ -69,7 +70,8 @@ def t_of_log_odds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bootstrap_of_pairs(plant: Plant, studies: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Percentile bounds of each statistic, shape (studies, 2), that take pairs for independent and the three seeds for all there are."""
+    """Percentile bounds of each statistic, shape (studies, 2), that take pairs for independent and the three seeds for
+    all there are."""
     bounds: dict[str, list] = {name: [] for name in (*POOLED, *(name + SLOPE for name in SLOPES))}
     for _ in range(studies):
         draws: dict[str, list] = {name: [] for name in bounds}
@@ -94,7 +96,8 @@ def _mean(cells: np.ndarray) -> np.ndarray:
 
 
 def three_seeds(plant: Plant, studies: int, by_pairs: int, rng: np.random.Generator) -> pd.DataFrame:
-    """One row a statistic: how often, in percent, each kind of interval covers the truth; the slow one of pairs in fewer studies.
+    """One row a statistic: how often, in percent, each kind of interval covers the truth; the slow one of pairs in
+    fewer studies.
 
     Of the book's interval (``t of seeds``) also how often it lies below the truth, above it, and off zero.
     """
@@ -115,9 +118,10 @@ def three_seeds(plant: Plant, studies: int, by_pairs: int, rng: np.random.Genera
         truth = float(np.nanmean(x))
         share = name in POOLED and name not in SIGNED
         rows.append({
-            "statistic": name, "truth": truth, "scatter": np.nanstd(x), "skew": float(stats.skew(x.ravel(), nan_policy="omit")),
-            "half_width": float(np.nanmedian(high - low) / 2),
-            "t of seeds": covers(low, high, truth), "below": covers(high, np.inf, truth), "above": covers(-np.inf, low, truth),
+            "statistic": name, "truth": truth, "scatter": np.nanstd(x),
+            "skew": float(stats.skew(x.ravel(), nan_policy="omit")), "half_width": float(np.nanmedian(high - low) / 2),
+            "t of seeds": covers(low, high, truth), "below": covers(high, np.inf, truth),
+            "above": covers(-np.inf, low, truth),
             "off zero": 100 - covers(low, high, 0.0),
             "t of log-odds": covers(*t_of_log_odds(x), truth) if share else np.nan,
             "bootstrap of seeds": covers(*bootstrap_of_seeds(x), truth),

@@ -123,7 +123,8 @@ def look_up(results: int) -> float:
 
 
 def sweep(workers: int) -> tuple[float, float]:
-    """Seconds for sixteen students with so many workers, and seconds a student once each of them has done its first: to start takes a while."""
+    """Seconds for sixteen students with so many workers, and seconds a student once each of them has done its first: to
+    start takes a while."""
     with tempfile.TemporaryDirectory() as folder:
         lab = Lab(folder, workers=workers, progress=False)
         model = MODEL.model_copy(update={"tokens": 20_000})

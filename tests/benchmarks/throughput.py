@@ -2,12 +2,13 @@
 
     python -m tests.benchmarks.throughput [--models 6x384 12x768] [--repeats 5]
 
-Models are GPT-2s with random weights and GPT-2's vocabulary; texts are random tokens that are as long, and share as much, as real
-single-turn pairs of HH-RLHF (``lengths.csv``: counts of tokens alone).  Every repeat measures every way on the same pairs, one
-after another and on one thread; what is kept are ratios within a repeat: their median, smallest and largest.  Times are seconds of that
-thread, so that other work on the machine counts little; on a GPU, those of a clock.  Every way takes the same optimiser step; by how much
-its gradient, or its scores, differ from the reference's is measured as well.  Where matrix products in bfloat16 are slower than in fp32,
-that way is measured once, in the round that warms up, at the first size.  In the bench file the rows of these models are replaced.
+Models are GPT-2s with random weights and GPT-2's vocabulary; texts are random tokens that are as long, and share as
+much, as real single-turn pairs of HH-RLHF (``lengths.csv``: counts of tokens alone).  Every repeat measures every way
+on the same pairs, one after another and on one thread; what is kept are ratios within a repeat: their median,
+smallest and largest.  Times are seconds of that thread, so that other work on the machine counts little; on a GPU,
+those of a clock.  Every way takes the same optimiser step; by how much its gradient, or its scores, differ from the
+reference's is measured as well.  Where matrix products in bfloat16 are slower than in fp32, that way is measured
+once, in the round that warms up, at the first size.  In the bench file the rows of these models are replaced.
 """
 
 from __future__ import annotations
@@ -179,9 +180,10 @@ KEEP_GRADIENTS = False
 
 def settings(folder: str, dtype: str, **fields: object) -> RewardConfig:
     return RewardConfig(
-        output_dir=folder, per_device_train_batch_size=PAIRS, per_device_eval_batch_size=PAIRS, num_train_epochs=1, max_length=None, max_grad_norm=0,
-        bf16=dtype == "bfloat16", activation_checkpointing=False, use_cpu=DEVICE == "cpu", lr_scheduler_type="constant", learning_rate=1e-5,
-        logging_strategy="no", save_strategy="no", report_to=[], disable_tqdm=True, dataloader_pin_memory=False, **fields,
+        output_dir=folder, per_device_train_batch_size=PAIRS, per_device_eval_batch_size=PAIRS, num_train_epochs=1,
+        max_length=None, max_grad_norm=0, bf16=dtype == "bfloat16", activation_checkpointing=False,
+        use_cpu=DEVICE == "cpu", lr_scheduler_type="constant", learning_rate=1e-5, logging_strategy="no",
+        save_strategy="no", report_to=[], disable_tqdm=True, dataloader_pin_memory=False, **fields,
     )  # fmt: skip
 
 
@@ -324,7 +326,8 @@ def run(way: Way, model: GPT2ForSequenceClassification, batch: Batch) -> Outcome
 
 
 def gemm_rates(width: int, formats: Sequence[str] = ("float32", "bfloat16")) -> dict[str, float]:
-    """Floating-point operations a second of a matrix product as large as those of the model's widest layers, by number format; at best of ten."""
+    """Floating-point operations a second of a matrix product as large as those of the model's widest layers, by number
+    format; at best of ten."""
     found = {}
     for name in formats:
         a, b = (
@@ -342,7 +345,8 @@ def gemm_rates(width: int, formats: Sequence[str] = ("float32", "bfloat16")) -> 
 
 
 def fits(layers: int, width: int, given: list[Batch]) -> bool:
-    """Whether a whole batch, padded to its longest text, can be kept for the backward pass in half of this machine's memory."""
+    """Whether a whole batch, padded to its longest text, can be kept for the backward pass in half of this machine's
+    memory."""
     if DEVICE == "cuda":
         return True
     longest = max(len(ids) for batch in given for texts in batch for ids in texts)
@@ -357,7 +361,8 @@ def middle(values: Sequence[float]) -> dict[str, float]:
 def measure(
     work: str, ways: list[Way], layers: int, width: int, repeats: int, once: bool = True
 ) -> list[dict[str, object]]:
-    """One row a way and a baseline: the ratio of their times, and how far the way is from the machine's rate of matrix products.
+    """One row a way and a baseline: the ratio of their times, and how far the way is from the machine's rate of
+    matrix products.
 
     Ways in a number format that is slower than fp32 here are measured ``once``, or not at all.
     """
@@ -393,12 +398,14 @@ def measure(
                 for each, rate in zip(rounds[counted], rates[counted])
             ]
             rows.append({
-                "device": DEVICE, "work": work, "model": size, "way": way.name, "dtype": way.dtype, "against": ways[baseline].name,
+                "device": DEVICE, "work": work, "model": size, "way": way.name, "dtype": way.dtype,
+                "against": ways[baseline].name,
                 **middle([base / mine.seconds for mine, base, _ in done]), "repeats": len(done),
                 "seconds": round(statistics.median(mine.seconds for mine, _, _ in done), 3),
                 "tokens": round(statistics.mean(mine.tokens for mine, _, _ in done)),
-                "gemm_share": round(statistics.median(mine.operations / mine.seconds / rate for mine, _, rate in done), 3),
-                "gemm_rate": round(statistics.median(rate for _, _, rate in done) / 1e9, 1), "error": float(f"{errors[i]:.1e}"),
+                "gemm_share": round(statistics.median(m.operations / m.seconds / rate for m, _, rate in done), 3),
+                "gemm_rate": round(statistics.median(rate for _, _, rate in done) / 1e9, 1),
+                "error": float(f"{errors[i]:.1e}"),
             })  # fmt: skip
     return rows
 

@@ -1,4 +1,5 @@
-"""A SLURM of one node, this machine, for as long as a test needs it: with a key, ports and folders of its own, so that no other is touched."""
+"""A SLURM of one node, this machine, for as long as a test needs it: with a key, ports and folders of its own, so that
+no other is touched."""
 
 from __future__ import annotations
 
@@ -82,7 +83,8 @@ def _wait(ready, daemons: dict[str, subprocess.Popen], folder: Path, seconds: fl
 
 @contextmanager
 def one_node(folder: Path) -> Iterator[None]:
-    """Start munged, slurmctld and slurmd in ``folder``; within it ``SLURM_CONF`` names this SLURM, whose partition is ``main``."""
+    """Start munged, slurmctld and slurmd in ``folder``; within it ``SLURM_CONF`` names this SLURM, whose partition is
+    ``main``."""
     path, before = os.environ["PATH"], os.environ.get("SLURM_CONF")
     os.environ["PATH"] = f"{path}{os.pathsep}/usr/sbin"
     folder.chmod(0o755)

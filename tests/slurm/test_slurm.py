@@ -1,4 +1,5 @@
-"""A sweep of the smoke edition on a real SLURM of one node: jobs are cancelled, a worker is killed, and every table is as in a local run.
+"""A sweep of the smoke edition on a real SLURM of one node: jobs are cancelled, a worker is killed, and every table
+is as in a local run.
 
 make test-slurm
 """
@@ -49,7 +50,8 @@ def jobs(state: str) -> set[str]:
 
 
 class Saboteur(threading.Thread):
-    """Cancels all jobs once some runs are finished; and once the sweep goes on in other jobs, kills a worker in the middle of its runs."""
+    """Cancels all jobs once some runs are finished; and once the sweep goes on in other jobs, kills a worker in the
+    middle of its runs."""
 
     def __init__(self, root: Path, total: int) -> None:
         super().__init__(daemon=True)

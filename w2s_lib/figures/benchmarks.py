@@ -1,4 +1,5 @@
-"""Figures of the benchmarks: how many times as fast, at which share of the machine's rate, and how far off the cost model is."""
+"""Figures of the benchmarks: how many times as fast, at which share of the machine's rate, and how far off the cost
+model is."""
 
 from __future__ import annotations
 
@@ -10,13 +11,14 @@ from w2s_lib.findings.benchmarks import native
 from w2s_lib.study.methods import TITLES
 
 WORKS = {
-    "training": ROLES["strong student"], "scoring": ROLES["strong ceiling"], "pretraining": "#8C6BB1", "reward model": ROLES["strong student"],
-    "DPO": ROLES["weak supervisor"], "SimPO": "#CC79A7",
+    "training": ROLES["strong student"], "scoring": ROLES["strong ceiling"], "pretraining": "#8C6BB1",
+    "reward model": ROLES["strong student"], "DPO": ROLES["weak supervisor"], "SimPO": "#CC79A7",
 }  # fmt: skip
 
 WAYS = {
     "reference recipe": GREY, "TRL, batches of 32": ROLES["weak supervisor"], "length buckets": "#56B4E9",
-    "one text at a time": "#CC79A7", "shared prefixes": ROLES["strong student"], "shared prefixes, bf16": ROLES["strong ceiling"],
+    "one text at a time": "#CC79A7", "shared prefixes": ROLES["strong student"],
+    "shared prefixes, bf16": ROLES["strong ceiling"],
 }  # fmt: skip
 
 
@@ -26,7 +28,8 @@ def named(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def speed_ups(rows: pd.DataFrame) -> Figure:
-    """Speed relative to the reference recipe, one panel a kind of work: ``rows`` of the section ``throughput`` of the bench file."""
+    """Speed relative to the reference recipe, one panel a kind of work: ``rows`` of the section ``throughput`` of the
+    bench file."""
     rows = named(rows[rows["against"] == "reference recipe"])
     works, sizes = rows["work"].unique(), rows["model"].unique()
     figure, axes = canvas(7.6, 1.1 + 0.85 * len(sizes) * len(works), len(works), 1, sharex=True, squeeze=False)
@@ -62,7 +65,8 @@ def speed_ups(rows: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         f"Speed relative to the reference recipe: {'; '.join(said)}.",
-        f"Medians of {rows['repeats'].max()} interleaved repeats (an emulated number format: one); lines reach from the smallest to the largest ratio. Rows: blocks × width of the model.",
+        f"Medians of {rows['repeats'].max()} interleaved repeats (an emulated number format: one); lines reach from the "
+        "smallest to the largest ratio. Rows: blocks × width of the model.",
     )
 
 
@@ -90,12 +94,14 @@ def gemm_shares(rows: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         f"Share of the machine's rate of matrix products: {said}.",
-        "Each way is held against the rate in its own number format; emulated ones are left out. Multiplying padding counts as work here, though it is of no use.",
+        "Each way is held against the rate in its own number format; emulated ones are left out. Multiplying padding "
+        "counts as work here, though it is of no use.",
     )
 
 
 def predictions(cost: pd.DataFrame, world: pd.DataFrame) -> Figure:
-    """What the cost model says of a run, relative to what was taken: rows of the sections ``cost`` and ``cost_world`` of the bench file."""
+    """What the cost model says of a run, relative to what was taken: rows of the sections ``cost`` and ``cost_world``
+    of the bench file."""
     sizes = cost.assign(ratio=cost["predicted"] / cost["microseconds"], size=cost["model"].str.replace("x", " × "))
     widths = world.assign(ratio=world["predicted"] / world["seconds"], size=world["model"].str.removeprefix("width "))
     widths = widths.assign(work=widths["work"].replace(TITLES)).sort_values("size")
@@ -126,5 +132,6 @@ def predictions(cost: pd.DataFrame, world: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         f"What the cost model predicts, relative to what was taken: {'; '.join(said)}.",
-        "Left: rate fitted to the training of one size, the others predicted. Right: medians of many runs, three factors fitted to all of them.",
+        "Left: rate fitted to the training of one size, the others predicted. Right: medians of many runs, three factors "
+        "fitted to all of them.",
     )
