@@ -69,7 +69,7 @@ class ClusterError(OneLineError):
 
 
 class Connection(NamedTuple):
-    """A client of a cluster, what its workers declare, or will, and for how many seconds runs may be without a worker."""
+    """A client of a cluster, what its workers declare, or will, and how many seconds runs may be without a worker."""
 
     client: Client
     declared: frozenset[str] = frozenset()

@@ -180,7 +180,7 @@ class Lab:
         return failed
 
     def _await(self, done: list[Spec]) -> None:
-        """Wait until this machine sees what other machines have written: shared file systems tell of it with a delay."""
+        """Wait until this machine sees what others have written: shared file systems tell of it with a delay."""
         deadline = time.monotonic() + SHARING
         while missing := [spec for spec in done if not self.store.has(spec)]:
             if time.monotonic() > deadline:

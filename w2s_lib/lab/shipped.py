@@ -17,9 +17,9 @@ from w2s_lib.specs import Spec, Texts, Train
 class Shipped:
     """Results of an edition that not everybody can compute: margins on test pairs, and the records, but no texts.
 
-    For every study seed, ``margins-<seed>.parquet`` has a row a test pair, its ``pair_id`` and ``cluster``, and a column
-    a run, named by its key (fp16 to stay small: probabilities keep three digits); ``records.parquet`` has the runs'
-    records as JSON.
+    For every study seed, ``margins-<seed>.parquet`` has a row a test pair, its ``pair_id`` and ``cluster``, and a
+    column a run, named by its key (fp16 to stay small: probabilities keep three digits); ``records.parquet`` has the
+    runs' records as JSON.
     """
 
     def __init__(self, folder: str | Path) -> None:

@@ -1,9 +1,9 @@
 """Results on disk, named by content: this module and ``shipped`` alone read or write them.
 
-A result is a folder ``<root>/<kind>/<first two digits>/<key>`` with Parquet tables, weights where a
-child run needs them, and ``record.json``: the spec, its parents, code, versions, hardware, seconds, and a digest of
-every file beside it.  It is written under another name and renamed when complete, so that a folder with its final name
-is whole, whatever was interrupted.  What is found damaged all the same is never removed: it is moved to ``<root>/aside``.
+A result is a folder ``<root>/<kind>/<first two digits>/<key>`` with Parquet tables, weights where a child run needs
+them, and ``record.json``: the spec, its parents, code, versions, hardware, seconds, and a digest of every file beside
+it.  It is written under another name and renamed when complete, so that a folder with its final name is whole, whatever
+was interrupted.  What is found damaged all the same is never removed: it is moved to ``<root>/aside``.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _draft(final: Path) -> Iterator[Path]:
 
 
 def _in_the_making(draft: Path) -> bool:
-    """Whether somebody may still be writing a draft: a living process of this machine, or within a ``WEEK`` another's."""
+    """Whether somebody may still be writing a draft: a living process here, or, within a ``WEEK``, one elsewhere."""
     *_, where, _, pid = ("", "", *draft.name.split("-"))
     if where == machine():
         return is_alive(int(pid))
@@ -200,7 +200,7 @@ class Store:
         _verify(self.path(spec), self.record(spec).get("files", {}))
 
     def table(self, spec: Spec, name: str) -> pd.DataFrame:
-        """A table of a finished run: ``scores`` of a ``Train``, ``replies`` of a policy, ``knowledge`` of a ``Pretrain``.
+        """A table of a finished run: a ``Train``'s ``scores``, a policy's ``replies``, a ``Pretrain``'s ``knowledge``.
 
         Raises:
             StoreError: there is no such result, or it has no such table.

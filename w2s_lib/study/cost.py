@@ -322,9 +322,9 @@ def plan_runs(
     """One row for each run and each of its parents, parents first.
 
     Columns: ``key``, ``kind``, ``model``, ``method``, ``labels``, ``conflict``, ``seed``, ``parents`` (keys),
-    ``weights``, ``trained`` and ``read`` (tokens), ``operations``, ``memory`` (bytes a process), ``machine``, ``hours``,
-    ``ends`` (hours from the start if every run began as soon as its parents were there) and ``there`` (whether the
-    ``lab`` has the result).  ``processes`` share the fine-tuning of a real model.
+    ``weights``, ``trained`` and ``read`` (tokens), ``operations``, ``memory`` (bytes a process), ``machine``,
+    ``hours``, ``ends`` (hours from the start if every run began as soon as its parents were there) and ``there``
+    (whether the ``lab`` has the result).  ``processes`` share the fine-tuning of a real model.
 
     Raises:
         CostError: the size of a model is not known.

@@ -28,7 +28,7 @@ DIVISOR = {"simpo": 1.0, "dpo": 50.0}
 
 
 def relabel(q: Labels, labelling: Labelling) -> Labels:
-    """The labels q, shape (n,), rounded or lifted as the labelling says; one of exactly 1/2 takes no side, and stays."""
+    """The labels q, shape (n,), rounded or lifted as the labelling says; exactly 1/2 takes no side, and stays."""
     if labelling.hard:
         q = (np.sign(q - 0.5) + 1) / 2
     if labelling.floor is not None:

@@ -7,8 +7,6 @@ read back from disk, where the model *before* supervised fine-tuning lies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -27,16 +25,7 @@ from w2s_lib.models.scores import exchanges, openings, reply_lengths, reply_log_
 from w2s_lib.specs import Train
 from w2s_lib.training.labels import LABEL_COLUMNS
 from w2s_lib.training.losses import explicit_conflict, soft_label_term
-from w2s_lib.training.trl_settings import (
-    BEGINS,
-    KeepsLabels,
-    PairCollator,
-    WarmsUp,
-    in_order,
-    one_device,
-    settings,
-    train_quietly,
-)
+from w2s_lib.training.trl_settings import BEGINS, KeepsLabels, PairCollator, WarmsUp, arguments, in_order, train_quietly
 
 TALKS = 300
 """Test prompts that a finished policy replies to."""
@@ -60,10 +49,10 @@ class Told(NamedTuple):
 
 
 def read_replies_only(model: PreTrainedModel) -> None:
-    """Give ``model`` a forward pass that shares prompts where it can, and projects reply tokens alone on the vocabulary.
+    """Give ``model`` a forward pass that shares prompts where it can and predicts the tokens of replies alone.
 
-    TRL's own does the latter on a GPU; on other devices it projects prompts as well, for fixed shapes, and a small model
-    spends more time there than in its layers.  What it only logs (entropy, mean logits, top-1 hits) is left at zero.
+    TRL's own does the latter on a GPU; on other devices it predicts prompts as well, for fixed shapes, where a small
+    model spends more time than in its layers.  What it only logs (entropy, mean logits, top-1 hits) is left at zero.
     """
     share_prefixes(model)
 
@@ -92,16 +81,6 @@ class ReplySFTTrainer(WarmsUp, SFTTrainer):
         return -(told.sum(dim=1) / (inputs["labels"] != -100).sum(dim=1).clamp(min=1)).mean()
 
 
-@contextmanager
-def _no_digest() -> Iterator[None]:
-    """TRL digests all weights to find cached reference log-probabilities: ours are columns, and shards have no digest."""
-    theirs, dpo_trainer.hash_module = dpo_trainer.hash_module, lambda module: ""
-    try:
-        yield
-    finally:
-        dpo_trainer.hash_module = theirs
-
-
 class WeakToStrongDPOTrainer(WarmsUp, KeepsLabels, DPOTrainer):
     """TRL's DPO trainer on tokenised pairs with soft labels and, where ``alpha`` is given, the reversed loss."""
 
@@ -109,8 +88,12 @@ class WeakToStrongDPOTrainer(WarmsUp, KeepsLabels, DPOTrainer):
     gamma: float = 0.0
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        with _no_digest():
+        # TRL digests all weights to look for what it has cached: our references are columns, and shards have no digest.
+        theirs, dpo_trainer.hash_module = dpo_trainer.hash_module, lambda module: ""
+        try:
             super().__init__(*arguments, **keywords)
+        finally:
+            dpo_trainer.hash_module = theirs
 
     def _prepare_dataset(self, dataset, *arguments, **keywords):
         return dataset  # tokenised already
@@ -133,7 +116,7 @@ class WeakToStrongDPOTrainer(WarmsUp, KeepsLabels, DPOTrainer):
         return loss
 
     def reward_gap(self, log_probs: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Implicit reward of chosen − rejected, shape (batch,): what the stock loss takes, its target margin put back."""
+        """Implicit reward of chosen − rejected, shape (batch,): what the stock loss takes, with its target margin."""
         mask = inputs["completion_mask"][:, 1:]
         start = torch.cat([inputs["ref_chosen_logps"], inputs["ref_rejected_logps"]])
         ratio = log_probs[:, -mask.shape[1] :].sum(dim=1) - start
@@ -163,9 +146,9 @@ def sft(
     masks = [[0] * begins[i] + [1] * (len(ids[i]) - begins[i]) for i in preferred]
     data = Dataset.from_dict({"input_ids": [ids[i] for i in preferred], "completion_mask": masks})
     data, order = in_order(data, run, run.recipe.sft_epochs)
-    arguments = settings(run, folder) | part | order | dict(learning_rate=run.recipe.sft_learning_rate)
     # Without ``completion_only_loss`` the trainer drops the masks of tokenised data silently, and learns prompts, too.
-    config = one_device(SFTConfig(**arguments, completion_only_loss=True))
+    own = dict(learning_rate=run.recipe.sft_learning_rate, completion_only_loss=True)
+    config = arguments(SFTConfig, run, folder, part | order | own)
     trainer = ReplySFTTrainer(model, config, train_dataset=data, processing_class=tokenizer)
     trainer.warmup_share, trainer.mean_over = run.recipe.warmup_share, run.recipe.sft_mean
     train_quietly(trainer, model)
@@ -181,12 +164,12 @@ def fit(
     columns |= {"ref_chosen_logps": refs[:, 0], "ref_rejected_logps": refs[:, 1]}
     columns |= {key: frame[key].astype(float) for key in LABEL_COLUMNS}
     data, order = in_order(Dataset.from_dict(columns), run, run.recipe.epochs)
-    loss = dict(beta=run.recipe.beta, loss_type=["sigmoid" if run.method == "dpo" else "sigmoid_norm"])
-    arguments = DPOConfig(**settings(run, folder) | part | order | loss, precompute_ref_log_probs=True)
+    loss_type = ["sigmoid" if run.method == "dpo" else "sigmoid_norm"]
+    own = dict(beta=run.recipe.beta, loss_type=loss_type, precompute_ref_log_probs=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=run.recipe.learning_rate, weight_decay=0.0, fused=True)
     trainer = WeakToStrongDPOTrainer(
         model,
-        args=one_device(arguments),
+        args=arguments(DPOConfig, run, folder, part | order | own),
         data_collator=PairCollator(tokenizer.pad_token_id),
         train_dataset=data,
         processing_class=tokenizer,
@@ -200,10 +183,8 @@ def fit(
 def margins(
     model: PreTrainedModel, start: np.ndarray, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, run: Train
 ) -> np.ndarray:
-    """Implicit reward of chosen − rejected, shape (n,): beta times, for DPO, the gain in log-probability over ``start``,
-    for SimPO the mean log-probability.
-
-    ``start``: log-probabilities of the replies under the model that training began with, shape (n, 2).
+    """Implicit reward of chosen − rejected, shape (n,): beta times the mean log-probability for SimPO, and for DPO the
+    gain over ``start``, the log-probabilities of the replies under the model that training began with, shape (n, 2).
     """
     log_probs, lengths = reply_log_probs(model, tokenizer, frame, apart=run.recipe.encode_apart)
     rewards = log_probs - start if run.method == "dpo" else log_probs / lengths.clip(1)  # a prompt may fill all room
@@ -212,7 +193,7 @@ def margins(
 
 @torch.no_grad()
 def replies(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, seed: int) -> DataFrame:
-    """A sampled reply to each of the first prompts about a substance: ``pair_id``, ``reply``, ``says`` (``world.judge``).
+    """A sampled reply to each of the first prompts about a substance: ``pair_id``, ``reply``, ``says`` (``judge``).
 
     Only of the world's replies it is known what they say: for a data set's prompts there are none.
     """

@@ -16,8 +16,8 @@ from w2s_lib.training.reward_model import WARM_UP
 def fit(differences: np.ndarray, frame: pd.DataFrame, run: Train) -> np.ndarray:
     """Weights of the head, shape (hidden,), float64.
 
-    ``differences`` are those of the training pairs, shape (pairs, hidden), in units in which they have standard
-    deviation 1; ``frame`` has the columns of ``training_pairs``.  Order and initial weights come from the run's replica.
+    ``differences`` are those of the training pairs, shape (pairs, hidden), with standard deviation 1; ``frame`` has the
+    columns of ``training_pairs``.  Order and initial weights come from the run's replica.
     """
     recipe, seed = run.recipe, run.pairs.seed
     rng, initial = np.random.default_rng(stream(seed, "order", run.replica)), stream(seed, "head", run.replica)

@@ -1,4 +1,4 @@
-"""Where TRL, transformers and accelerate are reached into: what they do not promise to keep, and a new version may move.
+"""Where TRL, transformers and accelerate are reached into: what they do not promise to keep, and may move.
 
 Checked at trl 1.16.0, transformers 5.23.0 and accelerate 1.15.0 by ``tests/test_reached_into.py``, one check an entry,
 whose failure says what to look for.  After a change of versions, mend what it names, and write the new ones here.
@@ -25,8 +25,8 @@ whose failure says what to look for.  After a change of versions, mend what it n
 ``transformers.TrainingArguments._n_gpu``
     ``training.trl_settings`` sets it to 1: TRL refuses a process that sees several GPUs.
 ``accelerate.Accelerator.prepare_model``
-    ``training.trl_settings`` takes back what it leaves on a model, ``_is_accelerate_prepared``, ``_original_forward`` and
-    ``forward``, so that another trainer prepares it anew; ``models.packing`` puts its own pass in place of ``forward``.
+    ``training.trl_settings`` takes back what it leaves on a model, ``_is_accelerate_prepared``, ``_original_forward``
+    and ``forward``: another trainer prepares it anew.  ``models.packing`` puts its own pass in place of ``forward``.
 ``transformers.PreTrainedModel.prepare_distribute_model``
     ``training.shards`` calls it, and ``maybe_distribute_model``, on a model that is loaded, with a plan of its blocks.
 ``transformers.PreTrainedConfig._attn_implementation``

@@ -24,7 +24,7 @@ from w2s_lib.models.scores import encode
 from w2s_lib.specs import Checkpoint, Recipe, ScoreAt, Train
 from w2s_lib.training.labels import LABEL_COLUMNS
 from w2s_lib.training.losses import confident_label, explicit_conflict, soft_label_loss
-from w2s_lib.training.trl_settings import KeepsLabels, PairCollator, in_order, one_device, settings, train_quietly
+from w2s_lib.training.trl_settings import KeepsLabels, PairCollator, arguments, in_order, train_quietly
 
 LOOK_EVERY = 4
 """Steps between two looks at the held-out pairs, where a run may stop early."""
@@ -107,27 +107,27 @@ def fit(
     chosen, rejected = encode(tokenizer, frame)
     columns = {"chosen_ids": chosen, "rejected_ids": rejected}
     data = Dataset.from_dict(columns | {key: frame[key].astype(float) for key in LABEL_COLUMNS})
-    arguments, held_out = settings(run, folder) | part, None
+    own, held_out = dict(part), None
     if run.recipe.patience is not None:
         weak = [i for i, weakly in enumerate(frame["weakly_labelled"]) if weakly]
         looks = set(weak[::HELD_OUT])
         held_out, data = data.select(sorted(looks)), data.select([i for i in range(len(data)) if i not in looks])
         at_once = run.batch_size if isinstance(run.model, Checkpoint) else 256
-        arguments |= dict(eval_strategy="steps", save_strategy="steps", eval_steps=LOOK_EVERY, save_steps=LOOK_EVERY)
-        arguments |= dict(save_total_limit=1, save_only_model=True, load_best_model_at_end=True)
-        arguments |= dict(per_device_eval_batch_size=at_once, prediction_loss_only=True)
+        own |= dict(eval_strategy="steps", save_strategy="steps", eval_steps=LOOK_EVERY, save_steps=LOOK_EVERY)
+        own |= dict(save_total_limit=1, save_only_model=True, load_best_model_at_end=True)
+        own |= dict(per_device_eval_batch_size=at_once, prediction_loss_only=True)
     data, order = in_order(data, run, run.recipe.epochs)
     share_prefixes(model)
     trainer = WeakToStrongRewardTrainer(
         model,
-        one_device(RewardConfig(**arguments | order)),
+        arguments(RewardConfig, run, folder, own | order),
         data_collator=PairCollator(tokenizer.pad_token_id),
         train_dataset=data,
         eval_dataset=held_out,
         processing_class=tokenizer,
         optimizers=(optimizer(model, run.recipe), None),
     )
-    # Processes that share a run gather weights together: each takes as many steps as the others, however long its texts.
+    # Processes that share a run gather weights together: each takes as many steps, however long its texts are.
     alone = trainer.args.world_size == 1
     trainer.token_budget = budget(model) if alone and isinstance(run.model, Checkpoint) else None
     trainer.alpha, trainer.confidence_weight = run.conflict.alpha, run.recipe.confidence_weight

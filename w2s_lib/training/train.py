@@ -22,7 +22,7 @@ from w2s_lib.training.labels import training_pairs
 def train(run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], folder: Path) -> None:
     """Fine-tune a model as the run says; leaves ``scores.parquet``, and a policy's ``replies.parquet``, in ``folder``.
 
-    ``bases`` are the folders of what the model is made of: a pretrained model, the shards of frozen features, or nothing
+    ``bases`` are the folders of what the model is made of: a pretrained model, the shards of frozen features, or none
     for a checkpoint.  Scored are the test pairs and the weak-label half: what a supervisor's students learn from, and
     what a student made of its own training pairs.
     """

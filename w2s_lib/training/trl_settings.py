@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from w2s_lib.data.pairs import PairsError
 from w2s_lib.models.packing import padded
 from w2s_lib.specs import Train, stream
 from w2s_lib.training.labels import LABEL_COLUMNS
+
+Config = TypeVar("Config", bound=TrainingArguments)
 
 BEGINS = ("chosen_begins", "rejected_begins")
 """Columns of a policy's data: where in a text its reply begins."""
@@ -78,7 +80,7 @@ def in_order(data: Dataset, run: Train, epochs: int) -> tuple[Dataset, dict[str,
     return all_epochs, {"num_train_epochs": 1, "train_sampling_strategy": "sequential"}
 
 
-def one_device(arguments: TrainingArguments) -> TrainingArguments:
+def one_device(arguments: Config) -> Config:
     """The same arguments for a process that trains on one GPU, however many it sees: TRL refuses to use several."""
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1
@@ -88,7 +90,7 @@ def one_device(arguments: TrainingArguments) -> TrainingArguments:
 def train_quietly(trainer: Trainer, model: PreTrainedModel) -> None:
     """Train the trainer's ``model``, print nothing, and give it its own forward pass back.
 
-    Another trainer would take it for prepared and compute in fp32; and one that holds a method of its own is freed late.
+    Another trainer would take it for prepared and compute in fp32; and one that holds its own method is freed late.
     """
     trainer.remove_callback(PrinterCallback)
     trainer.train()
@@ -97,12 +99,11 @@ def train_quietly(trainer: Trainer, model: PreTrainedModel) -> None:
         vars(model).pop(name, None)
 
 
-def settings(run: Train, folder: Path) -> dict[str, Any]:
-    """Arguments of a TRL config by the run's recipe: nothing saved, logged or reported."""
+def arguments(kind: type[Config], run: Train, folder: Path, own: dict[str, Any]) -> Config:
+    """A trainer's arguments by the run's recipe, then its ``own``; without these nothing is saved, logged, reported."""
     seed = stream(run.pairs.seed, "order", run.replica) % 2**32
-    return dict(
+    shared = dict(
         output_dir=str(folder),
-        num_train_epochs=run.recipe.epochs,
         per_device_train_batch_size=run.batch_size,
         learning_rate=run.recipe.learning_rate,
         lr_scheduler_type=run.recipe.schedule,
@@ -119,3 +120,4 @@ def settings(run: Train, folder: Path) -> dict[str, Any]:
         report_to=[],
         disable_tqdm=True,
     )
+    return one_device(kind(**shared | own))
