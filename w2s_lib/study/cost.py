@@ -351,17 +351,14 @@ def plan(study: Study, device: Machine = DEVICE, core: Machine = CORE, lab: Lab 
     return plan_runs(study.runs(), device, core, lab, processes=shards())
 
 
-ALIKE = ["kind", "model", "method", "learns_from", "conflict", "machine"]
-"""What runs have in common that stand together in a ``summary``."""
-
-
 def summary(plan: pd.DataFrame) -> pd.DataFrame:
     """The plan with alike runs together, in the order of their first: what they are, then ``runs``, how many are
     ``there``, and of one of them ``parents``, ``tokens`` (trained on and read) and ``GB``; ``hours`` are those of
     all."""
     learns_from = plan["labels"].where(plan["labels"].isin(["", "ground truth"]), "weak labels")
     rows = plan.assign(tokens=plan["trained"] + plan["read"], GB=plan["memory"] / 1e9, learns_from=learns_from)
-    alike = rows.assign(parents=rows["parents"].map(len)).groupby(ALIKE, sort=False)
+    rows["parents"] = rows["parents"].map(len)
+    alike = rows.groupby(["kind", "model", "method", "learns_from", "conflict", "machine"], sort=False)
     columns = {"key": "size", "there": "sum", "parents": "max", "tokens": "mean", "GB": "max", "hours": "sum"}
     return alike.agg(columns).rename(columns={"key": "runs"}).reset_index()
 

@@ -29,6 +29,10 @@ from w2s_lib.training.trl_settings import KeepsLabels, PairCollator, arguments, 
 LOOK_EVERY = 4
 """Steps between two looks at the held-out pairs, where a run may stop early."""
 
+LOOKS = dict(eval_strategy="steps", save_strategy="steps", eval_steps=LOOK_EVERY, save_steps=LOOK_EVERY)
+LOOKS |= dict(save_total_limit=1, save_only_model=True, load_best_model_at_end=True, prediction_loss_only=True)
+"""A trainer's arguments for that: each look is saved, and the best is gone back to."""
+
 HELD_OUT = 10
 """Every tenth weakly labelled pair is held out for these looks."""
 
@@ -112,10 +116,7 @@ def fit(
         weak = [i for i, weakly in enumerate(frame["weakly_labelled"]) if weakly]
         looks = set(weak[::HELD_OUT])
         held_out, data = data.select(sorted(looks)), data.select([i for i in range(len(data)) if i not in looks])
-        at_once = run.batch_size if isinstance(run.model, Checkpoint) else 256
-        own |= dict(eval_strategy="steps", save_strategy="steps", eval_steps=LOOK_EVERY, save_steps=LOOK_EVERY)
-        own |= dict(save_total_limit=1, save_only_model=True, load_best_model_at_end=True)
-        own |= dict(per_device_eval_batch_size=at_once, prediction_loss_only=True)
+        own |= LOOKS | dict(per_device_eval_batch_size=run.batch_size if isinstance(run.model, Checkpoint) else 256)
     data, order = in_order(data, run, run.recipe.epochs)
     share_prefixes(model)
     trainer = WeakToStrongRewardTrainer(
