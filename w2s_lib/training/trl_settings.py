@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +16,6 @@ from w2s_lib.data.pairs import PairsError
 from w2s_lib.models.packing import padded
 from w2s_lib.specs import Train, stream
 from w2s_lib.training.labels import LABEL_COLUMNS
-
-Config = TypeVar("Config", bound=TrainingArguments)
 
 BEGINS = ("chosen_begins", "rejected_begins")
 """Columns of a policy's data: where in a text its reply begins."""
@@ -80,7 +78,7 @@ def in_order(data: Dataset, run: Train, epochs: int) -> tuple[Dataset, dict[str,
     return all_epochs, {"num_train_epochs": 1, "train_sampling_strategy": "sequential"}
 
 
-def one_device(arguments: Config) -> Config:
+def one_device(arguments: TrainingArguments) -> TrainingArguments:
     """The same arguments for a process that trains on one GPU, however many it sees: TRL refuses to use several."""
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1
@@ -99,7 +97,7 @@ def train_quietly(trainer: Trainer, model: PreTrainedModel) -> None:
         vars(model).pop(name, None)
 
 
-def arguments(kind: type[Config], run: Train, folder: Path, own: dict[str, Any]) -> Config:
+def arguments(kind: type[TrainingArguments], run: Train, folder: Path, own: dict[str, Any]) -> TrainingArguments:
     """A trainer's arguments by the run's recipe, then its ``own``; without these nothing is saved, logged, reported."""
     seed = stream(run.pairs.seed, "order", run.replica) % 2**32
     shared = dict(
