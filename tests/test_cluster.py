@@ -172,11 +172,8 @@ def test_workers_at_an_address_say_what_they_have(tmp_path):
 
 def test_slurm_says_why_it_refuses_a_job(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    program(
-        tmp_path,
-        "sbatch",
-        'grep -q "^#SBATCH -p short" "$2" && exit 0\necho "allocation failure: invalid partition\n specified" >&2; exit 1',
-    )
+    refuses = 'echo "allocation failure: invalid partition\n specified" >&2; exit 1'
+    program(tmp_path, "sbatch", f'grep -q "^#SBATCH -p short" && exit 0\n{refuses}')
     check_job("#!/bin/sh\n#SBATCH -p short\n")
     with pytest.raises(
         ClusterError, match=r"SLURM refuses the job \(allocation failure: invalid partition specified\)"

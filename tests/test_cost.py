@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig, MistralConfig, OPTConfig, Qwen2Config
 
-from w2s_lib.data import load as pairs_module
+from w2s_lib.data import load
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.models import pretrain
@@ -28,7 +28,7 @@ from w2s_lib.specs import (
     Train,
     World,
 )
-from w2s_lib.study import Study, cost
+from w2s_lib.study import Study, cost, edition
 from w2s_lib.study.cost import (
     SIZES,
     CostError,
@@ -45,7 +45,6 @@ from w2s_lib.study.cost import (
     summary,
     work,
 )
-from w2s_lib.study.edition import load
 
 WORLD = World(seed=3, substances=60)
 PAIRS = Pairs(world=WORLD, train_pairs=40, test_pairs=60)
@@ -166,7 +165,7 @@ def test_frozen_weights_under_adapters_spare_a_third():
 
 
 def naive_tokens(pairs: Pairs, objective=None, shared: bool = True) -> float:
-    frame, total = pairs_module.load(pairs, objective), 0
+    frame, total = load.load(pairs, objective), 0
     for row in frame.itertuples():
         first, second = ((row.opening + reply + row.ending).split() for reply in (row.chosen, row.rejected))
         same = 0
@@ -301,7 +300,7 @@ def test_what_is_there_costs_nothing(tmp_path):
 
 
 def test_the_plan_of_an_edition_is_its_runs(capsys):
-    study = Study(load("smoke"))
+    study = Study(edition.load("smoke"))
     frame = plan(study)
     assert len(frame) == len(closure(study.runs())) and frame["key"].is_unique
     together = summary(frame)
@@ -336,7 +335,10 @@ def test_the_page_says_what_the_model_says():
         source = KNOWN[names[title]].source
         model = Checkpoint(name=source, revision="7", dtype="bfloat16")
         run = Train(
-            model=model, pairs=Texts(source=SOURCE), split="ground_truth", recipe=load("paper").recipe("reward_model")
+            model=model,
+            pairs=Texts(source=SOURCE),
+            split="ground_truth",
+            recipe=edition.load("paper").recipe("reward_model"),
         )
         its, todo = size(model), work(run)
         found = arithmetic(todo, its)

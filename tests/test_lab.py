@@ -16,7 +16,6 @@ import pytest
 import w2s_lib.training.train
 from w2s_lib.errors import ParameterError
 from w2s_lib.lab import Lab
-from w2s_lib.lab import lab as lab_module
 from w2s_lib.lab.cluster import worker_specs
 from w2s_lib.lab.execute import RunError, execute
 from w2s_lib.lab.graph import closure, describe, wants_gpu
@@ -145,7 +144,7 @@ def test_a_scheduler_at_an_address_gives_the_same_results(here, tmp_path, monkey
 
 
 def test_a_store_that_workers_do_not_share_is_one_line(here, monkeypatch):
-    monkeypatch.setattr(lab_module, "SHARING", 0.0)
+    monkeypatch.setattr("w2s_lib.lab.lab.SHARING", 0.0)
     elsewhere = STUDENT.model_copy(update={"replica": 9})
     with pytest.raises(RunError, match=f"run {elsewhere.key} .* the store must lie where all machines see it"):
         here._await([WEAK, elsewhere])

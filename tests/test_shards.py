@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +17,7 @@ from w2s_lib.lab import Lab
 from w2s_lib.lab.execute import RunError
 from w2s_lib.models import checkpoints
 from w2s_lib.specs import Checkpoint, Conflict, PolicyRecipe, Pretrain, Recipe, Source, Texts, Train, World
-from w2s_lib.training import shards as sharded
+from w2s_lib.training import shards
 from w2s_lib.training.shards import SHARDS, ShardedError
 
 WORDS = (
@@ -97,9 +98,7 @@ def test_two_processes_give_the_scores_of_one(kind, layers, trained, texts, tmp_
     alone.run([run])
     monkeypatch.setenv(SHARDS, "2")
     launched = []
-    monkeypatch.setattr(
-        sharded, "launch", lambda *arguments, launch=sharded.launch: launched.append(launch(*arguments))
-    )
+    monkeypatch.setattr(shards, "launch", lambda *arguments, launch=shards.launch: launched.append(launch(*arguments)))
     shared.run([run])
     every = [*run.labellers, run]
     assert len(launched) == len(every), "both processes are others than this one"
@@ -111,14 +110,14 @@ def test_two_processes_give_the_scores_of_one(kind, layers, trained, texts, tmp_
 
 HELD = """
 import sys, torch
-from w2s_lib.models import checkpoints, packing as prefix
-from w2s_lib.training import shards as sharded
+from w2s_lib.models import checkpoints, packing
+from w2s_lib.training import shards
 checkpoint = checkpoints.local(sys.argv[1])
 for load in (lambda: checkpoints.reward_model(checkpoint, 0.5, seed=3), lambda: checkpoints.language_model(checkpoint)):
     model = load()
     whole = sum(p.numel() for p in model.parameters())
-    prefix.share_prefixes(sharded.share(model))
-    if sharded.is_first():
+    packing.share_prefixes(shards.share(model))
+    if shards.is_first():
         print(whole, sum(p.to_local().numel() for p in model.parameters()))
 torch.distributed.destroy_process_group()
 """
@@ -144,9 +143,9 @@ def test_the_processes_run_the_module_that_asks_for_them(texts, tmp_path, monkey
     run, commands = student(saved("gpt2", tmp_path / "model"), texts).labels, []
     monkeypatch.setenv(SHARDS, "2")
     monkeypatch.setattr(
-        sharded.subprocess, "run", lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0)
+        shards.subprocess, "run", lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0)
     )
-    sharded.launch(run, tmp_path, "some.module")
+    shards.launch(run, tmp_path, "some.module")
     (command,) = commands
     assert command[-4:-1] == ["-m", "some.module", str(tmp_path)]
 
@@ -165,40 +164,40 @@ def test_what_cannot_be_shared_is_refused_before_any_run(texts, tmp_path, monkey
     run = student(saved("gpt2", tmp_path / "model"), texts)
     lab = Lab(tmp_path / "store", workers=0, progress=False)
     stops = run.model_copy(update={"recipe": run.recipe.model_copy(update={"patience": 2})})
-    for shards, spec, says in (
+    for count, spec, says in (
         ("3", run, "a batch of 16 pairs cannot be shared equally"),
         ("2", stops, r"early stopping \(patience=2\) needs"),
     ):
-        monkeypatch.setenv(SHARDS, shards)
-        with pytest.raises(ShardedError, match=f"{SHARDS}={shards}: {says}"):
+        monkeypatch.setenv(SHARDS, count)
+        with pytest.raises(ShardedError, match=f"{SHARDS}={count}: {says}"):
             lab.run([spec])
     assert lab.trained == 0 and len(lab.missing([run])) == 2
     monkeypatch.delenv(SHARDS)
-    sharded.check([stops])
+    shards.check([stops])
 
 
 @pytest.mark.parametrize("said", ["0", "-1", "two", "1.5"])
 def test_a_number_of_shards_that_is_none_is_refused(said, monkeypatch):
     monkeypatch.setenv(SHARDS, said)
     with pytest.raises(ShardedError, match=f"W2S_SHARDS='{said}': must be a whole number"):
-        sharded.shards()
+        shards.shards()
 
 
 def test_a_batch_is_divided_among_processes_and_parts(monkeypatch):
-    assert sharded.batches(7) == {"per_device_train_batch_size": 7} and sharded.is_first()
-    assert sharded.batches(32, at_a_time=8) == {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4}
-    assert sharded.batches(16, at_a_time=8, pairs=28) == {
+    assert shards.batches(7) == {"per_device_train_batch_size": 7} and shards.is_first()
+    assert shards.batches(32, at_a_time=8) == {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4}
+    assert shards.batches(16, at_a_time=8, pairs=28) == {
         "per_device_train_batch_size": 4,
         "gradient_accumulation_steps": 4,
     }
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("RANK", "2")
-    assert not sharded.is_first()
+    assert not shards.is_first()
     for size, few, parts in ((32, 4, 2), (12, 3, 1), (20, 1, 5), (24, 3, 2), (4, 1, 1)):
-        assert sharded.batches(size) == {"per_device_train_batch_size": few, "gradient_accumulation_steps": parts}
+        assert shards.batches(size) == {"per_device_train_batch_size": few, "gradient_accumulation_steps": parts}
     with pytest.raises(ShardedError, match="W2S_SHARDS=4: a batch of 30 pairs cannot be shared"):
-        sharded.batches(30)
+        shards.batches(30)
 
 
 def test_only_training_all_weights_of_a_real_model_is_shared(monkeypatch):
@@ -206,22 +205,22 @@ def test_only_training_all_weights_of_a_real_model_is_shared(monkeypatch):
     real = Train(model=Checkpoint(name="m", revision="2"), pairs=pairs, split="ground_truth")
     adapters = real.model_copy(update={"model": real.model.model_copy(update={"lora_rank": 4})})
     monkeypatch.delenv(SHARDS, raising=False)
-    assert not sharded.wanted(real)
+    assert not shards.wanted(real)
     monkeypatch.setenv(SHARDS, "2")
-    assert (
-        sharded.wanted(real) and not sharded.wanted(adapters) and not sharded.wanted(Pretrain(world=World(), width=8))
-    )
+    assert shards.wanted(real) and not shards.wanted(adapters) and not shards.wanted(Pretrain(world=World(), width=8))
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert not sharded.wanted(real), "it is being shared already"
+    assert not shards.wanted(real), "it is being shared already"
 
 
-def test_a_spec_survives_the_way_to_another_process(texts, tmp_path):
+def test_a_spec_survives_the_way_to_another_process(texts, tmp_path, monkeypatch):
     model = Checkpoint(name="m", revision="2", folder="/there", gguf="m.gguf")
-    run = student(model, texts).model_copy(
-        update={"ensemble": (student(model, texts).labels.model_copy(update={"replica": 7}),)}
-    )
-    sharded.write(run, tmp_path / "run.json")
-    found = sharded.read(tmp_path / "run.json")
+    ensemble = (student(model, texts).labels.model_copy(update={"replica": 7}),)
+    run, read = student(model, texts).model_copy(update={"ensemble": ensemble}), []
+    monkeypatch.setenv(SHARDS, "2")
+    says = lambda command, **_: read.append(shards.read(Path(command[-1]))) or SimpleNamespace(returncode=0)
+    monkeypatch.setattr(shards.subprocess, "run", says)
+    shards.launch(run, tmp_path, "some.module")
+    (found,) = read
     assert found.key == run.key and found == run
     assert found.labels.model.folder == "/there" and found.pairs.source.files == texts.source.files

@@ -7,7 +7,7 @@ import torch
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from w2s_lib.data.load import split
-from w2s_lib.models import packing as prefix
+from w2s_lib.models import packing
 from w2s_lib.models.pretrain import build, tokenizer
 from w2s_lib.models.scores import encode, reward_gaps
 from w2s_lib.specs import Conflict, Pairs, Pretrain, Recipe, Train, World
@@ -145,11 +145,11 @@ def test_a_reward_is_read_where_the_recipe_says(epochs, base, labels, tmp_path, 
     """In training and in scoring; without training there is scoring alone."""
     places = []
 
-    def last_hidden(model, ids, mask, score_at="last_token", do=prefix._last_hidden):
+    def last_hidden(model, ids, mask, score_at="last_token", do=packing._last_hidden):
         places.append((score_at, torch.is_grad_enabled()))
         return do(model, ids, mask, score_at)
 
-    monkeypatch.setattr(prefix, "_last_hidden", last_hidden)
+    monkeypatch.setattr(packing, "_last_hidden", last_hidden)
     run = student(recipe=Recipe(epochs=epochs, score_at="count_of_nonzero_ids"))
     train(run, [base], [labels], tmp_path)
     assert {learns for place, learns in places if place == "count_of_nonzero_ids"} == (

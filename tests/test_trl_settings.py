@@ -13,8 +13,7 @@ from trl import DPOConfig
 
 from w2s_lib.data.sources import source
 from w2s_lib.lab import Lab
-from w2s_lib.models import checkpoints
-from w2s_lib.models import packing as prefix
+from w2s_lib.models import checkpoints, packing
 from w2s_lib.specs import PolicyRecipe, Recipe, Texts, Train
 from w2s_lib.training import policy
 from w2s_lib.training.trl_settings import one_device
@@ -140,9 +139,9 @@ def test_early_stopping_leaves_scores_and_no_checkpoints(folders, texts, lab):
 
 def test_a_trained_model_has_its_own_forward_back(folders, texts, lab, monkeypatch):
     seen = []
-    gaps = prefix.reward_gaps
+    gaps = packing.reward_gaps
     monkeypatch.setattr(
-        prefix,
+        packing,
         "reward_gaps",
         lambda model, *given, **named: seen.append("forward" in vars(model)) or gaps(model, *given, **named),
     )

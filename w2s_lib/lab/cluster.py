@@ -1,7 +1,8 @@
 """Where missing runs are carried out: processes of this machine, a Dask scheduler at an address, or jobs of SLURM.
 
-One name chooses, the edition's ``dask`` or the environment's ``W2S_DASK``; all else about a scheduler or a queue is Dask's own
-configuration.  Results do not depend on the choice: they are named by content, and a run reads nothing but its parents' results.
+One name chooses, the edition's ``dask`` or the environment's ``W2S_DASK``; all else about a scheduler or a queue is
+Dask's own configuration.  Results do not depend on the choice: they are named by content, and a run reads nothing but
+its parents' results.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ LOCAL, SLURM = "local", "slurm"
 ADDRESS = re.compile(r"(tcp|tls|ws|wss)://\S+:\d+")
 
 GPU, CPU = "GPU", "CPU"
-"""Resources: a worker with a GPU declares one of the first, a worker that is to have no other runs one of the second."""
+"""Resources: a worker with a GPU declares one of the first, one that is to have no other runs one of the second."""
 
 ANSWERS_WITHIN = "15s"
 """How long a scheduler at an address may take to answer."""
@@ -42,26 +42,24 @@ ALONE = 300.0
 """Seconds that runs wait at a scheduler that has no worker for them: one that died may be started again."""
 
 GPU_PART = 0.75
-"""Part of this machine's memory for the workers with a GPU: their runs load whole models through it, others' are small."""
+"""Part of this machine's memory for the workers with a GPU: their runs load whole models through it."""
 
 INSTALL = "pip install --editable '.[cluster]'"
 
 # One thread a process; and no trimming of freed memory, which Dask sets up for large data and which
 # makes each of a small model's thousands of steps ask the system for its memory again.
-ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1") | dict.fromkeys(
-    ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "1073741824"
-)
+ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+ENVIRONMENT |= dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "1073741824")
 
 SETTINGS = {
     "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
     "distributed.worker.profile.enabled": False,  # it would sample the training loop a hundred times a second
     "distributed.admin.tick.limit": "1h",
     "distributed.scheduler.worker-ttl": None,
-    # Of a run that is not yet known Dask thinks that it takes half a second, and would ask SLURM for one job where ten have work.
+    # Else Dask takes a run that it does not know for half a second, and asks SLURM for one job where ten have work.
     "distributed.scheduler.unknown-task-duration": "1m",
 }
 """Dask's configuration while the lab runs something."""
-
 
 WRONG = "two runs at once in one process compute wrong numbers"
 
@@ -71,14 +69,14 @@ class ClusterError(OneLineError):
 
 
 class Connection(NamedTuple):
-    """A client of a cluster, what its workers declare, or will, and for how many seconds runs may be without a worker."""
+    """A client of a cluster, what its workers declare, or will, and how many seconds runs may be without a worker."""
 
     client: Client
     declared: frozenset[str] = frozenset()
     patience: float = inf
 
     def resources(self, gpu: bool) -> dict[str, int] | None:
-        """What a run asks for that wants a GPU, or wants none, so far as there are workers for the one or the other; None: any worker will do."""
+        """What a run asks for that wants a GPU, or none, where there are workers for just that; None: any will do."""
         name = GPU if gpu else CPU
         return {name: 1} if name in self.declared else None
 
@@ -87,24 +85,23 @@ def choose(dask: str = LOCAL) -> str:
     """The cluster to use: ``$W2S_DASK`` where it is set, else ``dask``; checked as far as this machine can.
 
     Raises:
-        ParameterError: neither ``local`` nor ``slurm`` nor the address of a scheduler; or SLURM, and it cannot be had from here.
+        ParameterError: neither ``local`` nor ``slurm`` nor a scheduler's address; or SLURM, and it cannot be had here.
     """
-    name, value = ("W2S_DASK", os.environ["W2S_DASK"]) if os.environ.get("W2S_DASK") else ("dask", dask)
+    said, wrong = os.environ.get("W2S_DASK"), None
+    name, value = ("W2S_DASK", said) if said else ("dask", dask)
     if not isinstance(value, str) or value not in (LOCAL, SLURM) and not ADDRESS.fullmatch(value):
-        raise ParameterError(
-            name, value, f"must be '{LOCAL}', '{SLURM}' or the address of a Dask scheduler, such as 'tcp://host:8786'"
-        )
-    if value == SLURM and importlib.util.find_spec("dask_jobqueue") is None:
-        raise ParameterError(name, value, f"needs dask-jobqueue, which is not installed: {INSTALL}")
-    if value == SLURM and shutil.which("sbatch") is None:
-        raise ParameterError(
-            name, value, "needs SLURM's sbatch, which this machine has not; start from a machine that submits jobs"
-        )
+        wrong = f"must be '{LOCAL}', '{SLURM}' or the address of a Dask scheduler, such as 'tcp://host:8786'"
+    elif value == SLURM and importlib.util.find_spec("dask_jobqueue") is None:
+        wrong = f"needs dask-jobqueue, which is not installed: {INSTALL}"
+    elif value == SLURM and shutil.which("sbatch") is None:
+        wrong = "needs SLURM's sbatch, which this machine has not; start from a machine that submits jobs"
+    if wrong:
+        raise ParameterError(name, value, wrong)
     return value
 
 
 def visible(devices: int, mask: str | None, together: int = 1) -> tuple[str, ...]:
-    """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` takes them: so many ``devices``, under the mask that it holds now.
+    """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES``, now ``mask``, names them: so many ``devices``.
 
     ``together`` of them make one entry: those of a worker whose runs are sharded.
 
@@ -115,31 +112,30 @@ def visible(devices: int, mask: str | None, together: int = 1) -> tuple[str, ...
         ClusterError: there are some, and too few to put so many together.
     """
     names = [name.strip() for name in (map(str, range(devices)) if mask is None else mask.split(","))][:devices]
-    if 0 < len(names) < together:
+    if 0 < (there := len(names)) < together:
         raise ClusterError(
-            f"{SHARDS}={together}: this machine has {len(names)} GPUs that may be used; allowed: 1 to {len(names)}"
+            f"{SHARDS}={together}: this machine has {there} GPUs that may be used; allowed: 1 to {there}"
         )
-    return tuple(",".join(names[i : i + together]) for i in range(0, len(names) - together + 1, together))
+    return tuple(",".join(names[i : i + together]) for i in range(0, there - together + 1, together))
 
 
 def worker_specs(cpus: int, gpus: Sequence[str] = (), memory: int = 0) -> dict[str, dict[str, Any]]:
-    """Specs of Dask's workers on this machine: ``cpus`` without a GPU, and one for each entry of ``gpus`` (see ``visible``), which sees no other.
+    """Specs of Dask's workers on this machine: ``cpus`` without a GPU, and one for each entry of ``gpus`` (see
+    ``visible``), which sees no other.
 
     ``memory`` in bytes is shared out among them (0: no limit): those with a GPU have ``GPU_PART`` of it in equal parts,
     and the others the rest.  Where there is only one kind, it has all.
     """
     from distributed import Nanny
 
-    common = {"nthreads": 1, "host": "127.0.0.1", "dashboard": False, "silence_logs": 50}
+    def worker(sees: str, resource: str, limit: int) -> dict[str, Any]:
+        common = {"nthreads": 1, "host": "127.0.0.1", "dashboard": False, "silence_logs": 50}
+        own = {"env": {"CUDA_VISIBLE_DEVICES": sees}, "resources": {resource: 1}, "memory_limit": limit}
+        return {"cls": Nanny, "options": common | own}
+
     for_gpus = int(memory * (GPU_PART if cpus else 1)) if gpus else 0
-    rest = (memory - for_gpus) // max(1, cpus)
-    plain = {"env": {"CUDA_VISIBLE_DEVICES": ""}, "resources": {CPU: 1}, "memory_limit": rest}
-    blind = {"cls": Nanny, "options": common | plain}
-    specs = {f"cpu-{i}": blind for i in range(cpus)}
-    for name in gpus:
-        seeing = {"env": {"CUDA_VISIBLE_DEVICES": name}, "resources": {GPU: 1}, "memory_limit": for_gpus // len(gpus)}
-        specs[f"gpu-{name}"] = {"cls": Nanny, "options": common | seeing}
-    return specs
+    blind = {f"cpu-{i}": worker("", CPU, (memory - for_gpus) // cpus) for i in range(cpus)}
+    return blind | {f"gpu-{name}": worker(name, GPU, for_gpus // len(gpus)) for name in gpus}
 
 
 @contextmanager
@@ -151,18 +147,12 @@ def _local(workers: int, tasks: int, gpu_tasks: int) -> Iterator[Connection]:
     if gpu_tasks:
         import torch  # here, for it is slow to import and only it knows
 
-        gpus = visible(torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES"), shards())[
-            : min(workers, gpu_tasks)
-        ]
-    cpus = min(workers, tasks - gpu_tasks if gpus else tasks)
-    scheduler = {
-        "cls": Scheduler,
-        "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": ":0"},
-    }
-    with (
-        SpecCluster(worker_specs(cpus, gpus, MEMORY_LIMIT), scheduler, silence_logs=50) as cluster,
-        Client(cluster) as client,
-    ):
+        gpus = visible(torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES"), shards())
+        gpus = gpus[: min(workers, gpu_tasks)]
+    specs = worker_specs(min(workers, tasks - gpu_tasks if gpus else tasks), gpus, MEMORY_LIMIT)
+    options = {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": ":0"}
+    scheduler = {"cls": Scheduler, "options": options}
+    with SpecCluster(specs, scheduler, silence_logs=50) as cluster, Client(cluster) as client:
         yield Connection(client, frozenset((GPU, CPU)) if gpus else frozenset())
 
 
@@ -212,8 +202,8 @@ def declared(worker_arguments: Sequence[str]) -> frozenset[str]:
 
 
 def slurm_options(configured: Mapping[str, Any], logs: Path) -> dict[str, Any]:
-    """What a ``SLURMCluster`` takes beside its configuration, ``jobqueue.slurm``: the workers' environment, in a job's first lines, and a
-    folder for the jobs' logs where none is configured."""
+    """What a ``SLURMCluster`` takes beside its configuration, ``jobqueue.slurm``: the workers' environment, in a job's
+    first lines, and a folder for the jobs' logs where none is configured."""
     exports = [f"export {name}={value}" for name, value in ENVIRONMENT.items()]
     exports.append("export DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False")
     return {
@@ -229,14 +219,12 @@ def check_job(script: str) -> None:
     Raises:
         ClusterError: it would not, and why.
     """
-    with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
-        file.write(script)
-        file.flush()
-        answer = subprocess.run(["sbatch", "--test-only", file.name], capture_output=True, text=True)
+    answer = subprocess.run(["sbatch", "--test-only"], input=script, capture_output=True, text=True)
     if answer.returncode:
         said = " ".join(answer.stderr.split()) or f"exit code {answer.returncode}"
         raise ClusterError(
-            f"dask='{SLURM}': SLURM refuses the job ({said}); its queue, memory, walltime … stand in Dask's jobqueue.yaml"
+            f"dask='{SLURM}': SLURM refuses the job ({said}); "
+            "its queue, memory, walltime … stand in Dask's jobqueue.yaml"
         )
 
 
@@ -249,7 +237,8 @@ def _slurm(workers: int, tasks: int, logs: Path) -> Iterator[Connection]:
     configured = dask.config.get("jobqueue.slurm")
     if not configured.get("cores") or not configured.get("memory"):
         raise ClusterError(
-            f"dask='{SLURM}': a job's cores and memory are not configured; they belong in Dask's jobqueue.yaml under jobqueue: slurm:"
+            f"dask='{SLURM}': a job's cores and memory are not configured; "
+            "they belong in Dask's jobqueue.yaml under jobqueue: slurm:"
         )
     if threads(configured) != 1:
         raise ClusterError(
@@ -265,20 +254,21 @@ def _slurm(workers: int, tasks: int, logs: Path) -> Iterator[Connection]:
 
 
 @contextmanager
-def connect(dask: str, workers: int, tasks: int, gpu_tasks: int, logs: Path) -> Iterator[Connection]:
-    """A cluster for so many ``tasks``, of which ``gpu_tasks`` want a GPU, and a client of it; closed on leaving, unless it was there before.
+def connect(chosen: str, workers: int, tasks: int, gpu_tasks: int, logs: Path) -> Iterator[Connection]:
+    """The cluster ``chosen`` for so many ``tasks``, of which ``gpu_tasks`` want a GPU, and a client of it; closed on
+    leaving, unless it was there before.
 
-    ``workers``: processes with and without a GPU on this machine, or jobs, at most; a scheduler at an address has the workers that it has.
-    ``logs``: folder for what SLURM's jobs print.
+    ``workers``: processes with and without a GPU on this machine, or jobs, at most; a scheduler at an address has the
+    workers that it has.  ``logs``: folder for what SLURM's jobs print.
 
     Raises:
         ClusterError: no scheduler at the address, workers with several threads, or SLURM refuses the job.
     """
-    import dask as library
+    import dask
     import distributed  # noqa: F401  it adds its defaults, which would be taken back with the settings
 
-    opened = {LOCAL: lambda: _local(workers, tasks, gpu_tasks), SLURM: lambda: _slurm(workers, tasks, logs)}
-    with library.config.set(SETTINGS), opened.get(dask, lambda: _remote(dask))() as connection:
+    opened = {LOCAL: _local(workers, tasks, gpu_tasks), SLURM: _slurm(workers, tasks, logs)}
+    with dask.config.set(SETTINGS), opened.get(chosen) or _remote(chosen) as connection:
         yield connection
 
 
@@ -286,8 +276,7 @@ def as_finished(connection: Connection, asked: Mapping[Future, Mapping[str, int]
     """Futures as they finish, each given with the resources that it asks for.
 
     Raises:
-        ClusterError: for as long as the connection's patience no run was at work, and no worker could take some that are
-            left.
+        ClusterError: for as long as the connection's patience no run was at work, and some had no worker to take them.
     """
     from distributed import as_completed
 

@@ -48,7 +48,7 @@ def _writing(store: Store, spec: Spec) -> Iterator[Draft]:
 
 @cache
 def _freeze(kind: type[Spec]) -> None:
-    """Let the collector, which accelerate calls before each run, not walk the libraries again that a kind of run has imported.
+    """Let the collector, which accelerate calls before each run, not walk a run's imported libraries again.
 
     Once a kind, after collecting: what is garbage when it is frozen, a model on the GPU say, is never given back.
     """
@@ -69,8 +69,8 @@ def sound(read: Callable[[], T], store: Store, spec: Spec, again: Callable[[], o
 def execute(spec: Spec, root: Path, *parents: str) -> str:
     """Do one run into the store at ``root``; returns its key.
 
-    ``parents`` are the keys of the runs waited for: Dask orders the runs by them.  A parent's result that is damaged, or
-    gone, is computed again here.
+    ``parents`` are the keys of the runs waited for: Dask orders the runs by them.  A parent's result that is damaged,
+    or gone, is computed again here.
 
     Raises:
         RunError: this process is at another run, in another thread.
@@ -88,6 +88,7 @@ def execute(spec: Spec, root: Path, *parents: str) -> str:
 
 
 def _do(spec: Spec, store: Store) -> None:
+    """Do a run that is missing, its parents first."""
     if store.has(spec):
         return
     for parent in spec.parents():
@@ -107,28 +108,31 @@ def _do(spec: Spec, store: Store) -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     disable_progress_bars()
+    compute = _ready(spec, store)
+    with _writing(store, spec) as draft:
+        draft.notes.update(compute(draft.folder) or {})
+
+
+def _ready(spec: Spec, store: Store) -> Callable[[Path], dict[str, object] | None]:
+    """What does a run into a folder, and returns notes for its record; what it needs is imported and read."""
+    if isinstance(spec, Features):
+        from w2s_lib.models.features import extract
+
+        return partial(extract, spec)
     if isinstance(spec, Pretrain):
         from w2s_lib.models.pretrain import pretrain
 
         _freeze(Pretrain)
-        with _writing(store, spec) as draft:
-            draft.notes.update(pretrain(spec, draft.folder))
-    elif isinstance(spec, Train):
-        from w2s_lib.training.train import train
-
-        _freeze(Train)
-        labels = [
-            sound(partial(store.table, run, "scores"), store, run, again=partial(_do, run, store))
-            for run in spec.labellers
-        ]  # fmt: skip
-        with _writing(store, spec) as draft:
-            bases = [store.path(parent) for parent in spec.parents() if not isinstance(parent, Train)]
-            train(spec, bases, labels, draft.folder)
-    elif isinstance(spec, Features):
-        with _writing(store, spec) as draft:
-            draft.notes.update(features.extract(spec, draft.folder))
-    else:
+        return partial(pretrain, spec)
+    if not isinstance(spec, Train):
         raise TypeError(f"{type(spec).__name__} is not a run")
+    from w2s_lib.training.train import train
+
+    _freeze(Train)
+    read = lambda run: sound(partial(store.table, run, "scores"), store, run, partial(_do, run, store))
+    labels = [read(run) for run in spec.labellers]
+    bases = [store.path(parent) for parent in spec.parents() if not isinstance(parent, Train)]
+    return partial(train, spec, bases, labels)
 
 
 def main(arguments: list[str]) -> int:

@@ -55,5 +55,5 @@ def checkpoint_of(spec: Spec) -> Checkpoint | None:
 
 
 def wants_gpu(spec: Spec) -> bool:
-    """Whether a run should have a GPU where there are any: reading or fine-tuning a real model does; the world's models are too small."""
+    """Whether a run should have a GPU where there are any: one that reads or fine-tunes a real model."""
     return checkpoint_of(spec) is not None

@@ -1,7 +1,8 @@
 """The lab: runs what is missing, parents first, in parallel, and hands out what the runs left.
 
-Runs go through Dask, one thread a process, as many at a time as there are workers: on this machine, at a scheduler or as jobs of
-SLURM (``cluster``).  Parallelism pays over runs and not within one, and results do not depend on where a run is done.
+Runs go through Dask, one thread a process, as many at a time as there are workers: on this machine, at a scheduler or
+as jobs of SLURM (``cluster``).  Parallelism pays over runs and not within one, and results do not depend on where a run
+is done.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from w2s_lib.data.load import split as split_of
+from w2s_lib.data import load
 from w2s_lib.errors import ParameterError
 from w2s_lib.lab import cluster
 from w2s_lib.lab.execute import RunError, execute, one_line, sound
@@ -27,11 +27,8 @@ from w2s_lib.lab.store import DamagedError, Store, StoreError
 from w2s_lib.specs import Pairs, Pretrain, Spec, Split, Texts, Train
 from w2s_lib.training import shards
 
-if TYPE_CHECKING:
-    from distributed import Future
-
 SHARING = 90.0
-"""Seconds after which what another machine wrote to a shared file system must be seen here; NFS keeps what it knows of folders for 60."""
+"""Seconds after which what another machine wrote must be seen here; NFS keeps what it knows of folders for 60."""
 
 STRICT = "W2S_STRICT"
 """Environment variable: ``yes`` refuses results that come from other code or versions than today's."""
@@ -44,7 +41,7 @@ class Lab:
         store: folder of the results.
         workers: processes, or jobs of SLURM, to run missing runs in; 0 runs them in this process, one after another.
         progress: show a progress bar while runs are missing.
-        dask: where those processes are: ``local``, ``slurm`` or the address of a scheduler; ``$W2S_DASK`` goes before it.
+        dask: where those processes are: ``local``, ``slurm`` or a scheduler's address; ``$W2S_DASK`` goes before it.
         shipped: results that come with the project; they count as finished.
 
     Raises:
@@ -70,8 +67,7 @@ class Lab:
 
     def missing(self, specs: Iterable[Spec]) -> list[Spec]:
         """Of the specs and their parents, those whose results are not at hand, parents first."""
-        ships = self.shipped.has if self.shipped else lambda spec: False
-        return [spec for spec in closure(specs, ships) if not self.store.has(spec)]
+        return [spec for spec in closure(specs, self._ships) if not self.store.has(spec)]
 
     def run(self, specs: Iterable[Spec]) -> int:
         """Make sure that all these runs, and their parents, exist; returns how many were trained now.
@@ -114,8 +110,11 @@ class Lab:
         others = self.of_other_code(specs)
         return f"{self._count(others, specs)}; {STRICT}=yes refuses them" if others else ""
 
+    def _ships(self, spec: Spec) -> bool:
+        return self.shipped is not None and self.shipped.has(spec)
+
     def _has(self, spec: Spec) -> bool:
-        return self.store.has(spec) or self.shipped is not None and self.shipped.has(spec)
+        return self.store.has(spec) or self._ships(spec)
 
     def _count(self, others: list[Spec], specs: Iterable[Spec]) -> str:
         return f"{len(others)} of {sum(map(self._has, closure(specs)))} results come from other code or versions"
@@ -125,11 +124,9 @@ class Lab:
         if said not in ("yes", "no"):
             raise ParameterError(STRICT, said, "must be 'yes' or 'no'")
         if said == "yes" and (others := self.of_other_code(specs)):
-            first = others[0]
-            ships = self.shipped is not None and self.shipped.has(first)
+            where = "shipped with the edition" if self._ships(others[0]) else self.store.path(others[0])
             raise StoreError(
-                f"{STRICT}=yes: {self._count(others, specs)}, first {describe(first)} "
-                f"({'shipped with the edition' if ships else self.store.path(first)}); "
+                f"{STRICT}=yes: {self._count(others, specs)}, first {describe(others[0])} ({where}); "
                 "use an empty store, and W2S_SHIPPED=no where they are shipped"
             )
 
@@ -145,55 +142,51 @@ class Lab:
                 try:
                     execute(spec, self.store.root)
                 except Exception as error:
-                    raise RunError(f"run {spec.key} ({describe(spec)}) failed: {one_line(error)}") from error
+                    raise RunError(_failed(spec, error)) from error
                 bar.update()
 
     def _run_on_dask(self, todo: list[Spec]) -> None:
-        failed: list[tuple[Spec, BaseException]] = []
-        wanting = sum(wants_gpu(spec) for spec in todo)
+        wanting, logs = sum(map(wants_gpu, todo)), self.store.root / "logs"
         with (
-            cluster.connect(self.dask, self.workers, len(todo), wanting, self.store.root / "logs") as connection,
+            cluster.connect(self.dask, self.workers, len(todo), wanting, logs) as connection,
             self._bar(len(todo)) as bar,
         ):
-            futures: dict[str, Future] = {}
-            for spec in todo:
-                parents = [futures[p.key] for p in spec.parents() if p.key in futures]
-                futures[spec.key] = connection.client.submit(
-                    execute, spec, self.store.root, *parents, pure=False,
-                    key=f"{type(spec).__name__.lower()}-{spec.key}",  # by what stands before the hyphen Dask guesses how long it takes
-                    resources=connection.resources(wants_gpu(spec)),
-                )  # fmt: skip
-            by_name = {future.key: spec for spec, future in zip(todo, futures.values())}
-            asked = {futures[spec.key]: connection.resources(wants_gpu(spec)) or {} for spec in todo}
-            for future in cluster.as_finished(connection, asked):
-                spec = by_name[future.key]
-                bar.set_postfix_str(describe(spec))
-                bar.update()
-                if future.status != "finished":
-                    failed.append(
-                        (
-                            spec,
-                            future.exception()
-                            if future.status == "error"
-                            else ConnectionError("the scheduler is gone"),
-                        )
-                    )
-        if failed:
-            failed_keys = {spec.key for spec, _ in failed}
-            first, error = next((s, e) for s, e in failed if not failed_keys & {p.key for p in s.parents()})
-            raise RunError(
-                f"run {first.key} ({describe(first)}) failed: {one_line(error)}; {len(todo) - len(failed)} other runs finished and are kept"
-            ) from error
+            failed = self._submit(todo, connection, bar)
+        for spec, error in failed.items():
+            if not any(parent in failed for parent in spec.parents()):
+                others = f"{len(todo) - len(failed)} other runs finished and are kept"
+                raise RunError(f"{_failed(spec, error)}; {others}") from error
         self._await(todo)
 
+    def _submit(self, todo: list[Spec], connection: cluster.Connection, bar) -> dict[Spec, BaseException]:
+        """Have runs done, each once its parents are, and wait for all; returns those that failed, and why."""
+        failed: dict[Spec, BaseException] = {}
+        asked = {spec: connection.resources(wants_gpu(spec)) for spec in todo}
+        futures = {}
+        for spec, resources in asked.items():
+            parents = [futures[parent] for parent in spec.parents() if parent in futures]
+            name = f"{type(spec).__name__.lower()}-{spec.key}"  # by what is before the hyphen Dask guesses the duration
+            submit = partial(connection.client.submit, execute, spec, self.store.root, *parents)
+            futures[spec] = submit(key=name, resources=resources, pure=False)
+        specs = {future.key: spec for spec, future in futures.items()}
+        for future in cluster.as_finished(connection, {futures[spec]: its or {} for spec, its in asked.items()}):
+            spec = specs[future.key]
+            bar.set_postfix_str(describe(spec))
+            bar.update()
+            if future.status == "error":
+                failed[spec] = future.exception()
+            elif future.status != "finished":
+                failed[spec] = ConnectionError("the scheduler is gone")
+        return failed
+
     def _await(self, done: list[Spec]) -> None:
-        """Wait until this machine sees what other machines have written: shared file systems tell of it with a delay."""
+        """Wait until this machine sees what others have written: shared file systems tell of it with a delay."""
         deadline = time.monotonic() + SHARING
         while missing := [spec for spec in done if not self.store.has(spec)]:
             if time.monotonic() > deadline:
                 raise RunError(
-                    f"run {missing[0].key} ({describe(missing[0])}) was done on another machine and is not in {self.store.root} here; "
-                    "the store must lie where all machines see it"
+                    f"run {missing[0].key} ({describe(missing[0])}) was done on another machine and is not in "
+                    f"{self.store.root} here; the store must lie where all machines see it"
                 )
             time.sleep(0.5)
 
@@ -201,15 +194,14 @@ class Lab:
         """``pair_id``, ``margin``, ``p_true`` of one split, in the order of the pairs; trains what is missing."""
         if spec.key not in self._scores:
             self.run([spec])
-            ships = self.shipped is not None and self.shipped.has(spec)
-            self._scores[spec.key] = self.shipped.scores(spec) if ships else self._table(spec, "scores")
+            self._scores[spec.key] = self.shipped.scores(spec) if self._ships(spec) else self._table(spec, "scores")
         frame = self._scores[spec.key]
         return frame[frame["split"] == split].reset_index(drop=True)
 
     def pairs(self, spec: Pairs | Texts, split: Split = "test") -> pd.DataFrame:
         """``pair_id`` and ``cluster`` (substance, task or prompt) of the pairs of one split, in their order."""
         shipped = self.shipped.pairs(spec) if self.shipped and split == "test" else None
-        return split_of(spec, split)[["pair_id", "cluster"]] if shipped is None else shipped
+        return load.split(spec, split)[["pair_id", "cluster"]] if shipped is None else shipped
 
     def replies(self, spec: Train) -> pd.DataFrame:
         """What a policy replied to test prompts: ``pair_id``, ``reply``, ``says``; trains it if missing."""
@@ -218,7 +210,7 @@ class Lab:
 
     def record(self, spec: Spec) -> dict:
         """The record of a run; does it if it is missing."""
-        if self.shipped is not None and self.shipped.has(spec):
+        if self._ships(spec):
             return self.shipped.records[spec.key]
         if not self.store.has(spec):
             self.run([spec])
@@ -226,19 +218,8 @@ class Lab:
 
     def ledger(self, specs: Iterable[Spec]) -> pd.DataFrame:
         """The records of finished runs and their parents: ``key, kind, what, seconds, finished, hardware``."""
-        rows = []
-        for spec in filter(self._has, closure(specs)):  # without what only shipped results depend on
-            record = self.record(spec)
-            rows.append(
-                (
-                    spec.key,
-                    record["kind"].lower(),
-                    describe(spec),
-                    record["seconds"],
-                    record["finished"],
-                    record["hardware"],
-                )
-            )
+        done = filter(self._has, closure(specs))  # without what only shipped results depend on
+        rows = [self.record(spec) | {"kind": type(spec).__name__.lower(), "what": describe(spec)} for spec in done]
         return pd.DataFrame(rows, columns=["key", "kind", "what", "seconds", "finished", "hardware"])
 
     def knowledge(self, spec: Pretrain) -> pd.DataFrame:
@@ -248,3 +229,7 @@ class Lab:
 
     def _table(self, spec: Spec, name: str) -> pd.DataFrame:
         return sound(partial(self.store.table, spec, name), self.store, spec, partial(self.run, [spec]))
+
+
+def _failed(spec: Spec, error: BaseException) -> str:
+    return f"run {spec.key} ({describe(spec)}) failed: {one_line(error)}"

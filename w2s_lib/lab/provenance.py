@@ -11,6 +11,7 @@ import os
 import platform
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import requires, version
 from pathlib import Path
@@ -18,10 +19,10 @@ from pathlib import Path
 from w2s_lib.digests import digest
 
 MODULES = (
-    "errors", "digests", "specs", "data.world", "data.pairs", "data.reading", "data.sources", "data.cleaning", "data.preferences", "data.load", "models.ladder", "models.checkpoints",
-    "training.labels", "training.losses", "models.packing", "models.scores", "models.features", "models.pretrain",
-    "training.trl_settings", "training.reward_model", "training.shards", "training.probe", "training.policy",
-    "training.train",
+    "errors", "digests", "specs", "data.world", "data.pairs", "data.reading", "data.sources", "data.cleaning",
+    "data.preferences", "data.load", "models.ladder", "models.checkpoints", "training.labels", "training.losses",
+    "models.packing", "models.scores", "models.features", "models.pretrain", "training.trl_settings",
+    "training.reward_model", "training.shards", "training.probe", "training.policy", "training.train",
 )  # fmt: skip
 """Modules that a run goes through: a change of one may change its numbers."""
 
@@ -37,10 +38,7 @@ MAKERS = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "tok
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Versions of Python, of all packages that the project pins, and of ``MAKERS``."""
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in dict.fromkeys((*PACKAGES, *MAKERS))},
-    }
+    return {"python": platform.python_version()} | {name: version(name) for name in (*PACKAGES, *MAKERS)}
 
 
 class _Bare(ast.NodeTransformer):
@@ -62,10 +60,8 @@ def meaning(source: str) -> str:
 @lru_cache(maxsize=1)
 def code() -> str:
     """16 hexadecimal digits that name what ``MODULES`` do, as they were when this process asked first."""
-    folder = Path(__file__).parents[1]
-    return digest(
-        "\n".join(meaning((folder / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8")) for name in MODULES)
-    )
+    files = (Path(__file__).parents[1] / f"{name.replace('.', '/')}.py" for name in MODULES)
+    return digest("\n".join(meaning(file.read_text(encoding="utf-8")) for file in files))
 
 
 def _makes(record: Mapping) -> list:
@@ -86,13 +82,10 @@ def is_of_other_code(record: Mapping) -> bool:
 @lru_cache(maxsize=1)
 def hardware() -> str:
     """One line about this machine, e.g. ``x86_64, AMD EPYC, 2 cores, Linux``."""
-    model = ""
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-    return ", ".join(
-        filter(None, [platform.machine(), model or platform.processor(), f"{os.cpu_count()} cores", platform.system()])
-    )
+    cpus = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*:\s*(.*\S)", cpus.read_text(), re.M) if cpus.exists() else None
+    model = named[1] if named else platform.processor()
+    return ", ".join(filter(None, [platform.machine(), model, f"{os.cpu_count()} cores", platform.system()]))
 
 
 @lru_cache(maxsize=1)
@@ -103,10 +96,8 @@ def machine() -> str:
     """
     told = [platform.node()]
     for tell in (Path("/proc/sys/kernel/random/boot_id").read_text, lambda: os.readlink("/proc/self/ns/pid")):
-        try:
+        with suppress(OSError):
             told.append(tell())
-        except OSError:
-            pass
     return digest("/".join(told))[:8]
 
 
@@ -114,8 +105,6 @@ def is_alive(pid: int) -> bool:
     """Whether this machine has a process of that number, anybody's."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is somebody else's
-        return True
+    except OSError as error:  # any but this one: it is somebody else's
+        return not isinstance(error, ProcessLookupError)
     return True

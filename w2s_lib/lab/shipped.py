@@ -15,11 +15,11 @@ from w2s_lib.specs import Spec, Texts, Train
 
 
 class Shipped:
-    """Results that come with the project, of an edition that not everybody can compute: margins on test pairs, and the records.
+    """Results of an edition that not everybody can compute: margins on test pairs, and the records, but no texts.
 
-    For every study seed, ``margins-<seed>.parquet`` has a row a test pair, its ``pair_id`` and ``cluster``, and a column a run, named by
-    its key (fp16 to stay small: probabilities keep three digits); ``records.parquet`` has the runs' records as JSON.  The texts are not
-    among them.
+    For every study seed, ``margins-<seed>.parquet`` has a row a test pair, its ``pair_id`` and ``cluster``, and a
+    column a run, named by its key (fp16 to stay small: probabilities keep three digits); ``records.parquet`` has the
+    runs' records as JSON.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -34,7 +34,7 @@ class Shipped:
         return spec.key in self.records
 
     def pairs(self, spec: Texts) -> pd.DataFrame | None:
-        """``pair_id`` and ``cluster`` of the test pairs, in the order of the margins; None where there is no result on these pairs."""
+        """``pair_id`` and ``cluster`` of the test pairs, in the order of the margins; None: no result is on these."""
         if spec.key not in {record["pairs"] for record in self.records.values()}:
             return None
         return self._read(self._margins(spec.seed), ["pair_id", "cluster"])
@@ -60,9 +60,7 @@ class Shipped:
             raise StoreError(f"{type(spec).__name__} {spec.key}: not among the results in {self.folder}")
         frame = self._read(self._margins(spec.pairs.seed), ["pair_id", spec.key])
         margin = frame[spec.key].astype(float)
-        return pd.DataFrame(
-            {"pair_id": frame["pair_id"], "split": "test", "margin": margin, "p_true": 1 / (1 + np.exp(-margin))}
-        )
+        return frame[["pair_id"]].assign(split="test", margin=margin, p_true=1 / (1 + np.exp(-margin)))
 
     def table(self, name: str) -> pd.DataFrame:
         """A table about the texts; see ``ship``.
@@ -81,7 +79,7 @@ class Shipped:
             frame.to_parquet(draft, compression="zstd")
 
     def write(self, store: Store, runs: Iterable[Train]) -> None:
-        """Write the test margins and records of finished training runs; replaces what is there, once all of it has been read.
+        """Write the test margins and records of finished training runs; replaces what is there, once all is read.
 
         Raises:
             StoreError: two studies of one seed, or scores that are not those of the test pairs.

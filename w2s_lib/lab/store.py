@@ -1,9 +1,9 @@
 """Results on disk, named by content: this module and ``shipped`` alone read or write them.
 
-A result is a folder ``<root>/<kind>/<first two digits>/<key>`` with Parquet tables, weights where a
-child run needs them, and ``record.json``: the spec, its parents, code, versions, hardware, seconds, and a digest of
-every file beside it.  It is written under another name and renamed when complete, so that a folder with its final name
-is whole, whatever was interrupted.  What is found damaged all the same is never removed: it is moved to ``<root>/aside``.
+A result is a folder ``<root>/<kind>/<first two digits>/<key>`` with Parquet tables, weights where a child run needs
+them, and ``record.json``: the spec, its parents, code, versions, hardware, seconds, and a digest of every file beside
+it.  It is written under another name and renamed when complete, so that a folder with its final name is whole, whatever
+was interrupted.  What is found damaged all the same is never removed: it is moved to ``<root>/aside``.
 """
 
 from __future__ import annotations
@@ -54,6 +54,17 @@ class DamagedError(StoreError):
 
 
 @contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What readers raise within is said of the file at ``path``, as damage."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DamagedError(path, "is missing") from None
+    except UNREADABLE as error:
+        raise DamagedError(path, f"cannot be read ({first_line(error)})") from None
+
+
+@contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A path to write a file to, in the same folder, that replaces the file at ``path`` on leaving without an error.
 
@@ -80,7 +91,7 @@ def _draft(final: Path) -> Iterator[Path]:
 
 
 def _in_the_making(draft: Path) -> bool:
-    """Whether somebody may still be writing a draft: a living process of this machine, or within a ``WEEK`` another's."""
+    """Whether somebody may still be writing a draft: a living process here, or, within a ``WEEK``, one elsewhere."""
     *_, where, _, pid = ("", "", *draft.name.split("-"))
     if where == machine():
         return is_alive(int(pid))
@@ -200,7 +211,7 @@ class Store:
         _verify(self.path(spec), self.record(spec).get("files", {}))
 
     def table(self, spec: Spec, name: str) -> pd.DataFrame:
-        """A table of a finished run: ``scores`` of a ``Train``, ``replies`` of a policy, ``knowledge`` of a ``Pretrain``.
+        """A table of a finished run: a ``Train``'s ``scores``, a policy's ``replies``, a ``Pretrain``'s ``knowledge``.
 
         Raises:
             StoreError: there is no such result, or it has no such table.
@@ -208,16 +219,12 @@ class Store:
         """
         path = self.path(spec) / f"{name}.parquet"
         written = self.record(spec).get("files") if self.has(spec) else {}
-        if written is not None and path.name not in written:
-            raise StoreError(f"{type(spec).__name__} {spec.key}: no table {name!r} in {self.root}; run it first")
         if written is not None:
+            if path.name not in written:
+                raise StoreError(f"{type(spec).__name__} {spec.key}: no table {name!r} in {self.root}; run it first")
             _verify(path.parent, {path.name: written[path.name]})
-        try:
+        with _reading(path):
             return pd.read_parquet(path)
-        except FileNotFoundError:
-            raise DamagedError(path, "is missing") from None
-        except UNREADABLE as error:
-            raise DamagedError(path, f"cannot be read ({first_line(error)})") from None
 
     def page(self, key: str) -> dict[str, bytes] | None:
         """The files of an executed notebook, by name, or None where nobody has executed it."""
@@ -258,10 +265,8 @@ def first_line(error: Exception) -> str:
 
 
 def _read_record(path: Path) -> dict:
-    try:
+    with _reading(path):
         record = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DamagedError(path, f"cannot be read ({first_line(error)})") from None
     if not isinstance(record, dict):
         raise DamagedError(path, "is no record")
     return record
@@ -269,11 +274,7 @@ def _read_record(path: Path) -> dict:
 
 def _verify(folder: Path, files: Mapping[str, str]) -> None:
     for name, written in files.items():
-        try:
+        with _reading(folder / name):
             found = of_file(folder / name)
-        except FileNotFoundError:
-            raise DamagedError(folder / name, "is missing") from None
-        except OSError as error:
-            raise DamagedError(folder / name, f"cannot be read ({error.strerror})") from None
         if found != written:
             raise DamagedError(folder / name, "is not what was written")

@@ -1,9 +1,10 @@
 """What a study costs, before anything is run: tokens, arithmetic, memory, hours, from the specs of its runs alone.
 
-The model is the usual one.  A token that a model of N weights reads costs 2 N floating-point operations, and one that it is trained on 6 N:
-the backward pass takes twice the forward one (Kaplan et al. 2020, section 2.1).  N leaves out weights that are only looked up, and
-attention's own products, which for texts this short are a few percent.  Hours are arithmetic by the rate that a machine sustains, plus what a run takes
-beside it; ``tests/benchmarks/cost.py`` measures both, and how far off the model is.
+The model is the usual one.  A token that a model of N weights reads costs 2 N floating-point operations, and one that
+it is trained on 6 N: the backward pass takes twice the forward one (Kaplan et al. 2020, section 2.1).  N leaves out
+weights that are only looked up, and attention's own products, which for texts this short are a few percent.  Hours are
+arithmetic by the rate that a machine sustains, plus what a run takes beside it; ``tests/benchmarks/cost.py`` measures
+both, and how far off the model is.
 
 >>> arithmetic(Work(trained=1000, read=0), Size(weights=120, body=100, embedding=20, hidden=10, blocks=2))
 600000.0
@@ -12,7 +13,6 @@ beside it; ``tests/benchmarks/cost.py`` measures both, and how far off the model
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 from os.path import commonprefix
@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from w2s_lib.data.cleaning import pool
-from w2s_lib.data.load import load as load_pairs
+from w2s_lib.data import cleaning, load
 from w2s_lib.data.world import vocabulary
 from w2s_lib.errors import OneLineError
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure, model_name, wants_gpu
 from w2s_lib.models.ladder import KNOWN
-from w2s_lib.specs import Checkpoint, Features, Layer, Objective, Pairs, Pretrain, Source, Spec, Texts, Train, World
+from w2s_lib.specs import Checkpoint, Features, Layer, Objective, Pairs, Pretrain, Source, Spec, Texts, Train
 from w2s_lib.study import Study
 from w2s_lib.study.methods import POLICY_METHODS
 from w2s_lib.training.shards import ALONE, AT_A_TIME, shards, trains_all
@@ -38,9 +37,6 @@ if TYPE_CHECKING:
 
 class CostError(OneLineError):
     """A cost that cannot be told, in one line."""
-
-
-# -- how large a model is -------------------------------------------------------------------------------------------------------------
 
 
 class Size(NamedTuple):
@@ -55,24 +51,19 @@ class Size(NamedTuple):
     hidden: int
     blocks: int
 
-    def first(self, blocks: int | None) -> Size:
-        """The same model with its first blocks only; None: all."""
-        if blocks is None:
-            return self
-        body = self.body * blocks // self.blocks
-        return self._replace(weights=self.weights - self.body + body, body=body, blocks=blocks)
-
 
 VOCABULARIES = {  # tokens, hidden units, positions that are learnt, whether input and output share their embeddings
     "pythia-70m": (50304, 512, 0, False), "pythia-160m": (50304, 768, 0, False), "pythia-410m": (50304, 1024, 0, False),
     "pythia-1b": (50304, 2048, 0, False), "gpt2": (50257, 768, 1024, True), "gpt2-medium": (50257, 1024, 1024, True),
     "gpt2-large": (50257, 1280, 1024, True), "gpt2-xl": (50257, 1600, 1024, True), "opt-125m": (50272, 768, 2050, True),
     "opt-350m": (50272, 512, 2050, True), "opt-1.3b": (50272, 2048, 2050, True), "opt-2.7b": (50272, 2560, 2050, True),
-    "opt-6.7b": (50272, 4096, 2050, True), "smollm2-135m": (49152, 576, 0, True), "smollm2-135m-q4": (49152, 576, 0, True),
-    "smollm2-360m": (49152, 960, 0, True), "smollm2-1.7b": (49152, 2048, 0, True), "qwen2.5-0.5b": (151936, 896, 0, True),
-    "qwen2.5-1.5b": (151936, 1536, 0, True), "mistral-7b": (32000, 4096, 0, False),
+    "opt-6.7b": (50272, 4096, 2050, True), "smollm2-135m": (49152, 576, 0, True), "smollm2-360m": (49152, 960, 0, True),
+    "smollm2-135m-q4": (49152, 576, 0, True), "smollm2-1.7b": (49152, 2048, 0, True),
+    "qwen2.5-0.5b": (151936, 896, 0, True), "qwen2.5-1.5b": (151936, 1536, 0, True),
+    "mistral-7b": (32000, 4096, 0, False),
 }  # fmt: skip
-"""Of every model of ``ladder.KNOWN``, from its published configuration.  OPT-350M alone embeds in fewer units than its blocks have, 1,024."""
+"""Of every model of ``ladder.KNOWN``, from its published configuration.  OPT-350M alone embeds in fewer units than its
+blocks have, 1,024."""
 
 
 def _known(name: str) -> Size:
@@ -104,46 +95,43 @@ def of_config(config: PreTrainedConfig) -> Size:
 def _loaded(checkpoint: Checkpoint) -> Size:
     from transformers import AutoConfig
 
+    name, revision = (checkpoint.folder, None) if checkpoint.folder else (checkpoint.name, checkpoint.revision)
     try:
-        if checkpoint.folder:
-            config = AutoConfig.from_pretrained(
-                checkpoint.folder, **({"gguf_file": checkpoint.gguf} if checkpoint.gguf else {})
-            )
-        else:
-            config = AutoConfig.from_pretrained(checkpoint.name, revision=checkpoint.revision)
+        return of_config(AutoConfig.from_pretrained(name, revision=revision, gguf_file=checkpoint.gguf))
     except (OSError, ValueError) as error:
         raise CostError(
-            f"model={checkpoint.name!r}: its size is not known here and its configuration cannot be read ({type(error).__name__})"
+            f"model={checkpoint.name!r}: its size is not known here and its configuration cannot be read "
+            f"({type(error).__name__})"
         ) from None
-    return of_config(config)
 
 
 @lru_cache(maxsize=64)
-def _tiny(world: World, width: int, layers: int) -> Size:
-    """A model of ``pretrain.build``: attention without biases, a gated feed-forward part, norms; input and output share their embeddings."""
-    tokens, inner = len(vocabulary(world)), 4 * round(2 * width / 3)
-    body = layers * (4 * width**2 + 3 * width * inner + 2 * width) + width
-    return Size(body + tokens * width, body, tokens * width, width, layers)
+def _tiny(model: Pretrain) -> Size:
+    """A model of ``pretrain.build``: attention without biases, a gated feed-forward part, norms, tied embeddings."""
+    tokens, width, inner = len(vocabulary(model.world)), model.width, 4 * round(2 * model.width / 3)
+    body = model.layers * (4 * width**2 + 3 * width * inner + 2 * width) + width
+    return Size(body + tokens * width, body, tokens * width, width, model.layers)
 
 
-def size(model: Pretrain | Checkpoint | Layer, sizes: Mapping[str, Size] = SIZES) -> Size:
+def size(model: Pretrain | Checkpoint | Layer) -> Size:
     """The size of a run's model.
 
     Raises:
-        CostError: it is not among ``sizes``, and its configuration cannot be read.
+        CostError: it is not among ``SIZES``, and its configuration cannot be read.
     """
     if isinstance(model, Pretrain):
-        return _tiny(model.world, model.width, model.layers)
+        return _tiny(model)
     if isinstance(model, Layer):
-        return size(model.features.checkpoint, sizes)
-    return (sizes[model.name] if model.name in sizes else _loaded(model)).first(model.layers)
-
-
-# -- how much a run reads -------------------------------------------------------------------------------------------------------------
+        model = model.features.checkpoint
+    whole = SIZES.get(model.name) or _loaded(model)
+    if model.layers is None:
+        return whole
+    body = whole.body * model.layers // whole.blocks
+    return whole._replace(weights=whole.weights - whole.body + body, body=body, blocks=model.layers)
 
 
 class Length(NamedTuple):
-    """Mean number of tokens of a pair's two texts: with what they share, the prompt above all, counted once, and counted twice."""
+    """Mean number of tokens of a pair's two texts: what they share, the prompt above all, counted once, and twice."""
 
     shared: float
     whole: float
@@ -160,32 +148,26 @@ CHARACTERS_A_TOKEN = 3.94
 def tokens_a_pair(pairs: Pairs | Texts, objective: Objective | None = None, shared: bool = True) -> float:
     """Mean number of tokens of a pair's two texts, what they share counted once or, unless ``shared``, twice.
 
-    Counted for the world, whose tokens are words; as ``TOKENS_A_PAIR`` says for a data set that it names; from the number of characters for
-    local files; helpfulness pairs of which neither is known are taken to be as long as the study's own; for all others as many as
-    ``max_tokens`` allows: at most.
+    Counted for the world, whose tokens are words; as ``TOKENS_A_PAIR`` says for a data set that it names; from the
+    number of characters for local files; helpfulness pairs of which neither is known are taken to be as long as the
+    study's own; for all others as many as ``max_tokens`` allows: at most.
     """
     if isinstance(pairs, Texts):
         source = pairs.helpful if objective == "helpfulness" and pairs.helpful else pairs.source
-        known = TOKENS_A_PAIR.get(source.name) or (
-            _estimated(source) if source.files else TOKENS_A_PAIR.get(pairs.source.name)
-        )
+        measured = TOKENS_A_PAIR.get(source.name)
+        known = measured or (_estimated(source) if source.files else TOKENS_A_PAIR.get(pairs.source.name))
         limit = 2.0 * pairs.max_tokens
         return min(limit, known.shared if shared else known.whole) if known else limit
-    frame = load_pairs(pairs, objective)
-    chosen, rejected = (
-        (frame["opening"] + frame[side] + frame["ending"]).str.split() for side in ("chosen", "rejected")
-    )
-    twice = (len(commonprefix([a, b])) for a, b in zip(chosen, rejected))
-    return float((chosen.str.len().sum() + rejected.str.len().sum() - (sum(twice) if shared else 0)) / len(frame))
+    frame = load.load(pairs, objective)
+    chosen, rejected = ((frame["opening"] + frame[s] + frame["ending"]).str.split() for s in ("chosen", "rejected"))
+    twice = sum(len(commonprefix([a, b])) for a, b in zip(chosen, rejected)) if shared else 0
+    return float((chosen.str.len().sum() + rejected.str.len().sum() - twice) / len(frame))
 
 
 def _estimated(source: Source) -> Length:
-    frame = pool(source)
-    whole, twice = (
-        (2 * frame["prompt"].str.len() + frame["chosen"].str.len() + frame["rejected"].str.len()).mean(),
-        frame["prompt"].str.len().mean(),
-    )
-    return Length((whole - twice) / CHARACTERS_A_TOKEN, whole / CHARACTERS_A_TOKEN)
+    prompt, chosen, rejected = (cleaning.pool(source)[s].str.len() for s in ("prompt", "chosen", "rejected"))
+    whole = (2 * prompt + chosen + rejected).mean()
+    return Length((whole - prompt.mean()) / CHARACTERS_A_TOKEN, whole / CHARACTERS_A_TOKEN)
 
 
 class Work(NamedTuple):
@@ -204,23 +186,19 @@ class Work(NamedTuple):
 def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
     """What a run reads and is trained on; at most, where a filter or early stopping may spare some of it.
 
-    ``rows``: pairs of each ``Features``' data set, by name.  Reward models go once over what the texts of a pair share, policies twice.
-    A head on frozen features costs next to nothing.
+    ``rows``: pairs of each ``Features``' data set, by name.  Reward models go once over what the texts of a pair share,
+    policies twice.  A head on frozen features costs next to nothing.
     """
     if isinstance(run, Pretrain):
         return Work(run.tokens, 0, predicts=True, steps=run.tokens // (run.block * run.batch_size))
     if isinstance(run, Features):
         pairs = Texts(source=run.source, max_tokens=run.max_tokens)
-        return Work(
-            0,
-            (rows or {}).get(run.source.name, 2 * pairs.train_pairs + pairs.test_pairs)
-            * tokens_a_pair(pairs)
-            / run.shards,
-        )
+        read = (rows or {}).get(run.source.name, 2 * pairs.train_pairs + pairs.test_pairs)
+        return Work(0, read * tokens_a_pair(pairs) / run.shards)
     assert isinstance(run, Train)
-    if isinstance(run.model, Layer):
-        return Work(0, 0, steps=_steps(run, run.recipe.epochs))
     pairs, recipe, shared = run.pairs, run.recipe, run.method == "reward_model"
+    if isinstance(run.model, Layer):
+        return Work(0, 0, steps=_steps(run, recipe.epochs))
     own, mixed = tokens_a_pair(pairs, shared=shared), 0.0
     if run.conflict.objective is not None:
         mixed = run.conflict.share * tokens_a_pair(pairs, run.conflict.objective, shared)
@@ -235,64 +213,61 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
 
 
 def _steps(run: Train, epochs: int) -> int:
-    """Steps of the optimizer in so many epochs over the run's pairs: a second set makes the batch larger, or more of them."""
+    """Steps of the optimizer in so many epochs over the run's pairs: a second set makes the batch larger, or more."""
     pairs = round(run.pairs.train_pairs * (1 + run.conflict.share if run.conflict.kind == "mixed" else 1))
-    return pairs * epochs // run.batch_size if run.recipe.order == "repeated" else epochs * ceil(pairs / run.batch_size)
+    if run.recipe.order == "repeated":
+        return pairs * epochs // run.batch_size
+    return epochs * ceil(pairs / run.batch_size)
 
 
 def arithmetic(work: Work, size: Size) -> float:
-    """Floating-point operations: 2 for each weight and token read, 6 for each weight and token trained on, 4 if the weight is frozen."""
+    """Floating-point operations: for each weight and token read 2, and trained on 6, or 4 if the weight is frozen."""
     weights = size.body + (size.embedding if work.predicts else 0)
     return float(weights * (2 * work.read + (4 if work.frozen else 6) * work.trained))
 
 
-# -- how much room it takes -----------------------------------------------------------------------------------------------------------
-
 ACTIVATIONS = {"float32": 122, "bfloat16": 66}
-"""Bytes kept for the backward pass for each token, block and hidden unit, by what a model computes in: measured on GPT-2's blocks by
-``tests/benchmarks/cost.py``; Llama's keep fewer."""
+"""Bytes kept for the backward pass for each token, block and hidden unit, by what a model computes in: measured on
+GPT-2's blocks by ``tests/benchmarks/cost.py``; Llama's keep fewer."""
 
 LOGIT = 12
 """Bytes of a logit: itself, its logarithm of a probability, its gradient, each in fp32."""
 
 
 def memory(run: Spec, size: Size, processes: int = 1) -> float:
-    """Bytes of weights, gradients, AdamW's two moments and activations, in each of so many processes that share the run; on a GPU, at most.
+    """Bytes of weights, gradients, AdamW's two moments and activations, in each of so many processes that share the
+    run; on a GPU, at most.
 
-    Weights are fp32, 16 bytes each where all of them learn, and 4 where they are frozen under adapters; under bf16 each process keeps a copy
-    of all blocks in it until the backward pass is through.  Features are read in the checkpoint's own precision.  Reward models take
-    ``packing.token_budget`` tokens at once, policies of real models ``shards.ALONE`` pairs, processes that share a run
-    ``shards.AT_A_TIME``: all as long as they may be.
+    Weights are fp32, 16 bytes each where all of them learn, and 4 where they are frozen under adapters; under bf16 each
+    process keeps a copy of all blocks in it until the backward pass is through.  Features are read in the checkpoint's
+    own precision.  Reward models take ``packing.token_budget`` tokens at once, policies of real models ``shards.ALONE``
+    pairs, processes that share a run ``shards.AT_A_TIME``: all as long as they may be.
     """
+    from w2s_lib.models.packing import token_budget  # here, for it loads torch
+
     if isinstance(run, Features):
         return size.weights * (2.0 if run.checkpoint.dtype == "bfloat16" else 4.0)
     model = run.model if isinstance(run, Train) else run
     if isinstance(model, Layer):
         return 16.0 * size.hidden
-    dtype, rank = (model.dtype, model.lora_rank) if isinstance(model, Checkpoint) else ("float32", None)
-    learning = (
-        size.weights if rank is None else 4 * rank * size.hidden * size.blocks
-    )  # two pairs of adapters a block: queries and values
-    from w2s_lib.models.packing import token_budget  # here, for it loads torch
-
+    is_real = isinstance(model, Checkpoint)
+    is_policy = is_real and run.method in POLICY_METHODS
+    dtype, rank = (model.dtype, model.lora_rank) if is_real else ("float32", None)
+    # Two pairs of adapters a block: of queries and of values.
+    learning = size.weights if rank is None else 4 * rank * size.hidden * size.blocks
     longest = 2 * run.pairs.max_tokens if isinstance(run, Train) and isinstance(run.pairs, Texts) else 0
-    is_policy = isinstance(model, Checkpoint) and run.method in POLICY_METHODS
     if processes > 1 or is_policy:
         tokens = longest * (AT_A_TIME if processes > 1 else ALONE)
     else:
-        tokens = max(token_budget(size.hidden, gpu=isinstance(model, Checkpoint)), longest)
+        tokens = max(token_budget(size.hidden, gpu=is_real), longest)
     copies = 2.0 * size.body if dtype == "bfloat16" else 0.0
     logits = tokens * LOGIT * size.embedding / size.hidden if is_policy else 0.0
     kept = tokens * size.blocks * size.hidden * ACTIVATIONS[dtype]
     return (4.0 * size.weights + 12.0 * learning) / processes + copies + kept + logits
 
 
-# -- how long it takes ----------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a worker sustains: floating-point operations a second; and the seconds of a step, and of a run, that are no arithmetic."""
+class Machine(NamedTuple):
+    """What a worker sustains: operations a second; and the seconds of a step, and of a run, that are no arithmetic."""
 
     name: str
     rate: float
@@ -304,102 +279,93 @@ class Machine:
 
 
 CORE = Machine("one core", rate=2.7e10, step=0.021, overhead=1.0)
-"""Fitted by ``tests/benchmarks/cost.py`` to the world's runs, one thread each, on a machine with two cores of an AMD EPYC, both at work."""
+"""Fitted by ``tests/benchmarks/cost.py`` to the world's runs, one thread each, on a machine with two cores of an AMD
+EPYC, both at work."""
 
 DEVICE = Machine("a GPU that sustains 100 TFLOP/s", rate=1e14, overhead=60.0)
-"""An assumption, not a measurement: a third of what an A100's data sheet promises for bf16, and a minute to load and to write."""
+"""An assumption, not a measurement: a third of what an A100's data sheet promises for bf16, and a minute to load and to
+write."""
+
+
+def _rows(runs: Iterable[Spec]) -> dict[str, int]:
+    """Pairs of each data set that the runs need, by name; those about helpfulness are only trained on."""
+    rows: dict[str, int] = {}
+    for pairs in (run.pairs for run in runs if isinstance(run, Train) and isinstance(run.pairs, Texts)):
+        half = pairs.train_pairs
+        for source, count in ((pairs.source, 2 * half + pairs.test_pairs), (pairs.helpful, 2 * half)):
+            if source is not None:
+                rows[source.name] = max(rows.get(source.name, 0), count)
+    return rows
 
 
 def _conflict(run: Train) -> str:
     c = run.conflict
-    return (
-        f"explicit, alpha {c.alpha:g}"
-        if c.kind == "explicit"
-        else f"mixed with {c.objective}"
-        if c.kind == "mixed"
-        else "none"
-    )
+    if c.kind == "explicit":
+        return f"explicit, alpha {c.alpha:g}"
+    return "none" if c.kind == "none" else f"mixed with {c.objective}"
+
+
+def _told(run: Spec, model: Pretrain | Checkpoint | Layer) -> dict[str, object]:
+    """A plan's columns that say what a run is."""
+    method, labels, conflict, seed = "", "", "", run.world.seed if isinstance(run, Pretrain) else None
+    if isinstance(run, Train):
+        method, conflict, seed = run.method, _conflict(run), run.pairs.seed
+        labels = "ground truth" if run.labels is None else model_name(run.labels.model)
+    columns = {"key": run.key, "kind": type(run).__name__.lower(), "model": model_name(model), "method": method}
+    parents = tuple(p.key for p in run.parents())
+    return columns | {"labels": labels, "conflict": conflict, "seed": seed, "parents": parents}
 
 
 def plan_runs(
-    runs: Iterable[Spec],
-    device: Machine = DEVICE,
-    core: Machine = CORE,
-    sizes: Mapping[str, Size] = SIZES,
-    lab: Lab | None = None,
-    processes: int = 1,
+    runs: Iterable[Spec], device: Machine = DEVICE, core: Machine = CORE, lab: Lab | None = None, processes: int = 1
 ) -> pd.DataFrame:
     """One row for each run and each of its parents, parents first.
 
-    Columns: ``key``, ``kind``, ``model``, ``weights``, ``method``, ``labels``, ``conflict``, ``seed``, ``parents`` (keys), ``trained`` and ``read``
-    (tokens), ``operations``, ``memory`` (bytes a process), ``machine``, ``hours``, ``ends`` (hours from the start if every run began as soon
-    as its parents were there) and ``there`` (whether the ``lab`` has the result).  ``processes`` share the fine-tuning of a real model.
+    Columns: ``key``, ``kind``, ``model``, ``method``, ``labels``, ``conflict``, ``seed``, ``parents`` (keys),
+    ``weights``, ``trained`` and ``read`` (tokens), ``operations``, ``memory`` (bytes a process), ``machine``,
+    ``hours``, ``ends`` (hours from the start if every run began as soon as its parents were there) and ``there``
+    (whether the ``lab`` has the result).  ``processes`` share the fine-tuning of a real model.
 
     Raises:
         CostError: the size of a model is not known.
     """
     order = closure(runs)
-    rows: dict[str, int] = {}
-    for run in order:
-        if isinstance(run, Train) and isinstance(run.pairs, Texts):
-            name = run.pairs.source.name
-            rows[name] = max(rows.get(name, 0), 2 * run.pairs.train_pairs + run.pairs.test_pairs)
-            if run.pairs.helpful is not None:  # they are only trained on
-                name = run.pairs.helpful.name
-                rows[name] = max(rows.get(name, 0), 2 * run.pairs.train_pairs)
+    rows = _rows(order)
     absent = None if lab is None else {run.key for run in lab.missing(order)}
     out, ends = [], {}
     for run in order:
         model = run.checkpoint if isinstance(run, Features) else run.model if isinstance(run, Train) else run
-        its, todo, gpu, there = (
-            size(model, sizes),
-            work(run, rows),
-            wants_gpu(run),
-            absent is not None and run.key not in absent,
-        )
-        shared = processes if trains_all(run) else 1
-        machine = device if gpu else core
+        its, todo, together = size(model), work(run, rows), processes if trains_all(run) else 1
+        machine, there = device if wants_gpu(run) else core, absent is not None and run.key not in absent
         operations = arithmetic(todo, its)
-        hours = 0.0 if there else machine.hours(operations / shared, todo.steps)
+        hours = 0.0 if there else machine.hours(operations / together, todo.steps)
         ends[run.key] = hours + max((ends[p.key] for p in run.parents()), default=0.0)
-        trained = isinstance(run, Train)
-        out.append({
-            "key": run.key, "kind": type(run).__name__.lower(), "model": model_name(model), "weights": its.weights,
-            "method": run.method if trained else "", "conflict": _conflict(run) if trained else "",
-            "labels": "" if not trained else "ground truth" if run.labels is None else model_name(run.labels.model),
-            "seed": run.pairs.seed if trained else run.world.seed if isinstance(run, Pretrain) else None,
-            "parents": tuple(p.key for p in run.parents()), "trained": todo.trained, "read": todo.read, "operations": operations,
-            "memory": memory(run, its, shared), "machine": machine.name, "hours": hours * shared, "ends": ends[run.key], "there": there,
-        })  # fmt: skip
+        its_work = {"weights": its.weights, "trained": todo.trained, "read": todo.read, "operations": operations}
+        its_time = {"machine": machine.name, "hours": hours * together, "ends": ends[run.key], "there": there}
+        out.append(_told(run, model) | its_work | {"memory": memory(run, its, together)} | its_time)
     return pd.DataFrame(out)
 
 
 def plan(study: Study, device: Machine = DEVICE, core: Machine = CORE, lab: Lab | None = None) -> pd.DataFrame:
     """The plan of everything that the study's chapters need, shared as ``$W2S_SHARDS`` says; see ``plan_runs``."""
-    return plan_runs(study.runs(), device, core, lab=lab, processes=shards())
+    return plan_runs(study.runs(), device, core, lab, processes=shards())
 
 
 def summary(plan: pd.DataFrame) -> pd.DataFrame:
-    """The plan with alike runs together, in the order of their first: what they are, then ``runs``, how many are ``there``, and of one of
-    them ``parents``, ``tokens`` (trained on and read) and ``GB``; ``hours`` are those of all."""
-    rows = plan.assign(
-        tokens=plan["trained"] + plan["read"],
-        GB=plan["memory"] / 1e9,
-        parents=plan["parents"].map(len),
-        learns_from=plan["labels"].where(plan["labels"].isin(["", "ground truth"]), "weak labels"),
-    )
-    groups = rows.groupby(["kind", "model", "method", "learns_from", "conflict", "machine"], sort=False)
-    columns = {
-        "runs": ("key", "size"),
-        "there": ("there", "sum"),
-        "parents": ("parents", "max"),
-        "tokens": ("tokens", "mean"),
-    }
-    return groups.agg(**columns, GB=("GB", "max"), hours=("hours", "sum")).reset_index()
+    """The plan with alike runs together, in the order of their first: what they are, then ``runs``, how many are
+    ``there``, and of one of them ``parents``, ``tokens`` (trained on and read) and ``GB``; ``hours`` are those of
+    all."""
+    learns_from = plan["labels"].where(plan["labels"].isin(["", "ground truth"]), "weak labels")
+    rows = plan.assign(tokens=plan["trained"] + plan["read"], GB=plan["memory"] / 1e9, learns_from=learns_from)
+    rows["parents"] = rows["parents"].map(len)
+    alike = rows.groupby(["kind", "model", "method", "learns_from", "conflict", "machine"], sort=False)
+    columns = {"key": "size", "there": "sum", "parents": "max", "tokens": "mean", "GB": "max", "hours": "sum"}
+    return alike.agg(columns).rename(columns={"key": "runs"}).reset_index()
 
 
 def bill(studies: Iterable[Study], price: float, device: Machine = DEVICE) -> pd.DataFrame:
-    """What whole studies take, a row each: ``edition``, ``runs``, ``GB`` of the largest, ``hours`` of GPUs and ``euros`` at ``price`` an hour; nothing is run."""
+    """What whole studies take, a row each: ``edition``, ``runs``, ``GB`` of the largest, ``hours`` of GPUs and
+    ``euros`` at ``price`` an hour; nothing is run."""
     rows = []
     for study in studies:
         runs = plan(study, device)
@@ -416,9 +382,8 @@ def print_plan(plan: pd.DataFrame, price: float | None = None) -> None:
     tokens = f"they are trained on {missing['trained'].sum():,.0f} tokens and read {missing['read'].sum():,.0f} more"
     print(f"\n{len(plan)} runs, {len(missing)} of them missing; {tokens}.")
     for machine, rows in missing.groupby("machine", sort=False):
-        print(
-            f"{len(rows)} runs on {machine}: {rows['hours'].sum():.1f} hours; the largest takes {rows['memory'].max() / 1e9:.1f} GB."
-        )
+        hours, largest = rows["hours"].sum(), rows["memory"].max() / 1e9
+        print(f"{len(rows)} runs on {machine}: {hours:.1f} hours; the largest takes {largest:.1f} GB.")
     print(f"However many workers there are, runs that wait for each other take {plan['ends'].max():.1f} hours.")
     if price is not None:
         hours = missing.loc[missing["machine"] != CORE.name, "hours"].sum()

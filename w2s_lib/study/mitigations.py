@@ -1,8 +1,8 @@
 """What might help against deception: changes to how a student is supervised or trained, each under one name.
 
 Every mitigation uses what a trainer has, weak labels and the student, and never the truth; *leaky filter*, which does,
-is here to show how much that flatters it.  A mitigation changes the no-conflict student and the conflict student alike, so
-that its tax is the conflict's alone.
+is here to show how much that flatters it.  A mitigation changes the no-conflict student and the conflict student
+alike, so that its tax is the conflict's alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PATIENCE = 2
 """Looks without a lower held-out loss after which early stopping stops."""
 
 FOR_POLICIES = ("bootstrap", "filter")
-"""Mitigations that are tried on policies as well: the paper's, in its own setting (DPO and SimPO, implicit conflict)."""
+"""Mitigations that are tried on policies as well: the paper's, in its own setting (DPO, SimPO, implicit conflict)."""
 
 ENSEMBLE = (11, 12)
 """Replicas of the weak supervisor that join it in an ensemble."""
@@ -63,21 +63,25 @@ class Mitigation:
         return run.model_copy(update={"labelling": run.labelling.model_copy(update=changes), "recipe": recipe})
 
 
-MITIGATIONS = {
-    m.name: m
-    for m in (
-        Mitigation("bootstrap", "bootstrapping", "an intermediate model learns from the weak labels and labels for the student", bootstrap=True),
-        Mitigation("filter", "confidence filter", "only pairs that the weak supervisor labels confidently", Labelling(keep_above=FILTER)),
-        Mitigation("leaky_filter", "leaky filter", "the same, and only where its label is right: the filter of the paper's code",
-                   Labelling(keep_above=FILTER, leaky=True), honest=False),
-        Mitigation("confidence_loss", "confidence loss", "the student's own hardened opinion weighs up to half",
-                   recipe={"confidence_weight": CONFIDENCE_WEIGHT}),
-        Mitigation("early_stopping", "early stopping", "training ends when held-out weak labels are fitted no better", recipe={"patience": PATIENCE}),
-        Mitigation("ensemble", "ensemble of supervisors", "labels averaged over three weak supervisors that differ in their seeds", ensemble=True),
-        Mitigation("hard_labels", "hard labels", "weak labels rounded to 0 or 1", Labelling(hard=True)),
-        Mitigation("clear_labels", "clear labels", "weak labels' confidence lifted to at least 0.9", Labelling(floor=FLOOR)),
-    )
-}  # fmt: skip
+_ALL = (
+    Mitigation("bootstrap", "bootstrapping", bootstrap=True,
+               says="an intermediate model learns from the weak labels and labels for the student"),
+    Mitigation("filter", "confidence filter", "only pairs that the weak supervisor labels confidently",
+               Labelling(keep_above=FILTER)),
+    Mitigation("leaky_filter", "leaky filter", honest=False, labelling=Labelling(keep_above=FILTER, leaky=True),
+               says="the same, and only where its label is right: the filter of the paper's code"),
+    Mitigation("confidence_loss", "confidence loss", "the student's own hardened opinion weighs up to half",
+               recipe={"confidence_weight": CONFIDENCE_WEIGHT}),
+    Mitigation("early_stopping", "early stopping", "training ends when held-out weak labels are fitted no better",
+               recipe={"patience": PATIENCE}),
+    Mitigation("ensemble", "ensemble of supervisors", ensemble=True,
+               says="labels averaged over three weak supervisors that differ in their seeds"),
+    Mitigation("hard_labels", "hard labels", "weak labels rounded to 0 or 1", Labelling(hard=True)),
+    Mitigation("clear_labels", "clear labels", "weak labels' confidence lifted to at least 0.9",
+               Labelling(floor=FLOOR)),
+)  # fmt: skip
+
+MITIGATIONS = {mitigation.name: mitigation for mitigation in _ALL}
 """In the order in which figures show them."""
 
 

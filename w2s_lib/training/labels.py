@@ -24,11 +24,11 @@ LABEL_COLUMNS = ("label", "weakly_labelled")
 Labels = NDArray[np.float64]
 
 DIVISOR = {"simpo": 1.0, "dpo": 50.0}
-"""By what a policy's difference in log-probability is divided before a filter goes by it: sums over replies are large."""
+"""By what a policy's difference in log-probability is divided before a filter goes by it: sums are large."""
 
 
 def relabel(q: Labels, labelling: Labelling) -> Labels:
-    """The labels q, shape (n,), rounded or lifted as the labelling says; a label of exactly 1/2 takes no side, and stays."""
+    """The labels q, shape (n,), rounded or lifted as the labelling says; exactly 1/2 takes no side, and stays."""
     if labelling.hard:
         q = (np.sign(q - 0.5) + 1) / 2
     if labelling.floor is not None:
@@ -48,7 +48,7 @@ def kept(q: Labels, labelling: Labelling) -> NDArray[np.bool_]:
 
 
 def by_log_probability(run: Train, margins: Sequence[Labels]) -> Labels:
-    """What ``filter_by: log_probability`` goes by, shape (n,), from the margins of the run's labellers, of that shape each."""
+    """What ``filter_by: log_probability`` goes by, from the margins of the run's labellers; all of shape (n,)."""
     scales = [labeller.recipe.beta * DIVISOR[labeller.method] for labeller in run.labellers]
     return np.mean([expit(margin / scale) for margin, scale in zip(margins, scales, strict=True)], axis=0)
 
@@ -71,12 +71,12 @@ def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
     by = q
     if run.labelling.filter_by == "log_probability":
         by = by_log_probability(run, [table["margin"].to_numpy() for table in tables])
-    frame = frame.assign(
-        label=relabel(q, run.labelling), weakly_labelled=bool(labels) or run.conflict.kind == "explicit"
-    )[kept(by, run.labelling)]
+    weakly = bool(labels) or run.conflict.kind == "explicit"
+    frame = frame.assign(label=relabel(q, run.labelling), weakly_labelled=weakly)[kept(by, run.labelling)]
     if frame.empty:
         raise PairsError(
-            f"filter_above={run.labelling.keep_above:g}: no pair is labelled with more confidence, and none is left to train on; use a lower one"
+            f"filter_above={run.labelling.keep_above:g}: no pair is labelled with more confidence, "
+            "and none is left to train on; use a lower one"
         )
     if run.conflict.kind == "mixed":
         extra = split(run.pairs, run.split, run.conflict.objective).iloc[: round(run.conflict.share * len(frame))]
@@ -87,11 +87,11 @@ def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def describe(frame: pd.DataFrame, pairs: int, band: tuple[float, float]) -> dict[str, float]:
     """What the labels of a student's training pairs are like, as shares between 0 and 1.
 
-    ``frame`` as of ``training_pairs``, weakly labelled pairs only, left over from so many ``pairs``.  Of these, ``kept``; of the kept ones,
-    ``right`` (label above 1/2), mean ``confidence`` max(q, 1 − q), and ``in_band``: labels in [low, high), as of ``metrics.band``.
+    ``frame`` as of ``training_pairs``, weakly labelled pairs only, left over from so many ``pairs``.  Of these,
+    ``kept``; of the kept ones, ``right`` (label above 1/2), mean ``confidence`` max(q, 1 − q), and ``in_band``: labels
+    in [low, high), as of ``metrics.band``.
     """
     q, (low, high) = frame["label"].to_numpy(), band
-    return {
-        "kept": len(q) / pairs, "right": (q > 0.5).mean(), "confidence": np.maximum(q, 1 - q).mean(),
-        "in_band": ((q >= low) & (q < high)).mean(),
-    }  # fmt: skip
+    right, confidence, in_band = q > 0.5, np.maximum(q, 1 - q), (q >= low) & (q < high)
+    means = {"right": right.mean(), "confidence": confidence.mean(), "in_band": in_band.mean()}
+    return {"kept": len(q) / pairs} | means

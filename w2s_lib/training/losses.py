@@ -1,9 +1,8 @@
 """The losses, as functions of the reward gap d = r(chosen) − r(rejected).
 
-Pairs stand in their true order, so that sigmoid(d) is the student's probability of the truth and the
-soft label y is the weak supervisor's (paper, section 4).  For a policy, r is its implicit reward.
-``gamma`` is SimPO's target margin, by which the preferred reply has to win, and 0 elsewhere.  All tensors
-have shape (batch,).
+Pairs stand in their true order, so that sigmoid(d) is the student's probability of the truth and the soft label y is
+the weak supervisor's (paper, section 4).  For a policy, r is its implicit reward.  ``gamma`` is SimPO's target margin,
+by which the preferred reply has to win, and 0 elsewhere.  All tensors have shape (batch,).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from torch.nn import functional as F
 
 
 def soft_label_loss(gap: torch.Tensor, label: torch.Tensor, gamma: float = 0.0) -> torch.Tensor:
-    """−y log sigmoid(d − γ) − (1 − y) log sigmoid(−d − γ), mean over the batch; with γ = 0 the cross-entropy of sigmoid(d) with y.
+    """−y log sigmoid(d − γ) − (1 − y) log sigmoid(−d − γ), mean over the batch; with γ = 0 a cross-entropy.
 
     Equal to the stock pairwise loss −log sigmoid(d − γ) plus ``soft_label_term``.
     """
@@ -40,8 +39,7 @@ def explicit_conflict(
 
 
 def confident_label(gap: torch.Tensor, label: torch.Tensor, weight: float) -> torch.Tensor:
-    """The label drawn by ``weight`` towards the student's own hardened opinion: the auxiliary confidence loss (Burns et al. 2023, section 4.3.2).
-
-    Cross-entropy is linear in its label, so that mixing labels is mixing losses.
+    """The label drawn by ``weight`` towards the student's own hardened opinion: the auxiliary confidence loss (Burns et
+    al. 2023, section 4.3.2).  Cross-entropy is linear in its label, so that mixing labels is mixing losses.
     """
     return (1 - weight) * label + weight * (gap.detach() > 0).float()

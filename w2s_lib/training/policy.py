@@ -7,17 +7,15 @@ read back from disk, where the model *before* supervised fine-tuning lies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from datasets import Dataset
+from pandas import DataFrame
 from torch.nn import functional as F
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from trl.trainer import dpo_trainer
 
@@ -27,16 +25,7 @@ from w2s_lib.models.scores import exchanges, openings, reply_lengths, reply_log_
 from w2s_lib.specs import Train
 from w2s_lib.training.labels import LABEL_COLUMNS
 from w2s_lib.training.losses import explicit_conflict, soft_label_term
-from w2s_lib.training.trl_settings import (
-    BEGINS,
-    KeepsLabels,
-    PairCollator,
-    WarmsUp,
-    in_order,
-    one_device,
-    release,
-    settings,
-)
+from w2s_lib.training.trl_settings import BEGINS, KeepsLabels, PairCollator, WarmsUp, arguments, in_order, train_quietly
 
 TALKS = 300
 """Test prompts that a finished policy replies to."""
@@ -60,21 +49,18 @@ class Told(NamedTuple):
 
 
 def read_replies_only(model: PreTrainedModel) -> None:
-    """Give ``model`` a forward pass that shares prompts where it can, and projects onto the vocabulary at reply tokens only.
+    """Give ``model`` a forward pass that shares prompts where it can and predicts the tokens of replies alone.
 
-    TRL's own does the latter on a GPU; on other devices it projects prompts as well, for fixed shapes, and a small model spends
-    more time there than in its layers.  What it only logs (entropy, mean logits, top-1 hits) is left at zero.
+    TRL's own does the latter on a GPU; on other devices it predicts prompts as well, for fixed shapes, where a small
+    model spends more time than in its layers.  What it only logs (entropy, mean logits, top-1 hits) is left at zero.
     """
     share_prefixes(model)
 
     def forward(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor, **ignored: object) -> Told:
         labels = labels[:, 1:]
         replied = labels != -100
-        log_probs = (
-            model.get_output_embeddings()(hidden_at(model, input_ids, attention_mask, F.pad(replied, (0, 1))))
-            .float()
-            .log_softmax(-1)
-        )
+        hidden = hidden_at(model, input_ids, attention_mask, F.pad(replied, (0, 1)))
+        log_probs = model.get_output_embeddings()(hidden).float().log_softmax(-1)
         told = log_probs.gather(-1, labels[replied][:, None])[:, 0]
         nothing = torch.zeros(labels.shape, device=labels.device)
         return Told(nothing.masked_scatter(replied, told), entropy=nothing, mean_logits=nothing, is_top1=nothing.bool())
@@ -83,7 +69,7 @@ def read_replies_only(model: PreTrainedModel) -> None:
 
 
 class ReplySFTTrainer(WarmsUp, SFTTrainer):
-    """TRL's trainer for supervised fine-tuning; its loss is a mean over what ``mean_over`` says, as of ``PolicyRecipe``."""
+    """TRL's trainer for supervised fine-tuning; its loss is a mean over ``mean_over``, as of ``PolicyRecipe``."""
 
     mean_over: Literal["tokens", "replies"] = "tokens"
 
@@ -95,16 +81,6 @@ class ReplySFTTrainer(WarmsUp, SFTTrainer):
         return -(told.sum(dim=1) / (inputs["labels"] != -100).sum(dim=1).clamp(min=1)).mean()
 
 
-@contextmanager
-def _no_digest() -> Iterator[None]:
-    """TRL digests all weights to find reference log-probabilities that it has cached: ours are columns, and shards have no digest."""
-    theirs, dpo_trainer.hash_module = dpo_trainer.hash_module, lambda module: ""
-    try:
-        yield
-    finally:
-        dpo_trainer.hash_module = theirs
-
-
 class WeakToStrongDPOTrainer(WarmsUp, KeepsLabels, DPOTrainer):
     """TRL's DPO trainer on tokenised pairs with soft labels and, where ``alpha`` is given, the reversed loss."""
 
@@ -112,8 +88,12 @@ class WeakToStrongDPOTrainer(WarmsUp, KeepsLabels, DPOTrainer):
     gamma: float = 0.0
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        with _no_digest():
+        # TRL digests all weights to look for what it has cached: our references are columns, and shards have no digest.
+        theirs, dpo_trainer.hash_module = dpo_trainer.hash_module, lambda module: ""
+        try:
             super().__init__(*arguments, **keywords)
+        finally:
+            dpo_trainer.hash_module = theirs
 
     def _prepare_dataset(self, dataset, *arguments, **keywords):
         return dataset  # tokenised already
@@ -136,97 +116,75 @@ class WeakToStrongDPOTrainer(WarmsUp, KeepsLabels, DPOTrainer):
         return loss
 
     def reward_gap(self, log_probs: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Implicit reward of chosen − rejected, shape (batch,): what the stock loss takes, its target margin put back."""
+        """Implicit reward of chosen − rejected, shape (batch,): what the stock loss takes, with its target margin."""
         mask = inputs["completion_mask"][:, 1:]
-        ratio = log_probs[:, -mask.shape[1] :].sum(dim=1) - torch.cat(
-            [inputs["ref_chosen_logps"], inputs["ref_rejected_logps"]]
-        )
+        start = torch.cat([inputs["ref_chosen_logps"], inputs["ref_rejected_logps"]])
+        ratio = log_probs[:, -mask.shape[1] :].sum(dim=1) - start
         if "sigmoid_norm" in self.loss_types:
             ratio = ratio / mask.sum(dim=1).clamp(min=1)
         chosen, rejected = ratio.chunk(2)
         return self.beta * (chosen - rejected) + self.gamma
 
 
-def reference(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train
-) -> np.ndarray:
+def reference(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, run: Train) -> np.ndarray:
     """What stands for the reference's log-probabilities of chosen and rejected, shape (n, 2)."""
+    recipe = run.recipe
     if run.method == "simpo":
-        return reply_lengths(tokenizer, frame, run.recipe.encode_apart) * np.array(
-            [run.recipe.gamma / run.recipe.beta, 0.0]
-        )
-    half = (
-        getattr(run.model, "dtype", "float32") == "bfloat16"
-    )  # as the policy will be computed: the gap between the two is to begin at zero
+        return reply_lengths(tokenizer, frame, recipe.encode_apart) * np.array([recipe.gamma / recipe.beta, 0.0])
+    # As the policy will be computed: the gap between the two is to begin at zero.
+    half = getattr(run.model, "dtype", "float32") == "bfloat16"
     with torch.autocast(model.device.type, torch.bfloat16, enabled=half):
-        return reply_log_probs(model, tokenizer, frame, apart=run.recipe.encode_apart)[0]
+        return reply_log_probs(model, tokenizer, frame, apart=recipe.encode_apart)[0]
 
 
 def sft(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    frame: pd.DataFrame,
-    run: Train,
-    folder: Path,
-    **part: int,
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, run: Train, folder: Path, **part: int
 ) -> None:
-    """Supervised fine-tuning of ``model`` in place on the replies that the labels prefer; ``part`` as of ``reward_model.fit``."""
+    """Supervised fine-tuning of ``model`` in place on the replies that labels prefer; see ``reward_model.fit``."""
     ids, begins = exchanges(tokenizer, frame, run.recipe.encode_apart)
     preferred = [i if label > 0.5 else i + len(frame) for i, label in enumerate(frame["label"])]
     masks = [[0] * begins[i] + [1] * (len(ids[i]) - begins[i]) for i in preferred]
     data = Dataset.from_dict({"input_ids": [ids[i] for i in preferred], "completion_mask": masks})
     data, order = in_order(data, run, run.recipe.sft_epochs)
-    arguments = settings(run, folder) | part | order | dict(learning_rate=run.recipe.sft_learning_rate)
-    # Without ``completion_only_loss`` the trainer drops the masks of tokenised data silently, and prompts are learned, too.
-    config = one_device(SFTConfig(**arguments, completion_only_loss=True))
+    # Without ``completion_only_loss`` the trainer drops the masks of tokenised data silently, and learns prompts, too.
+    own = dict(learning_rate=run.recipe.sft_learning_rate, completion_only_loss=True)
+    config = arguments(SFTConfig, run, folder, part | order | own)
     trainer = ReplySFTTrainer(model, config, train_dataset=data, processing_class=tokenizer)
     trainer.warmup_share, trainer.mean_over = run.recipe.warmup_share, run.recipe.sft_mean
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    release(model)
+    train_quietly(trainer, model)
 
 
 def fit(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    frame: pd.DataFrame,
-    run: Train,
-    folder: Path,
-    **part: int,
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, run: Train, folder: Path, **part: int
 ) -> None:
-    """Train ``model`` in place on ``frame`` (columns of ``training_pairs``) by the run's method, recipe and conflict; ``part`` as above."""
+    """Train ``model`` in place on ``frame`` by the run's method, recipe and conflict; see ``reward_model.fit``."""
     n, (ids, begins) = len(frame), exchanges(tokenizer, frame, run.recipe.encode_apart)
     refs = reference(model, tokenizer, frame, run)
     columns = {"chosen_ids": ids[:n], "rejected_ids": ids[n:], BEGINS[0]: begins[:n], BEGINS[1]: begins[n:]}
     columns |= {"ref_chosen_logps": refs[:, 0], "ref_rejected_logps": refs[:, 1]}
     columns |= {key: frame[key].astype(float) for key in LABEL_COLUMNS}
     data, order = in_order(Dataset.from_dict(columns), run, run.recipe.epochs)
-    loss = dict(beta=run.recipe.beta, loss_type=["sigmoid" if run.method == "dpo" else "sigmoid_norm"])
-    arguments = DPOConfig(**settings(run, folder) | part | order | loss, precompute_ref_log_probs=True)
+    loss_type = ["sigmoid" if run.method == "dpo" else "sigmoid_norm"]
+    own = dict(beta=run.recipe.beta, loss_type=loss_type, precompute_ref_log_probs=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=run.recipe.learning_rate, weight_decay=0.0, fused=True)
     trainer = WeakToStrongDPOTrainer(
         model,
-        args=one_device(arguments),
+        args=arguments(DPOConfig, run, folder, part | order | own),
         data_collator=PairCollator(tokenizer.pad_token_id),
         train_dataset=data,
         processing_class=tokenizer,
-        optimizers=(
-            torch.optim.AdamW(model.parameters(), lr=run.recipe.learning_rate, weight_decay=0.0, fused=True),
-            None,
-        ),
+        optimizers=(optimizer, None),
     )
     trainer.alpha, trainer.gamma, trainer.warmup_share = run.conflict.alpha, run.recipe.gamma, run.recipe.warmup_share
-    trainer.remove_callback(PrinterCallback)
     read_replies_only(model)
-    trainer.train()
-    release(model)  # to generate and to score
+    train_quietly(trainer, model)
 
 
 def margins(
-    model: PreTrainedModel, start: np.ndarray, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, run: Train
+    model: PreTrainedModel, start: np.ndarray, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, run: Train
 ) -> np.ndarray:
-    """Implicit reward of chosen − rejected, shape (n,): beta times the gain in log-probability over ``start`` for DPO, the mean log-probability for SimPO.
-
-    ``start``: log-probabilities of the replies under the model that training began with, shape (n, 2).
+    """Implicit reward of chosen − rejected, shape (n,): beta times the mean log-probability for SimPO, and for DPO the
+    gain over ``start``, the log-probabilities of the replies under the model that training began with, shape (n, 2).
     """
     log_probs, lengths = reply_log_probs(model, tokenizer, frame, apart=run.recipe.encode_apart)
     rewards = log_probs - start if run.method == "dpo" else log_probs / lengths.clip(1)  # a prompt may fill all room
@@ -234,26 +192,20 @@ def margins(
 
 
 @torch.no_grad()
-def replies(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """One sampled reply to each of the first prompts about a substance: ``pair_id``, ``reply``, ``says`` (``world.judge``).
+def replies(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, seed: int) -> DataFrame:
+    """A sampled reply to each of the first prompts about a substance: ``pair_id``, ``reply``, ``says`` (``judge``).
 
     Only of the world's replies it is known what they say: for a data set's prompts there are none.
     """
     asked = frame[frame["kind"].isin(EXCHANGES)].head(TALKS)
     if asked.empty:
-        return pd.DataFrame({"pair_id": [], "reply": [], "says": []}, dtype=str)
+        return DataFrame({"pair_id": [], "reply": [], "says": []}, dtype=str)
     prompts = openings(tokenizer, asked)
     longest = max(map(len, prompts))
     ids = torch.tensor([[tokenizer.pad_token_id] * (longest - len(p)) + p for p in prompts], device=model.device)
     torch.manual_seed(seed)
-    said = model.generate(
-        input_ids=ids,
-        attention_mask=(ids != tokenizer.pad_token_id).long(),
-        max_new_tokens=MAX_REPLY,
-        do_sample=True,
-        top_k=0,
-    )
+    mask = (ids != tokenizer.pad_token_id).long()
+    said = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=MAX_REPLY, do_sample=True, top_k=0)
     texts = [text.strip() for text in tokenizer.batch_decode(said[:, longest:], skip_special_tokens=True)]
-    return pd.DataFrame({
-        "pair_id": asked["pair_id"].to_numpy(), "reply": texts, "says": [judge(kind, text) for kind, text in zip(asked["kind"], texts)],
-    })  # fmt: skip
+    says = [judge(kind, text) for kind, text in zip(asked["kind"], texts)]
+    return DataFrame({"pair_id": asked["pair_id"].to_numpy(), "reply": texts, "says": says})

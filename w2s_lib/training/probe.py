@@ -16,18 +16,14 @@ from w2s_lib.training.reward_model import WARM_UP
 def fit(differences: np.ndarray, frame: pd.DataFrame, run: Train) -> np.ndarray:
     """Weights of the head, shape (hidden,), float64.
 
-    ``differences`` are those of the training pairs, shape (pairs, hidden), in units in which they have standard deviation 1;
-    ``frame`` has the columns of ``training_pairs``.  Order and initial weights come from the run's replica.
+    ``differences`` are those of the training pairs, shape (pairs, hidden), with standard deviation 1; ``frame`` has the
+    columns of ``training_pairs``.  Order and initial weights come from the run's replica.
     """
     recipe, seed = run.recipe, run.pairs.seed
-    rng = np.random.default_rng(stream(seed, "order", run.replica))
-    head = draw(
-        differences.shape[1:], stream(seed, "head", run.replica), recipe.head_scale, recipe.head_init
-    ).requires_grad_()
-    x, label, weakly = (
-        torch.from_numpy(np.asarray(v, dtype=np.float32))
-        for v in (differences, frame["label"], frame["weakly_labelled"])
-    )
+    rng, initial = np.random.default_rng(stream(seed, "order", run.replica)), stream(seed, "head", run.replica)
+    head = draw(differences.shape[1:], initial, recipe.head_scale, recipe.head_init).requires_grad_()
+    columns = (differences, frame["label"], frame["weakly_labelled"])
+    x, label, weakly = (torch.from_numpy(np.asarray(column, dtype=np.float32)) for column in columns)
     batches = -(-len(x) // run.batch_size)
     steps = recipe.epochs * batches
     optimizer = torch.optim.AdamW([head], lr=recipe.head_learning_rate, weight_decay=recipe.weight_decay)

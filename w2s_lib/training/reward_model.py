@@ -5,16 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import pandas as pd
 import torch
 from datasets import Dataset
+from pandas import DataFrame
 from torch import Tensor
 from transformers import (
     AutoModelForSequenceClassification,
     EarlyStoppingCallback,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    PrinterCallback,
 )
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import suppress_seqcls_warning
@@ -25,10 +24,14 @@ from w2s_lib.models.scores import encode
 from w2s_lib.specs import Checkpoint, Recipe, ScoreAt, Train
 from w2s_lib.training.labels import LABEL_COLUMNS
 from w2s_lib.training.losses import confident_label, explicit_conflict, soft_label_loss
-from w2s_lib.training.trl_settings import KeepsLabels, PairCollator, in_order, one_device, release, settings
+from w2s_lib.training.trl_settings import KeepsLabels, PairCollator, arguments, in_order, train_quietly
 
 LOOK_EVERY = 4
 """Steps between two looks at the held-out pairs, where a run may stop early."""
+
+LOOKS = dict(eval_strategy="steps", save_strategy="steps", eval_steps=LOOK_EVERY, save_steps=LOOK_EVERY)
+LOOKS |= dict(save_total_limit=1, save_only_model=True, load_best_model_at_end=True, prediction_loss_only=True)
+"""A trainer's arguments for that: each look is saved, and the best is gone back to."""
 
 HELD_OUT = 10
 """Every tenth weakly labelled pair is held out for these looks."""
@@ -38,11 +41,12 @@ WARM_UP = 0.2
 
 
 class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
-    """TRL's reward trainer with our loss: soft labels, and the explicit conflict or the confidence loss where the run asks for it.
+    """TRL's reward trainer with our loss: soft labels, and the run's explicit conflict or confidence loss.
 
-    A batch is computed in minibatches of pairs of about equal length, up to ``token_budget`` tokens of text, that share prefixes where
-    the model can (``packing``).  Every loss is a mean over pairs, so that minibatches weighted by their share of the batch add up to its
-    gradient.  Without a budget a batch is computed as a whole, which suits models so small that a step is mostly overhead.
+    A batch is computed in minibatches of pairs of about equal length, up to ``token_budget`` tokens of text, that share
+    prefixes where the model can (``packing``).  Every loss is a mean over pairs, so that minibatches weighted by their
+    share of the batch add up to its gradient.  Without a budget a batch is computed as a whole, which suits models so
+    small that a step is mostly overhead.
     """
 
     alpha: float | None = None
@@ -56,18 +60,16 @@ class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
         total = torch.zeros((), device=self.args.device)
         for index in minibatches(inputs["attention_mask"], self.token_budget):
             ids, mask = part(inputs["input_ids"], inputs["attention_mask"], index)
-            few = {"input_ids": ids, "attention_mask": mask} | {key: inputs[key][index] for key in LABEL_COLUMNS}
-            total += super().training_step(
-                model, few | {"share": len(index) / len(inputs[LABEL_COLUMNS[0]])}, num_items_in_batch
-            )
+            few = {key: inputs[key][index] for key in LABEL_COLUMNS} | {"share": len(index) / len(inputs["label"])}
+            few |= {"input_ids": ids, "attention_mask": mask}
+            total += super().training_step(model, few, num_items_in_batch)
         return total
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         with self.accelerator.autocast():
             gap = torch.sub(*rewards(model, inputs["input_ids"], inputs["attention_mask"], self.score_at).chunk(2))
-        loss = self.preference_loss(gap, *(inputs[key] for key in LABEL_COLUMNS), model.training) * inputs.get(
-            "share", 1.0
-        )
+        loss = self.preference_loss(gap, *(inputs[key] for key in LABEL_COLUMNS), model.training)
+        loss = loss * inputs.get("share", 1.0)
         return (loss, {"gap": gap}) if return_outputs else loss
 
     def preference_loss(self, gap: Tensor, label: Tensor, weakly_labelled: Tensor, training: bool) -> Tensor:
@@ -100,59 +102,40 @@ def optimizer(model: PreTrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def fit(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    frame: pd.DataFrame,
-    run: Train,
-    folder: Path,
-    **part: int,
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, run: Train, folder: Path, **part: int
 ) -> None:
     """Train ``model`` in place on ``frame`` (columns of ``training_pairs``) by the run's recipe and conflict.
 
     ``part``: what of each batch is this process's, where several share the run (``shards.batches``).
     """
     chosen, rejected = encode(tokenizer, frame)
-    data = Dataset.from_dict(
-        {"chosen_ids": chosen, "rejected_ids": rejected, **{key: frame[key].astype(float) for key in LABEL_COLUMNS}}
-    )
-    arguments, held_out = settings(run, folder) | part, None
+    columns = {"chosen_ids": chosen, "rejected_ids": rejected}
+    data = Dataset.from_dict(columns | {key: frame[key].astype(float) for key in LABEL_COLUMNS})
+    own, held_out = dict(part), None
     if run.recipe.patience is not None:
         weak = [i for i, weakly in enumerate(frame["weakly_labelled"]) if weakly]
         looks = set(weak[::HELD_OUT])
         held_out, data = data.select(sorted(looks)), data.select([i for i in range(len(data)) if i not in looks])
-        at_once = run.batch_size if isinstance(run.model, Checkpoint) else 256
-        when = dict(
-            eval_strategy="steps", eval_steps=LOOK_EVERY, per_device_eval_batch_size=at_once, prediction_loss_only=True
-        )
-        keep = dict(
-            save_strategy="steps",
-            save_steps=LOOK_EVERY,
-            save_total_limit=1,
-            save_only_model=True,
-            load_best_model_at_end=True,
-        )
-        arguments |= when | keep
+        own |= LOOKS | dict(per_device_eval_batch_size=run.batch_size if isinstance(run.model, Checkpoint) else 256)
     data, order = in_order(data, run, run.recipe.epochs)
     share_prefixes(model)
     trainer = WeakToStrongRewardTrainer(
         model,
-        one_device(RewardConfig(**arguments | order)),
+        arguments(RewardConfig, run, folder, own | order),
         data_collator=PairCollator(tokenizer.pad_token_id),
         train_dataset=data,
         eval_dataset=held_out,
         processing_class=tokenizer,
         optimizers=(optimizer(model, run.recipe), None),
     )
-    # Processes that share a run gather weights together: each takes as many steps as the others, whatever the lengths of its texts.
+    # Processes that share a run gather weights together: each takes as many steps, however long its texts are.
     alone = trainer.args.world_size == 1
     trainer.token_budget = budget(model) if alone and isinstance(run.model, Checkpoint) else None
     trainer.alpha, trainer.confidence_weight = run.conflict.alpha, run.recipe.confidence_weight
     trainer.score_at = run.recipe.score_at
-    trainer.remove_callback(PrinterCallback)
     if run.recipe.patience is not None:
         trainer.add_callback(EarlyStoppingCallback(run.recipe.patience))
-    trainer.train()
-    release(model)
+    train_quietly(trainer, model)
     for left in folder.glob("checkpoint-*"):  # the best weights have been read back
         shutil.rmtree(left)
     (folder / "README.md").unlink(missing_ok=True)  # a model card comes with each

@@ -1,23 +1,22 @@
-"""One run shared among several processes, for a model that is larger than one GPU: each holds a part of every weight (FSDP).
+"""One run shared among several processes, for a model larger than one GPU: each holds a part of every weight (FSDP).
 
-The sharding is transformers' own (``DistributedConfig``, on PyTorch's FSDP2): weights are sharded once they are read and gathered block by
-block when they are needed, and gradients are averaged over the processes, each of which trains on its part of every batch.  Nothing
-of this stands in a spec: a sharded run has the same key as a whole one and, to rounding, the same results.
+The sharding is transformers' own (``DistributedConfig``, on PyTorch's FSDP2): weights are sharded once they are read
+and gathered block by block when they are needed, and gradients are averaged over the processes, each of which trains on
+its part of every batch.  Nothing of this stands in a spec: a sharded run has the same key as a whole one and, to
+rounding, the same results.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
 from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING
 
 from w2s_lib.errors import OneLineError
 from w2s_lib.specs import Checkpoint, Spec, Train
@@ -26,14 +25,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 SHARDS = "W2S_SHARDS"
-"""Environment variable: how many processes, each with a GPU where there are any, share the fine-tuning of all weights of a real model."""
-
+"""Environment variable: how many processes, each with a GPU if there is any, share fine-tuning a whole real model."""
 
 AT_A_TIME = 4
-"""Pairs that a process of a shared run goes through at once, at most: activations are not shared, weights are gathered for each part anew."""
+"""Pairs that a process of a shared run goes through at once, at most: activations are not shared."""
 
 ALONE = 8
-"""Pairs that a policy of a real model goes through at once, at most, where one process trains it: replies' logits take room."""
+"""Pairs that one process goes through at once, at most, for a policy of a real model: replies' logits take room."""
 
 
 class ShardedError(OneLineError, ValueError):
@@ -63,7 +61,7 @@ def is_first() -> bool:
 
 
 def trains_all(spec: Spec) -> bool:
-    """Whether a run trains all weights of a real model: what can be shared.  Adapters are few, and the weights under them have no moments."""
+    """Whether a run trains all weights of a real model: what can be shared.  Under adapters they have no moments."""
     return isinstance(spec, Train) and isinstance(spec.model, Checkpoint) and spec.model.lora_rank is None
 
 
@@ -94,17 +92,17 @@ def check(runs: Iterable[Spec]) -> None:
         divide(run.batch_size, shards())
         if getattr(run.recipe, "patience", None) is not None:
             raise ShardedError(
-                f"{SHARDS}={shards()}: early stopping (patience={run.recipe.patience}) needs checkpoints, and a shared run keeps none; "
-                f"unset {SHARDS} or leave that mitigation out"
+                f"{SHARDS}={shards()}: early stopping (patience={run.recipe.patience}) needs checkpoints, "
+                f"and a shared run keeps none; unset {SHARDS} or leave that mitigation out"
             )
 
 
 def batches(batch_size: int, at_a_time: int | None = None, pairs: int = 0) -> dict[str, int]:
-    """A trainer's arguments for batches of so many pairs: where processes share a run, each goes through its part a few pairs at a time.
+    """A trainer's arguments for batches of so many pairs, of which each process that shares the run has its part.
 
-    As many at a time in every process, that is: they gather weights together, and one with fewer parts than another would be waited for.
-    A single process goes through ``at_a_time`` pairs at most, None: all at once; and, since parts count alike, in such parts as the last of
-    ``pairs`` can be divided into as well.
+    It goes through that a few pairs at a time, as many in every process: they gather weights together, and one with
+    fewer parts than another would be waited for.  A single process goes through ``at_a_time`` pairs at most, None: all
+    at once; and, since parts count alike, in such parts as the last of ``pairs`` can be divided into as well.
 
     Raises:
         ShardedError: the batch cannot be divided among the processes.
@@ -120,9 +118,10 @@ def batches(batch_size: int, at_a_time: int | None = None, pairs: int = 0) -> di
 
 
 def share(model: PreTrainedModel) -> PreTrainedModel:
-    """The same model, spread over the processes that share the run, each of which has read it whole; a single one has it on its GPU, if any.
+    """The same model, spread over the processes that share the run, each of which has read it whole; a single process
+    has it on its GPU, if any.
 
-    From here on its weights are at hand inside of its forward pass only: see ``packing.called``.
+    Once spread, its weights are at hand inside of its forward pass only: see ``packing.called``.
     """
     import torch
 
@@ -132,7 +131,7 @@ def share(model: PreTrainedModel) -> PreTrainedModel:
 
     from w2s_lib.models.checkpoints import blocks
 
-    # Each block gives its weights back once it is done, and what is no block's at the end of a pass; families call blocks by different names.
+    # Each block gives its weights back once it is done, and what is no block's at the end of a pass.
     found = blocks(model)
     name = next(name for name, module in model.named_modules() if module is found)
     model.fsdp_plan = {f"{name}.*": "free_full_weight"}
@@ -140,21 +139,9 @@ def share(model: PreTrainedModel) -> PreTrainedModel:
     return model.maybe_distribute_model(model, config, mesh)
 
 
-def _whole(value: Any) -> Any:
-    """A spec as JSON's types, with the places on this machine that its own dump leaves out."""
-    if isinstance(value, BaseModel):
-        return {name: _whole(getattr(value, name)) for name in type(value).model_fields}
-    return [_whole(v) for v in value] if isinstance(value, tuple) else value
-
-
-def write(spec: Train, path: Path) -> None:
-    """Write a spec for ``read``."""
-    path.write_text(json.dumps(_whole(spec)))
-
-
 def read(path: Path) -> Train:
-    """The spec that ``write`` wrote."""
-    return Train.model_validate(json.loads(path.read_text()))
+    """The spec of a run that ``launch`` has written for its processes."""
+    return pickle.loads(path.read_bytes())
 
 
 def launch(spec: Train, root: Path, module: str) -> None:
@@ -167,15 +154,12 @@ def launch(spec: Train, root: Path, module: str) -> None:
     """
     check([spec])  # what this machine is told may differ from what the one was told that asks for the run
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "run.json"
-        write(spec, file)
+        file = Path(folder) / "run.pickle"
+        file.write_bytes(pickle.dumps(spec))  # with the places on this machine that its own dump leaves out
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(shards())]
-        done = subprocess.run(
-            [sys.executable, *torchrun, "-m", module, str(root), str(file)], capture_output=True, text=True
-        )
+        command = [sys.executable, *torchrun, "-m", module, str(root), str(file)]
+        done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         lines = done.stderr.splitlines()
-        said = next(
-            (line.removeprefix("error: ") for line in lines if line.startswith("error: ")), " ".join(lines[-1:])
-        )
-        raise ShardedError(f"{SHARDS}={shards()}: {said}")
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        raise ShardedError(f"{SHARDS}={shards()}: {[*errors, *lines[-1:], ''][0]}")

@@ -10,38 +10,32 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from w2s_lib.data.load import load as load_pairs
+from w2s_lib.data import load
 from w2s_lib.models import checkpoints, features, pretrain
 from w2s_lib.models.packing import TOKEN_BUDGET
 from w2s_lib.models.scores import as_scores, reply_log_probs, reward_gaps
 from w2s_lib.specs import Checkpoint, Layer, Pairs, Pretrain, Texts, Train, stream
-from w2s_lib.training import policy, probe, reward_model
-from w2s_lib.training import shards as sharded
+from w2s_lib.training import policy, probe, reward_model, shards
 from w2s_lib.training.labels import training_pairs
 
 
 def train(run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], folder: Path) -> None:
     """Fine-tune a model as the run says; leaves ``scores.parquet``, and a policy's ``replies.parquet``, in ``folder``.
 
-    ``bases`` are the folders of what the model is made of: a pretrained model, the shards of frozen features, or nothing for a
-    checkpoint.  Scored are the test pairs and the weak-label half: what a supervisor's students learn from, and what a student
-    made of its own training pairs.
+    ``bases`` are the folders of what the model is made of: a pretrained model, the shards of frozen features, or none
+    for a checkpoint.  Scored are the test pairs and the weak-label half: what a supervisor's students learn from, and
+    what a student made of its own training pairs.
     """
     frame = _scored(run.pairs)
-    fitted = (
-        _probe_gaps
-        if isinstance(run.model, Layer)
-        else _reward_gaps
-        if run.method == "reward_model"
-        else _policy_margins
-    )
-    as_scores(frame, fitted(run, bases, training_pairs(run, labels), frame, folder)).to_parquet(
-        folder / "scores.parquet"
-    )
+    fitted = _reward_gaps if run.method == "reward_model" else _policy_margins
+    if isinstance(run.model, Layer):
+        fitted = _probe_gaps
+    margins = fitted(run, bases, training_pairs(run, labels), frame, folder)
+    as_scores(frame, margins).to_parquet(folder / "scores.parquet")
 
 
 def _scored(pairs: Pairs | Texts) -> pd.DataFrame:
-    frame = load_pairs(pairs)
+    frame = load.load(pairs)
     return frame[frame["split"] != "ground_truth"]
 
 
@@ -55,7 +49,7 @@ def _probe_gaps(
     run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path
 ) -> np.ndarray:
     found, row_of = features.read(tuple(bases), run.model.layer, run.model.pooling)
-    pairs = load_pairs(run.pairs)
+    pairs = load.load(run.pairs)
     trained = features.oriented(found, row_of, pairs[pairs["split"] != "test"])
     scale = np.sqrt(np.mean(trained**2, axis=0)) + 1e-6  # the same whichever reply stands first
     turned = features.oriented(found, row_of, learned_from) / scale
@@ -67,22 +61,20 @@ def _reward_gaps(
 ) -> np.ndarray:
     tokenizer, seed = _tokenizer(run.model, run.pairs), stream(run.pairs.seed, "head", run.replica)
     if isinstance(run.model, Checkpoint):
-        model = sharded.share(checkpoints.reward_model(run.model, run.recipe.head_scale, seed, run.recipe.head_init))
+        model = shards.share(checkpoints.reward_model(run.model, run.recipe.head_scale, seed, run.recipe.head_init))
     else:
         model = reward_model.build(bases[0], run.recipe, seed)
     if run.recipe.epochs:
-        reward_model.fit(model, tokenizer, learned_from, run, folder, **sharded.batches(run.batch_size))
+        reward_model.fit(model, tokenizer, learned_from, run, folder, **shards.batches(run.batch_size))
     if isinstance(run.model, Pretrain):  # so small that a batch is mostly overhead
         return reward_gaps(model, tokenizer, scored, token_budget=4 * TOKEN_BUDGET, score_at=run.recipe.score_at)
     return reward_gaps(model, tokenizer, scored, dtype=run.model.dtype, score_at=run.recipe.score_at)
 
 
 def _language_model(model: Pretrain | Checkpoint, bases: Sequence[Path], seed: int = 0) -> PreTrainedModel:
-    return (
-        sharded.share(checkpoints.language_model(model, seed))
-        if isinstance(model, Checkpoint)
-        else policy.build(bases[0])
-    )
+    if isinstance(model, Checkpoint):
+        return shards.share(checkpoints.language_model(model, seed))
+    return policy.build(bases[0])
 
 
 @lru_cache(maxsize=4)
@@ -97,7 +89,7 @@ def _policy_margins(
     tokenizer = _tokenizer(run.model, run.pairs)
     model = _language_model(run.model, bases, stream(run.pairs.seed, "head", run.replica))
     smaller = len(learned_from) if run.recipe.order == "reshuffled" else 0  # the last batch of each epoch may be
-    part = sharded.batches(run.batch_size, sharded.ALONE if isinstance(run.model, Checkpoint) else None, smaller)
+    part = shards.batches(run.batch_size, shards.ALONE if isinstance(run.model, Checkpoint) else None, smaller)
     if run.recipe.sft_epochs:
         policy.sft(model, tokenizer, learned_from, run, folder, **part)
     apart = run.recipe.encode_apart

@@ -1,4 +1,4 @@
-"""What the trainers share: settings that suit hundreds of short runs, labels that reach the loss, the order of the pairs."""
+"""What the trainers share: settings for hundreds of short runs, labels that reach the loss, the order of the pairs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from transformers import PreTrainedModel, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
 
 from w2s_lib.data.pairs import PairsError
 from w2s_lib.models.packing import padded
@@ -23,9 +23,9 @@ BEGINS = ("chosen_begins", "rejected_begins")
 
 @dataclass
 class PairCollator:
-    """Tokenised pairs as a preference batch: chosen rows first, padded on the right, as TRL's own collators make them, and their labels.
+    """Tokenised pairs as a preference batch: chosen rows first, padded on the right, as TRL's own, and their labels.
 
-    Pairs of a policy have ``BEGINS`` and the reference's log-probabilities besides, and their batch the mask of replies.
+    Pairs of a policy have ``BEGINS`` and the reference's log-probabilities besides, their batch the mask of replies.
     """
 
     pad_token_id: int
@@ -41,7 +41,7 @@ class PairCollator:
 
 
 class KeepsLabels:
-    """Mixin for a trainer of TRL: without it the labels would be removed silently, and training would be on hard ones."""
+    """Mixin for a trainer of TRL, which would remove the labels silently and train on hard ones."""
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
@@ -49,7 +49,7 @@ class KeepsLabels:
 
 
 class WarmsUp:
-    """Mixin for a trainer: warm-up over a share of its steps, as of ``PolicyRecipe``, where ``warmup_share`` is given."""
+    """Mixin for a trainer: warm-up over a ``warmup_share`` of its steps, as of ``PolicyRecipe``, if one is given."""
 
     warmup_share: float | None = None
 
@@ -61,7 +61,7 @@ class WarmsUp:
 
 
 def in_order(data: Dataset, run: Train, epochs: int) -> tuple[Dataset, dict[str, Any]]:
-    """The data of so many epochs as the recipe's ``order`` has them, and the arguments by which a trainer reads them so.
+    """The data of so many epochs as the recipe's ``order`` has them, and a trainer's arguments to read them so.
 
     Raises:
         PairsError: they are fewer than one batch, and partial ones are dropped.
@@ -79,28 +79,29 @@ def in_order(data: Dataset, run: Train, epochs: int) -> tuple[Dataset, dict[str,
 
 
 def one_device(arguments: TrainingArguments) -> TrainingArguments:
-    """The same arguments for a process that trains on one GPU, however many it sees: TRL refuses to spread a model over several by itself."""
+    """The same arguments for a process that trains on one GPU, however many it sees: TRL refuses to use several."""
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1
     return arguments
 
 
-def release(model: PreTrainedModel) -> None:
-    """Give a model that a trainer has prepared its own forward pass back.
+def train_quietly(trainer: Trainer, model: PreTrainedModel) -> None:
+    """Train the trainer's ``model``, print nothing, and give it its own forward pass back.
 
-    Another trainer would take it for prepared and compute in fp32; and a model that holds a method of its own is freed late.
+    Another trainer would take it for prepared and compute in fp32; and one that holds its own method is freed late.
     """
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
     model._is_accelerate_prepared = False
     for name in ("forward", "_original_forward"):
         vars(model).pop(name, None)
 
 
-def settings(run: Train, folder: Path) -> dict[str, Any]:
-    """Arguments of a TRL config by the run's recipe: nothing saved, logged or reported."""
+def arguments(kind: type[TrainingArguments], run: Train, folder: Path, own: dict[str, Any]) -> TrainingArguments:
+    """A trainer's arguments by the run's recipe, then its ``own``; without these nothing is saved, logged, reported."""
     seed = stream(run.pairs.seed, "order", run.replica) % 2**32
-    return dict(
+    shared = dict(
         output_dir=str(folder),
-        num_train_epochs=run.recipe.epochs,
         per_device_train_batch_size=run.batch_size,
         learning_rate=run.recipe.learning_rate,
         lr_scheduler_type=run.recipe.schedule,
@@ -117,3 +118,4 @@ def settings(run: Train, folder: Path) -> dict[str, Any]:
         report_to=[],
         disable_tqdm=True,
     )
+    return one_device(kind(**shared | own))
