@@ -8,15 +8,17 @@ rounding, the same results.
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
 from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
 
 from w2s_lib.errors import OneLineError
 from w2s_lib.specs import Checkpoint, Spec, Train
@@ -139,9 +141,16 @@ def share(model: PreTrainedModel) -> PreTrainedModel:
     return model.maybe_distribute_model(model, config, mesh)
 
 
+def _whole(value: Any) -> Any:
+    """A spec as JSON's types, with the places on this machine that its own dump leaves out."""
+    if isinstance(value, BaseModel):
+        return {name: _whole(getattr(value, name)) for name in type(value).model_fields}
+    return [_whole(v) for v in value] if isinstance(value, tuple) else value
+
+
 def read(path: Path) -> Train:
     """The spec of a run that ``launch`` has written for its processes."""
-    return pickle.loads(path.read_bytes())
+    return Train.model_validate_json(path.read_text(encoding="utf-8"))
 
 
 def launch(spec: Train, root: Path, module: str) -> None:
@@ -154,8 +163,8 @@ def launch(spec: Train, root: Path, module: str) -> None:
     """
     check([spec])  # what this machine is told may differ from what the one was told that asks for the run
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "run.pickle"
-        file.write_bytes(pickle.dumps(spec))  # with the places on this machine that its own dump leaves out
+        file = Path(folder) / "run.json"
+        file.write_text(json.dumps(_whole(spec)), encoding="utf-8")
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(shards())]
         command = [sys.executable, *torchrun, "-m", module, str(root), str(file)]
         done = subprocess.run(command, capture_output=True, text=True)
