@@ -16,7 +16,7 @@ TARGETS = {"taxed": "taxed pairs", "deceived": "deceived pairs"}
 
 
 def _panels(names: Sequence[str], height: float):
-    """One panel a signal, two beside each other, so that they stay readable on a phone; its canvas and axes by signal."""
+    """One panel a signal, two beside each other, to be readable on a phone; the canvas, and its axes by signal."""
     rows = -(-len(names) // 2)
     figure, axes = canvas(6.0, height * rows + 0.5, rows, 2, sharex=True, sharey=True, squeeze=False)
     for ax in axes.flat[len(names) :]:

@@ -55,7 +55,8 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
 def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, conditions: Sequence[str]) -> Figure:
     """A statistic against the capability gap, one panel a condition: cells as marks, a line and a shade a seed.
 
-    The slope stands above in words.  ``per_seed`` as of ``results.measure`` with ``gap``; ``lines`` as of ``results.slopes``.
+    The slope stands above in words.  ``per_seed`` as of ``results.measure`` with ``gap``; ``lines`` as of
+    ``results.slopes``.
     """
     cell = ["seed", "weak", "strong"]
     gap = per_seed[per_seed["statistic"] == "gap"].drop_duplicates(cell).set_index(cell)["value"]

@@ -51,8 +51,8 @@ def pgr_ladder(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         f"Accuracy of weak supervisor, student and ceiling by weak-strong pair: {'; '.join(said)}.",
-        f"Large marks: means over {results['n_seeds'].max()} seeds; small marks: single seeds. PGR is the student's way "
-        "from weak to ceiling, averaged over the seeds whose gap is at least 0.05.",
+        f"Large marks: means over {results['n_seeds'].max()} seeds; small marks: single seeds. PGR is the student's "
+        "way from weak to ceiling, averaged over the seeds whose gap is at least 0.05.",
     )
 
 
@@ -75,6 +75,6 @@ def pgr_intervals(results: pd.DataFrame, pooled: pd.Series) -> Figure:
     return Figure(
         figure,
         f"Performance gap recovered with its 95 % interval, by weak-strong pair: {said}.",
-        "95 % t intervals over seeds; a bar that leaves the frame goes on. Pairs whose gap is too small for PGR in every "
-        "seed are left out.",
+        "95 % t intervals over seeds; a bar that leaves the frame goes on. Pairs whose gap is too small for PGR in "
+        "every seed are left out.",
     )

@@ -112,13 +112,13 @@ def dose(results: pd.DataFrame, alphas: Sequence[float], threshold: float) -> Fi
     return Figure(
         figure,
         f"Dose and response over alpha {alphas[0]:g} to {alphas[-1]:g}: {'; '.join(said)}.",
-        "Left: conflict tax; gold labels are predicted to be immune up to the dashed line. Right: what DS has beyond its "
-        "margin-matched null. Shading: 95 % intervals over seeds.",
+        "Left: conflict tax; gold labels are predicted to be immune up to the dashed line. Right: what DS has beyond "
+        "its margin-matched null. Shading: 95 % intervals over seeds.",
     )
 
 
 def threshold_and_alpha(results: pd.DataFrame, statistic: str = "excess_margin_matched") -> Figure:
-    """A statistic of the explicit conflict over T (rows) and alpha (columns); cells nearest to T = (1 + alpha)/2 framed."""
+    """A statistic of the explicit conflict over T and alpha; the cells nearest to T = (1 + alpha)/2 are framed."""
     rows = usual(results, statistic=statistic, condition="explicit")
     grid = rows.pivot(index="threshold", columns="alpha", values="value").sort_index(ascending=False)
     figure, ax = canvas(5.6, 3.8)
@@ -136,5 +136,6 @@ def threshold_and_alpha(results: pd.DataFrame, statistic: str = "excess_margin_m
     return Figure(
         figure,
         f"DS minus its margin-matched null by threshold and alpha, explicit conflict: from {low:+.2f} to {high:+.2f}.",
-        "Framed: the T nearest to (1 + α)/2, where *unknown to the weak* and *the conflict can win* mean the same labels.",
+        "Framed: the T nearest to (1 + α)/2, where *unknown to the weak* and *the conflict can win* mean the same "
+        "labels.",
     )

@@ -68,7 +68,7 @@ def tried(results: pd.DataFrame) -> list[str]:
 
 
 def ways(results: pd.DataFrame) -> list[str]:
-    """The intermediate models of the reward models' bootstrapping that the results hold, in the order of the results."""
+    """The intermediate models of the reward models' bootstrapping that the results hold, in their order."""
     return [name for name in dict.fromkeys(among(results, method="reward_model")["via"]) if name]
 
 
@@ -125,7 +125,7 @@ def _changes(results: pd.DataFrame, students: Mapping[tuple[str, str], str], con
 
 
 def forest(results: pd.DataFrame) -> Figure:
-    """Every mitigation of reward models minus no mitigation: tax, DS, DS minus margin-matched null, PGR, with intervals.
+    """Every mitigation of reward models minus no mitigation: tax, DS, DS minus margin-matched null, and PGR.
 
     ``results``: pooled rows of ``mitigations.what_helps``.  Those that ask the truth stand apart, below.
     """
@@ -136,8 +136,9 @@ def forest(results: pd.DataFrame) -> Figure:
         "What each mitigation changes, against no mitigation, with 95 % intervals. "
         f"{shown if names else 'The results hold no mitigation: 0 rows'}.",
         "Each mitigation minus no mitigation. Squares: under the explicit conflict, measured from the mitigation's own "
-        "no-conflict student; the matched null is the margin-matched one. Circles: that student's PGR. Hollow: a filter "
-        "that asks the truth, out of competition. Bars: 95 % intervals over seeds; a bar that leaves the frame goes on.",
+        "no-conflict student; the matched null is the margin-matched one. Circles: that student's PGR. "
+        "Hollow: a filter that asks the truth, out of competition. "
+        "Bars: 95 % intervals over seeds; a bar that leaves the frame goes on.",
     )
 
 

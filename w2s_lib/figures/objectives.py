@@ -75,7 +75,7 @@ def taxes(results: pd.DataFrame) -> Figure:
 
 
 def tax_by_side(results: pd.DataFrame) -> Figure:
-    """Tax rate by what the rival says of the pair, one panel a rival: conflict beside rerun and placebo; pooled rows."""
+    """Tax rate by what the rival says of the pair, a panel each: conflict beside rerun and placebo; pooled rows."""
     names = dict.fromkeys(("objective", "subset", "rival"))
     rows = usual(results, statistic="tax_rate", **names).set_index(["objective", "condition", "subset", "rival"])
     figure, axes = canvas(6.8, 3.9, 1, len(RIVALS), sharey=True)

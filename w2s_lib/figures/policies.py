@@ -77,7 +77,7 @@ def _dots(
 
 
 def by_method(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
-    """Accuracies of weak supervisor, student and ceiling on one line a method and option (seeds faint), PGR at the right.
+    """Accuracies of weak supervisor, student and ceiling on a line a method and option (seeds faint), PGR beside.
 
     ``per_seed`` and pooled ``results`` as of ``policies.preference_optimisation``.
     """
