@@ -8,16 +8,16 @@ import pandas as pd
 
 
 def html_table(frame: pd.DataFrame, digits: int, css: str, shown: Mapping[str, str | Callable] | None = None) -> str:
-    """An HTML table of classes ``css``: floats with so many ``digits``, all else escaped and uncut, – where a cell is missing.
+    """An HTML table of classes ``css``: floats with so many ``digits``, all else escaped and uncut, – where none is.
 
     ``shown`` puts markup around a column's escaped cells, as of pandas' ``Styler.format``.
     """
-    # Styler escapes text, and nothing else that might hold some.
+    # Styler escapes strings, and no other object that might hold some.
     cells = frame.map(lambda cell: cell if isinstance(cell, float) else str(cell), na_action="ignore")
     heads = [str(name).replace("_", " ") for name in frame.columns]
     style = cells.set_axis(heads, axis="columns").style.hide(axis="index")
     style.format(shown, precision=digits, na_rep="–", escape="html").format_index(axis="columns", escape="html")
-    return style.to_html(exclude_styles=True).replace("<table>", f'<table class="{css}">', 1)  # its ids are random
+    return style.to_html(exclude_styles=True).replace("<table>", f'<table class="{css}">', 1)  # styles would bring ids
 
 
 class Table:
