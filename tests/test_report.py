@@ -203,7 +203,8 @@ def test_frozen_layers_and_several_seeds(folder, folders, pairs):
 
 
 def many(prompts: int, each: int) -> list[dict]:
-    return [row for i in range(each) for row in ({"prompt": f"q{p}", "chosen": f"yes {p} {i}", "rejected": f"no {'o' * (p % 7)} {p} {i}"} for p in range(prompts))]  # fmt: skip
+    reply = lambda p, i: {"chosen": f"yes {p} {i}", "rejected": f"no {'o' * (p % 7)} {p} {i}"}
+    return [{"prompt": f"q{p}"} | reply(p, i) for i in range(each) for p in range(prompts)]
 
 
 @pytest.mark.parametrize("each", [1, 4])
