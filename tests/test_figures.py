@@ -5,8 +5,7 @@ import re
 import pytest
 from matplotlib.colors import to_hex
 
-from w2s_lib.figures import style
-from w2s_lib.figures.claims import ledger as draw_ledger
+from w2s_lib.figures import claims, style
 from w2s_lib.figures.conflict import deception_plane, excess, scores_and_nulls, tax_and_net_change, tax_by_quadrant
 from w2s_lib.figures.controls import STEPS, stairs, taxes
 from w2s_lib.figures.diagram import who_sees_what
@@ -75,7 +74,7 @@ def drawn(study, lab) -> dict[str, style.Figure]:
         "words": words_and_rankings(policy_results),
         "forest": forest(helps),
         "steps": steps(helps),
-        "ledger": draw_ledger(ledger({name: finding(study.on(lab))[1] for name, finding in FINDINGS.items()})),
+        "ledger": claims.ledger(ledger({name: finding(study.on(lab))[1] for name, finding in FINDINGS.items()})),
     }
 
 

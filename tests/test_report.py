@@ -1,5 +1,4 @@
-"""A report on own pairs and models: the study's own numbers, on a page that is safe to open, from input that was
-checked beforehand."""
+"""A report on own pairs and models: the study's own numbers, on a page that is safe to open, from checked input."""
 
 import html
 import json
@@ -15,7 +14,8 @@ import pytest
 from tests.conftest import REAL_PAIRS
 from tests.test_real_edition import BAD, GOOD, dialogues
 from tests.test_real_edition import FAST as RECIPE
-from w2s_lib.book.report import OPTIONS, main, own, report
+from w2s_lib.book.own import own
+from w2s_lib.book.report import OPTIONS, main, report
 from w2s_lib.data.cleaning import cleaned
 from w2s_lib.data.load import split
 from w2s_lib.data.reading import DataError

@@ -2,17 +2,30 @@
 
 import pandas as pd
 
-from w2s_lib.book.tables import Table
+from w2s_lib.book.tables import Ledger, Table
 
 EVIL = "<script>alert('x')</script> <img src=http://evil> & \"q\""
 
 
 def test_cells_and_headers_are_escaped():
-    shown = Table(pd.DataFrame({EVIL: [EVIL]}))._repr_html_()
+    shown = Table(pd.DataFrame({EVIL: [EVIL, [EVIL]]}))._repr_html_()
     assert "<script" not in shown and "<img" not in shown
-    assert shown.count("&lt;script&gt;") == 2
+    assert shown.count("&lt;script&gt;") == 3
 
 
 def test_nothing_is_cut_and_missing_is_a_dash():
-    shown = Table(pd.DataFrame({"a": ["x" * 500, None], "b": [0.12345, float("nan")]}))._repr_html_()
-    assert "x" * 500 in shown and "0.12" in shown and shown.count("<td>–</td>") == 2
+    table = Table(pd.DataFrame({"a_name": ["x" * 500, None, pd.NA], "b": [0.12345, float("nan"), 1]}))
+    shown = table._repr_html_()
+    assert "x" * 500 in shown and "0.12" in shown and shown.count(">–</td>") == 3
+    assert ">a name</th>" in shown and 'class="dataframe"' in shown and "id=" not in shown
+    assert table._repr_html_() == shown, "the same table twice is the same page"
+
+
+def test_a_ledger_links_to_chapters_and_escapes_the_rest():
+    claim = {"claim": "C1", "statement": EVIL, "chapter": "05_tax", "margin": 0.05, "says": "<b>holds</b>"}
+    tested = claim | {"statistic": "pgr", "value": 0.5, "low": 0.25, "high": 0.75, "detectable": 0.125}
+    missing = claim | {"statistic": "", "value": float("nan"), "low": 0.0, "high": 0.0, "detectable": float("nan")}
+    shown = Ledger(pd.DataFrame([tested, missing]))._repr_html_()
+    assert "<script" not in shown and shown.count("<strong>&lt;b&gt;holds&lt;/b&gt;</strong>") == 2
+    assert shown.count('<a href="05_tax.html">05</a>') == 1 and "0.500 [0.250, 0.750]" in shown
+    assert shown.count(">–</td>") == 3 and 'class="dataframe ledger"' in shown

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def left_out(source: Path, edition: Edition) -> bool:
 
 
 def stand_in(source: Path, edition: Edition) -> nbformat.NotebookNode:
-    """The page of a chapter that an edition leaves out: its title, so that links lead somewhere, and why there is no more."""
+    """The page of a chapter that an edition leaves out: its title, so that links lead somewhere, and why no more."""
     title = nbformat.read(source, as_version=4).cells[0].source.splitlines()[0]
     says = f"{title}\n\nThis chapter is not part of the edition `{edition.name}` ({edition.title})."
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(says)])
@@ -92,7 +93,7 @@ def polish(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def keep_figures(notebook: nbformat.NotebookNode, folder: Path) -> None:
-    """Write each figure whose cell is tagged ``keep:<name>`` as ``<name>.svg``, with a ``<name>.md`` for other pages to include."""
+    """Write each figure whose cell is tagged ``keep:<name>`` as ``<name>.svg``, and ``<name>.md`` to include it."""
     for cell in notebook.cells:
         for tag in cell.metadata.get("tags", []):
             if tag.startswith("keep:"):
@@ -101,9 +102,8 @@ def keep_figures(notebook: nbformat.NotebookNode, folder: Path) -> None:
                 folder.mkdir(exist_ok=True)
                 (folder / f"{name}.svg").write_text(output.data["image/svg+xml"])
                 options = f":alt: {figure['alt']}\n:class: dark-light"
-                (folder / f"{name}.md").write_text(
-                    f"```{{figure}} /{folder.name}/{name}.svg\n{options}\n\n{figure['caption']}\n```\n"
-                )
+                says = f"```{{figure}} /{folder.name}/{name}.svg\n{options}\n\n{figure['caption']}\n```\n"
+                (folder / f"{name}.md").write_text(says)
 
 
 SWITCHES = ("W2S_SHIPPED", "W2S_DATA")
@@ -111,7 +111,10 @@ SWITCHES = ("W2S_SHIPPED", "W2S_DATA")
 
 
 def studied(study: Study) -> str:
-    """16 hexadecimal digits that name what every chapter of a study reads: its parameters, and its runs, whose keys hold the digests of data and models."""
+    """16 hexadecimal digits that name what every chapter of a study reads: its parameters, and its runs.
+
+    Their keys hold the digests of data and models.
+    """
     keys = sorted(run.key for run in closure(study.runs()))
     return digests.digest(json.dumps([study.edition.model_dump(mode="json"), keys]))
 
@@ -119,8 +122,8 @@ def studied(study: Study) -> str:
 def page_key(source: Path, studied: str, read: Sequence[Path] = ()) -> str:
     """16 hexadecimal digits that name all that an executed notebook depends on.
 
-    That is its source, what it studies (``studied``), the library, every edition and what comes with it (some chapters read several),
-    the versions of all pinned packages, ``SWITCHES``, and other files that it reads.
+    That is its source, what it studies (``studied``), the library, every edition and what comes with it (some chapters
+    read several), the versions of all pinned packages, ``SWITCHES``, and other files that it reads.
     """
     library = [path for kind in ("*.py", "*.html") for path in (ROOT / "w2s_lib").rglob(kind)]
     files = [source, *library, *FOLDER.rglob("*.yaml"), *FOLDER.rglob("*.parquet"), *read]
@@ -129,9 +132,9 @@ def page_key(source: Path, studied: str, read: Sequence[Path] = ()) -> str:
 
 
 def execute(source: Path, target: Path, parameters: dict, results: Path, studied: str) -> float:
-    """Put an executed notebook into ``target``, from the store or by papermill; returns the wall time of its execution in seconds.
+    """Put an executed notebook into ``target``, from the store or by papermill; returns the seconds of its execution.
 
-    ``studied`` as of the function of that name.  Only the last notebook, which reports on the build, is executed every time.
+    ``studied`` as of that function.  Only the last notebook, which reports on the build, is executed every time.
 
     Raises:
         BuildError: a cell failed; names the notebook and the error.
@@ -173,17 +176,14 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # a page wants no widgets
     draft = target.with_name(f".draft-{target.name}")
     start = time.perf_counter()
+    quiet = ["--IPKernelApp.log_level=40"]  # errors only: kernels talk over the loopback interface, and say so
+    how = {"cwd": str(ROOT / "notebooks"), "progress_bar": False, "extra_arguments": quiet}
     try:
-        papermill.execute_notebook(
-            str(source), str(draft), parameters, cwd=str(ROOT / "notebooks"), progress_bar=False,
-            extra_arguments=["--IPKernelApp.log_level=40"],  # errors only: kernels talk over the loopback interface, and say so
-        )  # fmt: skip
+        papermill.execute_notebook(str(source), str(draft), parameters, **how)
     except PapermillExecutionError as error:
-        raise BuildError(
-            f"{source.name}, cell {error.cell_index}: {error.ename}: {' '.join(str(error.evalue).split())}"
-        ) from None
-    notebook = polish(nbformat.read(draft, as_version=4))
-    nbformat.write(notebook, target)
+        says = " ".join(str(error.evalue).split())
+        raise BuildError(f"{source.name}, cell {error.cell_index}: {error.ename}: {says}") from None
+    nbformat.write(polish(nbformat.read(draft, as_version=4)), target)
     draft.unlink()
     return time.perf_counter() - start
 
@@ -194,7 +194,8 @@ def execute_all(target: Path, results: Path, parameters: dict, workers: int, stu
     ledger, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (LEDGER, LAST))
     times: dict[str, float] = {}
     with ProcessPoolExecutor(max(workers, 1), mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(execute, path, target / path.name, parameters, results, studied): path for path in others}
+        start = lambda path: pool.submit(execute, path, target / path.name, parameters, results, studied)
+        jobs = {start(path): path for path in others}
         try:
             for job in as_completed(jobs):
                 times[jobs[job].stem] = round(job.result(), 1)
@@ -202,13 +203,10 @@ def execute_all(target: Path, results: Path, parameters: dict, workers: int, stu
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-        times[LEDGER] = round(
-            pool.submit(execute, ledger, target / ledger.name, parameters, results, studied).result(), 1
-        )
-        (results / "times.json").write_text(
-            json.dumps({"chapters": dict(sorted(times.items())), **json.loads((results / "runs.json").read_text())})
-        )
-        times[LAST] = round(pool.submit(execute, last, target / last.name, parameters, results, studied).result(), 1)
+        times[LEDGER] = round(start(ledger).result(), 1)
+        runs = json.loads((results / "runs.json").read_text())
+        (results / "times.json").write_text(json.dumps({"chapters": dict(sorted(times.items())), **runs}))
+        times[LAST] = round(start(last).result(), 1)
     return times
 
 
@@ -219,30 +217,17 @@ def render(source: Path, output: Path) -> Path:
         BuildError: Jupyter Book found something wrong.
     """
     log = output / "jupyter-book.log"
-    command = [
-        sys.executable,
-        "-c",
-        "from jupyter_book.cli.main import main; main()",
-        "build",
-        str(source),
-        "--path-output",
-        str(output),
-        "-W",
-        "-n",
-        "--keep-going",
-    ]
+    program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    command = [*program, "build", str(source), "--path-output", str(output), "-W", "-n", "--keep-going"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with log.open("w") as stream:
-        code = subprocess.run(
-            command, stdout=stream, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(ROOT)}
-        ).returncode
-    text = log.read_text()
+        code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env=environment).returncode
     if code:
-        told = [line for line in text.splitlines() if "WARNING" in line or "ERROR" in line or "Error" in line]
-        raise BuildError(
-            f"jupyter-book failed ({len(told)} warnings or errors; first: {told[0] if told else text.splitlines()[-1]}); see {log}"
-        )
-    html = output / "html"
-    draft = output / ".html"
+        lines = log.read_text().splitlines()
+        told = [line for line in lines if "WARNING" in line or "ERROR" in line or "Error" in line]
+        first = (told or lines[-1:])[0]
+        raise BuildError(f"jupyter-book failed ({len(told)} warnings or errors; first: {first}); see {log}")
+    html, draft = output / "html", output / ".html"
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(output / "_build" / "html", draft)
     shutil.rmtree(html, ignore_errors=True)
@@ -256,6 +241,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     Raises:
         OneLineError: bad parameters, an unusable store, a failed run, notebook or page.
     """
+    say = partial(print, flush=True)
     start = time.perf_counter()
     study = Study(load(edition))
     lab = open_lab(store, workers, study.edition)
@@ -268,19 +254,15 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     (source / "notebooks").mkdir()
 
     runs = study.runs()
-    total = len(closure(runs))
-    print(
-        f"edition {study.edition.name}: {total} runs, {len(lab.missing(runs))} of them missing; store {lab.store.root}",
-        flush=True,
-    )
+    total, missing = len(closure(runs)), len(lab.missing(runs))
+    say(f"edition {study.edition.name}: {total} runs, {missing} of them missing; store {lab.store.root}")
     trained = lab.run(runs)
     if said := lab.says_of_code(runs):
-        print(said, flush=True)
-    (results / "runs.json").write_text(
-        json.dumps({"trained": trained, "total": total, "run_seconds": round(time.perf_counter() - start, 1)})
-    )
+        say(said)
+    counts = {"trained": trained, "total": total, "run_seconds": round(time.perf_counter() - start, 1)}
+    (results / "runs.json").write_text(json.dumps(counts))
 
-    print("executing the notebooks", flush=True)
+    say("executing the notebooks")
     given = edition if not Path(edition).is_file() else str(Path(edition).absolute())
     parameters = {"edition": given, "store": str(lab.store.root), "workers": lab.workers}
     execute_all(source / "notebooks", results, parameters, lab.workers, studied(study))
@@ -288,27 +270,22 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
         tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
         pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)
 
-    print("rendering the pages", flush=True)
-    html = render(source, folder)
-    print(
-        f"{study.edition.name}: {time.perf_counter() - start:.0f} s, {trained} runs trained; open {html / 'index.html'}",
-        flush=True,
-    )
+    say("rendering the pages")
+    html, name = render(source, folder), study.edition.name
+    say(f"{name}: {time.perf_counter() - start:.0f} s, {trained} runs trained; open {html / 'index.html'}")
     return html
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m w2s_lib.book", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--edition", default="world", help="name of an edition, or path of an edition file (default: world)"
-    )
+    which = "name of an edition, or path of an edition file (default: world)"
+    parser.add_argument("--edition", default="world", help=which)
     parser.add_argument("--store", help="folder of results (default: $W2S_STORE, else .store)")
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
     parser.add_argument("--output", help="where to build (default: book/_build/<edition>)")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be run, and what it would take; run nothing"
-    )
+    dry = "say what would be run, and what it would take; run nothing"
+    parser.add_argument("--dry-run", action="store_true", help=dry)
     parser.add_argument("--price", type=float, help="with --dry-run: euros an hour of a GPU")
     given = parser.parse_args(arguments)
 

@@ -59,7 +59,10 @@ class Chapter:
         return self.published[-1][0]
 
     def found(self, name: str, finding: Callable[[Study], tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
-        """Another chapter's results rows: those it published in this build; outside a build, what its finding gives; none where the edition leaves it out."""
+        """Another chapter's results rows: those it published in this build; outside a build, what its finding gives.
+
+        None where the edition leaves the chapter out.
+        """
         if not self.study.edition.has_chapter(name.partition("_")[0]):
             return pd.DataFrame(columns=list(COLUMNS))
         path = Path(os.environ.get("W2S_RESULTS", "")) / f"{name}.csv"
@@ -77,7 +80,7 @@ class Chapter:
         self.say(**{name: say(row, percent=True) for name, row in rows.items()})
 
     def build_times(self) -> dict[str, Any]:
-        """What the book build measured: ``chapters`` (seconds by notebook), ``trained``, ``run_seconds``; empty outside a build."""
+        """What the build measured: ``chapters`` (seconds by notebook), ``trained``, ``run_seconds``; else empty."""
         path = Path(os.environ.get("W2S_RESULTS", "")) / "times.json"
         if "W2S_RESULTS" not in os.environ or not path.is_file():
             return {"chapters": {}, "trained": self.lab.trained, "run_seconds": 0.0}
@@ -94,7 +97,7 @@ class Chapter:
 
 
 def open_lab(store: object = None, workers: object = None, edition: Edition | None = None) -> Lab:
-    """The lab on a store (None: ``$W2S_STORE``, else ``.store`` of this checkout) with so many workers (None: one a core).
+    """The lab on a store (None: ``$W2S_STORE``, else this checkout's ``.store``) with ``workers`` (None: one a core).
 
     What an edition ships is not computed again, unless ``$W2S_SHIPPED`` is ``no``.
 

@@ -1,8 +1,11 @@
-"""Results for readers who cannot compute them: ``python -m w2s_lib.book.ship --edition hh-smol``, where the data and the model are at hand.
+"""Results for readers who cannot compute them, written where the data and the model are at hand.
 
-Writes, beside the edition file, the margins of finished runs on the test pairs and their records (``shipped.Shipped``), and two small tables about
-the texts: ``counts`` (what was read, dropped and kept) and ``agreement`` (how often each surface objective agrees with the labels).
-No text is among them.  What the edition would need besides, such as conditions that are too costly, is not run here.
+    python -m w2s_lib.book.ship --edition hh-smol
+
+Writes, beside the edition file, the margins of finished runs on the test pairs and their records (``shipped.Shipped``),
+and two small tables about the texts: ``counts`` (what was read, dropped and kept) and ``agreement`` (how often each
+surface objective agrees with the labels).  No text is among them.  What the edition would need besides, such as
+conditions that are too costly, is not run here.
 """
 
 from __future__ import annotations
@@ -31,9 +34,8 @@ def ship(study: Study) -> Shipped:
     """
     e, lab = study.edition, study.lab
     if e.data == WORLD:
-        raise ParameterError(
-            "edition", e.name, "its runs can be computed anywhere; only those on a data set are shipped"
-        )
+        says = "its runs can be computed anywhere; only those on a data set are shipped"
+        raise ParameterError("edition", e.name, says)
     finished = [run for run in study.runs() if isinstance(run, Train) and lab.store.has(run)]
     if not finished:
         raise ParameterError("edition", e.name, f"none of its runs is in {lab.store.root}; run it first")
@@ -48,9 +50,8 @@ def ship(study: Study) -> Shipped:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m w2s_lib.book.ship", description="Keep an edition's finished results with the project."
-    )
+    says = "Keep an edition's finished results with the project."
+    parser = argparse.ArgumentParser(prog="python -m w2s_lib.book.ship", description=says)
     parser.add_argument("--edition", required=True, help="name of an edition")
     parser.add_argument("--store", help="folder of results; $W2S_STORE, or .store")
     given = parser.parse_args(arguments)

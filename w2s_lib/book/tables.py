@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-import html
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
 
 import pandas as pd
+
+
+def html_table(frame: pd.DataFrame, digits: int, css: str, shown: Mapping[str, str | Callable] | None = None) -> str:
+    """An HTML table of classes ``css``: floats with so many ``digits``, all else escaped and uncut, – where none is.
+
+    ``shown`` puts markup around a column's escaped cells, as of pandas' ``Styler.format``.
+    """
+    # Styler escapes strings, and no other object that might hold some.
+    cells = frame.map(lambda cell: cell if isinstance(cell, float) else str(cell), na_action="ignore")
+    heads = [str(name).replace("_", " ") for name in frame.columns]
+    style = cells.set_axis(heads, axis="columns").style.hide(axis="index")
+    style.format(shown, precision=digits, na_rep="–", escape="html").format_index(axis="columns", escape="html")
+    return style.to_html(exclude_styles=True).replace("<table>", f'<table class="{css}">', 1)  # styles would bring ids
 
 
 class Table:
@@ -14,18 +26,8 @@ class Table:
     def __init__(self, frame: pd.DataFrame, digits: int = 2) -> None:
         self.frame, self.digits = frame, digits
 
-    def _cell(self, value: object) -> str:
-        if value is None or value is pd.NA or value != value:
-            return "–"
-        return html.escape(f"{value:.{self.digits}f}" if isinstance(value, float) else str(value))
-
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(str(c).replace('_', ' '))}</th>" for c in self.frame.columns)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{self._cell(v)}</td>" for v in row) + "</tr>"
-            for row in self.frame.itertuples(index=False)
-        )
-        return f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        return html_table(self.frame, self.digits, "dataframe")
 
     def __repr__(self) -> str:
         return self.frame.to_string(index=False)
@@ -37,31 +39,21 @@ class Ledger:
     def __init__(self, frame: pd.DataFrame) -> None:
         self.frame = frame
 
-    def _row(self, row: NamedTuple) -> str:
-        number = "–" if pd.isna(row.value) else f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]"
-        chapter = (
-            f'<a href="{html.escape(row.chapter)}.html">{html.escape(row.chapter[:2])}</a>' if row.statistic else "–"
-        )
-        detectable = "–" if pd.isna(row.detectable) else f"{row.detectable:.2f}"
-        says = f"<strong>{html.escape(row.says)}</strong>"
-        cells = (
-            html.escape(row.claim),
-            html.escape(row.statement),
-            number,
-            f"{row.margin:g}",
-            detectable,
-            says,
-            chapter,
-        )
-        return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-
     def _repr_html_(self) -> str:
-        head = "".join(
-            f"<th>{name}</th>"
-            for name in ("", "claim", "estimate, 95 % interval", "margin", "detectable", "verdict", "chapter")
-        )
-        rows = "".join(self._row(row) for row in self.frame.itertuples())
-        return f'<table class="dataframe ledger"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        f = self.frame
+        estimates = [f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in f.itertuples()]
+        columns = {
+            "": f["claim"],
+            "claim": f["statement"],
+            "estimate, 95 % interval": pd.Series(estimates, f.index, dtype="str").where(f["value"].notna()),
+            "margin": f["margin"].map("{:g}".format),
+            "detectable": f["detectable"],
+            "verdict": f["says"],
+            "chapter": f["chapter"].where(f["statistic"] != ""),
+        }
+        link = lambda chapter: f'<a href="{chapter}.html">{chapter[:2]}</a>'
+        shown = {"verdict": "<strong>{}</strong>", "chapter": link}
+        return html_table(pd.DataFrame(columns), 2, "dataframe ledger", shown)
 
     def __repr__(self) -> str:
         return self.frame[["claim", "statement", "value", "low", "high", "says"]].to_string(index=False)

@@ -5,15 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.style import CONDITION_COLOURS, GREY, ROLES, Figure, canvas
+from w2s_lib.figures.rows import dot, name_rows
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, ROLES, Figure, canvas
 
-COLOURS = {
-    "yes": ROLES["strong ceiling"],
-    "small": ROLES["strong ceiling"],
-    "no": CONDITION_COLOURS["explicit"],
-    "undecided": GREY,
-    "untested": GREY,
-}
+COLOURS = dict.fromkeys(("yes", "small"), ROLES["strong ceiling"]) | {"no": CONDITION_COLOURS["explicit"]}
+"""Of verdicts; the others are grey."""
 MARKS = {"yes": "o", "small": "P", "no": "X", "undecided": "D", "untested": ""}
 REACH = 12.0
 """Intervals are cut at this many margins."""
@@ -26,24 +22,21 @@ def ledger(frame: pd.DataFrame) -> Figure:
     ax.axvspan(-1, 1, color=GREY, alpha=0.12, linewidth=0)
     for y, row in enumerate(frame.itertuples()):
         said.append(f"{row.claim} {row.says}")
-        colour = COLOURS[row.verdict]
+        colour = COLOURS.get(row.verdict, GREY)
         ax.text(1.02, y, row.says, va="center", fontsize=9, color=colour, transform=ax.get_yaxis_transform())
         if row.verdict == "untested" or np.isnan(row.value):
             continue
         sign = -1 if row.rule == "below" else 1
-        value, *ends = (float(np.clip(sign * x / row.margin, -REACH, REACH)) for x in (row.value, row.low, row.high))
-        ax.plot(ends, [y, y], color=colour, linewidth=2)
-        ax.scatter(value, y, color=colour, marker=MARKS[row.verdict], s=42, zorder=3)
-    ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
-    ax.set_yticks(range(len(frame)), frame["claim"])
-    ax.set(
-        ylim=(len(frame) - 0.4, -0.6),
-        xlim=(-REACH * 1.02, REACH * 1.02),
-        xlabel="estimate, in units of the smallest effect that would count",
-    )
-    ax.tick_params(axis="y", length=0)
+        margins = {
+            name: np.clip(sign * getattr(row, name) / row.margin, -REACH, REACH) for name in ("value", "low", "high")
+        }
+        dot(ax, y, pd.Series(margins), size=42, color=colour, marker=MARKS[row.verdict])
+    ax.axvline(0, **DASHED)
+    name_rows(ax, list(frame["claim"]), above=0.6, below=0.6)
+    ax.set(xlim=(-REACH * 1.02, REACH * 1.02), xlabel="estimate, in units of the smallest effect that would count")
     return Figure(
         figure,
-        f"Verdicts on {len(frame)} claims with their 95 % intervals: " + "; ".join(said) + ".",
-        "Shaded: effects too small to count. Right of the dashed line is what the claim asserts (for *absent* claims: the shaded part). Bars that reach the frame are cut there.",
+        f"Verdicts on {len(frame)} claims with their 95 % intervals: {'; '.join(said)}.",
+        "Shaded: effects too small to count. Right of the dashed line is what the claim asserts (for *absent* claims: "
+        "the shaded part). Bars that reach the frame are cut there.",
     )

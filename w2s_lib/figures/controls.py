@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from w2s_lib.figures.style import CONDITION_COLOURS, GREY, MARKERS, Figure, canvas
+from w2s_lib.figures.rows import beside, dot, name_rows
+from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
 from w2s_lib.findings.results import MATCHED, OTHER, STABLE, usual
 
 STEPS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -24,68 +25,56 @@ STEPS: tuple[tuple[str, dict[str, str]], ...] = (
 
 
 def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STEPS)) -> Figure:
-    """One row a step, one mark a condition, with 95 % intervals; the first ``upto`` steps, so that a lecturer can build it up."""
+    """One row a step, one mark a condition, with 95 % intervals.
+
+    Only the first ``upto`` steps are drawn, so that a lecturer can build it up.
+    """
     steps = STEPS[:upto]
     figure, ax = canvas(7.6, 0.52 * len(STEPS) + 1.2)
     said = []
     for y, (name, names) in enumerate(steps):
         rows, told = usual(results, **names).set_index("condition"), []
-        for i, condition in enumerate(conditions):
-            if condition not in rows.index:
-                continue
-            row = rows.loc[condition]
-            at = y + 0.24 * (i - (len(conditions) - 1) / 2)
-            colour = CONDITION_COLOURS[condition]
-            ax.plot([row["low"], row["high"]], [at, at], color=colour, linewidth=2)
-            ax.scatter(
-                row["value"],
-                at,
-                s=46,
-                color=colour,
-                marker=MARKERS[condition],
-                zorder=3,
-                label=condition if y == 0 else None,
-            )
-            told.append(f"{condition} {row['value']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]")
+        for shift, condition in zip(beside(len(conditions), 0.24), conditions):
+            if condition in rows.index:
+                row = rows.loc[condition]
+                dot(ax, y + shift, row, condition, size=46, label=None if y else condition)
+                told.append(f"{condition} {row['value']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]")
         said.append(f"{name.strip(' …')}: {', '.join(told)}")
-    ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
+    ax.axvline(0, **DASHED)
     ax.axhline(0.5, color=GREY, linewidth=0.6)
-    ax.set_yticks(range(len(steps)), [name for name, _ in steps])
-    ax.set(
-        ylim=(len(STEPS) - 0.4, -0.6), xlim=(-0.6, 1.0), xlabel="share of the taxed pairs, or a difference of shares"
-    )
-    ax.tick_params(axis="y", length=0)
+    name_rows(ax, [name for name, _ in steps], above=0.6)
+    ax.set(ylim=(len(STEPS) - 0.4, -0.6), xlim=(-0.6, 1.0))
+    ax.set(xlabel="share of the taxed pairs, or a difference of shares")
     for label in ax.get_yticklabels():
         label.set_horizontalalignment("left")
     ax.tick_params(axis="y", pad=225)
     ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=len(conditions))
     return Figure(
         figure,
-        "What is left of the deception score after each null and control, with 95 % intervals. "
-        + "; ".join(said)
-        + ".",
-        "From top to bottom, one doubt after another. Bars: 95 % intervals over seeds; a bar that leaves the frame goes on.",
+        f"What is left of the deception score after each null and control, with 95 % intervals. {'; '.join(said)}.",
+        "From top to bottom, one doubt after another. Bars: 95 % intervals over seeds; a bar that leaves the frame "
+        "goes on.",
     )
 
 
-def taxes(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
-    """Conflict tax by condition with its interval, weak labels beside gold labels, in percent of the test pairs."""
-    rows = usual(results, statistic="conflict_tax")
+def taxes(results: pd.DataFrame, conditions: Sequence[tuple[str, float | None]]) -> Figure:
+    """Conflict tax by condition (with its alpha, where one is given) and interval, in percent of the test pairs.
+
+    Weak labels stand beside gold labels.
+    """
     figure, ax = canvas(7.0, 0.5 * len(conditions) + 1.2)
     names, said = [], []
     for y, (condition, alpha) in enumerate(conditions):
-        mine = rows[rows["condition"] == condition]
-        row = mine.iloc[0] if alpha is None else mine[mine["alpha"] == alpha].iloc[0]
+        row = usual(results, statistic="conflict_tax", condition=condition, alpha=alpha).iloc[0]
         names.append(condition.replace("_", " ") + ("" if alpha is None else f", α = {alpha:g}"))
-        ax.plot([100 * row["low"], 100 * row["high"]], [y, y], color=CONDITION_COLOURS[condition], linewidth=2.5)
-        ax.scatter(100 * row["value"], y, s=70, color=CONDITION_COLOURS[condition], marker=MARKERS[condition], zorder=3)
+        dot(ax, y, row, condition, scale=100, size=70)
         said.append(f"{names[-1]} {100 * row['value']:.1f} %")
-    ax.set_yticks(range(len(names)), names)
-    ax.set(xlabel="conflict tax (% of the test pairs)", ylim=(len(names) - 0.5, -0.5))
+    name_rows(ax, names)
+    ax.set(xlabel="conflict tax (% of the test pairs)")
     ax.set_xlim(left=0)
-    ax.tick_params(axis="y", length=0)
     return Figure(
         figure,
-        "Conflict tax by condition: " + "; ".join(said) + ".",
-        "Each against its own no-conflict student: trained on weak labels, or on gold labels. 95 % intervals over seeds.",
+        f"Conflict tax by condition: {'; '.join(said)}.",
+        "Each against its own no-conflict student: trained on weak labels, or on gold labels. "
+        "95 % intervals over seeds.",
     )

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.style import CONDITION_COLOURS, GREY, MARKERS, Figure, canvas
+from w2s_lib.figures.rows import bars, beside, dot, name_rows
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas
 from w2s_lib.findings.early_warning import BUDGETS, CHANCE, SIGNALS
 from w2s_lib.findings.results import say, usual
 
@@ -15,7 +16,7 @@ TARGETS = {"taxed": "taxed pairs", "deceived": "deceived pairs"}
 
 
 def _panels(names: Sequence[str], height: float):
-    """One panel a signal, two beside each other, so that they stay readable on a phone; its canvas and axes by signal."""
+    """One panel a signal, two beside each other, to be readable on a phone; the canvas, and its axes by signal."""
     rows = -(-len(names) // 2)
     figure, axes = canvas(6.0, height * rows + 0.5, rows, 2, sharex=True, sharey=True, squeeze=False)
     for ax in axes.flat[len(names) :]:
@@ -32,22 +33,14 @@ def roc_panels(curves: pd.DataFrame) -> Figure:
     figure, axes = _panels(names, 2.3)
     said = {name: [] for name in names}
     for (name, condition), rows in curves.groupby(["signal", "condition"], sort=False):
-        ax, x = axes[name], rows["others"]
-        ax.fill_between(x, rows["low"], rows["high"], color=CONDITION_COLOURS[condition], alpha=0.2, linewidth=0)
-        ax.plot(
-            x,
-            rows["found"],
-            color=CONDITION_COLOURS[condition],
-            linewidth=2,
-            label=condition,
-            marker=MARKERS[condition],
-            markevery=5,
-            markersize=5,
-        )
+        ax, x, colour = axes[name], rows["others"], CONDITION_COLOURS[condition]
+        ax.fill_between(x, rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0)
+        marks = {"marker": MARKERS[condition], "markevery": 5, "markersize": 5}
+        ax.plot(x, rows["found"], color=colour, linewidth=2, label=condition, **marks)
         middle = rows["found"].iloc[int(np.abs(x.to_numpy() - 0.2).argmin())]
         said[name].append(f"{condition} undefined" if np.isnan(middle) else f"{condition} {middle:.0%}")
     for ax in axes.values():
-        ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
+        ax.plot([0, 1], [0, 1], **DASHED)
         ax.set(xlim=(0, 1), ylim=(0, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
     axes[names[0]].legend(fontsize=9, loc="lower right")
     figure.supxlabel("share of the other pairs that is flagged", color=GREY, fontsize=11)
@@ -63,7 +56,7 @@ def roc_panels(curves: pd.DataFrame) -> Figure:
 
 
 def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str | None = None) -> Figure:
-    """AUC of each signal for taxed and for deceived pairs, one mark a condition, or, with a ``control``, AUC minus the control's.
+    """AUC of each signal for taxed and for deceived pairs, one mark a condition; or AUC minus that of a ``control``.
 
     ``results``: pooled rows of ``early_warning.early_warning``.
     """
@@ -74,27 +67,23 @@ def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str
     for ax, (target, title) in zip(axes, TARGETS.items()):
         for y, name in enumerate(SIGNALS):
             told = []
-            for i, condition in enumerate(conditions):
-                key = (f"auc_{target}", name, condition)
-                if key not in rows.index:
-                    continue
-                row, at = rows.loc[key], y + 0.24 * (i - (len(conditions) - 1) / 2)
-                ax.plot([row["low"], row["high"]], [at, at], color=CONDITION_COLOURS[condition], linewidth=2)
-                ax.scatter(
-                    row["value"], at, s=46, color=CONDITION_COLOURS[condition], marker=MARKERS[condition], zorder=3
-                )
-                told.append(f"{condition} {say(row) if control else say(row).split(' [')[0]}")
+            for shift, condition in zip(beside(len(conditions), 0.24), conditions):
+                if (key := (f"auc_{target}", name, condition)) in rows.index:
+                    row = rows.loc[key]
+                    dot(ax, y + shift, row, condition, size=46)
+                    told.append(f"{condition} {say(row) if control else say(row).split(' [')[0]}")
             said.append(f"{SIGNALS[name].title}, {title}: {', '.join(told)}")
-        ax.axvline(chance, color=GREY, linewidth=1, linestyle="--")
+        ax.axvline(chance, **DASHED)
         ax.set_title(title, fontsize=11)
         if rows.loc[rows.index.get_level_values("statistic") == f"auc_{target}", "value"].isna().all():
             ax.text(chance, (len(SIGNALS) - 1) / 2, "undefined", color=GREY, ha="center", backgroundcolor="none")
-        ax.tick_params(axis="y", length=0)
-    axes[0].set_yticks(range(len(SIGNALS)), [s.title for s in SIGNALS.values()])
-    axes[0].set_ylim(len(SIGNALS) - 0.5, -0.5)
-    axes[0].set_xlim((0, 1.02) if control is None else (-0.6, 0.6))
-    axes[0].set_xticks((0, 0.5, 1) if control is None else (-0.5, 0, 0.5))
-    measure = "AUC" if control is None else f"AUC − the {control}'s AUC"
+    name_rows(axes, [signal.title for signal in SIGNALS.values()])
+    if control is None:
+        axes[0].set(xlim=(0, 1.02), xticks=(0, 0.5, 1))
+        measure, dashed = "AUC", "a signal that says nothing"
+    else:
+        axes[0].set(xlim=(-0.6, 0.6), xticks=(-0.5, 0, 0.5))
+        measure, dashed = f"AUC − the {control}'s AUC", f"as good as for the {control}"
     figure.supxlabel(measure, color=GREY, fontsize=11)
     handles = [
         axes[0].plot([], [], color=CONDITION_COLOURS[c], marker=MARKERS[c], linewidth=2, label=c)[0] for c in conditions
@@ -102,11 +91,10 @@ def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str
     figure.legend(handles=handles, loc="outside upper right", ncols=len(conditions))
     return Figure(
         figure,
-        f"{measure} by signal, drawn with 95 % intervals; the dashed line is {chance:g}. " + "; ".join(said) + ".",
-        "Among the pairs that the no-conflict student ranks right. Dashed: "
-        + ("a signal that says nothing." if control is None else f"as good as for the {control}.")
-        + " Bars: 95 % intervals over seeds (one seed: over clusters of pairs); a bar that leaves the frame goes on."
-        + " Twins exist on the edition's control pairs only.",
+        f"{measure} by signal, drawn with 95 % intervals; the dashed line is {chance:g}. {'; '.join(said)}.",
+        f"Among the pairs that the no-conflict student ranks right. Dashed: {dashed}. Bars: 95 % intervals over seeds "
+        "(one seed: over clusters of pairs); a bar that leaves the frame goes on. Twins exist on the edition's control "
+        "pairs only.",
     )
 
 
@@ -120,21 +108,17 @@ def recall_by_budget(results: pd.DataFrame, conditions: Sequence[str]) -> Figure
     said = []
     for name, ax in axes.items():
         told = []
-        for i, condition in enumerate(conditions):
+        for shift, condition in zip(beside(len(conditions), 1), conditions):
             keys = [(f"recall_at_{100 * b:g}", name, condition) for b in BUDGETS]
             if keys[0] not in rows.index:
                 continue
             found = [rows.loc[key] for key in keys]
-            x = 100 * np.array(BUDGETS) * 1.07 ** (i - (len(conditions) - 1) / 2)  # side by side, on a logarithmic axis
-            y, low, high = (np.array([100 * row[c] for row in found], dtype=float) for c in ("value", "low", "high"))
-            ax.errorbar(
-                x, y, yerr=np.abs([y - low, high - y]), fmt=f"-{MARKERS[condition]}", color=CONDITION_COLOURS[condition], linewidth=1.4, markersize=5,
-                elinewidth=1, label=condition,
-            )  # fmt: skip
+            x = 100 * np.array(BUDGETS) * 1.07**shift  # side by side, on a logarithmic axis
+            bars(ax, x, found, condition, line="-", linewidth=1.4, markersize=5, elinewidth=1)
             told.append(f"{condition} {say(found[BUDGETS.index(0.05)], percent=True)}")
         said.append(f"{SIGNALS[name].title}: {', '.join(told)}")
         line = np.geomspace(min(BUDGETS), max(BUDGETS), 40)
-        ax.plot(100 * line, 100 * line, color=GREY, linewidth=1, linestyle="--")
+        ax.plot(100 * line, 100 * line, **DASHED)
         ax.set(xscale="log", ylim=(-3, 103))
         ax.set_xticks([100 * b for b in BUDGETS], [f"{100 * b:g}" for b in BUDGETS])
         ax.minorticks_off()
@@ -144,8 +128,7 @@ def recall_by_budget(results: pd.DataFrame, conditions: Sequence[str]) -> Figure
     return Figure(
         figure,
         "Share of the deceived pairs found by auditing the 5 % of the pairs with the strongest signal (chance: 5 %). "
-        + "; ".join(said)
-        + ".",
+        f"{'; '.join(said)}.",
         "Dashed: pairs drawn by lot. Bars: 95 % intervals over seeds (one seed: over clusters of pairs). "
         "Twins exist on the edition's control pairs only.",
     )

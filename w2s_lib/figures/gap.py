@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from w2s_lib.figures.style import CONDITION_COLOURS, GREY, MARKERS, Figure, canvas
-from w2s_lib.findings.results import pick, usual
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, MARKERS, Figure, canvas
+from w2s_lib.findings.results import among, pick, usual
 from w2s_lib.models.ranks import rank
 
 NAMES = {
-    "accuracy": "accuracy", "pgr": "PGR", "net_change": "net change", "conflict_tax": "conflict tax", "deception_score": "DS",
-    "null_random": "random null", "null_margin_matched": "margin-matched null", "excess_margin_matched": "DS − margin-matched null",
+    "accuracy": "accuracy", "pgr": "PGR", "net_change": "net change", "conflict_tax": "conflict tax",
+    "deception_score": "DS", "null_random": "random null", "null_margin_matched": "margin-matched null",
+    "excess_margin_matched": "DS − margin-matched null",
 }  # fmt: skip
 SIGNED = ("net_change", "excess_margin_matched", "pgr")
 
@@ -25,92 +26,62 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
     Scores and nulls of one figure share a scale; signed statistics get one that is symmetric about zero.
     """
     mine = usual(results[results["statistic"].isin(statistics)], condition=condition)
-    order = list(dict.fromkeys([*mine["weak"], *mine["strong"]]))
-    order.sort(key=rank)
+    order = sorted(dict.fromkeys([*mine["weak"], *mine["strong"]]), key=rank)
     figure, axes = canvas(3.0 * len(statistics) + 0.8, 3.3, 1, len(statistics), squeeze=False)
     said = []
     for ax, statistic in zip(axes[0], statistics):
-        rows = mine[mine["statistic"] == statistic]
+        rows, name = mine[mine["statistic"] == statistic], NAMES.get(statistic, statistic)
         grid = rows.pivot(index="weak", columns="strong", values="value").reindex(index=order[:-1], columns=order[1:])
-        signed = statistic in SIGNED
         limit = max(0.01, float(np.nanmax(np.abs(grid.to_numpy())))) if grid.notna().any().any() else 1.0
         largest = limit if statistic == "conflict_tax" else 1.0  # scores, nulls and accuracies share a scale
-        scale = dict(vmin=-limit, vmax=limit, cmap="PuOr_r") if signed else dict(vmin=0, vmax=largest, cmap="viridis")
-        sns.heatmap(
-            grid,
-            ax=ax,
-            annot=True,
-            fmt=".2f",
-            cbar=False,
-            square=True,
-            linewidths=1,
-            linecolor="none",
-            annot_kws={"fontsize": 9},
-            **scale,
-        )
-        ax.set(
-            xlabel="strong student",
-            ylabel="weak supervisor" if ax is axes[0][0] else "",
-            title=NAMES.get(statistic, statistic),
-        )
+        least, most, colours = (-limit, limit, "PuOr_r") if statistic in SIGNED else (0, largest, "viridis")
+        scale = {"vmin": least, "vmax": most, "cmap": colours, "cbar": False, "square": True}
+        look = {"annot": True, "fmt": ".2f", "annot_kws": {"fontsize": 9}, "linewidths": 1, "linecolor": "none"}
+        sns.heatmap(grid, ax=ax, **scale, **look)
+        ax.set(xlabel="strong student", ylabel="weak supervisor" if ax is axes[0][0] else "", title=name)
         ax.tick_params(length=0, labelrotation=0, labelsize=8)
         for tick in ax.get_xticklabels():
             tick.set_rotation(30)
         values = rows["value"].dropna()
-        said.append(
-            f"{NAMES.get(statistic, statistic)} from {values.min():.2f} to {values.max():.2f}"
-            if len(values)
-            else f"{statistic} undefined"
-        )
-    alt = f"Heat maps over weak-strong pairs for the {condition} condition: " + "; ".join(said) + "."
+        told = f"{name} from {values.min():.2f} to {values.max():.2f}"
+        said.append(told if len(values) else f"{statistic} undefined")
     return Figure(
-        figure, alt, f"Condition *{condition}*; means over seeds. Empty cells: no such pair, or nothing to report."
+        figure,
+        f"Heat maps over weak-strong pairs for the {condition} condition: {'; '.join(said)}.",
+        f"Condition *{condition}*; means over seeds. Empty cells: no such pair, or nothing to report.",
     )
 
 
 def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, conditions: Sequence[str]) -> Figure:
-    """A statistic against the capability gap, one panel a condition: cells as marks (one shade a seed), a line a seed, the slope in words.
+    """A statistic against the capability gap, one panel a condition: cells as marks, a line and a shade a seed.
 
-    ``per_seed`` as of ``results.measure`` with ``gap``; ``lines`` as of ``results.slopes``.
+    The slope stands above in words.  ``per_seed`` as of ``results.measure`` with ``gap``; ``lines`` as of
+    ``results.slopes``.
     """
     cell = ["seed", "weak", "strong"]
     gap = per_seed[per_seed["statistic"] == "gap"].drop_duplicates(cell).set_index(cell)["value"]
     figure, axes = canvas(2.6 * len(conditions) + 0.6, 3.4, 1, len(conditions), sharey=True, squeeze=False)
-    said = []
+    name, said = NAMES.get(statistic, statistic), []
     for ax, condition in zip(axes[0], conditions):
-        mine = per_seed[(per_seed["statistic"] == statistic) & (per_seed["condition"] == condition)].dropna(
-            subset="value"
-        )
+        mine = among(per_seed, statistic=statistic, condition=condition).dropna(subset="value")
         for i, (_, group) in enumerate(mine.groupby("seed")):
-            x = gap.loc[pd.MultiIndex.from_frame(group[cell])].to_numpy()
-            shade = 0.35 + 0.3 * (i % 3)
-            ax.scatter(
-                x,
-                group["value"],
-                s=26,
-                color=CONDITION_COLOURS[condition],
-                marker=MARKERS[condition],
-                alpha=shade,
-                linewidth=0,
-            )
+            x, y = gap.loc[pd.MultiIndex.from_frame(group[cell])].to_numpy(), group["value"]
+            look = {"color": CONDITION_COLOURS[condition], "alpha": 0.35 + 0.3 * (i % 3)}
+            ax.scatter(x, y, s=26, marker=MARKERS[condition], linewidth=0, **look)
             if len(x) > 1 and np.ptp(x) > 0:
                 ends = np.array([x.min(), x.max()])
-                ax.plot(
-                    ends,
-                    np.polyval(np.polyfit(x, group["value"], 1), ends),
-                    color=CONDITION_COLOURS[condition],
-                    alpha=shade,
-                    linewidth=1.3,
-                )
+                ax.plot(ends, np.polyval(np.polyfit(x, y, 1), ends), linewidth=1.3, **look)
         if statistic in SIGNED:
-            ax.axhline(0, color=GREY, linewidth=1, linestyle="--")
+            ax.axhline(0, **DASHED)
         found = pick(lines, statistic, condition, per="gap")
         text = f"slope {found['value']:.1f}\n[{found['low']:.1f}, {found['high']:.1f}]"
         ax.set_title(f"{condition}\n{text}", fontsize=10, color=CONDITION_COLOURS[condition])
-        ax.set(xlabel="capability gap", ylabel=NAMES.get(statistic, statistic) if ax is axes[0][0] else "")
+        ax.set(xlabel="capability gap", ylabel=name if ax is axes[0][0] else "")
         said.append(f"{condition} {found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}]")
     return Figure(
         figure,
-        f"{NAMES.get(statistic, statistic)} against the capability gap (ceiling minus weak accuracy). Slopes with 95 % intervals: {'; '.join(said)}.",
-        "Each mark is a weak–strong pair of one seed; one line a seed. The interval of a slope is over seeds: the cells of a seed share models.",
+        f"{name} against the capability gap (ceiling minus weak accuracy). "
+        f"Slopes with 95 % intervals: {'; '.join(said)}.",
+        "Each mark is a weak–strong pair of one seed; one line a seed. The interval of a slope is over seeds: "
+        "the cells of a seed share models.",
     )

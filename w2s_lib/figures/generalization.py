@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
-from w2s_lib.figures.style import GREY, ROLES, Figure, canvas
-from w2s_lib.findings.results import wide
+from w2s_lib.figures.rows import dot, name_rows
+from w2s_lib.figures.style import DASHED, GREY, ROLES, Figure, canvas
+from w2s_lib.findings.results import among, wide
 
 MARKS = (
     ("accuracy_weak", "weak supervisor", "o"),
@@ -15,46 +17,42 @@ MARKS = (
 )
 
 
+def roles(ax: Axes, y: float, accuracy: pd.Series, seeds: pd.DataFrame, pgr: str) -> None:
+    """Weak supervisor, student and ceiling as three marks on a line, single seeds faint below, PGR at the right.
+
+    ``accuracy``: value by statistic; ``seeds``: results rows, one a seed and statistic.
+    """
+    ax.plot([accuracy["accuracy_weak"], accuracy["accuracy_ceiling"]], [y, y], color=GREY, linewidth=1)
+    for statistic, role, marker in MARKS:
+        look, faint = {"marker": marker, "color": ROLES[role]}, among(seeds, statistic=statistic)["value"]
+        ax.scatter(faint, np.full(len(faint), y + 0.21), s=14, alpha=0.45, **look)
+        ax.scatter(accuracy[statistic], y, s=70, zorder=3, label=None if y else role, **look)
+    ax.text(1.02, y, pgr, va="center", fontsize=10, transform=ax.get_yaxis_transform())
+
+
 def pgr_ladder(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
     """Accuracies as three marks on a line per pair (seeds faint), the recovered share at the right.
 
     ``per_seed`` and ``results`` as of ``results.measure`` and ``results.summarise``, condition ``none``.
     """
     table = wide(results)
-    pairs = list(table.index)
-    figure, ax = canvas(7.4, 0.62 * len(pairs) + 1.5)
-    for y, (weak, strong) in enumerate(pairs):
-        row = table.loc[(weak, strong)]
-        ax.plot([row["accuracy_weak"], row["accuracy_ceiling"]], [y, y], color=GREY, linewidth=1)
-        for statistic, role, marker in MARKS:
-            seeds = per_seed[
-                (per_seed["weak"] == weak) & (per_seed["strong"] == strong) & (per_seed["statistic"] == statistic)
-            ]["value"]
-            ax.scatter(seeds, np.full(len(seeds), y + 0.2), s=14, marker=marker, color=ROLES[role], alpha=0.45)
-            ax.scatter(
-                row[statistic], y, s=70, marker=marker, color=ROLES[role], label=role if y == 0 else None, zorder=3
-            )
-        value = row.get("pgr", np.nan)
-        ax.text(
-            1.02,
-            y,
-            f"PGR {value:.2f}" if not np.isnan(value) else "gap too small",
-            va="center",
-            transform=ax.get_yaxis_transform(),
-        )
-    ax.set_yticks(range(len(pairs)), [f"{w} → {s}" for w, s in pairs])
-    ax.set(xlabel="accuracy on the test pairs", ylim=(len(pairs) - 0.5, -0.6))
-    ax.tick_params(axis="y", length=0)
+    figure, ax = canvas(7.4, 0.62 * len(table) + 1.5)
+    said = []
+    for y, ((weak, strong), row) in enumerate(table.iterrows()):
+        pgr = row.get("pgr", np.nan)
+        seeds = among(per_seed, weak=weak, strong=strong)
+        roles(ax, y, row, seeds, "gap too small" if np.isnan(pgr) else f"PGR {pgr:.2f}")
+        accuracies = ", ".join(f"{row[statistic]:.2f}" for statistic, _, _ in MARKS)
+        said.append(f"{weak} to {strong}: {accuracies}")
+    name_rows(ax, [f"{weak} → {strong}" for weak, strong in table.index], above=0.6)
+    ax.set(xlabel="accuracy on the test pairs")
     ax.spines["left"].set_visible(False)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18 - 0.5 / len(pairs)), ncols=3)
-    alt = "Accuracy of weak supervisor, student and ceiling by weak-strong pair: " + "; ".join(
-        f"{w} to {s}: {r['accuracy_weak']:.2f}, {r['accuracy']:.2f}, {r['accuracy_ceiling']:.2f}"
-        for (w, s), r in table.iterrows()
-    )
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18 - 0.5 / len(table)), ncols=3)
     return Figure(
         figure,
-        alt + ".",
-        f"Large marks: means over {results['n_seeds'].max()} seeds; small marks: single seeds. PGR is the student's way from weak to ceiling, averaged over the seeds whose gap is at least 0.05.",
+        f"Accuracy of weak supervisor, student and ceiling by weak-strong pair: {'; '.join(said)}.",
+        f"Large marks: means over {results['n_seeds'].max()} seeds; small marks: single seeds. PGR is the student's "
+        "way from weak to ceiling, averaged over the seeds whose gap is at least 0.05.",
     )
 
 
@@ -65,25 +63,18 @@ def pgr_intervals(results: pd.DataFrame, pooled: pd.Series) -> Figure:
     rows = pd.concat([rows, pooled.to_frame().T], ignore_index=True)
     figure, ax = canvas(6.6, 0.42 * len(rows) + 1.3)
     for y, row in rows.iterrows():
-        colour = ROLES["strong student"] if y == len(rows) - 1 else GREY
-        ax.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2)
-        ax.scatter(row["value"], y, color=colour, s=50, zorder=3)
+        dot(ax, y, row, size=50, color=ROLES["strong student"] if y == len(rows) - 1 else GREY)
         ax.text(1.02, y, f"{row['n_seeds']} seeds", va="center", fontsize=9, transform=ax.get_yaxis_transform())
     for x, text in ((0, "the weak supervisor"), (1, "the ceiling")):
-        ax.axvline(x, color=GREY, linewidth=1, linestyle="--")
+        ax.axvline(x, **DASHED)
         ax.text(x, -0.7, text, ha="center", va="bottom", fontsize=9)
-    ax.set_yticks(range(len(names)), names)
-    ax.set(
-        xlabel="performance gap recovered (PGR)",
-        ylim=(len(rows) - 0.5, -0.6),
-        xlim=(-1.0, 2.0),
-    )
-    ax.tick_params(axis="y", length=0)
-    alt = "Performance gap recovered with its 95 % interval, by weak-strong pair: " + "; ".join(
-        f"{n} {r['value']:.2f} [{r['low']:.2f}, {r['high']:.2f}]" for n, (_, r) in zip(names, rows.iterrows())
-    )
+    name_rows(ax, names, above=0.6)
+    ax.set(xlabel="performance gap recovered (PGR)", xlim=(-1.0, 2.0))
+    numbers = (f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" for _, row in rows.iterrows())
+    said = "; ".join(f"{name} {number}" for name, number in zip(names, numbers))
     return Figure(
         figure,
-        alt + ".",
-        "95 % t intervals over seeds; a bar that leaves the frame goes on. Pairs whose gap is too small for PGR in every seed are left out.",
+        f"Performance gap recovered with its 95 % interval, by weak-strong pair: {said}.",
+        "95 % t intervals over seeds; a bar that leaves the frame goes on. Pairs whose gap is too small for PGR in "
+        "every seed are left out.",
     )

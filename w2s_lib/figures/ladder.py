@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import seaborn as sns
 
-from w2s_lib.figures.style import GREY, ROLES, Figure, canvas
+from w2s_lib.figures.style import DASHED, GREY, ROLES, Figure, canvas
 
 
 def knowledge_map(knowledge: pd.DataFrame, bins: int = 60) -> Figure:
@@ -17,9 +17,8 @@ def knowledge_map(knowledge: pd.DataFrame, bins: int = 60) -> Figure:
     group = knowledge.assign(bin=knowledge["rank"] * bins // total)
     grid = group.pivot_table(index="model", columns="bin", values="p_true", observed=True).iloc[::-1]
     figure, ax = canvas(7.4, 0.55 * len(grid) + 1.5)
-    sns.heatmap(
-        grid, vmin=0.4, vmax=1, cmap="viridis", ax=ax, cbar_kws={"label": "probability of the truth"}, xticklabels=False
-    )
+    bar = {"label": "probability of the truth"}
+    sns.heatmap(grid, vmin=0.4, vmax=1, cmap="viridis", ax=ax, cbar_kws=bar, xticklabels=False)
     ax.set(xlabel="facts, from the most often told (left) to the rarest (right)", ylabel="")
     ax.tick_params(axis="y", length=0, labelrotation=0)
     ends = grid.iloc[:, [0, -1]]
@@ -40,18 +39,15 @@ def knowledge_by_size(per_seed: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     sns.stripplot(per_seed, x="model", y="value", order=models, color=GREY, size=4, alpha=0.6, jitter=0.12, ax=ax)
     errors = [summary["value"] - summary["low"], summary["high"] - summary["value"]]
     ax.errorbar(range(len(models)), summary["value"], yerr=errors, fmt="o-", color="#0072B2", capsize=4)
-    ax.axhline(0.5, color=GREY, linewidth=1, linestyle="--")
+    ax.axhline(0.5, **DASHED)
     ax.text(len(models) - 0.6, 0.505, "chance", ha="right", va="bottom", fontsize=9)
     ax.set(xlabel="", ylabel="facts known", ylim=(0.3, 1.02))
-    alt = (
-        "Share of facts known by model: "
-        + ", ".join(f"{m} {v:.2f}" for m, v in zip(models, summary["value"]))
-        + "; chance is 0.5."
-    )
+    said = ", ".join(f"{model} {value:.2f}" for model, value in zip(models, summary["value"]))
     return Figure(
         figure,
-        alt,
-        f"Share of all facts whose true kind of word is the likelier one. Dots: {per_seed['seed'].nunique()} seeds; bars: 95 % intervals over seeds.",
+        f"Share of facts known by model: {said}; chance is 0.5.",
+        "Share of all facts whose true kind of word is the likelier one. "
+        f"Dots: {per_seed['seed'].nunique()} seeds; bars: 95 % intervals over seeds.",
     )
 
 
@@ -63,32 +59,15 @@ def knowing_and_ranking(results: pd.DataFrame) -> Figure:
     wide = results.pivot_table(index="strong", columns="statistic", values=["value", "low", "high"], sort=False)
     x, y = (wide.xs(name, axis=1, level="statistic") for name in ("facts_known", "accuracy_ceiling"))
     figure, ax = canvas(6.0, 4.0)
-    errors = {
-        "xerr": [x["value"] - x["low"], x["high"] - x["value"]],
-        "yerr": [y["value"] - y["low"], y["high"] - y["value"]],
-    }
-    ax.errorbar(
-        x["value"],
-        y["value"],
-        **errors,
-        fmt="s",
-        color=ROLES["strong ceiling"],
-        ecolor=GREY,
-        elinewidth=1,
-        markersize=8,
-    )
-    for model in wide.index:
-        ax.annotate(
-            model,
-            (x.loc[model, "value"], y.loc[model, "value"]),
-            xytext=(8, -12),
-            textcoords="offset points",
-            fontsize=9,
-        )
-    ax.set(
-        xlabel="facts known as a language model", ylabel="accuracy as a ceiling", xlim=(0.45, 1.02), ylim=(0.5, 1.02)
-    )
-    said = "; ".join(f"{m}: knows {x.loc[m, 'value']:.2f}, ranks {y.loc[m, 'value']:.2f}" for m in wide.index)
+    across, along = ([side["value"] - side["low"], side["high"] - side["value"]] for side in (x, y))
+    look = {"fmt": "s", "color": ROLES["strong ceiling"], "ecolor": GREY, "elinewidth": 1, "markersize": 8}
+    ax.errorbar(x["value"], y["value"], xerr=across, yerr=along, **look)
+    points = list(zip(wide.index, x["value"], y["value"]))
+    for model, *point in points:
+        ax.annotate(model, point, xytext=(8, -12), textcoords="offset points", fontsize=9)
+    ax.set(xlabel="facts known as a language model", ylabel="accuracy as a ceiling")
+    ax.set(xlim=(0.45, 1.02), ylim=(0.5, 1.02))
+    said = "; ".join(f"{model}: knows {knows:.2f}, ranks {ranks:.2f}" for model, knows, ranks in points)
     return Figure(
         figure,
         f"Share of facts known against ranking accuracy with ground truth: {said}.",

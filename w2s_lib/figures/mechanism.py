@@ -9,40 +9,39 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.patches import Rectangle
 
-from w2s_lib.figures.style import AREA, CONDITION_COLOURS, GREY, MARKERS, Figure, canvas
+from w2s_lib.figures.rows import bars, spread
+from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas
 from w2s_lib.findings.results import BY_LABEL, TRAINING, usual
 from w2s_lib.measures.metrics import band
 
 
 def fixed_points(alphas: Sequence[float]) -> Figure:
-    """Where the student's p settles, by the weak label q: from below 1/2 at q / (1 + alpha), from above at q.  Theory, no data."""
+    """Where the student's p settles, by the weak label q: from below 1/2 at q / (1 + alpha), from above at q.
+
+    Theory, no data.
+    """
     figure, ax = canvas(6.2, 4.2)
+    right, wrong = CONDITION_COLOURS["none"], CONDITION_COLOURS["explicit"]
     q = np.linspace(0, 1, 201)
-    ax.plot(q[q >= 0.5], q[q >= 0.5], color=CONDITION_COLOURS["none"], linewidth=2)
-    ax.text(0.8, 0.86, "ranked right:\nas labelled", color=CONDITION_COLOURS["none"], fontsize=9, ha="right")
-    ax.text(0.55, 0.1, "ranked wrong, and stays so", color=CONDITION_COLOURS["explicit"], fontsize=9)
+    ax.plot(q[q >= 0.5], q[q >= 0.5], color=right, linewidth=2)
+    ax.text(0.8, 0.86, "ranked right:\nas labelled", color=right, fontsize=9, ha="right")
+    ax.text(0.55, 0.1, "ranked wrong, and stays so", color=wrong, fontsize=9)
     shades = np.linspace(0.35, 1.0, len(alphas))
     for alpha, shade in zip(alphas, shades):
         p = q / (1 + alpha)
-        ax.plot(q[p < 0.5], p[p < 0.5], color=CONDITION_COLOURS["explicit"], alpha=shade, linewidth=1.6)
+        ax.plot(q[p < 0.5], p[p < 0.5], color=wrong, alpha=shade, linewidth=1.6)
         end = min(1.0, (1 + alpha) / 2)
-        ax.text(
-            end,
-            end / (1 + alpha) + 0.012,
-            f"α = {alpha:g}",
-            color=CONDITION_COLOURS["explicit"],
-            fontsize=8,
-            rotation=50,
-            ha="left",
-        )
-    ax.axhline(0.5, color=GREY, linewidth=1, linestyle="--")
-    ax.axvline(0.5, color=GREY, linewidth=1, linestyle="--")
+        ax.text(end, end / (1 + alpha) + 0.012, f"α = {alpha:g}", color=wrong, fontsize=8, rotation=50, ha="left")
+    ax.axhline(0.5, **DASHED)
+    ax.axvline(0.5, **DASHED)
     ax.set(xlabel="weak label q for the truth", ylabel="student's p of the truth", xlim=(0, 1.12), ylim=(0, 1.02))
     ends = ", ".join(f"{band(a)[1]:.2f} at alpha {a:g}" for a in alphas)
     return Figure(
         figure,
-        f"Fixed points of the explicit loss by weak label: a wrong ranking persists below (1 + alpha)/2, that is {ends}.",
-        "Above 1/2 on the vertical axis the conflict is silent and p follows the label. Below, it pulls p down to q / (1 + α): a pair that has fallen stays down as far as its line goes.",
+        f"Fixed points of the explicit loss by weak label: a wrong ranking persists below (1 + alpha)/2, "
+        f"that is {ends}.",
+        "Above 1/2 on the vertical axis the conflict is silent and p follows the label. Below, it pulls p down to "
+        "q / (1 + α): a pair that has fallen stays down as far as its line goes.",
     )
 
 
@@ -62,17 +61,10 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING)
         for condition in ("rerun", "explicit"):
             found = [table.loc[(name, condition, alpha)] for name, _, _ in BY_LABEL]
             x = np.array([(a + b) / 2 for _, a, b in BY_LABEL]) + (0.008 if condition == "explicit" else -0.008)
-            y, lower, upper = (np.array([100 * row[c] for row in found], dtype=float) for c in ("value", "low", "high"))
-            ax.errorbar(
-                x, y, yerr=np.abs([y - lower, upper - y]), fmt=MARKERS[condition], color=CONDITION_COLOURS[condition], markersize=5, linewidth=1.4,
-                label=condition,
-            )  # fmt: skip
+            bars(ax, x, found, condition, markersize=5, linewidth=1.4)
         inside, above = (table.loc[(f"tax_rate_{where}_band", "explicit", alpha), "value"] for where in ("in", "above"))
-        said.append(
-            f"alpha {alpha:g}: {100 * inside:.0f} % in the band, {100 * above:.0f} % above"
-            if above == above
-            else f"alpha {alpha:g}: {100 * inside:.0f} % in the band"
-        )
+        beyond = "" if np.isnan(above) else f", {100 * above:.0f} % above"
+        said.append(f"alpha {alpha:g}: {100 * inside:.0f} % in the band{beyond}")
         ax.set_title(f"α = {alpha:g}", fontsize=10)
         ax.set_ylim(-3, 103)
     for ax in axes[-1]:
@@ -83,72 +75,56 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING)
     what = "training" if on else "test"
     return Figure(
         figure,
-        f"Tax rate of {what} pairs by weak label, one panel an alpha, under the explicit conflict. "
-        + "; ".join(said)
-        + ".",
-        f"Of the {what} pairs that the no-conflict student ranks right, how many are taxed. Shaded: the band that was predicted, from 1/2 to (1 + α)/2. 95 % intervals over seeds.",
+        f"Tax rate of {what} pairs by weak label, one panel an alpha, under the explicit conflict. {'; '.join(said)}.",
+        f"Of the {what} pairs that the no-conflict student ranks right, how many are taxed. Shaded: the band that was "
+        "predicted, from 1/2 to (1 + α)/2. 95 % intervals over seeds.",
     )
 
 
 def dose(results: pd.DataFrame, alphas: Sequence[float], threshold: float) -> Figure:
-    """Conflict tax and, at one threshold, DS − margin-matched null over alpha; explicit conflict on weak labels beside gold labels."""
+    """Conflict tax and, at one threshold, DS − margin-matched null over alpha, with the reruns'.
+
+    The explicit conflict on weak labels stands beside that on gold labels.
+    """
     figure, axes = canvas(7.6, 3.4, 1, 2)
-    table = usual(results[results["threshold"].isna() | (results["threshold"] == threshold)]).set_index(
-        ["statistic", "condition", "alpha"]
-    )
+    table = usual(results[results["threshold"].isna() | (results["threshold"] == threshold)])
+    table = table.set_index(["statistic", "condition", "alpha"])
     said = []
     for ax, statistic, conditions, scale in (
         (axes[0], "conflict_tax", ("explicit", "gold_explicit", "rerun"), 100),
         (axes[1], "excess_margin_matched", ("explicit", "rerun"), 1),
     ):
         for condition in conditions:
-            found = [table.loc[(statistic, condition, a)] for a in alphas]
-            y, lower, upper = (
-                scale * np.array([row[c] for row in found], dtype=float) for c in ("value", "low", "high")
-            )
-            ax.plot(
-                alphas,
-                y,
-                color=CONDITION_COLOURS[condition],
-                marker=MARKERS[condition],
-                label=condition.replace("_", " "),
-            )
-            ax.fill_between(alphas, lower, upper, color=CONDITION_COLOURS[condition], alpha=0.12, linewidth=0)
+            y, low, high = spread((table.loc[(statistic, condition, a)] for a in alphas), scale)
+            colour = CONDITION_COLOURS[condition]
+            ax.plot(alphas, y, color=colour, marker=MARKERS[condition], label=condition.replace("_", " "))
+            ax.fill_between(alphas, low, high, color=colour, alpha=0.12, linewidth=0)
             said.append(f"{statistic.replace('_', ' ')} {condition} from {y[0]:.2f} to {y[-1]:.2f}")
         ax.set_xscale("log", base=2)
         ax.set_xticks(list(alphas), [f"{a:g}" for a in alphas])
         ax.minorticks_off()
         ax.set_xlabel("α")
-    axes[0].axvline(1, color=GREY, linewidth=1, linestyle="--")
-    axes[1].axhline(0, color=GREY, linewidth=1, linestyle="--")
+    axes[0].axvline(1, **DASHED)
+    axes[1].axhline(0, **DASHED)
     axes[0].set_ylabel("conflict tax (% of test pairs)")
     axes[1].set_ylabel("DS − margin-matched null")
     axes[0].legend(fontsize=9)
     return Figure(
         figure,
-        f"Dose and response over alpha {alphas[0]:g} to {alphas[-1]:g}: " + "; ".join(said) + ".",
-        "Left: conflict tax; gold labels are predicted to be immune up to the dashed line. Right: what DS has beyond its margin-matched null. Shading: 95 % intervals over seeds.",
+        f"Dose and response over alpha {alphas[0]:g} to {alphas[-1]:g}: {'; '.join(said)}.",
+        "Left: conflict tax; gold labels are predicted to be immune up to the dashed line. Right: what DS has beyond "
+        "its margin-matched null. Shading: 95 % intervals over seeds.",
     )
 
 
 def threshold_and_alpha(results: pd.DataFrame, statistic: str = "excess_margin_matched") -> Figure:
-    """A statistic of the explicit conflict over T (rows) and alpha (columns); the cells nearest to T = (1 + alpha)/2 are framed."""
+    """A statistic of the explicit conflict over T and alpha; the cells nearest to T = (1 + alpha)/2 are framed."""
     rows = usual(results, statistic=statistic, condition="explicit")
-    grid = rows.pivot(index="threshold", columns="alpha", values="value")
-    grid = grid.sort_index(ascending=False)
+    grid = rows.pivot(index="threshold", columns="alpha", values="value").sort_index(ascending=False)
     figure, ax = canvas(5.6, 3.8)
     limit = max(0.05, float(np.nanmax(np.abs(grid.to_numpy())))) if grid.notna().any().any() else 1.0
-    sns.heatmap(
-        grid,
-        annot=True,
-        fmt="+.2f",
-        cmap="PuOr_r",
-        vmin=-limit,
-        vmax=limit,
-        cbar=False,
-        ax=ax,
-        annot_kws={"fontsize": 9},
-    )
+    scale = {"vmin": -limit, "vmax": limit, "cmap": "PuOr_r", "cbar": False}
+    sns.heatmap(grid, annot=True, fmt="+.2f", annot_kws={"fontsize": 9}, ax=ax, **scale)
     for x, alpha in enumerate(grid.columns):
         nearest = int(np.argmin(np.abs(grid.index.to_numpy() - band(alpha)[1])))
         if band(alpha)[1] <= 1:
@@ -160,5 +136,6 @@ def threshold_and_alpha(results: pd.DataFrame, statistic: str = "excess_margin_m
     return Figure(
         figure,
         f"DS minus its margin-matched null by threshold and alpha, explicit conflict: from {low:+.2f} to {high:+.2f}.",
-        "Framed: the T nearest to (1 + α)/2, where *unknown to the weak* and *the conflict can win* mean the same labels.",
+        "Framed: the T nearest to (1 + α)/2, where *unknown to the weak* and *the conflict can win* mean the same "
+        "labels.",
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.style import CONDITION_COLOURS, GREY, MARKERS, Figure, canvas
+from w2s_lib.figures.rows import Row, beside, dot, name_rows, under_headings
+from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
 from w2s_lib.findings.objectives import RIVALS, SIDES
 from w2s_lib.findings.results import say, usual
 
@@ -24,90 +23,69 @@ def label(aim: str, condition: str) -> str:
     return condition if rival == condition else f"{condition}: {rival}"
 
 
-def _mark(condition: str) -> dict[str, str]:
-    return {"color": CONDITION_COLOURS.get(condition, GREY), "marker": MARKERS.get(condition, "o")}
+def _rows() -> list[Row]:
+    """Conditions below the aim of supervision; what a row is about: aim and condition."""
+    return under_headings({aim or "harmlessness": [(label(aim, c), (aim, c)) for c in cs] for aim, cs in AIMS.items()})
 
 
-def _rows() -> Iterator[tuple[float, str, tuple[str, str] | None]]:
-    """Height and name of each row, aim and condition (None for the row that names the aim)."""
-    y = 0.0
-    for aim, conditions in AIMS.items():
-        yield y, aim or "harmlessness", None
-        for condition in conditions:
-            y += 1
-            yield y, label(aim, condition), (aim, condition)
-        y += 1.4
-
-
-def _dots(ax: Axes, results: pd.DataFrame, statistic: str, scale: float = 1.0) -> list[str]:
-    """Estimates with their intervals, one row a condition, and a line at zero; what they are, in words."""
+def _dots(ax: Axes, results: pd.DataFrame, statistic: str, most: float, scale: float = 1.0) -> list[str]:
+    """Estimates with their intervals, a row a condition, no farther than ``most`` from the zero line; also in words."""
     rows, said = usual(results, statistic=statistic, objective=None).set_index(["objective", "condition"]), []
     for y, _, student in _rows():
-        if student is None:
-            continue
-        row, mark = rows.loc[student], _mark(student[1])
-        ax.plot([scale * row["low"], scale * row["high"]], [y, y], color=mark["color"], linewidth=2.5)
-        ax.scatter(scale * row["value"], y, s=70, zorder=3, **mark)
-        said.append(f"{' '.join(student).strip()} {say(row, percent=scale != 1)}")
-    ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
-    ax.tick_params(axis="y", length=0)
+        if student is not None:
+            dot(ax, y, rows.loc[student], student[1], scale=scale, size=70)
+            said.append(f"{' '.join(student).strip()} {say(rows.loc[student], percent=scale != 1)}")
+    ax.axvline(0, **DASHED)
     ax.spines["left"].set_visible(False)
+    low, high = ax.get_xlim()
+    ax.set_xlim(max(low, -most), min(high, most))
     return said
-
-
-def _name_rows(ax: Axes) -> None:
-    heights, names, students = zip(*_rows())
-    ax.set_yticks(heights, names)
-    for tick, student in zip(ax.get_yticklabels(), students):
-        tick.set_fontweight("bold" if student is None else "normal")
-    ax.set_ylim(max(heights) + 0.6, -0.7)
 
 
 def excess_by_objective(results: pd.DataFrame) -> Figure:
     """DS minus its margin-matched null with 95 % intervals, conditions below the aim of supervision; pooled rows."""
     figure, ax = canvas(6.2, 4.4)
-    said = _dots(ax, results, "excess_margin_matched")
-    _name_rows(ax)
-    low, high = ax.get_xlim()
-    ax.set(xlabel="deception score − margin-matched null", xlim=(max(low, -0.6), min(high, 0.6)))
+    said = _dots(ax, results, "excess_margin_matched", most=0.6)
+    name_rows(ax, _rows(), above=0.7, below=0.6)
+    ax.set(xlabel="deception score − margin-matched null")
     return Figure(
         figure,
         f"Deception score minus margin-matched null, with 95 % intervals: {'; '.join(said)}.",
-        "Right of the line: more of the tax falls on the deception area than its margins allow. Bars: 95 % intervals over seeds; a bar that leaves the frame goes on.",
+        "Right of the line: more of the tax falls on the deception area than its margins allow. "
+        "Bars: 95 % intervals over seeds; a bar that leaves the frame goes on.",
     )
 
 
 def taxes(results: pd.DataFrame) -> Figure:
-    """Conflict tax beside the net change of accuracy, in percent, conditions below the aim of supervision; pooled rows."""
+    """Conflict tax beside the net change of accuracy, in percent, conditions below the aim; pooled rows."""
     figure, axes = canvas(6.8, 4.6, 1, 2, sharey=True)
+    names = {"conflict_tax": "conflict tax\n(% of the pairs)", "net_change": "net change of\naccuracy (points)"}
     said = []
-    for ax, statistic, name in zip(
-        axes, ("conflict_tax", "net_change"), ("conflict tax\n(% of the pairs)", "net change of\naccuracy (points)")
-    ):
-        said.append(f"{statistic.replace('_', ' ')}: {'; '.join(_dots(ax, results, statistic, 100.0))}")
-        low, high = ax.get_xlim()
-        ax.set(xlabel=name, xlim=(max(low, -65), min(high, 65)))
-    _name_rows(axes[0])
+    for ax, (statistic, name) in zip(axes, names.items()):
+        told = _dots(ax, results, statistic, most=65, scale=100)
+        said.append(f"{statistic.replace('_', ' ')}: {'; '.join(told)}")
+        ax.set(xlabel=name)
+    name_rows(axes, _rows(), above=0.7, below=0.6)
     return Figure(
         figure,
         f"Conflict tax and net change of accuracy by aim and condition, with 95 % intervals. {'. '.join(said)}.",
-        "The tax counts pairs lost and never those won back. Bars: 95 % intervals over seeds; a bar that leaves the frame goes on.",
+        "The tax counts pairs lost and never those won back. "
+        "Bars: 95 % intervals over seeds; a bar that leaves the frame goes on.",
     )
 
 
 def tax_by_side(results: pd.DataFrame) -> Figure:
-    """Tax rate by what the rival says of the pair, one panel a rival: the conflict beside its rerun and placebo; pooled rows."""
+    """Tax rate by what the rival says of the pair, a panel each: conflict beside rerun and placebo; pooled rows."""
     names = dict.fromkeys(("objective", "subset", "rival"))
     rows = usual(results, statistic="tax_rate", **names).set_index(["objective", "condition", "subset", "rival"])
     figure, axes = canvas(6.8, 3.9, 1, len(RIVALS), sharey=True)
     said = []
     for ax, ((aim, condition), rival) in zip(axes, RIVALS.items()):
         told = []
-        for i, mine in enumerate((condition, "rerun", "placebo")):
+        for shift, mine in zip(beside(3, 0.22), (condition, "rerun", "placebo")):
             for x, name in enumerate(SIDES):
-                row, mark, at = rows.loc[(aim, mine, name, rival)], _mark(mine), x + 0.22 * (i - 1)
-                ax.plot([at, at], [100 * row["low"], 100 * row["high"]], color=mark["color"], linewidth=1.8)
-                ax.scatter(at, 100 * row["value"], s=42, zorder=3, label=mine if x == 0 else None, **mark)
+                row = rows.loc[(aim, mine, name, rival)]
+                dot(ax, x + shift, row, mine, scale=100, size=42, upright=True, label=None if x else mine)
                 told.append(f"{mine} {name} {say(row, percent=True)}")
         ax.axhline(0, color=GREY, linewidth=0.8)
         for x, name in enumerate(SIDES):
@@ -123,5 +101,6 @@ def tax_by_side(results: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         f"Tax rate by what the rival prefers (the same reply, nothing, the other reply). {'; '.join(said)}.",
-        "Of the pairs that the no-conflict student ranks right and on which the rival agrees, is silent or clashes: how many are taxed. 95 % intervals over seeds.",
+        "Of the pairs that the no-conflict student ranks right and on which the rival agrees, is silent or clashes: "
+        "how many are taxed. 95 % intervals over seeds.",
     )

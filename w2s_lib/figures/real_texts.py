@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from w2s_lib.figures.style import GREY, STUDIES, Figure, canvas
+from w2s_lib.figures.rows import beside, dot, name_rows
+from w2s_lib.figures.style import DASHED, GREY, STUDIES, Figure, canvas
 from w2s_lib.findings.results import usual
 
 MARKERS = dict(zip(STUDIES, "osD", strict=True))
@@ -27,31 +28,29 @@ def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str])
     figure, axes = canvas(8.4, 0.62 * len(conditions) + 1.7, columns=len(PANELS), sharey=True)
     said = []
     for ax, (statistic, title) in zip(axes, PANELS):
-        for i, (study, rows) in enumerate(results.items()):
-            colour, marker = STUDIES[study], MARKERS[study]
+        for shift, (study, rows) in zip(beside(len(results), 0.22), results.items()):
             rows, told = usual(rows).set_index(["statistic", "condition"]), []
+            look = {"color": STUDIES[study], "marker": MARKERS[study]}
             for y, condition in enumerate(conditions):
-                if (statistic, condition) not in rows.index:
-                    continue
-                row, at = rows.loc[(statistic, condition)], y + 0.22 * (i - (len(results) - 1) / 2)
-                ax.plot([row["low"], row["high"]], [at, at], color=colour, linewidth=2)
-                ax.scatter(row["value"], at, s=40, color=colour, marker=marker, zorder=3)
-                if statistic == "deception_score":
-                    ax.scatter(rows.loc[(NULL, condition), "value"], at, s=30, color=GREY, marker="x", zorder=4)
-                told.append(f"{condition} {row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
+                if (statistic, condition) in rows.index:
+                    row = rows.loc[(statistic, condition)]
+                    dot(ax, y + shift, row, size=40, **look)
+                    if statistic == "deception_score":
+                        null = rows.loc[(NULL, condition), "value"]
+                        ax.scatter(null, y + shift, s=30, color=GREY, marker="x", zorder=4)
+                    told.append(f"{condition} {row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
             said.append(f"{statistic.replace('_', ' ')}, {study}: {', '.join(told)}")
-        ax.set(title=title, ylim=(len(conditions) - 0.5, -0.6))
-        ax.tick_params(axis="y", length=0)
-    axes[-1].axvline(0, color=GREY, linewidth=1, linestyle="--")
+        ax.set_title(title)
+    name_rows(axes, [condition.replace("_", " ") for condition in conditions], above=0.6)
+    axes[-1].axvline(0, **DASHED)
     axes[0].set_xlim(left=0)
-    axes[0].set_yticks(range(len(conditions)), [c.replace("_", " ") for c in conditions])
     for study in results:
         axes[0].scatter([], [], s=40, color=STUDIES[study], marker=MARKERS[study], label=study)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(results))
     return Figure(
         figure,
         "Tax, deception score and what the margin-matched null leaves of it, by condition and study. "
-        + "; ".join(said)
-        + ".",
-        "Bars: 95 % intervals, over seeds; for a study of one seed, over prompts. The dashed line is what a tax comes to that falls blindly among pairs of equal margin.",
+        f"{'; '.join(said)}.",
+        "Bars: 95 % intervals, over seeds; for a study of one seed, over prompts. The dashed line is what a tax comes "
+        "to that falls blindly among pairs of equal margin.",
     )

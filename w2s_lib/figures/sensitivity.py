@@ -1,4 +1,4 @@
-"""Figures of sensitivity: scores over the threshold, by definition of knowledge, and how far confidence can be believed."""
+"""Figures of sensitivity: scores over T, by definition of knowledge, and how far confidence can be believed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.style import CONDITION_COLOURS, GREY, MARKERS, ROLES, Figure, canvas
-from w2s_lib.findings.results import say, usual
+from w2s_lib.figures.rows import Row, dot, name_rows, nulls
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLES, Figure, canvas
+from w2s_lib.findings.results import among, say, usual
 from w2s_lib.findings.sensitivity import DEFINITIONS, MISCALIBRATED
 
 NAMES = {
@@ -35,64 +36,41 @@ def over_threshold(
     """
     first, *others = statistics
     figure, axes = canvas(7.4, 5.6, 2, -(-len(conditions) // 2), sharex=True, sharey=True, squeeze=False)
-    told = [t for t in dict.fromkeys((*TOLD, threshold)) if np.isclose(results["threshold"], t).any()]
+    told = sorted(t for t in {*TOLD, threshold} if np.isclose(results["threshold"], t).any())
     said = []
     for ax, condition in zip(axes.flat, conditions):
         rows = {s: usual(results, condition=condition, statistic=s).sort_values("threshold") for s in statistics}
         main, colour = rows[first], CONDITION_COLOURS[condition]
         ax.axvline(threshold, color=GREY, linewidth=0.8)
         if first in BLIND:
-            ax.axhline(BLIND[first], color=GREY, linewidth=1, linestyle="--")
-        ax.fill_between(
-            main["threshold"],
-            main["low"].astype(float),
-            main["high"].astype(float),
-            color=colour,
-            alpha=0.16,
-            linewidth=0,
-        )
+            ax.axhline(BLIND[first], **DASHED)
+        low, high = main["low"].astype(float), main["high"].astype(float)
+        ax.fill_between(main["threshold"], low, high, color=colour, alpha=0.16, linewidth=0)
         ax.plot(main["threshold"], main["value"], color=colour, marker=MARKERS[condition], markersize=5, linewidth=2)
         for name in others:
-            ax.plot(
-                rows[name]["threshold"],
-                rows[name]["value"],
-                color=GREY,
-                linestyle=LINES[name],
-                linewidth=2,
-                label=NAMES[name],
-            )
+            look = {"color": GREY, "linestyle": LINES[name], "linewidth": 2, "label": NAMES[name]}
+            ax.plot(rows[name]["threshold"], rows[name]["value"], **look)
         ax.set_title(condition, color=colour, loc="left")
-        said.append(
-            f"{condition} "
-            + ", ".join(
-                f"{_number(main[np.isclose(main['threshold'], t)]['value'].iloc[0])} at {t:g}" for t in sorted(told)
-            )
-        )
-    for ax in list(axes.flat)[len(conditions) :]:
+        values = (f"{_number(among(main, threshold=float(t))['value'].iloc[0])} at {t:g}" for t in told)
+        said.append(f"{condition} {', '.join(values)}")
+    for ax in axes.flat[len(conditions) :]:
         ax.axis("off")
-    axes.flat[0].set_xlim(0.49, 1.0)
-    axes.flat[0].set_ylim(*_limits(results, first))
-    axes.flat[0].text(
-        threshold,
-        0.99,
-        f" T = {threshold:g}",
-        transform=axes.flat[0].get_xaxis_transform(),
-        color=GREY,
-        fontsize=9,
-        va="top",
-    )
+    ax = axes.flat[0]
+    ax.set(xlim=(0.49, 1.0), ylim=_limits(results, first))
+    mark = f" T = {threshold:g}"
+    ax.text(threshold, 0.99, mark, transform=ax.get_xaxis_transform(), color=GREY, fontsize=9, va="top")
     figure.supxlabel("T: a model knows a pair where p > T", color=GREY, fontsize=11)
-    figure.supylabel(NAMES[first] if others == [] else "share of the taxed pairs", color=GREY, fontsize=11)
+    figure.supylabel("share of the taxed pairs" if others else NAMES[first], color=GREY, fontsize=11)
+    grey = " and ".join(NAMES[name] for name in others)
     if others:
-        figure.legend(
-            *axes.flat[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(others), fontsize=9
-        )
-    beside = f", beside {' and '.join(NAMES[name] for name in others)}" if others else ""
-    grey = f"; grey: {' and '.join(NAMES[name] for name in others)}" if others else ""
+        handles = ax.get_legend_handles_labels()
+        figure.legend(*handles, loc="outside upper right", ncols=len(others), fontsize=9)
     return Figure(
         figure,
-        f"{NAMES[first]} over the threshold T{beside}, mean over weak-strong pairs: " + "; ".join(said) + ".",
-        f"In colour: {NAMES[first]}{grey}. Shaded: 95 % intervals, one T at a time; what leaves the frame goes on.",
+        f"{NAMES[first]} over the threshold T{grey and f', beside {grey}'}, mean over weak-strong pairs: "
+        f"{'; '.join(said)}.",
+        f"In colour: {NAMES[first]}{grey and f'; grey: {grey}'}. Shaded: 95 % intervals, one T at a time; "
+        "what leaves the frame goes on.",
     )
 
 
@@ -108,63 +86,40 @@ def _limits(results: pd.DataFrame, statistic: str) -> tuple[float, float]:
 
 
 def by_definition(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
-    """DS beside its nulls (left) and DS − margin-matched null (right) at one T, by condition and definition of knowledge."""
-    rows = usual(results, knowledge=None).set_index(["condition", "knowledge", "statistic"])
+    """DS with its nulls, and DS − margin-matched null, at one T, by condition and definition of knowledge."""
+    table = usual(results, knowledge=None).set_index(["condition", "knowledge", "statistic"]).sort_index()
     step = len(DEFINITIONS) + 1
     figure, axes = canvas(7.6, 0.34 * step * len(conditions) + 1.2, 1, 2, sharey=True)
-    places, names, said = [], [], []
+    left, right = axes
+    rows, said = [], []
     for i, condition in enumerate(conditions):
-        colour, told = CONDITION_COLOURS[condition], []
-        for j, (name, (knowledge, _)) in enumerate(DEFINITIONS.items()):
-            y = i * step + j
-            score, random, matched, excess = (
-                rows.loc[(condition, knowledge, s)]
-                for s in ("deception_score", "null_random", "null_margin_matched", "excess_margin_matched")
-            )
-            for ax, row in zip(axes, (score, excess)):
-                ax.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2.2, alpha=0.8)
-                ax.scatter(row["value"], y, s=50, color=colour, marker=MARKERS[condition], zorder=3)
-            axes[0].scatter(
-                random["value"],
-                y,
-                s=110,
-                marker="|",
-                color=GREY,
-                linewidth=2,
-                zorder=4,
-                label="random null" if not i + j else None,
-            )
-            axes[0].scatter(
-                matched["value"],
-                y,
-                s=40,
-                marker="x",
-                color=GREY,
-                linewidth=2,
-                zorder=4,
-                label="margin-matched null" if not i + j else None,
-            )
-            places.append(y)
-            names.append(name)
+        told = []
+        for y, (name, (knowledge, _)) in enumerate(DEFINITIONS.items(), i * step):
+            found = table.loc[(condition, knowledge)]
+            score, excess = found.loc["deception_score"], found.loc["excess_margin_matched"]
+            dot(left, y, score, condition, size=50)
+            dot(right, y, excess, condition, size=50)
+            random, matched = found.loc["null_random", "value"], found.loc["null_margin_matched", "value"]
+            nulls(left, y, random, matched, named=y == 0, size=2)
+            rows.append(Row(y, name, condition))
             told.append(f"{name} {_number(score['value'])}, minus margin-matched null {_number(excess['value'])}")
-        axes[0].text(0.0, i * step - 0.62, condition, color=colour, fontsize=11, va="center")
-        said.append(f"{condition}: " + "; ".join(told))
-    axes[0].set_yticks(places, names)
-    axes[0].set(xlim=(-0.03, 1.03), ylim=(step * len(conditions) - 1.4, -1.2), xlabel="deception score, and nulls")
-    axes[1].set(xlabel="DS − margin-matched null", xlim=_limits(results, "excess_margin_matched"))
-    axes[1].axvline(0, color=GREY, linewidth=1, linestyle="--")
-    for ax in axes:
-        ax.tick_params(axis="y", length=0)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=9)
+        left.text(0.0, i * step - 0.62, condition, color=CONDITION_COLOURS[condition], fontsize=11, va="center")
+        said.append(f"{condition}: {'; '.join(told)}")
+    name_rows(axes, rows, above=1.2, below=0.6)
+    left.set(xlim=(-0.03, 1.03), xlabel="deception score, and nulls")
+    right.set(xlabel="DS − margin-matched null", xlim=_limits(results, "excess_margin_matched"))
+    right.axvline(0, **DASHED)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=9)
     return Figure(
         figure,
-        "Deception score by definition of knowledge. " + ". ".join(said) + ".",
-        "The same runs and the same T, three meanings of *known*. Bars: 95 % intervals; a bar that leaves the frame goes on.",
+        f"Deception score by definition of knowledge. {'. '.join(said)}.",
+        "The same runs and the same T, three meanings of *known*. "
+        "Bars: 95 % intervals; a bar that leaves the frame goes on.",
     )
 
 
 def reliability_diagram(curves: pd.DataFrame, results: pd.DataFrame) -> Figure:
-    """Confidence against accuracy of weak supervisors, no-conflict students and ceilings, seeds faint; how many pairs, below.
+    """Confidence against accuracy of weak supervisors, no-conflict students and ceilings; how many pairs, below.
 
     ``curves``: first frame of ``sensitivity.calibration``; ``results``: its second, summarised and pooled.
     """
@@ -174,7 +129,7 @@ def reliability_diagram(curves: pd.DataFrame, results: pd.DataFrame) -> Figure:
     for i, (role, name) in enumerate(names.items()):
         mine, colour = curves[curves["role"] == role], ROLES[name]
         ax, below = axes[:, i]
-        ax.plot([0.5, 1], [0.5, 1], color=GREY, linewidth=1, linestyle="--")
+        ax.plot([0.5, 1], [0.5, 1], **DASHED)
         for _, seed in mine.groupby("seed"):
             ax.plot(seed["confidence"], seed["accuracy"], color=colour, linewidth=1, alpha=0.4)
         total = mine.groupby("bin")["pairs"].sum()
@@ -184,19 +139,19 @@ def reliability_diagram(curves: pd.DataFrame, results: pd.DataFrame) -> Figure:
         error = results[results["statistic"] == MISCALIBRATED + role].iloc[0]
         ax.set_title(name, color=colour, loc="left")
         said.append(f"{name} {say(error)}")
-    axes[0, 0].text(
-        0.98, 0.03, "dashed: as sure as right", transform=axes[0, 0].transAxes, color=GREY, fontsize=9, ha="right"
-    )
-    axes[0, 0].set(ylabel="accuracy", xlim=(0.49, 1.01))
-    axes[0, 0].set_ylim(min(0.38, curves["accuracy"].min() - 0.02), 1.02)
+    ax = axes[0, 0]
+    ax.text(0.98, 0.03, "dashed: as sure as right", transform=ax.transAxes, color=GREY, fontsize=9, ha="right")
+    ax.set(ylabel="accuracy", xlim=(0.49, 1.01), ylim=(min(0.38, curves["accuracy"].min() - 0.02), 1.02))
     axes[1, 0].set_ylabel("% of pairs")
     axes[1, 1].set_xlabel("confidence max(p, 1 − p)")
-    least = "; ".join(f"{name}: {_surest(curves, role)}" for role, name in names.items())
+    surest = "; ".join(f"{name}: {_surest(curves, role)}" for role, name in names.items())
     told = ", ".join(said)
     return Figure(
         figure,
-        f"Confidence against accuracy for three roles. Expected calibration error: {told}. In the surest bin, confidence and accuracy are: {least}.",
-        f"Below the dashed line a model is surer than it is right. Strong lines: all seeds; faint: one each. Expected calibration error: {told}.",
+        f"Confidence against accuracy for three roles. Expected calibration error: {told}. "
+        f"In the surest bin, confidence and accuracy are: {surest}.",
+        "Below the dashed line a model is surer than it is right. Strong lines: all seeds; faint: one each. "
+        f"Expected calibration error: {told}.",
     )
 
 

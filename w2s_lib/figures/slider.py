@@ -28,6 +28,8 @@ ORDER = (1, 0, 3, 2)
 """Rows of the table: the deception area first."""
 MEANING = ("both know", "deception area", "only the weak knows", "neither knows")
 
+TICKS = (0.01, 0.1, 0.5, 0.9, 0.99)
+
 _PAGE = count(1)
 
 
@@ -38,23 +40,22 @@ def at(p: Array | float) -> Array:
 
 
 def states(comparison: Comparison, thresholds: Sequence[float]) -> list[dict]:
-    """What the slider shows at each T: ``right`` and ``taxed`` by quadrant (shares, in the order of ``QUADRANTS``), ``scores``, ``cut``.
+    """What the slider shows at each T: shares of ``right`` and ``taxed`` by quadrant, ``scores``, where lines ``cut``.
 
-    ``scores`` are DS, random and margin-matched null; None stands for an undefined number.
+    Quadrants are in the order of ``QUADRANTS``; ``scores`` are DS, random and margin-matched null.  None stands for an
+    undefined number.
     """
     found = []
     for t in thresholds:
         c = replace(comparison, threshold=t)
         q = quadrant(c.ceiling, c.weak, t)
-        found.append(
-            {
-                "T": f"{t:.2f}" if np.isclose(t, round(t, 2)) else f"{t:g}",
-                "cut": round(float(at(t)), 1),
-                "right": [_plain(share(q == i, c.right)) for i in range(4)],
-                "taxed": [_plain(share(q == i, c.tax)) for i in range(4)],
-                "scores": [_plain(x()) for x in (c.deception_score, c.null_random, c.null_margin_matched)],
-            }
-        )
+        found.append({
+            "T": f"{t:.2f}" if np.isclose(t, round(t, 2)) else f"{t:g}",
+            "cut": round(float(at(t)), 1),
+            "right": [_plain(share(q == i, c.right)) for i in range(4)],
+            "taxed": [_plain(share(q == i, c.tax)) for i in range(4)],
+            "scores": [_plain(x()) for x in (c.deception_score, c.null_random, c.null_margin_matched)],
+        })  # fmt: skip
     return found
 
 
@@ -67,7 +68,7 @@ def _text(x: float | None) -> str:
 
 
 def _dots(comparison: Comparison) -> tuple[str, str, int]:
-    """Path data of the pairs ranked right by the no-conflict student, the others and the taxed, and how many are drawn; taxed ones first."""
+    """Path data of the pairs that the no-conflict student ranks right, others and taxed, and how many are drawn."""
     x, y = at(comparison.weak), SIZE - at(comparison.ceiling)
     taxed = np.flatnonzero(comparison.tax)[:DRAWN]
     rest = np.flatnonzero(comparison.right & ~comparison.tax)
@@ -107,8 +108,8 @@ def slider(comparison: Comparison, condition: str, title: str, thresholds: Seque
     rest, taxed, drawn = _dots(comparison)
     now, n = found[first], int(comparison.right.sum())
     says = (
-        f"{n} test pairs that the no-conflict student ranks right, by the weak supervisor's and the strong ceiling's probability of the truth; "
-        f"the {int(comparison.tax.sum())} that the {condition} student taxes are lit."
+        f"{n} test pairs that the no-conflict student ranks right, by the weak supervisor's and the strong ceiling's "
+        f"probability of the truth; the {int(comparison.tax.sum())} that the {condition} student taxes are lit."
     )
     data = json.dumps(found, separators=(",", ":")).replace("<", "\\u003c")
     rows = "".join(
@@ -120,13 +121,14 @@ def slider(comparison: Comparison, condition: str, title: str, thresholds: Seque
         "id": f"threshold-{hashlib.sha256(f'{title}{condition}{data}'.encode()).hexdigest()[:8]}-{next(_PAGE)}",
         "title": html.escape(title), "condition": html.escape(condition), "says": html.escape(says),
         "drawn": "" if drawn == n else f" Drawn: {drawn} of the {n} (every taxed one first); numbers are those of all.",
-        "rest": rest, "taxed": taxed, "rows": rows, "size": SIZE, "last": len(steps) - 1, "first": first, "T": now["T"], "cut": now["cut"],
-        "up": SIZE - now["cut"], "data": data, "area": AREA, "grey": GREY, "colour": CONDITION_COLOURS.get(condition, AREA),
+        "rest": rest, "taxed": taxed, "rows": rows, "last": len(steps) - 1, "first": first, "T": now["T"], "data": data,
+        "size": SIZE, "cut": now["cut"], "up": SIZE - now["cut"],
+        "area": AREA, "grey": GREY, "colour": CONDITION_COLOURS.get(condition, AREA),
         **{name: _text(value) for name, value in zip(("ds", "random", "matched"), now["scores"])},
         **{f"x{i}": 10 + 280 * (value or 0) for i, value in enumerate(now["scores"])},
         **{f"shown{i}": "hidden" if value is None else "visible" for i, value in enumerate(now["scores"])},
-        "ticks": "".join(f'<text x="{at(p):.0f}" y="{SIZE + 14}" text-anchor="middle">{p:g}</text>' for p in (0.01, 0.1, 0.5, 0.9, 0.99)),
-        "marks": "".join(f'<text x="-5" y="{SIZE - at(p) + 4:.0f}" text-anchor="end">{p:g}</text>' for p in (0.01, 0.1, 0.5, 0.9, 0.99)),
+        "ticks": "".join(f'<text x="{at(p):.0f}" y="{SIZE + 14}" text-anchor="middle">{p:g}</text>' for p in TICKS),
+        "marks": "".join(f'<text x="-5" y="{SIZE - at(p) + 4:.0f}" text-anchor="end">{p:g}</text>' for p in TICKS),
     }  # fmt: skip
     return Slider(TEMPLATE.substitute(fields), found, says)
 
@@ -141,21 +143,25 @@ TEMPLATE = Template("""\
 #$id svg {display: block; width: 100%; height: auto; overflow: visible}
 #$id svg text {fill: currentColor; font-size: 11px}
 #$id input {width: 100%; accent-color: $colour; height: 2rem; margin: 0}
-#$id table {width: 100%; margin: .25rem 0; border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums}
+#$id table {width: 100%; margin: .25rem 0; border-collapse: collapse; font-size: .85rem}
 #$id table th {font-weight: 400; text-align: left}
 #$id tbody tr:first-child {background: ${area}22}
 #$id thead th, #$id table tr:first-child th, #$id .ds {font-weight: 600}
-#$id dl {display: grid; grid-template-columns: 1fr auto; margin: .25rem 0; gap: 0 1rem; font-variant-numeric: tabular-nums}
+#$id table, #$id dl {font-variant-numeric: tabular-nums}
+#$id dl {display: grid; grid-template-columns: 1fr auto; margin: .25rem 0; gap: 0 1rem}
 #$id dt, #$id dd {margin: 0; font-weight: inherit}
 #$id p {margin: .25rem 0}
 @media print {#$id {display: none}}
 </style>
 <p><strong>$title, $condition</strong></p>
 <label for="$id-T">Threshold T = <output for="$id-T" class="T">$T</output></label>
-<input id="$id-T" type="range" min="0" max="$last" step="1" value="$first" aria-valuetext="T = $T" autocomplete="off" disabled>
-<noscript><p>This needs JavaScript to move. The figure of scores over T on this page shows DS and its nulls without it, for all pairs and seeds together.</p></noscript>
+<input id="$id-T" type="range" min="0" max="$last" step="1" value="$first" aria-valuetext="T = $T" autocomplete="off"
+disabled>
+<noscript><p>This needs JavaScript to move. The figure of scores over T on this page shows DS and its nulls without it,
+for all pairs and seeds together.</p></noscript>
 <div class="sides">
-<div class="plane"><svg viewBox="-34 -18 340 352" role="img" aria-label="Deception plane: one dot a pair, the deception area shaded, lines at T. What it shows stands below and beside it.">
+<div class="plane"><svg viewBox="-34 -18 340 352" role="img" aria-label="Deception plane: one dot a pair,
+the deception area shaded, lines at T. What it shows stands below and beside it.">
 <rect class="area" x="0" y="0" width="$cut" height="$up" fill="$area" fill-opacity=".13"/>
 <path d="$rest" stroke="$grey" stroke-width="4" stroke-linecap="round" stroke-opacity=".55" fill="none"/>
 <path d="$taxed" stroke="$colour" stroke-width="6" stroke-linecap="round" stroke-opacity=".85" fill="none"/>
@@ -167,16 +173,20 @@ $ticks$marks
 <text x="$size" y="328" text-anchor="end">weak supervisor's p of the truth →</text>
 </svg></div>
 <div class="numbers">
-<table class="dataframe"><thead><tr><th scope="col">share of</th><th scope="col">ranked right</th><th scope="col">taxed</th></tr></thead>
+<table class="dataframe">
+<thead><tr><th scope="col">share of</th><th scope="col">ranked right</th><th scope="col">taxed</th></tr></thead>
 <tbody>$rows</tbody></table>
 <svg viewBox="0 0 300 44" aria-hidden="true">
 <path d="M10 24H290M10 20v8M150 20v8M290 20v8" stroke="$grey" fill="none"/>
-<text x="10" y="41" text-anchor="middle">0</text><text x="150" y="41" text-anchor="middle">0.5</text><text x="290" y="41" text-anchor="middle">1</text>
+<g text-anchor="middle"><text x="10" y="41">0</text><text x="150" y="41">0.5</text><text x="290" y="41">1</text></g>
 <g class="placed" transform="translate($x0)" visibility="$shown0"><circle cx="0" cy="24" r="6.5" fill="$colour"/></g>
-<g class="placed" transform="translate($x1)" visibility="$shown1"><path d="M0 14V34" stroke="currentColor" stroke-width="2.5"/></g>
-<g class="placed" transform="translate($x2)" visibility="$shown2"><path d="M-5 7L5 17M-5 17L5 7" stroke="currentColor" stroke-width="2"/></g>
-</svg>
-<dl aria-live="polite"><dt class="ds"><span aria-hidden="true" style="color: $colour">●</span> deception score</dt><dd class="score ds">$ds</dd>
+<g stroke="currentColor">
+<g class="placed" transform="translate($x1)" visibility="$shown1"><path d="M0 14V34" stroke-width="2.5"/></g>
+<g class="placed" transform="translate($x2)" visibility="$shown2"><path d="M-5 7L5 17M-5 17L5 7" stroke-width="2"/></g>
+</g></svg>
+<dl aria-live="polite">
+<dt class="ds">
+<span aria-hidden="true" style="color: $colour">●</span> deception score</dt><dd class="score ds">$ds</dd>
 <dt><span aria-hidden="true">❘</span> random null</dt><dd class="score">$random</dd>
 <dt><span aria-hidden="true">×</span> margin-matched null</dt><dd class="score">$matched</dd></dl>
 </div></div>

@@ -9,24 +9,25 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
-import matplotlib as mpl
+import matplotlib.figure
 import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 
 GREY = "#777777"
 ROLES = {"weak supervisor": "#E69F00", "strong student": "#0072B2", "strong ceiling": "#009E73"}
 CONDITION_COLOURS = {
-    "none": "#0072B2", "explicit": "#D55E00", "implicit": "#CC79A7", "implicit_quarter": "#E0A0C4", "rerun": GREY, "placebo": "#56B4E9",
-    "explicit_shared": "#A34700", "verbosity": "#8C6BB1", "untrained": "#A9A9A9",
+    "none": "#0072B2", "explicit": "#D55E00", "implicit": "#CC79A7", "implicit_quarter": "#E0A0C4", "rerun": GREY,
+    "placebo": "#56B4E9", "explicit_shared": "#A34700", "verbosity": "#8C6BB1", "untrained": "#A9A9A9",
     "gold": "#C9A227", "gold_explicit": "#B8860B", "gold_implicit": "#9E7BA0", "gold_rerun": "#8A8D62",
 }  # fmt: skip
 MARKERS = {
     "none": "o", "explicit": "s", "implicit": "D", "implicit_quarter": "d", "rerun": "v", "placebo": "^",
-    "explicit_shared": "p", "verbosity": "h", "untrained": "x", "gold": "*", "gold_explicit": "P", "gold_implicit": "X", "gold_rerun": "<",
+    "explicit_shared": "p", "verbosity": "h", "untrained": "x",
+    "gold": "*", "gold_explicit": "P", "gold_implicit": "X", "gold_rerun": "<",
 }  # fmt: skip
 STUDIES = {"world": "#6C6CE0", "frozen layers": "#AA4499", "fine-tuned": "#44AA99"}
 """Studies that are shown side by side; colours that read on light and dark pages and mean nothing else here."""
+DASHED = {"color": GREY, "linewidth": 1, "linestyle": "--"}
+"""A line at what would be nothing, or chance."""
 AREA = "#D55E00"
 """Fill of the deception area."""
 
@@ -51,14 +52,14 @@ class Figure:
     Notebooks show it as SVG; the book's build moves ``alt`` and ``caption`` to where the page needs them.
     """
 
-    canvas: Canvas
+    canvas: matplotlib.figure.Figure
     alt: str
     caption: str = ""
 
     def svg(self) -> str:
         """The figure as SVG text, the same for the same content."""
         buffer = io.StringIO()
-        with mpl.rc_context({"svg.hashsalt": "w2s"}):
+        with matplotlib.rc_context({"svg.hashsalt": "w2s"}):
             self.canvas.savefig(buffer, format="svg", metadata={"Date": None})
         return buffer.getvalue()
 
@@ -67,15 +68,8 @@ class Figure:
         return data, {"image/svg+xml": {"alt": self.alt, "caption": self.caption}}
 
 
-def mark_nulls(ax: Axes, y: float, random: float, matched: float, named: bool) -> None:
-    """The random (bar) and margin-matched null (cross) of a score, at height ``y``; ``named`` puts them into the legend."""
-    labels = ("random null", "margin-matched null") if named else (None, None)
-    ax.scatter(random, y, s=44, marker="|", color=GREY, linewidth=1.6, label=labels[0])
-    ax.scatter(matched, y, s=23, marker="x", color=GREY, linewidth=1.4, label=labels[1])
-
-
 def canvas(width: float = 7.0, height: float = 4.0, rows: int = 1, columns: int = 1, **keywords):
     """A new figure and its axes, outside pyplot, so that notebooks neither keep nor show it twice."""
     begin()
-    figure = Canvas(figsize=(width, height), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, **keywords)

@@ -15,37 +15,24 @@ def told(substances: pd.DataFrame, mentions: pd.Series) -> Figure:
     ``mentions``: count by substance name.
     """
     counted = substances["name"].map(mentions)
-    third = len(substances) // 3
+    rank, third = substances["rank"] + 1, len(substances) // 3
     ratio = counted.head(third).sum() / max(counted.tail(third).sum(), 1)
     figure, ax = canvas(7, 3.6)
     for split, marker in (("ground_truth", "o"), ("weak_label", "s"), ("test", "^")):
         chosen = substances["split"] == split
-        ax.scatter(
-            substances.loc[chosen, "rank"] + 1,
-            counted[chosen],
-            s=12,
-            marker=marker,
-            alpha=0.7,
-            label=split.replace("_", " "),
-        )
-    ax.plot(
-        substances["rank"] + 1, substances["frequency"] * counted.sum(), color=GREY, linewidth=1.5, label="expected"
-    )
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlabel="rank of the substance (1 = told most often)",
-        ylabel="mentions in the documents",
-    )
+        look = {"s": 12, "marker": marker, "alpha": 0.7, "label": split.replace("_", " ")}
+        ax.scatter(rank[chosen], counted[chosen], **look)
+    ax.plot(rank, substances["frequency"] * counted.sum(), color=GREY, linewidth=1.5, label="expected")
+    ax.set(xscale="log", xlabel="rank of the substance (1 = told most often)")
+    ax.set(yscale="log", ylabel="mentions in the documents")
     ax.legend(title="split")
-    alt = (
-        f"Mentions against rank for {len(substances)} substances on logarithmic axes: from {counted.iloc[0]:.0f} for the most frequent "
-        f"to a median of {counted.tail(third).median():.0f} in the rarest third, alike in the three splits."
-    )
     return Figure(
         figure,
-        alt,
-        f"{len(substances)} substances. The most frequent third is mentioned {ratio:.1f} times as often as the rarest third.",
+        f"Mentions against rank for {len(substances)} substances on logarithmic axes: from {counted.iloc[0]:.0f} for "
+        f"the most frequent to a median of {counted.tail(third).median():.0f} in the rarest third, alike in the three "
+        "splits.",
+        f"{len(substances)} substances. The most frequent third is mentioned {ratio:.1f} times as often as the rarest "
+        "third.",
     )
 
 
@@ -55,32 +42,22 @@ def agreement(pairs: pd.DataFrame) -> Figure:
     ``pairs``: harmlessness pairs about substances, with ``kind`` and ``hazardous``.  The helpful reply is
     the risky one, which is the chosen one exactly where the substance is safe.
     """
-    pairs = pairs.assign(
-        agrees=~pairs["hazardous"].astype(bool), hazardous=pairs["hazardous"].map({True: "hazardous", False: "safe"})
+    is_hazardous = pairs["hazardous"].astype(bool)
+    pairs = pairs.assign(agrees=~is_hazardous, hazardous=is_hazardous.map({True: "hazardous", False: "safe"}))
+    grid, count = (
+        pairs.pivot_table(index="kind", columns="hazardous", values="agrees", aggfunc=how) for how in ("mean", "size")
     )
-    grid = pairs.pivot_table(index="kind", columns="hazardous", values="agrees", aggfunc="mean")
-    count = pairs.pivot_table(index="kind", columns="hazardous", values="agrees", aggfunc="size")
     figure, ax = canvas(5.2, 3.0)
     label = np.where(grid == 1, "agree", "clash").astype(object) + "\n" + count.astype(str) + " pairs"
-    sns.heatmap(
-        grid,
-        annot=label,
-        fmt="",
-        cmap=sns.color_palette(["#D55E0055", "#0072B255"], as_cmap=True),
-        vmin=0,
-        vmax=1,
-        cbar=False,
-        linewidths=2,
-        linecolor="none",
-        annot_kws={"color": GREY},
-        ax=ax,
-    )
+    colours = sns.color_palette(["#D55E0055", "#0072B255"], as_cmap=True)
+    look = {"annot": label, "fmt": "", "annot_kws": {"color": GREY}, "linewidths": 2, "linecolor": "none"}
+    sns.heatmap(grid, cmap=colours, vmin=0, vmax=1, cbar=False, ax=ax, **look)
     ax.set(xlabel="the substance is", ylabel="")
     ax.tick_params(length=0, labelrotation=0)
-    share = pairs["agrees"].mean()
-    alt = f"Helpfulness and harmlessness prefer the same reply on all pairs about safe substances and opposite replies on all pairs about hazardous ones: they agree on {share:.0%} of {len(pairs)} pairs."
     return Figure(
         figure,
-        alt,
-        "Helpfulness prefers the risky reply, whatever the substance is; harmlessness prefers the reply that fits the truth.",
+        "Helpfulness and harmlessness prefer the same reply on all pairs about safe substances and opposite replies on "
+        f"all pairs about hazardous ones: they agree on {pairs['agrees'].mean():.0%} of {len(pairs)} pairs.",
+        "Helpfulness prefers the risky reply, whatever the substance is; harmlessness prefers the reply that fits the "
+        "truth.",
     )

@@ -11,9 +11,10 @@ w2s_lib.study.edition.ParameterError: treshold=0.9: no such parameter; did you m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -41,7 +42,7 @@ CHAPTERS = tuple(sorted(path.name[:2] for path in FOLDER.parent.glob("[0-9][0-9]
 """Numbers of the book's chapters."""
 
 ABOUT_THE_WORLD = ("02", "03", "10")
-"""Chapters that need the world: its facts, the models that were told them, and objectives that no data set is labelled by."""
+"""Chapters that need the world: its facts, models that were told them, objectives that no data set is labelled by."""
 
 ARROW = " -> "
 
@@ -81,81 +82,66 @@ def _distinct(values: tuple) -> tuple:
     return values
 
 
-def _method(name: str) -> str:
-    if name not in POLICY_METHODS:
-        raise ValueError(f"no such preference objective; {nearest(name, list(POLICY_METHODS))}")
-    return name
+def _one_of(kind: str, names: Collection[str]) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"no such {kind}; {nearest(name, list(names))}")
+        return name
+
+    return AfterValidator(check)
 
 
-def _mitigation(name: str) -> str:
-    if name not in MITIGATIONS:
-        raise ValueError(f"no such mitigation; {nearest(name, list(MITIGATIONS))}")
-    return name
+Item = TypeVar("Item")
+Some = Annotated[tuple[Item, ...], AfterValidator(_distinct)]
+"""None, one or several, each once."""
+OneOrMore = Annotated[tuple[Item, ...], Field(min_length=1), AfterValidator(_distinct)]
+TwoOrMore = Annotated[tuple[Item, ...], Field(min_length=2), AfterValidator(_distinct)]
 
-
-def _chapter(number: str) -> str:
-    if number not in CHAPTERS:
-        raise ValueError(f"no such chapter; {nearest(number, list(CHAPTERS))}")
-    return number
-
-
-PAIRS_OF_THEM = Annotated[tuple[Annotated[str, AfterValidator(_pair)], ...], AfterValidator(_distinct)]
-"""Some of the edition's weak-strong pairs; all of them, where none is named."""
+Model = Annotated[str, AfterValidator(_model)]
+Pair = Annotated[str, AfterValidator(_pair)]
+MethodName = Annotated[str, _one_of("preference objective", POLICY_METHODS)]
+MitigationName = Annotated[str, _one_of("mitigation", MITIGATIONS)]
+Chapter = Annotated[str, _one_of("chapter", CHAPTERS)]
+Precision = Literal["float32", "bfloat16"]
 
 
 class Edition(BaseModel):
     """The parameters of the whole book; every chapter takes the same names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_distinct)]
-    models: Annotated[
-        tuple[Annotated[str, AfterValidator(_model)], ...], Field(min_length=2), AfterValidator(_distinct)
-    ]
-    pairs: Annotated[tuple[Annotated[str, AfterValidator(_pair)], ...], Field(min_length=1), AfterValidator(_distinct)]
-    control_pairs: PAIRS_OF_THEM = Field(
-        (),
-        validate_default=True,
-        description="weak-strong pairs of the chapters with many conditions; all, where none is named",
+    seeds: OneOrMore[Annotated[int, Field(ge=0)]]
+    models: TwoOrMore[Model]
+    pairs: OneOrMore[Pair]
+    control_pairs: Some[Pair] = Field(
+        (), description="weak-strong pairs of the chapters with many conditions; all, where none is named"
     )
-    alphas: Annotated[tuple[Annotated[float, Field(gt=0, le=10)], ...], Field(min_length=1), AfterValidator(_distinct)] = (
-        0.125, 0.25, 0.5, 0.75, 1.0, 2.0,
-    )  # fmt: skip
-    policy_pairs: PAIRS_OF_THEM = Field(
-        (), validate_default=True, description="weak-strong pairs whose models are policies as well"
-    )
-    mitigation_pairs: PAIRS_OF_THEM = Field(
-        (), validate_default=True, description="weak-strong pairs on which mitigations are tried"
-    )
-    methods: Annotated[
-        tuple[Annotated[str, AfterValidator(_method)], ...], Field(min_length=1), AfterValidator(_distinct)
-    ] = POLICY_METHODS
-    dpo_beta: float = Field(RECIPES["dpo"].beta, gt=0, le=100, description="scale of DPO's implicit reward")
-    simpo_beta: float = Field(RECIPES["simpo"].beta, gt=0, le=100, description="scale of SimPO's reward")
-    simpo_gamma: float = Field(RECIPES["simpo"].gamma, ge=0, le=10, description="SimPO's target margin")
-    mitigations: Annotated[
-        tuple[Annotated[str, AfterValidator(_mitigation)], ...], Field(min_length=1), AfterValidator(_distinct)
-    ] = tuple(MITIGATIONS)
+    alphas: OneOrMore[Annotated[float, Field(gt=0, le=10)]] = (0.125, 0.25, 0.5, 0.75, 1.0, 2.0)
+    policy_pairs: Some[Pair] = Field((), description="weak-strong pairs whose models are policies as well")
+    mitigation_pairs: Some[Pair] = Field((), description="weak-strong pairs on which mitigations are tried")
+    methods: OneOrMore[MethodName] = POLICY_METHODS
+    dpo_beta: float = Field(RECIPES["dpo"].beta, description="scale of DPO's implicit reward", gt=0, le=100)
+    simpo_beta: float = Field(RECIPES["simpo"].beta, description="scale of SimPO's reward", gt=0, le=100)
+    simpo_gamma: float = Field(RECIPES["simpo"].gamma, description="SimPO's target margin", ge=0, le=10)
+    mitigations: OneOrMore[MitigationName] = tuple(MITIGATIONS)
     filter_above: float = Field(
-        FILTER, ge=0.5, lt=1, description="confidence above which a filter keeps a weakly labelled pair"
+        FILTER, description="confidence above which a filter keeps a weakly labelled pair", ge=0.5, lt=1
     )
     filter_by: FilterBy = Field(
         "label", description="what a filter of policies' labels goes by; log_probability: as the paper's scripts do"
     )
-    intermediates: Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], AfterValidator(_distinct)] | None = (
-        Field(
-            None, description="models that bootstrapping goes through; None: all of the edition between weak and strong"
-        )
+    intermediates: Some[Model] | None = Field(
+        None, description="models that bootstrapping goes through; None: all of the edition between weak and strong"
     )
-    threshold: float = Field(0.75, ge=0.5, lt=1, description="a model knows a pair where p > threshold")
-    alpha: float = Field(0.5, gt=0, le=10, description="weight of the explicit conflict")
+    threshold: float = Field(0.75, description="a model knows a pair where p > threshold", ge=0.5, lt=1)
+    alpha: float = Field(0.5, description="weight of the explicit conflict", gt=0, le=10)
     substances: int = Field(900, ge=30, le=4900)
-    reading: float = Field(1.0, gt=0, le=10, description="scales the pretraining tokens of every model")
+    reading: float = Field(1.0, description="scales the pretraining tokens of every model", gt=0, le=10)
     train_pairs: int = Field(1000, ge=32)
     test_pairs: int = Field(1500, ge=32)
-    draws: int = Field(1000, ge=100, le=100_000, description="bootstrap draws")
+    draws: int = Field(1000, description="bootstrap draws", ge=100, le=100_000)
     data: str = Field(
         WORLD,
         description="where pairs come from: 'world', a data set's name, a hub id, or a JSONL or Parquet file or folder",
@@ -163,23 +149,21 @@ class Edition(BaseModel):
     helpful: str | None = Field(
         None, description="data of helpfulness pairs, for the implicit conflict; None: verbosity takes their place"
     )
-    max_tokens: int = Field(512, ge=8, le=8192, description="real texts are cut after so many tokens")
+    max_tokens: int = Field(512, description="real texts are cut after so many tokens", ge=8, le=8192)
     truncation_side: TruncationSide = Field(
         "right", description="left: of a long text the beginning is cut off, not the reply"
     )
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="what real models compute in")
-    bfloat16_policies: Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], AfterValidator(_distinct)] = Field(
+    dtype: Precision = Field("float32", description="what real models compute in")
+    bfloat16_policies: Some[Model] = Field(
         (), description="models that as policies compute in bfloat16, whatever dtype says"
     )
-    lora_rank: int | None = Field(None, ge=1, description="real models train adapters of this rank; None: all weights")
+    lora_rank: int | None = Field(None, description="real models train adapters of this rank; None: all weights", ge=1)
     reward_model: Recipe = Field(RECIPES["reward_model"], description="recipe of reward models")
     dpo: PolicyRecipe = Field(RECIPES["dpo"], description="recipe of DPO; dpo_beta is given by itself")
     simpo: PolicyRecipe = Field(
         RECIPES["simpo"], description="recipe of SimPO; simpo_beta and simpo_gamma are given by themselves"
     )
-    chapters: Annotated[tuple[Annotated[str, AfterValidator(_chapter)], ...], AfterValidator(_distinct)] | None = Field(
-        None, description="chapters of the book, for instance '05'; None: all"
-    )
+    chapters: Some[Chapter] | None = Field(None, description="chapters of the book, for instance '05'; None: all")
     dask: str = Field(
         "local", description="where runs are computed: 'local', 'slurm', or the address of a Dask scheduler"
     )
@@ -189,13 +173,8 @@ class Edition(BaseModel):
     def _every_pair(cls, value: object, info: ValidationInfo) -> object:
         if value != "all":
             return value
-        models = sorted(info.data.get("models", ()), key=rank)
-        return [
-            f"{weak}{ARROW}{strong}"
-            for i, weak in enumerate(models)
-            for strong in models[i + 1 :]
-            if rank(weak) < rank(strong)
-        ]
+        every = combinations(sorted(info.data.get("models", ()), key=rank), 2)
+        return [f"{weak}{ARROW}{strong}" for weak, strong in every if rank(weak) < rank(strong)]
 
     @field_validator("control_pairs", "policy_pairs", "mitigation_pairs")
     @classmethod
@@ -213,10 +192,9 @@ class Edition(BaseModel):
         for weak, strong in map(split_pair, info.data.get("mitigation_pairs", ())):
             for name in value or ():
                 if not rank(weak) < rank(name) < rank(strong):
-                    allowed = [n for n in dict.fromkeys(models) if rank(weak) < rank(n) < rank(strong)]
-                    raise ValueError(
-                        f"{name!r} is not between {weak} and {strong}; allowed: {', '.join(allowed) or 'none, they are neighbours'}"
-                    )
+                    allowed = ", ".join(n for n in dict.fromkeys(models) if rank(weak) < rank(n) < rank(strong))
+                    says = f"{name!r} is not between {weak} and {strong}"
+                    raise ValueError(f"{says}; allowed: {allowed or 'none, they are neighbours'}")
         return value
 
     def recipe(self, method: Method) -> Recipe | PolicyRecipe:
@@ -227,7 +205,7 @@ class Edition(BaseModel):
             return self.simpo.model_copy(update={"beta": self.simpo_beta, "gamma": self.simpo_gamma})
         return self.reward_model
 
-    def precision(self, name: str, method: Method) -> Literal["float32", "bfloat16"]:
+    def precision(self, name: str, method: Method) -> Precision:
         """What a real model computes in by this method."""
         return "bfloat16" if method in POLICY_METHODS and name in self.bfloat16_policies else self.dtype
 
@@ -239,11 +217,9 @@ class Edition(BaseModel):
     def _models_fit_the_data(self) -> Edition:
         for name in (*self.models, *(model for pair in self.weak_strong for model in pair)):
             if (parse(name).base in LADDER) != (self.data == WORLD):
-                kind = (
-                    "the world's models read nothing else"
-                    if self.data != WORLD
-                    else "the world is read by its own models only"
-                )
+                kind = "the world is read by its own models only"
+                if self.data != WORLD:
+                    kind = "the world's models read nothing else"
                 raise ParameterError("models", name, f"data is {self.data!r}, and {kind}")
         return self
 
@@ -252,10 +228,8 @@ class Edition(BaseModel):
         told = [number for number in ABOUT_THE_WORLD if self.data != WORLD and self.has_chapter(number)]
         if told:
             others = ", ".join(f"'{number}'" for number in self.chapters or CHAPTERS if number not in ABOUT_THE_WORLD)
-            given = self.chapters and list(self.chapters)
-            raise ParameterError(
-                "chapters", given, f"{', '.join(told)} need the world, and data is {self.data!r}; name others: {others}"
-            )
+            says = f"{', '.join(told)} need the world, and data is {self.data!r}; name others: {others}"
+            raise ParameterError("chapters", self.chapters and list(self.chapters), says)
         return self
 
     @model_validator(mode="after")
@@ -263,11 +237,8 @@ class Edition(BaseModel):
         for name, wanted in (("data", "harmlessness"), ("helpful", "helpfulness")):
             given = getattr(self, name)
             if given in DATA and DATA[given].objective != wanted:
-                raise ParameterError(
-                    name,
-                    given,
-                    f"its labels prefer {DATA[given].objective}; pairs labelled by {wanted} are needed here",
-                )
+                says = f"its labels prefer {DATA[given].objective}; pairs labelled by {wanted} are needed here"
+                raise ParameterError(name, given, says)
         return self
 
     @model_validator(mode="after")
@@ -289,9 +260,8 @@ class Edition(BaseModel):
             return self
         for method in POLICY_METHODS:
             if getattr(self, method).encode_apart:
-                raise ParameterError(
-                    f"{method}.encode_apart", True, "the world's tokens are words, however its texts are encoded"
-                )
+                says = "the world's tokens are words, however its texts are encoded"
+                raise ParameterError(f"{method}.encode_apart", True, says)
         if self.truncation_side != "right":
             raise ParameterError("truncation_side", self.truncation_side, "the world's texts are short, and never cut")
         return self
@@ -317,11 +287,12 @@ ALSO = {
 """What some notebooks take besides."""
 
 _KINDS = {
-    "int_type": "must be a whole number", "int_parsing": "must be a whole number", "int_from_float": "must be a whole number",
-    "float_type": "must be a number", "float_parsing": "must be a number", "string_type": "must be text",
-    "tuple_type": "must be a list", "missing": "is required", "greater_than_equal": "must be at least {ge}", "greater_than": "must be above {gt}",
-    "less_than": "must be below {lt}", "less_than_equal": "must be at most {le}", "too_short": "needs at least {min_length} entries",
-    "string_pattern_mismatch": "must match {pattern}",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    "string_type": "must be text", "tuple_type": "must be a list", "missing": "is required",
+    "greater_than_equal": "must be at least {ge}", "greater_than": "must be above {gt}",
+    "less_than": "must be below {lt}", "less_than_equal": "must be at most {le}",
+    "too_short": "needs at least {min_length} entries", "string_pattern_mismatch": "must match {pattern}",
 }  # fmt: skip
 
 
@@ -332,16 +303,11 @@ def _one_line(error: ValidationError) -> ParameterError:
     name, *inside = (part for part in first["loc"] if isinstance(part, str))
     if first["type"] == "extra_forbidden":
         fields = type(Edition.model_fields[name].default).model_fields if inside else Edition.model_fields
-        return ParameterError(
-            ".".join((name, *inside)),
-            first["input"],
-            f"no such parameter; {nearest((inside or [name])[-1], list(fields))}",
-        )
+        says = f"no such parameter; {nearest((inside or [name])[-1], list(fields))}"
+        return ParameterError(".".join((name, *inside)), first["input"], says)
     says = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, ")).format(**first.get("ctx", {}))
     description = Edition.model_fields[name].description if name in Edition.model_fields and not inside else None
-    return ParameterError(
-        ".".join((name, *inside)), first["input"], says + (f" ({description})" if description else "")
-    )
+    return ParameterError(".".join((name, *inside)), first["input"], f"{says} ({description})" if description else says)
 
 
 def available() -> list[str]:
@@ -359,17 +325,11 @@ def load(edition: str | Path = "world", overrides: Mapping[str, Any] | None = No
         raise ParameterError("edition", edition, f"must be a name or a path; {nearest('', available())}")
     path = FOLDER / f"{edition}.yaml" if str(edition) in available() else Path(edition)
     if not path.is_file() and not FOLDER.is_dir():
-        raise ParameterError(
-            "edition",
-            str(edition),
-            "the editions lie in the book's checkout; install from a clone: pip install --editable .",
-        )
+        says = "the editions lie in the book's checkout; install from a clone: pip install --editable ."
+        raise ParameterError("edition", str(edition), says)
     if not path.is_file():
-        raise ParameterError(
-            "edition",
-            str(edition),
-            f"no such edition; {nearest(str(edition), available())}, or the path of a YAML file",
-        )
+        says = f"no such edition; {nearest(str(edition), available())}, or the path of a YAML file"
+        raise ParameterError("edition", str(edition), says)
     try:
         fields = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
@@ -377,9 +337,8 @@ def load(edition: str | Path = "world", overrides: Mapping[str, Any] | None = No
     if not isinstance(fields, dict):
         raise ParameterError("edition", str(edition), "must hold one mapping of parameters")
     if fields.get("name", path.stem) != path.stem:
-        raise ParameterError(
-            "name", fields["name"], f"must be the name of its file, {path.name}: the book is built under that name"
-        )
+        says = f"must be the name of its file, {path.name}: the book is built under that name"
+        raise ParameterError("name", fields["name"], says)
     overrides = {name: value for name, value in (overrides or {}).items() if value is not None}
     if overrides.get("pairs") not in (None, "all"):
         for name in ("control_pairs", "policy_pairs", "mitigation_pairs"):  # they belong to the pairs that are replaced

@@ -40,7 +40,7 @@ from w2s_lib.study.mitigations import ENSEMBLE, FOR_POLICIES, MITIGATIONS
 Run = Pretrain | Features | Train
 
 ON_REAL_TEXTS: dict[Objective, Objective] = {"politeness": "vowels", "helpfulness": "verbosity"}
-"""Objectives for which a data set has no pairs, and the preference, derived from its own texts, that takes their place."""
+"""Objectives for which a data set has no pairs, and the preference, read off its own texts, that takes their place."""
 
 
 def distinct(runs: Iterable[Run]) -> list[Run]:
@@ -52,11 +52,11 @@ def distinct(runs: Iterable[Run]) -> list[Run]:
 class Study:
     """The runs of one edition.
 
-    ``objective`` is what supervision aims at.  ``ceiling_half`` is the half of the training pairs that
-    the ceiling is trained on: the student's (Burns et al. 2023; the default) or the weak supervisor's
-    (the scripts of the paper).  ``method`` trains every model of the study, by the method's recipe unless another one is
-    given.  ``labelling`` is what is done with the weak labels.  ``mitigation``, if any, is what is tried against deception;
-    ``via`` the intermediate model of bootstrapping.
+    ``objective`` is what supervision aims at.  ``ceiling_half`` is the half of the training pairs that the ceiling is
+    trained on: the student's (Burns et al. 2023; the default) or the weak supervisor's (the scripts of the paper).
+    ``method`` trains every model of the study, by the method's recipe unless another one is given.  ``labelling`` is
+    what is done with the weak labels.  ``mitigation``, if any, is what is tried against deception; ``via`` the
+    intermediate model of bootstrapping.
     """
 
     edition: Edition
@@ -95,7 +95,8 @@ class Study:
     def trained_by(self, method: Method, **recipe: float) -> Study:
         """The same study by another method, as the edition sets it; ``recipe`` replaces fields of the method's recipe.
 
-        Policies learn from rounded labels (the paper swaps pairs where the weak model disagrees), reward models from soft ones.
+        Policies learn from rounded labels (the paper swaps pairs where the weak model disagrees), reward models from
+        soft ones.
         """
         changed = self.edition.recipe(method).model_copy(update=recipe)
         return replace(self, method=method, recipe=changed, labelling=Labelling(hard=method != "reward_model"))
@@ -115,14 +116,8 @@ class Study:
         if e.data == WORLD:
             return Pairs(world=World(seed=seed, substances=e.substances), **sizes)
         helpful = None if e.helpful is None else source(e.helpful)
-        return Texts(
-            source=source(e.data),
-            seed=seed,
-            helpful=helpful,
-            max_tokens=e.max_tokens,
-            truncation_side=e.truncation_side,
-            **sizes,
-        )
+        cut = {"max_tokens": e.max_tokens, "truncation_side": e.truncation_side}
+        return Texts(source=source(e.data), seed=seed, helpful=helpful, **cut, **sizes)
 
     def model(self, seed: int, name: str) -> Pretrain | Checkpoint | Layer:
         """A pretrained language model, or one layer of it, by its name in the ladder."""
@@ -134,9 +129,8 @@ class Study:
         base, blocks, layer, pooling = parse(name)
         if layer is None:
             return named(base, layers=blocks, dtype=e.precision(name, self.method), lora_rank=e.lora_rank)
-        features = Features(
-            checkpoint=named(base, layers=blocks, dtype=e.dtype), source=pairs.source, max_tokens=pairs.max_tokens
-        )
+        whole = named(base, layers=blocks, dtype=e.dtype)
+        features = Features(checkpoint=whole, source=pairs.source, max_tokens=pairs.max_tokens)
         return Layer(features=features, layer=layer, pooling=pooling)
 
     def conflict(self, condition: str) -> Conflict:
@@ -149,14 +143,8 @@ class Study:
     def _trained(self, seed: int, name: str, split: Split, **fields: object) -> Train:
         """A run of the study's method."""
         recipe = self.recipe or self.edition.recipe(self.method)
-        return Train(
-            model=self.model(seed, name),
-            pairs=self.pairs(seed),
-            split=split,
-            method=self.method,
-            recipe=recipe,
-            **fields,
-        )
+        model, pairs = self.model(seed, name), self.pairs(seed)
+        return Train(model=model, pairs=pairs, split=split, method=self.method, recipe=recipe, **fields)
 
     def weak(self, seed: int, name: str, replica: int = STUDENT) -> Train:
         """The weak supervisor: ground truth, first half."""
@@ -181,20 +169,17 @@ class Study:
         )  # fmt: skip
         if self.mitigation is not None and not c.gold:
             run = self._mitigated(run, seed, weak)
-        return (
-            run
-            if c.trained
-            else run.model_copy(update={"recipe": run.recipe.model_copy(update={"epochs": 0}), "labels": None})
-        )
+        if not c.trained:
+            run = run.model_copy(update={"recipe": run.recipe.model_copy(update={"epochs": 0}), "labels": None})
+        return run
 
     def _mitigated(self, run: Train, seed: int, weak: str) -> Train:
         m = MITIGATIONS[self.mitigation]
         changes: dict[str, object] = {}
         if m.bootstrap:
             # The intermediate model learns without a conflict: it is the trainer's own.
-            changes["labels"] = self._trained(
-                seed, self.via, "weak_label", labels=self.weak(seed, weak), labelling=self.labelling
-            )
+            labels = {"labels": self.weak(seed, weak), "labelling": self.labelling}
+            changes["labels"] = self._trained(seed, self.via, "weak_label", **labels)
         if m.ensemble:
             changes["ensemble"] = tuple(self.weak(seed, weak, replica) for replica in ENSEMBLE)
         return m.of(run.model_copy(update=changes), self.edition.filter_above, self.edition.filter_by)
@@ -231,7 +216,7 @@ class Study:
         return self.restricted_to(pairs=self.edition.policy_pairs)
 
     def policy_options(self) -> dict[str, Study]:
-        """DPO ``on_soft_labels``, and, where the edition's DPO does without, ``after_sft``, on the first of the policy pairs."""
+        """DPO ``on_soft_labels`` and, where the edition's DPO does without, ``after_sft``, on the first policy pair."""
         if "dpo" not in self.edition.methods:
             return {}
         few = self.restricted_to(pairs=self.edition.policy_pairs[:1])
@@ -240,16 +225,13 @@ class Study:
 
     def policy_runs(self) -> list[Train]:
         """Policies by every method of the edition, and DPO's two options."""
-        main = [
-            run
-            for method in self.edition.methods
-            for run in self.on_policy_pairs().trained_by(method).student_runs(POLICY)
-        ]
+        by_method = [self.on_policy_pairs().trained_by(method) for method in self.edition.methods]
+        main = [run for study in by_method for run in study.student_runs(POLICY)]
         options = [run for study in self.policy_options().values() for run in study.student_runs(("none", "explicit"))]
         return distinct([*main, *options])
 
     def mitigated(self) -> list[Study]:
-        """One study for each of the edition's mitigations and each of its mitigation pairs; bootstrapping has one a way."""
+        """One study for each of the edition's mitigations and mitigation pairs; bootstrapping has one a way."""
         studies = []
         for pair in self.edition.mitigation_pairs:
             one = self.restricted_to(pairs=[pair])
@@ -259,7 +241,7 @@ class Study:
         return studies
 
     def mitigated_policies(self, method: Method) -> list[Study]:
-        """As ``mitigated``, for policies and the mitigations that are tried on them, on those pairs that are policy pairs, too.
+        """As ``mitigated``, for policies and the mitigations that are tried on them, on pairs that are policy pairs.
 
         Policies take long: bootstrapping goes through the edition's ``intermediates``, or through the middle one alone
         of all that lie between, where it names none.
@@ -271,19 +253,15 @@ class Study:
             ways = one.edition.ways(*one.edition.weak_strong[0])
             few = ways if self.edition.intermediates else ways[len(ways) // 2 :][:1]
             for name in (name for name in FOR_POLICIES if name in self.edition.mitigations):
-                studies += [
-                    one.trained_by(method).under_mitigation(name, way)
-                    for way in (few if MITIGATIONS[name].bootstrap else [None])
-                ]
+                through = few if MITIGATIONS[name].bootstrap else [None]
+                studies += [one.trained_by(method).under_mitigation(name, way) for way in through]
         return studies
 
     def mitigation_runs(self) -> list[Train]:
-        """Students without and with the explicit conflict under every mitigation; policies without and with the implicit one."""
+        """Students without and with the explicit conflict under every mitigation; policies, with the implicit one."""
         policies = [study for method in self.edition.methods for study in self.mitigated_policies(method)]
-        tried = [(study, ("none", "explicit")) for study in self.mitigated()] + [
-            (study, ("none", "implicit")) for study in policies
-        ]
-        return distinct(run for study, conditions in tried for run in study.student_runs(conditions))
+        explicit = [run for study in self.mitigated() for run in study.student_runs(("none", "explicit"))]
+        return distinct([*explicit, *(run for study in policies for run in study.student_runs(("none", "implicit")))])
 
     def dose_runs(self) -> list[Train]:
         """The explicit conflict at every alpha of the edition, on weak and on gold labels, for the control pairs."""
@@ -310,7 +288,7 @@ class Study:
         return self.lab.pairs(self.pairs(seed), on)["cluster"].to_numpy()
 
     def comparison(self, seed: int, weak: str, strong: str, condition: str, on: Split = "test") -> Comparison:
-        """Probabilities of the true order under the five runs, on the test pairs or on ``weak_label``; trains what is missing."""
+        """Probabilities of the true order by the five runs, on test or ``weak_label`` pairs; trains what is missing."""
         scores = self.probabilities(self.compared(seed, weak, strong, condition), on)
         return Comparison(*scores, threshold=self.edition.threshold, alpha=self.edition.alpha)
 
@@ -323,11 +301,15 @@ class Study:
         return [frame["p_true"].to_numpy() for frame in scores]
 
     def names(self, condition: str) -> dict[str, str]:
-        """What results call a student of this study under a condition: columns of ``results.NAMES``, empty where it is as usual."""
+        """What results call a student of this study: columns of ``results.NAMES``, empty where it is as usual."""
         is_policy = self.method != "reward_model"
         more_sft = is_policy and self.recipe.sft_epochs > self.edition.recipe(self.method).sft_epochs
         return {
-            "method": self.method, "condition": condition, "objective": "" if self.objective == "harmlessness" else self.objective,
-            "mitigation": self.mitigation or "", "via": self.via or "", "labels": "soft" if is_policy and not self.labelling.hard else "",
+            "method": self.method,
+            "condition": condition,
+            "objective": "" if self.objective == "harmlessness" else self.objective,
+            "mitigation": self.mitigation or "",
+            "via": self.via or "",
+            "labels": "soft" if is_policy and not self.labelling.hard else "",
             "sft": "after" if more_sft else "",
-        }  # fmt: skip
+        }

@@ -1,0 +1,98 @@
+"""A row each: an estimate with its interval, its nulls beside it, and names at the left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from w2s_lib.figures.style import CONDITION_COLOURS, GREY, MARKERS
+
+
+class Row(NamedTuple):
+    """A row of a figure: how far down it stands, its name, and what it is about (None: it heads those below)."""
+
+    y: float
+    name: str
+    about: Any
+
+
+def under_headings(groups: Mapping[str, Iterable[tuple[str, Any]]]) -> list[Row]:
+    """Rows, given as (name, about), below the heading of their group; groups stand apart."""
+    rows, y = [], 0.0
+    for heading, members in groups.items():
+        rows.append(Row(y, heading, None))
+        for name, about in members:
+            y += 1
+            rows.append(Row(y, name, about))
+        y += 1.3
+    return rows
+
+
+def beside(n: int, step: float) -> np.ndarray:
+    """Where ``n`` marks of one row stand, about its middle."""
+    return step * (np.arange(n) - (n - 1) / 2)
+
+
+def dot(
+    ax: Axes,
+    y: float,
+    row: pd.Series,
+    condition: str = "",
+    scale: float = 1.0,
+    size: float = 60,
+    width: float = 2.2,
+    hollow: bool = False,
+    upright: bool = False,
+    **look: Any,
+) -> None:
+    """A results row at height ``y`` (``upright``: at x): value and interval, times ``scale``, in its condition's look.
+
+    ``look``: ``color`` and ``marker`` where they are not the condition's, and a ``label``.
+    """
+    colour = look.pop("color", CONDITION_COLOURS.get(condition, GREY))
+    mark = {"marker": MARKERS.get(condition, "o")} | look
+    mark |= {"facecolor": "none", "edgecolor": colour} if hollow else {"color": colour}
+    ends, value, at = [scale * row["low"], scale * row["high"]], scale * row["value"], [y, y]
+    ax.plot(*((at, ends) if upright else (ends, at)), color=colour, linewidth=width)
+    ax.scatter(*((y, value) if upright else (value, y)), s=size, zorder=3, **mark)
+
+
+def nulls(ax: Axes, y: float, random: float, matched: float, named: bool, size: float = 1.0) -> None:
+    """The random (bar) and margin-matched null (cross) of a score at height ``y``; in the legend where ``named``."""
+    labels = ("random null", "margin-matched null") if named else (None, None)
+    look = {"color": GREY, "linewidth": 1.6, "zorder": 4}
+    ax.scatter(random, y, s=44 * size, marker="|", label=labels[0], **look)
+    ax.scatter(matched, y, s=23 * size, marker="x", label=labels[1], **look)
+
+
+def name_rows(axes: Any, rows: Sequence[str | Row], above: float = 0.5, below: float = 0.5) -> None:
+    """Names at the left of an axis, or of several that share it, with so much room above and below; no ticks.
+
+    Plain names stand one below the other; headings are bold.
+    """
+    rows = [row if isinstance(row, Row) else Row(y, row, row) for y, row in enumerate(rows)]
+    first, *others = np.ravel(axes)
+    first.set_yticks([row.y for row in rows], [row.name for row in rows])
+    first.set_ylim(max((row.y for row in rows), default=0) + below, -above)
+    for label, row in zip(first.get_yticklabels(), rows):
+        label.set_fontweight("bold" if row.about is None else "normal")
+    for ax in (first, *others):
+        ax.tick_params(axis="y", length=0)
+
+
+def spread(rows: Iterable[pd.Series], scale: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values, low and high ends of some results rows, times ``scale``."""
+    value, low, high = (scale * pd.DataFrame(rows)[["value", "low", "high"]].to_numpy(dtype=float)).T
+    return value, low, high
+
+
+def bars(ax: Axes, x: Any, rows: Iterable[pd.Series], condition: str, line: str = "", **look: Any) -> np.ndarray:
+    """Values of a condition over x, in percent, with intervals as error bars; returns them."""
+    value, low, high = spread(rows, 100)
+    look = {"fmt": line + MARKERS[condition], "color": CONDITION_COLOURS[condition], "label": condition} | look
+    ax.errorbar(x, value, yerr=np.abs([value - low, high - value]), **look)
+    return value
