@@ -20,6 +20,7 @@ from w2s_lib.data.cleaning import cleaned
 from w2s_lib.data.load import split
 from w2s_lib.data.reading import DataError
 from w2s_lib.errors import OneLineError, ParameterError
+from w2s_lib.findings.conflict import cannot_tell
 from w2s_lib.findings.results import CONFLICTS, NAMES, ROWS, pick, read_results, reads, say
 from w2s_lib.lab import Lab
 
@@ -91,15 +92,20 @@ def test_the_file_beside_the_page_says_the_same(found):
 def test_the_sentences_are_read_off_the_intervals(found):
     weak, strong = found.study.edition.weak_strong[0]
     (summary,) = re.findall(r"<h2>In short</h2>\s*<ul>(.*?)</ul>", found.page, re.S)
-    first, *others = re.findall(r"<li>(.*?)</li>", summary, re.S)
-    pgr = pick(found.results, "pgr", "none", weak, strong)
-    assert ("PGR is not reported" in first) == math.isnan(pgr["value"]) == (say(pgr) not in first)
-    assert len(others) == len(CONFLICTS)
+    chance, first, *others = re.findall(r"<li>(.*?)</li>", summary, re.S)
+    pgr, gap, ceiling = (pick(found.results, s, "none", weak, strong) for s in ("pgr", "gap", "accuracy_ceiling"))
+    assert "better than chance" in chance and ceiling["low"] > 0.5
+    silent = math.isnan(pgr["value"]) or not gap["low"] > 0
+    assert ("PGR is not reported" in first) == silent == (say(pgr) not in first)
+    *others, placebo = others
+    assert len(others) == len(CONFLICTS) and placebo.startswith("The placebo taxes")
     for condition, sentence in zip(CONFLICTS, others):
-        row = pick(found.results, "excess_margin_matched", condition, weak, strong)
-        assert (
-            sentence.startswith(f"<b>{condition.capitalize()}</b>") and f"{say(row)},\n<b>{reads(row)}</b>" in sentence
+        row, most = (
+            pick(found.results, f"{s}_margin_matched", condition, weak, strong) for s in ("excess", "attainable")
         )
+        blind = cannot_tell(most)
+        assert sentence.startswith(f"<b>{condition.capitalize()}</b>")
+        assert (blind or f"{say(row)},\n<b>{reads(row)}</b>") in sentence and (say(row) in sentence) == (not blind)
 
 
 class Links(HTMLParser):

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -17,6 +18,7 @@ from w2s_lib.data.preferences import SURFACE, agreement
 from w2s_lib.figures.conflict import scores_and_nulls, tax_by_quadrant
 from w2s_lib.figures.generalization import pgr_ladder
 from w2s_lib.figures.style import Figure
+from w2s_lib.findings.conflict import cannot_tell, placebo_in_words
 from w2s_lib.findings.results import ALL, CONFLICTS, pick, reads, say
 from w2s_lib.lab.graph import model_name
 from w2s_lib.measures.metrics import MIN_GAP
@@ -32,14 +34,16 @@ PREFERS = {
 }
 """What the pairs say that are mixed in."""
 
+CHANCE = 0.5
+
 
 def page(study: Study, none: pd.DataFrame, results: pd.DataFrame) -> str:
     """The page of a study on a lab; ``none``: rows by seed without a conflict; ``results``: those of the report."""
     folder = FileSystemLoader(Path(__file__).parent)
-    blocks = {"trim_blocks": True, "lstrip_blocks": True}
+    blocks = {"trim_blocks": True, "lstrip_blocks": True, "extensions": ["jinja2.ext.loopcontrols"]}
     environment = Environment(loader=folder, autoescape=True, undefined=StrictUndefined, **blocks)
     environment.filters |= {"say": say, "percent": lambda row: say(row, percent=True), "reads": reads}
-    environment.filters |= {"figure": _svg, "table": _table}
+    environment.filters |= {"figure": _svg, "table": _table, "beside_chance": _beside_chance}
     template = environment.get_template("report.html")
     return template.render(_setting(study) | _found(study, none, results))
 
@@ -74,13 +78,23 @@ def _found(study: Study, none: pd.DataFrame, results: pd.DataFrame) -> dict[str,
     def get(condition: str, statistic: str, versus: str = "") -> pd.Series:
         return pick(results, statistic, condition, *((ALL, ALL) if versus else (weak, strong)), versus=versus)
 
+    beyond = get("placebo", "conflict_tax", "rerun")
     return {
         "get": get,
         "min_gap": MIN_GAP,
+        "blind": {c: cannot_tell(get(c, "attainable_margin_matched")) for c in CONFLICTS},
+        "placebo": "" if np.isnan(beyond["value"]) else placebo_in_words(beyond),
         "figures": [ladder, tax_by_quadrant(taxed, list(CONFLICTS)), scores_and_nulls(taxed, list(CONFLICTS))],
         "ledger": study.lab.ledger(study.student_runs()),
         "trained": study.lab.trained,
     }
+
+
+def _beside_chance(accuracy: pd.Series) -> str:
+    """Whether an accuracy is better than a coin's."""
+    if accuracy["low"] > CHANCE:
+        return "better than chance"
+    return "worse than chance" if accuracy["high"] < CHANCE else "not told from chance"
 
 
 def _model(study: Study, name: str) -> tuple[str, ...]:

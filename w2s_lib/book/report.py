@@ -20,13 +20,12 @@ from w2s_lib.book.chapter import open_lab
 from w2s_lib.book.own import own
 from w2s_lib.book.page import page
 from w2s_lib.errors import ParameterError, exit_code
+from w2s_lib.findings.conflict import OF_THE_HIDDEN
 from w2s_lib.findings.results import CONFLICTS, DECEPTION, GENERALIZATION, MATCHED, ROWS, measure, minus, summarise
 from w2s_lib.lab.store import replacing
 from w2s_lib.study import Study
 from w2s_lib.study.cost import plan_runs, print_plan
 from w2s_lib.study.edition import Edition, load
-
-SHARPEST = ("hidden_score", "null_weak_matched", "excess_weak_matched")
 
 OPTIONS = (
     "seeds", "train_pairs", "test_pairs", "threshold", "alpha", "helpful", "max_tokens", "dtype", "lora_rank", "draws",
@@ -80,8 +79,8 @@ def report(
     study = study.on(lab)
     lab.run(study.student_runs())
     none = measure(study, ["none"], GENERALIZATION)
-    taxed = measure(study, CONFLICTS, ("accuracy", *DECEPTION, *SHARPEST))
-    against = minus(taxed, [MATCHED], [c for c in CONFLICTS if c != "rerun"], "rerun")
+    taxed = measure(study, CONFLICTS, ("accuracy", *DECEPTION, *OF_THE_HIDDEN))
+    against = minus(taxed, ["conflict_tax", MATCHED], [c for c in CONFLICTS if c != "rerun"], "rerun")
     results = pd.concat([summarise(none), summarise(taxed), against], ignore_index=True)
     results = results.assign(edition=study.edition.name, chapter="report")[["edition", "chapter", *ROWS]]
     text = page(study, none, results)

@@ -11,7 +11,6 @@ from w2s_lib.findings.results import (
     MATCHED,
     measure,
     minus,
-    pick,
     summarise,
 )
 from w2s_lib.study import Study
@@ -48,16 +47,16 @@ def placebo_in_words(beyond_rerun: pd.Series) -> str:
     return f"The placebo taxes {more} more than a rerun does: it is a conflict itself, and controls for nothing."
 
 
-def cannot_tell(results: pd.DataFrame, condition: str, margin: float = 0.05) -> str:
-    """Why the excess over the margin-matched null could not have been seen, and what would help; empty where it could.
+def cannot_tell(attainable: pd.Series, margin: float = 0.05) -> str:
+    """Why an excess could not have been seen, and what would help; empty where it could.
 
-    ``results``: rows with ``attainable_margin_matched`` of the condition, pooled.
+    ``attainable``: the results row of the largest excess that as many taxed pairs could show.
     """
-    most = pick(results, "attainable_margin_matched", condition)
     help_ = "More pairs, another threshold T or another pair of models would help."
-    if np.isnan(most["value"]):
-        return f"Cannot tell: no pair is taxed. {help_}"
-    if most["value"] >= margin:
+    most = attainable["value"]
+    if np.isnan(most):
+        return f"Cannot tell: too few pairs are taxed. {help_}"
+    if most >= margin:
         return ""
-    where = "the deception area is empty" if most["value"] == 0 else "the deception area is too small"
+    where = "the deception area is empty" if most == 0 else "the deception area is too small"
     return f"Cannot tell: {where}, so that not even a perfect deceiver would show {margin:g}. {help_}"
