@@ -23,9 +23,10 @@ def test_nothing_is_cut_and_missing_is_a_dash():
 
 def test_a_ledger_links_to_chapters_and_escapes_the_rest():
     claim = {"claim": "C1", "statement": EVIL, "chapter": "05_tax", "margin": 0.05, "says": "<b>holds</b>"}
-    tested = claim | {"statistic": "pgr", "value": 0.5, "low": 0.25, "high": 0.75, "detectable": 0.125}
-    missing = claim | {"statistic": "", "value": float("nan"), "low": 0.0, "high": 0.0, "detectable": float("nan")}
+    tested = claim | {"value": 0.5, "low": 0.25, "high": 0.75, "attainable": 0.8, "power": 0.125}
+    nan = float("nan")
+    missing = claim | {"value": nan, "low": 0.0, "high": 0.0, "attainable": nan, "power": nan}
     shown = Ledger(pd.DataFrame([tested, missing]))._repr_html_()
     assert "<script" not in shown and shown.count("<strong>&lt;b&gt;holds&lt;/b&gt;</strong>") == 2
-    assert shown.count('<a href="05_tax.html">05</a>') == 1 and "0.500 [0.250, 0.750]" in shown
+    assert shown.count('<a href="05_tax.html">05</a>') == 2 and "0.500 [0.250, 0.750]" in shown
     assert shown.count(">–</td>") == 3 and 'class="dataframe ledger"' in shown

@@ -47,9 +47,10 @@ class Ledger:
             "claim": f["statement"],
             "estimate, 95 % interval": pd.Series(estimates, f.index, dtype="str").where(f["value"].notna()),
             "margin": f["margin"].map("{:g}".format),
-            "detectable": f["detectable"],
+            "attainable": f["attainable"],
+            "power": f["power"],
             "verdict": f["says"],
-            "chapter": f["chapter"].where(f["statistic"] != ""),
+            "chapter": f["chapter"],
         }
         link = lambda chapter: f'<a href="{chapter}.html">{chapter[:2]}</a>'
         shown = {"verdict": "<strong>{}</strong>", "chapter": link}

@@ -10,14 +10,14 @@ from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, ROLES, Figure
 
 COLOURS = dict.fromkeys(("yes", "small"), ROLES["strong ceiling"]) | {"no": CONDITION_COLOURS["explicit"]}
 """Of verdicts; the others are grey."""
-MARKS = {"yes": "o", "small": "P", "no": "X", "undecided": "D", "untested": ""}
+MARKS = {"yes": "o", "small": "P", "no": "X", "undecided": "D", "blind": "D", "untested": ""}
 REACH = 12.0
 """Intervals are cut at this many margins."""
 
 
 def ledger(frame: pd.DataFrame) -> Figure:
     """``frame``: as of ``claims.ledger``.  Right of zero is the direction that the claim asserts; ±1 is its margin."""
-    figure, ax = canvas(7.6, 0.36 * len(frame) + 1.2)
+    figure, ax = canvas(10.2, 0.36 * len(frame) + 1.2)
     said = []
     ax.axvspan(-1, 1, color=GREY, alpha=0.12, linewidth=0)
     for y, row in enumerate(frame.itertuples()):
@@ -32,7 +32,10 @@ def ledger(frame: pd.DataFrame) -> Figure:
         }
         dot(ax, y, pd.Series(margins), size=42, color=colour, marker=MARKS[row.verdict])
     ax.axvline(0, **DASHED)
-    name_rows(ax, list(frame["claim"]), above=0.6, below=0.6)
+    names = [
+        f"{row.statement[:48].rstrip()}{'…' * (len(row.statement) > 48)}  {row.claim}" for row in frame.itertuples()
+    ]
+    name_rows(ax, names, above=0.6, below=0.6)
     ax.set(xlim=(-REACH * 1.02, REACH * 1.02), xlabel="estimate, in units of the smallest effect that would count")
     return Figure(
         figure,
