@@ -209,7 +209,7 @@ def report(
     try:
         with replacing(path) as html, replacing(path.with_suffix(".csv")) as csv:
             html.write_text(page)
-            results.to_csv(csv, index=False)
+            results.drop(columns="by_seed").to_csv(csv, index=False)
     except OSError as error:
         raise ParameterError("out", str(out), f"cannot be written ({error.strerror})") from None
     return Report(study, results, page, path)
