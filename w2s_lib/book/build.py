@@ -2,7 +2,7 @@
 
     python -m w2s_lib.book --edition world
 
-Everything lands in ``book/_build/<edition>``: ``html`` (the book, with ``results.csv``), ``source``
+Everything lands in ``book/_build/<edition>``: ``html`` (the book, with ``results.csv`` and its rows by study seed), ``source``
 (the pages with the executed notebooks) and ``results``.  What the runs computed lies in the store, so
 that an interrupted build goes on where it was, and a second one trains nothing.
 """
@@ -26,7 +26,7 @@ import nbformat
 import pandas as pd
 
 from w2s_lib import digests
-from w2s_lib.book.chapter import open_lab
+from w2s_lib.book.chapter import TABLES, open_lab
 from w2s_lib.errors import OneLineError, exit_code
 from w2s_lib.findings import benchmarks
 from w2s_lib.lab.graph import closure
@@ -43,7 +43,10 @@ LEDGER, LAST = "14_claims", "99_reproducibility"
 BENCHMARKS = "98_benchmarks"
 """The notebook that reads the bench file."""
 
-ALWAYS = ("04", "05", "14", "98", "99")
+RECORD = "97_record"
+"""The notebook on the record that comes with an edition."""
+
+ALWAYS = ("04", "05", "14", "97", "98", "99")
 """Chapters that every edition has: the landing page reads them, or they depend on none."""
 
 
@@ -126,7 +129,7 @@ def page_key(source: Path, studied: str, read: Sequence[Path] = ()) -> str:
     read several), the versions of all pinned packages, ``SWITCHES``, and other files that it reads.
     """
     library = [path for kind in ("*.py", "*.html") for path in (ROOT / "w2s_lib").rglob(kind)]
-    files = [source, *library, *FOLDER.rglob("*.yaml"), *FOLDER.rglob("*.parquet"), *read]
+    files = [source, *library, *FOLDER.rglob("*.yaml"), *FOLDER.rglob("*.parquet"), *FOLDER.rglob("*.json"), *read]
     named = sorted((os.path.relpath(path, ROOT), digests.of_file(path)) for path in files)
     return digests.digest(json.dumps([studied, named, versions(), [os.environ.get(name) for name in SWITCHES]]))
 
@@ -145,7 +148,7 @@ def execute(source: Path, target: Path, parameters: dict, results: Path, studied
         return 0.0
     read = {LEDGER: sorted(results.glob("[0-9]*.csv")), BENCHMARKS: [benchmarks.LAST]}.get(source.stem, ())
     store, key = Store(parameters["store"]), page_key(source, studied, read)
-    tables = [results / f"{source.stem}.{ending}" for ending in ("csv", "runs")]
+    tables = [results / f"{source.stem}.{ending}" for ending in TABLES]
     page = store.page(key) if source.stem != LAST else None
     if page is None:
         seconds = run_notebook(source, target, parameters, results)
@@ -266,7 +269,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     given = edition if not Path(edition).is_file() else str(Path(edition).absolute())
     parameters = {"edition": given, "store": str(lab.store.root), "workers": lab.workers}
     execute_all(source / "notebooks", results, parameters, lab.workers, studied(study))
-    for ending, name in (("csv", "results.csv"), ("runs", "runs.csv")):
+    for ending, name in TABLES.items():
         tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
         pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)
 

@@ -16,10 +16,10 @@ from typing import Any
 import pandas as pd
 
 from w2s_lib.errors import ParameterError, nearest
-from w2s_lib.findings.results import COLUMNS, published, read_results, say
+from w2s_lib.findings.results import COLUMNS, by_seed, published, read_results, say
 from w2s_lib.lab import Lab
 from w2s_lib.lab.cluster import LOCAL
-from w2s_lib.lab.shipped import Shipped
+from w2s_lib.lab.shipped import RECORDS, Shipped
 from w2s_lib.lab.store import replacing
 from w2s_lib.study import Study
 from w2s_lib.study.edition import ALSO, FOLDER, PARAMETERS, Edition, load
@@ -27,6 +27,9 @@ from w2s_lib.study.edition import ALSO, FOLDER, PARAMETERS, Edition, load
 DEFAULT_STORE = Path(__file__).resolve().parents[2] / ".store"
 LISTS = {"seeds", "pairs", "methods", "mitigations", "intermediates"}
 """Parameters that may be given as one value instead of a list of one."""
+
+TABLES = {"csv": "results.csv", "runs": "runs.csv", "seeds": "results_by_seed.csv"}
+"""Ending of the file in which a chapter leaves what it publishes → the book's file that it is a part of."""
 
 PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
 
@@ -37,8 +40,8 @@ class Chapter:
 
     name: str
     study: Study
-    published: list[tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=list)
-    """What results.csv and runs.csv get from here."""
+    published: list[tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]] = field(default_factory=list)
+    """What results.csv, runs.csv and results_by_seed.csv get from here."""
 
     @property
     def lab(self) -> Lab:
@@ -51,9 +54,10 @@ class Chapter:
         They are written to the folder that ``W2S_RESULTS`` names (the book build sets it); a chapter
         run alone keeps them in the notebook.
         """
-        self.published.append(published(results, edition or self.study.edition.name, self.name))
+        about = edition or self.study.edition.name, self.name
+        self.published.append((*published(results, *about), by_seed(results, *about)))
         folder = os.environ.get("W2S_RESULTS")
-        for frames, ending in zip(zip(*self.published), ("csv", "runs")) if folder else ():
+        for frames, ending in zip(zip(*self.published), TABLES) if folder else ():
             with replacing(Path(folder) / f"{self.name}.{ending}") as path:  # another chapter may be reading it
                 pd.concat(frames).drop_duplicates().to_csv(path, index=False)
         return self.published[-1][0]
@@ -111,7 +115,7 @@ def open_lab(store: object = None, workers: object = None, edition: Edition | No
     if not isinstance(store, (str, Path)):
         raise ParameterError("store", store, "must be the path of a folder")
     shipped = None
-    if edition is not None and os.environ.get("W2S_SHIPPED") != "no" and (FOLDER / edition.name).is_dir():
+    if edition is not None and os.environ.get("W2S_SHIPPED") != "no" and (FOLDER / edition.name / RECORDS).is_file():
         shipped = Shipped(FOLDER / edition.name)
     return Lab(store, workers, dask=edition.dask if edition else LOCAL, shipped=shipped)
 

@@ -87,7 +87,7 @@ def report(
     try:
         with replacing(path) as draft, replacing(path.with_suffix(".csv")) as csv:
             draft.write_text(text)
-            results.to_csv(csv, index=False)
+            results.drop(columns="by_seed").to_csv(csv, index=False)
     except OSError as error:
         raise ParameterError("out", str(out), f"cannot be written ({error.strerror})") from None
     return Report(study, results, text, path)

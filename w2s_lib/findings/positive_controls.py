@@ -193,9 +193,10 @@ def _rows(about: dict[str, object], values: Array, study: Study) -> list[dict[st
     spread = values.std(axis=0, ddof=1) if n > 1 else np.full(len(means), np.nan)
     told = float(np.mean(means > half_width(spread, n))) if n > 1 else np.nan
     about = about | {"n_seeds": n, "n_pairs": study.edition.test_pairs, "counted": np.nan, "run_keys": ""}
+    by_seed = tuple((seed, float(value), np.nan) for seed, value in zip(study.edition.seeds, values.mean(axis=1)))
     return [
-        about | {"value": means.mean(), "low": low, "high": high, "sd": spread.mean()},
+        about | {"value": means.mean(), "low": low, "high": high, "sd": spread.mean(), "by_seed": by_seed},
         about
-        | {"statistic": f"power_of_{about['statistic']}", "value": told}
+        | {"statistic": f"power_of_{about['statistic']}", "value": told, "by_seed": ()}
         | dict.fromkeys(("low", "high", "sd"), np.nan),
     ]

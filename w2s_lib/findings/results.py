@@ -38,8 +38,11 @@ NUMBERS = ("value", "low", "high", "sd", "n_seeds", "n_pairs", "counted")
 COLUMNS = ("edition", "chapter", *NAMES, *NUMBERS, "runs")
 """Of ``results.csv``; ``runs`` names a row of ``runs.csv``, which has the keys of all runs behind the numbers."""
 
-ROWS = (*NAMES, *NUMBERS, "run_keys")
-"""Columns of results rows before they are published."""
+BY_SEED = ("edition", "chapter", "seed", *NAMES, "value", "counted")
+"""Of ``results_by_seed.csv``, and of the record: what each row of ``results.csv`` is in one study seed."""
+
+ROWS = (*NAMES, *NUMBERS, "run_keys", "by_seed")
+"""Columns of results rows before they are published; ``by_seed`` has a triple a seed: seed, value, counted."""
 
 PER_SEED = ["seed", *NAMES, "value", "counted", "n_pairs", "run_keys", "draws", "draws_counted"]
 
@@ -170,7 +173,7 @@ def _weights(seed: int, clusters: tuple[str, ...], draws: int) -> np.ndarray:
 
 def seed_weights(study: Study, seed: int, clusters: Sequence[object]) -> np.ndarray | None:
     """Bootstrap weights for a study of a single seed, the same at every call; None where several seeds speak for the pairs."""
-    if len(study.edition.seeds) > 1:
+    if len(study.edition.seeds) > 1 or not study.resampled:
         return None
     return _weights(seed, tuple(clusters), study.edition.draws)
 
@@ -351,6 +354,11 @@ def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
     else:
         too_few = per_seed["counted"] < per_seed["statistic"].map(LEAST)
         frame = per_seed.assign(value=per_seed["value"].mask(too_few))
+    return over_seeds(frame)
+
+
+def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Results rows, columns ``ROWS``, of a frame that has a row for each seed and ``NAMES``."""
     rows = []
     for names, group in frame.groupby(list(NAMES), sort=False, dropna=False):
         counted = group["counted"].sum(min_count=1) if names[0] not in ("pgr",) else np.nan
@@ -358,6 +366,7 @@ def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
             dict(zip(NAMES, names))
             | _interval(group)._asdict()
             | {"n_pairs": int(group["n_pairs"].mean()), "counted": counted, "run_keys": " ".join(_keys(group))}
+            | {"by_seed": tuple(zip(group["seed"], group["value"], group["counted"]))}
         )
     return pd.DataFrame(rows, columns=list(ROWS))
 
@@ -497,10 +506,23 @@ def published(rows: pd.DataFrame, edition: str, chapter: str) -> tuple[pd.DataFr
     return rows[list(COLUMNS)], rows[["runs", "run_keys"]].drop_duplicates(ignore_index=True)
 
 
+def by_seed(rows: pd.DataFrame, edition: str, chapter: str) -> pd.DataFrame:
+    """Results rows seed by seed, columns ``BY_SEED``: as ``results_by_seed.csv`` has them.
+
+    The value of a row is the mean of its seeds' values, and ``intervals.seed_interval`` of them its interval, but for a study of a
+    single seed, and for shares, whose bounds are cut at 0 and 1.
+    """
+    long = rows.assign(edition=edition, chapter=chapter)[["edition", "chapter", *NAMES, "by_seed"]].explode("by_seed")
+    long = long[long["by_seed"].notna()].reset_index(drop=True)
+    told = pd.DataFrame(long.pop("by_seed").tolist(), columns=["seed", "value", "counted"])
+    told = told.astype({"seed": int, "value": float, "counted": float})
+    return pd.concat([long, told], axis=1)[list(BY_SEED)]
+
+
 def read_results(path: Path) -> pd.DataFrame:
     """A file of published rows; what is empty in a column of names is empty text, and in one of numbers NaN."""
     frame = pd.read_csv(path, dtype={"runs": "str"})
-    texts = [column for column in frame.columns if column not in (*NUMBERS, "alpha", "threshold")]
+    texts = [column for column in frame.columns if column not in (*NUMBERS, "seed", "alpha", "threshold")]
     return frame.assign(**{column: frame[column].astype("str").where(frame[column].notna(), "") for column in texts})
 
 

@@ -13,6 +13,9 @@ from w2s_lib.data.load import split
 from w2s_lib.lab.store import UNREADABLE, Store, StoreError, first_line, replacing
 from w2s_lib.specs import Spec, Texts, Train
 
+RECORDS = "records.parquet"
+"""The file that an edition's folder has where results come with it."""
+
 
 class Shipped:
     """Results of an edition that not everybody can compute: margins on test pairs, and the records, but no texts.
@@ -24,7 +27,7 @@ class Shipped:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        path = self.folder / "records.parquet"
+        path = self.folder / RECORDS
         self.records: dict[str, dict] = {}
         if path.is_file():
             lines = self._read(path, ["record"])["record"]

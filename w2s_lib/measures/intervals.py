@@ -68,6 +68,38 @@ def power(effect: float, sd: float, n_seeds: int, level: float = LEVEL) -> float
     return float(TTestPower().power(effect_size=effect / sd, nobs=n_seeds, alpha=1 - level))
 
 
+def prediction_interval(
+    mean: ArrayLike, sd: ArrayLike, n_seeds: ArrayLike, new: ArrayLike, level: float = LEVEL
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bounds between which the mean of ``new`` further seeds will lie, from mean and standard deviation of ``n_seeds``.
+
+    mean ± t · sd · √(1/n_seeds + 1/new), with n_seeds − 1 degrees of freedom; all of one shape, NaN for fewer than two seeds.
+
+    >>> low, high = prediction_interval(0.5, 0.1, 30, 3)
+    >>> round(float(low), 2), round(float(high), 2)
+    (0.38, 0.62)
+    """
+    mean, sd, n, new = (np.asarray(x, dtype=float) for x in (mean, sd, n_seeds, new))
+    known = n > 1
+    half = stats.t.ppf(0.5 + level / 2, np.where(known, n - 1, 1)) * sd * np.sqrt(1 / np.maximum(n, 1) + 1 / new)
+    half = np.where(known, half, np.nan)
+    return mean - half, mean + half
+
+
+def seeds_for(effect: float, sd: float, power: float = 0.8, level: float = LEVEL) -> float:
+    """How many seeds tell a mean of this size from zero with this power, at least two; NaN where ``sd`` is unknown or zero.
+
+    >>> seeds_for(0.05, 0.05)
+    10.0
+    """
+    if not sd > 0:
+        return float("nan")
+    if TTestPower().power(effect_size=effect / sd, nobs=2, alpha=1 - level) >= power:
+        return 2.0
+    found = TTestPower().solve_power(effect_size=effect / sd, nobs=None, alpha=1 - level, power=power)
+    return float(np.ceil(np.max(found)))
+
+
 def minimum_detectable_effect(sd: float, n_seeds: int, power: float = 0.8, level: float = LEVEL) -> float:
     """Smallest mean that would be told from zero with this power; in the unit of ``sd``, NaN for fewer than two seeds.
 

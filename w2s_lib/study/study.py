@@ -56,7 +56,8 @@ class Study:
     trained on: the student's (Burns et al. 2023; the default) or the weak supervisor's (the scripts of the paper).
     ``method`` trains every model of the study, by the method's recipe unless another one is given.  ``labelling`` is
     what is done with the weak labels.  ``mitigation``, if any, is what is tried against deception; ``via`` the
-    intermediate model of bootstrapping.
+    intermediate model of bootstrapping.  ``resampled``: where it has a single seed, intervals come from its pairs, drawn
+    again and again; a seed that is one of many needs none.
     """
 
     edition: Edition
@@ -67,6 +68,7 @@ class Study:
     labelling: Labelling = Labelling()
     mitigation: str | None = None
     via: str | None = None
+    resampled: bool = True
     lab: Lab | None = field(default=None, compare=False, repr=False)
 
     def on(self, lab: Lab) -> Study:
@@ -79,6 +81,10 @@ class Study:
         if pairs is not None:
             fewer |= dict.fromkeys(("pairs", "control_pairs", "policy_pairs", "mitigation_pairs"), tuple(pairs))
         return replace(self, edition=self.edition.model_copy(update=fewer))
+
+    def one_of_many(self, seed: int) -> Study:
+        """The same study with this seed alone, beside which others stand: its pairs are not resampled."""
+        return replace(self.restricted_to(seeds=[seed]), resampled=False)
 
     def with_parameters(self, **fields: float) -> Study:
         """The same study with another ``alpha`` or ``threshold``."""

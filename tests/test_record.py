@@ -1,0 +1,394 @@
+"""The record: planted seeds are written, merged, refused and held against a build's own numbers; nothing is trained."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.planted import USUAL
+from w2s_lib.book import record as command
+from w2s_lib.findings import record
+from w2s_lib.findings.claims import CLAIMS
+from w2s_lib.findings.record import RecordError
+from w2s_lib.findings.results import ALL, BY_SEED, NAMES, by_seed, over_seeds, pick, summarise
+from w2s_lib.measures.intervals import prediction_interval, seeds_for
+from w2s_lib.measures.variance import best_replicas, components
+from w2s_lib.study import Study
+from w2s_lib.study.edition import load
+from w2s_lib.study.seeds import SEEDS, of_record
+
+WORLD = load("world")
+CHAPTER = "05_conflict_tax_deception"
+STATISTICS = ("net_change", "excess_margin_matched", "conflict_tax")
+
+
+def planted(seed: int, statistics=STATISTICS) -> pd.DataFrame:
+    """What ``record.statistics`` gives of a seed, with normal values."""
+    rng = np.random.default_rng(seed)
+    usual = USUAL | {
+        "edition": "world",
+        "chapter": CHAPTER,
+        "seed": seed,
+        "weak": ALL,
+        "strong": ALL,
+        "counted": np.nan,
+    }
+    rows = [
+        usual | {"statistic": s, "versus": v, "value": rng.normal(0.05, 0.02)}
+        for s in statistics
+        for v in ("", "rerun")
+    ]
+    return record.in_order(pd.DataFrame(rows, columns=list(BY_SEED)))
+
+
+def entry() -> dict:
+    return {
+        "runs": 187,
+        "run_keys": "0" * 16,
+        "run_seconds": 600,
+        "seconds": 60,
+        "hardware": ["planted"],
+        "commit": "0",
+    }
+
+
+def write(folder, seeds, edition=WORLD, **also):
+    for seed in seeds:
+        record._write(folder, edition, {seed: planted(seed, **also)}, {str(seed): entry()})
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write(tmp_path / "record", range(400, 406))
+
+
+@pytest.fixture
+def ours(folder, monkeypatch):
+    """The planted record stands where the edition's own would."""
+    monkeypatch.setattr(record, "folder_of", lambda edition: folder)
+    return folder
+
+
+# Seeds
+
+
+def test_no_seed_has_two_purposes_and_editions_report_those_that_are_reported():
+    ranges = sorted(SEEDS.values(), key=lambda seeds: seeds.start)
+    assert all(before.stop <= after.start for before, after in zip(ranges, ranges[1:]))
+    assert set(WORLD.seeds) == set(SEEDS["reported"])
+    apart = [
+        seed for name in ("recipes", "pilots", "record") for seed in load("world-large").seeds if seed in SEEDS[name]
+    ]
+    assert not apart
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("21-23", "21 is none of the record's; they begin at 400"),
+        ("431-400", "must be seeds or ranges"),
+        ("400,x", "must be seeds or ranges"),
+        ("", "must be seeds or ranges"),
+        ("400,399-401", "every seed may occur once"),
+        ("399", "399 is none of the record's"),
+    ],
+)
+def test_bad_seeds_are_refused_in_one_line(text, says, capsys, tmp_path):
+    with pytest.raises(ValueError, match=says):
+        of_record(text)
+    if text:
+        assert command.main(["--seeds", text, "--folder", str(tmp_path), "--store", str(tmp_path / "s")]) == 2
+        assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "s").exists()
+
+
+# Writing, merging
+
+
+def test_a_record_is_read_as_it_was_written(folder):
+    read = record.load(folder)
+    assert read.seeds == list(range(400, 406)) and list(read.frame.columns) == list(BY_SEED)
+    pd.testing.assert_frame_equal(
+        read.frame, record.in_order(pd.concat(map(planted, range(400, 406)))), check_dtype=False
+    )
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_records_of_disjoint_seeds_merge_to_the_same_in_any_order(tmp_path, order):
+    parts = [write(tmp_path / str(i), seeds) for i, seeds in enumerate([(400, 404), (401,), (402, 403)])]
+    for i in order:
+        record.merge(tmp_path / "all", parts[i], WORLD)
+    at_once = write(tmp_path / "at once", range(400, 405))
+    pd.testing.assert_frame_equal(record.load(tmp_path / "all").frame, record.load(at_once).frame)
+    for path in at_once.iterdir():
+        assert (tmp_path / "all" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_merging_again_changes_nothing_and_another_seed_of_that_number_is_refused(tmp_path, folder):
+    assert record.merge(folder, write(tmp_path / "other", [405, 406]), WORLD) == [406]
+    assert record.merge(folder, tmp_path / "other", WORLD) == []
+    frame = planted(400).assign(value=0.0)
+    record._write(tmp_path / "third", WORLD, {400: frame}, {"400": entry()})
+    with pytest.raises(RecordError, match=r"seed-400.parquet: seed 400 is in .*, too, with other numbers"):
+        record.merge(folder, tmp_path / "third", WORLD)
+
+
+def test_a_seed_that_is_there_is_not_made_again(folder):
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert record.make(Study(WORLD), 403, folder) is False, "it has no lab: anything else would fail"
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_the_command_goes_on_where_it_was(folder, tmp_path, capsys, monkeypatch):
+    made = []
+    monkeypatch.setattr(record, "statistics", lambda study, seed: made.append(seed) or planted(seed))
+    monkeypatch.setattr(Study, "runs", lambda study: [])
+    asked = ["--folder", str(folder), "--store", str(tmp_path / "store"), "--workers", "0", "--seeds", "404-407"]
+    assert command.main(asked) == 0 and made == [406, 407]
+    assert "seed 405: there already\nseed 406: added" in capsys.readouterr().out
+    assert command.main(asked) == 0 and made == [406, 407]
+    assert record.load(folder).seeds == list(range(400, 408))
+    told = record.load(folder).about["seeds"]["407"]
+    assert {"runs", "run_keys", "versions", "hardware", "run_seconds", "commit", "code", "date"} <= told.keys()
+
+
+# Refusals
+
+
+def change_about(folder, **fields):
+    about = json.loads((folder / record.ABOUT).read_text())
+    (folder / record.ABOUT).write_text(json.dumps(about | fields))
+
+
+def as_named(folder, seed):
+    """Make ``record.json`` name the file as it is now: what is wrong with it is not that it was changed."""
+    about = json.loads((folder / record.ABOUT).read_text())
+    about["seeds"][str(seed)]["file"] = record.digests.of_file(folder / f"seed-{seed}.parquet")
+    change_about(folder, **about)
+
+
+def cut_short(folder):
+    path = folder / "seed-402.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def rewrite(folder, seed, frame):
+    frame.to_parquet(folder / f"seed-{seed}.parquet")
+    as_named(folder, seed)
+
+
+BAD = {
+    "cut short": (cut_short, "seed-402.parquet: cannot be read"),
+    "changed": (
+        lambda f: planted(402).assign(value=0.0).to_parquet(f / "seed-402.parquet"),
+        "seed-402.parquet: seed 402 was cut short or changed",
+    ),
+    "gone": (lambda f: (f / "seed-402.parquet").unlink(), "seed-402.parquet: seed 402 is missing"),
+    "no JSON": (lambda f: (f / record.ABOUT).write_text("{"), "record.json: cannot be read"),
+    "scheme": (lambda f: change_about(f, scheme="2.1"), "record.json: its scheme is '2.1', here it is"),
+    "a file twice": (
+        lambda f: shutil.copy(f / "seed-402.parquet", f / "seed-500.parquet"),
+        "seed-500.parquet: seed 402 twice: it is in seed-402.parquet, too",
+    ),
+    "rows twice": (
+        lambda f: rewrite(f, 402, pd.concat([planted(402)] * 2)),
+        "seed-402.parquet: seed 402: chapter 05_conflict_tax_deception, statistic conflict_tax, method reward_model, condition explicit occurs twice",
+    ),
+    "a stranger": (lambda f: planted(409).to_parquet(f / "seed-409.parquet"), "seed 409 is not in record.json"),
+    "a statistic missing": (
+        lambda f: rewrite(f, 402, planted(402, STATISTICS[1:])),
+        "seed-402.parquet: seed 402: chapter 05_conflict_tax_deception, statistic net_change, method reward_model, condition explicit is missing",
+    ),
+    "a column missing": (
+        lambda f: rewrite(f, 402, planted(402).drop(columns="versus")),
+        "seed-402.parquet: no column 'versus'",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", BAD)
+def test_a_bad_record_is_refused_in_one_line_before_anything_runs(folder, tmp_path, capsys, how):
+    spoil, says = BAD[how]
+    spoil(folder)
+    with pytest.raises(RecordError) as error:
+        record.load(folder)
+    assert says in str(error.value)
+    store = tmp_path / "store"
+    assert command.main(["--seeds", "410", "--folder", str(folder), "--store", str(store)]) == 2
+    assert (said := capsys.readouterr().err).count("\n") == 1 and says in said and not store.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "edition", "says"),
+    [
+        (["--edition", "smoke"], None, "its edition is 'world', here it is 'smoke'"),
+        ([], load("world", {"alpha": 1.0}), "its parameters is "),
+    ],
+)
+def test_another_edition_or_recipe_adds_nothing(folder, tmp_path, capsys, monkeypatch, arguments, edition, says):
+    if edition:
+        monkeypatch.setattr(command, "load", lambda name: edition)
+    asked = ["--seeds", "410", "--folder", str(folder), "--store", str(tmp_path / "store"), *arguments]
+    assert command.main(asked) == 2
+    assert (said := capsys.readouterr().err).count("\n") == 1 and says in said and not (tmp_path / "store").exists()
+
+
+def test_seeds_and_what_costs_nothing_are_no_parameters_of_a_record():
+    same = load("world", {"seeds": [400], "draws": 100, "title": "another"})
+    assert record.parameters(same) == record.parameters(WORLD)
+    assert record.parameters(load("world", {"threshold": 0.8})) != record.parameters(WORLD)
+
+
+# Reading
+
+
+def test_a_record_is_read_where_parameters_are_its_own(ours):
+    assert record.read(WORLD).seeds == list(range(400, 406))
+    assert record.says(WORLD) == "The record holds 6 study seeds, from 400 to 405."
+    for fields, says in (
+        ({"alpha": 1.0}, "other parameters"),
+        ({"seeds": [405, 406]}, "seed 405 of this page is one of its own"),
+    ):
+        assert record.read(load("world", fields)) is None and says in record.says(load("world", fields))
+
+
+def test_without_a_record_there_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "folder_of", lambda edition: tmp_path)
+    assert record.read(WORLD) is None and record.says(WORLD).startswith("No record comes with the edition world")
+
+
+def test_intervals_are_those_of_results(folder):
+    frame = record.load(folder).frame
+    rows = record.summarise(frame)
+    per_seed = frame.assign(draws=None, draws_counted=None, run_keys=[("k",)] * len(frame), n_pairs=1)
+    wanted = summarise(per_seed).assign(chapter=CHAPTER)
+    numbers = [*record.ROW, "value", "low", "high", "sd", "n_seeds"]
+    pd.testing.assert_frame_equal(rows[numbers], wanted[numbers])
+
+
+def test_rows_by_seed_say_what_the_rows_say(folder):
+    rows = record.summarise(record.load(folder).frame)
+    long = by_seed(rows, "world", CHAPTER)
+    assert list(long.columns) == list(BY_SEED) and len(long) == 6 * len(rows)
+    again = over_seeds(long.assign(draws=None, run_keys=[()] * len(long), n_pairs=0))
+    numbers = [*NAMES, "value", "low", "high"]
+    pd.testing.assert_frame_equal(again[numbers], rows[numbers])
+    assert by_seed(rows.iloc[:0], "world", CHAPTER).empty
+
+
+def test_prediction_intervals_cover_the_mean_of_new_seeds():
+    rng, studies = np.random.default_rng(1), 4000
+    for known, new in ((8, 3), (32, 3), (30, 1)):
+        values = rng.normal(0.3, 0.1, size=(studies, known + new))
+        old, fresh = values[:, :known], values[:, known:].mean(axis=1)
+        low, high = prediction_interval(old.mean(axis=1), old.std(axis=1, ddof=1), known, new)
+        assert 100 * np.mean((low <= fresh) & (fresh <= high)) == pytest.approx(95, abs=2)
+
+
+def test_prediction_by_hand(folder):
+    frame = record.load(folder).frame
+    row = pick(record.prediction(frame, 3), "net_change", "explicit")
+    values = frame.query("statistic == 'net_change' and versus == ''")["value"]
+    half = 2.5705818 * values.std() * np.sqrt(1 / 6 + 1 / 3)
+    assert row["value"] == pytest.approx(values.mean()) and row["high"] - row["value"] == pytest.approx(half)
+    tax = pick(record.prediction(frame.assign(value=frame["value"] / 10 + 0.001), 1), "conflict_tax", "explicit")
+    assert tax["low"] >= 0, "a share stays one"
+
+
+def live(frame: pd.DataFrame, seeds) -> pd.DataFrame:
+    """What a build of these planted seeds publishes."""
+    return record.summarise(record.in_order(pd.concat(map(planted, seeds))))
+
+
+def test_a_build_is_held_against_the_record(folder):
+    frame = record.load(folder).frame
+    rows = live(frame, [21, 22, 23])
+    found = record.replication(rows, frame)
+    assert len(found) == 6 and found["replicated"].all()
+    rows.loc[0, "value"] = 5.0
+    found = record.replication(rows, frame)
+    assert found["replicated"].tolist() == [False] + [True] * 5
+    assert record.headline(found) == (
+        "Replicated here: 5 of 6. Were all independent, 5.7 would lie within on average, "
+        "and fewer than 4 in at most one build of forty."
+    )
+    rows.loc[1, "value"] = np.nan
+    assert len(record.replication(rows, frame)) == 5, "what is undefined is not counted"
+    still = frame.assign(value=frame["value"].where(frame["versus"] != "", 0.5))
+    assert len(record.replication(live(frame, [21]), still)) == 3, "what is alike in every seed cannot fail"
+    assert "nothing" in record.headline(found.iloc[:0])
+
+
+def test_true_builds_replicate_nineteen_times_in_twenty():
+    many = [f"net_change_{i}" for i in range(250)]  # each a study of its own
+    frame, build = (
+        record.in_order(pd.concat(planted(seed, many) for seed in s)) for s in (range(400, 408), (21, 22, 23))
+    )
+    found = record.replication(record.summarise(build), frame)
+    assert len(found) == 500 and 100 * found["replicated"].mean() == pytest.approx(95, abs=3)
+
+
+def test_what_claims_are_read_off(folder):
+    rows = record.summarise(record.load(folder).frame)
+    mine = record.of_claims(rows)
+    wanted = [c for c in CLAIMS.values() if c.can_fail and c.chapter == CHAPTER and c.names["condition"] == "explicit"]
+    wanted = [c for c in wanted if c.names["statistic"] in STATISTICS]
+    assert 0 < len(mine) <= len(wanted) and not mine.duplicated(record.ROW).any()
+    needed = record.seeds_needed(rows).set_index("claim")
+    assert needed.loc["C2a", "seeds_needed"] == seeds_for(CLAIMS["C2a"].margin, needed.loc["C2a", "sd"])
+    assert set(record.by_chapter(rows)) == set(record.FINDINGS) and len(record.by_chapter(rows)[CHAPTER]) == len(rows)
+
+
+def test_seeds_for_is_the_least_number_with_that_power():
+    from w2s_lib.measures.intervals import power
+
+    for effect, sd in ((0.05, 0.05), (0.01, 0.05), (0.02, 0.03)):
+        n = int(seeds_for(effect, sd))
+        assert power(effect, sd, n) >= 0.8 > power(effect, sd, n - 1)
+    assert seeds_for(1.0, 0.001) == 2 and np.isnan(seeds_for(0.1, np.nan))
+
+
+# What a spread is made of
+
+
+def test_variance_components_are_those_that_were_planted():
+    rng, found = np.random.default_rng(3), []
+    planted = {"world": 0.04, "pretraining": 0.02, "training": 0.01, "pairs": 0.09}
+    for _ in range(40):
+        shape, value, rows = (12, 2, 3, 4), 0.5, {}
+        for depth, (name, variance) in enumerate(planted.items(), 1):
+            drawn = rng.normal(0, np.sqrt(variance), size=shape[:depth])
+            value = value + drawn.reshape(shape[:depth] + (1,) * (4 - depth))
+            rows[name] = np.indices(shape)[depth - 1].ravel()
+        frame = pd.DataFrame(rows | {"value": np.broadcast_to(value, shape).ravel()}).sample(frac=1, random_state=0)
+        found.append(components(frame, list(planted)))
+    assert pd.DataFrame(found).mean().to_dict() == pytest.approx(planted, rel=0.15)
+
+
+def test_components_agree_with_a_mixed_model():
+    import statsmodels.formula.api as smf
+
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"seed": np.repeat(np.arange(20), 5), "replica": np.tile(np.arange(5), 20)})
+    frame["value"] = rng.normal(0, 0.2, 20)[frame["seed"]] + rng.normal(0, 0.1, 100)
+    fit = smf.mixedlm("value ~ 1", frame, groups=frame["seed"]).fit(reml=True)
+    found = components(frame, ["seed", "replica"])
+    assert found["seed"] == pytest.approx(float(fit.cov_re.iloc[0, 0]), rel=0.02)
+    assert found["replica"] == pytest.approx(fit.scale, rel=0.02)
+
+
+def test_components_need_replicates():
+    frame = pd.DataFrame({"seed": [0, 0, 1], "replica": [0, 1, 0], "value": [1.0, 2.0, 3.0]})
+    with pytest.raises(ValueError, match="replica: as many units are needed everywhere"):
+        components(frame, ["seed", "replica"])
+    with pytest.raises(ValueError, match="name no single measurement"):
+        components(frame, ["seed"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "best"), [((1, 4, 300, 10), 11), ((4, 1, 300, 10), 3), ((1, 0, 3, 1), 1), ((9, 1, 1, 1), 1)]
+)
+def test_best_replicas_buy_the_most(arguments, best):
+    assert best_replicas(*arguments) == best

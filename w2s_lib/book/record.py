@@ -1,0 +1,54 @@
+"""Make an edition's record, or add seeds to it: ``make record SEEDS=400-431``.
+
+Seed by seed, what the store lacks is trained, and the seed's statistics are written as soon as they are whole: interrupt it
+whenever you like, the same command goes on from there, and a second one does nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from w2s_lib.book.chapter import open_lab
+from w2s_lib.errors import exit_code
+from w2s_lib.findings import record
+from w2s_lib.study import Study
+from w2s_lib.study.edition import load
+from w2s_lib.study.seeds import of_record
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m w2s_lib.book.record", description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", help="such as 400-431 or 500,502")
+    parser.add_argument("--edition", default="world", help="name of an edition (default: world)")
+    parser.add_argument("--store", help="folder of results (default: $W2S_STORE, else .store)")
+    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    parser.add_argument("--folder", help="where the record lies (default: with the edition)")
+    parser.add_argument("--merge", metavar="FOLDER", help="another record, whose seeds are added to it")
+    given = parser.parse_args(arguments)
+    if given.seeds is None and given.merge is None:
+        parser.error("one of --seeds and --merge is needed")
+
+    def do() -> None:
+        seeds = of_record(given.seeds) if given.seeds else []
+        study = Study(load(given.edition))
+        folder = Path(given.folder) if given.folder else record.folder_of(study.edition)
+        record.opened(folder, study.edition)
+        if (folder / record.ABOUT).is_file():
+            record.load(folder)
+        if given.merge:
+            new = record.merge(folder, Path(given.merge), study.edition)
+            print(f"{len(new)} new seeds from {given.merge}", flush=True)
+        study = study.on(open_lab(given.store, given.workers, study.edition)) if seeds else study
+        for seed in seeds:
+            done = record.make(study, seed, folder)
+            print(f"seed {seed}: {'added' if done else 'there already'}", flush=True)
+        print(f"{len(record.load(folder).seeds)} seeds in {folder}")
+
+    return exit_code(do)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,376 @@
+"""The record of an edition: every statistic of its study by study seed, computed once, kept with the project.
+
+A build computes a few seeds of its own; beside the record it is a replication of it.  In an edition's folder ``record`` lie
+``seed-<seed>.parquet``, a row a statistic (columns ``results.BY_SEED``), and ``record.json``, which says what was computed:
+edition, scheme, a digest of the edition's other parameters, and for each seed its runs, versions, machine, seconds and commit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from w2s_lib import digests
+from w2s_lib.errors import OneLineError
+from w2s_lib.findings.claims import CLAIMS, FINDINGS, Claim
+from w2s_lib.findings.results import ALL, BY_SEED, NAMES, ROWS, SIGNED, by_seed, over_seeds, usual
+from w2s_lib.lab.graph import closure
+from w2s_lib.lab.provenance import versions
+from w2s_lib.lab.store import UNREADABLE, replacing
+from w2s_lib.measures.intervals import prediction_interval, seeds_for
+from w2s_lib.specs import SCHEME as OF_THE_RUNS
+from w2s_lib.study import Study
+from w2s_lib.study.edition import FOLDER, Edition
+
+SCHEME = f"{OF_THE_RUNS}.1"
+"""Version of what keys and statistics mean.  Raise its second number when a statistic changes: a record of another scheme is refused."""
+
+ABOUT = "record.json"
+
+NO_PARAMETERS = ("name", "title", "seeds", "draws", "dask")
+"""Fields of an edition that change no statistic of a seed."""
+
+ROW = ["chapter", *NAMES]
+"""What a row of the record is about."""
+
+
+class RecordError(OneLineError):
+    """A record that cannot be used, or not be added to: one line with file, seed and statistic."""
+
+
+class Record(NamedTuple):
+    """A record as it was read: what it says of itself, and its rows, columns ``results.BY_SEED``, sorted."""
+
+    about: dict
+    frame: pd.DataFrame
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted(map(int, self.about["seeds"]))
+
+
+def folder_of(edition: Edition) -> Path:
+    """Where the record of an edition lies, if it has one."""
+    return FOLDER / edition.name / "record"
+
+
+def parameters(edition: Edition) -> str:
+    """16 hexadecimal digits that name all of an edition's fields that matter to a seed."""
+    return digests.digest(json.dumps(edition.model_dump(mode="json", exclude=set(NO_PARAMETERS)), sort_keys=True))
+
+
+def statistics(study: Study, seed: int) -> pd.DataFrame:
+    """Every statistic of one seed of the study, of all chapters that the ledger reads; columns ``BY_SEED``; trains what is missing.
+
+    Statistics of planted students have no row in a seed in which they are undefined.
+    """
+    one = study.one_of_many(seed)
+    told = [name for name in FINDINGS if one.edition.has_chapter(name.partition("_")[0])]
+    rows = pd.concat([by_seed(FINDINGS[name](one)[1], one.edition.name, name) for name in told], ignore_index=True)
+    return in_order(rows)
+
+
+def in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame's rows in the one order that a record has, whatever order its seeds came in."""
+    return frame[list(BY_SEED)].sort_values(["seed", *ROW], ignore_index=True, na_position="first")
+
+
+def _file(folder: Path, seed: int) -> Path:
+    return folder / f"seed-{seed}.parquet"
+
+
+def make(study: Study, seed: int, folder: Path) -> bool:
+    """Add one seed to the record in ``folder``; trains what is missing.  Whether there was anything to do.
+
+    The seed's file and its entry are written as soon as it is whole.
+
+    Raises:
+        RecordError: the record there cannot be read, or is of another scheme, edition or parameters.
+    """
+    about = opened(folder, study.edition)
+    if str(seed) in about["seeds"]:
+        return False
+    one, start = study.one_of_many(seed), time.perf_counter()
+    runs, lab = closure(one.runs()), study.lab
+    lab.run(runs)
+    trained = time.perf_counter()
+    frame = statistics(study, seed)
+    records = [lab.record(run) for run in runs]
+    entry = {
+        "runs": len(runs),
+        "run_keys": digests.digest("\n".join(sorted(run.key for run in runs))),
+        "run_seconds": round(sum(record["seconds"] for record in records)),
+        "seconds": round(time.perf_counter() - trained),
+        "waited": round(trained - start),
+        "hardware": sorted({record["hardware"] for record in records}),
+        "code": sorted({record["code"] for record in records}),
+        "versions": versions(),
+        "commit": commit(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+    _write(folder, study.edition, {seed: frame}, {str(seed): entry})
+    return True
+
+
+def _write(folder: Path, edition: Edition, frames: dict[int, pd.DataFrame], entries: dict[str, dict]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, frame in frames.items():
+        with replacing(_file(folder, seed)) as draft:
+            frame.to_parquet(draft, compression="zstd", index=False)
+        entries[str(seed)] |= {"rows": len(frame), "file": digests.of_file(_file(folder, seed))}
+    about = opened(folder, edition)
+    about["seeds"] = dict(sorted((about["seeds"] | entries).items(), key=lambda item: int(item[0])))
+    with replacing(folder / ABOUT) as draft:
+        draft.write_text(json.dumps(about, indent=1) + "\n")
+
+
+def commit() -> str:
+    """The commit of this checkout, with a + where tracked files differ from it; empty outside a checkout."""
+    done = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"],
+        cwd=Path(__file__).parent, capture_output=True, text=True,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def opened(folder: Path, edition: Edition) -> dict:
+    """What the record in a folder says of itself, empty where there is none yet.
+
+    Raises:
+        RecordError: it cannot be read, or is of another scheme, edition or parameters: nothing may be added to it.
+    """
+    mine = {"edition": edition.name, "scheme": SCHEME, "parameters": parameters(edition)}
+    if not (folder / ABOUT).is_file():
+        return mine | {"seeds": {}}
+    about = _about(folder)
+    for name, value in mine.items():
+        if about[name] != value:
+            raise RecordError(
+                f"{folder / ABOUT}: its {name} is {about[name]!r}, here it is {value!r}; name another folder"
+            )
+    return about
+
+
+def _about(folder: Path) -> dict:
+    path = folder / ABOUT
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        _ = [about[name] for name in ("edition", "scheme", "parameters", "seeds")]
+        return about
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{path}: cannot be read ({type(error).__name__}: {str(error).splitlines()[0]})") from None
+
+
+def load(folder: Path) -> Record:
+    """The record in a folder, checked.
+
+    Raises:
+        RecordError: of another scheme, a file that is missing, cut short or changed, a seed twice, a statistic missing.
+    """
+    about = _about(folder)
+    if about["scheme"] != SCHEME:
+        raise RecordError(f"{folder / ABOUT}: its scheme is {about['scheme']!r}, here it is {SCHEME!r}; make it again")
+    frames: dict[int, tuple[Path, pd.DataFrame]] = {}
+    for path in sorted(folder.glob("*.parquet")):
+        for seed, frame in _seeds_of(path):
+            if seed in frames:
+                raise RecordError(f"{path}: seed {seed} twice: it is in {frames[seed][0].name}, too")
+            if str(seed) not in about["seeds"]:
+                raise RecordError(f"{path}: seed {seed} is not in {ABOUT}; merge records with --merge")
+            frames[seed] = path, frame
+    for seed, entry in about["seeds"].items():
+        path = _file(folder, int(seed))
+        if int(seed) not in frames:
+            raise RecordError(f"{path}: seed {seed} is missing; restore it, or take it out of {ABOUT}")
+        if digests.of_file(frames[int(seed)][0]) != entry["file"]:
+            raise RecordError(f"{path}: seed {seed} was cut short or changed: it is not what {ABOUT} names; restore it")
+    _complete(frames)
+    told = [frame for _, frame in frames.values()]
+    return Record(about, in_order(pd.concat(told)) if told else pd.DataFrame(columns=list(BY_SEED)))
+
+
+def _seeds_of(path: Path) -> Iterable[tuple[int, pd.DataFrame]]:
+    try:
+        frame = pd.read_parquet(path)
+    except UNREADABLE as error:
+        raise RecordError(f"{path}: cannot be read ({str(error).splitlines()[0]}); restore it") from None
+    if missing := [name for name in BY_SEED if name not in frame]:
+        raise RecordError(f"{path}: no column {missing[0]!r}; it is no part of a record of scheme {SCHEME}")
+    for seed, rows in frame.groupby("seed"):
+        if twice := _first(rows[rows.duplicated(ROW)]):
+            raise RecordError(f"{path}: seed {seed}: {twice} occurs twice")
+        yield int(seed), rows
+
+
+def _complete(frames: dict[int, tuple[Path, pd.DataFrame]]) -> None:
+    """Refuse a seed that lacks a statistic which another has; those of planted students may be undefined in a seed."""
+    told = {seed: rows.loc[rows["planted"] == "", ROW] for seed, (_, rows) in frames.items()}
+    every = pd.concat(told.values()).drop_duplicates() if told else pd.DataFrame(columns=ROW)
+    for seed, rows in told.items():
+        found = every.merge(rows, how="left", on=ROW, indicator="found")["found"]
+        if lacking := _first(every[(found == "left_only").to_numpy()]):
+            raise RecordError(f"{frames[seed][0]}: seed {seed}: {lacking} is missing")
+
+
+def _first(rows: pd.DataFrame) -> str:
+    """The first row's names as text; empty where there is none."""
+    if rows.empty:
+        return ""
+    told = [
+        f"{name} {value}"
+        for name, value in rows.iloc[0].items()
+        if name in ROW and value not in ("", ALL) and value == value
+    ]
+    return ", ".join(told)
+
+
+def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
+    """Add the seeds of another record to the one in ``folder``; returns those that were new.
+
+    A seed that both have must be the same in both.
+
+    Raises:
+        RecordError: one of them cannot be used, or they differ in scheme, edition or parameters, or in a seed that both have.
+    """
+    opened(other, edition)
+    theirs, mine = load(other), opened(folder, edition)["seeds"]
+    if mine:
+        load(folder)
+    for seed, entry in theirs.about["seeds"].items():
+        if seed in mine and mine[seed]["file"] != entry["file"]:
+            raise RecordError(f"{_file(other, int(seed))}: seed {seed} is in {folder}, too, with other numbers")
+    new = [seed for seed in theirs.seeds if str(seed) not in mine]
+    frames = {seed: in_order(theirs.frame[theirs.frame["seed"] == seed]) for seed in new}
+    _write(folder, edition, frames, {str(seed): dict(theirs.about["seeds"][str(seed)]) for seed in new})
+    return new
+
+
+def read(edition: Edition) -> Record | None:
+    """The record of an edition; None where it has none, or where it is of other parameters: ``says`` tells which.
+
+    Raises:
+        RecordError: there is one that cannot be used.
+    """
+    if not (folder_of(edition) / ABOUT).is_file():
+        return None
+    record = load(folder_of(edition))
+    return record if record.seeds and not _differs(record, edition) else None
+
+
+def _differs(record: Record, edition: Edition) -> str:
+    """Why a study of this edition cannot be held against the record; empty where it can."""
+    if record.about["parameters"] != parameters(edition):
+        return "it was made with other parameters than those of this page"
+    if shared := sorted(set(edition.seeds) & set(record.seeds)):
+        return f"seed {shared[0]} of this page is one of its own"
+    return ""
+
+
+def says(edition: Edition) -> str:
+    """In a sentence: what the numbers of this page are held against, or why they are not."""
+    path = folder_of(edition)
+    record = load(path) if (path / ABOUT).is_file() else None
+    if record is None or not record.seeds:
+        return f"No record comes with the edition {edition.name}: there is nothing to hold its numbers against."
+    if why := _differs(record, edition):
+        return f"The record of the edition {edition.name} is not compared with: {why}."
+    seeds = record.seeds
+    return f"The record holds {len(seeds)} study seed{'s' * (len(seeds) > 1)}, from {seeds[0]} to {seeds[-1]}."
+
+
+def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+    """Results rows over the record's seeds, with their chapter: intervals as of ``results.summarise``; ``n_pairs`` is not told."""
+    full = frame.assign(draws=None, run_keys=[()] * len(frame), n_pairs=0)
+    rows = [over_seeds(group).assign(chapter=chapter) for chapter, group in full.groupby("chapter", sort=False)]
+    return pd.concat(rows, ignore_index=True)[["chapter", *ROWS]]
+
+
+def by_chapter(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Results rows by chapter, as ``claims.ledger`` reads them; a chapter without a row has an empty frame."""
+    found = dict(iter(rows.groupby("chapter")))
+    return {name: found.get(name, rows.iloc[:0]) for name in FINDINGS}
+
+
+def prediction(frame: pd.DataFrame, n: int) -> pd.DataFrame:
+    """Where the mean of ``n`` new seeds will lie in 95 of 100 studies: columns ``ROW``, ``value, low, high, n_seeds, sd``."""
+    rows = summarise(frame)
+    return _predicted(rows, np.full(len(rows), n))[[*ROW, "value", "low", "high", "n_seeds", "sd"]]
+
+
+def _predicted(rows: pd.DataFrame, n: np.ndarray) -> pd.DataFrame:
+    low, high = prediction_interval(rows["value"], rows["sd"], rows["n_seeds"], n)
+    share = ~rows["statistic"].isin(SIGNED) & (rows["versus"] == "") & (rows["per"] == "")
+    return rows.assign(low=np.where(share, np.maximum(low, 0), low), high=np.where(share, np.minimum(high, 1), high))
+
+
+def replication(live: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Every row of a build that the record has as well, with whether it lies where the record says it should.
+
+    ``live``: published rows, with their chapter.  Columns ``ROW``, ``value`` and ``n_seeds`` of the build, ``record`` (the record's
+    mean), ``low`` and ``high`` (of its 95 % prediction interval for so many new seeds), ``replicated``.  What is undefined on either
+    side, or the same in every seed of the record, is left out: nothing could have gone wrong there.
+    """
+    rows = summarise(frame).rename(columns={"value": "record"})[[*ROW, "record", "sd", "n_seeds"]]
+    both = live[[*ROW, "value", "n_seeds"]].merge(rows, on=ROW, suffixes=("", "_record"))
+    both = both[(both["n_seeds"] > 0) & both["value"].notna() & (both["sd"] > 0)]
+    of_record = both.assign(value=both["record"], n_seeds=both["n_seeds_record"])
+    found = both.assign(**_predicted(of_record, both["n_seeds"].to_numpy())[["low", "high"]])
+    within = found["value"].between(found["low"] - 1e-12, found["high"] + 1e-12)
+    return found.assign(replicated=within)[
+        [*ROW, "value", "n_seeds", "record", "low", "high", "replicated"]
+    ].reset_index(drop=True)
+
+
+def of_claims(rows: pd.DataFrame, claims: Iterable[Claim] | None = None) -> pd.DataFrame:
+    """Those rows, with their chapter, that a claim which can fail is read off; each once."""
+    asked = [claim for claim in CLAIMS.values() if claim.can_fail] if claims is None else claims
+    found = []
+    for claim in asked:
+        found.append(usual(rows[rows["chapter"] == claim.chapter], **{"weak": ALL, "strong": ALL} | dict(claim.names)))
+    return pd.concat(found).drop_duplicates(ROW).sort_index() if found else rows.iloc[:0]
+
+
+def headline(replicated: pd.DataFrame) -> str:
+    """``Replicated here: 47 of 50``, and how many chance allows: by the binomial, as if rows were independent, which they are not."""
+    n = len(replicated)
+    if not n:
+        return "Replicated here: nothing, for nothing of this build is in the record."
+    least = int(stats.binom.ppf(0.025, n, 0.95))
+    return (
+        f"Replicated here: {int(replicated['replicated'].sum())} of {n}. Were all independent, {0.95 * n:.1f} would lie within on "
+        f"average, and fewer than {least} in at most one build of forty."
+    )
+
+
+def seeds_needed(rows: pd.DataFrame, claims: Iterable[Claim] | None = None) -> pd.DataFrame:
+    """How many seeds each claim needs to tell an effect of its margin from zero four times in five, by the record's own spread.
+
+    ``rows``: as of ``summarise``.  Columns ``claim, statement, margin, value, sd, seeds_needed, n_seeds``; a claim that the record
+    does not hold has no row; needed seeds are NaN where the spread is not known.
+    """
+    told = []
+    for claim in CLAIMS.values() if claims is None else claims:
+        for _, row in of_claims(rows, [claim]).iterrows():
+            needed = seeds_for(claim.margin, row["sd"])
+            told.append((claim.key, claim.statement, claim.margin, row["value"], row["sd"], needed, row["n_seeds"]))
+    return pd.DataFrame(told, columns=["claim", "statement", "margin", "value", "sd", "seeds_needed", "n_seeds"])
+
+
+def cost(record: Record) -> dict[str, float]:
+    """What the record took: ``runs``, ``core_hours`` of its runs, ``minutes_a_seed``."""
+    entries = record.about["seeds"].values()
+    seconds = sum(entry["run_seconds"] for entry in entries)
+    return {
+        "runs": sum(entry["runs"] for entry in entries),
+        "core_hours": seconds / 3600,
+        "minutes_a_seed": seconds / 60 / len(entries) if entries else math.nan,
+    }
