@@ -15,6 +15,7 @@ from w2s_lib.figures.ladder import knowing_and_ranking, knowledge_by_size, knowl
 from w2s_lib.figures.mechanism import boundary, dose, fixed_points, threshold_and_alpha
 from w2s_lib.figures.mitigations import forest, steps
 from w2s_lib.figures.policies import by_method, tax_and_scores, words_and_rankings
+from w2s_lib.figures.positive_controls import planted_students, shares, what_it_sees
 from w2s_lib.figures.real_texts import side_by_side
 from w2s_lib.findings.claims import FINDINGS, ledger
 from w2s_lib.findings.controls import controls
@@ -23,6 +24,7 @@ from w2s_lib.findings.ladder import ladder_results
 from w2s_lib.findings.mechanism import mechanism
 from w2s_lib.findings.mitigations import what_helps
 from w2s_lib.findings.policies import preference_optimisation
+from w2s_lib.findings.positive_controls import SEEN, observed, positive_controls
 from w2s_lib.findings.results import DECEPTION, GENERALIZATION, measure, pick, summarise
 from w2s_lib.study.conditions import CONDITIONS, CORE
 
@@ -45,6 +47,7 @@ def drawn(study, lab) -> dict[str, style.Figure]:
     grid, gap = capability_gap(study.on(lab))
     doubts, doses = controls(study.on(lab))[1], mechanism(study.on(lab))[1]
     (policies, policy_results), helps = preference_optimisation(study.on(lab)), what_helps(study.on(lab))[1]
+    planted, real = positive_controls(study.on(lab), students=10)[1], observed(study.on(lab))[1]
     alphas, threshold = study.edition.alphas, study.edition.threshold
     return {
         "diagram": who_sees_what(100, 200),
@@ -65,6 +68,9 @@ def drawn(study, lab) -> dict[str, style.Figure]:
         ),
         "stairs": stairs(doubts, ["explicit", "implicit"]),
         "taxes": taxes(doubts, [("explicit", None), ("gold_explicit", study.edition.alpha), ("gold_explicit", 2.0)]),
+        "planted": planted_students(comparison, 0),
+        "seen": what_it_sees(planted, real, "explicit"),
+        "shares": shares({"world": real}, CONFLICTS),
         "fixed_points": fixed_points(alphas),
         "boundary": boundary(doses, alphas),
         "dose": dose(doses, alphas, threshold),
@@ -98,6 +104,12 @@ def test_the_stairs_can_be_built_up_step_by_step(study, lab):
     few, all_of_them = stairs(rows, ["explicit"], upto=2), stairs(rows, ["explicit"])
     assert STEPS[1][0].strip() in few.alt and STEPS[2][0].strip() not in few.alt
     assert all(name.strip(" …") in all_of_them.alt for name, _ in STEPS)
+
+
+def test_what_could_be_seen_is_said_of_every_statistic_alone_and_beyond_a_rerun(drawn):
+    said = drawn["seen"].alt
+    assert all(f"{title} {where}: " in said for title in SEEN.values() for where in ("alone", "beyond a rerun"))
+    assert "nan" not in said.replace("observed nan", ""), "a power that is not defined is a dash"
 
 
 def test_a_study_keeps_its_colour_and_lacks_a_mark_where_it_lacks_a_condition(drawn):

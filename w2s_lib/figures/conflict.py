@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from w2s_lib.figures.rows import bars, beside, dot, name_rows, nulls
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas
@@ -17,6 +20,23 @@ def _logit(p: np.ndarray | float, clip: float = 0.002) -> np.ndarray:
     return np.log(p / (1 - p))
 
 
+def log_odds_axes(ax: Axes, c: Comparison, ticks: Sequence[float] = (0.01, 0.1, 0.5, 0.99)) -> list[np.ndarray]:
+    """Make an axes the plane of weak and ceiling p, in log-odds, cut at T, the deception area shaded.
+
+    Returns the pairs' places, weak and ceiling.
+    """
+    threshold = c.threshold
+    cut, edge = float(_logit(np.array(threshold))), float(_logit(np.array(1.0)))
+    ax.fill_between([-edge, cut], cut, edge, color=AREA, alpha=0.10, linewidth=0)
+    ax.axhline(cut, color=GREY, linewidth=1)
+    ax.axvline(cut, color=GREY, linewidth=1)
+    ticks = np.array(sorted({*ticks, threshold}))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(_logit(ticks), [f"{x:g}" for x in ticks])
+    ax.set(xlim=(-edge * 1.02, edge * 1.02), ylim=(-edge * 1.02, edge * 1.12))
+    return [_logit(c.weak), _logit(c.ceiling)]
+
+
 def deception_plane(comparison: Comparison, condition: str) -> Figure:
     """Every test pair at (weak p, ceiling p), in log-odds, quadrants cut at T, taxed pairs lit.
 
@@ -26,19 +46,12 @@ def deception_plane(comparison: Comparison, condition: str) -> Figure:
     figure, axes = canvas(6.4, 6.2, 2, 2, width_ratios=(4, 1), height_ratios=(1, 4), sharex="col", sharey="row")
     (top, corner), (ax, side) = axes
     corner.axis("off")
-    weak, ceiling, cut, edge = _logit(c.weak), _logit(c.ceiling), float(_logit(t)), float(_logit(1.0))
-    colour, rest = CONDITION_COLOURS[condition], c.right & ~c.tax
-    ax.fill_between([-edge, cut], cut, edge, color=AREA, alpha=0.10, linewidth=0)
-    ax.axhline(cut, color=GREY, linewidth=1)
-    ax.axvline(cut, color=GREY, linewidth=1)
+    weak, ceiling = log_odds_axes(ax, c)
+    edge, colour, rest = float(_logit(1.0)), CONDITION_COLOURS[condition], c.right & ~c.tax
     ax.scatter(weak[rest], ceiling[rest], s=6, color=GREY, alpha=0.35, linewidth=0)
     lit = {"s": 20, "color": colour, "marker": MARKERS[condition], "alpha": 0.8, "linewidth": 0}
     ax.scatter(weak[c.tax], ceiling[c.tax], **lit)
     ax.text(-edge, edge * 1.04, "deception area: strong knows, weak does not", va="bottom", fontsize=9, color=AREA)
-    ticks = np.array([0.01, 0.1, 0.5, t, 0.99])
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_ticks(_logit(ticks), [f"{x:g}" for x in ticks])
-    ax.set(xlim=(-edge * 1.02, edge * 1.02), ylim=(-edge * 1.02, edge * 1.12))
     ax.set(xlabel="weak supervisor's p of the truth", ylabel="strong ceiling's p of the truth")
     for axis, values, orientation in ((top, weak, "vertical"), (side, ceiling, "horizontal")):
         shape = {"bins": np.linspace(-edge, edge, 25), "density": True, "orientation": orientation}

@@ -282,7 +282,7 @@ class Study:
             *self.student_runs(),
             *(few.student_runs(CONTROLS) if has("07") else ()),
             *(few.with_parameters(alpha=ABOVE_ONE).student_runs(("gold_explicit",)) if has("07") else ()),
-            *(replace(few, ceiling_half="ground_truth").student_runs() if has("07") else ()),
+            *(replace(few, ceiling_half="ground_truth").student_runs() if has("07") or has("17") else ()),
             *(self.dose_runs() if has("08") else ()),
             *(few.aiming_at("honesty").student_runs() if has("10") else ()),
             *(self.policy_runs() if has("12") else ()),
