@@ -94,7 +94,9 @@ def test_a_chapter_that_says_the_same_row_again_publishes_it_once(given, tmp_pat
 def test_rows_are_not_written_outside_a_build(given, tmp_path, monkeypatch):
     monkeypatch.delenv("W2S_RESULTS", raising=False)
     monkeypatch.chdir(tmp_path)
-    open_chapter("05_x", given).publish(pd.DataFrame([dict.fromkeys(ROWS, 0) | {"run_keys": "a b", "by_seed": ((7, 0.0, 1.0),)}]))
+    open_chapter("05_x", given).publish(
+        pd.DataFrame([dict.fromkeys(ROWS, 0) | {"run_keys": "a b", "by_seed": ((7, 0.0, 1.0),)}])
+    )
     assert not list(tmp_path.rglob("*.csv")) and not list(tmp_path.rglob("*.runs"))
 
 
