@@ -9,7 +9,7 @@ NAME     = $(notdir $(basename $(EDITION)))
 HTML     = book/_build/$(NAME)/html
 
 .DEFAULT_GOAL := help
-.PHONY: help env book serve lab test test-quick test-slurm bench bench-quick lint clean
+.PHONY: help env book record serve lab test test-quick test-slurm bench bench-quick lint clean
 
 help:  ## list the targets
 	@echo "make TARGET [EDITION=world|smoke|path/to/edition.yaml]"
@@ -29,6 +29,10 @@ $(VENV)/.complete: pyproject.toml
 
 book: env  ## build the book of one edition; open book/_build/<edition>/html/index.html
 	$(RUN) -m w2s_lib.book --edition $(EDITION) $(if $(WORKERS),--workers $(WORKERS))
+
+record: env  ## add study seeds to the record that comes with an edition (SEEDS=400-431), from where it was
+	@test -n "$(SEEDS)" || { echo "error: SEEDS=: name the record's seeds, such as SEEDS=400-431"; exit 2; }
+	OMP_NUM_THREADS=1 $(RUN) -m w2s_lib.book.record --edition $(EDITION) --seeds $(SEEDS) $(if $(WORKERS),--workers $(WORKERS))
 
 serve: env  ## serve the built book on http://localhost:8000 (PORT=8000)
 	@test -f $(HTML)/index.html \

@@ -13,13 +13,15 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 
 from tests.conftest import build_command
 from w2s_lib.book.build import chapters, keep_figures, main, page_key, polish, studied
 from w2s_lib.findings.claims import CLAIMS
-from w2s_lib.findings.results import ALL, COLUMNS, NAMES, OPTIONS, STATISTICS, among, read_results, usual
+from w2s_lib.findings.record import ROW
+from w2s_lib.findings.results import ALL, BY_SEED, COLUMNS, NAMES, OPTIONS, STATISTICS, among, read_results, usual
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.store import versions
@@ -54,6 +56,20 @@ def test_every_page_of_the_contents_exists(html):
     contents = (ROOT / "book" / "_toc.yml").read_text()
     names = [*re.findall(r"file: (\S+)", contents), "index"]
     assert all((html / f"{name}.html").is_file() for name in names)
+
+
+@pytest.fixture(scope="module")
+def seed_rows(html):
+    return read_results(html / "results_by_seed.csv")
+
+
+def test_rows_by_seed_say_what_the_rows_say(results, seed_rows):
+    assert list(seed_rows.columns) == list(BY_SEED)
+    told = seed_rows.groupby(["edition", *ROW], dropna=False)["value"].mean().rename("mean").reset_index()
+    both = results.merge(told, how="left", on=["edition", *ROW])
+    powers = both["statistic"].str.startswith("power_of_")
+    assert len(both) == len(results) and both.loc[~powers & both["value"].notna(), "mean"].notna().all()
+    np.testing.assert_allclose(both["mean"][~powers], both["value"][~powers], atol=1e-12)
 
 
 def test_results_csv_is_tidy(results):
@@ -109,11 +125,11 @@ def dictionary() -> dict[str, dict[str, set[str]]]:
     }
 
 
-def test_the_page_on_the_file_has_every_column_and_no_other(results, runs):
+def test_the_page_on_the_file_has_every_column_and_no_other(results, runs, seed_rows):
     *columns, measures = dictionary().values()
-    assert len(columns) == 4 and len(measures) > 40
+    assert len(columns) == 5 and len(measures) > 40
     told = [name for table in columns for name in table]
-    assert sorted(told) == sorted({*results.columns, *runs.columns})
+    assert sorted(told) == sorted({*results.columns, *runs.columns, *seed_rows.columns})
 
 
 def test_the_page_on_the_file_tells_nothing_twice():
@@ -150,11 +166,13 @@ def test_the_page_on_the_file_names_every_measure_and_no_other(results):
 
 def test_the_page_on_the_file_shows_how_to_read_it(html, results, monkeypatch):
     monkeypatch.chdir(html)
-    (code,) = re.findall(r"```python\n(.*?)```", DICTIONARY.read_text(), re.S)
+    code, by_seed = re.findall(r"```python\n(.*?)```", DICTIONARY.read_text(), re.S)
     *lines, last = code.strip().splitlines()
     names: dict = {}
     exec("\n".join(lines), names)
     found = eval(last, names)
+    exec(by_seed, names)
+    assert len(names["again"]) == len(names["of_chapter"])
     stable = among(
         results,
         chapter="07_nulls_and_controls",
@@ -337,7 +355,7 @@ def test_a_second_build_trains_nothing(build_folder, tmp_path):
     done = subprocess.run(build_command(build_folder / "store", tmp_path), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "0 of them missing" in done.stdout and "0 runs trained" in done.stdout
-    for name in ("results.csv", "runs.csv"):
+    for name in ("results.csv", "runs.csv", "results_by_seed.csv"):
         old, new = (pd.read_csv(p / "html" / name) for p in (build_folder / "book", tmp_path))
         pd.testing.assert_frame_equal(old, new)
 

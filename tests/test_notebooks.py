@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from w2s_lib.book.build import BENCHMARKS, LAST, chapters
+from w2s_lib.book.build import BENCHMARKS, LAST, RECORD, chapters
 from w2s_lib.study.edition import ALSO, PARAMETERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,7 +55,7 @@ def test_all_chapters_take_the_same_parameters(name):
     assert all(line.count("#") == 1 for line in parameter_cell(SOURCES[name]).source.splitlines()), "each has its help"
 
 
-@pytest.mark.parametrize("name", [n for n in SOURCES if n not in (BENCHMARKS, LAST)])
+@pytest.mark.parametrize("name", [n for n in SOURCES if n not in (BENCHMARKS, LAST, RECORD)])
 def test_a_chapter_is_a_lecture(name):
     notebook = SOURCES[name]
     prose = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")

@@ -9,10 +9,11 @@ import pytest
 
 from tests.planted import USUAL
 from w2s_lib.book import record as command
+from w2s_lib.figures.record import beside, power_panel
 from w2s_lib.findings import record
-from w2s_lib.findings.claims import CLAIMS
+from w2s_lib.findings.claims import CLAIMS, verdict
 from w2s_lib.findings.record import RecordError
-from w2s_lib.findings.results import ALL, BY_SEED, NAMES, by_seed, over_seeds, pick, summarise
+from w2s_lib.findings.results import ALL, BY_SEED, NAMES, by_seed, pick, summarise
 from w2s_lib.measures.intervals import prediction_interval, seeds_for
 from w2s_lib.measures.variance import best_replicas, components
 from w2s_lib.study import Study
@@ -272,9 +273,8 @@ def test_rows_by_seed_say_what_the_rows_say(folder):
     rows = record.summarise(record.load(folder).frame)
     long = by_seed(rows, "world", CHAPTER)
     assert list(long.columns) == list(BY_SEED) and len(long) == 6 * len(rows)
-    again = over_seeds(long.assign(draws=None, run_keys=[()] * len(long), n_pairs=0))
-    numbers = [*NAMES, "value", "low", "high"]
-    pd.testing.assert_frame_equal(again[numbers], rows[numbers])
+    again = record.summarise(long)
+    pd.testing.assert_frame_equal(again[[*NAMES, "value", "low", "high"]], rows[[*NAMES, "value", "low", "high"]])
     assert by_seed(rows.iloc[:0], "world", CHAPTER).empty
 
 
@@ -392,3 +392,58 @@ def test_components_need_replicates():
 )
 def test_best_replicas_buy_the_most(arguments, best):
     assert best_replicas(*arguments) == best
+
+
+# Figures and prose
+
+
+def test_the_panel_ends_where_the_ledger_stands(folder):
+    frame = record.load(folder).frame
+    mine = [claim for claim in CLAIMS.values() if len(record.of_claims(frame, [claim]))]
+    paths = record.paths(frame)
+    assert set(paths["claim"]) == {claim.key for claim in mine} and set(paths["n_seeds"]) == {2, 3, 4, 5, 6}
+    rows, last = record.summarise(frame), paths[paths["n_seeds"] == 6].set_index("claim")
+    for claim in mine:
+        row = record.of_claims(rows, [claim]).iloc[0]
+        assert last.loc[claim.key, ["value", "low", "high"]].tolist() == row[["value", "low", "high"]].tolist()
+        assert last.loc[claim.key, "verdict"] == verdict(claim, row["low"], row["high"])
+        told = paths[paths["claim"] == claim.key]
+        if not np.isnan(n := last.loc[claim.key, "decided"]):
+            assert set(told.loc[told["n_seeds"] >= n, "verdict"]) == {last.loc[claim.key, "verdict"]} != {"undecided"}
+            assert n == 2 or told.set_index("n_seeds").loc[n - 1, "verdict"] != last.loc[claim.key, "verdict"]
+    panel = power_panel(paths)
+    assert [state["n"] for state in panel.states] == [2, 3, 4, 5, 6]
+    assert "<script src" not in panel.html and panel.html.count("<tr>") == len(mine) + 1
+
+
+@pytest.mark.parametrize("seeds", [0, 1])
+def test_a_record_of_few_seeds_shows_what_it_has(tmp_path, monkeypatch, seeds):
+    monkeypatch.setattr(record, "folder_of", lambda edition: tmp_path / "record")
+    write(tmp_path / "record", range(400, 400 + seeds))
+    frame = record.rows_of(WORLD)
+    rows = record.summarise(frame)
+    assert (
+        len(record.entries(WORLD)) == seeds
+        and len(rows) == 6 * seeds
+        and record.seeds_needed(rows)["seeds_needed"].isna().all()
+    )
+    assert record.paths(frame).empty and "needed" in power_panel(record.paths(frame)).html
+    build = live(frame, [21, 22])
+    assert record.replication(record.of_claims(build), frame).empty, "one seed has no spread"
+
+
+def test_filled_and_hollow_marks(folder):
+    frame = record.load(folder).frame
+    replicated = record.replication(record.of_claims(live(frame, [21, 22, 23])), frame)
+    replicated.loc[0, ["value", "replicated"]] = 9.0, False
+    figure = beside(replicated)
+    assert figure.alt.endswith(
+        f"{len(replicated) - 1} of {len(replicated)} within; outside: {replicated.loc[0, 'claim']}."
+    )
+
+
+def test_a_number_is_said_beside_the_record():
+    here = pd.Series({"value": 0.09, "low": -0.01, "high": 0.19})
+    assert record.beside(here, pd.Series({"value": 0.08, "low": 0.06, "high": 0.1})) == "0.08 [0.06, 0.10] (here 0.09)"
+    assert record.beside(here, here * np.nan) == "0.09 [-0.01, 0.19]"
+    assert record.beside(here, here, percent=True) == "9.0 % [-1.0, 19.0] (here 9.0 %)"

@@ -44,7 +44,9 @@ BENCHMARKS = "98_benchmarks"
 """The notebook that reads the bench file."""
 
 RECORD = "97_record"
-"""The notebook on the record that comes with an edition."""
+"""The notebook that holds what the others published against the record; executed after them."""
+
+READERS = (RECORD, LEDGER)
 
 ALWAYS = ("04", "05", "14", "97", "98", "99")
 """Chapters that every edition has: the landing page reads them, or they depend on none."""
@@ -146,7 +148,8 @@ def execute(source: Path, target: Path, parameters: dict, results: Path, studied
     if left_out(source, edition):
         nbformat.write(stand_in(source, edition), target)
         return 0.0
-    read = {LEDGER: sorted(results.glob("[0-9]*.csv")), BENCHMARKS: [benchmarks.LAST]}.get(source.stem, ())
+    published = sorted(results.glob("[0-9]*.csv"))
+    read = {**dict.fromkeys(READERS, published), BENCHMARKS: [benchmarks.LAST]}.get(source.stem, ())
     store, key = Store(parameters["store"]), page_key(source, studied, read)
     tables = [results / f"{source.stem}.{ending}" for ending in TABLES]
     page = store.page(key) if source.stem != LAST else None
@@ -192,9 +195,9 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
 
 
 def execute_all(target: Path, results: Path, parameters: dict, workers: int, studied: str) -> dict[str, float]:
-    """Execute every chapter, several at a time, the ledger and the last one after the others; wall time by chapter."""
-    others = [path for path in chapters() if path.stem not in (LEDGER, LAST)]
-    ledger, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (LEDGER, LAST))
+    """Execute every chapter, several at a time, ``READERS`` after the others and the last one after them; wall time by chapter."""
+    others = [path for path in chapters() if path.stem not in (*READERS, LAST)]
+    *readers, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (*READERS, LAST))
     times: dict[str, float] = {}
     with ProcessPoolExecutor(max(workers, 1), mp_context=get_context("spawn")) as pool:
         start = lambda path: pool.submit(execute, path, target / path.name, parameters, results, studied)
@@ -206,7 +209,8 @@ def execute_all(target: Path, results: Path, parameters: dict, workers: int, stu
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-        times[LEDGER] = round(start(ledger).result(), 1)
+        jobs = {start(path): path for path in readers}
+        times |= {path.stem: round(job.result(), 1) for job, path in jobs.items()}
         runs = json.loads((results / "runs.json").read_text())
         (results / "times.json").write_text(json.dumps({"chapters": dict(sorted(times.items())), **runs}))
         times[LAST] = round(start(last).result(), 1)

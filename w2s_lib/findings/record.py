@@ -21,12 +21,12 @@ from scipy import stats
 
 from w2s_lib import digests
 from w2s_lib.errors import OneLineError
-from w2s_lib.findings.claims import CLAIMS, FINDINGS, Claim
-from w2s_lib.findings.results import ALL, BY_SEED, NAMES, ROWS, SIGNED, by_seed, over_seeds, usual
+from w2s_lib.findings.claims import CLAIMS, FINDINGS, Claim, verdict, word
+from w2s_lib.findings.results import ALL, BY_SEED, NAMES, ROWS, SIGNED, by_seed, interval_of, say, usual
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.provenance import versions
 from w2s_lib.lab.store import UNREADABLE, replacing
-from w2s_lib.measures.intervals import prediction_interval, seeds_for
+from w2s_lib.measures.intervals import Interval, prediction_interval, seeds_for
 from w2s_lib.specs import SCHEME as OF_THE_RUNS
 from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, Edition
@@ -213,12 +213,13 @@ def _seeds_of(path: Path) -> Iterable[tuple[int, pd.DataFrame]]:
 
 def _complete(frames: dict[int, tuple[Path, pd.DataFrame]]) -> None:
     """Refuse a seed that lacks a statistic which another has; those of planted students may be undefined in a seed."""
-    told = {seed: rows.loc[rows["planted"] == "", ROW] for seed, (_, rows) in frames.items()}
-    every = pd.concat(told.values()).drop_duplicates() if told else pd.DataFrame(columns=ROW)
-    for seed, rows in told.items():
-        found = every.merge(rows, how="left", on=ROW, indicator="found")["found"]
-        if lacking := _first(every[(found == "left_only").to_numpy()]):
-            raise RecordError(f"{frames[seed][0]}: seed {seed}: {lacking} is missing")
+    if not frames:
+        return
+    every = pd.concat(rows[rows["planted"] == ""] for _, rows in frames.values())
+    lacking = every[every.groupby(ROW, dropna=False)["seed"].transform("size") < len(frames)]
+    for _, rows in lacking.groupby(ROW, dropna=False, sort=False):
+        seed = min(set(frames) - set(rows["seed"]))
+        raise RecordError(f"{frames[seed][0]}: seed {seed}: {_first(rows)} is missing")
 
 
 def _first(rows: pd.DataFrame) -> str:
@@ -266,6 +267,32 @@ def read(edition: Edition) -> Record | None:
     return record if record.seeds and not _differs(record, edition) else None
 
 
+def rows_of(edition: Edition) -> pd.DataFrame:
+    """The rows of an edition's record, columns ``BY_SEED``; none where ``read`` gives none."""
+    record = read(edition)
+    return pd.DataFrame(columns=list(BY_SEED)) if record is None else record.frame
+
+
+def entries(edition: Edition) -> pd.DataFrame:
+    """What the record says of its seeds, a row each: ``seed, runs, core_minutes, statistics_minutes, date, commit, hardware, run_keys``."""
+    record = read(edition)
+    told = [
+        (
+            int(seed),
+            e["runs"],
+            e["run_seconds"] / 60,
+            e["seconds"] / 60,
+            e["date"],
+            e["commit"],
+            "; ".join(e["hardware"]),
+            e["run_keys"],
+        )
+        for seed, e in (record.about["seeds"].items() if record else ())
+    ]
+    columns = ["seed", "runs", "core_minutes", "statistics_minutes", "date", "commit", "hardware", "run_keys"]
+    return pd.DataFrame(told, columns=columns)
+
+
 def _differs(record: Record, edition: Edition) -> str:
     """Why a study of this edition cannot be held against the record; empty where it can."""
     if record.about["parameters"] != parameters(edition):
@@ -289,9 +316,24 @@ def says(edition: Edition) -> str:
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     """Results rows over the record's seeds, with their chapter: intervals as of ``results.summarise``; ``n_pairs`` is not told."""
-    full = frame.assign(draws=None, run_keys=[()] * len(frame), n_pairs=0)
-    rows = [over_seeds(group).assign(chapter=chapter) for chapter, group in full.groupby("chapter", sort=False)]
-    return pd.concat(rows, ignore_index=True)[["chapter", *ROWS]]
+    heads = frame.drop_duplicates(ROW)[ROW].reset_index(drop=True)
+    values, counted = _by_row(frame, "value"), _by_row(frame, "counted")
+    about = zip(values, heads["statistic"], heads["versus"], heads["per"])
+    numbers = pd.DataFrame([interval_of(*row) for row in about], columns=Interval._fields, index=heads.index)
+    told = {
+        "n_pairs": np.nan,
+        "run_keys": "",
+        "counted": [np.nansum(c) if np.isfinite(c).any() else np.nan for c in counted],
+    }
+    seeds = [tuple(zip(s, v, c)) for s, v, c in zip(_by_row(frame, "seed"), values, counted)]
+    return heads.join(numbers).assign(**told, by_seed=seeds)[["chapter", *ROWS]]
+
+
+def _by_row(frame: pd.DataFrame, column: str) -> list[np.ndarray]:
+    """A column's values for each row that the record is about, in the order of their first appearance."""
+    row = frame.groupby(ROW, sort=False, dropna=False).ngroup().to_numpy()
+    order = np.argsort(row, kind="stable")
+    return np.split(frame[column].to_numpy()[order], np.flatnonzero(np.diff(row[order])) + 1) if len(frame) else []
 
 
 def by_chapter(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -316,27 +358,30 @@ def replication(live: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """Every row of a build that the record has as well, with whether it lies where the record says it should.
 
     ``live``: published rows, with their chapter.  Columns ``ROW``, ``value`` and ``n_seeds`` of the build, ``record`` (the record's
-    mean), ``low`` and ``high`` (of its 95 % prediction interval for so many new seeds), ``replicated``.  What is undefined on either
+    mean), ``low`` and ``high`` (of its 95 % prediction interval for so many new seeds), ``replicated``; ``claim``, where it is told.  What is undefined on either
     side, or the same in every seed of the record, is left out: nothing could have gone wrong there.
     """
     rows = summarise(frame).rename(columns={"value": "record"})[[*ROW, "record", "sd", "n_seeds"]]
-    both = live[[*ROW, "value", "n_seeds"]].merge(rows, on=ROW, suffixes=("", "_record"))
+    kept = [*ROW, *(["claim"] if "claim" in live else [])]
+    both = live[[*kept, "value", "n_seeds"]].merge(rows, on=ROW, suffixes=("", "_record"))
     both = both[(both["n_seeds"] > 0) & both["value"].notna() & (both["sd"] > 0)]
     of_record = both.assign(value=both["record"], n_seeds=both["n_seeds_record"])
     found = both.assign(**_predicted(of_record, both["n_seeds"].to_numpy())[["low", "high"]])
     within = found["value"].between(found["low"] - 1e-12, found["high"] + 1e-12)
-    return found.assign(replicated=within)[
-        [*ROW, "value", "n_seeds", "record", "low", "high", "replicated"]
-    ].reset_index(drop=True)
+    return found.assign(replicated=within)[[*kept, "value", "n_seeds", "record", "low", "high", "replicated"]]
 
 
-def of_claims(rows: pd.DataFrame, claims: Iterable[Claim] | None = None) -> pd.DataFrame:
-    """Those rows, with their chapter, that a claim which can fail is read off; each once."""
+def of_claims(rows: pd.DataFrame, claims: Iterable[Claim] | None = None, each: bool = True) -> pd.DataFrame:
+    """Those rows, with their chapter, that a claim is read off (None: any that can fail), and in the column ``claim`` the first such.
+
+    Each row stands there once; ``each`` is false for rows by seed, which stand there once a seed.
+    """
     asked = [claim for claim in CLAIMS.values() if claim.can_fail] if claims is None else claims
     found = []
     for claim in asked:
-        found.append(usual(rows[rows["chapter"] == claim.chapter], **{"weak": ALL, "strong": ALL} | dict(claim.names)))
-    return pd.concat(found).drop_duplicates(ROW).sort_index() if found else rows.iloc[:0]
+        names = {"weak": ALL, "strong": ALL} | dict(claim.names)
+        found.append(usual(rows[rows["chapter"] == claim.chapter], **names).assign(claim=claim.key))
+    return pd.concat(found).drop_duplicates(ROW if each else [*ROW, "seed"]) if found else rows.iloc[:0]
 
 
 def headline(replicated: pd.DataFrame) -> str:
@@ -362,15 +407,36 @@ def seeds_needed(rows: pd.DataFrame, claims: Iterable[Claim] | None = None) -> p
         for _, row in of_claims(rows, [claim]).iterrows():
             needed = seeds_for(claim.margin, row["sd"])
             told.append((claim.key, claim.statement, claim.margin, row["value"], row["sd"], needed, row["n_seeds"]))
-    return pd.DataFrame(told, columns=["claim", "statement", "margin", "value", "sd", "seeds_needed", "n_seeds"])
+    columns = ["claim", "statement", "margin", "value", "sd", "seeds_needed", "n_seeds"]
+    return pd.DataFrame(told, columns=columns).astype({"seeds_needed": "Int64"})
 
 
-def cost(record: Record) -> dict[str, float]:
-    """What the record took: ``runs``, ``core_hours`` of its runs, ``minutes_a_seed``."""
-    entries = record.about["seeds"].values()
-    seconds = sum(entry["run_seconds"] for entry in entries)
-    return {
-        "runs": sum(entry["runs"] for entry in entries),
-        "core_hours": seconds / 3600,
-        "minutes_a_seed": seconds / 60 / len(entries) if entries else math.nan,
-    }
+def paths(frame: pd.DataFrame, claims: Iterable[Claim] | None = None) -> pd.DataFrame:
+    """Each claim's interval and verdict from the record's first 2, 3, … seeds, by their number: what a study of each size would have said.
+
+    Columns ``claim, n_seeds, value, low, high, verdict, says, decided``: from how many seeds on the verdict has been what it is with
+    all of them, NaN where that is undecided.  What could have been seen at all is not asked here: the ledger does.
+    """
+    found = []
+    for claim in CLAIMS.values() if claims is None else claims:
+        mine = of_claims(frame, [claim], each=False).sort_values("seed")
+        told = []
+        for n in range(2, len(mine) + 1):
+            row = interval_of(mine["value"].to_numpy()[:n], *mine[["statistic", "versus", "per"]].iloc[0])
+            outcome = verdict(claim, row.low, row.high)
+            told.append((claim.key, n, row.value, row.low, row.high, outcome, word(claim, outcome)))
+        last = [t[5] for t in told][-1:]
+        same = next((i for i, t in enumerate(reversed(told)) if t[5] != last[0]), len(told))
+        decided = told[len(told) - same][1] if last and last != ["undecided"] else math.nan
+        found += [(*t, decided) for t in told]
+    return pd.DataFrame(found, columns=["claim", "n_seeds", "value", "low", "high", "verdict", "says", "decided"])
+
+
+def beside(live: pd.Series, recorded: pd.Series, percent: bool = False) -> str:
+    """The record's number with its interval, and this build's: ``0.08 [0.06, 0.10] (here 0.09)``.
+
+    ``recorded`` may have no value (NaN): then this build's stands alone, with its own interval.
+    """
+    if recorded["value"] != recorded["value"]:
+        return say(live, percent)
+    return f"{say(recorded, percent)} (here {say(live[['value']].reindex(['value', 'low', 'high']).astype(float), percent)})"

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from w2s_lib.digests import digest
 from w2s_lib.measures.intervals import Interval, cluster_weights, percentile_interval, seed_interval
@@ -337,8 +338,14 @@ def _interval(group: pd.DataFrame) -> Interval:
     """Over the rows of a group, one a seed; shares stay between 0 and 1."""
     if not group["draws"].isna().any():
         return percentile_interval(float(group["value"].iloc[0]), group["draws"].iloc[0])
-    interval, first = seed_interval(group["value"]), group.iloc[0]
-    if first["statistic"] in SIGNED or first["versus"] or first["per"]:
+    first = group.iloc[0]
+    return interval_of(group["value"], first["statistic"], first["versus"], first["per"])
+
+
+def interval_of(values: ArrayLike, statistic: str, versus: str, per: str) -> Interval:
+    """Of one row, from its values by study seed; ``versus`` and ``per`` are the row's, which say whether it is a share."""
+    interval = seed_interval(values)
+    if statistic in SIGNED or versus or per:
         return interval
     return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
 
@@ -354,11 +361,7 @@ def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
     else:
         too_few = per_seed["counted"] < per_seed["statistic"].map(LEAST)
         frame = per_seed.assign(value=per_seed["value"].mask(too_few))
-    return over_seeds(frame)
 
-
-def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Results rows, columns ``ROWS``, of a frame that has a row for each seed and ``NAMES``."""
     rows = []
     for names, group in frame.groupby(list(NAMES), sort=False, dropna=False):
         counted = group["counted"].sum(min_count=1) if names[0] not in ("pgr",) else np.nan

@@ -16,6 +16,7 @@ Interval(value=0.5, low=0.25..., high=0.74..., n_seeds=3, sd=0.09...)
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -86,18 +87,19 @@ def prediction_interval(
     return mean - half, mean + half
 
 
-def seeds_for(effect: float, sd: float, power: float = 0.8, level: float = LEVEL) -> float:
-    """How many seeds tell a mean of this size from zero with this power, at least two; NaN where ``sd`` is unknown or zero.
+def seeds_for(effect: float, sd: float, wanted: float = 0.8, level: float = LEVEL) -> float:
+    """How many seeds tell a mean of this size from zero with this power, two at least; NaN where ``sd`` is unknown or zero.
 
     >>> seeds_for(0.05, 0.05)
     10.0
     """
-    if not sd > 0:
+    if not (sd > 0 and effect > 0):
         return float("nan")
-    if TTestPower().power(effect_size=effect / sd, nobs=2, alpha=1 - level) >= power:
-        return 2.0
-    found = TTestPower().solve_power(effect_size=effect / sd, nobs=None, alpha=1 - level, power=power)
-    return float(np.ceil(np.max(found)))
+    most = 2
+    while power(effect, sd, most, level) < wanted:
+        most *= 2
+    # statsmodels' own search finds no root where few seeds are enough.
+    return 2.0 + bisect_left(range(2, most), True, key=lambda n: power(effect, sd, n, level) >= wanted)
 
 
 def minimum_detectable_effect(sd: float, n_seeds: int, power: float = 0.8, level: float = LEVEL) -> float:

@@ -1,0 +1,173 @@
+"""The record beside a build: filled marks are the record's, hollow ones this build's; and a slider over the number of seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+from dataclasses import dataclass
+from string import Template
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.figures.claims import COLOURS, REACH
+from w2s_lib.figures.style import CONDITION_COLOURS, GREY, Figure, canvas
+from w2s_lib.findings.claims import CLAIMS
+
+
+def beside(replicated: pd.DataFrame) -> Figure:
+    """Each claim's record, the interval in which this build should lie, and where it lies; ``replicated`` as of ``record.replication``.
+
+    Everything is shown in units of half that interval, around its middle.
+    """
+    figure, ax = canvas(7.2, 0.3 * len(replicated) + 1.3)
+    ax.axvspan(-1, 1, color=GREY, alpha=0.12, linewidth=0)
+    ax.axvline(0, color=GREY, linewidth=1)
+    half = (replicated["high"] - replicated["low"]) / 2
+    middle = (replicated["high"] + replicated["low"]) / 2
+    at = ((replicated["value"] - middle) / half).clip(-3, 3)
+    colours = np.where(replicated["replicated"], GREY, CONDITION_COLOURS["explicit"])
+    ax.scatter((replicated["record"] - middle) / half, range(len(at)), s=34, color=GREY, label="the record", zorder=3)
+    ax.scatter(
+        at, range(len(at)), s=52, facecolors="none", edgecolors=colours, linewidth=1.6, label="this build", zorder=4
+    )
+    ax.set_yticks(range(len(at)), replicated["claim"])
+    ax.set(ylim=(len(at) - 0.4, -0.6), xlim=(-3.1, 3.1), xlabel="in units of half the 95 % prediction interval")
+    ax.tick_params(axis="y", length=0)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    out = ", ".join(replicated.loc[~replicated["replicated"], "claim"])
+    return Figure(
+        figure,
+        f"Where this build's numbers lie in the record's prediction intervals: {int(replicated['replicated'].sum())} of {len(at)} within"
+        + (f"; outside: {out}." if out else "."),
+        "Shaded: where 95 of 100 builds of as many seeds lie, by the record. Filled: its mean; hollow: this build.",
+    )
+
+
+@dataclass(frozen=True)
+class PowerPanel:
+    """What ``power_panel`` returns: Jupyter shows ``html``; ``states`` are the numbers behind it."""
+
+    html: str
+    states: list[dict]
+    says: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return self.says
+
+
+WIDTH = 300
+
+
+def _x(value: float, claim: str) -> float:
+    """Where a value stands on an axis of ``WIDTH``, in margins of its claim, right the way that the claim asserts."""
+    c = CLAIMS[claim]
+    at = np.clip((-1 if c.rule == "below" else 1) * value / c.margin, -REACH, REACH)
+    return round(float((at / REACH + 1) / 2 * WIDTH), 1)
+
+
+def power_panel(paths: pd.DataFrame) -> PowerPanel:
+    """A slider over the number of seeds, which redraws each claim's interval; it starts at all seeds of the record.
+
+    ``paths``: as of ``record.paths``.
+    """
+    if paths.empty:
+        says = "Two study seeds of a record are needed, at least."
+        return PowerPanel(f"<p>{says}</p>", [], says)
+    counts = sorted(paths["n_seeds"].unique())
+    order = list(dict.fromkeys(paths["claim"]))
+    states = []
+    for n in counts:
+        now = paths[paths["n_seeds"] == n].set_index("claim").loc[order]
+        marks = [
+            None if np.isnan(r.low) else [_x(r.value, c), *sorted((_x(r.low, c), _x(r.high, c)))]
+            for c, r in now.iterrows()
+        ]
+        states.append(
+            {
+                "n": int(n),
+                "marks": marks,
+                "says": now["says"].tolist(),
+                "colours": now["verdict"].map(COLOURS).fillna(GREY).tolist(),
+            }
+        )
+    decided = paths.groupby("claim")["decided"].first()
+    last = states[-1]
+    undecided = sum(bool(np.isnan(decided[claim])) for claim in order)
+    says = f"Verdicts on {len(order)} claims by number of study seeds, from {counts[0]} to {counts[-1]}; {undecided} are undecided with all of them."
+    rows = "".join(
+        f'<tr><th scope="row" title="{html.escape(CLAIMS[claim].statement)}">{html.escape(claim)}</th>'
+        f'<td><svg viewBox="0 0 {WIDTH} 16" aria-hidden="true"><rect x="{WIDTH / 2 * (1 - 1 / REACH):.1f}" '
+        f'width="{WIDTH / REACH:.1f}" height="16" fill="{GREY}" fill-opacity=".15"/><path d="M{WIDTH / 2} 0v16" stroke="{GREY}" stroke-dasharray="3 2"/>'
+        f"{_mark(mark, colour)}</svg></td>"
+        f'<td class="says">{html.escape(words)}</td><td>{"–" if np.isnan(decided[claim]) else int(decided[claim])}</td></tr>'
+        for claim, mark, words, colour in zip(order, last["marks"], last["says"], last["colours"])
+    )
+    data = json.dumps(states, separators=(",", ":")).replace("<", "\\u003c")
+    fields = {
+        "id": f"power-{hashlib.sha256(data.encode()).hexdigest()[:8]}", "rows": rows, "data": data, "last": len(states) - 1,
+        "n": last["n"], "says": html.escape(says),
+    }  # fmt: skip
+    return PowerPanel(TEMPLATE.substitute(fields), states, says)
+
+
+def _mark(mark: list[float] | None, colour: str) -> str:
+    value, low, high = mark or (0, 0, 0)
+    shown = "visible" if mark else "hidden"
+    return (
+        f'<g class="mark" visibility="{shown}" stroke="{colour}" fill="{colour}"><path d="M{low} 8H{high}" stroke-width="2.5"/>'
+        f'<circle cx="{value}" cy="8" r="4"/></g>'
+    )
+
+
+TEMPLATE = Template("""\
+<div class="power-panel" id="$id">
+<style>
+#$id {max-width: 46rem; font-size: .95rem}
+#$id input {width: 100%; height: 2rem; margin: 0}
+#$id .wide {overflow-x: auto}
+#$id table {width: 100%; border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums}
+#$id tbody th {font-weight: 600; text-align: left}
+#$id td, #$id th {padding: .1rem .5rem; text-align: left}
+#$id svg {display: block; width: 18rem; height: 1rem}
+#$id .says {min-width: 11rem}
+@media print {#$id input {display: none}}
+</style>
+<label for="$id-n">Study seeds: <output for="$id-n" class="n">$n</output></label>
+<input id="$id-n" type="range" min="0" max="$last" step="1" value="$last" aria-valuetext="$n seeds" autocomplete="off" disabled>
+<noscript><p>This needs JavaScript to move; it shows all seeds.</p></noscript>
+<div class="wide" tabindex="0" role="region" aria-label="Claims by number of seeds"><table class="dataframe"><thead><tr><th scope="col">claim</th><th scope="col">95 % interval, in margins</th>
+<th scope="col">verdict</th><th scope="col">decided from</th></tr></thead><tbody>$rows</tbody></table></div>
+<p><small>$says Shaded: effects too small to count. <em>Decided from</em>: so many seeds on, the verdict has not changed.</small></p>
+<script type="application/json">$data</script>
+<script>
+(function () {
+  var root = document.getElementById("$id");
+  if (!root) return;
+  var states = JSON.parse(root.querySelector("script[type='application/json']").textContent);
+  var input = root.querySelector("input");
+  function show() {
+    var s = states[+input.value];
+    root.querySelector(".n").textContent = s.n;
+    input.setAttribute("aria-valuetext", s.n + " seeds");
+    root.querySelectorAll("tbody tr").forEach(function (row, i) {
+      var g = row.querySelector(".mark"), m = s.marks[i];
+      row.querySelector(".says").textContent = s.says[i];
+      g.setAttribute("visibility", m ? "visible" : "hidden");
+      if (!m) return;
+      g.setAttribute("stroke", s.colours[i]); g.setAttribute("fill", s.colours[i]);
+      g.querySelector("path").setAttribute("d", "M" + m[1] + " 8H" + m[2]);
+      g.querySelector("circle").setAttribute("cx", m[0]);
+    });
+  }
+  input.disabled = false;
+  input.addEventListener("input", show);
+  show();
+})();
+</script>
+</div>
+""")
