@@ -320,11 +320,8 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     values, counted = _by_row(frame, "value"), _by_row(frame, "counted")
     about = zip(values, heads["statistic"], heads["versus"], heads["per"])
     numbers = pd.DataFrame([interval_of(*row) for row in about], columns=Interval._fields, index=heads.index)
-    told = {
-        "n_pairs": np.nan,
-        "run_keys": "",
-        "counted": [np.nansum(c) if np.isfinite(c).any() else np.nan for c in counted],
-    }
+    sums = pd.Series([np.nansum(c) if np.isfinite(c).any() else np.nan for c in counted], dtype=float)
+    told = {"n_pairs": np.nan, "run_keys": "", "counted": sums.mask(heads["statistic"] == "pgr")}  # the gap is no count
     seeds = [tuple(zip(s, v, c)) for s, v, c in zip(_by_row(frame, "seed"), values, counted)]
     return heads.join(numbers).assign(**told, by_seed=seeds)[["chapter", *ROWS]]
 
