@@ -78,7 +78,7 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING)
         )
         ax.set_title(f"α = {alpha:g}", fontsize=10)
     for row in axes:  # the largest estimate fits; an interval that is longer goes on
-        most = max(line.get_ydata().max() for ax in row for line in ax.lines)
+        most = np.nanmax([y for ax in row for line in ax.lines for y in line.get_ydata()], initial=1.0)
         row[0].set_ylim(-0.03 * most, 1.25 * most)
     for ax in axes[-1]:
         ax.set_xlabel("weak label q")
