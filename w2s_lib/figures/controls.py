@@ -20,12 +20,13 @@ STEPS: tuple[tuple[str, dict[str, str]], ...] = (
     ("− label-matched null", {"statistic": "excess_label_matched"}),
     ("another score − weak-matched null", {"statistic": "excess_weak_matched"}),
 )
-"""What each step is called, and the names of its rows.  The last is a statistic of its own: of the taxed pairs that the weak
-supervisor does not know, the share that the strong ceiling knows, minus its null."""
+"""What each step is called, and the names of its rows.  The last is a statistic of its own: of the taxed pairs that the
+weak supervisor does not know, the share that the strong ceiling knows, minus its null."""
 
 
 def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STEPS)) -> Figure:
-    """One row a step, one mark a condition, with 95 % intervals; the first ``upto`` steps, so that a lecturer can build it up.
+    """One row a step, one mark a condition, with 95 % intervals; the first ``upto`` steps, so that a lecturer can build
+    it up.
 
     Where the rows have it, a bar says what a perfect deceiver would have reached.
     """

@@ -96,7 +96,8 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING)
 
 
 def beyond_by_region(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING) -> Figure:
-    """Tax rate under the explicit conflict minus a rerun's, over alpha: where the label is wrong, in the band, above it.
+    """Tax rate under the explicit conflict minus a rerun's, over alpha: where the label is wrong, in the band, above
+    it.
 
     ``results``: pooled rows of ``mechanism.mechanism``; ``on``: *training* pairs, or, where it is empty, test pairs.
     """
@@ -125,7 +126,8 @@ def beyond_by_region(results: pd.DataFrame, alphas: Sequence[float], on: str = T
 
 
 def trajectories(paths: pd.DataFrame, alpha: float) -> Figure:
-    """The reward gap of single training pairs, step by step (below), over the loss that pulls them (above); one panel a region.
+    """The reward gap of single training pairs, step by step (below), over the loss that pulls them (above); one panel a
+    region.
 
     ``paths`` as of ``mechanism.paths``.
     """

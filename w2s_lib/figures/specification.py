@@ -12,7 +12,8 @@ from w2s_lib.findings.specification import CHOICES
 
 
 def specification_curve(curves: Mapping[str, pd.DataFrame]) -> Figure:
-    """One column a study (a name of ``STUDIES``): sorted estimates with their intervals above, a dot for each option taken below.
+    """One column a study (a name of ``STUDIES``): sorted estimates with their intervals above, a dot for each option
+    taken below.
 
     ``curves``: frames of ``specification.specification_curve``.
     """

@@ -239,7 +239,8 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None =
 
 
 def told(key: str, results: pd.DataFrame) -> pd.Series:
-    """The ledger's row of one claim, from its chapter's results alone: ``says``, its verdict in words, ``sentence`` and the rest."""
+    """The ledger's row of one claim, from its chapter's results alone: ``says``, its verdict in words, ``sentence`` and
+    the rest."""
     return ledger({CLAIMS[key].chapter: results}, [CLAIMS[key]]).iloc[0]
 
 

@@ -53,11 +53,12 @@ def controls(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def balance(study: Study, conditions: Sequence[str] = CONFLICTS) -> pd.DataFrame:
-    """Whether matching matches: how far the taxed pairs' margins lie from those that the margin-matched null compares them with.
+    """Whether matching matches: how far the taxed pairs' margins lie from those that the margin-matched null compares
+    them with.
 
-    On the control pairs, in standard deviations of all pairs that can pay (``Comparison.imbalance``): ``before``, against
-    all of them, and ``after`` matching, on average over seeds and model pairs by their ``taxed`` pairs; and the ``largest``
-    imbalance after matching.  Below 0.1 counts as balanced.
+    On the control pairs, in standard deviations of all pairs that can pay (``Comparison.imbalance``): ``before``,
+    against all of them, and ``after`` matching, on average over seeds and model pairs by their ``taxed`` pairs; and the
+    ``largest`` imbalance after matching.  Below 0.1 counts as balanced.
     """
     rows = []
     for cell in cells(study.on_control_pairs(), conditions):

@@ -69,7 +69,8 @@ def mechanism(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def taxed_by_region(per_seed: pd.DataFrame, alpha: float, condition: str = "explicit") -> pd.Series:
-    """How many training pairs are taxed in each of ``REGIONS``, all seeds and model pairs together; ``per_seed`` as of ``mechanism``."""
+    """How many training pairs are taxed in each of ``REGIONS``, all seeds and model pairs together; ``per_seed`` as of
+    ``mechanism``."""
     mine = among(per_seed, on=TRAINING, alpha=alpha, condition=condition)
     taxed = (mine["value"] * mine["counted"]).groupby(mine["statistic"]).sum()
     return pd.Series({region: round(taxed[f"tax_rate_{region}_band"]) for region in REGIONS})
@@ -81,7 +82,8 @@ def at_the_band(thresholds: Iterable[float], alpha: float) -> float:
 
 
 def coincidence(per_seed: pd.DataFrame) -> pd.Series:
-    """DS − margin-matched null at the T nearest to the end of the band, minus its mean at the other T; ``value, low, high``.
+    """DS − margin-matched null at the T nearest to the end of the band, minus its mean at the other T; ``value, low,
+    high``.
 
     Averaged over the alphas whose band ends below 1, seed by seed; ``per_seed`` as of ``mechanism``.
     """
@@ -94,11 +96,12 @@ def coincidence(per_seed: pd.DataFrame) -> pd.Series:
 
 
 def paths(study: Study, seed: int, weak: str, strong: str, each: int = 12) -> pd.DataFrame:
-    """Reward gaps of some training pairs at each step of the explicit student's training, which is done once more for it.
+    """Reward gaps of some training pairs at each step of the explicit student's training, which is done once more for
+    it.
 
-    Watched are, of the pairs that the no-conflict student ranks right, in each of ``REGIONS`` up to so many that are taxed
-    and so many that are not, drawn at random.  Columns ``region, pair_id, q, taxed, step, gap``; no row where the student
-    is no model of the ladder.
+    Watched are, of the pairs that the no-conflict student ranks right, in each of ``REGIONS`` up to so many that are
+    taxed and so many that are not, drawn at random.  Columns ``region, pair_id, q, taxed, step, gap``; no row where the
+    student is no model of the ladder.
     """
     from w2s_lib.training.train import watched  # here, for it loads torch
 

@@ -1,9 +1,9 @@
-"""How much of a verdict is a choice?  One number, counted in every way that can be defended.
+"""How much of a verdict is a choice? One number, counted in every way that can be defended.
 
-The number is what the explicit conflict's score has beyond a null, minus the same for a rerun.  A *specification* settles
-how it is counted: the threshold, what it means to know a pair, the null and its neighbours, how model pairs are pooled,
-which of them, and beside which ceiling (Simonsohn, Simmons and Nelson 2020).  Trains nothing that the conflict and control
-chapters do not train.
+The number is what the explicit conflict's score has beyond a null, minus the same for a rerun.  A *specification*
+settles how it is counted: the threshold, what it means to know a pair, the null and its neighbours, how model pairs are
+pooled, which of them, and beside which ceiling (Simonsohn, Simmons and Nelson 2020).  Trains nothing that the conflict
+and control chapters do not train.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ COUNTED = ("T", "knows", "null", "neighbours", "ceiling")
 
 
 def total_excess(c: Comparison, null: str, neighbours: int) -> tuple[float, int]:
-    """Sum over taxed pairs of what is scored minus its chance by a null, and how many they are: ``excess`` is their ratio."""
+    """Sum over taxed pairs of what is scored minus its chance by a null, and how many they are: ``excess`` is their
+    ratio."""
     part, among = c.scored(null)
     paid = c.tax & among
     near = alike(among, [getattr(c, name) for name in NULLS[null]], neighbours, of=paid)
@@ -46,7 +47,8 @@ def total_excess(c: Comparison, null: str, neighbours: int) -> tuple[float, int]
 
 
 def by_cell(study: Study, ceiling: str) -> pd.DataFrame:
-    """Every model pair and seed, counted in every way: ``seed, weak, strong, condition``, ``COUNTED``, ``total``, ``taxed``."""
+    """Every model pair and seed, counted in every way: ``seed, weak, strong, condition``, ``COUNTED``, ``total``,
+    ``taxed``."""
     study.lab.run(study.student_runs(COMPARED))
     rows = []
     for cell in cells(study, COMPARED):
@@ -61,7 +63,8 @@ def by_cell(study: Study, ceiling: str) -> pd.DataFrame:
 
 
 def pool(counted: pd.DataFrame, how: str) -> pd.Series:
-    """Explicit minus rerun, by ``COUNTED`` and seed, over the model pairs in which both have a score; ``counted`` as of ``by_cell``."""
+    """Explicit minus rerun, by ``COUNTED`` and seed, over the model pairs in which both have a score; ``counted`` as of
+    ``by_cell``."""
     cell = [*COUNTED, "seed", "weak", "strong"]
     sums = counted.set_index([*cell, "condition"])[["total", "taxed"]].unstack("condition")
     sums = sums[(sums["taxed"] > 0).all(axis=1)]
@@ -74,7 +77,8 @@ def pool(counted: pd.DataFrame, how: str) -> pd.Series:
 
 
 def specification_curve(study: Study) -> pd.DataFrame:
-    """A row a specification, the least estimate first: ``CHOICES``, ``value``, ``low``, ``high``, ``n_seeds`` and what it ``reads``.
+    """A row a specification, the least estimate first: ``CHOICES``, ``value``, ``low``, ``high``, ``n_seeds`` and what
+    it ``reads``.
 
     Intervals are t intervals over seeds; with a single seed there is none.
     """
@@ -97,7 +101,8 @@ def specification_curve(study: Study) -> pd.DataFrame:
 
 
 def by_option(curve: pd.DataFrame) -> pd.DataFrame:
-    """What each option makes of it: ``choice, option``, how many ``specifications``, their median, and the share ``above_zero``."""
+    """What each option makes of it: ``choice, option``, how many ``specifications``, their median, and the share
+    ``above_zero``."""
     rows = []
     for choice, options in CHOICES.items():
         for option in options:

@@ -85,7 +85,8 @@ class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
 
 
 class Watch(TrainerCallback):
-    """Writes down the reward gaps of some pairs before the first step and after each; ``gaps`` has a row of them a step."""
+    """Writes down the reward gaps of some pairs before the first step and after each; ``gaps`` has a row of them a
+    step."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, score_at: ScoreAt) -> None:
         self.look = lambda model: reward_gaps(model, tokenizer, pairs, score_at=score_at)
@@ -127,7 +128,8 @@ def fit(
 ) -> None:
     """Train ``model`` in place on ``frame`` (columns of ``training_pairs``) by the run's recipe and conflict.
 
-    ``watch`` is told of each step, as ``Watch`` is.  ``part``: what of each batch is this process's, where several share the run (``shards.batches``).
+    ``watch`` is told of each step, as ``Watch`` is. ``part``: what of each batch is this process's, where several share
+    the run (``shards.batches``).
     """
     chosen, rejected = encode(tokenizer, frame)
     data = Dataset.from_dict(

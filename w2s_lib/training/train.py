@@ -43,7 +43,8 @@ def train(run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], fol
 def watched(
     run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], pairs: pd.DataFrame, folder: Path
 ) -> np.ndarray:
-    """A reward model of the ladder trained once more, its reward gaps of ``pairs`` written down: shape (steps + 1, pairs).
+    """A reward model of the ladder trained once more, its reward gaps of ``pairs`` written down: shape (steps + 1,
+    pairs).
 
     ``bases`` and ``labels`` are those of ``train``.  Nothing is stored; ``folder`` is what the trainer may write into.
     """
