@@ -264,3 +264,10 @@ def test_matching_balances_what_it_matches_on():
     tax = rng.uniform(size=n) < 0.3 * (1 - margin)
     c = Comparison(rng.uniform(size=n), rng.uniform(size=n), np.full(n, 0.9), np.where(tax, 0.1, 0.9), margin)
     assert abs(c.imbalance("random")) > 0.3 and abs(c.imbalance("margin_matched")) < 0.05
+
+
+def test_only_some_pairs_may_be_asked_for_theirs():
+    rng = np.random.default_rng(3)
+    among, of, feature = rng.random(40) < 0.8, rng.random(40) < 0.3, rng.normal(size=40)
+    every, some = (alike(among, [feature], 5, asked).toarray() for asked in (None, of))
+    assert (some[of] == every[of]).all() and not some[~of].any()

@@ -510,9 +510,12 @@ def test_wide_keeps_the_order_and_invents_no_pair(study):
 
 
 def test_gain_by_confidence_counts_every_pair_once(study, lab):
-    table = gain_by_confidence(study.on(lab))
-    assert table["pairs"].sum() == study.edition.test_pairs * len(study.edition.seeds) * len(study.edition.pairs)
-    assert np.allclose(table["student_gains"], table["student_is_right"] - table["weak_is_right"])
+    table, e = gain_by_confidence(study.on(lab)), study.edition
+    assert (table["wrong"] + table["right"]).sum() == pytest.approx(e.test_pairs)
+    none = measure(study.on(lab), ["none"], ("accuracy_weak", "accuracy"))
+    weak, student = (none[none["statistic"] == name]["value"].mean() for name in ("accuracy_weak", "accuracy"))
+    won, lost = (table["corrected"] * table["wrong"]).sum(), (table["lost"] * table["right"]).sum()
+    assert won - lost == pytest.approx(e.test_pairs * (student - weak)), "what is won and lost is the change"
 
 
 def test_the_last_bin_of_labels_holds_certainty():

@@ -10,14 +10,16 @@ import pandas as pd
 import pytest
 
 from tests import planted
-from w2s_lib.figures.sensitivity import by_definition, over_threshold, reliability_diagram
+from w2s_lib.figures.sensitivity import by_definition, over_neighbours, over_threshold, reliability_diagram
 from w2s_lib.figures.slider import DRAWN, STEPS, slider
 from w2s_lib.findings.results import NAMES, difference, measure, read_results, summarise, usual
 from w2s_lib.findings.sensitivity import (
     AT_EACH_THRESHOLD,
     DEFINITIONS,
+    NEIGHBOURS_TRIED,
     ROLES,
     beyond,
+    by_neighbours,
     calibrate,
     calibration,
     calibration_error,
@@ -128,6 +130,15 @@ def test_beyond_a_rerun_is_the_difference_at_each_threshold(study, lab):
     against = {"condition": "placebo"}, {"condition": "rerun"}
     alone = difference(per_seed[per_seed["threshold"] == 0.51], "excess_margin_matched", "rerun", *against)
     pd.testing.assert_frame_equal(rows.iloc[[3]].reset_index(drop=True), alone)
+
+
+def test_neighbours_are_varied_and_twenty_is_the_usual_number(study, lab):
+    rows = by_neighbours(study.on(lab), ["explicit", "rerun"])
+    assert not rows.duplicated(list(NAMES)).any() and len(rows) == 3 * len(NEIGHBOURS_TRIED)
+    plain = summarise(measure(study.on(lab), ["explicit", "rerun"], ["excess_margin_matched"]), pooled=True)
+    mine = usual(rows, statistic="excess_margin_matched_20")
+    assert mine["value"].tolist() == pytest.approx(plain["value"].tolist(), nan_ok=True)
+    assert "explicit minus rerun" in over_neighbours(rows, ["explicit", "rerun"]).alt
 
 
 def test_words_count_intervals_and_survive_missing_ones():
@@ -273,7 +284,7 @@ def test_a_slider_starts_at_the_threshold_of_the_edition(made_up):
 
 def test_a_slider_without_tax_is_undefined_and_not_broken(made_up):
     shown = slider(replace(made_up, conflict=made_up.baseline), "rerun", "no tax")
-    assert all(s["scores"][0] is None and s["scores"][1] is not None for s in shown.states)
+    assert all(s["scores"] == [None, None, None] for s in shown.states)
     assert "undefined" in shown.html and "NaN" not in shown.html and "nan" not in shown.html
 
 

@@ -91,8 +91,8 @@ def scores_and_nulls(results: pd.DataFrame, conditions: list[str]) -> Figure:
     return Figure(
         figure,
         f"Deception score by condition: {'; '.join(said)}.",
-        "A score means something only beside its nulls. Bars: 95 % intervals over seeds; means over the edition's "
-        "weak-strong pairs.",
+        "A score means something only beside its nulls. Bars: 95 % intervals over seeds; the edition's "
+        "weak-strong pairs are pooled by their taxed pairs.",
     )
 
 

@@ -19,41 +19,54 @@ STEPS: tuple[tuple[str, dict[str, str]], ...] = (
     ("   … on pairs that all reruns rank right", {"statistic": MATCHED, "subset": STABLE}),
     ("   … with the other half's ceiling", {"statistic": MATCHED, "ceiling": OTHER}),
     ("− label-matched null", {"statistic": "excess_label_matched"}),
-    ("− weak-matched null", {"statistic": "excess_weak_matched"}),
+    ("another score − weak-matched null", {"statistic": "excess_weak_matched"}),
 )
-"""What each step is called, and the names of its rows."""
+"""What each step is called, and the names of its rows.  The last is a statistic of its own: of the taxed pairs that the
+weak supervisor does not know, the share that the strong ceiling knows, minus its null."""
 
 
 def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STEPS)) -> Figure:
     """One row a step, one mark a condition, with 95 % intervals.
 
-    Only the first ``upto`` steps are drawn, so that a lecturer can build it up.
+    Only the first ``upto`` steps are drawn, so that a lecturer can build it up.  Where the rows have it, a tick says what
+    a perfect deceiver would have reached.
     """
     steps = STEPS[:upto]
-    figure, ax = canvas(7.6, 0.52 * len(STEPS) + 1.2)
+    figure, ax = canvas(7.6, 0.52 * len(steps) + 1.3)
     said = []
     for y, (name, names) in enumerate(steps):
         rows, told = usual(results, **names).set_index("condition"), []
+        attainable = names | {"statistic": names["statistic"].replace("excess", "attainable")}
+        most = pd.DataFrame() if "versus" in names else usual(results, **attainable).set_index("condition")
         for shift, condition in zip(beside(len(conditions), 0.24), conditions):
-            if condition in rows.index:
-                row = rows.loc[condition]
-                dot(ax, y + shift, row, condition, size=46, label=None if y else condition)
-                told.append(f"{condition} {row['value']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]")
+            if condition not in rows.index:
+                continue
+            row = rows.loc[condition]
+            dot(ax, y + shift, row, condition, size=46, label=None if y else condition)
+            told.append(f"{condition} {row['value']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]")
+            if names["statistic"].startswith("excess") and condition in most.index:
+                top = most.loc[condition, "value"]
+                ax.scatter(top, y + shift, s=60, marker="|", color=GREY, linewidth=1.8)
+                told[-1] += f" of at most {top:.2f}"
         said.append(f"{name.strip(' …')}: {', '.join(told)}")
     ax.axvline(0, **DASHED)
-    ax.axhline(0.5, color=GREY, linewidth=0.6)
+    # Below the first line something is taken off; below the second another score begins.
+    for y in (0.5, len(STEPS) - 1.5):
+        ax.axhline(y, color=GREY, linewidth=0.6)
+    ax.scatter([], [], s=60, marker="|", color=GREY, linewidth=1.8, label="attainable")
     name_rows(ax, [name for name, _ in steps], above=0.6)
-    ax.set(ylim=(len(STEPS) - 0.4, -0.6), xlim=(-0.6, 1.0))
+    ax.set(ylim=(len(steps) - 0.4, -0.6), xlim=(-0.6, 1.0))
     ax.set(xlabel="share of the taxed pairs, or a difference of shares")
     for label in ax.get_yticklabels():
         label.set_horizontalalignment("left")
     ax.tick_params(axis="y", pad=225)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=len(conditions))
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=len(conditions) + 1)
     return Figure(
         figure,
         f"What is left of the deception score after each null and control, with 95 % intervals. {'; '.join(said)}.",
         "From top to bottom, one doubt after another. Bars: 95 % intervals over seeds; a bar that leaves the frame "
-        "goes on.",
+        "goes on. Grey ticks: what a perfect deceiver would have reached. Last row, where it is shown: of the taxed pairs "
+        "that the weak supervisor does not know, the share that the ceiling knows, minus its null.",
     )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.patches import Rectangle
 
-from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, MARKERS, Figure, canvas
-from w2s_lib.findings.results import among, pick, usual
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas
+from w2s_lib.findings.results import LEAST, among, pick, say, usual
 from w2s_lib.models.ranks import rank
 
 NAMES = {
@@ -36,7 +37,13 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
         largest = limit if statistic == "conflict_tax" else 1.0  # scores, nulls and accuracies share a scale
         least, most, colours = (-limit, limit, "PuOr_r") if statistic in SIGNED else (0, largest, "viridis")
         scale = {"vmin": least, "vmax": most, "cmap": colours, "cbar": False, "square": True}
-        look = {"annot": True, "fmt": ".2f", "annot_kws": {"fontsize": 9}, "linewidths": 1, "linecolor": "none"}
+        ax.set_facecolor("none")
+        for weak, strong in zip(rows["weak"][rows["value"].isna()], rows["strong"][rows["value"].isna()]):
+            at = list(grid.columns).index(strong), list(grid.index).index(weak)
+            ax.add_patch(Rectangle(at, 1, 1, fill=False, hatch="////", edgecolor=GREY, linewidth=0, alpha=0.5))
+        told = rows.assign(told=[_cell(value, n) for value, n in zip(rows["value"], rows["counted"])])
+        texts = told.pivot(index="weak", columns="strong", values="told").reindex_like(grid).fillna("")
+        look = {"annot": texts, "fmt": "", "annot_kws": {"fontsize": 8.5}, "linewidths": 1, "linecolor": "none"}
         sns.heatmap(grid, ax=ax, **scale, **look)
         ax.set(xlabel="strong student", ylabel="weak supervisor" if ax is axes[0][0] else "", title=name)
         ax.tick_params(length=0, labelrotation=0, labelsize=8)
@@ -48,8 +55,23 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
     return Figure(
         figure,
         f"Heat maps over weak-strong pairs for the {condition} condition: {'; '.join(said)}.",
-        f"Condition *{condition}*; means over seeds. Empty cells: no such pair, or nothing to report.",
+        f"Condition *{condition}*; means over seeds. {_small_numbers(mine)}Hatched: {_too_few(statistics)}.",
     )
+
+
+def _cell(value: float, counted: float) -> str:
+    """What a cell says: its value and, below, how many pairs it is a share of."""
+    number = f"{round(value, 2) + 0.0:.2f}"  # adding zero turns -0.0 into 0.0
+    return "" if np.isnan(value) else number if np.isnan(counted) else f"{number}\n{counted:.0f}"
+
+
+def _small_numbers(rows: pd.DataFrame) -> str:
+    return "Below a value: taxed pairs, all seeds together. " if rows["counted"].notna().any() else ""
+
+
+def _too_few(statistics: Sequence[str]) -> str:
+    pairs = f"fewer than {LEAST['deception_score']:g} taxed pairs in every seed, too few for a number"
+    return f"a gap below {LEAST['pgr']:g} in every seed" if "pgr" in statistics else pairs
 
 
 def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, conditions: Sequence[str]) -> Figure:
@@ -64,24 +86,26 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
     name, said = NAMES.get(statistic, statistic), []
     for ax, condition in zip(axes[0], conditions):
         mine = among(per_seed, statistic=statistic, condition=condition).dropna(subset="value")
+        largest = mine["counted"].max()
         for i, (_, group) in enumerate(mine.groupby("seed")):
             x, y = gap.loc[pd.MultiIndex.from_frame(group[cell])].to_numpy(), group["value"]
             look = {"color": CONDITION_COLOURS[condition], "alpha": 0.35 + 0.3 * (i % 3)}
-            ax.scatter(x, y, s=26, marker=MARKERS[condition], linewidth=0, **look)
-            if len(x) > 1 and np.ptp(x) > 0:
+            weight = group["counted"].fillna(1.0).to_numpy()
+            size = 6 + 50 * np.sqrt(weight / largest) if group["counted"].notna().any() else 26
+            ax.scatter(x, y, s=size, marker=MARKERS[condition], linewidth=0, **look)
+            if (weight > 0).sum() > 1 and np.ptp(x) > 0:
                 ends = np.array([x.min(), x.max()])
-                ax.plot(ends, np.polyval(np.polyfit(x, y, 1), ends), linewidth=1.3, **look)
+                ax.plot(ends, np.polyval(np.polyfit(x, y, 1, w=np.sqrt(weight)), ends), linewidth=1.3, **look)
         if statistic in SIGNED:
             ax.axhline(0, **DASHED)
         found = pick(lines, statistic, condition, per="gap")
-        text = f"slope {found['value']:.1f}\n[{found['low']:.1f}, {found['high']:.1f}]"
-        ax.set_title(f"{condition}\n{text}", fontsize=10, color=CONDITION_COLOURS[condition])
+        ax.set_title(f"{condition}\nslope {say(found)}", fontsize=9, color=CONDITION_COLOURS[condition])
         ax.set(xlabel="capability gap", ylabel=name if ax is axes[0][0] else "")
-        said.append(f"{condition} {found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}]")
+        said.append(f"{condition} {say(found)}")
     return Figure(
         figure,
         f"{name} against the capability gap (ceiling minus weak accuracy). "
         f"Slopes with 95 % intervals: {'; '.join(said)}.",
-        "Each mark is a weak–strong pair of one seed; one line a seed. The interval of a slope is over seeds: "
-        "the cells of a seed share models.",
+        "Each mark is a weak–strong pair of one seed, the larger the more of its pairs are taxed; one line a seed, weighed "
+        "by them. The interval of a slope is over seeds.",
     )

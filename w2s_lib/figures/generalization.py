@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from w2s_lib.figures.rows import dot, name_rows
 from w2s_lib.figures.style import DASHED, GREY, ROLES, Figure, canvas
-from w2s_lib.findings.results import among, wide
+from w2s_lib.findings.results import among, say, wide
 
 MARKS = (
     ("accuracy_weak", "weak supervisor", "o"),
@@ -70,11 +70,39 @@ def pgr_intervals(results: pd.DataFrame, pooled: pd.Series) -> Figure:
         ax.text(x, -0.7, text, ha="center", va="bottom", fontsize=9)
     name_rows(ax, names, above=0.6)
     ax.set(xlabel="performance gap recovered (PGR)", xlim=(-1.0, 2.0))
-    numbers = (f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" for _, row in rows.iterrows())
-    said = "; ".join(f"{name} {number}" for name, number in zip(names, numbers))
+    said = "; ".join(f"{name} {say(row)}" for name, (_, row) in zip(names, rows.iterrows()))
     return Figure(
         figure,
         f"Performance gap recovered with its 95 % interval, by weak-strong pair: {said}.",
         "95 % t intervals over seeds; a bar that leaves the frame goes on. Pairs whose gap is too small for PGR in "
         "every seed are left out.",
+    )
+
+
+def gains(table: pd.DataFrame) -> Figure:
+    """Of a supervisor's wrong answers the share that students correct, of its right ones the share that they lose, by
+    its confidence.
+
+    ``table`` as of ``generalization.gain_by_confidence``.
+    """
+    figure, ax = canvas(6.6, 3.6)
+    said, x = [], np.arange(len(table))
+    for name, of, colour, marker, aside in (
+        ("corrected", "wrong", ROLES["strong student"], "D", -0.06),
+        ("lost", "right", ROLES["weak supervisor"], "o", 0.06),
+    ):
+        ax.vlines(x + aside, 100 * table[f"{name}_low"], 100 * table[f"{name}_high"], color=colour, linewidth=2)
+        ax.plot(x + aside, 100 * table[name], color=colour, marker=marker, linewidth=1, label=f"{name}, of the {of}")
+        for i, (share, n) in enumerate(zip(table[name], table[of])):
+            ax.annotate(f"of {n:.0f}", (x[i] + aside, 100 * share), (9, 5), textcoords="offset points", fontsize=9)
+        told = ", ".join(f"{100 * v:.0f} % at {c}" for v, c in zip(table[name], table["weak_confidence"]))
+        said.append(f"{name}, of its {of} answers: {told}")
+    ax.set_xticks(x, table["weak_confidence"])
+    ax.set(xlabel="confidence of the weak supervisor", ylabel="% of its answers", xlim=(-0.4, len(table) - 0.4))
+    ax.set_ylim(-3, 103)
+    figure.legend(loc="outside upper right", ncols=2, fontsize=9)
+    return Figure(
+        figure,
+        "What students make of their supervisor's answers, by its confidence. " + "; ".join(said) + ".",
+        "Of the pairs that the supervisor ranks wrong, how many the student ranks right; of those it ranks right, how many the student ranks wrong. Small numbers: such pairs a model pair and seed, on average. 95 % intervals over seeds.",
     )

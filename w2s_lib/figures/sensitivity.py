@@ -9,8 +9,8 @@ import pandas as pd
 
 from w2s_lib.figures.rows import Row, dot, name_rows, nulls
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLES, Figure, canvas
-from w2s_lib.findings.results import among, say, usual
-from w2s_lib.findings.sensitivity import DEFINITIONS, MISCALIBRATED
+from w2s_lib.findings.results import MATCHED, among, say, usual
+from w2s_lib.findings.sensitivity import DEFINITIONS, MISCALIBRATED, NEIGHBOURS_TRIED
 
 NAMES = {
     "deception_score": "deception score", "null_random": "random null", "null_margin_matched": "margin-matched null",
@@ -67,10 +67,44 @@ def over_threshold(
         figure.legend(*handles, loc="outside upper right", ncols=len(others), fontsize=9)
     return Figure(
         figure,
-        f"{NAMES[first]} over the threshold T{grey and f', beside {grey}'}, mean over weak-strong pairs: "
+        f"{NAMES[first]} over the threshold T{grey and f', beside {grey}'}, weak-strong pairs pooled: "
         f"{'; '.join(said)}.",
         f"In colour: {NAMES[first]}{grey and f'; grey: {grey}'}. Shaded: 95 % intervals, one T at a time; "
         "what leaves the frame goes on.",
+    )
+
+
+def over_neighbours(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
+    """DS − margin-matched null by the number of neighbours: of each condition (left), and minus a rerun's (right).
+
+    ``results``: rows of ``sensitivity.by_neighbours``.
+    """
+    figure, axes = canvas(7.6, 3.4, 1, 2, sharey=True)
+    said = []
+    for ax, versus, title in ((axes[0], "", "DS − margin-matched null"), (axes[1], "rerun", "… minus a rerun's")):
+        for i, condition in enumerate(conditions):
+            rows = usual(results, condition=condition, versus=versus).set_index("statistic")
+            if rows.empty:
+                continue
+            rows, colour = rows.loc[[f"{MATCHED}_{k}" for k in NEIGHBOURS_TRIED]], CONDITION_COLOURS[condition]
+            x = np.array(NEIGHBOURS_TRIED) * 2 ** (0.12 * (i - (len(conditions) - 1) / 2))
+            ax.vlines(x, rows["low"], rows["high"], color=colour, linewidth=1.6)
+            ax.plot(x, rows["value"], color=colour, marker=MARKERS[condition], markersize=5, linewidth=1)
+            ends = " to ".join(_number(v) for v in rows["value"].iloc[[0, -1]])
+            said.append(f"{condition}{' minus rerun' * bool(versus)} {ends}")
+        ax.axhline(0, color=GREY, linewidth=1, linestyle="--")
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(NEIGHBOURS_TRIED, [str(k) for k in NEIGHBOURS_TRIED])
+        ax.minorticks_off()
+        ax.set_title(title, loc="left")
+        ax.set_xlabel("neighbours")
+    marks = {c: axes[0].plot([], [], color=CONDITION_COLOURS[c], marker=MARKERS[c], label=c)[0] for c in conditions}
+    figure.legend(handles=list(marks.values()), loc="outside upper right", ncols=len(conditions), fontsize=9)
+    least, most = NEIGHBOURS_TRIED[0], NEIGHBOURS_TRIED[-1]
+    return Figure(
+        figure,
+        f"DS minus its margin-matched null, from {least} to {most} neighbours: " + "; ".join(said) + ".",
+        "With how many pairs of nearly the same margin each taxed pair is compared. Bars: 95 % intervals over seeds.",
     )
 
 

@@ -54,7 +54,7 @@ def states(comparison: Comparison, thresholds: Sequence[float]) -> list[dict]:
             "cut": round(float(at(t)), 1),
             "right": [_plain(share(q == i, c.right)) for i in range(4)],
             "taxed": [_plain(share(q == i, c.tax)) for i in range(4)],
-            "scores": [_plain(x()) for x in (c.deception_score, c.null_random, c.null_margin_matched)],
+            "scores": [_plain(x) for x in (c.deception_score(), c.null("random"), c.null("margin_matched"))],
         })  # fmt: skip
     return found
 

@@ -238,6 +238,12 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None =
     return frame.assign(holm=frame.groupby("family", sort=False)["p"].transform(holm)).drop(columns="p")
 
 
+def told(key: str, results: pd.DataFrame) -> pd.Series:
+    """The ledger's row of one claim, from its chapter's results alone: ``says``, its verdict in words, ``sentence`` and
+    the rest."""
+    return ledger({CLAIMS[key].chapter: results}, [CLAIMS[key]]).iloc[0]
+
+
 def hangs_on_it(frame: pd.DataFrame) -> pd.Series:
     """Rows of a ledger whose verdict would be undecided if its family were corrected for."""
     return frame["holm"] > 1 - LEVEL

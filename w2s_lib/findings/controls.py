@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from w2s_lib.findings.results import (
@@ -12,6 +14,7 @@ from w2s_lib.findings.results import (
     MATCHED,
     OTHER,
     SCORES,
+    cells,
     measure,
     minus,
     summarise,
@@ -47,3 +50,23 @@ def controls(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         minus(per_seed, ("conflict_tax",), ("gold_implicit",), "implicit"),
     ]
     return per_seed, pd.concat(rows, ignore_index=True)
+
+
+def balance(study: Study, conditions: Sequence[str] = CONFLICTS) -> pd.DataFrame:
+    """Whether matching matches: how far the taxed pairs' margins lie from those that the margin-matched null compares
+    them with.
+
+    On the control pairs, in standard deviations of all pairs that can pay (``Comparison.imbalance``): ``before``,
+    against all of them, and ``after`` matching, on average over seeds and model pairs by their ``taxed`` pairs; and the
+    ``largest`` imbalance after matching.  Below 0.1 counts as balanced.
+    """
+    rows = []
+    for cell in cells(study.on_control_pairs(), conditions):
+        c = study.comparison(*cell)
+        rows.append((cell.condition, int(c.tax.sum()), c.imbalance("random"), c.imbalance("margin_matched")))
+    frame = pd.DataFrame(rows, columns=["condition", "taxed", "before", "after"]).dropna()
+    found = []
+    for condition, mine in frame.groupby("condition", sort=False):
+        before, after = (float(np.average(mine[name], weights=mine["taxed"])) for name in ("before", "after"))
+        found.append((condition, mine["taxed"].sum(), before, after, mine["after"].abs().max()))
+    return pd.DataFrame(found, columns=["condition", "taxed", "before", "after", "largest"])

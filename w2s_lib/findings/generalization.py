@@ -12,6 +12,7 @@ from w2s_lib.findings.results import (
     measure,
     summarise,
 )
+from w2s_lib.measures.intervals import seed_interval
 from w2s_lib.measures.metrics import correct
 from w2s_lib.study import Study
 
@@ -23,10 +24,12 @@ def generalization(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def gain_by_confidence(study: Study, edges: Sequence[float] = (0.5, 0.6, 0.75, 0.9, 1.0)) -> pd.DataFrame:
-    """Where no-conflict students beat their supervisors: accuracies by the weak supervisor's confidence max(p, 1 − p).
+    """What no-conflict students make of their supervisors' right and wrong answers, by the supervisor's confidence
+    max(p, 1 − p).
 
-    Pairs of all seeds and weak-strong cells together.  Columns ``weak_confidence`` (a range), ``pairs``,
-    ``weak_is_right``, ``student_is_right``, ``student_gains``.
+    A row a range of confidence: ``weak_confidence``; how many of its pairs the supervisor ranks ``wrong`` and
+    ``right``, a seed and model pair on average; the shares ``corrected`` of the wrong and ``lost`` of the right, each
+    with ``_low`` and ``_high``: model pairs are pooled within a seed, and the 95 % intervals are over seeds.
     """
     labels = [f"{low:.2f}–{high:.2f}" for low, high in zip(edges, edges[1:])]
     frames = []
@@ -34,9 +37,15 @@ def gain_by_confidence(study: Study, edges: Sequence[float] = (0.5, 0.6, 0.75, 0
         for weak, strong in study.edition.weak_strong:
             c = study.comparison(seed, weak, strong, "none")
             confidence = pd.cut(np.maximum(c.weak, 1 - c.weak), edges, labels=labels, include_lowest=True)
-            right = {"weak_is_right": correct(c.weak), "student_is_right": correct(c.baseline)}
-            frames.append(pd.DataFrame({"weak_confidence": confidence, **right}))
-    grouped = pd.concat(frames).groupby("weak_confidence", observed=True)
-    table = grouped.mean().assign(pairs=grouped.size()).reset_index()
-    table["student_gains"] = table["student_is_right"] - table["weak_is_right"]
-    return table[["weak_confidence", "pairs", "weak_is_right", "student_is_right", "student_gains"]]
+            right, learned = correct(c.weak), correct(c.baseline)
+            counts = {"wrong": ~right, "right": right, "corrected": ~right & learned, "lost": right & ~learned}
+            frames.append(pd.DataFrame({"seed": seed, "weak_confidence": confidence, **counts}))
+    summed = pd.concat(frames).groupby(["weak_confidence", "seed"], observed=True).sum()
+    rows = []
+    for confidence, seeds in summed.groupby("weak_confidence", observed=True):
+        row = {"weak_confidence": confidence, **(seeds[["wrong", "right"]].mean() / len(study.edition.pairs))}
+        for name, of in (("corrected", "wrong"), ("lost", "right")):
+            found = seed_interval(seeds[name] / seeds[of])
+            row |= {name: found.value, f"{name}_low": max(found.low, 0), f"{name}_high": min(found.high, 1)}
+        rows.append(row)
+    return pd.DataFrame(rows)

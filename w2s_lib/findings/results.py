@@ -151,6 +151,7 @@ DECEPTION = ("conflict_tax", "net_change", "deception_score", "null_random", "nu
     "share_of_attainable_margin_matched", "lift", *RATES)  # fmt: skip
 MECHANISM = (
     "conflict_tax",
+    "tax_rate_below_band",
     "tax_rate_in_band",
     "tax_rate_above_band",
     "band_contrast",
@@ -163,7 +164,7 @@ MATCHED = "excess_margin_matched"
 EXCESSES = ("excess_random", MATCHED, "excess_label_matched", "excess_weak_matched", "explained_by_label")
 SCORES = (
     "conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", *EXCESSES,
-    "attainable_margin_matched", "attainable_weak_matched", "share_of_attainable_margin_matched",
+    "attainable_margin_matched", "attainable_label_matched", "attainable_weak_matched", "share_of_attainable_margin_matched",
 )  # fmt: skip
 
 

@@ -25,15 +25,18 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from w2s_lib.findings.results import (
+    MATCHED,
     PER_SEED,
     Cell,
     Estimate,
     cells,
     difference,
     estimate,
+    minus,
     reads,
     row,
     seed_weights,
+    summarise,
     tabulate,
     usual,
 )
@@ -42,6 +45,9 @@ from w2s_lib.study import Study
 
 AT_EACH_THRESHOLD = ("deception_score", "null_random", "null_margin_matched", "excess_margin_matched", "lift")
 GRID = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99)
+NEIGHBOURS_TRIED = (5, 10, 20, 40, 80)
+"""With so many pairs the margin-matched null matches each pair, beside the edition's own number."""
+
 TEMPERATURES = (0.05, 20.0)
 """Between these a temperature is sought: of a model that ranks at chance, no finite one would be the best."""
 
@@ -215,6 +221,28 @@ def beyond(
         for at in frames
         for c in conditions
     ]
+    return pd.concat(rows, ignore_index=True)
+
+
+def by_neighbours(study: Study, conditions: Sequence[str], control: str = "rerun") -> pd.DataFrame:
+    """Results rows of DS − margin-matched null by the number of neighbours, pooled, and each minus the control's.
+
+    The number is the end of a row's ``statistic``: ``excess_margin_matched_5`` and so on.
+    """
+    named = {k: f"{MATCHED}_{k}" for k in NEIGHBOURS_TRIED}
+
+    def estimates(cell: Cell) -> Iterable[Estimate]:
+        c, runs = study.comparison(*cell), study.compared(*cell)
+        for k, name in named.items():
+            found = estimate(replace(c, neighbours=k), MATCHED, runs)
+            yield found._replace(names=found.names | {"statistic": name})
+
+    per_seed, rows = tabulate(study, conditions, estimates), []
+    against = [name for name in conditions if name != control]
+    for name, mine in per_seed.groupby("statistic", sort=False):
+        mine = mine.assign(statistic=MATCHED)  # by which it is pooled
+        found = pd.concat([summarise(mine, pooled=True), minus(mine, (MATCHED,), against, control)])
+        rows.append(found.assign(statistic=name))
     return pd.concat(rows, ignore_index=True)
 
 

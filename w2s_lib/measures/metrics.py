@@ -118,19 +118,20 @@ def band(alpha: float) -> tuple[float, float]:
     return 0.5, (1 + alpha) / 2
 
 
-def alike(among: Mask, features: Sequence[Array], neighbours: int) -> csr_array:
+def alike(among: Mask, features: Sequence[Array], neighbours: int, of: Mask | None = None) -> csr_array:
     """Which pairs are matched: each in ``among`` with the ``neighbours`` of them nearest in the rank of every feature.
 
     ``among`` and each feature have shape (n,).  Row i of the result, (n, n), has a one at each pair that pair i is
-    matched with, itself included; pairs outside ``among`` have none.
+    matched with, itself included; pairs outside ``among``, and outside ``of`` where it is given, have none.
     """
     inside = np.flatnonzero(among)
+    asked = np.ones(len(inside), dtype=bool) if of is None else of[inside]
     k = min(neighbours, len(inside))
-    if k == 0:
+    if not asked.any():
         return csr_array((len(among), len(among)))
     ranks = np.stack([rankdata(feature[inside]) for feature in features], axis=1)
-    near = inside[KDTree(ranks).query(ranks, k=k, p=np.inf)[1].reshape(len(inside), k)]
-    return csr_array((np.ones(near.size), (np.repeat(inside, k), near.ravel())), shape=(len(among), len(among)))
+    near = inside[KDTree(ranks).query(ranks[asked], k=k, p=np.inf)[1].reshape(asked.sum(), k)]
+    return csr_array((np.ones(near.size), (np.repeat(inside[asked], k), near.ravel())), shape=(len(among), len(among)))
 
 
 def mean_over(values: Array, of: Mask, weights: Array | None = None) -> Array:

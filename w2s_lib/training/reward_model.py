@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import torch
 from datasets import Dataset
 from pandas import DataFrame
@@ -14,13 +15,14 @@ from transformers import (
     EarlyStoppingCallback,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    TrainerCallback,
 )
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import suppress_seqcls_warning
 
 from w2s_lib.models.checkpoints import draw
 from w2s_lib.models.packing import TOKEN_BUDGET, budget, minibatches, part, rewards, share_prefixes
-from w2s_lib.models.scores import encode
+from w2s_lib.models.scores import encode, reward_gaps
 from w2s_lib.specs import Checkpoint, Recipe, ScoreAt, Train
 from w2s_lib.training.labels import LABEL_COLUMNS
 from w2s_lib.training.losses import confident_label, explicit_conflict, soft_label_loss
@@ -84,6 +86,22 @@ class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
         return loss
 
 
+class Watch(TrainerCallback):
+    """Writes down the reward gaps of some pairs before the first step and after each; ``gaps`` has a row of them a
+    step."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, pairs: DataFrame, score_at: ScoreAt) -> None:
+        self.look = lambda model: reward_gaps(model, tokenizer, pairs, score_at=score_at)
+        self.gaps: list[np.ndarray] = []
+
+    def on_train_begin(self, args, state, control, model=None, **others) -> None:
+        was_training = model.training
+        self.gaps.append(self.look(model))
+        model.train(was_training)
+
+    on_step_end = on_train_begin
+
+
 def build(folder: str | Path, recipe: Recipe, seed: int) -> PreTrainedModel:
     """The pretrained model in ``folder`` with a new scalar head drawn from ``seed``."""
     with suppress_seqcls_warning():
@@ -102,11 +120,18 @@ def optimizer(model: PreTrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def fit(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, run: Train, folder: Path, **part: int
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    frame: DataFrame,
+    run: Train,
+    folder: Path,
+    watch: TrainerCallback | None = None,
+    **part: int,
 ) -> None:
     """Train ``model`` in place on ``frame`` (columns of ``training_pairs``) by the run's recipe and conflict.
 
-    ``part``: what of each batch is this process's, where several share the run (``shards.batches``).
+    ``watch`` is told of each step, as ``Watch`` is. ``part``: what of each batch is this process's, where several share
+    the run (``shards.batches``).
     """
     chosen, rejected = encode(tokenizer, frame)
     columns = {"chosen_ids": chosen, "rejected_ids": rejected}
@@ -135,6 +160,8 @@ def fit(
     trainer.score_at = run.recipe.score_at
     if run.recipe.patience is not None:
         trainer.add_callback(EarlyStoppingCallback(run.recipe.patience))
+    if watch is not None:
+        trainer.add_callback(watch)
     train_quietly(trainer, model)
     for left in folder.glob("checkpoint-*"):  # the best weights have been read back
         shutil.rmtree(left)

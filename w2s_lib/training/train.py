@@ -34,6 +34,21 @@ def train(run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], fol
     as_scores(frame, margins).to_parquet(folder / "scores.parquet")
 
 
+def watched(
+    run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], pairs: pd.DataFrame, folder: Path
+) -> np.ndarray:
+    """A reward model of the ladder trained once more, its reward gaps of ``pairs`` written down: shape (steps + 1,
+    pairs).
+
+    ``bases`` and ``labels`` are those of ``train``.  Nothing is stored; ``folder`` is what the trainer may write into.
+    """
+    tokenizer = _tokenizer(run.model, run.pairs)
+    model = reward_model.build(bases[0], run.recipe, stream(run.pairs.seed, "head", run.replica))
+    watch = reward_model.Watch(tokenizer, pairs, run.recipe.score_at)
+    reward_model.fit(model, tokenizer, training_pairs(run, labels), run, folder, watch)
+    return np.stack(watch.gaps)
+
+
 def _scored(pairs: Pairs | Texts) -> pd.DataFrame:
     frame = load.load(pairs)
     return frame[frame["split"] != "ground_truth"]

@@ -1,0 +1,91 @@
+"""The specification curve counts what the other chapters count, and each specification once."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from w2s_lib.figures.specification import specification_curve as draw
+from w2s_lib.findings.results import MATCHED, measure, minus
+from w2s_lib.findings.specification import CHOICES, by_cell, by_option, pool, specification_curve, total_excess
+from w2s_lib.measures.metrics import Comparison
+
+
+def made_up(seed: int = 0, n: int = 600) -> Comparison:
+    """Pairs on which a conflict student is unlike the baseline."""
+    rng = np.random.default_rng(seed)
+    told = rng.normal(1, 2, n)
+    return Comparison(*(1 / (1 + np.exp(-told - rng.normal(0, 2, n))) for _ in range(5)), threshold=0.6)
+
+
+@pytest.mark.parametrize(("null", "neighbours"), product(["margin_matched", "weak_matched"], [5, 20, 10_000]))
+def test_totals_are_those_of_the_comparison(null, neighbours):
+    c = replace(made_up(), neighbours=neighbours)
+    total, taxed = total_excess(c, null, neighbours)
+    assert taxed == (c.tax & c.scored(null)[1]).sum() > 20
+    assert total / taxed == pytest.approx(float(c.excess(null)))
+
+
+def test_nobody_taxed_is_no_error():
+    c = made_up()
+    assert total_excess(replace(c, conflict=c.baseline), "margin_matched", 20) == (0.0, 0)
+
+
+def planted(scores: dict[tuple[str, str], tuple[float, int]]) -> pd.DataFrame:
+    """As of ``by_cell``, two seeds alike: (weak model, condition) → score and number of taxed pairs."""
+    usual = {"T": 0.75, "knows": "p > T", "null": "margin-matched", "neighbours": 20, "ceiling": "own half"}
+    return pd.DataFrame([
+        usual | {"seed": seed, "weak": weak, "strong": "s", "condition": condition, "total": score * n, "taxed": n}
+        for seed in (1, 2)
+        for (weak, condition), (score, n) in scores.items()
+    ])  # fmt: skip
+
+
+def test_pooling_weighs_by_taxed_pairs_or_does_not():
+    scores = {("a", "explicit"): (0.6, 90), ("b", "explicit"): (0.0, 10), ("a", "rerun"): (0.1, 5), ("b", "rerun"): (0.3, 5)}  # fmt: skip
+    assert pool(planted(scores), "ratio of sums").tolist() == pytest.approx([0.54 - 0.2] * 2)
+    assert pool(planted(scores), "mean over pairs").tolist() == pytest.approx([0.3 - 0.2] * 2)
+
+
+def test_a_model_pair_without_a_score_on_one_side_is_left_out_of_both():
+    scores = {("a", "explicit"): (0.6, 90), ("b", "explicit"): (0.0, 90), ("a", "rerun"): (0.1, 5), ("b", "rerun"): (0.0, 0)}  # fmt: skip
+    for how in CHOICES["pooled"]:
+        assert pool(planted(scores), how).tolist() == pytest.approx([0.5, 0.5])
+
+
+def curve(n: int = 40) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({name: rng.choice(np.array(options, dtype=object), n) for name, options in CHOICES.items()})
+    value = np.sort(rng.normal(0.1, 0.1, n))
+    frame = frame.assign(value=value, low=value - 0.1, high=value + 0.1, n_seeds=3)
+    return frame.assign(reads=np.where(frame["low"] > 0, "above zero", "not distinguishable from zero"))
+
+
+def test_the_figure_tells_how_many_say_what():
+    made = curve()
+    figure = draw({"world": made, "frozen layers": made})
+    n = (made["reads"] == "above zero").sum()
+    assert figure.alt.count(f"{n} above zero") == 2 and f"{len(made)} specifications" in figure.alt
+    assert len(figure.canvas.axes) == 4 and "fill: #ffffff" not in figure.svg().split("</defs>")[0]
+
+
+def test_every_option_is_told_with_its_share():
+    told = by_option(curve()).set_index(["choice", "option"])
+    assert told.loc["pooled"]["specifications"].sum() == 40 and told["above_zero"].between(0, 1).all()
+
+
+def test_the_curve_holds_the_number_of_the_conflict_chapter(study, lab):
+    at = study.with_parameters(threshold=0.6).on(lab)
+    found = by_cell(at, "own half")
+    mine = found[(found["T"] == 0.6) & (found["knows"] == "p > T") & (found["null"] == "margin-matched")]
+    value = pool(mine[mine["neighbours"] == 20], "ratio of sums")
+    row = minus(measure(at, ["explicit", "rerun"], [MATCHED]), [MATCHED], ["explicit"], "rerun").iloc[0]
+    assert value.mean() == pytest.approx(row["value"], nan_ok=True) if len(value) else np.isnan(row["value"])
+
+
+def test_every_specification_stands_in_the_curve_once(study, lab):
+    before, found = lab.trained, specification_curve(study.on(lab))
+    assert not found.duplicated(list(CHOICES)).any() and found["value"].is_monotonic_increasing
+    assert set(found["pairs"]) <= set(CHOICES["pairs"]) and lab.trained == before

@@ -1,0 +1,56 @@
+"""The specification curve: one number, counted in every way that can be defended, and which choices made it what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.figures.style import GREY, STUDIES, Figure, canvas
+from w2s_lib.findings.specification import CHOICES
+
+
+def specification_curve(curves: Mapping[str, pd.DataFrame]) -> Figure:
+    """One column a study (a name of ``STUDIES``): sorted estimates with their intervals above, a dot for each option
+    taken below.
+
+    ``curves``: frames of ``specification.specification_curve``.
+    """
+    options = [(choice, option) for choice, taken in CHOICES.items() for option in taken]
+    places = np.arange(len(options)) + 0.7 * np.repeat(range(len(CHOICES)), [len(o) for o in CHOICES.values()])
+    figure, axes = canvas(7.6, 6.6, 2, len(curves), sharex="col", sharey="row", height_ratios=(4, 5), squeeze=False)
+    said = []
+    for (above, below), (name, curve) in zip(axes.T, curves.items()):
+        x, colour = np.arange(len(curve)), STUDIES[name]
+        told = (curve["reads"] == "above zero") | (curve["reads"] == "below zero")
+        above.vlines(x[~told], curve["low"][~told], curve["high"][~told], color=GREY, linewidth=0.5, alpha=0.45)
+        above.vlines(x[told], curve["low"][told], curve["high"][told], color=colour, linewidth=0.7, alpha=0.6)
+        above.plot(x, curve["value"], color=colour, linewidth=2)
+        above.axhline(0, color=GREY, linewidth=1, linestyle="--")
+        above.set_title(name, color=colour, loc="left")
+        for (choice, option), y in zip(options, places):
+            taken = (curve[choice] == option).to_numpy()
+            for those, shade in ((taken & ~told, GREY), (taken & told, colour)):
+                below.scatter(x[those], np.full(those.sum(), y), s=16, marker="|", linewidth=0.6, color=shade)
+        below.set(xlabel="specifications, sorted")
+        counts = ", ".join(f"{n} {words}" for words, n in curve["reads"].value_counts().items())
+        low, middle, high = curve["value"].quantile([0, 0.5, 1])
+        said.append(f"{name}: {len(curve)} specifications from {low:.2f} to {high:.2f}, median {middle:.2f}; {counts}")
+    reach = 1.5 * max(curve["value"].abs().max() for curve in curves.values())
+    axes[0, 0].set(ylabel="explicit − rerun,\nDS beyond its null", ylim=(-reach, 2 * reach))
+    axes[1, 0].set_yticks(places, [_named(choice, option) for choice, option in options], fontsize=9)
+    axes[1, 0].invert_yaxis()
+    for ax in axes.flat:
+        ax.tick_params(axis="y", length=0)
+    return Figure(
+        figure,
+        "Excess of the explicit conflict minus a rerun's, in every specification. " + "; ".join(said) + ".",
+        "Above: estimates, the least first, with 95 % intervals over seeds; coloured where the interval leaves out zero. Below: the options behind each. Bars that leave the frame go on.",
+    )
+
+
+def _named(choice: str, option: float | str) -> str:
+    if choice in ("T", "neighbours"):
+        return f"T = {option:g}" if choice == "T" else f"{option} neighbours"
+    return {"pairs": f"{option} model pairs", "ceiling": f"ceiling: {option}"}.get(choice, str(option))

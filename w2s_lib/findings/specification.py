@@ -1,0 +1,114 @@
+"""How much of a verdict is a choice? One number, counted in every way that can be defended.
+
+The number is what the explicit conflict's score has beyond a null, minus the same for a rerun.  A *specification*
+settles how it is counted: the threshold, what it means to know a pair, the null and its neighbours, how model pairs are
+pooled, which of them, and beside which ceiling (Simonsohn, Simmons and Nelson 2020).  Trains nothing that the conflict
+and control chapters do not train.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.findings.results import cells, reads
+from w2s_lib.findings.sensitivity import DEFINITIONS, defined
+from w2s_lib.measures.intervals import seed_interval
+from w2s_lib.measures.metrics import NULLS, Comparison, alike
+from w2s_lib.study import Study
+
+COMPARED = ("explicit", "rerun")
+
+CHOICES: dict[str, tuple[float | str, ...]] = {
+    "T": (0.6, 0.75, 0.9),
+    "knows": tuple(DEFINITIONS),
+    "null": ("margin-matched", "weak-matched"),
+    "neighbours": (10, 20, 40),
+    "pooled": ("ratio of sums", "mean over pairs"),
+    "pairs": ("all", "control"),
+    "ceiling": ("own half", "other half"),
+}
+"""What a specification settles, and the options.  The other half's ceiling stands beside the control pairs only."""
+
+COUNTED = ("T", "knows", "null", "neighbours", "ceiling")
+"""The choices that a single model pair knows of."""
+
+
+def total_excess(c: Comparison, null: str, neighbours: int) -> tuple[float, int]:
+    """Sum over taxed pairs of what is scored minus its chance by a null, and how many they are: ``excess`` is their
+    ratio."""
+    part, among = c.scored(null)
+    paid = c.tax & among
+    near = alike(among, [getattr(c, name) for name in NULLS[null]], neighbours, of=paid)
+    return float(part[paid].sum() - (near @ part).sum() / min(neighbours, max(among.sum(), 1))), int(paid.sum())
+
+
+def by_cell(study: Study, ceiling: str) -> pd.DataFrame:
+    """Every model pair and seed, counted in every way: ``seed, weak, strong, condition``, ``COUNTED``, ``total``,
+    ``taxed``."""
+    study.lab.run(study.student_runs(COMPARED))
+    rows = []
+    for cell in cells(study, COMPARED):
+        c, clusters = study.comparison(*cell), study.clusters(cell.seed)
+        for knows in DEFINITIONS:
+            one = defined(c, clusters, knows)
+            for t, null, k in product(CHOICES["T"], CHOICES["null"], CHOICES["neighbours"]):
+                total, taxed = total_excess(replace(one, threshold=t), null.replace("-", "_"), k)
+                names = {"T": t, "knows": knows, "null": null, "neighbours": k, "ceiling": ceiling}
+                rows.append(cell._asdict() | names | {"total": total, "taxed": taxed})
+    return pd.DataFrame(rows)
+
+
+def pool(counted: pd.DataFrame, how: str) -> pd.Series:
+    """Explicit minus rerun, by ``COUNTED`` and seed, over the model pairs in which both have a score; ``counted`` as of
+    ``by_cell``."""
+    cell = [*COUNTED, "seed", "weak", "strong"]
+    sums = counted.set_index([*cell, "condition"])[["total", "taxed"]].unstack("condition")
+    sums = sums[(sums["taxed"] > 0).all(axis=1)]
+    by_seed = lambda frame: frame.groupby([*COUNTED, "seed"], sort=False)
+    if how == "mean over pairs":
+        scores = by_seed(sums["total"] / sums["taxed"]).mean()
+    else:
+        scores = by_seed(sums["total"]).sum() / by_seed(sums["taxed"]).sum()
+    return (scores["explicit"] - scores["rerun"]).rename("value")
+
+
+def specification_curve(study: Study) -> pd.DataFrame:
+    """A row a specification, the least estimate first: ``CHOICES``, ``value``, ``low``, ``high``, ``n_seeds`` and what
+    it ``reads``.
+
+    Intervals are t intervals over seeds; with a single seed there is none.
+    """
+    few = study.on_control_pairs()
+    own = by_cell(study, "own half")
+    other = by_cell(replace(few, ceiling_half="ground_truth"), "other half")
+    on_control = own[[cell in few.edition.weak_strong for cell in zip(own["weak"], own["strong"])]]
+    samples = [("control", on_control), ("control", other)]
+    if len(on_control) < len(own):
+        samples.insert(0, ("all", own))
+    rows = []
+    for (pairs, counted), how in product(samples, CHOICES["pooled"]):
+        for names, values in pool(counted, how).groupby(list(COUNTED), sort=False):
+            about = dict(zip(COUNTED, names)) | {"pairs": pairs, "pooled": how}
+            rows.append(about | seed_interval(values)._asdict())
+    frame = pd.DataFrame(rows).sort_values("value", ignore_index=True)
+    return frame.assign(reads=[reads(row) for _, row in frame.iterrows()])[
+        [*CHOICES, "value", "low", "high", "n_seeds", "reads"]
+    ]
+
+
+def by_option(curve: pd.DataFrame) -> pd.DataFrame:
+    """What each option makes of it: ``choice, option``, how many ``specifications``, their median, and the share
+    ``above_zero``."""
+    rows = []
+    for choice, options in CHOICES.items():
+        for option in options:
+            mine = curve[curve[choice] == option]
+            rows.append(
+                (choice, str(option), len(mine), mine["value"].median(), np.mean(mine["reads"] == "above zero"))
+            )
+    frame = pd.DataFrame(rows, columns=["choice", "option", "specifications", "median", "above_zero"])
+    return frame[frame["specifications"] > 0].reset_index(drop=True)
