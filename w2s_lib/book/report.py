@@ -79,7 +79,7 @@ SAYS = {
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """What a study of own pairs found: a tidy frame (edition, chapter and ``results.ROWS``) and the page made of it."""
+    """What a study of own pairs found: a tidy frame (edition, chapter and ``results.ROWS``, over seeds) and the page made of it."""
 
     study: Study
     results: pd.DataFrame
@@ -204,12 +204,14 @@ def report(
     taxed = measure(study, CONFLICTS, ("accuracy", *DECEPTION, *SHARPEST))
     against = minus(taxed, [MATCHED], [c for c in CONFLICTS if c != "rerun"], "rerun")
     results = pd.concat([summarise(none), summarise(taxed), against], ignore_index=True)
-    results = results.assign(edition=study.edition.name, chapter="report")[["edition", "chapter", *ROWS]]
+    results = results.assign(edition=study.edition.name, chapter="report")[["edition", "chapter", *ROWS]].drop(
+        columns="by_seed"
+    )
     page = _page(study, none, results)
     try:
         with replacing(path) as html, replacing(path.with_suffix(".csv")) as csv:
             html.write_text(page)
-            results.drop(columns="by_seed").to_csv(csv, index=False)
+            results.to_csv(csv, index=False)
     except OSError as error:
         raise ParameterError("out", str(out), f"cannot be written ({error.strerror})") from None
     return Report(study, results, page, path)
