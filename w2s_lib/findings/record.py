@@ -36,6 +36,9 @@ SCHEME = f"{OF_THE_RUNS}.1"
 
 ABOUT = "record.json"
 
+ENTRY = ("runs", "run_keys", "run_seconds", "seconds", "hardware", "commit", "date", "file")
+"""What ``record.json`` says of every seed, at least."""
+
 NO_PARAMETERS = ("name", "title", "seeds", "draws", "dask")
 """Fields of an edition that change no statistic of a seed."""
 
@@ -165,9 +168,13 @@ def _about(folder: Path) -> dict:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         _ = [about[name] for name in ("edition", "scheme", "parameters", "seeds")]
-        return about
+        told = {int(seed): set(entry) for seed, entry in about["seeds"].items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{path}: cannot be read ({type(error).__name__}: {str(error).splitlines()[0]})") from None
+    for seed, names in told.items():
+        if lacking := [name for name in ENTRY if name not in names]:
+            raise RecordError(f"{path}: seed {seed}: its {lacking[0]} is missing; restore it")
+    return about
 
 
 def load(folder: Path) -> Record:
