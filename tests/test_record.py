@@ -182,6 +182,10 @@ BAD = {
     ),
     "gone": (lambda f: (f / "seed-402.parquet").unlink(), "seed-402.parquet: seed 402 is missing"),
     "no JSON": (lambda f: (f / record.ABOUT).write_text("{"), "record.json: cannot be read"),
+    "an entry cut short": (
+        lambda f: change_about(f, seeds={"402": {name: 0 for name in record.ENTRY[:-1]}}),
+        "record.json: seed 402: its file is missing",
+    ),
     "scheme": (lambda f: change_about(f, scheme="2.1"), "record.json: its scheme is '2.1', here it is"),
     "a file twice": (
         lambda f: shutil.copy(f / "seed-402.parquet", f / "seed-500.parquet"),

@@ -1,4 +1,5 @@
-"""The record beside a build: filled marks are the record's, hollow ones this build's; and a slider over the number of seeds."""
+"""The record beside a build: filled marks are the record's, hollow ones this build's; and a slider over the number of
+seeds."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from w2s_lib.findings.claims import CLAIMS
 
 
 def beside(replicated: pd.DataFrame) -> Figure:
-    """Each claim's record, the interval in which this build should lie, and where it lies; ``replicated`` as of ``record.replication``.
+    """Each claim's record, the interval in which this build should lie, and where it lies; ``replicated`` as of
+    ``record.replication``.
 
     Everything is shown in units of half that interval, around its middle.
     """
@@ -138,11 +140,14 @@ TEMPLATE = Template("""\
 @media print {#$id input {display: none}}
 </style>
 <label for="$id-n">Study seeds: <output for="$id-n" class="n">$n</output></label>
-<input id="$id-n" type="range" min="0" max="$last" step="1" value="$last" aria-valuetext="$n seeds" autocomplete="off" disabled>
+<input id="$id-n" type="range" min="0" max="$last" step="1" value="$last" aria-valuetext="$n seeds" autocomplete="off"
+disabled>
 <noscript><p>This needs JavaScript to move; it shows all seeds.</p></noscript>
-<div class="wide" tabindex="0" role="region" aria-label="Claims by number of seeds"><table class="dataframe"><thead><tr><th scope="col">claim</th><th scope="col">95 % interval, in margins</th>
+<div class="wide" tabindex="0" role="region" aria-label="Claims by number of seeds"><table
+class="dataframe"><thead><tr><th scope="col">claim</th><th scope="col">95 % interval, in margins</th>
 <th scope="col">verdict</th><th scope="col">decided from</th></tr></thead><tbody>$rows</tbody></table></div>
-<p><small>$says Shaded: effects too small to count. <em>Decided from</em>: so many seeds on, the verdict has not changed.</small></p>
+<p><small>$says Shaded: effects too small to count. <em>Decided from</em>: so many seeds on, the verdict has not
+changed.</small></p>
 <script type="application/json">$data</script>
 <script>
 (function () {

@@ -1,8 +1,11 @@
 """The record of an edition: every statistic of its study by study seed, computed once, kept with the project.
 
-A build computes a few seeds of its own; beside the record it is a replication of it.  In an edition's folder ``record`` lie
-``seed-<seed>.parquet``, a row a statistic (columns ``results.BY_SEED``), and ``record.json``, which says what was computed:
-edition, scheme, a digest of the edition's other parameters, and for each seed its runs, versions, machine, seconds and commit.
+A build computes a few seeds of its own; beside the record it is a replication of it.  In an edition's folder
+``record`` lie
+``seed-<seed>.parquet``, a row a statistic (columns ``results.BY_SEED``), and ``record.json``, which says what was
+computed:
+edition, scheme, a digest of the edition's other parameters, and for each seed its runs, versions, machine, seconds and
+commit.
 """
 
 from __future__ import annotations
@@ -32,9 +35,13 @@ from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, Edition
 
 SCHEME = f"{OF_THE_RUNS}.1"
-"""Version of what keys and statistics mean.  Raise its second number when a statistic changes: a record of another scheme is refused."""
+"""Version of what keys and statistics mean.  Raise its second number when a statistic changes: a record of another
+scheme is refused."""
 
 ABOUT = "record.json"
+
+ENTRY = ("runs", "run_keys", "run_seconds", "seconds", "hardware", "commit", "date", "file")
+"""What ``record.json`` says of every seed, at least."""
 
 NO_PARAMETERS = ("name", "title", "seeds", "draws", "dask")
 """Fields of an edition that change no statistic of a seed."""
@@ -69,7 +76,8 @@ def parameters(edition: Edition) -> str:
 
 
 def statistics(study: Study, seed: int) -> pd.DataFrame:
-    """Every statistic of one seed of the study, of all chapters that the ledger reads; columns ``BY_SEED``; trains what is missing.
+    """Every statistic of one seed of the study, of all chapters that the ledger reads; columns ``BY_SEED``; trains
+    what is missing.
 
     Statistics of planted students have no row in a seed in which they are undefined.
     """
@@ -165,9 +173,13 @@ def _about(folder: Path) -> dict:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         _ = [about[name] for name in ("edition", "scheme", "parameters", "seeds")]
-        return about
+        told = {int(seed): set(entry) for seed, entry in about["seeds"].items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{path}: cannot be read ({type(error).__name__}: {str(error).splitlines()[0]})") from None
+    for seed, names in told.items():
+        if lacking := [name for name in ENTRY if name not in names]:
+            raise RecordError(f"{path}: seed {seed}: its {lacking[0]} is missing; restore it")
+    return about
 
 
 def load(folder: Path) -> Record:
@@ -240,7 +252,8 @@ def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
     A seed that both have must be the same in both.
 
     Raises:
-        RecordError: one of them cannot be used, or they differ in scheme, edition or parameters, or in a seed that both have.
+        RecordError: one of them cannot be used, or they differ in scheme, edition or parameters, or in a seed that
+        both have.
     """
     opened(other, edition)
     theirs, mine = load(other), opened(folder, edition)["seeds"]
@@ -274,7 +287,8 @@ def rows_of(edition: Edition) -> pd.DataFrame:
 
 
 def entries(edition: Edition) -> pd.DataFrame:
-    """What the record says of its seeds, a row each: ``seed, runs, core_minutes, statistics_minutes, date, commit, hardware, run_keys``."""
+    """What the record says of its seeds, a row each: ``seed, runs, core_minutes, statistics_minutes, date, commit,
+    hardware, run_keys``."""
     record = read(edition)
     told = [
         (
@@ -315,7 +329,8 @@ def says(edition: Edition) -> str:
 
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
-    """Results rows over the record's seeds, with their chapter: intervals as of ``results.summarise``; ``n_pairs`` is not told."""
+    """Results rows over the record's seeds, with their chapter: intervals as of ``results.summarise``; ``n_pairs`` is
+    not told."""
     heads = frame.drop_duplicates(ROW)[ROW].reset_index(drop=True)
     values, counted = _by_row(frame, "value"), _by_row(frame, "counted")
     about = zip(values, heads["statistic"], heads["versus"], heads["per"])
@@ -340,7 +355,8 @@ def by_chapter(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def prediction(frame: pd.DataFrame, n: int) -> pd.DataFrame:
-    """Where the mean of ``n`` new seeds will lie in 95 of 100 studies: columns ``ROW``, ``value, low, high, n_seeds, sd``."""
+    """Where the mean of ``n`` new seeds will lie in 95 of 100 studies: columns ``ROW``, ``value, low, high, n_seeds,
+    sd``."""
     rows = summarise(frame)
     return _predicted(rows, np.full(len(rows), n))[[*ROW, "value", "low", "high", "n_seeds", "sd"]]
 
@@ -354,8 +370,10 @@ def _predicted(rows: pd.DataFrame, n: np.ndarray) -> pd.DataFrame:
 def replication(live: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """Every row of a build that the record has as well, with whether it lies where the record says it should.
 
-    ``live``: published rows, with their chapter.  Columns ``ROW``, ``value`` and ``n_seeds`` of the build, ``record`` (the record's
-    mean), ``low`` and ``high`` (of its 95 % prediction interval for so many new seeds), ``replicated``; ``claim``, where it is told.  What is undefined on either
+    ``live``: published rows, with their chapter.  Columns ``ROW``, ``value`` and ``n_seeds`` of the build, ``record``
+    (the record's
+    mean), ``low`` and ``high`` (of its 95 % prediction interval for so many new seeds), ``replicated``; ``claim``,
+    where it is told.  What is undefined on either
     side, or the same in every seed of the record, is left out: nothing could have gone wrong there.
     """
     rows = summarise(frame).rename(columns={"value": "record"})[[*ROW, "record", "sd", "n_seeds"]]
@@ -369,7 +387,8 @@ def replication(live: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_claims(rows: pd.DataFrame, claims: Iterable[Claim] | None = None, each: bool = True) -> pd.DataFrame:
-    """Those rows, with their chapter, that a claim is read off (None: any that can fail), and in the column ``claim`` the first such.
+    """Those rows, with their chapter, that a claim is read off (None: any that can fail), and in the column ``claim``
+    the first such.
 
     Each row stands there once; ``each`` is false for rows by seed, which stand there once a seed.
     """
@@ -382,7 +401,8 @@ def of_claims(rows: pd.DataFrame, claims: Iterable[Claim] | None = None, each: b
 
 
 def headline(replicated: pd.DataFrame) -> str:
-    """``Replicated here: 47 of 50``, and how many chance allows: by the binomial, as if rows were independent, which they are not."""
+    """``Replicated here: 47 of 50``, and how many chance allows: by the binomial, as if rows were independent, which
+    they are not."""
     n = len(replicated)
     if not n:
         return "Replicated here: nothing, for nothing of this build is in the record."
@@ -394,9 +414,11 @@ def headline(replicated: pd.DataFrame) -> str:
 
 
 def seeds_needed(rows: pd.DataFrame, claims: Iterable[Claim] | None = None) -> pd.DataFrame:
-    """How many seeds each claim needs to tell an effect of its margin from zero four times in five, by the record's own spread.
+    """How many seeds each claim needs to tell an effect of its margin from zero four times in five, by the record's
+    own spread.
 
-    ``rows``: as of ``summarise``.  Columns ``claim, statement, margin, value, sd, seeds_needed, n_seeds``; a claim that the record
+    ``rows``: as of ``summarise``.  Columns ``claim, statement, margin, value, sd, seeds_needed, n_seeds``; a claim
+    that the record
     does not hold has no row; needed seeds are NaN where the spread is not known.
     """
     told = []
@@ -409,9 +431,11 @@ def seeds_needed(rows: pd.DataFrame, claims: Iterable[Claim] | None = None) -> p
 
 
 def paths(frame: pd.DataFrame, claims: Iterable[Claim] | None = None) -> pd.DataFrame:
-    """Each claim's interval and verdict from the record's first 2, 3, … seeds, by their number: what a study of each size would have said.
+    """Each claim's interval and verdict from the record's first 2, 3, … seeds, by their number: what a study of each
+    size would have said.
 
-    Columns ``claim, n_seeds, value, low, high, verdict, says, decided``: from how many seeds on the verdict has been what it is with
+    Columns ``claim, n_seeds, value, low, high, verdict, says, decided``: from how many seeds on the verdict has been
+    what it is with
     all of them, NaN where that is undecided.  What could have been seen at all is not asked here: the ledger does.
     """
     found = []

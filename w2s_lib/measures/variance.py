@@ -1,4 +1,5 @@
-"""What a spread is made of: the variance of a statistic, split among nested levels; and what to replicate for the most precision."""
+"""What a spread is made of: the variance of a statistic, split among nested levels; and what to replicate for the most
+precision."""
 
 from __future__ import annotations
 
@@ -38,9 +39,11 @@ def components(frame: pd.DataFrame, levels: Sequence[str], value: str = "value")
 
 
 def best_replicas(outer: float, inner: float, cost_outer: float, cost_inner: float) -> int:
-    """Replicas within each unit that buy the most precision per second, from both variances and what a unit and a replica cost.
+    """Replicas within each unit that buy the most precision per second, from both variances and what a unit and a
+    replica cost.
 
-    The mean over n units of k replicas has variance (outer + inner / k) / n and costs n (cost_outer + k cost_inner): the best k is
+    The mean over n units of k replicas has variance (outer + inner / k) / n and costs n (cost_outer + k cost_inner):
+    the best k is
     √(cost_outer inner / (cost_inner outer)), and one at least (Cochran 1977, section 10.6).
     """
     if outer <= 0 or inner <= 0:
