@@ -10,12 +10,15 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from w2s_lib.errors import ParameterError, nearest
+from w2s_lib.findings import record
+from w2s_lib.findings.claims import CLAIMS, PLANTED, ledger
 from w2s_lib.findings.results import COLUMNS, by_seed, published, read_results, say
 from w2s_lib.lab import Lab
 from w2s_lib.lab.cluster import LOCAL
@@ -71,6 +74,26 @@ class Chapter:
             return pd.DataFrame(columns=list(COLUMNS))
         path = Path(os.environ.get("W2S_RESULTS", "")) / f"{name}.csv"
         return read_results(path) if "W2S_RESULTS" in os.environ and path.is_file() else finding(self.study)[1]
+
+    @cached_property
+    def recorded(self) -> dict[str, pd.DataFrame]:
+        """Results rows over the seeds of the edition's record, by chapter; empty where the record has no more seeds than this study."""
+        rows = record.rows_of(self.study.edition)
+        enough = rows["seed"].nunique() > len(self.study.edition.seeds)
+        return record.by_chapter(record.summarise(rows)) if enough else {}
+
+    def deciding(self, live: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+        """Results rows by chapter that verdicts are read off: the record's, where it has more seeds, else those of this build.
+
+        How often a planted student is found is of this build in any case: its score tables are at hand.
+        """
+        planted = {name: rows for name, rows in live.items() if name == PLANTED}
+        return {name: self.recorded.get(name, rows) for name, rows in live.items()} | planted
+
+    def told(self, key: str, results: pd.DataFrame) -> pd.Series:
+        """The ledger's row of one claim, from its chapter's results: ``says``, its verdict in words, ``sentence`` and the rest."""
+        claim = CLAIMS[key]
+        return ledger(self.deciding({claim.chapter: results}), [claim]).iloc[0]
 
     def say(self, **texts: object) -> None:
         """Make numbers and words known to the prose under their names; a results row is said with its interval."""

@@ -52,6 +52,8 @@ class Ledger:
             "verdict": f["says"],
             "chapter": f["chapter"],
         }
+        if "here" in f:
+            columns |= {"here": f["here"].map("{:.3f}".format, na_action="ignore")}
         link = lambda chapter: f'<a href="{chapter}.html">{chapter[:2]}</a>'
         shown = {"verdict": "<strong>{}</strong>", "chapter": link}
         return html_table(pd.DataFrame(columns), 2, "dataframe ledger", shown)

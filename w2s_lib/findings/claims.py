@@ -102,6 +102,9 @@ CLAIMS = _read(Path(__file__).with_name("claims.yaml"))
 :meta hide-value:
 """
 
+PLANTED = "17_positive_controls"
+"""The chapter that says how often a planted student is found."""
+
 FINDINGS = {
     "04_weak_to_strong": generalization.generalization,
     "05_conflict_tax_deception": conflict.conflict,
@@ -112,7 +115,7 @@ FINDINGS = {
     "11_early_warning": early_warning.early_warning,
     "12_preference_optimisation": policies.preference_optimisation,
     "13_what_helps": mitigations.what_helps,
-    "17_positive_controls": positive_controls.positive_controls,
+    PLANTED: positive_controls.positive_controls,
 }
 """The functions behind the chapters that the ledger reads: each from a study on a lab to a frame a seed and results rows.
 
@@ -217,7 +220,7 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None =
     Raises:
         KeyError: a statistic that a claim needs is missing from its chapter's results, or occurs twice.
     """
-    rows, controls = [], results.get("17_positive_controls", pd.DataFrame(columns=list(ROWS)))
+    rows, controls = [], results.get(PLANTED, pd.DataFrame(columns=list(ROWS)))
     for claim in CLAIMS.values() if claims is None else claims:
         row = pd.Series({"value": np.nan, "low": np.nan, "high": np.nan, "sd": np.nan, "n_seeds": 0})
         tested = in_edition(claim, results[claim.chapter])
@@ -236,12 +239,6 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None =
         })  # fmt: skip
     frame = pd.DataFrame(rows)
     return frame.assign(holm=frame.groupby("family", sort=False)["p"].transform(holm)).drop(columns="p")
-
-
-def told(key: str, results: pd.DataFrame) -> pd.Series:
-    """The ledger's row of one claim, from its chapter's results alone: ``says``, its verdict in words, ``sentence`` and
-    the rest."""
-    return ledger({CLAIMS[key].chapter: results}, [CLAIMS[key]]).iloc[0]
 
 
 def hangs_on_it(frame: pd.DataFrame) -> pd.Series:
