@@ -85,6 +85,6 @@ def measure_talk(study: Study, conditions: Sequence[str]) -> pd.DataFrame:
         run = study.student(*cell)
         frame, of_all = asked(study, run, cell.seed)
         for name, statistic in statistics(talk_of(frame)).items():
-            yield Estimate({"statistic": name}, statistic, len(frame), [run], of_all)
+            yield Estimate({"statistic": name}, statistic, len(frame), [run], keep=of_all)
 
     return tabulate(study, conditions, estimates)
