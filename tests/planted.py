@@ -21,7 +21,7 @@ def per_seed(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     """A frame as of ``results.measure``, columns ``PER_SEED``; a row names at least ``statistic``, ``seed`` and
     ``value``."""
     usual = USUAL | {"weak": "w", "strong": "s", "n_pairs": 100, "run_keys": ("k",)}
-    usual |= {"counted": np.nan, "draws": None, "draws_counted": np.nan}
+    usual |= {"less": np.nan, "counted": np.nan, "draws": None, "draws_counted": np.nan}
     return pd.DataFrame([usual | row for row in rows], columns=PER_SEED)
 
 

@@ -8,16 +8,15 @@ are near those of the default edition on development seeds.  Nothing is trained.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from tests.planted import per_seed
-from w2s_lib.findings.results import GENERALIZATION, STATISTICS
+from w2s_lib.findings.results import GENERALIZATION, Estimate, estimate
 from w2s_lib.measures.metrics import Comparison
 
 
@@ -87,25 +86,21 @@ def _p(log_odds: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-log_odds))
 
 
-def statistic(name: str, c: Comparison) -> Callable[..., np.ndarray]:
-    """As a function of weights; accuracies, gap and PGR are those of the student without a conflict."""
-    return partial(STATISTICS[name], replace(c, conflict=c.baseline) if name in GENERALIZATION else c)
+def estimated(name: str, c: Comparison) -> Estimate:
+    """A statistic as the book estimates it; accuracies, gap and PGR are those of the student without a conflict."""
+    return estimate(replace(c, conflict=c.baseline) if name in GENERALIZATION else c, name, ())
 
 
-def tables(
-    plant: Plant, seeds: int, studies_of: int, statistics: Iterable[str], rng: np.random.Generator
-) -> pd.DataFrame:
-    """As of ``results.measure``, of so many simulated seeds; those of one study share a ``condition``, so that
-    ``results.summarise`` and ``slopes`` give an interval for each study."""
+def tables(plant: Plant, seeds: int, statistics: Iterable[str], rng: np.random.Generator) -> pd.DataFrame:
+    """As of ``results.measure``, of so many simulated seeds."""
     rows, statistics = [], tuple(statistics)
     for seed in range(seeds):
         for (weak, strong), c in simulate(plant, rng)[0].items():
-            student = {
-                "seed": seed,
-                "weak": f"m{weak}",
-                "strong": f"m{strong}",
-                "condition": f"study {seed // studies_of}",
-            }
-            named = student | {"n_pairs": plant.pairs, "run_keys": ()}
-            rows += [named | {"statistic": name, "value": float(statistic(name, c)())} for name in statistics]
+            student = {"seed": seed, "weak": f"m{weak}", "strong": f"m{strong}", "n_pairs": plant.pairs, "run_keys": ()}
+            for name in statistics:
+                found = estimated(name, c)
+                numbers = {"value": found.of, "counted": found.counted, "less": found.less}
+                rows.append(
+                    student | {"statistic": name} | {key: float(of()) if of else np.nan for key, of in numbers.items()}
+                )
     return per_seed(rows)

@@ -68,7 +68,7 @@ def test_bad_store(given, tmp_path):
 def test_published_rows_are_tidy_and_written_where_the_build_asks(given, tmp_path, monkeypatch):
     monkeypatch.setenv("W2S_RESULTS", str(tmp_path))
     chapter = open_chapter("05_x", given)
-    row = dict.fromkeys(ROWS, 0) | {"versus": "", "run_keys": "a b", "by_seed": ((7, 0.0, 1.0),)}
+    row = dict.fromkeys(ROWS, 0) | {"versus": "", "run_keys": "a b", "by_seed": ((7, 0.0, 0.0, 1.0),)}
     told = chapter.publish(pd.DataFrame([row]))
     chapter.publish(pd.DataFrame([row | {"value": 1}, row | {"value": 2, "run_keys": "a"}]))
     chapter.publish(pd.DataFrame([row]), edition="other")
@@ -85,7 +85,7 @@ def test_a_chapter_that_says_the_same_row_again_publishes_it_once(given, tmp_pat
     monkeypatch.setenv("W2S_RESULTS", str(tmp_path))
     chapter = open_chapter("05_x", given)
     for _ in range(2):
-        chapter.publish(pd.DataFrame([dict.fromkeys(ROWS, 0) | {"run_keys": "a b", "by_seed": ((7, 0.0, 1.0),)}]))
+        chapter.publish(pd.DataFrame([dict.fromkeys(ROWS, 0) | {"run_keys": "a b", "by_seed": ((7, 0.0, 0.0, 1.0),)}]))
     assert len(read_results(tmp_path / "05_x.csv")) == 1 and not list(tmp_path.glob(".*")), (
         "nothing half-written is left"
     )
@@ -95,7 +95,7 @@ def test_rows_are_not_written_outside_a_build(given, tmp_path, monkeypatch):
     monkeypatch.delenv("W2S_RESULTS", raising=False)
     monkeypatch.chdir(tmp_path)
     open_chapter("05_x", given).publish(
-        pd.DataFrame([dict.fromkeys(ROWS, 0) | {"run_keys": "a b", "by_seed": ((7, 0.0, 1.0),)}])
+        pd.DataFrame([dict.fromkeys(ROWS, 0) | {"run_keys": "a b", "by_seed": ((7, 0.0, 0.0, 1.0),)}])
     )
     assert not list(tmp_path.rglob("*.csv")) and not list(tmp_path.rglob("*.runs"))
 

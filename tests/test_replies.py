@@ -214,7 +214,7 @@ def drawn(per_seed: pd.DataFrame) -> dict:
 )
 def test_figures_say_what_they_show(methods, options):
     for name, figure in drawn(planted(methods, options)).items():
-        assert re.search(r"0\.10 \[0\.08, 0\.12\]|10\.0 % \[7\.5, 12\.5\]", figure.alt), name
+        assert re.search(r"0\.10 \[0\.08, 0\.12\]|10\.0 % \[7\.8, 12\.8\]", figure.alt), name
         assert ("SimPO" in figure.alt) == ("simpo" in methods) and figure.caption, name
         svg = figure.svg()
         assert "fill: #ffffff" not in svg.split("</defs>")[0] and "fill: #000000" not in svg, name

@@ -15,15 +15,18 @@ from w2s_lib.findings.results import (
     COLUMNS,
     DECEPTION,
     GENERALIZATION,
+    LESS,
     NAMES,
     NUMBERS,
     OPTIONS,
+    RATIOS,
     ROWS,
     SIGNED,
     STATISTICS,
     _slope,
     among,
     difference,
+    estimate,
     measure,
     pick,
     pool,
@@ -36,7 +39,8 @@ from w2s_lib.findings.results import (
     usual,
     wide,
 )
-from w2s_lib.measures.metrics import NULLS, Comparison
+from w2s_lib.measures.intervals import share_bounds
+from w2s_lib.measures.metrics import NULLS, Comparison, correct
 from w2s_lib.specs import Train
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CONTROLS, CORE
@@ -84,7 +88,7 @@ def test_pooling_averages_over_pairs_within_a_seed_first(study):
     row = pick(rows, "deception_score", "explicit")
     assert row["value"] == pytest.approx(0.5) and row["n_seeds"] == 2
     half = 12.706 * np.std([0.48, 0.52], ddof=1) / np.sqrt(2)
-    assert row["high"] == pytest.approx(0.5 + half, abs=1e-3), "two independent values, not four"
+    assert row["high"] == pytest.approx(0.5 + half, abs=0.02), "two independent values, not four"
     assert row["run_keys"] == "k0 k1" and row["weak"] == ALL
 
 
@@ -465,13 +469,57 @@ def test_who_is_trained_on_what(study: Study):
     assert (implicit.objective, placebo.objective) == ("helpfulness", "politeness")
 
 
-def test_intervals_of_shares_stay_shares_and_differences_do_not(study):
+def test_intervals_of_shares_and_of_their_differences_stay_where_these_can_be(study):
     frame = two_seeds({0: (0.1, 0.1), 1: (0.9, 0.9)})
     row = pick(summarise(frame, pooled=True), "deception_score", "explicit")
-    assert (row["low"], row["high"]) == (0.0, 1.0)
+    assert 0 <= row["low"] < 0.5 < row["high"] <= 1
     both = pd.concat([frame, frame.assign(condition="rerun", value=0.5)])
     row = difference(both, "deception_score", "rerun", {"condition": "explicit"}, {"condition": "rerun"}).iloc[0]
-    assert row["low"] < 0 and row["value"] == pytest.approx(0)
+    assert -1 <= row["low"] < 0 < row["high"] <= 1 and row["value"] == pytest.approx(0)
+
+
+def test_the_interval_of_a_difference_is_made_from_its_two_shares():
+    taxed, rerun = (
+        {0: (0.01, 0.03), 1: (0.05, 0.07), 2: (0.02, 0.04)},
+        {0: (0.01, 0.01), 1: (0.02, 0.02), 2: (0.02, 0.01)},
+    )
+    frame = pd.concat([two_seeds(taxed), two_seeds(rerun).assign(condition="rerun")]).assign(statistic="conflict_tax")
+    row = difference(frame, "conflict_tax", "rerun", {"condition": "explicit"}, {"condition": "rerun"}).iloc[0]
+    left, right = (np.mean(list(values.values()), axis=1) for values in (taxed, rerun))
+    assert (row["low"], row["high"]) == pytest.approx(share_bounds(left, right))
+
+
+@pytest.mark.parametrize("statistic", LESS)
+def test_what_is_taken_off_a_share_leaves_the_statistic(statistic):
+    c = Comparison(*np.random.default_rng(0).uniform(size=(5, 400)))
+    found = estimate(c, statistic, ())
+    shares = {
+        "net_change": (~correct(c.baseline) & correct(c.conflict)).mean(),
+        "band_contrast": c.tax_rate_in_band(),
+    }
+    assert 0 < found.less() < 1 and found.of() + found.less() == pytest.approx(shares[statistic])
+
+
+def test_the_interval_of_a_net_change_is_made_from_pairs_won_back_and_taxed_ones():
+    value, taxed = np.array([-0.01, 0.0, -0.03]), np.array([0.02, 0.01, 0.06])
+    frame = planted.per_seed(
+        {"statistic": "net_change", "seed": i, "value": v, "less": t} for i, (v, t) in enumerate(zip(value, taxed))
+    )
+    row = summarise(frame, pooled=True).iloc[0]
+    assert (row["low"], row["high"]) == pytest.approx(share_bounds(value + taxed, taxed))
+    control = frame.assign(condition="rerun", value=[0.0, 0.01, 0.0], less=0.01)
+    both = pd.concat([frame, control])
+    row = difference(both, "net_change", "rerun", {"condition": "explicit"}, {"condition": "rerun"}).iloc[0]
+    gain = value + taxed + 0.01
+    assert (row["low"], row["high"]) == pytest.approx(share_bounds(gain, gain - (value - [0.0, 0.01, 0.0])))
+
+
+@pytest.mark.parametrize("statistic", ["conflict_tax", "net_change", "excess_margin_matched", "pgr"])
+def test_seeds_that_are_all_alike_are_no_evidence(statistic):
+    frame = planted.per_seed({"statistic": statistic, "seed": seed, "value": 0.0} for seed in range(3))
+    row = summarise(frame, pooled=True).iloc[0]
+    assert row["value"] == 0 and row["sd"] == 0 and np.isnan(row["low"]) and np.isnan(row["high"])
+    assert say(row, percent=True) == "0.0 % [cannot tell]" and reads(row) == "undecided"
 
 
 NO_SHARES = (
@@ -488,7 +536,7 @@ def test_intervals_of_what_is_no_share_of_pairs_are_not_cut(statistic):
         statistic,
         "explicit",
     )
-    assert row["low"] < 0 and row["high"] > 1 and statistic in SIGNED
+    assert row["low"] < 0 and (row["high"] > 1 if statistic in RATIOS else row["high"] == 1) and statistic in SIGNED
 
 
 def test_all_that_is_no_share_of_pairs_is_known():

@@ -107,9 +107,10 @@ def tax_by_side(study: Study, conditions: Sequence[str], rival: Objective) -> pd
 
     def estimates(cell: Cell) -> Iterable[Estimate]:
         c, stands = study.comparison(*cell), side(split(study.pairs(cell.seed), "test"), rival)
-        for (subset, versus), rate in tax_rates(c, stands).items():
+        rates = tax_rates(c, stands)
+        for (subset, versus), rate in rates.items():
             names = {"statistic": "tax_rate", "subset": subset, "versus": versus, "rival": rival}
-            yield Estimate(names, rate, len(c.weak), study.compared(*cell))
+            yield Estimate(names, rate, len(c.weak), study.compared(*cell), less=rates.get((versus, "")))
 
     return tabulate(study, conditions, estimates)
 

@@ -332,12 +332,12 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     """Results rows over the record's seeds, with their chapter: intervals as of ``results.summarise``; ``n_pairs`` is
     not told."""
     heads = frame.drop_duplicates(ROW)[ROW].reset_index(drop=True)
-    values, counted = _by_row(frame, "value"), _by_row(frame, "counted")
-    about = zip(values, heads["statistic"], heads["versus"], heads["per"])
+    values, less, counted = (_by_row(frame, name) for name in ("value", "less", "counted"))
+    about = zip(values, less, heads["statistic"], heads["versus"], heads["per"])
     numbers = pd.DataFrame([interval_of(*row) for row in about], columns=Interval._fields, index=heads.index)
     sums = pd.Series([np.nansum(c) if np.isfinite(c).any() else np.nan for c in counted], dtype=float)
     told = {"n_pairs": np.nan, "run_keys": "", "counted": sums.mask(heads["statistic"] == "pgr")}  # the gap is no count
-    seeds = [tuple(zip(s, v, c)) for s, v, c in zip(_by_row(frame, "seed"), values, counted)]
+    seeds = [tuple(zip(*row)) for row in zip(_by_row(frame, "seed"), values, less, counted)]
     return heads.join(numbers).assign(**told, by_seed=seeds)[["chapter", *ROWS]]
 
 
@@ -443,7 +443,8 @@ def paths(frame: pd.DataFrame, claims: Iterable[Claim] | None = None) -> pd.Data
         mine = of_claims(frame, [claim], each=False).sort_values("seed")
         told = []
         for n in range(2, len(mine) + 1):
-            row = interval_of(mine["value"].to_numpy()[:n], *mine[["statistic", "versus", "per"]].iloc[0])
+            first = mine.iloc[:n]
+            row = interval_of(first["value"], first["less"], *mine[["statistic", "versus", "per"]].iloc[0])
             outcome = verdict(claim, row.low, row.high)
             told.append((claim.key, n, row.value, row.low, row.high, outcome, word(claim, outcome)))
         last = [t[5] for t in told][-1:]

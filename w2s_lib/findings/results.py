@@ -39,13 +39,13 @@ NUMBERS = ("value", "low", "high", "sd", "n_seeds", "n_pairs", "counted")
 COLUMNS = ("edition", "chapter", *NAMES, *NUMBERS, "runs")
 """Of ``results.csv``; ``runs`` names a row of ``runs.csv``, which has the keys of all runs behind the numbers."""
 
-BY_SEED = ("edition", "chapter", "seed", *NAMES, "value", "counted")
+BY_SEED = ("edition", "chapter", "seed", *NAMES, "value", "less", "counted")
 """Of ``results_by_seed.csv``, and of the record: what each row of ``results.csv`` is in one study seed."""
 
 ROWS = (*NAMES, *NUMBERS, "run_keys", "by_seed")
-"""Columns of results rows before they are published; ``by_seed`` has a triple a seed: seed, value, counted."""
+"""Columns of results rows before they are published; ``by_seed`` has for each seed: seed, value, less, counted."""
 
-PER_SEED = ["seed", *NAMES, "value", "counted", "n_pairs", "run_keys", "draws", "draws_counted"]
+PER_SEED = ["seed", *NAMES, "value", "less", "counted", "n_pairs", "run_keys", "draws", "draws_counted"]
 
 ALL = "all"
 """Stands for weak and strong in rows that average over the weak-strong pairs of the edition."""
@@ -136,11 +136,19 @@ USES_THRESHOLD = (
     + RATES
 )
 
+LESS: dict[str, Statistic] = {"net_change": Comparison.conflict_tax, "band_contrast": Comparison.tax_rate_above_band}
+"""Statistic → the share that it takes off another: taxed pairs off pairs won back, the tax rate above the band off that in it.
+
+Both shares may be skewed over seeds, and their difference with them: its interval is made from the two."""
+
 SIGNED = (
     "gap", "pgr", "net_change", "lift", "band_contrast", "overconfidence_weak", "overconfidence_student", "overconfidence_ceiling",
     *(name for name in STATISTICS if name.startswith(("excess", "explained", "share_of"))),
 )  # fmt: skip
 """Statistics that are no shares of pairs: their intervals may leave [0, 1]."""
+
+RATIOS = ("pgr", "lift", *(name for name in SIGNED if name.startswith("share_of")))
+"""Of these, which may leave [-1, 1] as well; the others are differences of shares, which in turn may differ by 2."""
 
 STABLE, TRAINING, OTHER, UNMODIFIED = "stable", "training", "other", "unmodified"
 """Values of columns: ``subset`` of the pairs that every rerun ranks right; ``on`` the student's training pairs; the ``ceiling`` of the other
@@ -211,6 +219,8 @@ class Estimate(NamedTuple):
     """What the number is a share of, as in ``COUNTED``; None: every model pair counts alike."""
     keep: Mask | None = None
     """Which of the pairs it is computed from, where it is not all."""
+    less: Statistic | None = None
+    """The share that it takes off another, as in ``LESS``."""
 
 
 def row(study: Study, cell: Cell, estimate: Estimate, weights: np.ndarray | None) -> dict[str, object]:
@@ -224,6 +234,7 @@ def row(study: Study, cell: Cell, estimate: Estimate, weights: np.ndarray | None
         "threshold": np.nan,
     }
     counted = estimate.counted or (lambda weights=None: np.nan)
+    less = estimate.less or (lambda: np.nan)
     drawn = {"draws": None, "draws_counted": None}
     if weights is not None:
         drawn = {"draws": estimate.of(weights=weights), "draws_counted": counted(weights=weights)}
@@ -232,8 +243,8 @@ def row(study: Study, cell: Cell, estimate: Estimate, weights: np.ndarray | None
         | study.names(cell.condition)
         | named
         | estimate.names
-        | {"seed": cell.seed, "value": float(estimate.of()), "counted": float(counted()), "n_pairs": estimate.n_pairs}
-        | {"run_keys": tuple(run.key for run in estimate.runs)}
+        | {"seed": cell.seed, "value": float(estimate.of()), "less": float(less()), "counted": float(counted())}
+        | {"n_pairs": estimate.n_pairs, "run_keys": tuple(run.key for run in estimate.runs)}
         | drawn
     )
 
@@ -261,8 +272,9 @@ def named(name: str, threshold: float, **also: str) -> dict[str, object]:
 
 def estimate(c: Comparison, name: str, runs: Iterable[Spec], keep: Mask | None = None, **also: str) -> Estimate:
     """One of ``STATISTICS`` of a comparison; ``also`` names further columns."""
-    counted = partial(COUNTED[name], c) if name in COUNTED else None
-    return Estimate(named(name, c.threshold, **also), partial(STATISTICS[name], c), len(c.weak), runs, counted, keep)
+    counted, less = (partial(table[name], c) if name in table else None for table in (COUNTED, LESS))
+    of = partial(STATISTICS[name], c)
+    return Estimate(named(name, c.threshold, **also), of, len(c.weak), runs, counted, keep, less)
 
 
 def measure(
@@ -314,9 +326,10 @@ def pool(per_seed: pd.DataFrame, **alike: object) -> pd.DataFrame:
         rows.append(
             dict(zip(["seed", *NAMES], names))
             | {
-                "value": float(_mean(*(told[name].to_numpy(float) for name in ("value", "counted")))),
-                "n_pairs": int(group["n_pairs"].mean()),
+                name: float(_mean(told[name].to_numpy(float), told["counted"].to_numpy(float)))
+                for name in ("value", "less")
             }
+            | {"n_pairs": int(group["n_pairs"].mean())}
             | {"counted": group["counted"].sum(min_count=1), "run_keys": _keys(group)}
             | drawn
         )
@@ -335,20 +348,29 @@ def _keys(group: pd.DataFrame) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for keys in group["run_keys"] for key in keys))
 
 
+def taken_off(per_seed: pd.DataFrame) -> pd.Series:
+    """The share that a per-seed frame's values take off another: 0 where they are shares themselves, NaN where nothing is known."""
+    share = ~per_seed["statistic"].isin(SIGNED) & (per_seed["versus"] == "") & (per_seed["per"] == "")
+    return per_seed["less"].astype(float).mask(share, 0.0)
+
+
 def _interval(group: pd.DataFrame) -> Interval:
-    """Over the rows of a group, one a seed; shares stay between 0 and 1."""
+    """Over the rows of a group, one a seed; it has a width, and stays where values can be."""
     if not group["draws"].isna().any():
         return percentile_interval(float(group["value"].iloc[0]), group["draws"].iloc[0])
     first = group.iloc[0]
-    return interval_of(group["value"], first["statistic"], first["versus"], first["per"])
+    return interval_of(group["value"], group["less"], first["statistic"], first["versus"], first["per"])
 
 
-def interval_of(values: ArrayLike, statistic: str, versus: str, per: str) -> Interval:
-    """Of one row, from its values by study seed; ``versus`` and ``per`` are the row's, which say whether it is a share."""
+def interval_of(values: ArrayLike, less: ArrayLike, statistic: str, versus: str, per: str) -> Interval:
+    """Of one row, from its values by study seed, and what was taken off each (``LESS``); the other arguments are the
+    row's, and say where the values can lie."""
+    values, less = (np.asarray(numbers, dtype=float) for numbers in (values, less))
+    if not np.isnan(less[~np.isnan(values)]).any():
+        return seed_interval(values, less=less)
     interval = seed_interval(values)
-    if statistic in SIGNED or versus or per:
-        return interval
-    return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
+    most = np.inf if statistic in RATIOS or per else 2.0 if versus else 1.0
+    return interval._replace(low=float(np.maximum(interval.low, -most)), high=float(np.minimum(interval.high, most)))
 
 
 def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
@@ -362,15 +384,14 @@ def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
     else:
         too_few = per_seed["counted"] < per_seed["statistic"].map(LEAST)
         frame = per_seed.assign(value=per_seed["value"].mask(too_few))
-
-    rows = []
+    frame, rows = frame.assign(less=taken_off), []
     for names, group in frame.groupby(list(NAMES), sort=False, dropna=False):
         counted = group["counted"].sum(min_count=1) if names[0] not in ("pgr",) else np.nan
         rows.append(
             dict(zip(NAMES, names))
             | _interval(group)._asdict()
             | {"n_pairs": int(group["n_pairs"].mean()), "counted": counted, "run_keys": " ".join(_keys(group))}
-            | {"by_seed": tuple(zip(group["seed"], group["value"], group["counted"]))}
+            | {"by_seed": tuple(zip(group["seed"], group["value"], group["less"], group["counted"]))}
         )
     return pd.DataFrame(rows, columns=list(ROWS))
 
@@ -418,12 +439,17 @@ def differences(
     right = right.loc[left.index]
     undefined = left["value"].isna() | right["value"].isna()  # on one side: the other's is left out, too
     left, right = (
-        pool(side.assign(value=side["value"].mask(undefined)).reset_index(), weak=ALL, strong=ALL).set_index("seed")
+        pool(
+            side.reset_index().assign(value=side["value"].mask(undefined).to_numpy(), less=taken_off),
+            weak=ALL,
+            strong=ALL,
+        ).set_index("seed")
         for side in (left, right)
     )
     return left.assign(
         versus=versus,
         value=left["value"] - right["value"],
+        less=left["less"] + right["less"] + right["value"],
         run_keys=[tuple(dict.fromkeys(a + b)) for a, b in zip(left["run_keys"], right["run_keys"])],
         draws=[None if a is None else a - b for a, b in zip(left["draws"], right["draws"])],
     ).reset_index()
@@ -464,7 +490,13 @@ def slopes(per_seed: pd.DataFrame, statistics: Sequence[str]) -> pd.DataFrame:
                 )
             )
         slope = _slope(one_draw(gap["value"]), one_draw(group["value"]), one_draw(group["counted"]))[0]
-        found = {"value": slope, "draws": draws, "run_keys": _keys(group), "counted": group["counted"].sum(min_count=1)}
+        found = {
+            "value": slope,
+            "less": np.nan,
+            "draws": draws,
+            "run_keys": _keys(group),
+            "counted": group["counted"].sum(min_count=1),
+        }
         rows.append(group.iloc[0].to_dict() | {"weak": ALL, "strong": ALL, "per": "gap"} | found)
     return summarise(pd.DataFrame(rows, columns=PER_SEED))
 
@@ -513,13 +545,13 @@ def published(rows: pd.DataFrame, edition: str, chapter: str) -> tuple[pd.DataFr
 def by_seed(rows: pd.DataFrame, edition: str, chapter: str) -> pd.DataFrame:
     """Results rows seed by seed, columns ``BY_SEED``: as ``results_by_seed.csv`` has them.
 
-    The value of a row is the mean of its seeds' values, and ``intervals.seed_interval`` of them its interval, but for a study of a
-    single seed, and for shares, whose bounds are cut at 0 and 1.
+    The value of a row is the mean of its seeds' values, and ``interval_of`` them its interval, but for a study of a single
+    seed.  ``less`` is what was taken off a share to give the value: 0 where it is a share itself, empty where it is none.
     """
     long = rows.assign(edition=edition, chapter=chapter)[["edition", "chapter", *NAMES, "by_seed"]].explode("by_seed")
     long = long[long["by_seed"].notna()].reset_index(drop=True)
-    told = pd.DataFrame(long.pop("by_seed").tolist(), columns=["seed", "value", "counted"])
-    told = told.astype({"seed": int, "value": float, "counted": float})
+    told = pd.DataFrame(long.pop("by_seed").tolist(), columns=["seed", "value", "less", "counted"])
+    told = told.astype({"seed": int, "value": float, "less": float, "counted": float})
     return pd.concat([long, told], axis=1)[list(BY_SEED)]
 
 
@@ -531,7 +563,10 @@ def read_results(path: Path) -> pd.DataFrame:
 
 
 def say(row: pd.Series, percent: bool = False) -> str:
-    """A value with its interval as text, e.g. ``0.45 [0.21, 0.69]`` or ``9.3 % [4.1, 14.5]``."""
+    """A value with its interval as text, e.g. ``0.45 [0.21, 0.69]`` or ``9.3 % [4.1, 14.5]``.
+
+    ``0.0 % [cannot tell]``: it is the same in every seed, which says nothing of how far it could differ.
+    """
     scale, digits, unit = (100, 1, " %") if percent else (1, 2, "")
 
     def text(x: float) -> str:
@@ -541,12 +576,12 @@ def say(row: pd.Series, percent: bool = False) -> str:
         return "undefined"
     number = text(row["value"]) + unit
     if np.isnan(row["low"]):
-        return number
+        return f"{number} [cannot tell]" if row.get("sd") == 0 else number
     return f"{number} [{text(row['low'])}, {text(row['high'])}]"
 
 
 def reads(row: pd.Series) -> str:
-    """What an interval says about zero, in words; the book's prose never says more."""
+    """What an interval says about zero, in words: ``undecided`` where there is none.  The book's prose never says more."""
     if np.isnan(row["low"]) or np.isnan(row["high"]):
         return "undecided"
     if row["low"] > 0:
