@@ -119,7 +119,9 @@ def test_a_chapter_reads_anothers_rows_as_it_would_find_them(given, tmp_path, mo
     rows = planted.pooled(
         {"statistic": "pgr", "value": v, "versus": versus} for v, versus in ((0.5, ""), (0.1, "rerun"))
     )
-    open_chapter("05_x", given).publish(rows.assign(sd=np.nan, n_seeds=1, n_pairs=9, run_keys="a b"))
+    open_chapter("05_x", given).publish(
+        rows.assign(sd=np.nan, n_seeds=1, n_pairs=9, counted=np.nan, run_keys="a b", by_seed=[()] * len(rows))
+    )
     there = open_chapter("14_x", given).found("05_x", lambda study: pytest.fail("not read"))
     assert (
         pick(there, "pgr", "explicit")["value"] == 0.5

@@ -463,7 +463,7 @@ def test_who_is_trained_on_what(study: Study):
     assert explicit.conflict.alpha == study.edition.alpha
     for condition in (*CORE[1:], *CONTROLS):
         (_, _, baseline, student, independent) = study.compared(seed, weak, strong, condition)
-        shares = condition in ("explicit_shared", "gold")
+        shares = condition in ("explicit_shared", "gold", "untrained")
         assert (student.replica == baseline.replica) == shares and independent.replica != student.replica, condition
     implicit, placebo = (study.student(seed, weak, strong, c).conflict for c in ("implicit", "placebo"))
     assert (implicit.objective, placebo.objective) == ("helpfulness", "politeness")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from scipy import stats
 
 from w2s_lib.book.own import checkpoint, read_alike
 from w2s_lib.book.tables import Table
@@ -91,10 +92,14 @@ def _found(study: Study, none: pd.DataFrame, results: pd.DataFrame) -> dict[str,
 
 
 def _beside_chance(accuracy: pd.Series) -> str:
-    """Whether an accuracy is better than a coin's."""
-    if accuracy["low"] > CHANCE:
+    """Whether an accuracy is better than a coin's; where all draws agree, and give no interval, by a binomial test."""
+    low, high = accuracy["low"], accuracy["high"]
+    if np.isnan(low):
+        n = int(accuracy["n_pairs"])
+        low, high = stats.binomtest(round(accuracy["value"] * n), n).proportion_ci()
+    if low > CHANCE:
         return "better than chance"
-    return "worse than chance" if accuracy["high"] < CHANCE else "not told from chance"
+    return "worse than chance" if high < CHANCE else "not told from chance"
 
 
 def _model(study: Study, name: str) -> tuple[str, ...]:

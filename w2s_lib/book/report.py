@@ -83,11 +83,12 @@ def report(
     against = minus(taxed, ["conflict_tax", MATCHED], [c for c in CONFLICTS if c != "rerun"], "rerun")
     results = pd.concat([summarise(none), summarise(taxed), against], ignore_index=True)
     results = results.assign(edition=study.edition.name, chapter="report")[["edition", "chapter", *ROWS]]
+    results = results.drop(columns="by_seed")
     text = page(study, none, results)
     try:
         with replacing(path) as draft, replacing(path.with_suffix(".csv")) as csv:
             draft.write_text(text)
-            results.drop(columns="by_seed").to_csv(csv, index=False)
+            results.to_csv(csv, index=False)
     except OSError as error:
         raise ParameterError("out", str(out), f"cannot be written ({error.strerror})") from None
     return Report(study, results, text, path)

@@ -366,6 +366,8 @@ def interval_of(values: ArrayLike, less: ArrayLike, statistic: str, versus: str,
     """Of one row, from its values by study seed, and what was taken off each (``LESS``); the other arguments are the
     row's, and say where the values can lie."""
     values, less = (np.asarray(numbers, dtype=float) for numbers in (values, less))
+    if statistic not in SIGNED and not versus and not per:
+        less = np.zeros_like(values)  # a share, of which nothing was taken off
     if not np.isnan(less[~np.isnan(values)]).any():
         return seed_interval(values, less=less)
     interval = seed_interval(values)

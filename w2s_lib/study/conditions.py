@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from w2s_lib.specs import Conflict, Objective
 
 # Training replicas: who shares its random streams with whom.  No student shares them with the baseline that it is
-# compared with, or its churn would be smaller than a rerun's, and what it pays beyond a rerun too small.
+# compared with, or its churn would be smaller than a rerun's, and what it pays beyond a rerun too small.  (Two do:
+# ``explicit_shared``, to show that; and ``untrained``, which has the baseline's first head and none of its training.)
 STUDENT, BASELINE, INDEPENDENT, CEILING = 0, 1, 2, 3
 
 RIVAL: dict[Objective, Objective] = {"harmlessness": "helpfulness", "honesty": "pleasing"}
@@ -78,7 +79,7 @@ CONDITIONS = {
             "explicit_shared", "paid for pairs it ranks wrongly, the baseline's own random streams", _explicit, BASELINE
         ),
         Condition("verbosity", "verbosity pairs mixed in", _mixed("verbosity")),
-        Condition("untrained", "no training: the pretrained model under a random head", _none, trained=False),
+        Condition("untrained", "no training: the pretrained model under a random head", _none, BASELINE, trained=False),
         Condition("gold", "ground truth instead of weak labels", _none, BASELINE, gold=True),
         Condition("gold_explicit", "ground truth, and paid for pairs it ranks wrongly", _explicit, gold=True),
         Condition("gold_implicit", "ground truth, helpfulness pairs mixed in", _implicit, gold=True),
