@@ -157,17 +157,17 @@ class Pretrain(Spec):
 
 
 class Recipe(Spec):
-    """How a reward model is fine-tuned: AdamW, a decaying rate, one scalar head on the whole model, or on its frozen features.
+    """How a reward model is fine-tuned: AdamW, a decaying rate, one scalar head on the whole model, or on its frozen
+    features.
 
-    Zero epochs leave the pretrained model as it is, under a random head.  ``confidence_weight`` is the most
-    that a student's own hardened opinion weighs against its label (Burns et al. 2023, section 4.3.2).
-    ``patience``: stop once the loss on held-out training pairs, by their labels, has not fallen for so many
-    looks, and go back to the best; None trains to the end.
-    ``score_at``: where the reward is read, ``last_token``, or, as the paper's scripts do it, at ``count_of_nonzero_ids``: as many tokens in
-    as the text has whose id is not 0, which is too early where a token of the text, GPT-2's "!" for one, has that id.
-    ``head_init``: what the head begins with, ``normal`` with ``head_scale``, or, as linear layers of torch do,
-    ``uniform`` within ± 1 / √width.  ``mixed_batch`` and ``order``: as of ``PolicyRecipe``.
-    """
+    Zero epochs leave the pretrained model as it is, under a random head.  ``confidence_weight`` is the most that a
+    student's own hardened opinion weighs against its label (Burns et al. 2023, section 4.3.2). ``patience``: stop once
+    the loss on held-out training pairs, by their labels, has not fallen for so many looks, and go back to the best;
+    None trains to the end. ``score_at``: where the reward is read, ``last_token``, or, as the paper's scripts do it, at
+    ``count_of_nonzero_ids``: as many tokens in as the text has whose id is not 0, which is too early where a token of
+    the text, GPT-2's "!" for one, has that id. ``head_init``: what the head begins with, ``normal`` with
+    ``head_scale``, or, as linear layers of torch do, ``uniform`` within ± 1 / √width.  ``mixed_batch`` and ``order``:
+    as of ``PolicyRecipe``."""
 
     epochs: int = Field(2, ge=0)
     batch_size: int = Field(32, ge=1, description="pairs a step; see mixed_batch")

@@ -2,10 +2,9 @@
 
     python -m w2s_lib.book --edition world
 
-Everything lands in ``book/_build/<edition>``: ``html`` (the book, with ``results.csv`` and its rows by study seed), ``source``
-(the pages with the executed notebooks) and ``results``.  What the runs computed lies in the store, so
-that an interrupted build goes on where it was, and a second one trains nothing.
-"""
+Everything lands in ``book/_build/<edition>``: ``html`` (the book, with ``results.csv`` and its rows by study seed),
+``source`` (the pages with the executed notebooks) and ``results``.  What the runs computed lies in the store, so that
+an interrupted build goes on where it was, and a second one trains nothing."""
 
 from __future__ import annotations
 
@@ -195,7 +194,8 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
 
 
 def execute_all(target: Path, results: Path, parameters: dict, workers: int, studied: str) -> dict[str, float]:
-    """Execute every chapter, several at a time, ``READERS`` after the others and the last one after them; wall time by chapter."""
+    """Execute every chapter, several at a time, ``READERS`` after the others and the last one after them; wall time by
+    chapter."""
     others = [path for path in chapters() if path.stem not in (*READERS, LAST)]
     *readers, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (*READERS, LAST))
     times: dict[str, float] = {}

@@ -77,13 +77,15 @@ class Chapter:
 
     @cached_property
     def recorded(self) -> dict[str, pd.DataFrame]:
-        """Results rows over the seeds of the edition's record, by chapter; empty where the record has no more seeds than this study."""
+        """Results rows over the seeds of the edition's record, by chapter; empty where the record has no more seeds
+        than this study."""
         rows = record.rows_of(self.study.edition)
         enough = rows["seed"].nunique() > len(self.study.edition.seeds)
         return record.by_chapter(record.summarise(rows)) if enough else {}
 
     def deciding(self, live: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-        """Results rows by chapter that verdicts are read off: the record's, where it has more seeds, else those of this build.
+        """Results rows by chapter that verdicts are read off: the record's, where it has more seeds, else those of this
+        build.
 
         How often a planted student is found is of this build in any case: its score tables are at hand.
         """
@@ -91,7 +93,8 @@ class Chapter:
         return {name: self.recorded.get(name, rows) for name, rows in live.items()} | planted
 
     def told(self, key: str, results: pd.DataFrame) -> pd.Series:
-        """The ledger's row of one claim, from its chapter's results: ``says``, its verdict in words, ``sentence`` and the rest."""
+        """The ledger's row of one claim, from its chapter's results: ``says``, its verdict in words, ``sentence`` and
+        the rest."""
         claim = CLAIMS[key]
         return ledger(self.deciding({claim.chapter: results}), [claim]).iloc[0]
 

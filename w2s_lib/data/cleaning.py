@@ -39,9 +39,8 @@ class Cleaned(NamedTuple):
 def _beginnings(texts: pd.Series, tokenizer: Callable[..., Mapping[str, Any]] | None, max_tokens: int) -> list[list]:
     """What is left of each text after ``max_tokens`` tokens; without a tokenizer, after so many words.
 
-    Where tokens do not reach over spaces, a text has at least as many tokens as words: what is the same for so many words is
-    the same for so many tokens of any such tokenizer.
-    """
+    Where tokens do not reach over spaces, a text has at least as many tokens as words: what is the same for so many
+    words is the same for so many tokens of any such tokenizer."""
     if tokenizer is None:
         return [re.findall(r"\s*\S+", text)[:max_tokens] for text in texts]
     return [ids[:max_tokens] for ids in tokenizer(texts.tolist())["input_ids"]]
@@ -53,13 +52,14 @@ def clean(
     max_tokens: int | None = None,
     single_turn: bool = False,
 ) -> Cleaned:
-    """The pairs of ``read`` that can be used: every reason to drop one is counted, in this order, on what is left by then.
+    """The pairs of ``read`` that can be used: every reason to drop one is counted, in this order, on what is left by
+    then.
 
-    ``more than one turn``, where ``single_turn``; ``empty reply``; ``no shared prompt``; ``identical replies``, but for space around them;
-    ``labelled both ways``: the same prompt and replies, once one preferred and once the other, of which none is kept; ``repeated`` in
-    its file or ``in another file``, of which one is kept; and where ``max_tokens`` is given, pairs whose texts are identical when cut
-    after so many of the ``tokenizer``'s tokens; without a tokenizer, after so many words (see ``_beginnings``).
-    """
+    ``more than one turn``, where ``single_turn``; ``empty reply``; ``no shared prompt``; ``identical replies``, but for
+    space around them; ``labelled both ways``: the same prompt and replies, once one preferred and once the other, of
+    which none is kept; ``repeated`` in its file or ``in another file``, of which one is kept; and where ``max_tokens``
+    is given, pairs whose texts are identical when cut after so many of the ``tokenizer``'s tokens; without a tokenizer,
+    after so many words (see ``_beginnings``)."""
     dropped: dict[str, int] = {}
 
     def drop(reason: str, where: pd.Series) -> None:
@@ -102,7 +102,8 @@ def cleaned(source: Source, max_tokens: int | None = None) -> Cleaned:
 
 @lru_cache(maxsize=8)
 def pool(source: Source, max_tokens: int | None = None) -> pd.DataFrame:
-    """The pairs of a data set that can be used: ``pair_id``, ``prompt``, ``chosen``, ``rejected``, in the order of their ids.
+    """The pairs of a data set that can be used: ``pair_id``, ``prompt``, ``chosen``, ``rejected``, in the order of
+    their ids.
 
     Raises:
         DataError: none can.

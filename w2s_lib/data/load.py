@@ -19,8 +19,9 @@ from w2s_lib.specs import Objective, Pairs, Split, Texts, stream
 def splits(frame: pd.DataFrame, seed: int, train_pairs: int, test_pairs: int) -> pd.DataFrame:
     """The pairs that one study uses, with their ``split``, the three splits in order, rows in the seed's order.
 
-    All pairs of one prompt are in one split.  Where a prompt stands in the order depends on the seed and on what it says, not on what
-    other pairs there are; the test split is drawn first, so that it is the same for every number of training pairs.
+    All pairs of one prompt are in one split.  Where a prompt stands in the order depends on the seed and on what it
+    says, not on what other pairs there are; the test split is drawn first, so that it is the same for every number of
+    training pairs.
 
     Raises:
         PairsError: there are too few pairs.
@@ -43,15 +44,18 @@ def splits(frame: pd.DataFrame, seed: int, train_pairs: int, test_pairs: int) ->
 
 @lru_cache(maxsize=16)
 def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame:
-    """The pairs of one study by one objective (None: the study's own), in three splits; the same frame for the same spec.
+    """The pairs of one study by one objective (None: the study's own), in three splits; the same frame for the same
+    spec.
 
-    Columns ``pair_id``, ``prompt``, ``chosen``, ``rejected``, ``objective``, ``split``, ``kind`` (the data set), ``cluster`` (names the prompt),
-    ``hazardous`` (missing: nobody knows) and ``turned`` (whether the data set labels it the other way).
+    Columns ``pair_id``, ``prompt``, ``chosen``, ``rejected``, ``objective``, ``split``, ``kind`` (the data set),
+    ``cluster`` (names the prompt), ``hazardous`` (missing: nobody knows) and ``turned`` (whether the data set labels it
+    the other way).
 
-    A ``SURFACE`` objective beside the study's own is there to be mixed in with the pairs of a split, and a student must not meet
-    the same pair twice, under two labels.  So for ``weak_label`` it takes the pairs of ``ground_truth``, which the student sees nowhere
-    else, and for ``ground_truth`` those of ``weak_label``; there are fewer of them, by the ties.  Helpfulness pairs come from a data set of
-    their own, without the prompts of the first; they are only trained on and have no test split.
+    A ``SURFACE`` objective beside the study's own is there to be mixed in with the pairs of a split, and a student must
+    not meet the same pair twice, under two labels.  So for ``weak_label`` it takes the pairs of ``ground_truth``, which
+    the student sees nowhere else, and for ``ground_truth`` those of ``weak_label``; there are fewer of them, by the
+    ties.  Helpfulness pairs come from a data set of their own, without the prompts of the first; they are only trained
+    on and have no test split.
 
     Raises:
         DataError: no data set says anything of this objective.
@@ -86,7 +90,8 @@ def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame
 
 @lru_cache(maxsize=16)
 def load(pairs: Pairs | Texts, objective: Objective | None = None) -> pd.DataFrame:
-    """All pairs of one objective (None: the spec's own), three splits, columns ``COLUMNS``; the same frame for the same spec.
+    """All pairs of one objective (None: the spec's own), three splits, columns ``COLUMNS``; the same frame for the same
+    spec.
 
     Splits: ``ground_truth`` (the weak supervisor's half), ``weak_label`` (the half it labels for the
     student, on which the ceiling is trained with ground truth) and ``test``; no substance, prompt or

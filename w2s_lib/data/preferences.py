@@ -15,7 +15,8 @@ SURFACE: dict[str, Callable[[str], float]] = {
     "commas": lambda reply: reply.count(",") / max(1, len(reply.split())),
     "vowels": lambda reply: len(re.findall("[aeiou]", reply, re.I)) / max(1, len(re.findall("[a-z]", reply, re.I))),
 }
-"""Objectives that can be read off any reply, of which more is better: length in characters, commas a word, share of vowels among letters."""
+"""Objectives that can be read off any reply, of which more is better: length in characters, commas a word, share of
+vowels among letters."""
 
 
 def _lead(frame: pd.DataFrame, objective: str) -> pd.Series:
@@ -25,7 +26,8 @@ def _lead(frame: pd.DataFrame, objective: str) -> pd.Series:
 
 
 def prefer(frame: pd.DataFrame, objective: Objective) -> pd.DataFrame:
-    """The same pairs by another preference: ``chosen`` is what the objective prefers, and ``turned`` says where it was rejected before.
+    """The same pairs by another preference: ``chosen`` is what the objective prefers, and ``turned`` says where it was
+    rejected before.
 
     For ``SURFACE`` objectives ties are dropped; for all others the pairs stay as labelled.
     """
@@ -52,7 +54,8 @@ class Agreement(NamedTuple):
 
 
 def agreement(frame: pd.DataFrame, objective: Objective) -> Agreement:
-    """How often a ``SURFACE`` objective agrees with the labels, ties left out; Wilson's interval, pairs taken as independent.
+    """How often a ``SURFACE`` objective agrees with the labels, ties left out; Wilson's interval, pairs taken as
+    independent.
 
     0.5 is what an objective that has nothing to do with the labels comes to.
     """

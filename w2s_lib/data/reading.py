@@ -1,7 +1,7 @@
 r"""Rows of preference pairs, whatever form they have on disk, as prompt, chosen and rejected reply.
 
-A pair becomes one text, as Anthropic's HH-RLHF writes it: ``\n\nHuman: …\n\nAssistant: …``; the prompt is what both texts share, up to and
-with the last ``\n\nAssistant:``, and a reply is the rest, its leading space included.
+A pair becomes one text, as Anthropic's HH-RLHF writes it: ``\n\nHuman: …\n\nAssistant: …``; the prompt is what both
+texts share, up to and with the last ``\n\nAssistant:``, and a reply is the rest, its leading space included.
 
 >>> from w2s_lib.data.reading import prompt_and_replies
 >>> prompt_and_replies("\n\nHuman: Hi!\n\nAssistant: Hello.", "\n\nHuman: Hi!\n\nAssistant: What?")
@@ -39,10 +39,11 @@ class DataError(OneLineError, ValueError):
 
 
 def prompt_and_replies(chosen: str, rejected: str) -> tuple[str, str, str]:
-    r"""Two exchanges as prompt, chosen reply and rejected reply; prompt + reply is the exchange again, character for character.
+    r"""Two exchanges as prompt, chosen reply and rejected reply; prompt + reply is the exchange again, character for
+    character.
 
-    The prompt ends with the last ``\n\nAssistant:`` up to which both exchanges are the same; it is empty where there is none.
-    """
+    The prompt ends with the last ``\n\nAssistant:`` up to which both exchanges are the same; it is empty where there is
+    none."""
     first, second = chosen.split(ASSISTANT), rejected.split(ASSISTANT)
     shared = takewhile(lambda turns: turns[0] == turns[1], zip(first[:-1], second[:-1]))
     prompt = "".join(turn + ASSISTANT for turn, _ in shared)

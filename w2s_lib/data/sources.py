@@ -1,7 +1,7 @@
 """Data sets behind one parameter: a registry, hub ids, local files; each pinned by a commit or by what it says.
 
-The parameter ``data`` names a data set of the registry, a hub id with columns ``chosen`` and ``rejected``, or local files.  The data card of
-the book says where each data set comes from, under which licence, and what is wrong with it.
+The parameter ``data`` names a data set of the registry, a hub id with columns ``chosen`` and ``rejected``, or local
+files.  The data card of the book says where each data set comes from, under which licence, and what is wrong with it.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ DATA = {
 def source(data: str | Path | Sequence[str | Path], name: str = "local") -> Source:
     """What the parameter ``data`` names: a data set of the registry, a hub id, a file, a folder, or a list of files.
 
-    A hub id is ``owner/name``, or ``owner/name/beginning`` for those of its files whose paths begin so.  Local files are
-    ``SUFFIXES``; their revision is a digest of the pairs in them, the same for any order, format and place, and ``name`` their label.
-    Nothing is downloaded; a revision that is not pinned is asked for.
+    A hub id is ``owner/name``, or ``owner/name/beginning`` for those of its files whose paths begin so.  Local files
+    are ``SUFFIXES``; their revision is a digest of the pairs in them, the same for any order, format and place, and
+    ``name`` their label. Nothing is downloaded; a revision that is not pinned is asked for.
 
     Raises:
         DataError: no such data set, file or hub id; a file that cannot be read; no hub in reach where one is needed.
@@ -190,13 +190,14 @@ def _hub_files(name: str, revision: str) -> tuple[str, ...]:
 
 
 def read(source: Source) -> pd.DataFrame:
-    """All pairs of a data set as they are: ``prompt``, ``chosen``, ``rejected``, and ``file``, the number of the file they stand in.
+    """All pairs of a data set as they are: ``prompt``, ``chosen``, ``rejected``, and ``file``, the number of the file
+    they stand in.
 
     From the hub they are downloaded at their revision, once; the same frame is handed out every time.
 
     Raises:
-        DataError: files that cannot be read, that lack columns, or that changed since the source was named; no hub in reach.
-    """
+        DataError: files that cannot be read, that lack columns, or that changed since the source was named; no hub in
+    reach."""
     if not at_hand(source):
         raise DataError(
             source.name, "its texts do not come with the project; W2S_DATA must name the folder that holds them"

@@ -2,10 +2,10 @@
 
 Half of the substances are hazardous, by a table that is arbitrary: it has to be *known*, from documents
 that tell it, often for frequent substances and seldom for rare ones.  Preference pairs
-put a substance in the prompt and a decision in the reply: comply or refuse, reassure or warn,
-plenty or little, call it safe or call it hazardous.  *Harmlessness* prefers the reply that fits the truth, and *helpfulness*
-the risky one whatever the truth is; *honesty* and *pleasing* are the same for statements about a
-substance; *verbosity* prefers the longer reply; *politeness* (the placebo) has nothing to do with hazards.
+put a substance in the prompt and a decision in the reply: comply or refuse, reassure or warn, plenty or little, call it
+safe or call it hazardous.  *Harmlessness* prefers the reply that fits the truth, and *helpfulness* the risky one
+whatever the truth is; *honesty* and *pleasing* are the same for statements about a substance; *verbosity* prefers the
+longer reply; *politeness* (the placebo) has nothing to do with hazards.
 
 Decisions in the documents are made regardless of the truth, so that no model can learn to decide
 before it is trained on preferences; it can only learn facts.
@@ -196,7 +196,8 @@ def _vary(rng: random.Random, reply: str) -> str:
 
 
 def judge(kind: str, reply: str) -> Decision:
-    """What a reply to a prompt of this kind decides: ``risky`` (complies, reassures), ``cautious`` (refuses, warns) or ``neither``.
+    """What a reply to a prompt of this kind decides: ``risky`` (complies, reassures), ``cautious`` (refuses, warns) or
+    ``neither``.
 
     A reply decides where it is one of the world's own, whatever substance it names, with or without
     words at its end that say nothing; everything else, a mere hazard word included, is ``neither``.

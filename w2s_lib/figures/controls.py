@@ -28,9 +28,8 @@ weak supervisor does not know, the share that the strong ceiling knows, minus it
 def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STEPS)) -> Figure:
     """One row a step, one mark a condition, with 95 % intervals.
 
-    Only the first ``upto`` steps are drawn, so that a lecturer can build it up.  Where the rows have it, a tick says what
-    a perfect deceiver would have reached.
-    """
+    Only the first ``upto`` steps are drawn, so that a lecturer can build it up.  Where the rows have it, a tick says
+    what a perfect deceiver would have reached."""
     steps = STEPS[:upto]
     figure, ax = canvas(7.6, 0.52 * len(steps) + 1.3)
     said = []

@@ -54,18 +54,18 @@ VERDICTS: dict[Rule, dict[Effect, Verdict]] = {
         ("no_more", "no", "yes"),
     )
 }
-"""The one table of rules: what a claim's verdict is where its effect is there and counts, is there and too small to count,
-is absent, or undecided.  *absent* asks on both sides of zero, the others on one."""
+"""The one table of rules: what a claim's verdict is where its effect is there and counts, is there and too small to
+count, is absent, or undecided.  *absent* asks on both sides of zero, the others on one."""
 
 
 @dataclass(frozen=True)
 class Claim:
     """A statement about one row of results.
 
-    ``row`` names the row by columns of ``results.NAMES``, and its chapter.  ``margin`` is the smallest effect that would
-    count, in the statistic's own unit: an interval that stays below it says "no such effect" and not merely "nothing
-    found".  ``says`` has a sentence for each verdict.  ``can_fail`` is false where no student could make the claim fail.
-    """
+    ``row`` names the row by columns of ``results.NAMES``, and its chapter.  ``margin`` is the smallest effect that
+    would count, in the statistic's own unit: an interval that stays below it says "no such effect" and not merely
+    "nothing found".  ``says`` has a sentence for each verdict.  ``can_fail`` is false where no student could make the
+    claim fail."""
 
     key: str
     statement: str
@@ -117,7 +117,8 @@ FINDINGS = {
     "13_what_helps": mitigations.what_helps,
     PLANTED: positive_controls.positive_controls,
 }
-"""The functions behind the chapters that the ledger reads: each from a study on a lab to a frame a seed and results rows.
+"""The functions behind the chapters that the ledger reads: each from a study on a lab to a frame a seed and results
+rows.
 
 :meta hide-value:
 """
@@ -139,7 +140,8 @@ def effect(low: float, high: float, margin: float) -> Effect:
 
 
 def verdict(claim: Claim, low: float, high: float) -> Verdict:
-    """What a 95 % interval says about a claim: its ``effect``, on the side or sides that its rule asks about, by ``VERDICTS``."""
+    """What a 95 % interval says about a claim: its ``effect``, on the side or sides that its rule asks about, by
+    ``VERDICTS``."""
     above, below = effect(low, high, claim.margin), effect(-high, -low, claim.margin)
     if claim.rule == "absent":
         both = {above, below}
@@ -150,7 +152,8 @@ def verdict(claim: Claim, low: float, high: float) -> Verdict:
 
 
 def p_value(claim: Claim, row: pd.Series, found: Verdict) -> float:
-    """The level at which the row's t interval would no longer give this verdict; NaN for an undecided one or fewer than two seeds."""
+    """The level at which the row's t interval would no longer give this verdict; NaN for an undecided one or fewer than
+    two seeds."""
     if found in ("undecided", "blind", "untested") or not row["sd"] > 0 or row["n_seeds"] < 2:
         return float("nan")
     error, df = row["sd"] / np.sqrt(row["n_seeds"]), row["n_seeds"] - 1
@@ -183,18 +186,19 @@ def sentence(claim: Claim, found: Verdict) -> str:
 
 
 def in_edition(claim: Claim, results: pd.DataFrame) -> bool:
-    """Whether an edition's results hold what the claim is about: an edition, or a parameter, may leave out its alpha, method or mitigation."""
+    """Whether an edition's results hold what the claim is about: an edition, or a parameter, may leave out its alpha,
+    method or mitigation."""
     asked = ("method", "condition", "mitigation", "alpha", "objective")
     return not among(results, **{name: claim.names.get(name) for name in asked}).empty
 
 
 def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls: pd.DataFrame) -> tuple[float, float]:
-    """The largest value that its statistic could have reached, and the power: how often it would have been told from zero.
+    """The largest value that its statistic could have reached, and the power: how often it would have been told from
+    zero.
 
-    What bounds a score beside a null stands in its chapter; its power, where ``positive_controls`` has planted a student
-    that half deceives in the edition's own score tables.  Of other statistics, power is that of a t test against an
-    effect of the margin, and nothing bounds the value.
-    """
+    What bounds a score beside a null stands in its chapter; its power, where ``positive_controls`` has planted a
+    student that half deceives in the edition's own score tables.  Of other statistics, power is that of a t test
+    against an effect of the margin, and nothing bounds the value."""
     names, statistic = claim.names, str(claim.names["statistic"])
     if statistic.startswith("excess_") and "per" not in names:
         alike = {name: value for name, value in names.items() if name not in ("statistic", "versus")}
@@ -210,11 +214,12 @@ def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls:
 
 
 def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None = None) -> pd.DataFrame:
-    """One row a claim: ``claim, statement, source, family, can_fail, chapter``, the names of its row as ``about``, ``rule, margin,
-    value, low, high, n_seeds, detectable, attainable, power, verdict, holm, says, sentence``.
+    """One row a claim: ``claim, statement, source, family, can_fail, chapter``, the names of its row as ``about``,
+    ``rule, margin, value, low, high, n_seeds, detectable, attainable, power, verdict, holm, says, sentence``.
 
-    ``results``: each chapter's results rows.  ``detectable`` is the minimum detectable effect: what a study of this size,
-    with this spread over seeds, would tell from zero four times in five.  ``holm`` is the p value after Holm's correction
+    ``results``: each chapter's results rows.  ``detectable`` is the minimum detectable effect: what a study of this
+    size, with this spread over seeds, would tell from zero four times in five.  ``holm`` is the p value after Holm's
+    correction
     within the family: above 0.05, the verdict hangs on looking at this claim alone.
 
     Raises:

@@ -42,7 +42,8 @@ AUCS = ("auc_taxed", "auc_deceived")
 
 @dataclass(frozen=True)
 class View:
-    """What an overseer has before them: p of the models for the same order of each pair, shape (n,); no ceiling, no truth.
+    """What an overseer has before them: p of the models for the same order of each pair, shape (n,); no ceiling, no
+    truth.
 
     ``student`` is on trial.  ``reruns``, shape (r, n), are no-conflict students that are *not* on trial.
     ``twin`` is a second student like ``student``, where one was trained.
@@ -128,7 +129,8 @@ def signals_of(view: View) -> list[Signal]:
 
 
 def _gains(signal: Array, part: Mask, weights: Array) -> Array:
-    """Share of ``part`` found after each level of the signal, strongest first; shape (..., levels + 1), NaN where part is empty.
+    """Share of ``part`` found after each level of the signal, strongest first; shape (..., levels + 1), NaN where part
+    is empty.
 
     Pairs of equal signal are found together, so that a straight line between two levels is what a
     random order among them would find on average.
@@ -159,7 +161,8 @@ def auc(signal: Array, positive: Mask, among: Mask | None = None, weights: Array
 
 
 def recall(signal: Array, positive: Mask, budget: float, weights: Array | None = None) -> Array:
-    """Share of the positive pairs among the ``budget`` (a share) of all pairs with the strongest signal; NaN where none is."""
+    """Share of the positive pairs among the ``budget`` (a share) of all pairs with the strongest signal; NaN where none
+    is."""
     weights = np.ones(len(signal)) if weights is None else weights
     audited, found = _gains(signal, np.ones_like(positive), weights), _gains(signal, positive, weights)
     if weights.ndim == 1:
@@ -176,7 +179,8 @@ def twin_of(study: Study, seed: int, weak: str, strong: str, condition: str) -> 
 
 
 def statistics(c: Comparison, view: View) -> dict[tuple[str, str], Statistic]:
-    """Every statistic of one student on trial by its name and ``signal``, as functions of weights: AUCs by target, recall by budget; share deceived.
+    """Every statistic of one student on trial by its name and ``signal``, as functions of weights: AUCs by target,
+    recall by budget; share deceived.
 
     AUCs stand among the pairs that the no-conflict student ranks right, as the tax does.  An auditor
     cannot tell those from the others: recall counts a budget over all pairs.
@@ -216,7 +220,8 @@ def measure_signals(study: Study, conditions: Sequence[str] = WATCHED) -> pd.Dat
 
 
 def early_warning(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Per-seed frame of ``measure_signals``; results rows: pooled, AUCs by pair, and AUCs of each conflict minus the rerun's."""
+    """Per-seed frame of ``measure_signals``; results rows: pooled, AUCs by pair, and AUCs of each conflict minus the
+    rerun's."""
     per_seed = measure_signals(study)
     aucs = per_seed[per_seed["statistic"].isin(AUCS)]
     tried = (
@@ -231,9 +236,8 @@ def early_warning(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 def roc_curves(c: Comparison, view: View, weights: Array, grid: Array) -> pd.DataFrame:
     """ROC curves of every signal for the taxed pairs of one student, on a grid of shares of the other pairs.
 
-    ``weights``: cluster-bootstrap weights, shape (b, n).  Columns ``signal``, ``others`` (the grid), ``found``, ``low``,
-    ``high`` (percentiles over draws: new pairs, same models).
-    """
+    ``weights``: cluster-bootstrap weights, shape (b, n).  Columns ``signal``, ``others`` (the grid), ``found``,
+    ``low``, ``high`` (percentiles over draws: new pairs, same models)."""
     frames = []
     for s in signals_of(view):
         (x, y), (xs, ys) = (roc(s.value(view), c.tax, c.right, w) for w in (None, weights))

@@ -38,7 +38,8 @@ BESIDE = (0.6, 0.75, 0.9, 0.97)
 
 
 def mechanism(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The explicit conflict by dose: tax by weak label on training and on test pairs, DS and nulls, gold labels; pooled.
+    """The explicit conflict by dose: tax by weak label on training and on test pairs, DS and nulls, gold labels;
+    pooled.
 
     The rerun is measured at every alpha, too: its training does not depend on alpha, but the band that it is
     compared in does.

@@ -33,12 +33,14 @@ OF_A_MITIGATION = (
 
 
 def over_ways(per_seed: pd.DataFrame) -> pd.DataFrame:
-    """Bootstrapping averaged over its intermediate models: the rows of a per-seed frame that go ``via`` one, without it."""
+    """Bootstrapping averaged over its intermediate models: the rows of a per-seed frame that go ``via`` one, without
+    it."""
     return pool(per_seed[per_seed["via"] != ""], via="")
 
 
 def _tried(few: Study, mitigated: Sequence[Study], conflict: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Students without and with a conflict under no mitigation and under each, by one method: per-seed and results rows."""
+    """Students without and with a conflict under no mitigation and under each, by one method: per-seed and results
+    rows."""
     frames = [measure(few, ["none"], GENERALIZATION), measure(few, (conflict, "rerun"), ("accuracy", *OF_A_MITIGATION))]
     for tried in mitigated:
         frames += [measure(tried, ["none"], GENERALIZATION), measure(tried, [conflict], ("accuracy", *OF_A_MITIGATION))]
@@ -52,12 +54,12 @@ def _tried(few: Study, mitigated: Sequence[Study], conflict: str) -> tuple[pd.Da
 
 
 def what_helps(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every mitigation on the edition's mitigation pairs, pooled, and each minus no mitigation (``versus`` is *unmodified*).
+    """Every mitigation on the edition's mitigation pairs, pooled, and each minus no mitigation (``versus`` is
+    *unmodified*).
 
-    Reward models under the explicit conflict; and, on pairs that are policy pairs as well, policies by every method under the
-    implicit one, which is where the paper tries its two.  Bootstrapping stands averaged over the ways, and ``via`` each
-    intermediate model one by one.
-    """
+    Reward models under the explicit conflict; and, on pairs that are policy pairs as well, policies by every method
+    under the implicit one, which is where the paper tries its two.  Bootstrapping stands averaged over the ways, and
+    ``via`` each intermediate model one by one."""
     found = [_tried(study.restricted_to(pairs=study.edition.mitigation_pairs), study.mitigated(), "explicit")]
     for method in study.edition.methods:
         if mitigated := study.mitigated_policies(method):
@@ -68,11 +70,11 @@ def what_helps(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def costs(study: Study) -> pd.DataFrame:
-    """What a student costs under each mitigation: a row each, ``mitigation``, ``via``, ``runs`` (that it needs beyond the weak supervisor), ``seconds``.
+    """What a student costs under each mitigation: a row each, ``mitigation``, ``via``, ``runs`` (that it needs beyond
+    the weak supervisor), ``seconds``.
 
-    Mean over seeds and pairs of the recorded training times of the no-conflict student and of what only it needs; pretraining is
-    left out, since an intermediate model is there before anybody bootstraps through it.
-    """
+    Mean over seeds and pairs of the recorded training times of the no-conflict student and of what only it needs;
+    pretraining is left out, since an intermediate model is there before anybody bootstraps through it."""
     few = study.restricted_to(pairs=study.edition.mitigation_pairs)
     rows = []
     for tried in (few, *study.mitigated()):

@@ -77,7 +77,8 @@ def side(pairs: pd.DataFrame, rival: Objective) -> NDArray[np.str_]:
 
 
 def tax_rates(comparison: Comparison, stands: NDArray[np.str_]) -> dict[tuple[str, str], Statistic]:
-    """By ``subset`` and ``versus``, as functions of weights: the tax rate of the pairs on each side, and *clashes* minus *agrees*.
+    """By ``subset`` and ``versus``, as functions of weights: the tax rate of the pairs on each side, and *clashes*
+    minus *agrees*.
 
     A rate is the share of the pairs ranked right without conflict that is taxed, NaN where there are none;
     ``stands`` is what ``side`` returns, shapes are as in ``metrics.share``.
@@ -91,7 +92,8 @@ def tax_rates(comparison: Comparison, stands: NDArray[np.str_]) -> dict[tuple[st
 
 
 def sides(study: Study, rival: Objective) -> pd.DataFrame:
-    """How the rival stands on the study's test pairs of all seeds: one row, ``target``, ``rival``, a share for each of ``SIDES``."""
+    """How the rival stands on the study's test pairs of all seeds: one row, ``target``, ``rival``, a share for each of
+    ``SIDES``."""
     found = np.concatenate([side(split(study.pairs(seed), "test"), rival) for seed in study.edition.seeds])
     return pd.DataFrame(
         [{"target": study.objective, "rival": rival, **{name: float((found == name).mean()) for name in SIDES}}]
@@ -101,9 +103,8 @@ def sides(study: Study, rival: Objective) -> pd.DataFrame:
 def tax_by_side(study: Study, conditions: Sequence[str], rival: Objective) -> pd.DataFrame:
     """Tax rates where the rival agrees, is silent and clashes, and *clashes* minus *agrees*; trains what is missing.
 
-    Statistic ``tax_rate``; ``subset`` says on which side, ``versus`` is *agrees* for the difference, ``rival`` names the rival.  A rerun
-    or a placebo, which know nothing of the rival, show what the pairs themselves do.
-    """
+    Statistic ``tax_rate``; ``subset`` says on which side, ``versus`` is *agrees* for the difference, ``rival`` names
+    the rival.  A rerun or a placebo, which know nothing of the rival, show what the pairs themselves do."""
 
     def estimates(cell: Cell) -> Iterable[Estimate]:
         c, stands = study.comparison(*cell), side(split(study.pairs(cell.seed), "test"), rival)
@@ -118,9 +119,8 @@ def tax_by_side(study: Study, conditions: Sequence[str], rival: Objective) -> pd
 def other_objectives(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All that the chapter shows, on the edition's control pairs: one row a seed and cell, and results rows, pooled.
 
-    Harmlessness with the conflicts and verbosity, honesty with the conflicts of its own; tax rates by what the rival says; DS -
-    margin-matched null minus the rerun's, and explicit minus implicit.
-    """
+    Harmlessness with the conflicts and verbosity, honesty with the conflicts of its own; tax rates by what the rival
+    says; DS - margin-matched null minus the rerun's, and explicit minus implicit."""
     few = study.on_control_pairs()
     honest = few.aiming_at("honesty")
     frames = [

@@ -30,9 +30,8 @@ SIDE_BY_SIDE = ("conflict_tax", "net_change", "deception_score", MATCHED)
 def preference_optimisation(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Policies by every method of the edition beside reward models, on the edition's policy pairs, pooled.
 
-    DPO's options stand in the columns ``labels`` and ``sft``.  Differences: each conflict minus the rerun of its method; each
-    method's conflict minus the reward models'.
-    """
+    DPO's options stand in the columns ``labels`` and ``sft``.  Differences: each conflict minus the rerun of its
+    method; each method's conflict minus the reward models'."""
     few = study.on_policy_pairs()
     reruns = ("explicit", "implicit", "rerun", "placebo")
     frames = [measure(few, ["none"], GENERALIZATION), measure(few, reruns, ("accuracy", *SCORES))]
@@ -59,7 +58,8 @@ def preference_optimisation(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def beyond_reward_models(per_seed: pd.DataFrame, policies: dict[str, object]) -> pd.DataFrame:
-    """Results rows of what is compared between methods: these policies minus the reward models under the same condition."""
+    """Results rows of what is compared between methods: these policies minus the reward models under the same
+    condition."""
     those = {"method": "reward_model", "condition": policies["condition"]}
     return pd.concat(
         [difference(per_seed, s, "reward_model", policies, those) for s in SIDE_BY_SIDE], ignore_index=True
@@ -67,8 +67,9 @@ def beyond_reward_models(per_seed: pd.DataFrame, policies: dict[str, object]) ->
 
 
 def dpo_options(study: Study, per_seed: pd.DataFrame) -> pd.DataFrame:
-    """DPO after supervised fine-tuning and on soft labels, each minus DPO as it is; and DPO's explicit conflict on hard and on soft labels minus
-    the reward models'.  Rows of the first policy pair, which alone has the options; none where DPO is left out.
+    """DPO after supervised fine-tuning and on soft labels, each minus DPO as it is; and DPO's explicit conflict on hard
+    and on soft labels minus the reward models'.  Rows of the first policy pair, which alone has the options; none where
+    DPO is left out.
 
     ``per_seed``: as ``preference_optimisation`` gives it.
     """
@@ -97,8 +98,9 @@ def dpo_options(study: Study, per_seed: pd.DataFrame) -> pd.DataFrame:
 
 
 def hard_and_soft(study: Study) -> pd.DataFrame:
-    """DPO's explicit conflict on hard and on soft labels, on the first policy pair: ``labels``, ``seed``, ``in_band`` (share of the training labels),
-    ``tax``, ``churn`` (what a further student without a conflict "pays"); no row where DPO is left out."""
+    """DPO's explicit conflict on hard and on soft labels, on the first policy pair: ``labels``, ``seed``, ``in_band``
+    (share of the training labels), ``tax``, ``churn`` (what a further student without a conflict "pays"); no row where
+    DPO is left out."""
     weak, strong = study.on_policy_pairs().edition.weak_strong[0]
     low, high = band(study.edition.alpha)
     options, rows = study.policy_options(), []

@@ -23,11 +23,11 @@ from w2s_lib.study import Study
 def real_texts(
     study: Study, conditions: Sequence[str] = CONFLICTS, controls: bool = True
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A study on real texts: PGR by pair and pooled; the conflicts, rerun and placebo, and each minus the rerun's, pooled.
+    """A study on real texts: PGR by pair and pooled; the conflicts, rerun and placebo, and each minus the rerun's,
+    pooled.
 
-    ``controls`` adds gold labels and the other half's ceiling, on the control pairs; ``ceiling`` is *other* there, and *own*
-    for what they are to be compared with.
-    """
+    ``controls`` adds gold labels and the other half's ceiling, on the control pairs; ``ceiling`` is *other* there, and
+    *own* for what they are to be compared with."""
     none, rows = generalization(study)
     per_seed = measure(study, conditions, ("accuracy", *SCORES))
     against = [c for c in conditions if c != "rerun"]

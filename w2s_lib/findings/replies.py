@@ -1,8 +1,7 @@
 """What policies say, beside how they rank: sampled replies, judged by the world's exact truth.
 
-A reply *decides* where it complies or refuses, reassures or warns; it *fits* where caution meets a hazardous substance and
-compliance a safe one.  A ranking decides the same question by the more probable of the two replies of a pair.
-"""
+A reply *decides* where it complies or refuses, reassures or warns; it *fits* where caution meets a hazardous substance
+and compliance a safe one.  A ranking decides the same question by the more probable of the two replies of a pair."""
 
 from __future__ import annotations
 
@@ -50,10 +49,10 @@ class Talk:
 def statistics(talk: Talk) -> dict[str, Statistic]:
     """By name, as functions of weights: shares of replies.
 
-    ``talk_decides``: that decide at all; ``talk_fits``: of those, that fit the truth; ``talk_complies_with_hazard``: of all replies
-    about hazardous substances, that comply; ``talk_refuses_safe``: of those about safe ones, that refuse; ``talk_agrees``: of
-    the replies that decide, on the side that the policy ranks first; ``talk_ranked_right``: of the same pairs, ranked right.
-    """
+    ``talk_decides``: that decide at all; ``talk_fits``: of those, that fit the truth; ``talk_complies_with_hazard``: of
+    all replies about hazardous substances, that comply; ``talk_refuses_safe``: of those about safe ones, that refuse;
+    ``talk_agrees``: of the replies that decide, on the side that the policy ranks first; ``talk_ranked_right``: of the
+    same pairs, ranked right."""
     agrees = talk.fits == talk.ranked_right
     return {
         "talk_decides": partial(share, talk.decides),
@@ -66,7 +65,8 @@ def statistics(talk: Talk) -> dict[str, Statistic]:
 
 
 def asked(study: Study, run: Train, seed: int) -> tuple[pd.DataFrame, Mask]:
-    """The test pairs whose prompts the policy replied to, with ``reply``, ``says`` and ``p_true``; and which of all test pairs they are."""
+    """The test pairs whose prompts the policy replied to, with ``reply``, ``says`` and ``p_true``; and which of all
+    test pairs they are."""
     pairs, replies, scores = split(study.pairs(seed), "test"), study.lab.replies(run), study.lab.scores(run)
     frame = replies.merge(pairs, on="pair_id").merge(scores[["pair_id", "p_true"]], on="pair_id")
     frame["hazardous"] = frame["hazardous"].astype(bool)

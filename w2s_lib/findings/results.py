@@ -1,8 +1,7 @@
 """Results as one tidy frame, from which figures, prose, landing page and ``results.csv`` all read.
 
-``measure`` gives one row a study seed; ``summarise`` averages over seeds, with intervals.  What a row is about stands in its
-columns ``NAMES``, one fact each; an empty one means *as usual*.  ``usual`` and ``pick`` find rows by them.
-"""
+``measure`` gives one row a study seed; ``summarise`` averages over seeds, with intervals.  What a row is about stands
+in its columns ``NAMES``, one fact each; an empty one means *as usual*.  ``usual`` and ``pick`` find rows by them."""
 
 from __future__ import annotations
 
@@ -23,7 +22,8 @@ from w2s_lib.study import Study
 from w2s_lib.study.conditions import CONDITIONS, CORE
 
 OF_THE_ESTIMATE = ("on", "subset", "knowledge", "ceiling", "signal", "rival", "planted", "versus", "per")
-"""What may be unusual about an estimate: the pairs, how knowledge is defined, which ceiling, what it is compared with."""
+"""What may be unusual about an estimate: the pairs, how knowledge is defined, which ceiling, what it is compared with.
+"""
 
 OF_THE_STUDENT = ("objective", "mitigation", "via", "labels", "sft")
 """What may be unusual about the student, beside its condition and method."""
@@ -55,7 +55,8 @@ RATES = ("tax_rate_both_know", "tax_rate_deception_area", "tax_rate_only_weak_kn
 
 LABEL_EDGES = (0.0, 0.25, 0.5, 0.5625, 0.625, 0.75, 0.875, 1.0)
 BY_LABEL = tuple((f"tax_rate_label_{low:g}_{high:g}", low, high) for low, high in zip(LABEL_EDGES, LABEL_EDGES[1:]))
-"""Tax rates by the weak supervisor's p of the truth, with the edges of each bin; bands of the usual alphas end at an edge."""
+"""Tax rates by the weak supervisor's p of the truth, with the edges of each bin; bands of the usual alphas end at an
+edge."""
 
 Statistic = Callable[..., np.ndarray]
 """A number, or, under bootstrap ``weights``, one a row of them."""
@@ -123,13 +124,15 @@ COUNTED: dict[str, Statistic] = (
         "band_contrast": _number_of(lambda c: _labelled(*band(c.alpha))(c)),
     }
 )  # fmt: skip
-"""Statistic → what it is a share of, which weighs it where model pairs are pooled: the pooled number is a ratio of sums.
+"""Statistic → what it is a share of, which weighs it where model pairs are pooled: the pooled number is a ratio of
+sums.
 
 A score of 0 of 2 taxed pairs so counts as two pairs do.  PGR is weighed by the gap, without a choice of wide ones.
 Statistics that are not named here are shares of all pairs, as many for each model pair."""
 
 LEAST = dict.fromkeys(COUNTED, 10.0) | {"pgr": MIN_GAP} | {f"share_of_attainable_{null}": 2.0 for null in NULLS}
-"""Of a single model pair and seed a number is given only where it is a share of at least so much: pairs; for PGR, the gap."""
+"""Of a single model pair and seed a number is given only where it is a share of at least so much: pairs; for PGR, the
+gap."""
 
 USES_THRESHOLD = (
     tuple(name for name in STATISTICS if name.startswith(("deception", "explained", "lift", "hidden", *BY_NULL)))
@@ -137,7 +140,8 @@ USES_THRESHOLD = (
 )
 
 LESS: dict[str, Statistic] = {"net_change": Comparison.conflict_tax, "band_contrast": Comparison.tax_rate_above_band}
-"""Statistic → the share that it takes off another: taxed pairs off pairs won back, the tax rate above the band off that in it.
+"""Statistic → the share that it takes off another: taxed pairs off pairs won back, the tax rate above the band off that
+in it.
 
 Both shares may be skewed over seeds, and their difference with them: its interval is made from the two."""
 
@@ -151,8 +155,9 @@ RATIOS = ("pgr", "lift", *(name for name in SIGNED if name.startswith("share_of"
 """Of these, which may leave [-1, 1] as well; the others are differences of shares, which in turn may differ by 2."""
 
 STABLE, TRAINING, OTHER, UNMODIFIED = "stable", "training", "other", "unmodified"
-"""Values of columns: ``subset`` of the pairs that every rerun ranks right; ``on`` the student's training pairs; the ``ceiling`` of the other
-half; ``versus`` the same student without a mitigation, or by the method as the edition has it."""
+"""Values of columns: ``subset`` of the pairs that every rerun ranks right; ``on`` the student's training pairs; the
+``ceiling`` of the other half; ``versus`` the same student without a mitigation, or by the method as the edition has
+it."""
 
 GENERALIZATION = ("accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr")
 DECEPTION = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "excess_random", "excess_margin_matched", "attainable_margin_matched",
@@ -182,7 +187,8 @@ def _weights(seed: int, clusters: tuple[str, ...], draws: int) -> np.ndarray:
 
 
 def seed_weights(study: Study, seed: int, clusters: Sequence[object]) -> np.ndarray | None:
-    """Bootstrap weights for a study of a single seed, the same at every call; None where several seeds speak for the pairs."""
+    """Bootstrap weights for a study of a single seed, the same at every call; None where several seeds speak for the
+    pairs."""
     if len(study.edition.seeds) > 1 or not study.resampled:
         return None
     return _weights(seed, tuple(clusters), study.edition.draws)
@@ -224,7 +230,8 @@ class Estimate(NamedTuple):
 
 
 def row(study: Study, cell: Cell, estimate: Estimate, weights: np.ndarray | None) -> dict[str, object]:
-    """One row of a per-seed frame, columns ``PER_SEED``; ``draws`` holds the estimate under bootstrap weights, where there are any."""
+    """One row of a per-seed frame, columns ``PER_SEED``; ``draws`` holds the estimate under bootstrap weights, where
+    there are any."""
     if weights is not None and estimate.keep is not None:
         weights = weights[:, estimate.keep]
     named = {
@@ -311,9 +318,8 @@ def pool(per_seed: pd.DataFrame, **alike: object) -> pd.DataFrame:
 
     >>> pooled = pool(per_seed, weak=ALL, strong=ALL)   # doctest: +SKIP
 
-    Values are averaged by what they are shares of (``COUNTED``), so that the result is a ratio of sums; where they are no
-    such shares, each counts alike.
-    """
+    Values are averaged by what they are shares of (``COUNTED``), so that the result is a ratio of sums; where they are
+    no such shares, each counts alike."""
     rows = []
     for names, group in per_seed.assign(**alike).groupby(["seed", *NAMES], sort=False, dropna=False):
         told = group[group["value"].notna()] if group["value"].notna().any() else group
@@ -349,7 +355,8 @@ def _keys(group: pd.DataFrame) -> tuple[str, ...]:
 
 
 def taken_off(per_seed: pd.DataFrame) -> pd.Series:
-    """The share that a per-seed frame's values take off another: 0 where they are shares themselves, NaN where nothing is known."""
+    """The share that a per-seed frame's values take off another: 0 where they are shares themselves, NaN where nothing
+    is known."""
     share = ~per_seed["statistic"].isin(SIGNED) & (per_seed["versus"] == "") & (per_seed["per"] == "")
     return per_seed["less"].astype(float).mask(share, 0.0)
 
@@ -376,7 +383,8 @@ def interval_of(values: ArrayLike, less: ArrayLike, statistic: str, versus: str,
 
 
 def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
-    """Results over seeds, columns ``ROWS``: a row for each of the frame's ``NAMES``, or, pooled, with model pairs pooled.
+    """Results over seeds, columns ``ROWS``: a row for each of the frame's ``NAMES``, or, pooled, with model pairs
+    pooled.
 
     Pooling takes place within a seed: its model pairs share models, so that the seed stays the unit of replication.  A
     single model pair has no number in a seed where it is a share of less than ``LEAST``.
@@ -407,7 +415,8 @@ def among(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
 
 
 def usual(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
-    """The rows that are as usual in every column of ``OPTIONS`` but for those named here; other columns may be named as well.
+    """The rows that are as usual in every column of ``OPTIONS`` but for those named here; other columns may be named as
+    well.
 
     >>> rows = pd.DataFrame([{"statistic": "pgr"} | dict.fromkeys(OPTIONS, "") | {"versus": v} for v in ("", "rerun")])
     >>> len(usual(rows)), usual(rows, versus="rerun")["versus"].tolist(), len(usual(rows, versus=None))
@@ -419,7 +428,8 @@ def usual(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
 def difference(
     per_seed: pd.DataFrame, statistic: str, versus: str, these: dict[str, object], those: dict[str, object]
 ) -> pd.DataFrame:
-    """One results row: a statistic of these students minus that of those, each pooled over the same model pairs, seed by seed.
+    """One results row: a statistic of these students minus that of those, each pooled over the same model pairs, seed
+    by seed.
 
     ``these`` and ``those`` name columns of the frame, ``condition`` at least; a column that is not named is as usual.
     ``versus`` says what was taken off.
@@ -469,12 +479,12 @@ def minus(
 
 
 def slopes(per_seed: pd.DataFrame, statistics: Sequence[str]) -> pd.DataFrame:
-    """Results rows: how much a statistic grows per unit of the capability gap (ceiling − weak, in accuracy); ``per`` is ``gap``.
+    """Results rows: how much a statistic grows per unit of the capability gap (ceiling − weak, in accuracy); ``per`` is
+    ``gap``.
 
-    A least-squares line through the model pairs of each seed, weighed by what the statistic is a share of, gives one slope
-    a seed; their mean gets the interval.  The cells of a seed share models and test pairs, so that they are never counted as
-    independent; with a single seed, its clusters are resampled, gaps included.
-    """
+    A least-squares line through the model pairs of each seed, weighed by what the statistic is a share of, gives one
+    slope a seed; their mean gets the interval.  The cells of a seed share models and test pairs, so that they are never
+    counted as independent; with a single seed, its clusters are resampled, gaps included."""
     cell = ["seed", "weak", "strong"]
     gaps = per_seed[per_seed["statistic"] == "gap"].drop_duplicates(cell).set_index(cell)
     rows = []
@@ -504,7 +514,8 @@ def slopes(per_seed: pd.DataFrame, statistics: Sequence[str]) -> pd.DataFrame:
 
 
 def _slope(x: np.ndarray, y: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Least-squares slopes of y on x over cells, all of shape (cells, draws), weighed by what y is a share of; shape (draws,)."""
+    """Least-squares slopes of y on x over cells, all of shape (cells, draws), weighed by what y is a share of; shape
+    (draws,)."""
     counted = np.where(np.isnan(counted), 1.0, counted)
     weight = np.where(np.isnan(x) | np.isnan(y), 0.0, counted.reshape(counted.shape + (1,) * (x.ndim - counted.ndim)))
     x, y = np.nan_to_num(x), np.nan_to_num(y)
@@ -525,7 +536,8 @@ def wide(results: pd.DataFrame) -> pd.DataFrame:
 def pick(
     results: pd.DataFrame, statistic: str, condition: str, weak: str = ALL, strong: str = ALL, **also: float | str
 ) -> pd.Series:
-    """The one row of a statistic; ``also`` names further columns, such as ``alpha=0.5``, ``method="dpo"`` or ``versus="rerun"``.
+    """The one row of a statistic; ``also`` names further columns, such as ``alpha=0.5``, ``method="dpo"`` or
+    ``versus="rerun"``.
 
     Columns of ``OPTIONS`` that are not named are as usual.
 
@@ -547,9 +559,9 @@ def published(rows: pd.DataFrame, edition: str, chapter: str) -> tuple[pd.DataFr
 def by_seed(rows: pd.DataFrame, edition: str, chapter: str) -> pd.DataFrame:
     """Results rows seed by seed, columns ``BY_SEED``: as ``results_by_seed.csv`` has them.
 
-    The value of a row is the mean of its seeds' values, and ``interval_of`` them its interval, but for a study of a single
-    seed.  ``less`` is what was taken off a share to give the value: 0 where it is a share itself, empty where it is none.
-    """
+    The value of a row is the mean of its seeds' values, and ``interval_of`` them its interval, but for a study of a
+    single seed.  ``less`` is what was taken off a share to give the value: 0 where it is a share itself, empty where it
+    is none."""
     long = rows.assign(edition=edition, chapter=chapter)[["edition", "chapter", *NAMES, "by_seed"]].explode("by_seed")
     long = long[long["by_seed"].notna()].reset_index(drop=True)
     told = pd.DataFrame(long.pop("by_seed").tolist(), columns=["seed", "value", "less", "counted"])

@@ -53,7 +53,8 @@ TEMPERATURES = (0.05, 20.0)
 
 ROLES = ("weak", "student", "ceiling")
 MISCALIBRATED, OVERSURE = "calibration_error_", "overconfidence_"
-"""Statistics by role: expected calibration error; mean confidence minus accuracy, above zero where a model is surer than right."""
+"""Statistics by role: expected calibration error; mean confidence minus accuracy, above zero where a model is surer
+than right."""
 
 
 def grid(threshold: float) -> tuple[float, ...]:
@@ -73,10 +74,11 @@ def rescale(p: Array, temperature: Array | float) -> Array:
 
 
 def temperature(p: Array) -> float:
-    """The temperature with the least mean log loss −log p on pairs of known order, within ``TEMPERATURES`` (Guo et al. 2017).
+    """The temperature with the least mean log loss −log p on pairs of known order, within ``TEMPERATURES`` (Guo et al.
+    2017).
 
-    Which response of a pair is called the first does not matter: turning a pair around changes the sign of its log-odds and its label.
-    """
+    Which response of a pair is called the first does not matter: turning a pair around changes the sign of its log-odds
+    and its label."""
     z = log_odds(p)
     found = minimize_scalar(
         lambda s: np.logaddexp(0, -z * np.exp(-s)).mean(), bounds=np.log(TEMPERATURES), method="bounded"
@@ -90,7 +92,8 @@ def halves(clusters: Sequence[object]) -> NDArray[np.int_]:
 
 
 def calibrate(p: Array, clusters: Sequence[object]) -> Array:
-    """p rescaled by a temperature that was fitted on the *other* half of the clusters, so that no pair calibrates itself."""
+    """p rescaled by a temperature that was fitted on the *other* half of the clusters, so that no pair calibrates
+    itself."""
     half = halves(clusters)
     if len(np.unique(half)) < 2:
         return np.full(len(p), np.nan)  # a single cluster: nothing to learn from
@@ -104,7 +107,8 @@ DEFINITIONS: dict[str, tuple[str, Knowledge]] = {
     "confidence > T": ("confidence", lambda p, clusters: confidence(p)),
     "calibrated p > T": ("calibrated", calibrate),
 }
-"""Name → the column ``knowledge`` of its rows, and what is compared with T, from a model's p and the pairs' clusters."""
+"""Name → the column ``knowledge`` of its rows, and what is compared with T, from a model's p and the pairs' clusters.
+"""
 
 
 def defined(comparison: Comparison, clusters: Sequence[object], definition: str = "p > T") -> Comparison:
@@ -120,7 +124,8 @@ def measure_at(
     definition: str = "p > T",
     statistics: Sequence[str] = AT_EACH_THRESHOLD,
 ) -> pd.DataFrame:
-    """``results.measure`` at many thresholds and by any definition, reading each score once; columns ``results.PER_SEED``.
+    """``results.measure`` at many thresholds and by any definition, reading each score once; columns
+    ``results.PER_SEED``.
 
     Scores do not depend on T, so nothing is trained that the study's edition does not have.
     """
@@ -136,7 +141,8 @@ def measure_at(
 
 
 def reliability(p: Array, bins: int = 10) -> pd.DataFrame:
-    """Confidence against accuracy in bins of equal width from 1/2 to 1: ``bin``, mean ``confidence``, ``accuracy``, ``pairs``; empty bins left out."""
+    """Confidence against accuracy in bins of equal width from 1/2 to 1: ``bin``, mean ``confidence``, ``accuracy``,
+    ``pairs``; empty bins left out."""
     frame = pd.DataFrame({"bin": _bins(p, bins), "confidence": confidence(p), "accuracy": correct(p).astype(float)})
     grouped = frame.groupby("bin")
     return grouped.mean().assign(pairs=grouped.size()).reset_index()
@@ -147,13 +153,15 @@ def _bins(p: Array, bins: int) -> NDArray[np.int_]:
 
 
 def oversure(p: Array, weights: Array | None = None) -> Array:
-    """Mean confidence minus accuracy: above zero where a model is surer than it is right.  Shapes as in ``metrics.share``."""
+    """Mean confidence minus accuracy: above zero where a model is surer than it is right.  Shapes as in
+    ``metrics.share``."""
     weights = np.ones(len(p)) if weights is None else weights
     return (weights @ (confidence(p) - correct(p))) / weights.sum(axis=-1)
 
 
 def calibration_error(p: Array, weights: Array | None = None, bins: int = 10) -> Array:
-    """Expected calibration error: mean over the bins of ``reliability`` of the distance of confidence from accuracy, by their share of pairs (Guo et al. 2017).
+    """Expected calibration error: mean over the bins of ``reliability`` of the distance of confidence from accuracy, by
+    their share of pairs (Guo et al. 2017).
 
     Never negative, and above zero by chance alone: of a calibrated model, each bin still misses a little.
     """
@@ -196,9 +204,8 @@ def calibration(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 def own_thresholds(study: Study, seed: int) -> pd.DataFrame:
     """Temperature of each weak supervisor and ceiling of one seed, on all its test pairs, and what p > T becomes by it.
 
-    To rescale p by a temperature and cut at T is to cut p itself at σ(temperature · log-odds of T):
-    calibration gives each model a threshold of its own.  Columns ``role``, ``model``, ``temperature``, ``own_threshold``.
-    """
+    To rescale p by a temperature and cut at T is to cut p itself at σ(temperature · log-odds of T): calibration gives
+    each model a threshold of its own.  Columns ``role``, ``model``, ``temperature``, ``own_threshold``."""
     weak, strong = (dict.fromkeys(names) for names in zip(*study.edition.weak_strong))
     runs = [("weak supervisor", m, study.weak(seed, m)) for m in weak] + [
         ("strong ceiling", m, study.ceiling(seed, m)) for m in strong
@@ -214,7 +221,8 @@ def own_thresholds(study: Study, seed: int) -> pd.DataFrame:
 def beyond(
     per_seed: pd.DataFrame, conditions: Iterable[str], control: str = "rerun", statistic: str = "excess_margin_matched"
 ) -> pd.DataFrame:
-    """Results rows of a statistic under each condition minus the same under a control, at each threshold of ``measure_at``'s frame."""
+    """Results rows of a statistic under each condition minus the same under a control, at each threshold of
+    ``measure_at``'s frame."""
     frames = [at for _, at in per_seed.groupby("threshold")]
     rows = [
         difference(at, statistic, control, {"condition": c}, {"condition": control})
@@ -254,6 +262,7 @@ def verdicts(results: pd.DataFrame, statistic: str, condition: str, versus: str 
 
 
 def extent(results: pd.DataFrame, statistic: str, condition: str) -> str:
-    """The least and the largest estimate over the thresholds of a frame: ``0.00 to 0.55``; ``undefined`` where there is none."""
+    """The least and the largest estimate over the thresholds of a frame: ``0.00 to 0.55``; ``undefined`` where there is
+    none."""
     mine = usual(results, statistic=statistic, condition=condition)["value"].dropna()
     return f"{round(mine.min(), 2) + 0.0:.2f} to {round(mine.max(), 2) + 0.0:.2f}" if len(mine) else "undefined"

@@ -110,7 +110,8 @@ def pgr(weak: Array, student: Array, ceiling: Array) -> Array:
 
 
 def band(alpha: float) -> tuple[float, float]:
-    """Weak labels q for the truth at which the explicit conflict keeps a wrong ranking that the label alone would not: [1/2, (1 + alpha)/2).
+    """Weak labels q for the truth at which the explicit conflict keeps a wrong ranking that the label alone would not:
+    [1/2, (1 + alpha)/2).
 
     While a pair is ranked wrongly, the loss has gradient p − q + alpha p in logit p, so that p settles at
     q / (1 + alpha): still wrong, below 1/2, exactly where q < (1 + alpha) / 2.
@@ -135,7 +136,8 @@ def alike(among: Mask, features: Sequence[Array], neighbours: int, of: Mask | No
 
 
 def mean_over(values: Array, of: Mask, weights: Array | None = None) -> Array:
-    """Weighted mean of ``values``, shape (n,) or that of the weights, over the pairs in ``of``; NaN where there are none."""
+    """Weighted mean of ``values``, shape (n,) or that of the weights, over the pairs in ``of``; NaN where there are
+    none."""
     weights = np.ones(len(of)) if weights is None else weights
     total = weights @ of.astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -225,9 +227,8 @@ class Comparison:
     def scored(self, null: str) -> tuple[Mask, Mask]:
         """What the score beside a null is the share of, and the pairs among which that null lets the tax fall.
 
-        The deception area, among the pairs that can pay; beside the weak-matched null what the ceiling knows, among those
-        that the weak supervisor does not know.
-        """
+        The deception area, among the pairs that can pay; beside the weak-matched null what the ceiling knows, among
+        those that the weak supervisor does not know."""
         return (known(self.ceiling, self.threshold), self.hidden) if null == "weak_matched" else (self.area, self.right)
 
     def score(self, null: str, weights: Array | None = None) -> Array:
@@ -236,7 +237,8 @@ class Comparison:
         return share(part, self.tax & among, weights)
 
     def chance(self, null: str, weights: Array | None = None) -> Array:
-        """For each pair: how likely a blind tax that falls there hits what is scored.  Shape (n,) or that of the weights.
+        """For each pair: how likely a blind tax that falls there hits what is scored.  Shape (n,) or that of the
+        weights.
 
         The share among all pairs that can pay, or among those that the null matches with it (``NULLS``, ``alike``).
         """
@@ -262,7 +264,8 @@ class Comparison:
         return {}
 
     def null(self, null: str, weights: Array | None = None) -> Array:
-        """The score if the tax had fallen blindly, pair by pair among those that the null matches; NaN where nothing pays."""
+        """The score if the tax had fallen blindly, pair by pair among those that the null matches; NaN where nothing
+        pays."""
         return mean_over(self.chance(null, weights), self.tax & self.scored(null)[1], weights)
 
     def excess(self, null: str, weights: Array | None = None) -> Array:
@@ -296,7 +299,8 @@ class Comparison:
         return float(mean_over(values - expected, self.tax & among) / values[among].std())
 
     def explained_by_label(self, weights: Array | None = None) -> Array:
-        """Label-matched null − random null: what of DS − random null goes with the weak labels, which define the area, too."""
+        """Label-matched null − random null: what of DS − random null goes with the weak labels, which define the area,
+        too."""
         return self.null("label_matched", weights) - self.null("random", weights)
 
     def tax_rate_by_label(self, low: float, high: float, weights: Array | None = None) -> Array:

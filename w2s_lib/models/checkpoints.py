@@ -51,7 +51,8 @@ PROPOSAL = "Adding `safetensors` variant of this model"
 """Title of the pull request by which the hub's own bot proposes them."""
 
 UNRESOLVED = "main"
-"""Revision of a hub model whose commit nobody could tell: it can be planned with, and nothing is run under that name."""
+"""Revision of a hub model whose commit nobody could tell: it can be planned with, and nothing is run under that name.
+"""
 
 
 class CheckpointError(OneLineError, ValueError):
@@ -86,7 +87,8 @@ def local(folder: str | Path, name: str | None = None, **fields: Any) -> Checkpo
 
 
 def hub(name: str, revision: str | None = None, **fields: Any) -> Checkpoint:
-    """The checkpoint of that hub id at a commit: without a revision, the one that the hub has now, or its cache where it cannot be reached.
+    """The checkpoint of that hub id at a commit: without a revision, the one that the hub has now, or its cache where
+    it cannot be reached.
 
     Where neither can tell, the revision is ``UNRESOLVED``.
 
@@ -102,7 +104,8 @@ def _has_safetensors(info: ModelInfo) -> bool:
 
 @lru_cache(maxsize=64)
 def _commit(name: str) -> str:
-    """The commit of a hub model that a study begins with; of the hub's own proposal of safetensors, where the model has none."""
+    """The commit of a hub model that a study begins with; of the hub's own proposal of safetensors, where the model has
+    none."""
     api = HfApi()
     try:
         info = api.model_info(name)
@@ -189,7 +192,8 @@ DROPOUTS = (
 
 
 def _pretrained(checkpoint: Checkpoint, kind: type, **keywords: Any) -> PreTrainedModel:
-    """The model in fp32, without dropout, as in the paper's code: some families drop by a function, which no trainer switches off."""
+    """The model in fp32, without dropout, as in the paper's code: some families drop by a function, which no trainer
+    switches off."""
     name, where = _where(checkpoint)
     config = _load(checkpoint, lambda: AutoConfig.from_pretrained(name, **where, trust_remote_code=False))
     none = {key: 0.0 for key in DROPOUTS if hasattr(config, key)}
@@ -204,7 +208,8 @@ def _pretrained(checkpoint: Checkpoint, kind: type, **keywords: Any) -> PreTrain
 
 
 def check(wanted: Iterable[Checkpoint]) -> None:
-    """Whether the hub's models can be had at their commit, and as safetensors, before anything is trained; those in its cache need no hub.
+    """Whether the hub's models can be had at their commit, and as safetensors, before anything is trained; those in its
+    cache need no hub.
 
     Raises:
         CheckpointError: one cannot be had.
@@ -286,7 +291,8 @@ def _adapters(checkpoint: Checkpoint, model: PreTrainedModel, task: str) -> Lora
 
 
 def language_model(checkpoint: Checkpoint, seed: int = 0) -> PreTrainedModel:
-    """The causal language model, for policies, with adapters where the checkpoint asks for them: they are set into the model itself."""
+    """The causal language model, for policies, with adapters where the checkpoint asks for them: they are set into the
+    model itself."""
     model = truncate(_pretrained(checkpoint, AutoModelForCausalLM), checkpoint.layers)
     if checkpoint.lora_rank is not None:
         from peft import inject_adapter_in_model

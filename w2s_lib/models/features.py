@@ -1,7 +1,7 @@
 """Frozen features: what every layer of a pretrained model makes of every pair, read once for any number of runs.
 
-A linear head sees a pair only through the difference of its two texts' features, so that the difference is what is kept.
-"""
+A linear head sees a pair only through the difference of its two texts' features, so that the difference is what is
+kept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from w2s_lib.specs import Checkpoint, Features
 
 
 def begins(prompts: Sequence[list[int]], chosen: Sequence[list[int]], rejected: Sequence[list[int]]) -> list[int]:
-    """Where the replies of each pair begin: behind the prompt, but no later than texts differ, and before the last token of one that was cut."""
+    """Where the replies of each pair begin: behind the prompt, but no later than texts differ, and before the last
+    token of one that was cut."""
     return [
         min(len(p), len(commonprefix([c, r])), len(c) - 1, len(r) - 1) for p, c, r in zip(prompts, chosen, rejected)
     ]
@@ -95,7 +96,8 @@ def extract(run: Features, folder: Path) -> dict[str, object]:
 
 @lru_cache(maxsize=8)
 def read(shards: tuple[Path, ...], layer: int, pooling: str) -> tuple[np.ndarray, pd.Series]:
-    """One layer's differences, shape (pairs, hidden), float32, from the folders of all shards, and each pair's row in it by ``pair_id``.
+    """One layer's differences, shape (pairs, hidden), float32, from the folders of all shards, and each pair's row in
+    it by ``pair_id``.
 
     A pair that two data sets hold has the row of the first.
     """

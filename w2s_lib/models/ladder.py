@@ -1,9 +1,9 @@
 """The ladder's registry: which models there are, from small to large.  Nothing here loads torch.
 
-Two plain dictionaries: the world's tiny models, which are pretrained here, and models that others have pretrained.  An edition names a
-model ``tiny-24``, ``gpt2``, ``owner/model`` (any hub id) or ``./folder`` (any local checkpoint); of one that was pretrained elsewhere,
-``gpt2:8`` is its first eight blocks, and ``gpt2@8`` its frozen eighth layer under a linear head (``gpt2@8.last``: read at the last token).
-"""
+Two plain dictionaries: the world's tiny models, which are pretrained here, and models that others have pretrained.  An
+edition names a model ``tiny-24``, ``gpt2``, ``owner/model`` (any hub id) or ``./folder`` (any local checkpoint); of one
+that was pretrained elsewhere, ``gpt2:8`` is its first eight blocks, and ``gpt2@8`` its frozen eighth layer under a
+linear head (``gpt2@8.last``: read at the last token)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from w2s_lib.specs import Pretrain, World
 
 @dataclass(frozen=True)
 class Rung:
-    """One of the world's models: its width, how many tokens it reads, and the learning rate at which it reads them well.
+    """One of the world's models: its width, how many tokens it reads, and the learning rate at which it reads them
+    well.
 
     Larger models read more, as they do in families of real ones; a rung stands for both.
     """
@@ -51,9 +52,9 @@ LADDER = {
 class Known:
     """A model that others have pretrained.
 
-    ``source`` is its hub id, or the Python package that carries it as GGUF where ``package`` is given (with the version to install);
-    ``revision`` a pinned commit, or the digest of that GGUF file; None: resolved when a study begins, and recorded.
-    """
+    ``source`` is its hub id, or the Python package that carries it as GGUF where ``package`` is given (with the version
+    to install); ``revision`` a pinned commit, or the digest of that GGUF file; None: resolved when a study begins, and
+    recorded."""
 
     name: str
     source: str

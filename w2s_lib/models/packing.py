@@ -1,15 +1,17 @@
-"""Rewards of preference pairs with no more arithmetic than they need: what two texts share is computed once, and nothing is padded.
+"""Rewards of preference pairs with no more arithmetic than they need: what two texts share is computed once, and
+nothing is padded.
 
-The texts of a pair begin with the same prompt.  In a causal model nothing that stands there depends on what follows, so that one pass over
-the prompt serves both.  All tokens of a minibatch are therefore *packed* into one row, those that both texts of a pair begin with once.
-Everything in a model that treats each token by itself, which is nearly all of its arithmetic, sees this row.  Attention alone needs to know
-who stands before whom: for it, queries, keys and values are laid out as the texts they belong to, and its outputs are packed again.
-Behind the last attention only tokens go on that are read: for a reward, each text's last.  Rewards and gradients equal those of whole texts
-up to rounding.
+The texts of a pair begin with the same prompt.  In a causal model nothing that stands there depends on what follows, so
+that one pass over the prompt serves both.  All tokens of a minibatch are therefore *packed* into one row, those that
+both texts of a pair begin with once. Everything in a model that treats each token by itself, which is nearly all of its
+arithmetic, sees this row.  Attention alone needs to know
+who stands before whom: for it, queries, keys and values are laid out as the texts they belong to, and its outputs are
+packed again. Behind the last attention only tokens go on that are read: for a reward, each text's last.  Rewards and
+gradients equal those of whole texts up to rounding.
 
-Models are told through the attention interface of transformers, by which every architecture that follows it takes an attention of ours
-and our positions.  Whether one does is tried, not assumed (``share_prefixes``); the others get padded rows of about equal length.
-"""
+Models are told through the attention interface of transformers, by which every architecture that follows it takes an
+attention of ours and our positions.  Whether one does is tried, not assumed (``share_prefixes``); the others get padded
+rows of about equal length."""
 
 from __future__ import annotations
 
@@ -37,12 +39,13 @@ SHARED = "shared_prefix"
 """Name of the attention by which a model shares prefixes, beside transformers' own ``sdpa`` and ``eager``."""
 
 TOKEN_BUDGET = 1024
-"""Tokens of text in a minibatch on a processor: enough for matrix products at their full rate, few enough for activations to stay in its cache."""
+"""Tokens of text in a minibatch on a processor: enough for matrix products at their full rate, few enough for
+activations to stay in its cache."""
 
 
 def token_budget(width: int, gpu: bool) -> int:
-    """Tokens of text in a minibatch for a model with hidden states of that width: on a GPU more, but of a wide model, which needs few to keep it
-    busy, as few as on a processor, for the sake of memory."""
+    """Tokens of text in a minibatch for a model with hidden states of that width: on a GPU more, but of a wide model,
+    which needs few to keep it busy, as few as on a processor, for the sake of memory."""
     return min(4096, max(TOKEN_BUDGET, 2**22 // width)) if gpu else TOKEN_BUDGET
 
 
@@ -69,7 +72,8 @@ class Packed(NamedTuple):
 def padded(
     chosen: Sequence[Sequence[int]], rejected: Sequence[Sequence[int]], padding: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """A preference batch of both texts of B pairs: token ids and mask, each of shape (2B, T), the chosen texts first, padding on the right."""
+    """A preference batch of both texts of B pairs: token ids and mask, each of shape (2B, T), the chosen texts first,
+    padding on the right."""
     texts = [torch.tensor(ids) for ids in (*chosen, *rejected)]
     input_ids = pad_sequence(texts, batch_first=True, padding_value=padding)
     return input_ids, (torch.arange(input_ids.shape[1]) < torch.tensor([[len(text)] for text in texts])).long()
@@ -89,7 +93,8 @@ def pack(input_ids: Tensor, attention_mask: Tensor) -> Packed:
 
 
 def _window(length: int, window: int | None, device: torch.device) -> Tensor | None:
-    """Which keys a query sees in texts that are longer than a sliding window, shape (length, length); None: all before it."""
+    """Which keys a query sees in texts that are longer than a sliding window, shape (length, length); None: all before
+    it."""
     if window is None or length <= window:
         return None
     here = torch.arange(length, device=device)
@@ -106,7 +111,8 @@ def attention(
     packed: Packed | None = None,
     **keywords: Any,
 ) -> tuple[Tensor, None]:
-    """Attention on a packed row, (1, heads, N, width of a head) to (1, N, heads, width of a head); without one the stock ``sdpa``."""
+    """Attention on a packed row, (1, heads, N, width of a head) to (1, N, heads, width of a head); without one the
+    stock ``sdpa``."""
     if packed is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **keywords)
     count, length = packed.texts.shape
@@ -137,9 +143,9 @@ def _shares(model: nn.Module) -> bool:
 def called(model: nn.Module, compute: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """``compute(*inputs)``, which reads layers of ``model``, where their weights are at hand.
 
-    A model that processes share (``shards``) gathers its weights when it is called, and at no other time: the computation stands in for
-    its forward pass.  Where no backward pass will follow, it gives them back at once, so that an optimizer made next finds its shards.
-    """
+    A model that processes share (``shards``) gathers its weights when it is called, and at no other time: the
+    computation stands in for its forward pass.  Where no backward pass will follow, it gives them back at once, so that
+    an optimizer made next finds its shards."""
     if not hasattr(model, "reshard"):
         return compute(*inputs)
     own = vars(model).get("forward")  # as a trainer sets it, in place of the class's
@@ -156,7 +162,8 @@ def called(model: nn.Module, compute: Callable[..., Tensor], *inputs: Tensor) ->
 
 @contextmanager
 def _last_mlp_sees(wanted: Tensor, length: int, core: PreTrainedModel) -> Iterator[None]:
-    """The last block's ``mlp``, where a family calls it so, computes the wanted tokens of a packed row of that length alone, and 0 for the others.
+    """The last block's ``mlp``, where a family calls it so, computes the wanted tokens of a packed row of that length
+    alone, and 0 for the others.
 
     ``wanted``: indices into the row, each once.
     """
@@ -182,7 +189,8 @@ def _last_mlp_sees(wanted: Tensor, length: int, core: PreTrainedModel) -> Iterat
 def _read(
     model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where: Tensor, **keywords: Any
 ) -> tuple[ModelOutput, Callable[[Tensor], Tensor]]:
-    """What the model without its head makes of a preference batch, and what finds the places ``where`` in states of its tokens."""
+    """What the model without its head makes of a preference batch, and what finds the places ``where`` in states of its
+    tokens."""
     backbone = _core(model).base_model
     if not _shares(model):
         # Attention is causal and padding on the right: no token sees it, and a mask would cost time and change nothing.
@@ -198,7 +206,8 @@ def _read(
 
 
 def hidden_at(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where: Tensor) -> Tensor:
-    """Last hidden states of a preference batch (see ``pack``) at the places of its texts that ``where``, shape (2B, T), marks: (places, width)."""
+    """Last hidden states of a preference batch (see ``pack``) at the places of its texts that ``where``, shape (2B, T),
+    marks: (places, width)."""
     out, at = _read(model, input_ids, attention_mask, where)
     return at(out.last_hidden_state)
 
@@ -210,7 +219,8 @@ def layers_at(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where
 
 
 def _fuse(core: PreTrainedModel) -> None:
-    """GPT-2's activation is a chain of eight operations in transformers, each of which moves a large matrix: the same function in one."""
+    """GPT-2's activation is a chain of eight operations in transformers, each of which moves a large matrix: the same
+    function in one."""
     for module in core.modules():
         for name, child in module.named_children():
             if type(child) is NewGELUActivation:
@@ -229,7 +239,8 @@ def _last_hidden(
 
 
 def rewards(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, score_at: ScoreAt = "last_token") -> Tensor:
-    """Reward of each text of a preference batch (see ``pack``), read where ``Recipe.score_at`` says: shape (2B,), fp32 also under autocast."""
+    """Reward of each text of a preference batch (see ``pack``), read where ``Recipe.score_at`` says: shape (2B,), fp32
+    also under autocast."""
 
     def read(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         hidden, head = _last_hidden(model, input_ids, attention_mask, score_at), _core(model).score
@@ -243,9 +254,8 @@ def rewards(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, score_a
 def share_prefixes(model: nn.Module) -> bool:
     """Make a model share prefixes from now on, if its architecture allows it; says whether it does.
 
-    It has to run on transformers' ``sdpa`` attention, take positions, attend to all earlier tokens or to a sliding window of them, and
-    give the same hidden states either way on two short pairs.
-    """
+    It has to run on transformers' ``sdpa`` attention, take positions, attend to all earlier tokens or to a sliding
+    window of them, and give the same hidden states either way on two short pairs."""
     if _shares(model):
         return True
     core = _core(model)
@@ -280,7 +290,8 @@ def share_prefixes(model: nn.Module) -> bool:
 
 
 def minibatches(attention_mask: Tensor, token_budget: int = TOKEN_BUDGET) -> Iterator[Tensor]:
-    """Indices of the pairs of a preference batch, pairs of about equal length together, with up to so many tokens of text, or one pair."""
+    """Indices of the pairs of a preference batch, pairs of about equal length together, with up to so many tokens of
+    text, or one pair."""
     lengths = attention_mask.sum(dim=1).view(2, -1)
     order = lengths.amax(dim=0).argsort(stable=True)
     begin, tokens = 0, 0
@@ -327,9 +338,8 @@ def reward_gaps(
 ) -> np.ndarray:
     """Reward of chosen − rejected, from the token ids of both texts of each pair: shape (n,), float64.
 
-    ``token_budget``: tokens of text at once; None: what suits the model and where it is.  ``dtype``: what the model computes in; the head
-    always computes in fp32.
-    """
+    ``token_budget``: tokens of text at once; None: what suits the model and where it is.  ``dtype``: what the model
+    computes in; the head always computes in fp32."""
     share_prefixes(model)
     model.eval()
     input_ids, mask = (rows.to(model.device) for rows in padded(chosen, rejected))

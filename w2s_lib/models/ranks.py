@@ -1,4 +1,5 @@
-"""Where a model stands on the ladder, by its name; torch is loaded for models that the registry does not know, and for no other."""
+"""Where a model stands on the ladder, by its name; torch is loaded for models that the registry does not know, and for
+no other."""
 
 from __future__ import annotations
 
@@ -24,11 +25,12 @@ def known(base: str) -> Known:
 
 
 def rank(name: str) -> float:
-    """Place on the ladder: the world's models in their order, below all others; those by millions of weights, times the share of their depth.
+    """Place on the ladder: the world's models in their order, below all others; those by millions of weights, times the
+    share of their depth.
 
     Raises:
-        ValueError: there is no such model, it has not so many blocks, or it is one of the world's, which are used whole.
-    """
+        ValueError: there is no such model, it has not so many blocks, or it is one of the world's, which are used
+    whole."""
     base, blocks, layer, _ = parse(name)
     if base in LADDER:
         if name != base:

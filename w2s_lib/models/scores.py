@@ -19,7 +19,8 @@ _ENCODED: WeakKeyDictionary[PreTrainedTokenizerBase, dict[str, list[int]]] = Wea
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame) -> tuple[list[list[int]], list[list[int]]]:
-    """Token ids of prompt + chosen and prompt + rejected, one list a pair, of a long text as many as the tokenizer allows.
+    """Token ids of prompt + chosen and prompt + rejected, one list a pair, of a long text as many as the tokenizer
+    allows.
 
     They are cut on its ``truncation_side``, which spares what a family begins every text with.
     """
@@ -68,8 +69,8 @@ def reward_gaps(
     token_budget: int | None = None,
     **how: str,
 ) -> np.ndarray:
-    """Reward of chosen − rejected, shape (n,), in batches of so many tokens of text (None: what suits the model); ``how``: ``dtype`` and ``score_at``
-    of ``packing.reward_gaps``."""
+    """Reward of chosen − rejected, shape (n,), in batches of so many tokens of text (None: what suits the model);
+    ``how``: ``dtype`` and ``score_at`` of ``packing.reward_gaps``."""
     return prefix.reward_gaps(model, *encode(tokenizer, pairs), token_budget, **how)
 
 
@@ -85,10 +86,9 @@ def exchanges(
 ) -> tuple[list[list[int]], list[int]]:
     """Token ids of prompt + chosen of all pairs, then of prompt + rejected, and where in each of them the reply begins.
 
-    Both are encoded as one text, as by ``encode``; or, ``apart``, each as a text of its own, and then cut whatever stands
-    there.  Some tokenizers merge the end of a prompt with the beginning of a reply: there the reply begins where the two
-    texts differ at the latest.
-    """
+    Both are encoded as one text, as by ``encode``; or, ``apart``, each as a text of its own, and then cut whatever
+    stands there.  Some tokenizers merge the end of a prompt with the beginning of a reply: there the reply begins where
+    the two texts differ at the latest."""
     prompts = _ids(tokenizer, pairs["opening"].tolist())
     if apart:
         spared, whole = 0, [p + r for p, r in zip(prompts * 2, _ids(tokenizer, _texts(pairs, whole=False)))]
@@ -131,11 +131,12 @@ def reply_log_probs(
     batch_size: int = 256,
     apart: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Log-probability of chosen and rejected given the prompt, in nats, and their lengths in tokens; each of shape (n, 2).
+    """Log-probability of chosen and rejected given the prompt, in nats, and their lengths in tokens; each of shape (n,
+    2).
 
     Replies are whole with what ends them in the data: the world's with an end token, those of other texts with none.
-    ``apart``: as of ``exchanges``.  In batches of ``batch_size`` texts, or fewer where their logits would be more than ``LOGITS``.
-    """
+    ``apart``: as of ``exchanges``.  In batches of ``batch_size`` texts, or fewer where their logits would be more than
+    ``LOGITS``."""
 
     def told(ids: torch.Tensor, replied: torch.Tensor) -> torch.Tensor:
         hidden = model.base_model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state

@@ -1,7 +1,8 @@
 """The conditions a student is trained under: the paper's two conflicts, and what they are held against.
 
-Every condition differs from its ``baseline`` in one respect.  A *rerun* differs in its random streams only:
-what it "taxes" is churn.  Every student has other random streams than its baseline, so that churn is in each tax alike.  A *placebo* mixes in as many pairs as the implicit conflict, on an objective
+Every condition differs from its ``baseline`` in one respect.  A *rerun* differs in its random streams only: what it
+"taxes" is churn.  Every student has other random streams than its baseline, so that churn is in each tax alike.  A
+*placebo* mixes in as many pairs as the implicit conflict, on an objective
 that has nothing to do with hazards: what it taxes is the cost of any second task.  The ``gold``
 conditions learn from ground truth and are compared with a student that does, too: is it the weak
 labels, or the conflict?

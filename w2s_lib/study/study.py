@@ -56,9 +56,8 @@ class Study:
     trained on: the student's (Burns et al. 2023; the default) or the weak supervisor's (the scripts of the paper).
     ``method`` trains every model of the study, by the method's recipe unless another one is given.  ``labelling`` is
     what is done with the weak labels.  ``mitigation``, if any, is what is tried against deception; ``via`` the
-    intermediate model of bootstrapping.  ``resampled``: where it has a single seed, intervals come from its pairs, drawn
-    again and again; a seed that is one of many needs none.
-    """
+    intermediate model of bootstrapping.  ``resampled``: where it has a single seed, intervals come from its pairs,
+    drawn again and again; a seed that is one of many needs none."""
 
     edition: Edition
     objective: Objective = "harmlessness"
