@@ -475,3 +475,25 @@ def test_solutions_are_folded_until_opened(browser, server):
     assert not solution.locator("div.cell").first.is_visible()
     solution.locator(".toggle-button, .admonition-title").first.click()
     solution.locator("div.cell").first.wait_for(state="visible", timeout=5000)
+
+
+def glued(path: Path) -> dict[str, str]:
+    """What an executed notebook makes known to the prose: name → text."""
+    outputs = (o for cell in json.loads(path.read_text())["cells"] for o in cell.get("outputs", ()))
+    named = ((o["metadata"].get("scrapbook"), o["data"]) for o in outputs if "data" in o)
+    return {about["name"]: data["application/papermill.record/text/plain"][1:-1] for about, data in named if about}
+
+
+def test_no_page_gives_another_verdict_than_the_ledger(html):
+    """Verdicts of claims are glued as ``says_<claim>`` or ``<claim>_says``, their sentences alike."""
+    pages = {path.stem: glued(path) for path in (html.parent / "source" / "notebooks").glob("*.ipynb")}
+    ledger, seen = pages["14_claims"], set()
+    for name, texts in pages.items():
+        for key, text in texts.items():
+            for claim, kind in re.findall(
+                r"^(?:(?=says_|sentence_)(?:says|sentence)_)?([CN]\d+[a-d]?)(?:_(says|sentence))?$", key
+            ):
+                kind = kind or key.partition("_")[0]
+                assert text == ledger[f"{kind}_{claim}"], f"{name}: {key}"
+                seen.add((name, claim))
+    assert {claim for _, claim in seen} == set(CLAIMS) and len({name for name, _ in seen}) > 5
