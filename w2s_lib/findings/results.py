@@ -572,7 +572,7 @@ def by_seed(rows: pd.DataFrame, edition: str, chapter: str) -> pd.DataFrame:
 def read_results(path: Path) -> pd.DataFrame:
     """A file of published rows; what is empty in a column of names is empty text, and in one of numbers NaN."""
     frame = pd.read_csv(path, dtype={"runs": "str"})
-    texts = [column for column in frame.columns if column not in (*NUMBERS, "seed", "alpha", "threshold")]
+    texts = [column for column in frame.columns if column not in (*NUMBERS, "seed", "less", "alpha", "threshold")]
     return frame.assign(**{column: frame[column].astype("str").where(frame[column].notna(), "") for column in texts})
 
 
