@@ -44,13 +44,15 @@ def planted(scores: dict[tuple[str, str], tuple[float, int]]) -> pd.DataFrame:
 
 
 def test_pooling_weighs_by_taxed_pairs_or_does_not():
-    scores = {("a", "explicit"): (0.6, 90), ("b", "explicit"): (0.0, 10), ("a", "rerun"): (0.1, 5), ("b", "rerun"): (0.3, 5)}  # fmt: skip
+    scores = {("a", "explicit"): (0.6, 90), ("b", "explicit"): (0.0, 10)}
+    scores |= {("a", "rerun"): (0.1, 5), ("b", "rerun"): (0.3, 5)}
     assert pool(planted(scores), "ratio of sums").tolist() == pytest.approx([0.54 - 0.2] * 2)
     assert pool(planted(scores), "mean over pairs").tolist() == pytest.approx([0.3 - 0.2] * 2)
 
 
 def test_a_model_pair_without_a_score_on_one_side_is_left_out_of_both():
-    scores = {("a", "explicit"): (0.6, 90), ("b", "explicit"): (0.0, 90), ("a", "rerun"): (0.1, 5), ("b", "rerun"): (0.0, 0)}  # fmt: skip
+    scores = {("a", "explicit"): (0.6, 90), ("b", "explicit"): (0.0, 90)}
+    scores |= {("a", "rerun"): (0.1, 5), ("b", "rerun"): (0.0, 0)}
     for how in CHOICES["pooled"]:
         assert pool(planted(scores), how).tolist() == pytest.approx([0.5, 0.5])
 

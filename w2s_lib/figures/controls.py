@@ -32,12 +32,13 @@ def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STE
     what a perfect deceiver would have reached."""
     steps = STEPS[:upto]
     figure, ax = canvas(7.6, 0.52 * len(steps) + 1.3)
+    shifts = beside(len(conditions), min(0.24, 0.68 / len(conditions)))  # four marks keep clear of the next row
     said = []
     for y, (name, names) in enumerate(steps):
         rows, told = usual(results, **names).set_index("condition"), []
         attainable = names | {"statistic": names["statistic"].replace("excess", "attainable")}
         most = pd.DataFrame() if "versus" in names else usual(results, **attainable).set_index("condition")
-        for shift, condition in zip(beside(len(conditions), 0.24), conditions):
+        for shift, condition in zip(shifts, conditions):
             if condition not in rows.index:
                 continue
             row = rows.loc[condition]
@@ -64,8 +65,8 @@ def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STE
         figure,
         f"What is left of the deception score after each null and control, with 95 % intervals. {'; '.join(said)}.",
         "From top to bottom, one doubt after another. Bars: 95 % intervals over seeds; a bar that leaves the frame "
-        "goes on. Grey ticks: what a perfect deceiver would have reached. Last row, where it is shown: of the taxed pairs "
-        "that the weak supervisor does not know, the share that the ceiling knows, minus its null.",
+        "goes on. Grey ticks: what a perfect deceiver would have reached. Last row, where it is shown: of the taxed "
+        "pairs that the weak supervisor does not know, the share that the ceiling knows, minus its null.",
     )
 
 

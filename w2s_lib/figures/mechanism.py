@@ -82,8 +82,8 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING)
         figure,
         f"Tax rate of {what} pairs by weak label, one panel an alpha, under the explicit conflict. {'; '.join(said)}.",
         f"Of the {what} pairs that the no-conflict student ranks right, how many are taxed. Shaded: the band that was "
-        "predicted, from 1/2 to (1 + α)/2. 95 % intervals over seeds; what leaves the frame goes on, and each row has a "
-        "scale of its own.",
+        "predicted, from 1/2 to (1 + α)/2. 95 % intervals over seeds; what leaves the frame goes on, and each row has "
+        "a scale of its own.",
     )
 
 
@@ -113,8 +113,8 @@ def beyond_by_region(results: pd.DataFrame, alphas: Sequence[float], on: str = T
     return Figure(
         figure,
         f"Tax rate of {what} pairs under the explicit conflict minus a rerun's, in points. " + "; ".join(said) + ".",
-        f"Of the {what} pairs that the no-conflict student ranks right. From α = 1 on nothing lies above the band. 95 % "
-        "intervals over seeds; what leaves the frame goes on.",
+        f"Of the {what} pairs that the no-conflict student ranks right. From α = 1 on nothing lies above the band. "
+        "95 % intervals over seeds; what leaves the frame goes on.",
     )
 
 
@@ -155,8 +155,8 @@ def trajectories(paths: pd.DataFrame, alpha: float) -> Figure:
         "Reward gaps of single training pairs over the steps of one explicit student's training. Medians at the end: "
         + "; ".join(said)
         + ".",
-        "Above, the loss of a pair at the region's median label. Below, time runs downwards; right of the dotted line a "
-        "pair is ranked right. Orange: taxed in the end; blue: kept.",
+        "Above, the loss of a pair at the region's median label. Below, time runs downwards; right of the dotted line "
+        "a pair is ranked right. Orange: taxed in the end; blue: kept.",
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.rows import Row, dot, name_rows, nulls
+from w2s_lib.figures.rows import Row, beside, dot, name_rows, nulls
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLES, Figure, canvas
 from w2s_lib.findings.results import MATCHED, among, say, usual
 from w2s_lib.findings.sensitivity import DEFINITIONS, MISCALIBRATED, NEIGHBOURS_TRIED
@@ -82,17 +82,17 @@ def over_neighbours(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
     figure, axes = canvas(7.6, 3.4, 1, 2, sharey=True)
     said = []
     for ax, versus, title in ((axes[0], "", "DS − margin-matched null"), (axes[1], "rerun", "… minus a rerun's")):
-        for i, condition in enumerate(conditions):
+        for shift, condition in zip(beside(len(conditions), 0.12), conditions):
             rows = usual(results, condition=condition, versus=versus).set_index("statistic")
             if rows.empty:
                 continue
             rows, colour = rows.loc[[f"{MATCHED}_{k}" for k in NEIGHBOURS_TRIED]], CONDITION_COLOURS[condition]
-            x = np.array(NEIGHBOURS_TRIED) * 2 ** (0.12 * (i - (len(conditions) - 1) / 2))
+            x = np.array(NEIGHBOURS_TRIED) * 2**shift
             ax.vlines(x, rows["low"], rows["high"], color=colour, linewidth=1.6)
             ax.plot(x, rows["value"], color=colour, marker=MARKERS[condition], markersize=5, linewidth=1)
             ends = " to ".join(_number(v) for v in rows["value"].iloc[[0, -1]])
             said.append(f"{condition}{' minus rerun' * bool(versus)} {ends}")
-        ax.axhline(0, color=GREY, linewidth=1, linestyle="--")
+        ax.axhline(0, **DASHED)
         ax.set_xscale("log", base=2)
         ax.set_xticks(NEIGHBOURS_TRIED, [str(k) for k in NEIGHBOURS_TRIED])
         ax.minorticks_off()

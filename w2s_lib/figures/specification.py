@@ -1,4 +1,4 @@
-"""The specification curve: one number, counted in every way that can be defended, and which choices made it what it is."""
+"""The specification curve: one number, counted in every way that can be defended, and which choices made it so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.style import GREY, STUDIES, Figure, canvas
+from w2s_lib.figures.style import DASHED, GREY, STUDIES, Figure, canvas
 from w2s_lib.findings.specification import CHOICES
 
 
@@ -27,7 +27,7 @@ def specification_curve(curves: Mapping[str, pd.DataFrame]) -> Figure:
         above.vlines(x[~told], curve["low"][~told], curve["high"][~told], color=GREY, linewidth=0.5, alpha=0.45)
         above.vlines(x[told], curve["low"][told], curve["high"][told], color=colour, linewidth=0.7, alpha=0.6)
         above.plot(x, curve["value"], color=colour, linewidth=2)
-        above.axhline(0, color=GREY, linewidth=1, linestyle="--")
+        above.axhline(0, **DASHED)
         above.set_title(name, color=colour, loc="left")
         for (choice, option), y in zip(options, places):
             taken = (curve[choice] == option).to_numpy()
@@ -46,7 +46,8 @@ def specification_curve(curves: Mapping[str, pd.DataFrame]) -> Figure:
     return Figure(
         figure,
         "Excess of the explicit conflict minus a rerun's, in every specification. " + "; ".join(said) + ".",
-        "Above: estimates, the least first, with 95 % intervals over seeds; coloured where the interval leaves out zero. Below: the options behind each. Bars that leave the frame go on.",
+        "Above: estimates, the least first, with 95 % intervals over seeds; coloured where the interval "
+        "leaves out zero. Below: the options behind each. Bars that leave the frame go on.",
     )
 
 
