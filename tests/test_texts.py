@@ -1,4 +1,4 @@
-"""Real pairs: prompts told from replies, what cannot be used counted, splits that do not leak; on files made here and on HH-RLHF."""
+"""Real pairs: prompts told from replies, unusable ones counted, splits that do not leak; on made files and HH-RLHF."""
 
 import gzip
 import json
@@ -12,8 +12,7 @@ import pytest
 from tests.conftest import REAL_PAIRS
 from w2s_lib.data import preferences, reading, sources
 from w2s_lib.data.cleaning import clean, cleaned, pool
-from w2s_lib.data.load import load_texts as load
-from w2s_lib.data.load import splits
+from w2s_lib.data.load import load_texts, splits
 from w2s_lib.data.pairs import PairsError, check_disjoint, pair_id
 from w2s_lib.data.preferences import agreement, prefer
 from w2s_lib.data.reading import DataError, prompt_and_replies
@@ -21,12 +20,11 @@ from w2s_lib.data.sources import DATA, read, source
 from w2s_lib.specs import Texts
 
 ROOT = Path(__file__).resolve().parent.parent
-REAL = REAL_PAIRS
-FILES = [REAL / f"rucbm_harmless_{name}.jsonl" for name in ("train_gt", "train_w2s", "test")]
+FILES = [REAL_PAIRS / f"rucbm_harmless_{name}.jsonl" for name in ("train_gt", "train_w2s", "test")]
 COLUMNS = ["pair_id", "prompt", "chosen", "rejected", "objective", "split", "kind", "cluster", "hazardous", "turned"]
 
 real = pytest.mark.skipif(
-    not all(map(Path.is_file, FILES)), reason=f"no real pairs in {REAL}: the loader is tried on made ones only"
+    not all(map(Path.is_file, FILES)), reason=f"no real pairs in {REAL_PAIRS}: the loader is tried on made ones only"
 )
 
 
@@ -34,8 +32,13 @@ def exchange(question: str, reply: str) -> str:
     return f"\n\nHuman: {question}\n\nAssistant: {reply}"
 
 
-def write(path: Path, rows: list, text: str | None = None) -> Path:
-    path.write_text("\n".join(map(json.dumps, rows)) if text is None else text)
+def write(path: Path, rows: list) -> Path:
+    """The rows in the form that the file's name says."""
+    lines = "\n".join(map(json.dumps, rows)).encode()
+    if path.name.endswith(".parquet"):
+        pd.DataFrame(rows).to_parquet(path)
+    else:
+        path.write_bytes(gzip.compress(lines) if path.name.endswith(".gz") else lines)
     return path
 
 
@@ -63,11 +66,7 @@ def made(folder: Path, rows: list[dict], name: str = "pairs.jsonl"):
         ("\n\nHuman: a\n\nAssistant:", " x", " y"),
         ("\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:", " x", " x y"),
         ("\n\nHuman: a\n\nAssistant:", " same start, x", " same start, y"),
-        (
-            "\n\nHuman: a\n\nAssistant:",
-            " b\n\nHuman: c\n\nAssistant: x",
-            " b\n\nHuman: d\n\nAssistant: x",
-        ),  # histories differ
+        ("\n\nHuman: a\n\nAssistant:", " b\n\nHuman: c\n\nAssistant: x", " b\n\nHuman: d\n\nAssistant: x"),
         ("\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:", "no space", ""),
         ("\n\nHuman: a\n\nAssistant:", " x", " x\n\nHuman: b\n\nAssistant: y"),  # one goes on
         ("", "\n\nHuman: a\n\nAssistant: x", "\n\nHuman: b\n\nAssistant: x"),
@@ -88,16 +87,14 @@ def naive(chosen: str, rejected: str) -> str:
 
 
 def test_prompts_are_those_of_the_naive_search():
-    rng = random.Random(0)
+    rng, parts = random.Random(0), ["\n\nHuman: a", "\n\nAssistant:", " b", "\n", "Assistant:"]
     for _ in range(300):
-        one, other = (
-            "".join(rng.choice(["\n\nHuman: a", "\n\nAssistant:", " b", "\n", "Assistant:"]) for _ in range(6))
-            for _ in range(2)
-        )
+        one, other = ("".join(rng.choices(parts, k=6)) for _ in range(2))
         if one != other:
             assert prompt_and_replies(one, other)[0] == naive(one, other)
 
 
+TURNS = "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:"
 MESSAGES = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b "}, {"role": "user", "content": "c"}]
 X, Y = ({"role": "assistant", "content": text} for text in "xy")
 
@@ -109,19 +106,14 @@ X, Y = ({"role": "assistant", "content": text} for text in "xy")
         {"prompt": MESSAGES, "chosen": [X], "rejected": [Y]},
         {"prompt": MESSAGES, "chosen": "x", "rejected": "y"},
         {"prompt": "c", "chosen": [*MESSAGES, X], "rejected": [*MESSAGES, Y]},
-        {"prompt": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:", "chosen": " x", "rejected": " y"},
-        {"prompt": "c", "chosen": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: x", "rejected": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: y"},
+        {"prompt": TURNS, "chosen": " x", "rejected": " y"},
+        {"prompt": "c", "chosen": f"{TURNS} x", "rejected": f"{TURNS} y"},
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("form", ["jsonl", "jsonl.gz", "parquet"])
 def test_all_forms_of_a_pair_say_the_same(tmp_path, row, form):
-    path = tmp_path / f"pairs.{form}"
-    if form == "parquet":
-        pd.DataFrame([row]).to_parquet(path)
-    else:
-        path.write_bytes(gzip.compress(json.dumps(row).encode()) if form.endswith("gz") else json.dumps(row).encode())
-    (pair,) = read(source(path)).itertuples(index=False)
-    assert pair[:3] == ("\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:", " x", " y")
+    (pair,) = read(source(write(tmp_path / f"pairs.{form}", [row]))).itertuples(index=False)
+    assert pair[:3] == (TURNS, " x", " y")
 
 
 def test_a_bare_question_becomes_a_turn_and_the_safer_reply_is_chosen(tmp_path):
@@ -136,14 +128,10 @@ def test_a_bare_question_becomes_a_turn_and_the_safer_reply_is_chosen(tmp_path):
 
 def test_the_revision_is_what_the_files_say(tmp_path):
     rows = many(9)
-    one = made(tmp_path, rows)
-    (tmp_path / "elsewhere").mkdir()
-    other = source(
-        [write(tmp_path / "elsewhere" / f"{i}.jsonl", part) for i, part in enumerate((rows[5:][::-1], rows[:5]))]
-    )
-    pd.DataFrame(rows).to_parquet(tmp_path / "rows.parquet")
-    folder = source(tmp_path / "elsewhere")
-    assert one.key == other.key == folder.key == source(tmp_path / "rows.parquet").key
+    one, folder = made(tmp_path, rows), tmp_path / "elsewhere"
+    folder.mkdir()
+    other = source([write(folder / "0.jsonl", rows[5:][::-1]), write(folder / "1.jsonl", rows[:5])])
+    assert one.key == other.key == source(folder).key == made(tmp_path, rows, "rows.parquet").key
     assert pool(one).equals(pool(other))
     rows[0]["chosen"] += "!"
     assert made(tmp_path, rows, "changed.jsonl").revision != one.revision
@@ -159,49 +147,36 @@ def test_files_that_change_behind_a_source_are_noticed(tmp_path):
         read(before)
 
 
-def bad_files(folder: Path) -> dict[str, object]:
-    good = json.dumps(many(1)[0])
-    (folder / "empty").mkdir()
-    (folder / "latin.jsonl").write_bytes(b'{"chosen": "\xe9"}')
-    (folder / "cut.jsonl.gz").write_bytes(gzip.compress(good.encode() * 50)[:-20])
-    pd.DataFrame({"text": ["a"]}).to_parquet(folder / "columns.parquet")
-    texts = {
-        "broken.jsonl": good + "\n\n{broken\n",
-        "list.jsonl": "[1]",
-        "columns.jsonl": good + '\n{"chosen": "a"}',
-        "number.jsonl": '{"chosen": 5, "rejected": "b"}',
-        "role.jsonl": '{"chosen": [{"role": "tool", "content": "a"}], "rejected": "b"}',
-        "safer.jsonl": '{"prompt": "q", "response_0": "a", "response_1": "b", "safer_response_id": 2}',
-        "surrogate.jsonl": '{"chosen": "\\ud800", "rejected": "b"}',
-        "text.parquet": good,
-        "pairs.csv": good,
-    }
-    for name, text in texts.items():
-        (folder / name).write_text(text)
-    return texts
+GOOD = json.dumps(many(1)[0]).encode()
+BAD_FILES = {
+    "missing.jsonl": (None, "no such file 'missing.jsonl'"),
+    "pairs.csv": (GOOD, "'pairs.csv'; allowed: .jsonl"),
+    "broken.jsonl": (GOOD + b"\n\n{broken\n", "line 3 is not JSON"),
+    "list.jsonl": (b"[1]", "line 1 is no object"),
+    "columns.jsonl": (GOOD + b'\n{"chosen": "a"}', "line 2 lacks columns chosen and rejected .* it has 'chosen'"),
+    "columns.parquet": (pd.DataFrame({"text": ["a"]}).to_parquet(), "row 1 lacks columns .* it has 'text'"),
+    "number.jsonl": (b'{"chosen": 5, "rejected": "b"}', "line 1 a reply is int; it must be text or messages"),
+    "role.jsonl": (
+        b'{"chosen": [{"role": "tool", "content": "a"}], "rejected": "b"}',
+        r"line 1 a message needs a role \(system, user, assistant\)",
+    ),
+    "safer.jsonl": (
+        b'{"prompt": "q", "response_0": "a", "response_1": "b", "safer_response_id": 2}',
+        "line 1 safer_response_id must be 0 or 1",
+    ),
+    "surrogate.jsonl": (b'{"chosen": "\\ud800", "rejected": "b"}', "line 1 .* can't encode"),
+    "latin.jsonl": (b'{"chosen": "\xe9"}', "cannot be read .*can't decode"),
+    "cut.jsonl.gz": (gzip.compress(GOOD * 50)[:-20], "cannot be read"),
+    "text.parquet": (GOOD, "cannot be read"),
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "says"),
-    [
-        ("missing.jsonl", "no such file 'missing.jsonl'"),
-        ("empty", "no files in 'empty'; allowed: .jsonl, .jsonl.gz, .parquet"),
-        ("pairs.csv", "'pairs.csv'; allowed: .jsonl"),
-        ("broken.jsonl", "line 3 is not JSON"),
-        ("list.jsonl", "line 1 is no object"),
-        ("columns.jsonl", "line 2 lacks columns chosen and rejected .* it has 'chosen'"),
-        ("columns.parquet", "row 1 lacks columns .* it has 'text'"),
-        ("number.jsonl", "line 1 a reply is int; it must be text or messages"),
-        ("role.jsonl", r"line 1 a message needs a role \(system, user, assistant\)"),
-        ("safer.jsonl", "line 1 safer_response_id must be 0 or 1"),
-        ("surrogate.jsonl", "line 1 .* can't encode"),
-        ("latin.jsonl", "cannot be read .*can't decode"),
-        ("cut.jsonl.gz", "cannot be read"),
-        ("text.parquet", "cannot be read"),
-    ],
-)
-def test_bad_files_are_refused_in_one_line(tmp_path, name, says):
-    bad_files(tmp_path)
+@pytest.mark.parametrize("name", ["empty", *BAD_FILES])
+def test_bad_files_are_refused_in_one_line(tmp_path, name):
+    content, says = BAD_FILES.get(name, (None, "no files in 'empty'; allowed: .jsonl, .jsonl.gz, .parquet"))
+    (tmp_path / "empty").mkdir()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=says) as error:
         source(tmp_path / name)
     assert "\n" not in str(error.value) and str(error.value).startswith("data=")
@@ -245,12 +220,7 @@ def keep(cache: Path, hub: str, commit: str, files: dict[str, list[dict]]) -> No
     for name, rows in files.items():
         path = folder / "snapshots" / commit / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if name.endswith(".gz"):
-            path.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
-        elif name.endswith(".parquet"):
-            pd.DataFrame(rows).to_parquet(path)
-        else:
-            write(path, rows)
+        write(path, rows)
     (folder / "refs").mkdir(exist_ok=True)
     (folder / "refs" / "main").write_text(commit)
 
@@ -279,13 +249,8 @@ def test_a_data_set_that_no_hub_has_needs_its_files(tmp_path, monkeypatch):
 def test_an_unpinned_revision_needs_the_hub_or_its_cache(offline):
     with pytest.raises(DataError, match="the edition 'world' needs no hub"):
         source("someone/pairs")
-    commit = "0123456789" * 4
-    keep(
-        offline,
-        "someone/pairs",
-        commit,
-        {"a/train.jsonl": many(2), "b/train.parquet": many(3, name="r"), "README.md": []},
-    )
+    commit, files = "0123456789" * 4, {"a/train.jsonl": many(2), "b/train.parquet": many(3, name="r"), "README.md": []}
+    keep(offline, "someone/pairs", commit, files)
     assert source("someone/pairs").revision == commit
     assert len(read(source("someone/pairs"))) == 5
     assert len(read(source("someone/pairs/b"))) == 3
@@ -362,9 +327,7 @@ def test_where_nothing_can_be_used_the_reasons_are_said(tmp_path):
 
 
 def test_ids_are_stable(tmp_path):
-    (row,) = pool(
-        made(tmp_path, [{"chosen": "\n\nHuman: p\n\nAssistant: a", "rejected": "\n\nHuman: p\n\nAssistant: b"}])
-    ).itertuples()
+    (row,) = pool(made(tmp_path, [{"chosen": exchange("p", "a"), "rejected": exchange("p", "b")}])).itertuples()
     assert row.pair_id == pair_id("\n\nHuman: p\n\nAssistant:", " b", " a") == "3714068fa6c4"
 
 
@@ -373,29 +336,23 @@ def test_ids_are_stable(tmp_path):
 
 def test_splits_are_disjoint_and_belong_to_the_seed(tmp_path):
     frame = pool(made(tmp_path, many(80, each=3)))
-    one, again, other = (
-        splits(frame, 1, 60, 45),
-        splits(frame.sample(frac=1, random_state=0), 1, 60, 45),
-        splits(frame, 2, 60, 45),
-    )
+    one, other = (splits(frame, seed, 60, 45) for seed in (1, 2))
+    again = splits(frame.sample(frac=1, random_state=0), 1, 60, 45)
     assert one["split"].value_counts().to_dict() == {"ground_truth": 60, "weak_label": 60, "test": 45}
     assert one["split"].drop_duplicates().tolist() == ["ground_truth", "weak_label", "test"]
     assert one["pair_id"].is_unique and (one.groupby("prompt")["split"].nunique() == 1).all()
     assert one.equals(again) and not one["pair_id"].isin(other["pair_id"]).all()
     test = lambda f: f.loc[f["split"] == "test", "pair_id"].tolist()
     assert test(splits(frame, 1, 20, 45)) == test(one)
-    fewer = splits(frame[frame["prompt"] != one["prompt"].iloc[-1]], 1, 60, 40)
-    assert (
-        test(fewer)
-        == [i for i in test(one) if i not in set(one.loc[one["prompt"] == one["prompt"].iloc[-1], "pair_id"])][:40]
-    )
+    last = one["prompt"].iloc[-1]
+    fewer = splits(frame[frame["prompt"] != last], 1, 60, 40)
+    assert test(fewer) == test(one[one["prompt"] != last])[:40]
 
 
 def test_every_prompt_is_as_likely_to_be_tested(tmp_path):
     frame = pool(made(tmp_path, many(40)))
-    tested = pd.concat([s[s["split"] == "test"] for s in (splits(frame, seed, 10, 20) for seed in range(80))])[
-        "prompt"
-    ].value_counts()
+    drawn = pd.concat([splits(frame, seed, 10, 20) for seed in range(80)])
+    tested = drawn.loc[drawn["split"] == "test", "prompt"].value_counts()
     assert len(tested) == 40 and abs(tested - 40).max() < 5 * math.sqrt(20)
 
 
@@ -420,14 +377,11 @@ def test_a_surface_preference_turns_pairs_and_drops_ties():
 
 
 def test_agreement_is_a_share_with_wilsons_interval():
-    frame = pd.DataFrame(
-        {"chosen": ["aa"] * 30 + ["a"] * 10 + ["b"] * 5, "rejected": ["a"] * 30 + ["aa"] * 10 + ["c"] * 5}
-    )
+    rows = [("aa", "a")] * 30 + [("a", "aa")] * 10 + [("b", "c")] * 5
+    frame = pd.DataFrame(rows, columns=["chosen", "rejected"])
     found, z, n, p = agreement(frame, "verbosity"), 1.959964, 40, 0.75
-    middle, half = (
-        (p + z * z / (2 * n)) / (1 + z * z / n),
-        z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n),
-    )
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     assert found[:1] + found[3:] == (0.75, 40, 5)
     assert found[1:3] == pytest.approx((middle - half, middle + half), abs=1e-6)
     assert math.isnan(agreement(frame[-5:], "verbosity").value)
@@ -438,66 +392,62 @@ def test_agreement_is_a_share_with_wilsons_interval():
 
 def test_a_study_gets_disjoint_splits_of_usable_pairs(tmp_path):
     texts = Texts(source=made(tmp_path, many(90)), seed=3, train_pairs=30, test_pairs=20)
-    frame = check_disjoint(load(texts))
+    frame = check_disjoint(load_texts(texts))
     assert list(frame.columns) == COLUMNS and frame["pair_id"].is_unique
     assert frame["split"].value_counts().to_dict() == {"ground_truth": 30, "weak_label": 30, "test": 20}
-    assert (
-        set(frame["objective"]) == {"harmlessness"}
-        and set(frame["kind"]) == {"local"}
-        and frame["hazardous"].isna().all()
-    )
+    assert set(frame["objective"]) == {"harmlessness"} and set(frame["kind"]) == {"local"}
+    assert frame["hazardous"].isna().all()
     assert not frame["turned"].any() and frame["cluster"].nunique() == frame["prompt"].nunique()
-    assert load(texts) is frame and load(texts, "harmlessness").equals(frame)
+    assert load_texts(texts) is frame and load_texts(texts, "harmlessness").equals(frame)
 
 
 @pytest.mark.parametrize("objective", list(preferences.SURFACE))
 def test_mixed_in_pairs_are_never_the_students_own(tmp_path, objective):
     texts = Texts(source=made(tmp_path, many(90)), seed=3, train_pairs=30, test_pairs=20)
-    own, mixed = load(texts).set_index("pair_id"), check_disjoint(load(texts, objective)).set_index("pair_id")
+    own, mixed = (
+        load_texts(texts).set_index("pair_id"),
+        check_disjoint(load_texts(texts, objective)).set_index("pair_id"),
+    )
     assert mixed["split"].drop_duplicates().tolist() == ["ground_truth", "weak_label", "test"]
     other = {"ground_truth": "weak_label", "weak_label": "ground_truth", "test": "test"}
     assert (own.loc[mixed.index, "split"].map(other) == mixed["split"]).all()
     measure = preferences.SURFACE[objective]
     assert (mixed["chosen"].map(measure) > mixed["rejected"].map(measure)).all()
-    assert (mixed["turned"] == (own.loc[mixed.index, "chosen"] != mixed["chosen"])).all() and mixed[
-        "turned"
-    ].nunique() == 2
+    assert (mixed["turned"] == (own.loc[mixed.index, "chosen"] != mixed["chosen"])).all()
+    assert mixed["turned"].nunique() == 2
     ties = own["chosen"].map(measure) == own["rejected"].map(measure)
     assert len(mixed) == len(own) - ties.sum()
 
 
 def test_a_surface_preference_can_be_the_target(tmp_path):
     texts = Texts(source=made(tmp_path, many(90)), objective="verbosity", train_pairs=30, test_pairs=20)
-    labelled = load(texts.model_copy(update={"objective": "harmlessness"})).set_index("pair_id")
-    assert (labelled.loc[load(texts)["pair_id"], "split"].to_numpy() == load(texts)["split"]).all()
+    labelled = load_texts(texts.model_copy(update={"objective": "harmlessness"})).set_index("pair_id")
+    assert (labelled.loc[load_texts(texts)["pair_id"], "split"].to_numpy() == load_texts(texts)["split"]).all()
 
 
 def test_helpful_pairs_come_from_a_data_set_of_their_own(tmp_path):
     harmless, helpful = made(tmp_path, many(90)), made(tmp_path, many(70, name="h") + many(5), "helpful.jsonl")
     texts = Texts(source=harmless, helpful=helpful, train_pairs=30, test_pairs=20)
-    frame = load(texts, "helpfulness")
+    frame = load_texts(texts, "helpfulness")
     assert frame["split"].value_counts().to_dict() == {"ground_truth": 30, "weak_label": 30}
-    assert not frame["prompt"].isin(load(texts)["prompt"]).any() and set(frame["objective"]) == {"helpfulness"}
+    assert not frame["prompt"].isin(load_texts(texts)["prompt"]).any() and set(frame["objective"]) == {"helpfulness"}
 
 
 def test_what_the_pairs_say_nothing_of_is_refused(tmp_path):
     texts = Texts(source=made(tmp_path, many(90)), train_pairs=30, test_pairs=20)
-    with pytest.raises(
-        DataError,
-        match="objective='helpfulness': .*name helpful pairs; allowed: harmlessness, verbosity, commas, vowels$",
-    ):
-        load(texts, "helpfulness")
+    allowed = "harmlessness, verbosity, commas, vowels"
+    with pytest.raises(DataError, match=f"objective='helpfulness': .*name helpful pairs; allowed: {allowed}$"):
+        load_texts(texts, "helpfulness")
     with pytest.raises(DataError, match="objective='politeness': these pairs say nothing of it; allowed"):
-        load(texts, "politeness")
+        load_texts(texts, "politeness")
 
 
 def test_pairs_identical_for_as_many_words_as_are_read_are_not_used(tmp_path):
-    alike = [
-        {"chosen": exchange(f"a {i}", "1 2 3 4 5 6 7 8 9 x"), "rejected": exchange(f"a {i}", "1 2 3 4 5 6 7 8 9 y")}
-        for i in range(20)
-    ]
+    words = "1 2 3 4 5 6 7 8 9"
+    replies = ((exchange(f"a {i}", f"{words} x"), exchange(f"a {i}", f"{words} y")) for i in range(20))
+    alike = [{"chosen": chosen, "rejected": rejected} for chosen, rejected in replies]
     texts = Texts(source=made(tmp_path, many(40) + alike), train_pairs=10, test_pairs=20, max_tokens=8)
-    assert not load(texts)["prompt"].str.contains("Human: a").any()
+    assert not load_texts(texts)["prompt"].str.contains("Human: a").any()
     assert len(pool(texts.source)) == 60 and len(pool(texts.source, 8)) == 40
 
 
@@ -511,7 +461,7 @@ def hh():
 
 @real
 def test_the_papers_own_pairs_are_known_by_what_they_say(hh, monkeypatch):
-    monkeypatch.setenv("W2S_DATA", str(REAL))
+    monkeypatch.setenv("W2S_DATA", str(REAL_PAIRS))
     named = source("hh-harmless-12k")
     assert named.revision == hh.revision and sources.at_hand(named) and pool(named).equals(pool(hh))
 
@@ -532,9 +482,8 @@ def test_real_pairs_are_counted(hh):
     usable, card = found.frame, (ROOT / "book" / "data-card.md").read_text()
     for what, number in found.report.itertuples(index=False):
         assert f"| {what} | {number:,} |" in card or not number, what
-    assert (usable["prompt"].str.count(reading.HUMAN) == 1).all() and usable["prompt"].str.endswith(
-        reading.ASSISTANT
-    ).all()
+    assert (usable["prompt"].str.count(reading.HUMAN) == 1).all()
+    assert usable["prompt"].str.endswith(reading.ASSISTANT).all()
     assert (usable["chosen"].str.strip() != usable["rejected"].str.strip()).all()
     assert not usable.duplicated(["prompt", "chosen", "rejected"]).any()
     assert hh.key == source(FILES[::-1]).key and clean(read(hh), single_turn=True).dropped["more than one turn"] == 0
@@ -544,7 +493,7 @@ def test_real_pairs_are_counted(hh):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_real_splits_do_not_leak(hh, seed):
     texts = Texts(source=hh, seed=seed, train_pairs=3900, test_pairs=3900)
-    frames = [check_disjoint(load(texts, objective)) for objective in ("harmlessness", *preferences.SURFACE)]
+    frames = [check_disjoint(load_texts(texts, objective)) for objective in ("harmlessness", *preferences.SURFACE)]
     sizes = frames[0]["split"].value_counts().to_dict()
     assert sizes == {"ground_truth": 3900, "weak_label": 3900, "test": 3900}
     student = frames[0].loc[frames[0]["split"] == "weak_label", "prompt"]
@@ -560,8 +509,8 @@ def test_surface_preferences_on_real_pairs(hh):
     for objective in preferences.SURFACE:
         found = agreement(frame, objective)
         assert 0 < found.low < found.value < found.high < 1 and found.high - found.low < 0.03
-        said = f"| {objective} | {found.value:.3f} [{found.low:.3f}, {found.high:.3f}] | {100 * found.ties / len(frame):.1f} % |"
-        assert said in (ROOT / "book" / "data-card.md").read_text()
+        value, ties = f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]", 100 * found.ties / len(frame)
+        assert f"| {objective} | {value} | {ties:.1f} % |" in (ROOT / "book" / "data-card.md").read_text()
         assert found.pairs + found.ties == len(frame)
     assert agreement(frame, "verbosity").high < 0.5  # the less harmful reply is often the shorter one
     assert agreement(frame, "vowels").low < 0.5 < agreement(frame, "vowels").high
@@ -571,14 +520,11 @@ def test_pairs_are_never_handed_out_under_another_objectives_name(tmp_path):
     texts = Texts(source=made(tmp_path, many(90)), objective="honesty", train_pairs=30, test_pairs=20)
     for objective in (None, "honesty", "politeness", "pleasing", "helpfulness"):
         with pytest.raises(DataError, match="these pairs say nothing of it"):
-            load(texts, objective)
+            load_texts(texts, objective)
 
 
 def test_files_are_read_and_digested_once_until_they_are_written(tmp_path, monkeypatch):
-    path = tmp_path / "pairs.jsonl"
-    path.write_text("\n".join(map(json.dumps, many(20))))
-    before, digested = source(path), []
+    before, digested = made(tmp_path, many(20)), []
     monkeypatch.setattr(reading, "digest", lambda text: digested.append(text) or "0" * 16)
-    assert source(path) == before and not digested
-    path.write_text("\n".join(map(json.dumps, many(21))))
-    assert source(path).revision == "0" * 16 and len(digested) == 1
+    assert source(tmp_path / "pairs.jsonl") == before and not digested
+    assert made(tmp_path, many(21)).revision == "0" * 16 and len(digested) == 1

@@ -21,6 +21,11 @@ class ParameterError(OneLineError, ValueError):
         super().__init__(f"{name}={value!r}: {allowed}")
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, 200 characters at most, or its kind where it has none."""
+    return (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+
+
 def nearest(name: str, names: list[str]) -> str:
     """What to say about an unknown name: the nearest one, if any is near, and all of them."""
     close = difflib.get_close_matches(str(name), names, n=1)

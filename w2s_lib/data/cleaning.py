@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from operator import eq
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -40,10 +41,18 @@ def _beginnings(texts: pd.Series, tokenizer: Callable[..., Mapping[str, Any]] | 
     """What is left of each text after ``max_tokens`` tokens; without a tokenizer, after so many words.
 
     Where tokens do not reach over spaces, a text has at least as many tokens as words: what is the same for so many
-    words is the same for so many tokens of any such tokenizer."""
+    words is the same for so many tokens of any such tokenizer.
+    """
     if tokenizer is None:
         return [re.findall(r"\s*\S+", text)[:max_tokens] for text in texts]
     return [ids[:max_tokens] for ids in tokenizer(texts.tolist())["input_ids"]]
+
+
+def _said(frame: pd.DataFrame) -> pd.DataFrame:
+    """What each pair says, whichever of its replies is preferred."""
+    first = frame["chosen"] < frame["rejected"]
+    one, other = (frame[side].where(first, frame[rival]) for side, rival in (LABELLED, LABELLED[::-1]))
+    return pd.DataFrame({"prompt": frame["prompt"], "one": one, "other": other})
 
 
 def clean(
@@ -52,14 +61,13 @@ def clean(
     max_tokens: int | None = None,
     single_turn: bool = False,
 ) -> Cleaned:
-    """The pairs of ``read`` that can be used: every reason to drop one is counted, in this order, on what is left by
-    then.
+    """The pairs of ``read`` that can be used: reasons to drop one are counted in this order, on what is left by then.
 
     ``more than one turn``, where ``single_turn``; ``empty reply``; ``no shared prompt``; ``identical replies``, but for
     space around them; ``labelled both ways``: the same prompt and replies, once one preferred and once the other, of
     which none is kept; ``repeated`` in its file or ``in another file``, of which one is kept; and where ``max_tokens``
-    is given, pairs whose texts are identical when cut after so many of the ``tokenizer``'s tokens; without a tokenizer,
-    after so many words (see ``_beginnings``)."""
+    is given, pairs with the same texts when cut after so many of the ``tokenizer``'s tokens (see ``_beginnings``).
+    """
     dropped: dict[str, int] = {}
 
     def drop(reason: str, where: pd.Series) -> None:
@@ -67,30 +75,19 @@ def clean(
         dropped[reason], frame = int(where.sum()), frame[~where]
 
     if single_turn:
-        turns = [(frame["prompt"] + frame[column]).str.count(HUMAN) for column in LABELLED]
+        turns = [(frame["prompt"] + frame[side]).str.count(HUMAN) for side in LABELLED]
         drop("more than one turn", (turns[0] > 1) & (turns[1] > 1))  # one alone is a reply that runs on
     drop("empty reply", (frame["chosen"].str.strip() == "") | (frame["rejected"].str.strip() == ""))
     drop("no shared prompt", frame["prompt"].str.strip() == "")
     drop("identical replies", frame["chosen"].str.strip() == frame["rejected"].str.strip())
-
-    def what() -> pd.DataFrame:
-        chosen, rejected = frame["chosen"], frame["rejected"]
-        first = chosen < rejected
-        return pd.DataFrame(
-            {"prompt": frame["prompt"], "one": chosen.where(first, rejected), "other": rejected.where(first, chosen)}
-        )
-
-    key = what()
-    drop("labelled both ways", frame["chosen"].groupby([key[c] for c in key]).transform("nunique") > 1)
-    drop("repeated", what().assign(file=frame["file"]).duplicated())
-    drop("repeated in another file", what().duplicated())
+    preferred = _said(frame).assign(chosen=frame["chosen"]).groupby(["prompt", "one", "other"])["chosen"]
+    drop("labelled both ways", preferred.transform("nunique") > 1)
+    drop("repeated", _said(frame).assign(file=frame["file"]).duplicated())
+    drop("repeated in another file", _said(frame).duplicated())
     if max_tokens is not None:
-        cut = [_beginnings(frame["prompt"] + frame[column], tokenizer, max_tokens) for column in LABELLED]
-        unit = "words" if tokenizer is None else "tokens"
-        drop(
-            f"identical for {max_tokens} {unit}",
-            pd.Series([a == b for a, b in zip(*cut)], index=frame.index, dtype=bool),
-        )
+        cut = (_beginnings(frame["prompt"] + frame[side], tokenizer, max_tokens) for side in LABELLED)
+        same = pd.Series(map(eq, *cut), index=frame.index, dtype=bool)
+        drop(f"identical for {max_tokens} {'words' if tokenizer is None else 'tokens'}", same)
     return Cleaned(frame.reset_index(drop=True), dropped)
 
 
@@ -102,16 +99,13 @@ def cleaned(source: Source, max_tokens: int | None = None) -> Cleaned:
 
 @lru_cache(maxsize=8)
 def pool(source: Source, max_tokens: int | None = None) -> pd.DataFrame:
-    """The pairs of a data set that can be used: ``pair_id``, ``prompt``, ``chosen``, ``rejected``, in the order of
-    their ids.
+    """The pairs of a data set that can be used: ``pair_id``, ``prompt``, ``chosen``, ``rejected``, in order of ids.
 
     Raises:
         DataError: none can.
     """
     found = cleaned(source, max_tokens)
     if found.frame.empty:
-        raise DataError(
-            source.name,
-            "no pair can be used: " + ", ".join(f"{reason} {n}" for reason, n in found.dropped.items() if n),
-        )
+        reasons = ", ".join(f"{reason} {n}" for reason, n in found.dropped.items() if n)
+        raise DataError(source.name, f"no pair can be used: {reasons}")
     return with_ids(found.frame.drop(columns="file")).sort_values("pair_id", ignore_index=True)

@@ -19,9 +19,8 @@ from w2s_lib.specs import Objective, Pairs, Split, Texts, stream
 def splits(frame: pd.DataFrame, seed: int, train_pairs: int, test_pairs: int) -> pd.DataFrame:
     """The pairs that one study uses, with their ``split``, the three splits in order, rows in the seed's order.
 
-    All pairs of one prompt are in one split.  Where a prompt stands in the order depends on the seed and on what it
-    says, not on what other pairs there are; the test split is drawn first, so that it is the same for every number of
-    training pairs.
+    All pairs of one prompt are in one split.  A prompt's place depends on the seed and on what it says, not on other
+    pairs; the test split is drawn first, so that it is the same for every number of training pairs.
 
     Raises:
         PairsError: there are too few pairs.
@@ -29,82 +28,73 @@ def splits(frame: pd.DataFrame, seed: int, train_pairs: int, test_pairs: int) ->
     place = frame["prompt"].map({prompt: stream(seed, "splits", prompt) for prompt in frame["prompt"].unique()})
     rows = frame.assign(place=place).sort_values(["place", "chosen", "rejected"], ignore_index=True)
     starts = rows.index[~rows["prompt"].duplicated()]
-    sizes, found, start = {"test": test_pairs, "ground_truth": train_pairs, "weak_label": train_pairs}, {}, 0
-    for name, size in sizes.items():
-        stop = start + size
+    found, start = {}, 0
+    for name in ("test", "ground_truth", "weak_label"):
+        stop = start + (test_pairs if name == "test" else train_pairs)
         found[name] = rows.iloc[start:stop].assign(split=name)
-        start = int(starts[starts >= stop].min()) if (starts >= stop).any() else max(stop, len(rows))
+        start = min(starts[starts >= stop], default=max(stop, len(rows)))
     if stop > len(rows):
-        asked = f"train_pairs={train_pairs}, test_pairs={test_pairs}"
         raise PairsError(
-            f"{asked}: too few pairs; {len(rows)} of {len(starts)} prompts can be used, where all pairs of a prompt are in one split"
+            f"train_pairs={train_pairs}, test_pairs={test_pairs}: too few pairs; {len(rows)} of {len(starts)} prompts "
+            "can be used, where all pairs of a prompt are in one split"
         )
     return pd.concat([found[name] for name in SPLITS], ignore_index=True).drop(columns="place")
 
 
 @lru_cache(maxsize=16)
 def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame:
-    """The pairs of one study by one objective (None: the study's own), in three splits; the same frame for the same
-    spec.
+    """The pairs of one study by one objective (None: its own), in three splits; the same frame for the same spec.
 
     Columns ``pair_id``, ``prompt``, ``chosen``, ``rejected``, ``objective``, ``split``, ``kind`` (the data set),
     ``cluster`` (names the prompt), ``hazardous`` (missing: nobody knows) and ``turned`` (whether the data set labels it
     the other way).
 
-    A ``SURFACE`` objective beside the study's own is there to be mixed in with the pairs of a split, and a student must
-    not meet the same pair twice, under two labels.  So for ``weak_label`` it takes the pairs of ``ground_truth``, which
-    the student sees nowhere else, and for ``ground_truth`` those of ``weak_label``; there are fewer of them, by the
-    ties.  Helpfulness pairs come from a data set of their own, without the prompts of the first; they are only trained
-    on and have no test split.
+    A ``SURFACE`` objective beside the study's own is mixed in with the pairs of a split, and a student must not meet
+    the same pair twice, under two labels.  So for ``weak_label`` it takes the pairs of ``ground_truth``, which the
+    student sees nowhere else, and for ``ground_truth`` those of ``weak_label``; there are fewer of them, by the ties.
+    Helpfulness pairs come from a data set of their own, without the prompts of the first, and have no test split.
 
     Raises:
         DataError: no data set says anything of this objective.
         PairsError: there are too few pairs.
     """
     aim = objective or texts.objective
-    source = (
-        texts.source if aim in (labelled(texts.source), *SURFACE) else texts.helpful if aim == "helpfulness" else None
-    )
-    if source is None:
-        allowed = ", ".join([labelled(texts.source), *SURFACE, *(["helpfulness"] if texts.helpful else [])])
+    sources = dict.fromkeys((labelled(texts.source), *SURFACE), texts.source)
+    if texts.helpful is not None:
+        sources.setdefault("helpfulness", texts.helpful)
+    if aim not in sources:
         hint = "; helpful=None: name helpful pairs" if aim == "helpfulness" else ""
-        raise DataError(
-            texts.source.name, f"objective={aim!r}: these pairs say nothing of it{hint}; allowed: {allowed}"
-        )
-    frame, mine = pool(source, texts.max_tokens), source == texts.source
+        says = f"objective={aim!r}: these pairs say nothing of it{hint}; allowed: {', '.join(sources)}"
+        raise DataError(texts.source.name, says)
+    source, mine = sources[aim], sources[aim] == texts.source
+    frame = pool(source, texts.max_tokens)
     if not mine:
         frame = frame[~frame["prompt"].isin(pool(texts.source)["prompt"])]
     frame = splits(frame, texts.seed, texts.train_pairs, texts.test_pairs if mine else 0)
     if aim != texts.objective and mine:
         frame["split"] = frame["split"].replace({"ground_truth": "weak_label", "weak_label": "ground_truth"})
         frame = pd.concat([frame[frame["split"] == name] for name in SPLITS], ignore_index=True)
-    frame = prefer(frame, aim)
-    cluster = frame["prompt"].map(lambda prompt: hashlib.sha256(prompt.encode()).hexdigest()[:12])
-    frame = frame.assign(
-        objective=aim, kind=source.name, cluster=cluster, hazardous=pd.array([pd.NA] * len(frame), dtype="boolean")
-    )
-    return frame[
-        ["pair_id", "prompt", "chosen", "rejected", "objective", "split", "kind", "cluster", "hazardous", "turned"]
-    ]
+    frame = prefer(frame, aim).assign(objective=aim, kind=source.name)
+    frame["cluster"] = frame["prompt"].map(lambda prompt: hashlib.sha256(prompt.encode()).hexdigest()[:12])
+    frame["hazardous"] = pd.array([pd.NA] * len(frame), dtype="boolean")
+    return frame[[*"pair_id prompt chosen rejected objective split kind cluster hazardous turned".split()]]
 
 
 @lru_cache(maxsize=16)
 def load(pairs: Pairs | Texts, objective: Objective | None = None) -> pd.DataFrame:
-    """All pairs of one objective (None: the spec's own), three splits, columns ``COLUMNS``; the same frame for the same
-    spec.
+    """All pairs of one objective (None: the spec's own) in three splits; the same frame for the same spec.
 
-    Splits: ``ground_truth`` (the weak supervisor's half), ``weak_label`` (the half it labels for the
-    student, on which the ceiling is trained with ground truth) and ``test``; no substance, prompt or
-    pair is in two of them.  A model reads ``opening`` + reply + ``ending``.
+    Splits: ``ground_truth`` (the weak supervisor's half), ``weak_label`` (the half it labels for the student, on which
+    the ceiling is trained with ground truth) and ``test``; no substance, prompt or pair is in two of them.
+    Columns as of ``draw_pairs`` or ``load_texts``, with ``pair_id`` and what a model reads around a reply: ``opening``
+    before it, ``ending`` behind it.
     """
     objective = objective or pairs.objective
     if isinstance(pairs, Texts):
         frame = load_texts(pairs, objective).assign(opening=lambda f: f["prompt"], ending="")
     else:
-        frames = [
-            draw_pairs(pairs.world, objective, s, pairs.test_pairs if s == "test" else pairs.train_pairs)
-            for s in SPLITS
-        ]
+        sizes = dict.fromkeys(SPLITS, pairs.train_pairs) | {"test": pairs.test_pairs}
+        frames = [draw_pairs(pairs.world, objective, name, size) for name, size in sizes.items()]
         frame = with_ids(pd.concat(frames, ignore_index=True))
         frame = frame.assign(opening=frame["prompt"].map(opening) + " ", ending=f" {EOS}")
     return check_disjoint(frame)

@@ -18,20 +18,6 @@ import pandas as pd
 
 from w2s_lib.errors import OneLineError
 
-COLUMNS = (
-    "pair_id",
-    "prompt",
-    "chosen",
-    "rejected",
-    "objective",
-    "split",
-    "kind",
-    "cluster",
-    "hazardous",
-    "opening",
-    "ending",
-)
-
 
 class PairsError(OneLineError, ValueError):
     """Pairs that cannot be used, in one line."""
@@ -51,22 +37,17 @@ def with_ids(frame: pd.DataFrame) -> pd.DataFrame:
     if frame.empty:
         raise PairsError("pairs: none given; at least one is needed")
     for column in ("prompt", "chosen", "rejected"):
-        text = frame[column].map(lambda x: isinstance(x, str) and bool(x.strip()))
-        if not text.all():
-            raise PairsError(
-                f"pairs: {column} of row {frame.index[~text][0]} is empty or not text; every field needs text"
-            )
-    same = frame["chosen"] == frame["rejected"]
-    if same.any():
-        raise PairsError(f"pairs: chosen and rejected of row {frame.index[same][0]} are identical; they must differ")
-    ids = [pair_id(*row) for row in zip(frame["prompt"], frame["chosen"], frame["rejected"])]
-    out = frame.assign(pair_id=ids)
-    twice = out["pair_id"].duplicated()
-    if twice.any():
-        raise PairsError(
-            f"pairs: row {frame.index[twice][0]} repeats pair {out.loc[twice, 'pair_id'].iloc[0]}; no pair may occur twice"
-        )
-    return out[["pair_id", *frame.columns]]
+        empty = frame.index[~frame[column].map(lambda x: isinstance(x, str) and bool(x.strip()))]
+        if len(empty):
+            raise PairsError(f"pairs: {column} of row {empty[0]} is empty or not text; every field needs text")
+    same = frame.index[frame["chosen"] == frame["rejected"]]
+    if len(same):
+        raise PairsError(f"pairs: chosen and rejected of row {same[0]} are identical; they must differ")
+    ids = pd.Series(map(pair_id, frame["prompt"], frame["chosen"], frame["rejected"]), index=frame.index)
+    twice = frame.index[ids.duplicated()]
+    if len(twice):
+        raise PairsError(f"pairs: row {twice[0]} repeats pair {ids[twice[0]]}; no pair may occur twice")
+    return frame.assign(pair_id=ids)[["pair_id", *frame.columns]]
 
 
 def check_disjoint(frame: pd.DataFrame) -> pd.DataFrame:
@@ -77,8 +58,7 @@ def check_disjoint(frame: pd.DataFrame) -> pd.DataFrame:
     """
     for column in ("pair_id", "prompt", "cluster"):
         splits = frame.groupby(column)["split"].nunique()
-        if (splits > 1).any():
-            raise PairsError(
-                f"pairs: {column} {splits.index[splits > 1][0]!r} occurs in more than one split; splits must be disjoint"
-            )
+        leaks = splits.index[splits > 1]
+        if len(leaks):
+            raise PairsError(f"pairs: {column} {leaks[0]!r} occurs in more than one split; splits must be disjoint")
     return frame

@@ -15,8 +15,7 @@ SURFACE: dict[str, Callable[[str], float]] = {
     "commas": lambda reply: reply.count(",") / max(1, len(reply.split())),
     "vowels": lambda reply: len(re.findall("[aeiou]", reply, re.I)) / max(1, len(re.findall("[a-z]", reply, re.I))),
 }
-"""Objectives that can be read off any reply, of which more is better: length in characters, commas a word, share of
-vowels among letters."""
+"""Objectives that any reply can be measured by, more is better: characters, commas a word, vowels' share of letters."""
 
 
 def _lead(frame: pd.DataFrame, objective: str) -> pd.Series:
@@ -26,20 +25,15 @@ def _lead(frame: pd.DataFrame, objective: str) -> pd.Series:
 
 
 def prefer(frame: pd.DataFrame, objective: Objective) -> pd.DataFrame:
-    """The same pairs by another preference: ``chosen`` is what the objective prefers, and ``turned`` says where it was
-    rejected before.
+    """The same pairs: ``chosen`` is what the objective prefers, and ``turned`` says where it was rejected before.
 
     For ``SURFACE`` objectives ties are dropped; for all others the pairs stay as labelled.
     """
     if objective not in SURFACE:
         return frame.assign(turned=False)
-    lead = _lead(frame, objective)
-    turned = lead < 0
-    chosen, rejected = (
-        frame["chosen"].where(~turned, frame["rejected"]),
-        frame["rejected"].where(~turned, frame["chosen"]),
-    )
-    return frame.assign(chosen=chosen, rejected=rejected, turned=turned)[lead != 0].reset_index(drop=True)
+    lead, one, other = _lead(frame, objective), frame["chosen"], frame["rejected"]
+    as_preferred = {"chosen": one.mask(lead < 0, other), "rejected": other.mask(lead < 0, one), "turned": lead < 0}
+    return frame.assign(**as_preferred)[lead != 0].reset_index(drop=True)
 
 
 class Agreement(NamedTuple):
@@ -54,8 +48,7 @@ class Agreement(NamedTuple):
 
 
 def agreement(frame: pd.DataFrame, objective: Objective) -> Agreement:
-    """How often a ``SURFACE`` objective agrees with the labels, ties left out; Wilson's interval, pairs taken as
-    independent.
+    """How often a ``SURFACE`` objective agrees with the labels, ties left out; Wilson's interval of independent pairs.
 
     0.5 is what an objective that has nothing to do with the labels comes to.
     """

@@ -1,12 +1,11 @@
 """Data sets behind one parameter: a registry, hub ids, local files; each pinned by a commit or by what it says.
 
 The parameter ``data`` names a data set of the registry, a hub id with columns ``chosen`` and ``rejected``, or local
-files.  The data card of the book says where each data set comes from, under which licence, and what is wrong with it.
+files.  The book's data card says where each comes from, under which licence, and what is wrong with it.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -18,8 +17,9 @@ from typing import Any
 
 import pandas as pd
 
-from w2s_lib.data.reading import LABELLED, SAFER, SUFFIXES, DataError, first_line, read_files, revision
+from w2s_lib.data.reading import LABELLED, SAFER, SUFFIXES, DataError, read_files, revision
 from w2s_lib.digests import stamp
+from w2s_lib.errors import first_line, nearest
 from w2s_lib.specs import Objective, Source
 
 NO_PAIRS = "the hub cannot be reached and its cache does not hold these pairs; the edition 'world' needs no hub"
@@ -45,23 +45,25 @@ class DataSet:
     warning: str = "Holds offensive and upsetting texts, and harmful requests and replies."
 
 
-HH_RLHF = "09be8c5bbc57cb3887f3a9732ad6aa7ec602a1fa"  # https://huggingface.co/datasets/Anthropic/hh-rlhf/tree/<commit>, likewise below
+HH_RLHF = "09be8c5bbc57cb3887f3a9732ad6aa7ec602a1fa"  # https://huggingface.co/datasets/Anthropic/hh-rlhf/tree/<commit>
 
 DATA = {
     "hh-harmless": DataSet(
-        "HH-RLHF, single-turn harmless pairs", "Anthropic/hh-rlhf", "MIT", LABELLED, ("harmless-base/",), HH_RLHF, single_turn=True
+        "HH-RLHF, single-turn harmless pairs", "Anthropic/hh-rlhf", "MIT", LABELLED,
+        ("harmless-base/",), HH_RLHF, single_turn=True,
     ),
     "hh-helpful": DataSet(
-        "HH-RLHF, single-turn helpful pairs", "Anthropic/hh-rlhf", "MIT", LABELLED, ("helpful-base/",), HH_RLHF, single_turn=True,
+        "HH-RLHF, single-turn helpful pairs", "Anthropic/hh-rlhf", "MIT", LABELLED,
+        ("helpful-base/",), HH_RLHF, single_turn=True,
         objective="helpfulness", warning="Holds some offensive texts, and replies that are wrong.",
     ),
     "cai-harmless": DataSet(
-        "Constitutional AI with open models, harmless pairs", "HuggingFaceH4/cai-conversation-harmless", "Apache-2.0", LABELLED,
-        ("data/train_prefs", "data/test_prefs"), "51954823511ffd96d15ed6d1004949277e7af464",
+        "Constitutional AI with open models, harmless pairs", "HuggingFaceH4/cai-conversation-harmless", "Apache-2.0",
+        LABELLED, ("data/train_prefs", "data/test_prefs"), "51954823511ffd96d15ed6d1004949277e7af464",
     ),
     "hh-harmless-12k": DataSet(
-        "HH-RLHF, the single-turn harmless pairs that the paper used", None, "MIT", LABELLED, ("*harmless_",), "569aa8e41f114348",
-        single_turn=True,
+        "HH-RLHF, the single-turn harmless pairs that the paper used", None, "MIT", LABELLED,
+        ("*harmless_",), "569aa8e41f114348", single_turn=True,
     ),
     "pku-saferlhf": DataSet(
         "PKU-SafeRLHF, the safer of two replies", "PKU-Alignment/PKU-SafeRLHF", "CC BY-NC 4.0", ("prompt", *SAFER),
@@ -74,8 +76,8 @@ def source(data: str | Path | Sequence[str | Path], name: str = "local") -> Sour
     """What the parameter ``data`` names: a data set of the registry, a hub id, a file, a folder, or a list of files.
 
     A hub id is ``owner/name``, or ``owner/name/beginning`` for those of its files whose paths begin so.  Local files
-    are ``SUFFIXES``; their revision is a digest of the pairs in them, the same for any order, format and place, and
-    ``name`` their label. Nothing is downloaded; a revision that is not pinned is asked for.
+    are ``SUFFIXES``; their revision is a digest of their pairs, the same for any order, format and place, and ``name``
+    their label.  Nothing is downloaded; a revision that is not pinned is asked for.
 
     Raises:
         DataError: no such data set, file or hub id; a file that cannot be read; no hub in reach where one is needed.
@@ -89,21 +91,15 @@ def source(data: str | Path | Sequence[str | Path], name: str = "local") -> Sour
         return Source(name=name, revision=revision(tuple(map(stamp, files))), files=files)
     if re.fullmatch(r"[\w.-]+/[\w.-]+(/.*)?", str(data)):
         return Source(name=str(data), revision=_commit(str(data)))
-    names = ["world", *DATA]
-    close = difflib.get_close_matches(str(data), names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise DataError(
-        data, f"no such data set or file; {hint}allowed: {', '.join(names)}, owner/name on the hub, or a path"
-    )
+    names = nearest(str(data), ["world", *DATA])
+    raise DataError(data, f"no such data set or file; {names}, owner/name on the hub, or a path")
 
 
 def _own_files(name: str) -> tuple[str, ...]:
     """Files of a data set that no hub has, where this machine has them."""
     folder = os.environ.get("W2S_DATA")
     files = _local_files(folder) if DATA[name].hub is None and folder else ()
-    return tuple(
-        file for file in files if any(fnmatch(Path(file).name, f"{beginning}*") for beginning in DATA[name].begins)
-    )
+    return tuple(f for f in files if any(fnmatch(Path(f).name, f"{begins}*") for begins in DATA[name].begins))
 
 
 def at_hand(source: Source) -> bool:
@@ -122,15 +118,10 @@ def _local_files(data: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
     files: list[Path] = []
     for path in (Path(p).expanduser().absolute() for p in (data if isinstance(data, (list, tuple)) else [data])):
         found = [f for f in sorted(path.iterdir()) if f.name.endswith(SUFFIXES)] if path.is_dir() else [path]
-        bad = next((f for f in found if not f.is_file() or not f.name.endswith(SUFFIXES)), None)
-        if not found or bad is not None:
-            what = (
-                f"no files in {path.name!r}"
-                if not found
-                else f"no such file {bad.name!r}"
-                if not bad.exists()
-                else f"{bad.name!r}"
-            )
+        bad = [f for f in found if not f.is_file() or not f.name.endswith(SUFFIXES)]
+        wrong = [repr(f.name) if f.exists() else f"no such file {f.name!r}" for f in bad]
+        if wrong or not found:
+            what = wrong[0] if wrong else f"no files in {path.name!r}"
             raise DataError(str(data), f"{what}; allowed: {', '.join(SUFFIXES)}, or a folder of them")
         files += found
     return tuple(map(str, files))
@@ -173,35 +164,31 @@ def _commit(name: str) -> str:
 
 def _hub_files(name: str, revision: str) -> tuple[str, ...]:
     from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import filter_repo_objects
 
     hub, begins = _hub(name)
     patterns = [f"{beginning}*{suffix}" for beginning in begins for suffix in SUFFIXES]
-    folder = Path(
-        _asked(name, lambda: snapshot_download(hub, repo_type="dataset", revision=revision, allow_patterns=patterns))
-    )
-    found = [
-        p
-        for p in sorted(folder.rglob("*"))
-        if p.is_file() and any(fnmatch(p.relative_to(folder).as_posix(), q) for q in patterns)
-    ]
-    if not found:
+    which = {"repo_type": "dataset", "revision": revision, "allow_patterns": patterns}
+    folder = Path(_asked(name, lambda: snapshot_download(hub, **which)))
+    # The cache may hold more of that commit than was asked for now.
+    there = (str(path) for path in sorted(folder.rglob("*")) if path.is_file())
+    found = filter_repo_objects(there, allow_patterns=patterns, key=lambda f: Path(f).relative_to(folder).as_posix())
+    if not (files := tuple(found)):
         raise DataError(name, f"has no files {', '.join(patterns)} at revision {revision}")
-    return tuple(map(str, found))
+    return files
 
 
 def read(source: Source) -> pd.DataFrame:
-    """All pairs of a data set as they are: ``prompt``, ``chosen``, ``rejected``, and ``file``, the number of the file
-    they stand in.
+    """All pairs of a data set as they are, see ``read_files``; the same frame is handed out every time.
 
-    From the hub they are downloaded at their revision, once; the same frame is handed out every time.
+    From the hub they are downloaded at their revision, once.
 
     Raises:
-        DataError: files that cannot be read, that lack columns, or that changed since the source was named; no hub in
-    reach."""
+        DataError: files that cannot be read or that changed since the source was named; no hub in reach.
+    """
     if not at_hand(source):
-        raise DataError(
-            source.name, "its texts do not come with the project; W2S_DATA must name the folder that holds them"
-        )
+        elsewhere = "its texts do not come with the project; W2S_DATA must name the folder that holds them"
+        raise DataError(source.name, elsewhere)
     try:
         files = tuple(map(stamp, source.files or _hub_files(source.name, source.revision)))
         frame = read_files(files)

@@ -23,7 +23,7 @@ import pandas as pd
 from scipy import stats
 
 from w2s_lib import digests
-from w2s_lib.errors import OneLineError
+from w2s_lib.errors import OneLineError, first_line
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, Claim, verdict, word
 from w2s_lib.findings.results import ALL, BY_SEED, NAMES, ROWS, SIGNED, by_seed, interval_of, say, usual
 from w2s_lib.lab.graph import closure
@@ -175,7 +175,7 @@ def _about(folder: Path) -> dict:
         _ = [about[name] for name in ("edition", "scheme", "parameters", "seeds")]
         told = {int(seed): set(entry) for seed, entry in about["seeds"].items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{path}: cannot be read ({type(error).__name__}: {str(error).splitlines()[0]})") from None
+        raise RecordError(f"{path}: cannot be read ({type(error).__name__}: {first_line(error)})") from None
     for seed, names in told.items():
         if lacking := [name for name in ENTRY if name not in names]:
             raise RecordError(f"{path}: seed {seed}: its {lacking[0]} is missing; restore it")
@@ -214,7 +214,7 @@ def _seeds_of(path: Path) -> Iterable[tuple[int, pd.DataFrame]]:
     try:
         frame = pd.read_parquet(path)
     except UNREADABLE as error:
-        raise RecordError(f"{path}: cannot be read ({str(error).splitlines()[0]}); restore it") from None
+        raise RecordError(f"{path}: cannot be read ({first_line(error)}); restore it") from None
     if missing := [name for name in BY_SEED if name not in frame]:
         raise RecordError(f"{path}: no column {missing[0]!r}; it is no part of a record of scheme {SCHEME}")
     for seed, rows in frame.groupby("seed"):

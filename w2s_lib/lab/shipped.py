@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.data.load import split
-from w2s_lib.lab.store import UNREADABLE, Store, StoreError, first_line, replacing
+from w2s_lib.errors import first_line
+from w2s_lib.lab.store import UNREADABLE, Store, StoreError, replacing
 from w2s_lib.specs import Spec, Texts, Train
 
 RECORDS = "records.parquet"

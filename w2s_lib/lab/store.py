@@ -25,7 +25,7 @@ import pandas as pd
 from pyarrow import ArrowException
 
 from w2s_lib.digests import of_file
-from w2s_lib.errors import OneLineError
+from w2s_lib.errors import OneLineError, first_line
 from w2s_lib.lab.provenance import code, hardware, is_alive, machine, versions
 from w2s_lib.specs import SCHEME, Spec
 
@@ -257,11 +257,6 @@ class Store:
         for draft in left:
             shutil.rmtree(draft, ignore_errors=True)
         return len(left)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its kind where it has none."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _read_record(path: Path) -> dict:
