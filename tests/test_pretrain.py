@@ -42,9 +42,8 @@ class Oracle(torch.nn.Module):
         hazard = substances(WORLD).set_index("name")["hazardous"]
         logits = torch.full((*input_ids.shape, len(vocabulary(WORLD))), -20.0)
         for i, row in enumerate(input_ids):
-            (hazardous,) = [
-                hazard[token] for token in tokenizer(WORLD).convert_ids_to_tokens(row.tolist()) if token in hazard.index
-            ]
+            tokens = tokenizer(WORLD).convert_ids_to_tokens(row.tolist())
+            (hazardous,) = [hazard[token] for token in tokens if token in hazard.index]
             for word, p in (("toxic", 0.9 if hazardous else 0.1), ("mild", 0.1 if hazardous else 0.9)):
                 logits[i, -1, tokenizer(WORLD).convert_tokens_to_ids(word)] = np.log(p)
         return type("Output", (), {"logits": logits})

@@ -51,9 +51,8 @@ def test_score_by_hand(model, pairs):
     row = pairs.iloc[0]
     values = []
     for reply in (row["chosen"], row["rejected"]):
-        ids = tokenizer(WORLD)(
-            f"<bos> <user> {row['prompt']} <assistant> {reply} <eos>", add_special_tokens=False, return_tensors="pt"
-        )["input_ids"]
+        text = f"<bos> <user> {row['prompt']} <assistant> {reply} <eos>"
+        ids = tokenizer(WORLD)(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
         with torch.no_grad():
             hidden = model.model(input_ids=ids).last_hidden_state[0, -1]
         values.append(float(hidden @ model.score.weight[0].detach()))
@@ -64,7 +63,6 @@ def test_score_by_hand(model, pairs):
 
 def test_every_word_is_known(pairs):
     chosen, rejected = encode(tokenizer(WORLD), pairs)
-    assert not any(tokenizer(WORLD).pad_token_id in ids for ids in chosen + rejected), (
-        "an unknown word would become padding"
-    )
-    assert all(ids[-1] == tokenizer(WORLD).eos_token_id for ids in chosen + rejected)
+    padding, end = tokenizer(WORLD).pad_token_id, tokenizer(WORLD).eos_token_id
+    assert not any(padding in ids for ids in chosen + rejected), "an unknown word would become padding"
+    assert all(ids[-1] == end for ids in chosen + rejected)

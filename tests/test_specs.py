@@ -42,24 +42,18 @@ def test_defaults_are_part_of_the_scheme():
     assert World().model_dump() == {"seed": 0, "substances": 900, "zipf": 4.0, "zipf_offset": 150.0}
     assert Recipe().model_dump() == {
         "epochs": 2, "batch_size": 32, "learning_rate": 5e-4, "head_learning_rate": 1e-2, "head_scale": 0.01,
-        "warmup_steps": 5, "schedule": "linear",
-        "weight_decay": 0.0, "max_grad_norm": 1.0, "confidence_weight": 0.0, "patience": None, "score_at": "last_token",
-        "head_init": "normal", "mixed_batch": "larger", "order": "reshuffled",
+        "warmup_steps": 5, "schedule": "linear", "weight_decay": 0.0, "max_grad_norm": 1.0, "confidence_weight": 0.0,
+        "patience": None, "score_at": "last_token", "head_init": "normal", "mixed_batch": "larger",
+        "order": "reshuffled",
     }  # fmt: skip
     assert PolicyRecipe().model_dump() == {
         "epochs": 2, "batch_size": 32, "learning_rate": 1e-3, "warmup_steps": 5, "schedule": "linear",
-        "max_grad_norm": 1.0, "beta": 1.0,
-        "gamma": 0.0, "sft_epochs": 0, "sft_learning_rate": 1e-3, "sft_mean": "tokens", "mixed_batch": "larger",
-        "order": "reshuffled",
-        "warmup_share": None, "encode_apart": False,
+        "max_grad_norm": 1.0, "beta": 1.0, "gamma": 0.0, "sft_epochs": 0, "sft_learning_rate": 1e-3,
+        "sft_mean": "tokens", "mixed_batch": "larger", "order": "reshuffled", "warmup_share": None,
+        "encode_apart": False,
     }  # fmt: skip
-    assert Labelling().model_dump() == {
-        "hard": False,
-        "floor": None,
-        "keep_above": None,
-        "leaky": False,
-        "filter_by": "label",
-    }
+    nothing = {"hard": False, "floor": None, "keep_above": None, "leaky": False, "filter_by": "label"}
+    assert Labelling().model_dump() == nothing
 
 
 def test_specs_are_frozen_and_refuse_unknown_fields():

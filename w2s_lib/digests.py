@@ -38,6 +38,5 @@ def of_file(path: str | Path) -> str:
 
 
 def of_files(paths: Iterable[str | Path]) -> str:
-    """16 hexadecimal digits that name what some files of one folder are called and hold, in whatever order they are
-    given."""
+    """16 hexadecimal digits that name what some files of one folder are called and hold, in whatever order."""
     return digest("\n".join(sorted(f"{Path(path).name} {of_file(path)}" for path in paths)))

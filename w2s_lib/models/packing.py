@@ -1,17 +1,15 @@
-"""Rewards of preference pairs with no more arithmetic than they need: what two texts share is computed once, and
-nothing is padded.
+"""Rewards of preference pairs with little arithmetic: what two texts share is computed once, and nothing is padded.
 
 The texts of a pair begin with the same prompt.  In a causal model nothing that stands there depends on what follows, so
 that one pass over the prompt serves both.  All tokens of a minibatch are therefore *packed* into one row, those that
-both texts of a pair begin with once. Everything in a model that treats each token by itself, which is nearly all of its
-arithmetic, sees this row.  Attention alone needs to know
-who stands before whom: for it, queries, keys and values are laid out as the texts they belong to, and its outputs are
-packed again. Behind the last attention only tokens go on that are read: for a reward, each text's last.  Rewards and
-gradients equal those of whole texts up to rounding.
+both texts of a pair begin with once.  What treats each token by itself, nearly all of a model's arithmetic, sees this
+row.  Attention alone needs to know who stands before whom: for it, queries, keys and values are laid out as the texts
+they belong to, and its outputs are packed again.  Behind the last attention only tokens go on that are read: for a
+reward, each text's last.  Rewards and gradients equal those of whole texts up to rounding.
 
-Models are told through the attention interface of transformers, by which every architecture that follows it takes an
-attention of ours and our positions.  Whether one does is tried, not assumed (``share_prefixes``); the others get padded
-rows of about equal length."""
+Models are told through the attention interface of transformers, by which an architecture takes an attention of ours and
+our positions.  Whether one does is tried (``share_prefixes``); the others get padded rows of about equal length.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +37,7 @@ SHARED = "shared_prefix"
 """Name of the attention by which a model shares prefixes, beside transformers' own ``sdpa`` and ``eager``."""
 
 TOKEN_BUDGET = 1024
-"""Tokens of text in a minibatch on a processor: enough for matrix products at their full rate, few enough for
-activations to stay in its cache."""
+"""Tokens of text at once on a processor: enough for matrix products at full rate, few enough to stay in its cache."""
 
 
 def token_budget(width: int, gpu: bool) -> int:
@@ -65,15 +62,12 @@ class Packed(NamedTuple):
     """The texts as indices into the row, shape (2B, T); behind the end of a text anything."""
     home: Tensor
     """Of each token in the row one place where it stands in ``texts.flatten()``, shape (N,)."""
-    ends: Tensor
-    """Index into the row of each text's last token, shape (2B,)."""
 
 
 def padded(
     chosen: Sequence[Sequence[int]], rejected: Sequence[Sequence[int]], padding: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """A preference batch of both texts of B pairs: token ids and mask, each of shape (2B, T), the chosen texts first,
-    padding on the right."""
+    """A preference batch of B pairs: token ids and mask, each of shape (2B, T), chosen texts first, padding behind."""
     texts = [torch.tensor(ids) for ids in (*chosen, *rejected)]
     input_ids = pad_sequence(texts, batch_first=True, padding_value=padding)
     return input_ids, (torch.arange(input_ids.shape[1]) < torch.tensor([[len(text)] for text in texts])).long()
@@ -88,13 +82,11 @@ def pack(input_ids: Tensor, attention_mask: Tensor) -> Packed:
     place = (new.flatten().cumsum(dim=0) - 1).view_as(new)
     texts = torch.cat([place[:pairs], torch.where(shared, place[:pairs], place[pairs:])])
     home = new.flatten().nonzero().squeeze(1)
-    ends = texts.gather(1, real.sum(dim=1, keepdim=True) - 1).squeeze(1)
-    return Packed(input_ids.flatten()[home][None], (home % new.shape[1])[None], texts, home, ends)
+    return Packed(input_ids.flatten()[home][None], (home % new.shape[1])[None], texts, home)
 
 
 def _window(length: int, window: int | None, device: torch.device) -> Tensor | None:
-    """Which keys a query sees in texts that are longer than a sliding window, shape (length, length); None: all before
-    it."""
+    """Which keys a query sees in texts longer than a sliding window, shape (length, length); None: all before it."""
     if window is None or length <= window:
         return None
     here = torch.arange(length, device=device)
@@ -111,8 +103,7 @@ def attention(
     packed: Packed | None = None,
     **keywords: Any,
 ) -> tuple[Tensor, None]:
-    """Attention on a packed row, (1, heads, N, width of a head) to (1, N, heads, width of a head); without one the
-    stock ``sdpa``."""
+    """Attention on a packed row, (1, heads, N, width) to (1, N, heads, width); without one the stock ``sdpa``."""
     if packed is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **keywords)
     count, length = packed.texts.shape
@@ -145,7 +136,8 @@ def called(model: nn.Module, compute: Callable[..., Tensor], *inputs: Tensor) ->
 
     A model that processes share (``shards``) gathers its weights when it is called, and at no other time: the
     computation stands in for its forward pass.  Where no backward pass will follow, it gives them back at once, so that
-    an optimizer made next finds its shards."""
+    an optimizer made next finds its shards.
+    """
     if not hasattr(model, "reshard"):
         return compute(*inputs)
     own = vars(model).get("forward")  # as a trainer sets it, in place of the class's
@@ -162,11 +154,8 @@ def called(model: nn.Module, compute: Callable[..., Tensor], *inputs: Tensor) ->
 
 @contextmanager
 def _last_mlp_sees(wanted: Tensor, length: int, core: PreTrainedModel) -> Iterator[None]:
-    """The last block's ``mlp``, where a family calls it so, computes the wanted tokens of a packed row of that length
-    alone, and 0 for the others.
-
-    ``wanted``: indices into the row, each once.
-    """
+    """The last block's ``mlp``, where a family calls it so, computes only the wanted tokens of a packed row of that
+    length, and 0 for the others; ``wanted``: indices into the row, each once."""
     mlp = getattr(blocks(core)[-1], "mlp", None)
     if mlp is None or core.is_activation_checkpointing:  # which calls the block again when this is over
         yield
@@ -189,25 +178,23 @@ def _last_mlp_sees(wanted: Tensor, length: int, core: PreTrainedModel) -> Iterat
 def _read(
     model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where: Tensor, **keywords: Any
 ) -> tuple[ModelOutput, Callable[[Tensor], Tensor]]:
-    """What the model without its head makes of a preference batch, and what finds the places ``where`` in states of its
-    tokens."""
+    """What the model without its head makes of a preference batch; and what finds places ``where`` in its states."""
     backbone = _core(model).base_model
     if not _shares(model):
         # Attention is causal and padding on the right: no token sees it, and a mask would cost time and change nothing.
         return backbone(input_ids=input_ids, use_cache=False, **keywords), lambda states: states[where]
     packed = pack(input_ids, attention_mask)
     wanted = packed.texts[where]
-    no_mask = torch.ones(
-        1, 1, 1, 1, device=input_ids.device
-    )  # one of four dimensions is handed through as it is: none is built
+    # A mask of four dimensions is handed through as it is: none is built.
+    no_mask = torch.ones(1, 1, 1, 1, device=input_ids.device)
     row = {"input_ids": packed.ids, "position_ids": packed.positions, "attention_mask": no_mask, "packed": packed}
     with _last_mlp_sees(wanted.unique(), packed.ids.shape[1], _core(model)):
         return backbone(**row, use_cache=False, **keywords), lambda states: F.embedding(wanted, states[0])
 
 
 def hidden_at(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where: Tensor) -> Tensor:
-    """Last hidden states of a preference batch (see ``pack``) at the places of its texts that ``where``, shape (2B, T),
-    marks: (places, width)."""
+    """Last hidden states of a preference batch (see ``padded``) where ``where``, shape (2B, T), marks its texts: shape
+    (places, width)."""
     out, at = _read(model, input_ids, attention_mask, where)
     return at(out.last_hidden_state)
 
@@ -219,8 +206,7 @@ def layers_at(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, where
 
 
 def _fuse(core: PreTrainedModel) -> None:
-    """GPT-2's activation is a chain of eight operations in transformers, each of which moves a large matrix: the same
-    function in one."""
+    """GPT-2's activation in one operation, not in a chain of eight, each of which moves a large matrix."""
     for module in core.modules():
         for name, child in module.named_children():
             if type(child) is NewGELUActivation:
@@ -233,14 +219,12 @@ def _last_hidden(
     """Hidden state of each text where its reward is read, shape (2B, width)."""
     counted = attention_mask if score_at == "last_token" else attention_mask * (input_ids != 0)
     last = (counted.sum(dim=1, keepdim=True) - 1).clamp(min=0)  # a text may have no other id at all
-    return hidden_at(
-        model, input_ids, attention_mask, torch.arange(input_ids.shape[1], device=input_ids.device) == last
-    )
+    places = torch.arange(input_ids.shape[1], device=input_ids.device)
+    return hidden_at(model, input_ids, attention_mask, places == last)
 
 
 def rewards(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, score_at: ScoreAt = "last_token") -> Tensor:
-    """Reward of each text of a preference batch (see ``pack``), read where ``Recipe.score_at`` says: shape (2B,), fp32
-    also under autocast."""
+    """Reward of each text of a preference batch, read where ``Recipe.score_at`` says: shape (2B,), always fp32."""
 
     def read(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         hidden, head = _last_hidden(model, input_ids, attention_mask, score_at), _core(model).score
@@ -255,17 +239,14 @@ def share_prefixes(model: nn.Module) -> bool:
     """Make a model share prefixes from now on, if its architecture allows it; says whether it does.
 
     It has to run on transformers' ``sdpa`` attention, take positions, attend to all earlier tokens or to a sliding
-    window of them, and give the same hidden states either way on two short pairs."""
+    window of them, and give the same hidden states either way on two short pairs.
+    """
     if _shares(model):
         return True
     core = _core(model)
-    kinds = set(getattr(core.config, "layer_types", None) or ())
     takes_positions = "position_ids" in inspect.signature(core.base_model.forward).parameters
-    if (
-        core.config._attn_implementation != "sdpa"
-        or not takes_positions
-        or not kinds <= {"full_attention", "sliding_attention"}
-    ):
+    known = {"full_attention", "sliding_attention"}.issuperset(getattr(core.config, "layer_types", None) or ())
+    if core.config._attn_implementation != "sdpa" or not takes_positions or not known:
         return False
     generator, training = torch.Generator().manual_seed(0), model.training
     ids = torch.randint(core.config.vocab_size, (4, 12), generator=generator)
@@ -277,10 +258,9 @@ def share_prefixes(model: nn.Module) -> bool:
     plain = last_hidden(ids, mask)
     core.set_attn_implementation(SHARED)
     _fuse(core)
+    tolerated = torch.finfo(plain.dtype).eps ** 0.5 * plain.norm()
     try:
-        same = _shares(model) and bool(
-            (last_hidden(ids, mask) - plain).norm() <= torch.finfo(plain.dtype).eps ** 0.5 * plain.norm()
-        )
+        same = _shares(model) and bool((last_hidden(ids, mask) - plain).norm() <= tolerated)
     except Exception:  # an architecture that cannot take a packed row may fail in any way
         same = False
     if not same:
@@ -290,8 +270,7 @@ def share_prefixes(model: nn.Module) -> bool:
 
 
 def minibatches(attention_mask: Tensor, token_budget: int = TOKEN_BUDGET) -> Iterator[Tensor]:
-    """Indices of the pairs of a preference batch, pairs of about equal length together, with up to so many tokens of
-    text, or one pair."""
+    """Indices of the pairs of a preference batch, in parts of about equal length: up to so many tokens, or one pair."""
     lengths = attention_mask.sum(dim=1).view(2, -1)
     order = lengths.amax(dim=0).argsort(stable=True)
     begin, tokens = 0, 0
@@ -310,7 +289,7 @@ def gaps(
     token_budget: int = TOKEN_BUDGET,
     score_at: ScoreAt = "last_token",
 ) -> Tensor:
-    """Reward of chosen − rejected for each pair of a preference batch (see ``pack``), in the batch's order, shape (B,)."""
+    """Reward of chosen − rejected for each pair of a preference batch, in the batch's order, shape (B,)."""
     found, indices = [], []
     for index in minibatches(attention_mask, token_budget):
         chosen, rejected = rewards(model, *part(input_ids, attention_mask, index), score_at).chunk(2)
@@ -339,7 +318,8 @@ def reward_gaps(
     """Reward of chosen − rejected, from the token ids of both texts of each pair: shape (n,), float64.
 
     ``token_budget``: tokens of text at once; None: what suits the model and where it is.  ``dtype``: what the model
-    computes in; the head always computes in fp32."""
+    computes in; the head always computes in fp32.
+    """
     share_prefixes(model)
     model.eval()
     input_ids, mask = (rows.to(model.device) for rows in padded(chosen, rejected))

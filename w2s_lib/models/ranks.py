@@ -1,5 +1,4 @@
-"""Where a model stands on the ladder, by its name; torch is loaded for models that the registry does not know, and for
-no other."""
+"""Where a model stands on the ladder, by its name; torch is loaded only for models that the registry does not know."""
 
 from __future__ import annotations
 
@@ -18,19 +17,20 @@ def known(base: str) -> Known:
         return KNOWN[base]
     if "/" not in base and not Path(base).is_dir():
         raise ValueError("no such model")
-    from w2s_lib.models.checkpoints import shape  # here, for it loads torch, and the world's study needs none to begin
+    # Here, for it loads torch, and the world's study needs none to begin.
+    from w2s_lib.models.checkpoints import named, shape
 
-    weights, blocks = shape(base)
+    weights, blocks = shape(named(base))
     return Known(base, base, weights / 1e6, blocks)
 
 
 def rank(name: str) -> float:
-    """Place on the ladder: the world's models in their order, below all others; those by millions of weights, times the
-    share of their depth.
+    """Place on the ladder: the world's models in their order, below all others, which stand by millions of weights,
+    times the share of their depth.
 
     Raises:
-        ValueError: there is no such model, it has not so many blocks, or it is one of the world's, which are used
-    whole."""
+        ValueError: there is no such model, it has fewer blocks, or it is one of the world's, which are used whole.
+    """
     base, blocks, layer, _ = parse(name)
     if base in LADDER:
         if name != base:

@@ -12,17 +12,16 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from w2s_lib.models import packing as prefix
+from w2s_lib.models import packing
 
 _ENCODED: WeakKeyDictionary[PreTrainedTokenizerBase, dict[str, list[int]]] = WeakKeyDictionary()
 """Token ids by text, whole: a worker trains dozens of runs on the same pairs, each too short to encode them again."""
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame) -> tuple[list[list[int]], list[list[int]]]:
-    """Token ids of prompt + chosen and prompt + rejected, one list a pair, of a long text as many as the tokenizer
-    allows.
+    """Token ids of prompt + chosen and prompt + rejected, one list a pair.
 
-    They are cut on its ``truncation_side``, which spares what a family begins every text with.
+    Long ones are cut on the tokenizer's ``truncation_side``, which spares what a family begins every text with.
     """
     ids = _cut(tokenizer, _ids(tokenizer, _texts(pairs)), len(tokenizer("")["input_ids"]))
     return ids[: len(pairs)], ids[len(pairs) :]
@@ -38,16 +37,14 @@ def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]
     known = _ENCODED.setdefault(tokenizer, {})
     new = [text for text in dict.fromkeys(texts) if text not in known]
     if new:
-        first = tokenizer("")[
-            "input_ids"
-        ]  # some families begin every text with a token of its own; none may end it with one
+        first = tokenizer("")["input_ids"]  # with which some families begin every text; none may end it with one
         found = tokenizer(new, add_special_tokens=False)["input_ids"]
         known.update((text, first + ids) for text, ids in zip(new, found))
     return [known[text] for text in texts]
 
 
 def _cut(tokenizer: PreTrainedTokenizerBase, sequences: list[list[int]], spared: int) -> list[list[int]]:
-    """The sequences, long ones without their end or, on the left, without what follows their first ``spared`` tokens."""
+    """The sequences, long ones without their end or, on the left, without what follows ``spared`` tokens."""
     most = tokenizer.model_max_length
     if tokenizer.truncation_side == "right":
         return [ids if len(ids) <= most else ids[:most] for ids in sequences]
@@ -55,7 +52,7 @@ def _cut(tokenizer: PreTrainedTokenizerBase, sequences: list[list[int]], spared:
 
 
 def batches(sequences: list[list[int]], batch_size: int) -> Iterator[NDArray[np.intp]]:
-    """Indices of the sequences, up to ``batch_size`` of one length at a time: such rows need no padding, and no mask."""
+    """Indices of the sequences, up to ``batch_size`` of one length at a time: such rows need no padding or mask."""
     lengths = np.array([len(s) for s in sequences], dtype=int)
     for length in np.unique(lengths):
         index = np.flatnonzero(lengths == length)
@@ -69,13 +66,12 @@ def reward_gaps(
     token_budget: int | None = None,
     **how: str,
 ) -> np.ndarray:
-    """Reward of chosen − rejected, shape (n,), in batches of so many tokens of text (None: what suits the model);
-    ``how``: ``dtype`` and ``score_at`` of ``packing.reward_gaps``."""
-    return prefix.reward_gaps(model, *encode(tokenizer, pairs), token_budget, **how)
+    """Reward of chosen − rejected, shape (n,): ``packing.reward_gaps`` of their texts; ``how``: its other settings."""
+    return packing.reward_gaps(model, *encode(tokenizer, pairs), token_budget, **how)
 
 
 def as_scores(pairs: pd.DataFrame, margin: np.ndarray) -> pd.DataFrame:
-    """``pair_id``, ``split``, ``margin`` = r(chosen) − r(rejected), ``p_true`` = sigmoid(margin): p_m(i) of the paper."""
+    """``pair_id``, ``split``, ``margin`` = r(chosen) − r(rejected), ``p_true`` = sigmoid(margin): the paper's p_m."""
     return pd.DataFrame(
         {"pair_id": pairs["pair_id"], "split": pairs["split"], "margin": margin, "p_true": 1 / (1 + np.exp(-margin))}
     )
@@ -88,7 +84,8 @@ def exchanges(
 
     Both are encoded as one text, as by ``encode``; or, ``apart``, each as a text of its own, and then cut whatever
     stands there.  Some tokenizers merge the end of a prompt with the beginning of a reply: there the reply begins where
-    the two texts differ at the latest."""
+    the two texts differ at the latest.
+    """
     prompts = _ids(tokenizer, pairs["opening"].tolist())
     if apart:
         spared, whole = 0, [p + r for p, r in zip(prompts * 2, _ids(tokenizer, _texts(pairs, whole=False)))]
@@ -131,12 +128,11 @@ def reply_log_probs(
     batch_size: int = 256,
     apart: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Log-probability of chosen and rejected given the prompt, in nats, and their lengths in tokens; each of shape (n,
-    2).
+    """Log-probability of chosen and rejected given the prompt, in nats, and their lengths in tokens; each (n, 2).
 
     Replies are whole with what ends them in the data: the world's with an end token, those of other texts with none.
-    ``apart``: as of ``exchanges``.  In batches of ``batch_size`` texts, or fewer where their logits would be more than
-    ``LOGITS``."""
+    ``apart``: as of ``exchanges``.  In batches of ``batch_size`` texts, or fewer, of up to ``LOGITS`` logits.
+    """
 
     def told(ids: torch.Tensor, replied: torch.Tensor) -> torch.Tensor:
         hidden = model.base_model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
@@ -152,6 +148,6 @@ def reply_log_probs(
         ids = torch.tensor([sequences[i] for i in index], device=model.device)
         replied = torch.arange(1, ids.shape[1]) >= torch.tensor([begins[i] for i in index])[:, None]
         found = torch.zeros(replied.shape, device=model.device)
-        found[replied] = prefix.called(model, told, ids, replied)
+        found[replied] = packing.called(model, told, ids, replied)
         out[index] = found.double().sum(dim=1).cpu().numpy()
     return out.reshape(2, -1).T, _lengths(sequences, begins)
