@@ -9,7 +9,7 @@ NAME     = $(notdir $(basename $(EDITION)))
 HTML     = book/_build/$(NAME)/html
 
 .DEFAULT_GOAL := help
-.PHONY: help env book record serve lab test test-quick test-slurm bench bench-quick lint clean
+.PHONY: help env book record serve lab test test-quick test-faults test-slurm bench bench-quick lint clean
 
 help:  ## list the targets
 	@echo "make TARGET [EDITION=world|smoke|path/to/edition.yaml]"
@@ -48,6 +48,9 @@ test: env  ## run all tests, the smoke edition and its book among them, a proces
 
 test-quick: env  ## run all but what is slow by nature, for everyday work: three minutes on two cores
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile -m "not slow"
+
+test-faults: env  ## kill, fill, cut off and corrupt: 50 kills of builds and all else, two hours; writes notebooks/tried.json
+	OMP_NUM_THREADS=1 W2S_FAULTS=$(or $(FAULTS),50) $(RUN) -m pytest tests/faults
 
 test-slurm: env  ## run the smoke edition through a SLURM of one node (root; apt-get install slurm-wlm munge)
 	$(RUN) -m pip install --quiet --editable '.[cluster]'

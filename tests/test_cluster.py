@@ -38,6 +38,7 @@ PAGE = Path(__file__).resolve().parent.parent / "book" / "running-at-scale.md"
 def no_choice_from_outside(monkeypatch):
     monkeypatch.delenv("W2S_DASK", raising=False)
     monkeypatch.delenv("W2S_SHARDS", raising=False)
+    monkeypatch.delenv("W2S_PATIENCE", raising=False)
 
 
 def program(folder: Path, name: str, script: str) -> None:
@@ -263,9 +264,10 @@ def test_a_job_whose_workers_have_threads_is_refused_before_one_is_submitted(mon
     assert "\n" not in str(error.value)
 
 
-def test_runs_that_no_worker_can_take_are_not_waited_for(tmp_path, monkeypatch):
+def test_runs_that_no_worker_can_take_are_not_waited_for(tmp_path, monkeypatch, capsys):
     """The only worker with a GPU dies: what others can do is done, and then it is said what is missing."""
-    monkeypatch.setattr(cluster, "ALONE", 0.5)
+    monkeypatch.setenv("W2S_PATIENCE", "0.5")
+    monkeypatch.setattr(cluster, "SAY", 0.2)
     with scheduler_with(gpu={"resources": {GPU: 1}}, cpu={"resources": {CPU: 1}}) as there:
         with connect(there.scheduler_address, 2, 2, 1, tmp_path) as connection:
             there.sync(there.workers["gpu"].close)
@@ -277,16 +279,27 @@ def test_runs_that_no_worker_can_take_are_not_waited_for(tmp_path, monkeypatch):
             }
             finished = []
             with pytest.raises(
-                ClusterError, match=r"1 runs are left, .* no worker with GPU \(dask worker .*--resources GPU=1\)"
+                ClusterError, match=r"1 runs are left, .* no worker with GPU \(--resources GPU=1\); .*'dask worker tcp"
             ) as error:
                 for future in as_finished(connection, asked):
                     finished.append(future)
             assert finished == list(asked)[1:] and finished[0].status == "finished"
             assert "\n" not in str(error.value)
+    said = capsys.readouterr().err.splitlines()
+    assert said and all(line.startswith("waiting: ") and "no worker with GPU" in line for line in said)
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "nan", "long"])
+def test_patience_is_a_number_of_seconds(said, monkeypatch):
+    monkeypatch.setenv("W2S_PATIENCE", said)
+    with pytest.raises(ParameterError, match=re.escape(f"W2S_PATIENCE={said!r}: must be a number of seconds")):
+        cluster.patience(1.0)
+    monkeypatch.setenv("W2S_PATIENCE", "2.5")
+    assert cluster.patience(1.0) == 2.5
 
 
 def test_runs_at_a_scheduler_wait_for_a_worker_that_comes_late(tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "ALONE", 20.0)
+    monkeypatch.setenv("W2S_PATIENCE", "20")
     monkeypatch.setattr(cluster, "LOOK", 0.1)
     with scheduler_with() as there, connect(there.scheduler_address, 1, 1, 0, tmp_path) as connection:
         future = connection.client.submit(abs, -1, pure=False)

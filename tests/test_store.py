@@ -189,6 +189,12 @@ def other(path: Path) -> None:
     TABLE.iloc[::-1].to_parquet(path)
 
 
+def say(path: Path, **fields: object) -> None:
+    """Let a record say something else, as if it had been written so."""
+    record = {name: value for name, value in json.loads(path.read_text()).items() if name != "digest"}
+    path.write_text(json.dumps(record | fields))
+
+
 @pytest.mark.parametrize(
     ("file", "harm", "says"),
     [
@@ -197,6 +203,9 @@ def other(path: Path) -> None:
         ("knowledge.parquet", Path.unlink, "is missing"),
         ("record.json", cut, "cannot be read"),
         ("record.json", lambda path: path.write_text("null"), "is no record"),
+        ("record.json", lambda path: path.write_text(path.read_text().replace("torch", "tosch")), "is not what was"),
+        ("record.json", lambda path: say(path, scheme=4), "is of scheme 4, here it is 3"),
+        ("record.json", lambda path: say(path, key="0123"), "is that of another run, 0123"),
     ],
 )
 def test_a_damaged_table_is_named_and_set_aside(file, harm, says, tmp_path, capsys):
@@ -228,7 +237,7 @@ def test_a_record_without_digests_is_believed_and_what_cannot_be_read_is_damaged
     store = Store(tmp_path)
     table = keep(store) / "knowledge.parquet"
     record = store.record(SPEC)
-    del record["files"]
+    del record["files"], record["digest"]
     (table.parent / "record.json").write_text(json.dumps(record))
     other(table)
     store.verify(SPEC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import sys
 from collections.abc import Callable
 
@@ -33,6 +34,12 @@ def nearest(name: str, names: list[str]) -> str:
     return f"{hint}allowed: {', '.join(names)}"
 
 
+GOES_ON = "finished runs are kept, the same command goes on from there"
+
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What the system says where a disk is full or cannot be written: not a fault of the code, and no traceback helps."""
+
+
 def exit_code(command: Callable[[], object]) -> int:
     """Do what a command line asks for: 0, or 2 after an error of the user's in one line, or 130 after Ctrl-C."""
     try:
@@ -40,7 +47,13 @@ def exit_code(command: Callable[[], object]) -> int:
     except OneLineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.errno not in OF_THE_DISK:
+            raise
+        where = error.filename or "while writing"
+        print(f"error: {where}: {error.strerror}; make room, {GOES_ON}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print("\ninterrupted: finished runs are kept, the same command goes on from there", file=sys.stderr)
+        print(f"\ninterrupted: {GOES_ON}", file=sys.stderr)
         return 130
     return 0

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,7 +27,7 @@ import pandas as pd
 
 from w2s_lib import digests
 from w2s_lib.book.chapter import TABLES, open_lab
-from w2s_lib.errors import OneLineError, exit_code
+from w2s_lib.errors import GOES_ON, OneLineError, exit_code
 from w2s_lib.findings import benchmarks
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.provenance import versions
@@ -174,6 +175,7 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
         BuildError: a cell failed; names the notebook and the error.
     """
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     os.environ["W2S_RESULTS"] = str(results)
@@ -188,6 +190,8 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
     except PapermillExecutionError as error:
         says = " ".join(str(error.evalue).split())
         raise BuildError(f"{source.name}, cell {error.cell_index}: {error.ename}: {says}") from None
+    except DeadKernelError:
+        raise BuildError(f"{source.name}: its kernel died, killed perhaps for want of memory; {GOES_ON}") from None
     nbformat.write(polish(nbformat.read(draft, as_version=4)), target)
     draft.unlink()
     return time.perf_counter() - start
@@ -272,7 +276,10 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     say("executing the notebooks")
     given = edition if not Path(edition).is_file() else str(Path(edition).absolute())
     parameters = {"edition": given, "store": str(lab.store.root), "workers": lab.workers}
-    execute_all(source / "notebooks", results, parameters, lab.workers, studied(study))
+    try:
+        execute_all(source / "notebooks", results, parameters, lab.workers, studied(study))
+    except BrokenProcessPool:
+        raise BuildError(f"a process that executes notebooks was killed; {GOES_ON}") from None
     for ending, name in TABLES.items():
         tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
         pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)

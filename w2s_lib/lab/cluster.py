@@ -8,14 +8,15 @@ its parents' results.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,8 +39,17 @@ ANSWERS_WITHIN = "15s"
 LOOK = 10.0
 """Seconds between two looks at whether a scheduler has workers for the runs that are left."""
 
+SAY = 30.0
+"""Seconds without a worker after which it is said what runs wait for; said again whenever the wait has doubled."""
+
 ALONE = 300.0
-"""Seconds that runs wait at a scheduler that has no worker for them: one that died may be started again."""
+"""Seconds that runs wait where there is no worker for them: one that died may be started again."""
+
+QUEUED = 24 * 3600.0
+"""Seconds that runs wait for the first job of SLURM: queues are long.  ``$W2S_PATIENCE`` goes before both."""
+
+PATIENCE = "W2S_PATIENCE"
+"""Environment variable: seconds that runs wait where no worker can take them."""
 
 GPU_PART = 0.75
 """Part of this machine's memory for the workers with a GPU: their runs load whole models through it."""
@@ -69,11 +79,13 @@ class ClusterError(OneLineError):
 
 
 class Connection(NamedTuple):
-    """A client of a cluster, what its workers declare, or will, and how many seconds runs may be without a worker."""
+    """A client of a cluster, what its workers declare, or will, how many seconds runs may be without a worker, and how
+    one comes to be."""
 
     client: Client
     declared: frozenset[str] = frozenset()
-    patience: float = inf
+    patience: float = ALONE
+    started: str = "a process of this machine, which Dask starts again; does it fail at once, or lack memory?"
 
     def resources(self, gpu: bool) -> dict[str, int] | None:
         """What a run asks for that wants a GPU, or none, where there are workers for just that; None: any will do."""
@@ -98,6 +110,22 @@ def choose(dask: str = LOCAL) -> str:
     if wrong:
         raise ParameterError(name, value, wrong)
     return value
+
+
+def patience(usual: float) -> float:
+    """Seconds that runs wait where no worker can take them: ``$W2S_PATIENCE`` where it is set, else the ``usual``.
+
+    Raises:
+        ParameterError: it is set to something else than a number of seconds above 0.
+    """
+    said = os.environ.get(PATIENCE)
+    try:
+        seconds = float(said or usual)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise ParameterError(PATIENCE, said, "must be a number of seconds above 0")
+    return seconds
 
 
 def visible(devices: int, mask: str | None, together: int = 1) -> tuple[str, ...]:
@@ -153,7 +181,7 @@ def _local(workers: int, tasks: int, gpu_tasks: int) -> Iterator[Connection]:
     options = {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": ":0"}
     scheduler = {"cls": Scheduler, "options": options}
     with SpecCluster(specs, scheduler, silence_logs=50) as cluster, Client(cluster) as client:
-        yield Connection(client, frozenset((GPU, CPU)) if gpus else frozenset())
+        yield Connection(client, frozenset((GPU, CPU)) if gpus else frozenset(), patience(ALONE))
 
 
 @contextmanager
@@ -174,7 +202,8 @@ def _remote(address: str) -> Iterator[Connection]:
                     f"dask={address!r}: worker {name} has {worker['nthreads']} threads, and {WRONG}; "
                     f"start it by 'dask worker {address} --nthreads 1'"
                 )
-        yield Connection(client, frozenset(name for worker in workers.values() for name in worker["resources"]), ALONE)
+        has = frozenset(name for worker in workers.values() for name in worker["resources"])
+        yield Connection(client, has, patience(ALONE), f"'dask worker {address} --nthreads 1'")
 
 
 def threads(configured: Mapping[str, Any]) -> int:
@@ -250,7 +279,8 @@ def _slurm(workers: int, tasks: int, logs: Path) -> Iterator[Connection]:
         # Not ``scale``: a fixed number of jobs is not made up again after one was cancelled (dask-jobqueue, issue 611).
         cluster.adapt(minimum_jobs=1, maximum_jobs=max(1, min(workers, tasks)))
         with Client(cluster) as client:
-            yield Connection(client, declared(configured.get("worker-extra-args") or ()))
+            has = declared(configured.get("worker-extra-args") or ())
+            yield Connection(client, has, patience(QUEUED), "a job of SLURM; 'squeue --me' says why none starts")
 
 
 @contextmanager
@@ -267,6 +297,7 @@ def connect(chosen: str, workers: int, tasks: int, gpu_tasks: int, logs: Path) -
     import dask
     import distributed  # noqa: F401  it adds its defaults, which would be taken back with the settings
 
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # that a scheduler is gone, the lab says itself
     opened = {LOCAL: _local(workers, tasks, gpu_tasks), SLURM: _slurm(workers, tasks, logs)}
     with dask.config.set(SETTINGS), opened.get(chosen) or _remote(chosen) as connection:
         yield connection
@@ -275,13 +306,16 @@ def connect(chosen: str, workers: int, tasks: int, gpu_tasks: int, logs: Path) -
 def as_finished(connection: Connection, asked: Mapping[Future, Mapping[str, int]]) -> Iterator[Future]:
     """Futures as they finish, each given with the resources that it asks for.
 
+    Where no run is at work, and some have no worker to take them, a line on stderr says so after ``SAY`` seconds.
+
     Raises:
-        ClusterError: for as long as the connection's patience no run was at work, and some had no worker to take them.
+        ClusterError: that was so for as long as the connection's patience.
     """
     from distributed import as_completed
 
     left, finished = dict(asked), as_completed(asked)
     at_work = look = time.monotonic()
+    say_after, every = SAY, min(LOOK, SAY, connection.patience)
     while left:
         if ready := finished.next_batch(block=False):
             for future in ready:
@@ -289,17 +323,22 @@ def as_finished(connection: Connection, asked: Mapping[Future, Mapping[str, int]
                 yield future
             continue
         time.sleep(0.05)
-        if time.monotonic() - look < min(LOOK, connection.patience):
+        if time.monotonic() - look < every:
             continue
         look = time.monotonic()
         lacking = _lacking(connection.client, left)
         if lacking is None:
-            at_work = look
-        elif look - at_work >= connection.patience:
+            at_work, say_after = look, SAY
+            continue
+        waits = f"{len(left)} runs are left, and for {look - at_work:.0f} s there has been no worker{lacking}"
+        if look - at_work >= connection.patience:
             raise ClusterError(
-                f"{len(left)} runs are left, and for {look - at_work:.0f} s the scheduler has had no worker{lacking}; "
-                "finished runs are kept, start such a worker and the same command again"
+                f"{waits}; finished runs are kept, the same command goes on once there is one: {connection.started}"
             )
+        if look - at_work >= say_after:
+            say_after = 2 * (look - at_work)
+            ends = f"ends after {connection.patience:.0f} s ({PATIENCE})"
+            print(f"waiting: {waits}: {connection.started}; {ends}", file=sys.stderr, flush=True)
 
 
 def _lacking(client: Client, left: Mapping[Future, Mapping[str, int]]) -> str | None:
@@ -314,5 +353,5 @@ def _lacking(client: Client, left: Mapping[Future, Mapping[str, int]]) -> str | 
     there = {name for worker in workers for name in worker["resources"]}
     missing = sorted({name for resources in left.values() for name in resources} - there)
     if missing:
-        return f" with {' or '.join(missing)} (dask worker … --nthreads 1 --resources {missing[0]}=1)"
-    return None if workers else " (dask worker … --nthreads 1)"
+        return f" with {' or '.join(missing)} (--resources {missing[0]}=1)"
+    return None if workers else ""

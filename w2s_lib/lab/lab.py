@@ -183,6 +183,12 @@ class Lab:
         """Wait until this machine sees what others have written: shared file systems tell of it with a delay."""
         deadline = time.monotonic() + SHARING
         while missing := [spec for spec in done if not self.store.has(spec)]:
+            if self.dask == cluster.LOCAL:
+                raise RunError(
+                    f"{len(missing)} results that were written are gone from {self.store.root}, first run "
+                    f"{missing[0].key} ({describe(missing[0])}): was the store moved or deleted? the same command "
+                    "does them again"
+                )
             if time.monotonic() > deadline:
                 raise RunError(
                     f"run {missing[0].key} ({describe(missing[0])}) was done on another machine and is not in "

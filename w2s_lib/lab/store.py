@@ -24,7 +24,7 @@ from uuid import uuid4
 import pandas as pd
 from pyarrow import ArrowException
 
-from w2s_lib.digests import of_file
+from w2s_lib.digests import digest, of_file
 from w2s_lib.errors import OneLineError, first_line
 from w2s_lib.lab.provenance import code, hardware, is_alive, machine, versions
 from w2s_lib.specs import SCHEME, Spec
@@ -159,6 +159,7 @@ class Store:
                 "files": _files(folder),
                 "notes": draft.notes,
             }
+            record["digest"] = _digest(record)
             (folder / RECORD).write_text(json.dumps(record, indent=1))
             self._settle(folder, self.path(spec))
 
@@ -199,7 +200,12 @@ class Store:
         path = self.path(spec) / RECORD
         if not path.is_file():
             raise StoreError(f"{type(spec).__name__} {spec.key}: no result in {self.root}; run it first")
-        return _read_record(path)
+        record = _read_record(path)
+        if record.get("scheme", SCHEME) != SCHEME:
+            raise DamagedError(path, f"is of scheme {record['scheme']!r}, here it is {SCHEME}")
+        if record.get("key", spec.key) != spec.key:
+            raise DamagedError(path, f"is that of another run, {record['key']}")
+        return record
 
     def verify(self, spec: Spec) -> None:
         """Check that the files of a finished run are those that its record names, if it names any.
@@ -264,7 +270,14 @@ def _read_record(path: Path) -> dict:
         record = json.loads(path.read_text())
     if not isinstance(record, dict):
         raise DamagedError(path, "is no record")
+    if record.get("digest", _digest(record)) != _digest(record):
+        raise DamagedError(path, "is not what was written")
     return record
+
+
+def _digest(record: Mapping[str, object]) -> str:
+    """A digest of all that a record says, but for this."""
+    return digest(json.dumps({name: value for name, value in record.items() if name != "digest"}, sort_keys=True))
 
 
 def _verify(folder: Path, files: Mapping[str, str]) -> None:

@@ -1,0 +1,99 @@
+"""What the faults have in common: how often, runs that nothing disturbs, and a file of what was tried.
+
+``make test`` causes each fault a few times, on five small runs.  ``make test-faults`` sets ``W2S_FAULTS``, the number of
+kills: then whole builds of the smoke edition are disturbed as well, and ``notebooks/tried.json`` is written, which the
+page *What was tried* shows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.test_lab import RERUN, STUDENT
+from w2s_lib.lab import Lab
+from w2s_lib.lab.graph import closure
+from w2s_lib.lab.provenance import hardware
+
+TIMES = int(os.environ.get("W2S_FAULTS") or 0)
+"""How many builds are killed; 0: no builds are, and the other faults are caused a few times."""
+
+TRIED = ROOT / "notebooks" / "tried.json"
+
+RUNS = closure([STUDENT, RERUN])
+
+whole_builds = pytest.mark.skipif(not TIMES, reason="takes long: make test-faults")
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Random numbers that are the same for a test whenever it runs."""
+    return random.Random(request.node.nodeid)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """The five runs, done in peace."""
+    lab = Lab(tmp_path_factory.mktemp("undisturbed"), workers=0, progress=False)
+    lab.run(RUNS)
+    return lab
+
+
+@pytest.fixture
+def tried() -> Callable[..., None]:
+    """Note what was tried, how often and what was seen, where ``W2S_FAULTS`` asks for it."""
+    start = time.monotonic()
+
+    def note(fault: str, times: int, seen: str) -> None:
+        if TIMES:
+            told = json.loads(TRIED.read_text(encoding="utf-8")) if TRIED.is_file() else {}
+            row = {"times": times, "seen": seen, "minutes": round((time.monotonic() - start) / 60, 1)}
+            faults = told.get("faults", {}) | {fault: row}
+            about = {"finished": time.strftime("%Y-%m-%d"), "hardware": hardware()}
+            TRIED.write_text(json.dumps(about | {"faults": faults}, indent=1) + "\n", encoding="utf-8")
+
+    return note
+
+
+def start(store: Path, workers: int = 0, *before: str, **environment: str) -> subprocess.Popen:
+    """Begin the five runs in a process of their own; words ``before`` the command, such as those of ``unshare``."""
+    command = [*before, sys.executable, "-m", "tests.faults.train", str(store), str(workers)]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment
+    )
+
+
+def records(store: Path) -> dict[str, str]:
+    """The records of finished runs, by the name of their folder."""
+    kinds = ("pretrain", "features", "train")
+    return {path.parent.name: path.read_text() for kind in kinds for path in store.glob(f"{kind}/*/*/record.json")}
+
+
+def check(store: Path, undisturbed: Lab, before: dict[str, str] | None = None) -> None:
+    """The runs are all there, as those that nothing disturbed, those from ``before`` were not done again, and nothing
+    unfinished is left."""
+    lab = Lab(store, workers=0, progress=False)
+    assert lab.missing(RUNS) == []
+    for spec in (run for run in RUNS if hasattr(run, "pairs")):
+        assert (lab.scores(spec)["margin"].to_numpy() == undisturbed.scores(spec)["margin"].to_numpy()).all()
+    after = records(store)
+    assert all(after[key] == text for key, text in (before or {}).items()), "a finished run was done twice"
+    lab.store.sweep_drafts()
+    assert not list(store.rglob(".draft-*")), "the dead left something that is in the way"
+
+
+def one_line(process: subprocess.Popen, seconds: float = 300) -> str:
+    """What a process said on stderr as it ended by an error of the user's: one line, beside notices of the store."""
+    _, told = process.communicate(timeout=seconds)
+    said = [line for line in told.splitlines() if not line.startswith(("store: ", "waiting: "))]
+    assert process.returncode == 2 and len(said) == 1 and said[0].startswith("error: "), (process.returncode, told)
+    return said[0]

@@ -1,0 +1,62 @@
+"""One bit of any file of a store turns over: it is found on reading, named, set aside, and the run done again."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.faults.conftest import RUNS, TIMES, check
+from tests.test_lab import LARGE, SMALL, STUDENT, WEAK
+from w2s_lib.lab import Lab
+from w2s_lib.lab.store import Store
+from w2s_lib.specs import Train
+
+
+def files(lab: Lab) -> list[tuple[Train, str]]:
+    """Every kind of file that the five runs leave, once: the run, and the file's path in its folder."""
+    found = {}
+    for spec in (LARGE, SMALL, WEAK, STUDENT):
+        folder = lab.store.path(spec)
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                found.setdefault((type(spec), path.name), (spec, path.relative_to(folder).as_posix()))
+    return list(found.values())
+
+
+@pytest.mark.slow
+def test_one_bit_of_each_kind_of_file(tmp_path, undisturbed, chance, capsys, tried):
+    kinds = files(undisturbed)
+    assert len(kinds) >= 6, "tables, weights, their settings, and records"
+    times = 0
+    for turn in range(3 if TIMES else 1):
+        for spec, name in kinds:
+            copy = tmp_path / f"{turn}-{times}"
+            shutil.copytree(undisturbed.store.root, copy)
+            lab = Lab(copy, workers=0, progress=False)
+            for child in RUNS:
+                if spec in child.parents():
+                    shutil.rmtree(lab.store.path(child))  # so that somebody reads what the parent left
+            path = lab.store.path(spec) / name
+            content = bytearray(path.read_bytes())
+            content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+            path.write_bytes(content)
+            lab.run(RUNS), lab.of_other_code(RUNS)
+            assert isinstance(lab.scores(WEAK).size, int)
+            check(copy, undisturbed)
+            said = capsys.readouterr().err
+            assert str(path) in said and said.count("set aside in") == 1, (name, said)
+            shutil.rmtree(copy)
+            times += 1
+    tried("one random bit of each kind of file of a store", times, "each found, named, set aside, and done again")
+
+
+def test_one_bit_of_each_file_of_a_page(tmp_path, chance, capsys):
+    store = Store(tmp_path)
+    for name in ("page.ipynb", "seconds", "results.csv", "record.json"):
+        store.keep_page("ab12", {"page.ipynb": b'{"cells": []}', "seconds": b"1.5", "results.csv": b"a,b\n1,2\n"})
+        path = tmp_path / "page" / "ab" / "ab12" / name
+        content = bytearray(path.read_bytes())
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        path.write_bytes(content)
+        assert store.page("ab12") is None and "set aside in" in capsys.readouterr().err

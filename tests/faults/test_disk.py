@@ -1,0 +1,91 @@
+"""Disks that are full, cannot be written, or are taken away: one line, and afterwards the same command goes on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.faults.conftest import RUNS, TIMES, check, one_line, records, start
+from tests.faults.test_concurrency import allowed
+from w2s_lib.errors import exit_code
+from w2s_lib.lab import Lab
+
+OWN_DISKS = ("unshare", "--map-root-user", "--user", "--mount")
+
+FULL = """
+mount -t tmpfs -o size=$2 tmpfs $1 || exit 99
+$3 -m tests.faults.train $1/store 0 2> $4/full; echo $? > $4/code
+mount -o remount,size=64m $1
+$3 -m tests.faults.train $1/store 0 2> $4/roomy || exit 98
+cp -r $1/store $4/
+mount -o remount,ro $1
+$3 -m tests.faults.train $1/store 0 2> $4/read-only; test $? = 2
+"""
+"""Runs on a disk of so many bytes, then on a roomy one, then on one that cannot be written."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not allowed(*OWN_DISKS), reason="this machine lets nobody mount a disk of one's own")
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, undisturbed, chance, tried):
+    needed = sum(path.stat().st_size for path in undisturbed.store.root.rglob("*") if path.is_file())
+    for i in range(TIMES or 1):
+        disk, kept = tmp_path / f"disk-{i}", tmp_path / f"kept-{i}"
+        disk.mkdir(), kept.mkdir()
+        size = str(int(chance.uniform(0.1, 0.9) * needed))
+        process = start_in(FULL, str(disk), size, sys.executable, str(kept))
+        assert process.returncode == 0, (process.returncode, process.stderr)
+        said = (kept / "full").read_text().splitlines()
+        assert (kept / "code").read_text() == "2\n" and len(said) == 1, said
+        assert said[0].startswith("error: ") and "No space left" in said[0], said
+        check(kept / "store", undisturbed)
+        assert "cannot be written (Read-only file system)" in (kept / "read-only").read_text()
+        shutil.rmtree(kept)
+    tried("a disk that is full at a random byte", TIMES or 1, "one line; with room, the same command ended as usual")
+    tried("a disk that cannot be written", TIMES or 1, "one line")
+
+
+def start_in(script: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Run a shell script with disks of its own to its end."""
+    command = [*OWN_DISKS, "sh", "-c", script, "sh", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+
+
+@pytest.mark.slow
+def test_a_store_that_is_deleted_under_a_run(tmp_path, undisturbed, tried):
+    store = tmp_path / "store"
+    process = start(store, workers=1)
+    deadline = time.monotonic() + 120
+    while len(records(store)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    shutil.rmtree(store)
+    process_ended = process.wait(300)
+    if process_ended:
+        assert str(store) in one_line(process)
+    lab = Lab(store, workers=0, progress=False)
+    lab.run(RUNS)
+    check(store, undisturbed)
+    tried("a store that is deleted while runs are at work", 1, "one line, or done again; then the same numbers")
+
+
+@pytest.mark.parametrize("number", [28, 30, 122], ids=["full", "read-only", "quota"])
+def test_what_the_disk_says_is_one_line(number, capsys):
+    def write() -> None:
+        raise OSError(number, "what the system says", "results.csv")
+
+    assert exit_code(write) == 2
+    told = capsys.readouterr().err
+    assert told == (
+        "error: results.csv: what the system says; make room, finished runs are kept, "
+        "the same command goes on from there\n"
+    )
+
+
+def test_other_faults_keep_their_traceback():
+    with pytest.raises(FileNotFoundError):
+        exit_code(lambda: json.loads((ROOT / "nowhere").read_text()))

@@ -1,0 +1,107 @@
+"""Kill -9 at random moments: the next call goes on, ends as if nothing had happened, and does nothing twice."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from tests.conftest import ROOT, build_command
+from tests.faults.conftest import TIMES, check, records, start, whole_builds
+
+PROGRAMS = {"worker or executor": "multiprocessing.spawn", "kernel": "ipykernel_launcher", "renderer": "jupyter_book"}
+"""Processes under a build, and what their command lines hold."""
+
+
+def kind_of(process: psutil.Process) -> str | None:
+    """Which of ``PROGRAMS`` a process is, if any."""
+    with suppress(psutil.Error):
+        told = " ".join(process.cmdline())
+        return next((kind for kind, program in PROGRAMS.items() if program in told), None)
+    return None
+
+
+def kill_one(root: subprocess.Popen, kind: str) -> bool:
+    """Kill the build itself, or a process of that kind under it; False where there is none."""
+    if kind == "build":
+        root.kill()
+        return True
+    with suppress(psutil.Error):
+        for process in psutil.Process(root.pid).children(recursive=True):
+            if kind_of(process) == kind:
+                process.kill()
+                return True
+    return False
+
+
+def ended(process: subprocess.Popen, seconds: float) -> bool:
+    """Whether a process ends within so many seconds."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    return process.poll() is not None
+
+
+@pytest.mark.slow
+def test_killed_runs_go_on(tmp_path, undisturbed, chance, tried):
+    kills, before = 0, {}
+    while kills < max(2, TIMES):
+        process = start(tmp_path, workers=1)
+        kind = chance.choice(("build", "worker or executor"))
+        if not ended(process, chance.uniform(6, 14)) and kill_one(process, kind):
+            kills += 1
+        if kind == "build" and process.poll() is None:
+            process.kill()
+        process.communicate(timeout=300)
+        now = records(tmp_path)
+        assert all(now[key] == text for key, text in before.items()), "a finished run was done twice"
+        before = now
+        if len(before) == 5 and kills < max(2, TIMES):  # done: from the start
+            check(tmp_path, undisturbed, before)
+            tmp_path, before = tmp_path / "again", {}
+    process = start(tmp_path)
+    assert process.wait(300) == 0
+    check(tmp_path, undisturbed, before)
+    tried("kill -9 of five small runs or of their worker", kills, "the next call ended with the same numbers")
+
+
+def tables(html: Path) -> list[pd.DataFrame]:
+    return [pd.read_csv(html / f"{name}.csv") for name in ("results", "runs", "results_by_seed")]
+
+
+@whole_builds
+def test_killed_builds_complete(tmp_path, build_folder, chance, tried):
+    """Each build is killed once, or a process under it; the one after it goes on from there, and after every fifth kill
+    one is left to complete."""
+    kinds = ["build", *PROGRAMS]
+    seen = dict.fromkeys(kinds, 0)
+    wanted = tables(build_folder / "book" / "html")
+    while (kills := sum(seen.values())) < TIMES:
+        store, output = tmp_path / f"store-{kills // 5}", tmp_path / "book"
+        before = records(store)
+        log = (tmp_path / "log").open("w+")
+        process = subprocess.Popen(build_command(store, output), cwd=ROOT, stdout=log, stderr=log)
+        kind = chance.choice(kinds)
+        moment = time.monotonic() + chance.uniform(3, 90)
+        while not ended(process, 0.2) and (time.monotonic() < moment or not kill_one(process, kind)):
+            pass
+        if process.wait(600) != 0:
+            log.seek(0)
+            told = log.read()
+            assert "Traceback" not in told, told[-3000:]
+        seen[kind] += 1
+        now = records(store)
+        assert all(now[key] == text for key, text in before.items()), "a finished run was done twice"
+        if sum(seen.values()) % 5 == 0:
+            done = subprocess.run(build_command(store, output), cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            for found, one in zip(tables(output / "html"), wanted, strict=True):
+                pd.testing.assert_frame_equal(found, one)
+            after = records(store)
+            assert all(after[key] == text for key, text in now.items()) and not list(store.rglob(".draft-*"))
+    for kind, times in seen.items():
+        tried(f"kill -9 at a random moment of a smoke build: {kind}", times, "builds went on; the same tables")
