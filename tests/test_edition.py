@@ -1,10 +1,14 @@
 """Bad input gets one line that names the parameter, the value and what is allowed."""
 
+import json
+from pathlib import Path
+
 import pytest
 import yaml
 
 from w2s_lib.errors import ParameterError
 from w2s_lib.models.ladder import LADDER
+from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, PARAMETERS, Edition, available, load, split_pair
 
 
@@ -44,7 +48,13 @@ from w2s_lib.study.edition import FOLDER, PARAMETERS, Edition, available, load, 
         ({"filter_above": 1.0}, "filter_above=1.0: must be below 1"),
         ({"policy_pairs": ["tiny-56 -> tiny-72"]}, "is not among the edition's pairs"),
         ({"draws": 150.5}, "draws=150.5: must be a whole number"),
-        ({"chapters": ["5"]}, "chapters='5': no such chapter; did you mean '15'\\? allowed: 01, 02, 03"),
+        ({"chapters": ["5"]}, "chapters='5': a chapter's number is a text of two digits: write '05' in quotes"),
+        ({"chapters": [5]}, "chapters=5: a chapter's number is a text of two digits: write '05' in quotes"),
+        ({"seeds": [True]}, r"seeds=\[True\]: must not be a truth value"),
+        ({"alpha": True}, "alpha=True: must not be a truth value"),
+        ({"alpha": float("nan")}, "alpha=nan: "),
+        ({"reward_model": {"learning_rate": "inf"}}, "reward_model.learning_rate='inf': .*finite"),
+        ({"dpo": {"epochs": True}}, "dpo.epochs=True: must not be a truth value"),
         ({"chapters": ["05", "six"]}, "chapters='six': no such chapter; allowed: 01, 02"),
         ({"chapters": ["05", "05"]}, "every entry may occur once"),
     ],
@@ -113,8 +123,8 @@ def test_what_chapters_and_labels_need_is_refused_at_load(overrides, says):
 def test_an_edition_is_called_like_its_file(tmp_path):
     """Else the book of a copy would be built over the default one, and looked for elsewhere."""
     path = tmp_path / "mine.yaml"
-    path.write_text((FOLDER / "world.yaml").read_text())
-    with pytest.raises(ParameterError, match="name='world': must be the name of its file, mine.yaml"):
+    path.write_text((FOLDER / "world.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(ParameterError, match="mine.yaml, line 2: name='world': must be the name of its file, mine:"):
         load(path)
 
 
@@ -169,3 +179,123 @@ def test_frozen_layers_are_read_at_their_last_token_only():
     ):
         load("hh-smol", {"reward_model": recipe})
     assert load("world", {"reward_model": recipe}).reward_model.score_at == "count_of_nonzero_ids"
+
+
+# As files are written
+
+SMOKE = (FOLDER / "smoke.yaml").read_text(encoding="utf-8")
+
+
+def written(folder: Path, *changes: tuple[str, str], name: str = "mine", encoding: str = "utf-8") -> Path:
+    """The smallest edition under another name, with some of its text replaced."""
+    text = SMOKE.replace("name: smoke", f"name: {name}")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "mine.yaml").write_text(text, encoding=encoding)
+    return folder / "mine.yaml"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("[7]", "[010, 011]", 'line 4: seeds=010: YAML reads it as 8; write "010" in quotes, or 10'),
+        ("[7]", "[08]", 'line 4: seeds=08: YAML reads it as text; write "08" in quotes, or 8'),
+        ("draws: 200", "draws: 1:40", 'line 11: draws=1:40: YAML reads it as 100; write "1:40" in quotes, or 100'),
+        ("draws: 200", "draws: 2_00", "line 11: draws=2_00: YAML reads it as 200"),
+        ("draws: 200", "draws: 0x100", "line 11: draws=0x100: YAML reads it as 256"),
+        (
+            "draws: 200",
+            "draws: 200\nhelpful: off",
+            'line 12: helpful=off: YAML reads it as false; write "off" in quotes',
+        ),
+        ("draws: 200", "draws: 200\ndpo: {encode_apart: yes}", "line 12: dpo.encode_apart=yes: .* or true"),
+        ("draws: 200", "draws: 200\ndraws: 300", "line 12: draws=…: stands here for the second time, first in line 11"),
+        ("draws: 200", "dpo: {epochs: 1,\n epochs: 2}", "line 12: dpo.epochs=…: stands here for the second time"),
+        ("draws: 200", "draws: 200\nno: 3", "line 12: no=…: a parameter's name is needed here"),
+        ("draws: 200", "draws: 200\n5: 3", "line 12: 5=…: a parameter's name is needed here"),
+        ("title: the", "title: 2026-11-29 #", "line 3: title=2026-11-29: YAML reads it as a date; write .* quotes$"),
+        ("seeds: [7]", "seeds:\t[7]", r"line 4, 'seeds:\\t\[7\]': a tab stands here; write spaces"),
+        ("title: the", "title: GPT-2: the", "line 3, 'title: GPT-2: the .*': a text with \": \" in it needs quotes"),
+        ("seeds: [7]", "seeds: [7", "this is no YAML"),
+        ("draws: 200", "draws: !!python/name:os.system x", "line 11, .*this is no YAML"),
+        ("draws: 200", "drows: 200", "mine.yaml, line 11: drows=200: no such parameter; did you mean 'draws'?"),
+        ("draws: 200", "draws: 20", "mine.yaml, line 11: draws=20: must be at least 100"),
+        (
+            "draws: 200",
+            "draws: 200\ndpo: {epoch: 2}",
+            "line 12: dpo.epoch=2: no such parameter; did you mean 'epochs'?",
+        ),
+        ("draws: 200", "chapters:\n  - '04'\n  - 5", "line 13: chapters=5: a chapter's number .* write '05' in quotes"),
+        ("draws: 200", "chapters: ['04', nope]", "line 11: chapters=nope: no such chapter; allowed: 01, 02"),
+        ("draws: 200", "helpful: hh-harmless", "line 11: helpful='hh-harmless': its labels prefer harmlessness"),
+        ("[tiny-24, ", "['tiny-24', tiny-2, ", "line 5: models=tiny-2: no such model; did you mean"),
+    ],
+)
+def test_a_file_says_what_it_means_or_in_which_line_it_does_not(tmp_path, old, new, says):
+    with pytest.raises(ParameterError, match=says) as error:
+        load(written(tmp_path, (old, new)))
+    assert "\n" not in str(error.value) and "mine.yaml" in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_is_read_in_its_encoding(tmp_path, encoding):
+    path = written(tmp_path, ("title: the", "title: für die"), encoding=encoding)
+    assert load(path).title.startswith("für die")
+    with pytest.raises(ParameterError, match="line 11: drows=200: no such"):
+        path.write_text(path.read_text(encoding=encoding).replace("draws", "drows"), encoding=encoding)
+        load(path)
+
+
+def test_a_file_in_another_encoding_is_named_with_its_line(tmp_path):
+    with pytest.raises(ParameterError, match="mine.yaml': line 3 is not UTF-8; save the file as UTF-8"):
+        load(written(tmp_path, ("title: the", "title: für die"), encoding="latin-1"))
+
+
+def test_numbers_texts_and_anchors_mean_what_they_say(tmp_path):
+    recipes = "dpo: &policy {epochs: 3, learning_rate: 1e-4}\nsimpo: {<<: *policy, epochs: 1}"
+    e = load(written(tmp_path, ("draws: 200", recipes), ("[7]", "[0, 17]"), ("0.52 ", "5.2e-1 ")))
+    assert (e.seeds, e.threshold, e.dpo.epochs, e.simpo.epochs) == ((0, 17), 0.52, 3, 1)
+    assert e.dpo.learning_rate == e.simpo.learning_rate == 1e-4
+
+
+def test_no_error_is_about_what_was_replaced(tmp_path):
+    with pytest.raises(ParameterError, match="^draws=20: must be at least 100"):
+        load(written(tmp_path), {"draws": 20})
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [("mine.yaml", "mine"), ("my edition.yaml", "my-edition"), ("Größe & {x} $y.yaml", "grosse-x-y")]
+)
+def test_a_file_may_lie_and_be_called_as_people_do(tmp_path, file, name):
+    folder = tmp_path / "a folder & {more} $HOME"
+    folder.mkdir()
+    path = written(tmp_path, name=name).rename(folder / file)
+    assert load(path).name == load(str(path)).name == name
+
+
+def test_paths_in_a_file_are_relative_to_it(tmp_path, monkeypatch, folders):
+    """Whatever folder a command or a notebook is in; the names stay as they are written."""
+    for name, family in (("weak", "llama"), ("strong", "llama")):
+        (tmp_path / name).symlink_to(folders[family])
+    rows = [{"prompt": f"p{i}", "chosen": f"good {i}", "rejected": f"bad {i}"} for i in range(200)]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    fields = {"name": "mine", "title": "t", "data": "pairs.jsonl", "seeds": [1], "models": ["./weak:1", "strong"]}
+    fields |= {"pairs": "all", "train_pairs": 32, "test_pairs": 32, "chapters": ["05"], "intermediates": ["strong:2"]}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(fields), encoding="utf-8")
+    monkeypatch.chdir("/")
+    edition = load(tmp_path / "mine.yaml")
+    assert edition.weak_strong == [("./weak:1", "strong")] and edition.ways("./weak:1", "strong") == ("strong:2",)
+    relative = Study(edition)
+    absolute = {"data": str(tmp_path / "pairs.jsonl"), "models": [f"{tmp_path}/weak:1", f"{tmp_path}/strong"]}
+    absolute |= {"pairs": "all", "intermediates": [f"{tmp_path}/strong:2"]}
+    assert Study(load(tmp_path / "mine.yaml", absolute)).runs() == relative.runs()
+    assert relative.restricted_to(seeds=[2]).runs() != relative.runs()
+
+
+@pytest.mark.parametrize("name", available())
+def test_pages_that_lead_to_each_other_are_in_an_edition_together(name):
+    """Chapters 17 and 18 go on where 7 and 9 end, with the same runs."""
+    edition = load(name)
+    assert edition.has_chapter("07") == edition.has_chapter("17")
+    assert edition.has_chapter("09") == edition.has_chapter("18")

@@ -16,10 +16,17 @@ class OneLineError(Exception):
 
 
 class ParameterError(OneLineError, ValueError):
-    """A parameter that cannot be used: one line with its name, its value and what is allowed."""
+    """A parameter that cannot be used: one line with its name, its value and what is allowed.
 
-    def __init__(self, name: str, value: object, allowed: str) -> None:
-        super().__init__(f"{name}={value!r}: {allowed}")
+    ``where`` begins the line where a file holds the parameter: ``"mine.yaml, line 3: "``.
+    """
+
+    def __init__(self, name: str, value: object, allowed: str, where: str = "") -> None:
+        self.name, self.value, self.allowed, self.where = name, value, allowed, where
+        super().__init__(f"{where}{name}={value!r}: {allowed}")
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.name, self.value, self.allowed, self.where)  # processes tell each other of it
 
 
 def first_line(error: BaseException) -> str:

@@ -15,7 +15,7 @@ import hashlib
 import json
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 SCHEME = 3
 """Version of what the keys mean.  Raise it when a default below or the meaning of a field changes:
@@ -42,10 +42,22 @@ def stream(*names: object) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-class Spec(BaseModel):
-    """A frozen value with a content key; unknown fields are refused."""
+class Value(BaseModel):
+    """A frozen value; unknown fields, numbers without end and truth values in place of numbers are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        given = value if isinstance(value, (list, tuple)) else [value]
+        if cls.model_fields[info.field_name].annotation is not bool and any(isinstance(one, bool) for one in given):
+            raise ValueError("must not be a truth value")
+        return value
+
+
+class Spec(Value):
+    """A value with a content key."""
 
     @property
     def key(self) -> str:

@@ -84,13 +84,13 @@ def _room(source: Source, max_tokens: int) -> int:
 
 def _sizes(e: Edition, given: set[str]) -> dict[str, int]:
     """``train_pairs`` and ``test_pairs``: as given, else as many as there are, evenly, up to what the edition says."""
-    room, train, test = _room(sources.source(e.data), e.max_tokens), e.train_pairs, e.test_pairs
+    room, train, test = _room(sources.source(e.at(e.data)), e.max_tokens), e.train_pairs, e.test_pairs
     if "test_pairs" not in given:
         test = min(test, room - 2 * train if "train_pairs" in given else room // 3)
     if "train_pairs" not in given:
         train = min(train, (room - test) // 2)
         if e.helpful is not None:
-            train = min(train, _room(sources.source(e.helpful), e.max_tokens) // 2)
+            train = min(train, _room(sources.source(e.at(e.helpful)), e.max_tokens) // 2)
     if min(test, train) < LEAST:
         says = f"{room} pairs can be used, too few for a test split and two training splits of {LEAST} or more each"
         raise DataError(e.data, says)

@@ -106,7 +106,7 @@ def _model(study: Study, name: str) -> tuple[str, ...]:
     """Name, size and revision of a model, and of how many pairs it sees no difference."""
     whole, (same, of) = checkpoint(study, name), read_alike(study, name)
     adapters = f", adapters of rank {whole.lora_rank}" if whole.lora_rank else ""
-    size = f"{known(parse(name).base).millions:,.3g} million"
+    size = f"{known(parse(study.edition.at(name)).base).millions:,.3g} million"
     return model_name(study.model(study.edition.seeds[0], name)) + adapters, size, whole.revision, f"{same} of {of}"
 
 

@@ -41,7 +41,7 @@ def ship(study: Study) -> Shipped:
         raise ParameterError("edition", e.name, f"none of its runs is in {lab.store.root}; run it first")
     shipped = Shipped(FOLDER / e.name)
     shipped.write(lab.store, finished)
-    texts, frame = source(e.data), pool(source(e.data), e.max_tokens)
+    texts, frame = source(e.at(e.data)), pool(source(e.at(e.data)), e.max_tokens)
     shipped.write_table("counts", cleaned(texts, e.max_tokens).report)
     agreements = [(objective, *agreement(frame, objective)) for objective in SURFACE]
     shipped.write_table("agreement", pd.DataFrame(agreements, columns=["objective", *Agreement._fields]))

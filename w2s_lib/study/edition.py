@@ -11,17 +11,20 @@ w2s_lib.study.edition.ParameterError: treshold=0.9: no such parameter; did you m
 
 from __future__ import annotations
 
+import os
+import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -32,7 +35,8 @@ from w2s_lib.data.sources import DATA
 from w2s_lib.errors import ParameterError, nearest
 from w2s_lib.models.ladder import KNOWN, LADDER, parse
 from w2s_lib.models.ranks import rank
-from w2s_lib.specs import FilterBy, Method, PolicyRecipe, Recipe, TruncationSide
+from w2s_lib.specs import FilterBy, Method, PolicyRecipe, Recipe, TruncationSide, Value
+from w2s_lib.study.edition_file import EditionFile
 from w2s_lib.study.methods import POLICY_METHODS, RECIPES
 from w2s_lib.study.mitigations import FILTER, MITIGATIONS
 
@@ -50,9 +54,23 @@ WORLD = "world"
 """The data that is no data set: the synthetic preference world."""
 
 
-def _model(name: str) -> str:
+def beside(name: str, folder: Path | None) -> str:
+    """A name of models or data as a path of its own, where it is one relative to ``folder``, an edition file's."""
+    if folder is None or name in DATA or parse(name).base in (*LADDER, *KNOWN):
+        return name
+    for path in (name, parse(name).base):  # of a model, "./mine:6" are the first blocks of what lies in "./mine"
+        if (there := os.path.join(folder, os.path.expanduser(path))) != path and os.path.exists(there):
+            return there + name.removeprefix(path)
+    return name
+
+
+def _folder(info: ValidationInfo) -> Path | None:
+    return (info.context or {}).get("folder")
+
+
+def _model(name: str, info: ValidationInfo) -> str:
     try:
-        rank(name)
+        rank(beside(name, _folder(info)))
     except ValueError as error:
         names = [*LADDER, *KNOWN]
         more = f"; {nearest(parse(name).base, names)}, a hub id or a folder" if str(error) == "no such model" else ""
@@ -60,11 +78,11 @@ def _model(name: str) -> str:
     return name
 
 
-def _pair(text: str) -> str:
+def _pair(text: str, info: ValidationInfo) -> str:
     weak, arrow, strong = (part.strip() for part in text.partition(ARROW.strip()))
     if not arrow:
         raise ValueError(f"a weak-strong pair is written 'tiny-24{ARROW}tiny-56'")
-    if rank(_model(weak)) >= rank(_model(strong)):
+    if not rank(beside(_model(weak, info), _folder(info))) < rank(beside(_model(strong, info), _folder(info))):
         names = ", ".join(LADDER if parse(weak).base in LADDER else KNOWN)
         raise ValueError(f"the weak model must be smaller than the strong one; from small to large: {names}")
     return f"{weak}{ARROW}{strong}"
@@ -80,6 +98,13 @@ def _distinct(values: tuple) -> tuple:
     if len(set(values)) < len(values):
         raise ValueError("every entry may occur once")
     return values
+
+
+def _two_digits(chapter: object) -> object:
+    written = f"{chapter:0>2}" if isinstance(chapter, (int, str)) else ""
+    if written in CHAPTERS and written != chapter:
+        raise ValueError(f"a chapter's number is a text of two digits: write '{written}' in quotes")
+    return chapter
 
 
 def _one_of(kind: str, names: Collection[str]) -> AfterValidator:
@@ -101,18 +126,18 @@ Model = Annotated[str, AfterValidator(_model)]
 Pair = Annotated[str, AfterValidator(_pair)]
 MethodName = Annotated[str, _one_of("preference objective", POLICY_METHODS)]
 MitigationName = Annotated[str, _one_of("mitigation", MITIGATIONS)]
-Chapter = Annotated[str, _one_of("chapter", CHAPTERS)]
+Chapter = Annotated[str, _one_of("chapter", CHAPTERS), BeforeValidator(_two_digits)]
 Precision = Literal["float32", "bfloat16"]
 
 
-class Edition(BaseModel):
+class Edition(Value):
     """The parameters of the whole book; every chapter takes the same names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(validate_default=True)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
-    seeds: OneOrMore[Annotated[int, Field(ge=0)]]
+    seeds: OneOrMore[Annotated[int, Field(ge=0, lt=2**32)]]
     models: TwoOrMore[Model]
     pairs: OneOrMore[Pair]
     control_pairs: Some[Pair] = Field(
@@ -168,13 +193,25 @@ class Edition(BaseModel):
         "local", description="where runs are computed: 'local', 'slurm', or the address of a Dask scheduler"
     )
 
+    _folder: Path | None = PrivateAttr(None)
+    """The edition file's: relative paths in it are relative to it."""
+
+    def model_post_init(self, context: dict[str, Any] | None) -> None:
+        """Keep the folder of the edition file."""
+        self._folder = (context or {}).get("folder")
+
+    def at(self, name: str) -> str:
+        """What a name of models or data in this edition is to everybody: a path relative to its file, made absolute."""
+        return beside(name, self._folder)
+
     @field_validator("pairs", mode="before")
     @classmethod
     def _every_pair(cls, value: object, info: ValidationInfo) -> object:
         if value != "all":
             return value
-        every = combinations(sorted(info.data.get("models", ()), key=rank), 2)
-        return [f"{weak}{ARROW}{strong}" for weak, strong in every if rank(weak) < rank(strong)]
+        place = {name: rank(beside(name, _folder(info))) for name in info.data.get("models", ())}
+        every = combinations(sorted(place, key=place.get), 2)
+        return [f"{weak}{ARROW}{strong}" for weak, strong in every if place[weak] < place[strong]]
 
     @field_validator("control_pairs", "policy_pairs", "mitigation_pairs")
     @classmethod
@@ -189,10 +226,11 @@ class Edition(BaseModel):
     @classmethod
     def _between(cls, value: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
         models = [*info.data.get("models", ()), *LADDER]
+        place = lambda name: rank(beside(name, _folder(info)))
         for weak, strong in map(split_pair, info.data.get("mitigation_pairs", ())):
             for name in value or ():
-                if not rank(weak) < rank(name) < rank(strong):
-                    allowed = ", ".join(n for n in dict.fromkeys(models) if rank(weak) < rank(n) < rank(strong))
+                if not place(weak) < place(name) < place(strong):
+                    allowed = ", ".join(n for n in dict.fromkeys(models) if place(weak) < place(n) < place(strong))
                     says = f"{name!r} is not between {weak} and {strong}"
                     raise ValueError(f"{says}; allowed: {allowed or 'none, they are neighbours'}")
         return value
@@ -269,7 +307,8 @@ class Edition(BaseModel):
     def ways(self, weak: str, strong: str) -> tuple[str, ...]:
         """The intermediate models of bootstrapping from weak to strong."""
         named = self.models if self.intermediates is None else self.intermediates
-        return tuple(sorted((name for name in named if rank(weak) < rank(name) < rank(strong)), key=rank))
+        place = lambda name: rank(self.at(name))
+        return tuple(sorted((name for name in named if place(weak) < place(name) < place(strong)), key=place))
 
     @property
     def weak_strong(self) -> list[tuple[str, str]]:
@@ -296,23 +335,53 @@ _KINDS = {
 }  # fmt: skip
 
 
-def _one_line(error: ValidationError) -> ParameterError:
+def _one_line(error: ValidationError, file: EditionFile) -> ParameterError:
     first = error.errors()[0]
     if not first["loc"]:  # of no field by itself
-        return first["ctx"]["error"]
+        said = first["ctx"]["error"]
+        return file.error(said.name, said.value, said.allowed)
     name, *inside = (part for part in first["loc"] if isinstance(part, str))
+    dotted, value = ".".join((name, *inside)), None if first["type"] == "missing" else first["input"]
     if first["type"] == "extra_forbidden":
         fields = type(Edition.model_fields[name].default).model_fields if inside else Edition.model_fields
         says = f"no such parameter; {nearest((inside or [name])[-1], list(fields))}"
-        return ParameterError(".".join((name, *inside)), first["input"], says)
+        return file.error(dotted, value, says, first["loc"])
     says = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, ")).format(**first.get("ctx", {}))
     description = Edition.model_fields[name].description if name in Edition.model_fields and not inside else None
-    return ParameterError(".".join((name, *inside)), first["input"], f"{says} ({description})" if description else says)
+    return file.error(dotted, value, f"{says} ({description})" if description else says, first["loc"])
 
 
 def available() -> list[str]:
     """Names of the editions that come with the book."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def find(edition: str | Path) -> Path:
+    """The file of an edition, by its name or its path.
+
+    Raises:
+        ParameterError: there is none.
+    """
+    if not isinstance(edition, (str, Path)):
+        raise ParameterError("edition", edition, f"must be a name or a path; {nearest('', available())}")
+    path = FOLDER / f"{edition}.yaml" if str(edition) in available() else Path(os.path.expanduser(edition))
+    if os.path.isfile(path):
+        return path.absolute()
+    says = f"no such edition; {nearest(str(edition), available())}, or the path of a YAML file"
+    if not FOLDER.is_dir():
+        says = "the editions lie in the book's checkout; install from a clone: pip install --editable ."
+    raise ParameterError("edition", str(edition), says)
+
+
+def named_like(path: Path) -> str:
+    """The name of the edition in a file: the file's, its letters in lower case, with hyphens for all but letters and
+    digits.
+
+    >>> named_like(Path("my folder/Größe & more.yaml"))
+    'grosse-more'
+    """
+    plain = unicodedata.normalize("NFKD", path.stem.casefold()).encode("ascii", "ignore").decode()
+    return re.sub("[^a-z0-9]+", "-", plain).strip("-")
 
 
 def load(edition: str | Path = "world", overrides: Mapping[str, Any] | None = None) -> Edition:
@@ -321,30 +390,19 @@ def load(edition: str | Path = "world", overrides: Mapping[str, Any] | None = No
     Raises:
         ParameterError: no such edition, or a field that is unknown, of the wrong type or out of range.
     """
-    if not isinstance(edition, (str, Path)):
-        raise ParameterError("edition", edition, f"must be a name or a path; {nearest('', available())}")
-    path = FOLDER / f"{edition}.yaml" if str(edition) in available() else Path(edition)
-    if not path.is_file() and not FOLDER.is_dir():
-        says = "the editions lie in the book's checkout; install from a clone: pip install --editable ."
-        raise ParameterError("edition", str(edition), says)
-    if not path.is_file():
-        says = f"no such edition; {nearest(str(edition), available())}, or the path of a YAML file"
-        raise ParameterError("edition", str(edition), says)
-    try:
-        fields = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise ParameterError("edition", str(edition), f"is not YAML ({str(error).splitlines()[0]})") from None
-    if not isinstance(fields, dict):
-        raise ParameterError("edition", str(edition), "must hold one mapping of parameters")
-    if fields.get("name", path.stem) != path.stem:
-        says = f"must be the name of its file, {path.name}: the book is built under that name"
-        raise ParameterError("name", fields["name"], says)
-    overrides = {name: value for name, value in (overrides or {}).items() if value is not None}
+    path = find(edition)
+    file = EditionFile(path, str(edition) if path.parent != FOLDER else path.name)
+    if file.fields.get("name", "") != named_like(path):
+        says = f"must be the name of its file, {named_like(path)}: the book is built under that name"
+        raise file.error("name", file.fields.get("name"), says)
+    fields, overrides = file.fields, {name: value for name, value in (overrides or {}).items() if value is not None}
     if overrides.get("pairs") not in (None, "all"):
         for name in ("control_pairs", "policy_pairs", "mitigation_pairs"):  # they belong to the pairs that are replaced
             fields.pop(name, None)
-    fields |= overrides
+    file.forget(overrides)
     try:
-        return Edition(**fields)
+        return Edition.model_validate(
+            fields | overrides, context=None if path.parent == FOLDER else {"folder": path.parent}
+        )
     except ValidationError as error:
-        raise _one_line(error) from None
+        raise _one_line(error, file) from None

@@ -120,9 +120,9 @@ class Study:
         sizes = {"objective": self.objective, "train_pairs": e.train_pairs, "test_pairs": e.test_pairs}
         if e.data == WORLD:
             return Pairs(world=World(seed=seed, substances=e.substances), **sizes)
-        helpful = None if e.helpful is None else source(e.helpful)
+        helpful = None if e.helpful is None else source(e.at(e.helpful))
         cut = {"max_tokens": e.max_tokens, "truncation_side": e.truncation_side}
-        return Texts(source=source(e.data), seed=seed, helpful=helpful, **cut, **sizes)
+        return Texts(source=source(e.at(e.data)), seed=seed, helpful=helpful, **cut, **sizes)
 
     def model(self, seed: int, name: str) -> Pretrain | Checkpoint | Layer:
         """A pretrained language model, or one layer of it, by its name in the ladder."""
@@ -131,7 +131,7 @@ class Study:
             return LADDER[name].pretrain(pairs.world, e.reading)
         from w2s_lib.models.checkpoints import named  # here, for it loads torch
 
-        base, blocks, layer, pooling = parse(name)
+        base, blocks, layer, pooling = parse(e.at(name))
         if layer is None:
             return named(base, layers=blocks, dtype=e.precision(name, self.method), lora_rank=e.lora_rank)
         whole = named(base, layers=blocks, dtype=e.dtype)
