@@ -1,10 +1,12 @@
 """The built book: whole, honest about its numbers, quiet on the network, readable in a browser."""
 
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 import tomllib
@@ -238,11 +240,36 @@ def test_solutions_were_executed(build_folder):
 
 
 def test_executed_notebooks_carry_no_path_of_this_machine(build_folder):
-    for path in (build_folder / "book" / "source" / "notebooks").glob("*.ipynb"):
-        notebook = nbformat.read(path, as_version=4)
-        assert "papermill" not in notebook.metadata
-        shown = "\n".join(json.dumps(c.get("outputs", [])) for c in notebook.cells)
-        assert str(ROOT) not in shown and str(build_folder) not in shown
+    """Neither what pages show nor what readers download."""
+    made, downloads = (build_folder / "book" / folder for folder in ("source/notebooks", "html/_sources/notebooks"))
+    assert {path.name for path in made.glob("*.ipynb")} == {path.name for path in downloads.glob("*.ipynb")}
+    for path in (*made.glob("*.ipynb"), *downloads.glob("*.ipynb")):
+        text = path.read_text(encoding="utf-8")
+        assert "papermill" not in nbformat.reads(text, as_version=4).metadata
+        assert str(ROOT) not in text and str(build_folder) not in text, path.name
+
+
+@pytest.mark.parametrize("name", [path.stem for path in chapters()])
+def test_a_download_has_the_books_edition_and_nothing_else_of_its_builder(html, name):
+    notebook = nbformat.read(html / "_sources" / "notebooks" / f"{name}.ipynb", as_version=4)
+    source = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    (injected,) = [c for c in notebook.cells if "injected-parameters" in c.metadata.tags]
+    given: dict = {}
+    exec(injected.source, given)
+    assert {key: value for key, value in given.items() if not key.startswith("__")} == {"edition": "smoke"}
+    assert [c.source for c in notebook.cells if c is not injected] == [c.source for c in source.cells]
+
+
+def test_a_download_runs_as_it_is_in_a_clone(html, build_folder, tmp_path):
+    shutil.copytree(build_folder / "store", tmp_path / "store")  # other tests may be training into the shared one
+    before = sorted((tmp_path / "store").rglob("record.json"))
+    download = html / "_sources" / "notebooks" / "05_conflict_tax_deception.ipynb"
+    command = [sys.executable, "-m", "papermill", str(download), str(tmp_path / "out.ipynb")]
+    environment = {**os.environ, "W2S_STORE": str(tmp_path / "store"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "smoke: the smallest pass" in (tmp_path / "out.ipynb").read_text(encoding="utf-8")
+    assert sorted((tmp_path / "store").rglob("record.json")) == before, "it reads the clone's store"
 
 
 @pytest.fixture
@@ -328,6 +355,18 @@ def test_polish_moves_alt_and_caption_and_hides_parameters():
     assert "remove-cell" in notebook.cells[0].metadata.tags
     assert notebook.cells[1].metadata.mystnb["image"]["alt"] == "what it shows"
     assert notebook.cells[1].metadata.mystnb["figure"]["caption"] == "a caption"
+
+
+@pytest.mark.parametrize("edition", ["mine.yaml", "/home/me & you/{editions}/mine.yaml"])
+def test_polish_leaves_nothing_of_the_builder(edition):
+    """Store, workers, the folder of the edition, and what was said on the way, where paths may stand."""
+    source = f"# Parameters\nedition = {edition!r}\nstore = '/root/store'\nworkers = 64\n"
+    cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]})
+    said = nbformat.v4.new_code_cell("run()")
+    said.outputs = [nbformat.v4.new_output("stream", name=name, text=name) for name in ("stdout", "stderr")]
+    polished = polish(nbformat.v4.new_notebook(cells=[cell, said]), edition).cells
+    assert polished[0].source == "# Parameters\nedition = 'mine.yaml'\n"
+    assert [output.text for output in polished[1].outputs] == ["stdout"]
 
 
 def test_kept_figures_can_be_included_by_other_pages(tmp_path):

@@ -44,6 +44,71 @@ def test_the_notebooks_own_variables_are_not_taken_for_parameters_when_a_cell_ru
     assert open_chapter("05_x", given | {"chapter": chapter, "n": 3}).name == "05_x"
 
 
+def cells(given, *own: str) -> dict:
+    """A notebook's variables, and the cells that set them: those of a reader, the parameters', papermill's."""
+    sources = [
+        "",
+        *own,
+        "edition: str = 'world'  # name\nseeds: list = None",
+        "# Parameters\nedition = 'smoke'\nstore = 'x'",
+    ]
+    namespace: dict = {}
+    for source in sources:
+        exec(source, namespace)
+    return namespace | given | {"In": sources}
+
+
+@pytest.mark.parametrize(
+    "own", ["for i in range(3):\n    total = i", "n, seed = 5, 7", "%matplotlib inline", "x = [1]"]
+)
+def test_a_readers_own_variables_are_no_parameters(given, own):
+    """Loops', those of own cells, and what IPython's start-up files set, which stands in no cell."""
+    own = () if own.startswith("%") else (own,)
+    namespace = cells(given, *own) | {"my_default": 3, "In": [*cells(given, *own)["In"], "%matplotlib inline"]}
+    assert open_chapter("05_x", namespace).study.edition.name == "smoke"
+
+
+@pytest.mark.parametrize(
+    "cell", ["# Parameters\ntreshold = 0.9", "edition = 'world'\ntreshold: float = 0.9  # its name was changed"]
+)
+def test_what_is_set_beside_parameters_is_one(given, cell):
+    with pytest.raises(ParameterError, match="treshold=0.9: no such parameter; did you mean 'threshold'?"):
+        open_chapter("05_x", cells(given, cell))
+
+
+def test_papermill_may_inject_paths(given):
+    paths = "# Parameters\nPAPERMILL_INPUT_PATH = 'a.ipynb'\nPAPERMILL_OUTPUT_PATH = 'b.ipynb'"
+    assert open_chapter("05_x", cells(given, paths)).name == "05_x"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "read"),
+    [
+        ("seeds", "[7, 8]", (7, 8)),
+        ("seeds", " [7]", (7,)),
+        ("seeds", "7, 8", (7, 8)),
+        ("seeds", "7", (7,)),
+        ("seeds", 7, (7,)),
+        ("pairs", "[tiny-24 -> tiny-44]", ("tiny-24 -> tiny-44",)),
+        ("pairs", '["tiny-24 -> tiny-44", "tiny-24->tiny-28"]', ("tiny-24 -> tiny-44", "tiny-24 -> tiny-28")),
+    ],
+)
+def test_a_list_may_be_given_as_text(given, name, text, read):
+    """papermill's -p hands it on so."""
+    assert getattr(open_chapter("05_x", given | {name: text}).study.edition, name) == read
+
+
+@pytest.mark.parametrize("text", ["[7, 8", "[010]", "[a: b: c]"])
+def test_a_text_that_is_no_list_is_refused_with_the_way_to_write_one(given, text):
+    with pytest.raises(ParameterError, match=r"seeds=.*: is no list; write it as in -y 'seeds: \[one, another\]'"):
+        open_chapter("05_x", given | {"seeds": text})
+
+
+def test_an_empty_edition_is_not_the_default_one(given):
+    with pytest.raises(ParameterError, match="edition='': no such edition"):
+        open_chapter("05_x", given | {"edition": ""})
+
+
 def test_some_chapters_take_more_parameters_and_the_others_refuse_them(given):
     e = open_chapter("12_preference_optimisation", given | {"methods": "dpo", "dpo_beta": 0.2}).study.edition
     assert (e.methods, e.recipe("dpo").beta) == (("dpo",), 0.2)

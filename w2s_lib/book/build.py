@@ -74,19 +74,24 @@ def stand_in(source: Path, edition: Edition) -> nbformat.NotebookNode:
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(says)])
 
 
-def polish(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """An executed notebook as the page wants it, changed in place.
+def polish(notebook: nbformat.NotebookNode, edition: str = "world") -> nbformat.NotebookNode:
+    """An executed notebook as the page wants it, and as readers download it, changed in place.
 
     Hides the parameter cells (the chapter's own table shows their values), gives each figure the alt
-    text and caption that it carries, and forgets paths and times of this machine.
+    text and caption that it carries, and forgets paths and times of this machine: of what was injected, readers get
+    the ``edition`` alone, a file's by its name, so that a download runs in any clone, on that clone's store.
     """
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
         tags = cell.metadata.setdefault("tags", [])
+        if "injected-parameters" in tags:
+            cell.source = f"# Parameters\nedition = {Path(edition).name!r}\n"
         if {"parameters", "injected-parameters"} & set(tags):
             tags.append("remove-cell")
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]  # pages do not show it
         for output in cell.get("outputs", []):
             image = output.get("metadata", {}).get("image/svg+xml", {})
             if "alt" in image:
@@ -192,7 +197,7 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
         raise BuildError(f"{source.name}, cell {error.cell_index}: {error.ename}: {says}") from None
     except DeadKernelError:
         raise BuildError(f"{source.name}: its kernel died, killed perhaps for want of memory; {GOES_ON}") from None
-    nbformat.write(polish(nbformat.read(draft, as_version=4)), target)
+    nbformat.write(polish(nbformat.read(draft, as_version=4), parameters["edition"]), target)
     draft.unlink()
     return time.perf_counter() - start
 

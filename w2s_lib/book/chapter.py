@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import ast
 import html
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ from w2s_lib.lab.shipped import RECORDS, Shipped
 from w2s_lib.lab.store import replacing
 from w2s_lib.study import Study
 from w2s_lib.study.edition import ALSO, FOLDER, PARAMETERS, Edition, load
+from w2s_lib.study.edition_file import EditionFile
 
 DEFAULT_STORE = Path(__file__).resolve().parents[2] / ".store"
 LISTS = {"seeds", "pairs", "methods", "mitigations", "intermediates"}
@@ -35,6 +37,12 @@ TABLES = {"csv": "results.csv", "runs": "runs.csv", "seeds": "results_by_seed.cs
 """Ending of the file in which a chapter leaves what it publishes → the book's file that it is a part of."""
 
 PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
+
+INJECTED = "# Parameters"
+"""How the cell begins in which papermill sets what it was given."""
+
+PATHS = ("PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH")
+"""What papermill sets besides, when it is asked to inject paths."""
 
 
 @dataclass
@@ -146,6 +154,47 @@ def open_lab(store: object = None, workers: object = None, edition: Edition | No
     return Lab(store, workers, dask=edition.dask if edition else LOCAL, shipped=shipped)
 
 
+def assigned(source: str) -> set[str]:
+    """Names that a cell gives values to, each on a line of its own; of a cell that is more than Python, none."""
+    try:
+        lines = ast.parse(source).body
+    except SyntaxError:
+        return set()
+    targets = [line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None) for line in lines]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def given_names(namespace: Mapping[str, Any], allowed: Collection[str]) -> set[str]:
+    """Names that were given as parameters: in a cell that gives values to some of those ``allowed``, or in papermill's.
+
+    Others, such as a loop's variable, or what IPython sets when it starts, are the reader's own.  Where no cells are
+    known, all plain variables count.
+    """
+    if "In" not in namespace:
+        return {key for key, value in namespace.items() if isinstance(value, PLAIN) and not key.startswith("_")}
+    cells = [(cell.startswith(INJECTED), assigned(cell)) for cell in namespace["In"]]
+    return {name for injected, names in cells if injected or names & set(allowed) for name in names}
+
+
+def listed(name: str, value: object) -> object:
+    """A list parameter as a list: one value is a list of one, and papermill's ``-p`` hands on a list as text.
+
+    Raises:
+        ParameterError: a text that begins as a list and is none.
+    """
+    if not isinstance(value, (str, int)):
+        return value
+    text = str(value).strip()
+    if name == "seeds" and "," in text and not text.startswith("["):
+        text = f"[{text}]"
+    if not text.startswith("["):
+        return [value]
+    try:
+        return EditionFile(f"{name}: {text}", f"-p {name}").fields[name]
+    except ParameterError:
+        raise ParameterError(name, value, f"is no list; write it as in -y '{name}: [one, another]'") from None
+
+
 def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
     """Check a notebook's parameters and open its study and lab.
 
@@ -157,15 +206,11 @@ def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
         StoreError: the store cannot be written.
     """
     allowed = PARAMETERS + ALSO.get(name, ())
-    already_open = any(isinstance(value, Chapter) for value in namespace.values())
-    if not already_open:  # when the cell is run again, other cells have made variables of their own
-        for key, value in namespace.items():
-            if isinstance(value, PLAIN) and key not in allowed and not key.startswith("_") and key not in ("In", "Out"):
-                raise ParameterError(key, value, f"no such parameter; {nearest(key, list(allowed))}")
+    if not any(isinstance(value, Chapter) for value in namespace.values()):  # else cells have made variables since
+        for key in sorted(given_names(namespace, allowed) - {*allowed, *PATHS}):
+            raise ParameterError(key, namespace.get(key), f"no such parameter; {nearest(key, list(allowed))}")
     given = {key: namespace.get(key) for key in allowed}
     fields = {key: value for key, value in given.items() if key not in ("edition", "store", "workers")}
-    for key in LISTS & fields.keys():
-        if isinstance(fields[key], (str, int)):
-            fields[key] = [fields[key]]
-    edition = load(given["edition"] or "world", fields)
+    fields |= {key: listed(key, fields[key]) for key in LISTS & fields.keys()}
+    edition = load("world" if given["edition"] is None else given["edition"], fields)
     return Chapter(name, Study(edition, lab=open_lab(given["store"], given["workers"], edition)))

@@ -12,7 +12,7 @@ from w2s_lib.findings.specification import CHOICES
 
 
 def specification_curve(curves: Mapping[str, pd.DataFrame]) -> Figure:
-    """One column a study (a name of ``STUDIES``): sorted estimates with their intervals above, a dot for each option
+    """One column a study (one of ``STUDIES`` has its colour): sorted estimates with intervals above, a dot for each option
     taken below.
 
     ``curves``: frames of ``specification.specification_curve``.
@@ -22,7 +22,7 @@ def specification_curve(curves: Mapping[str, pd.DataFrame]) -> Figure:
     figure, axes = canvas(7.6, 6.6, 2, len(curves), sharex="col", sharey="row", height_ratios=(4, 5), squeeze=False)
     said = []
     for (above, below), (name, curve) in zip(axes.T, curves.items()):
-        x, colour = np.arange(len(curve)), STUDIES[name]
+        x, colour = np.arange(len(curve)), STUDIES.get(name, STUDIES["world"])
         told = (curve["reads"] == "above zero") | (curve["reads"] == "below zero")
         above.vlines(x[~told], curve["low"][~told], curve["high"][~told], color=GREY, linewidth=0.5, alpha=0.45)
         above.vlines(x[told], curve["low"][told], curve["high"][told], color=colour, linewidth=0.7, alpha=0.6)

@@ -36,7 +36,7 @@ from w2s_lib.errors import ParameterError, nearest
 from w2s_lib.models.ladder import KNOWN, LADDER, parse
 from w2s_lib.models.ranks import rank
 from w2s_lib.specs import FilterBy, Method, PolicyRecipe, Recipe, TruncationSide, Value
-from w2s_lib.study.edition_file import EditionFile
+from w2s_lib.study.edition_file import EditionFile, read
 from w2s_lib.study.methods import POLICY_METHODS, RECIPES
 from w2s_lib.study.mitigations import FILTER, MITIGATIONS
 
@@ -391,7 +391,7 @@ def load(edition: str | Path = "world", overrides: Mapping[str, Any] | None = No
         ParameterError: no such edition, or a field that is unknown, of the wrong type or out of range.
     """
     path = find(edition)
-    file = EditionFile(path, str(edition) if path.parent != FOLDER else path.name)
+    file = read(path, str(edition) if path.parent != FOLDER else path.name)
     if file.fields.get("name", "") != named_like(path):
         says = f"must be the name of its file, {named_like(path)}: the book is built under that name"
         raise file.error("name", file.fields.get("name"), says)

@@ -51,21 +51,20 @@ class Place(NamedTuple):
 
 
 class EditionFile:
-    """An edition file, read: its ``fields``, and the ``places`` of their values; errors call the file ``said``.
+    """The text of an edition, read: its ``fields``, and the ``places`` of their values; errors call it ``said``.
 
     Raises:
         ParameterError: it is no YAML, holds no mapping, or a value that YAML reads as something else than it says.
     """
 
-    def __init__(self, path: Path, said: str) -> None:
-        self.said, self.fields, self.places = said, {}, {}
-        self._text = self._decoded(path.read_bytes())
+    def __init__(self, text: str, said: str) -> None:
+        self.said, self._text, self.places = said, text, {}
         try:
-            loader = yaml.SafeLoader(self._text)
+            loader = yaml.SafeLoader(text)
             root = loader.get_single_node()
             if root is not None:
                 self._look_at((), root, loader)
-                self.fields: dict[str, Any] = loader.construct_document(root)
+            self.fields: dict[str, Any] = loader.construct_document(root) if root else {}
         except ParameterError:
             raise
         except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -81,14 +80,6 @@ class EditionFile:
         """What is wrong with a parameter, as it is written at ``where``; and in which line, where the file has it."""
         place = self.places.get(where or tuple(name.split(".")))
         return ParameterError(name, place.written if place and where else value, says, place.where if place else "")
-
-    def _decoded(self, content: bytes) -> str:
-        encoding = "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError as error:
-            line, format = 1 + content.count(b"\n", 0, error.start), encoding.upper().removesuffix("-SIG")
-            raise ParameterError("edition", self.said, f"line {line} is not {format}; save the file as UTF-8") from None
 
     def _place(self, node: yaml.Node) -> Place:
         written = " ".join(self._text[node.start_mark.index : node.end_mark.index].split())
@@ -131,6 +122,25 @@ class EditionFile:
         lines = self._text.splitlines()
         where = f"line {mark.line + 1}, {lines[mark.line].strip()[:80]!r}: " if mark and mark.line < len(lines) else ""
         return ParameterError("edition", self.said, f"{where}{says or f'this is no YAML ({problem})'}")
+
+
+def read(path: Path, said: str) -> EditionFile:
+    """The edition file at ``path``, which errors call ``said``; in UTF-8, or in UTF-16 with a byte order mark.
+
+    Raises:
+        ParameterError: see ``EditionFile``; or it is in another encoding, or cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ParameterError("edition", said, f"cannot be read ({error.strerror})") from None
+    encoding = "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return EditionFile(content.decode(encoding), said)
+    except UnicodeDecodeError as error:
+        line = 1 + content.count(b"\n", 0, error.start)
+        says = f"line {line} is not {encoding.upper().removesuffix('-SIG')}; save the file as UTF-8"
+        raise ParameterError("edition", said, says) from None
 
 
 def _kind(node: yaml.Node) -> str:
