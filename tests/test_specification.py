@@ -70,6 +70,7 @@ def test_the_figure_tells_how_many_say_what():
     figure = draw({"world": made, "frozen layers": made})
     n = (made["reads"] == "above zero").sum()
     assert figure.alt.count(f"{n} above zero") == 2 and f"{len(made)} specifications" in figure.alt
+    assert f"{n} above zero" in draw({"any other edition": made}).alt
     assert len(figure.canvas.axes) == 4 and "fill: #ffffff" not in figure.svg().split("</defs>")[0]
 
 
