@@ -311,7 +311,9 @@ def main(arguments: list[str] | None = None) -> int:
     def do() -> None:
         if given.dry_run:
             study = Study(load(given.edition))
-            print_plan(plan(study, lab=open_lab(given.store, given.workers, study.edition)), given.price)
+            lab = open_lab(given.store, given.workers, study.edition)
+            lab.check(study.runs())
+            print_plan(plan(study, lab=lab), given.price)
         else:
             build(given.edition, given.store, given.workers, given.output)
 

@@ -5,6 +5,8 @@ It is a study like the book's: the edition ``own`` with other names in it, the s
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Mapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,6 +16,9 @@ from w2s_lib.data import load, sources
 from w2s_lib.data.cleaning import clean, pool
 from w2s_lib.data.reading import DataError
 from w2s_lib.errors import ParameterError
+from w2s_lib.lab.graph import closure
+from w2s_lib.models.folders import CheckpointError
+from w2s_lib.models.ladder import KNOWN, parse
 from w2s_lib.specs import Checkpoint, Layer, Source
 from w2s_lib.study import Study, edition
 from w2s_lib.study.conditions import CORE
@@ -47,6 +52,9 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     fields["reward_model"] = edition.load("own").reward_model.model_dump() | dict(recipe)
     e = edition.load("own", fields)
     study = Study(edition.load("own", fields | _sizes(e, set(fields))))
+    for name in study.edition.models:
+        _say_which(parse(name).base)
+        _usable(study, name)
     for seed in study.edition.seeds:
         for aim in {study.conflict(condition).objective for condition in CORE}:
             load.load(study.pairs(seed), aim)
@@ -56,6 +64,24 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
             says = f"{name} reads {same} of {of} pairs as two times the same text, so soon are they cut"
             raise ParameterError("max_tokens", e.max_tokens, f"{says}; allow more tokens")
     return study
+
+
+def _say_which(base: str) -> None:
+    """Say what is meant by a name that a model of the hub and a folder here both have."""
+    if base in KNOWN and Path(base).is_dir():
+        print(f"note: {base} is {KNOWN[base].source} of the hub; the folder is written ./{base}", file=sys.stderr)
+    elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", base) and Path(base).is_dir():
+        print(f"note: {base} is the folder here, not the hub's model of that name", file=sys.stderr)
+
+
+def _usable(study: Study, name: str) -> None:
+    """Refuse a model that cannot be used, under the name by which it was asked for."""
+    from w2s_lib.models import usable  # here, for it loads torch
+
+    try:
+        usable.check(closure([study.ceiling(study.edition.seeds[0], name)]))
+    except CheckpointError as error:
+        raise ParameterError("models", name, error.says) from None
 
 
 def checkpoint(study: Study, name: str) -> Checkpoint:

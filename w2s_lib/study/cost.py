@@ -93,16 +93,13 @@ def of_config(config: PreTrainedConfig) -> Size:
 
 @lru_cache(maxsize=64)
 def _loaded(checkpoint: Checkpoint) -> Size:
-    from transformers import AutoConfig
+    from w2s_lib.models.checkpoints import CheckpointError, configuration  # here, for it loads torch
 
-    name, revision = (checkpoint.folder, None) if checkpoint.folder else (checkpoint.name, checkpoint.revision)
     try:
-        return of_config(AutoConfig.from_pretrained(name, revision=revision, gguf_file=checkpoint.gguf))
-    except (OSError, ValueError) as error:
-        raise CostError(
-            f"model={checkpoint.name!r}: its size is not known here and its configuration cannot be read "
-            f"({type(error).__name__})"
-        ) from None
+        return of_config(configuration(checkpoint))
+    except CheckpointError as error:
+        says = "its size is not known here and its configuration cannot be read"
+        raise CostError(f"model={checkpoint.name!r}: {says} ({error.says})") from None
 
 
 @lru_cache(maxsize=64)
@@ -123,7 +120,8 @@ def size(model: Pretrain | Checkpoint | Layer) -> Size:
         return _tiny(model)
     if isinstance(model, Layer):
         model = model.features.checkpoint
-    whole = SIZES.get(model.name) or _loaded(model)
+    whole = SIZES.get(model.name) if model.folder is None else None
+    whole = whole or _loaded(model)
     if model.layers is None:
         return whole
     body = whole.body * model.layers // whole.blocks

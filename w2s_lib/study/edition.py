@@ -69,12 +69,25 @@ def _folder(info: ValidationInfo) -> Path | None:
 
 
 def _model(name: str, info: ValidationInfo) -> str:
+    """The name, by which a folder is taken for no part of another: ``run@2`` becomes ``run@2/`` where it is one."""
+    if ARROW.strip() in name:
+        says = f"{ARROW.strip()!r} stands between the models of a pair"
+        raise ValueError(f"{says}; rename the folder, or link to it by another name")
+    base, (before, _, layer) = parse(name).base, name.rpartition("@")
+    is_folder = lambda name: ((_folder(info) or Path()) / os.path.expanduser(name)).is_dir()
+    if base not in (name, *KNOWN) and is_folder(name):
+        if is_folder(base):
+            rest = name.removeprefix(base)
+            raise ValueError(f"may be the folder {name + '/'!r}, or {rest} of {base + '/'!r}: write which")
+        name += "/"
+    elif base not in (before, *KNOWN) and before and is_folder(before):
+        name = f"{before}/@{layer}"
     try:
         rank(beside(name, _folder(info)))
     except ValueError as error:
         names = [*LADDER, *KNOWN]
-        more = f"; {nearest(parse(name).base, names)}, a hub id or a folder" if str(error) == "no such model" else ""
-        raise ValueError(f"{error}{more}") from None
+        more = f"; {nearest(base, names)}, a hub id or a folder" if str(error) == "no such model" else ""
+        raise ValueError(f"{getattr(error, 'says', error)}{more}") from None
     return name
 
 
@@ -82,9 +95,12 @@ def _pair(text: str, info: ValidationInfo) -> str:
     weak, arrow, strong = (part.strip() for part in text.partition(ARROW.strip()))
     if not arrow:
         raise ValueError(f"a weak-strong pair is written 'tiny-24{ARROW}tiny-56'")
-    if not rank(beside(_model(weak, info), _folder(info))) < rank(beside(_model(strong, info), _folder(info))):
-        names = ", ".join(LADDER if parse(weak).base in LADDER else KNOWN)
-        raise ValueError(f"the weak model must be smaller than the strong one; from small to large: {names}")
+    weak, strong = _model(weak, info), _model(strong, info)
+    places = [rank(beside(name, _folder(info))) for name in (weak, strong)]
+    if not places[0] < places[1]:
+        sizes = " and ".join(f"{name} has {place:.3g}" for name, place in zip((weak, strong), places))
+        names = f"from small to large: {', '.join(LADDER)}" if weak in LADDER else f"{sizes} million weights"
+        raise ValueError(f"the weak model must be smaller than the strong one; {names}")
     return f"{weak}{ARROW}{strong}"
 
 

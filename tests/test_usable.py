@@ -1,0 +1,277 @@
+"""Models that cannot be used are refused in one line, before anything is trained; names that tell how are mended."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from w2s_lib.lab import Lab
+from w2s_lib.models import checkpoints, folders, usable
+from w2s_lib.models.checkpoints import CheckpointError, local
+from w2s_lib.models.ladder import parse
+from w2s_lib.specs import Features, PolicyRecipe, Recipe, Source, Texts, Train
+from w2s_lib.study import edition
+
+PAIRS = Source(name="texts", revision="0")
+NAME = "model.layers.1.mlp.up_proj.weight"
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 538090408\n"
+
+
+def run(checkpoint, method="reward_model", max_tokens=64) -> Train:
+    pairs = Texts(source=PAIRS, train_pairs=8, test_pairs=8, max_tokens=max_tokens)
+    recipe = Recipe() if method == "reward_model" else PolicyRecipe()
+    return Train(model=checkpoint, pairs=pairs, split="ground_truth", method=method, recipe=recipe)
+
+
+@pytest.fixture
+def mine(folders, tmp_path) -> Path:
+    """A folder of one's own with a good model, to do harm to."""
+    return Path(shutil.copytree(folders["llama"], tmp_path / "mine"))
+
+
+def with_weights(change):
+    """What writes the model's weights, changed."""
+
+    def do(folder: Path) -> None:
+        weights = change(load_file(folder / "model.safetensors"))
+        save_file({name: w.contiguous() for name, w in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+
+    return do
+
+
+def says(file: str, **fields):
+    """What writes fields into a file of JSON."""
+
+    def do(folder: Path) -> None:
+        (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | fields))
+
+    return do
+
+
+def is_now(file: str, text: str):
+    return lambda folder: (folder / file).write_text(text)
+
+
+def cut(file: str):
+    return lambda folder: (folder / file).write_bytes((folder / file).read_bytes()[:-100])
+
+
+def gone(*files: str):
+    return lambda folder: [path.unlink() for file in files for path in folder.glob(file)]
+
+
+def moved(name: str):
+    return lambda folder: (folder / "model.safetensors").rename(folder / name)
+
+
+def another(kind: str, **fields):
+    """What puts a model of another family, without weights, in its place."""
+    return lambda folder: AutoConfig.for_model(kind, vocab_size=260, **fields).save_pretrained(folder)
+
+
+def half_of_its_shards(folder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder, max_shard_size="40KB")
+    min(folder.glob("model-*.safetensors")).unlink()
+
+
+TIMES = lambda x: lambda weights: weights | {NAME: weights[NAME] * x}
+
+BROKEN = {
+    "weights that are missing": (with_weights(lambda w: {n: x for n, x in w.items() if ".1.mlp" not in n}), "3 missing, such as model.layers.1.mlp.down_proj.weight"),
+    "weights of a wrapper of no known name": (with_weights(lambda w: {f"net.{n}": x for n, x in w.items()}), "29 missing.*29 not its own, such as net.model.embed_tokens.weight"),
+    "weights that are not its own": (with_weights(lambda w: w | {"model.layers.0.self_attn.q_proj.bias": torch.ones(32)}), "1 not its own, such as model.layers.0.self_attn.q_proj.bias"),
+    "adapters inside": (with_weights(lambda w: w | {"model.layers.0.self_attn.q_proj.lora_A.weight": torch.ones(2, 32)}), "1 not its own.*lora_A"),
+    "another shape": (says("config.json", intermediate_size=96), "9 of another shape, such as model.layers.0.mlp.down_proj.weight"),
+    "more blocks than weights": (says("config.json", num_hidden_layers=4), "9 missing, such as model.layers.3"),
+    "more weights than blocks": (says("config.json", num_hidden_layers=2), "9 not its own, such as model.layers.2"),
+    "weights that are not numbers": (with_weights(TIMES(float("nan"))), f"{NAME} in model.safetensors holds numbers that are not finite"),
+    "infinite weights": (with_weights(TIMES(float("inf"))), f"{NAME} in model.safetensors holds numbers that are not finite"),
+    "integers": (with_weights(lambda w: w | {NAME: (100 * w[NAME]).to(torch.int8)}), f"{NAME} in model.safetensors is packed as int8"),
+    "eight bits": (with_weights(lambda w: w | {NAME: w[NAME].to(torch.float8_e4m3fn)}), f"{NAME} in model.safetensors is packed as float8_e4m3fn"),
+    "a quantised model": (says("config.json", quantization_config={"quant_method": "gptq", "bits": 4}), r"its weights are quantised \(gptq\)"),
+    "a pointer": (is_now("model.safetensors", POINTER), "model.safetensors is a pointer of git-lfs.*git lfs pull"),
+    "a pointer for a tokenizer": (is_now("tokenizer.json", POINTER), "tokenizer.json is a pointer of git-lfs"),
+    "an interrupted download": (cut("model.safetensors"), "model.safetensors is cut or damaged"),
+    "an empty file": (is_now("model.safetensors", ""), "model.safetensors is cut or damaged"),
+    "a cut tokenizer": (cut("tokenizer.json"), "tokenizer.json is cut or damaged"),
+    "a cut configuration": (cut("config.json"), "config.json is cut or damaged"),
+    "a configuration that is a list": (is_now("config.json", "[]"), "config.json holds no mapping"),
+    "no configuration": (gone("config.json"), "has no config.json"),
+    "no tokenizer": (gone("token*"), r"has no tokenizer; save it beside the weights: tokenizer.save_pretrained\(folder\)"),
+    "the half of a tokenizer": (gone("tokenizer.json"), "its tokenizer cannot be read"),
+    "a shard that is missing": (half_of_its_shards, "model.safetensors.index.json: 1 of .* shards are not there, first model-00001-of"),
+    "a shard without an index": (moved("model-00001-of-00002.safetensors"), "has model-00001-of-00002.safetensors, and neither model.safetensors nor the index"),
+    "an index of nothing": (lambda folder: (moved("a.safetensors")(folder), is_now("model.safetensors.index.json", "{}")(folder)), "it names no shard"),
+    "adapters": (is_now("adapter_config.json", '{"peft_type": "LORA"}'), r"holds adapters \(PEFT\), no whole model; merge them first"),
+    "no GGUF": (lambda folder: (gone("*")(folder), is_now("m.gguf", "nonsense")(folder)), "m.gguf is (no GGUF file|read by a package that is missing)"),
+    "code": (says("config.json", auto_map={"AutoConfig": "code.Mine"}), "auto_map in config.json: brings code of its own, which is never run"),
+    "code of a tokenizer": (says("tokenizer_config.json", auto_map={"AutoTokenizer": ["code.Mine", None]}), "auto_map in tokenizer_config.json"),
+    "an encoder": (another("bert"), "is of the family 'bert'; causal language models are needed"),
+    "an encoder that has no decoder": (another("distilbert"), "is of the family 'distilbert'"),
+    "an encoder and a decoder": (another("t5"), "is of the family 't5'"),
+    "pictures": (lambda folder: AutoConfig.for_model("vit").save_pretrained(folder), "is of the family 'vit'"),
+    "no family": (says("config.json", model_type="llama9"), "llama9"),
+    "no scalar head": (another("mamba", hidden_size=32, num_hidden_layers=2), "transformers has no scalar head for the family 'mamba'; its frozen layers can be used"),
+}  # fmt: skip
+"""What is done to a good model, and what is said of it then."""
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_cannot_be_used_is_one_line(mine, case):
+    harm, says = BROKEN[case]
+    harm(mine)
+    with pytest.raises(CheckpointError, match=says) as error:
+        usable.check([run(local(mine))])
+    assert str(error.value).startswith(f"model={str(mine)!r}: ") and "\n" not in str(error.value)
+
+
+def test_good_models_are_passed(folders):
+    usable.check([run(local(folder)) for folder in folders.values()])
+
+
+def test_texts_may_have_as_many_tokens_as_a_model_has_positions(folders):
+    checkpoint = local(folders["gpt2"])
+    read = lambda tokens: Features(checkpoint=checkpoint, source=PAIRS, max_tokens=tokens)
+    usable.check([run(checkpoint, max_tokens=512), read(512)])
+    for asked in (run(checkpoint, max_tokens=513), read(513), run(checkpoint, "dpo", 513)):
+        with pytest.raises(CheckpointError, match="has 512 positions, and max_tokens=513 asks for more"):
+            usable.check([asked])
+
+
+def test_a_lab_checks_models_before_it_begins(mine, tmp_path):
+    with_weights(TIMES(float("nan")))(mine)
+    lab = Lab(tmp_path / "store", workers=0, progress=False)
+    for do in (lab.check, lab.run):
+        with pytest.raises(CheckpointError, match="not finite"):
+            do([run(local(mine))])
+    assert not list(tmp_path.rglob("record.json"))
+
+
+def test_a_vocabulary_beyond_the_embeddings_is_refused(mine):
+    says("config.json", vocab_size=200)(mine)
+    whole = lambda w: {n: x[:200] if len(x) == 260 else x for n, x in w.items()}
+    with_weights(whole)(mine)
+    with pytest.raises(CheckpointError, match="its tokenizer has 257 tokens, its embeddings 200 rows"):
+        usable.check([run(local(mine))])
+
+
+@pytest.mark.parametrize("method", ["simpo", "dpo"])
+def test_a_policy_needs_its_output_layer(mine, method):
+    """A reward model is read before it, and has another one."""
+    with_weights(lambda w: {n: x for n, x in w.items() if not n.startswith("lm_head")})(mine)
+    usable.check([run(local(mine))])
+    with pytest.raises(CheckpointError, match="1 missing, such as lm_head.weight"):
+        usable.check([run(local(mine), method)])
+
+
+def test_a_classifier_of_three_classes_is_a_model_without_its_head(mine):
+    with_weights(lambda w: w | {"score.weight": torch.ones(3, 32)})(mine)
+    usable.check([run(local(mine))])
+    assert checkpoints.reward_model(local(mine), 0.5, seed=1).score.weight.shape == (1, 32)
+
+
+def test_masks_and_angles_of_older_files_are_no_weights(mine):
+    old = {f"model.layers.{i}.self_attn.rotary_emb.inv_freq": torch.ones(8) for i in range(3)}
+    with_weights(lambda w: w | old)(mine)
+    usable.check([run(local(mine))])
+
+
+WRAPPED = {
+    "compiled": lambda name: f"_orig_mod.{name}",
+    "of several processes": lambda name: f"module.{name}",
+    "both": lambda name: f"module._orig_mod.{name}",
+    "compiled inside": lambda name: name.replace("model.", "model._orig_mod.").replace("former.", "former._orig_mod."),
+}
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+@pytest.mark.parametrize("wrap", WRAPPED)
+def test_names_that_a_wrapper_lengthened_are_mended(folders, tmp_path, name, wrap):
+    mine = Path(shutil.copytree(folders[name], tmp_path / "mine"))
+    with_weights(lambda w: {WRAPPED[wrap](n): x for n, x in w.items()})(mine)
+    usable.check([run(local(mine)), run(local(mine), "dpo")])
+    for load in (checkpoints.language_model, lambda c: checkpoints.reward_model(c, 0.5, seed=1), checkpoints.backbone):
+        plain, mended = (load(local(folder)) for folder in (folders[name], mine))
+        assert all(torch.equal(x, mended.state_dict()[n]) for n, x in plain.state_dict().items())
+    for model, where in ((plain, "plain"), (mended, "mended")):
+        model.save_pretrained(tmp_path / where)
+    names = [load_file(tmp_path / where / "model.safetensors").keys() for where in ("plain", "mended")]
+    assert names[0] == names[1], "what is saved can be loaded"
+
+
+def test_a_tokenizer_without_padding_and_end_pads_with_its_first_token(folders, mine):
+    said = json.loads((mine / "tokenizer_config.json").read_text())
+    for mark in ("eos_token", "bos_token", "pad_token"):
+        said.pop(mark, None)
+    (mine / "tokenizer_config.json").write_text(json.dumps(said))
+    usable.check([run(local(mine))])
+    bare, usual = (checkpoints.tokenizer(local(folder), 64) for folder in (mine, folders["llama"]))
+    assert bare.eos_token is None and bare.pad_token_id == 0
+    assert (
+        bare("<end> hello!")["input_ids"] == usual("<end> hello!")["input_ids"]
+        or "<end>" not in usual.all_special_tokens
+    )
+
+
+def test_files_that_a_system_hides_beside_others_are_no_weights(folders, mine):
+    (mine / "._model.safetensors").write_bytes(bytes(100))
+    assert local(mine).revision == local(folders["llama"]).revision
+    usable.check([run(local(mine))])
+
+
+def test_several_gguf_files_are_named_one_by_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "find_spec", lambda name: name)
+    for name in ("q4.gguf", "q8.gguf"):
+        (tmp_path / name).write_bytes(b"GGUF" + name.encode())
+    with pytest.raises(CheckpointError, match="has 2 GGUF files; name one of them"):
+        local(tmp_path)
+    one, other = local(tmp_path / "q4.gguf"), local(tmp_path / "q8.gguf")
+    assert (one.name, one.gguf, one.folder) == ("q4", "q4.gguf", str(tmp_path)) and one.key != other.key
+    monkeypatch.setattr(folders, "find_spec", lambda name: None)
+    checkpoints._whole.cache_clear()
+    with pytest.raises(CheckpointError, match="q4.gguf is read by a package that is missing: pip install gguf"):
+        local(tmp_path / "q4.gguf")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("./lama", r"models='./lama': no such folder; did you mean 'llama'\? allowed: a folder"),
+        ("~/of/nobody", "models='~/of/nobody': no such folder; allowed"),
+        ("llama/model.safetensors", "models='llama/model.safetensors': is a file, not a folder; allowed"),
+        ("a -> b", "models='a -> b': '->' stands between the models of a pair; rename the folder"),
+        ("no/where", "models='no/where': the hub cannot be reached.*a folder is written ./name"),
+        ("run@2@1", "models='run@2@1': may be the folder 'run@2@1/', or @1 of 'run@2/': write which"),
+    ],
+)
+def test_a_name_that_is_none_is_refused_as_it_was_written(folders, tmp_path, monkeypatch, name, says):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("llama", "run@2", "run@2@1"):
+        shutil.copytree(folders["llama"], tmp_path / folder)
+    with pytest.raises(ValueError, match=says) as error:
+        edition.load("own", {"data": "pairs.jsonl", "models": [name, "gpt2"], "pairs": [f"{name} -> gpt2"]})
+    assert "\n" not in str(error.value)
+
+
+def test_folders_may_be_called_like_parts_of_models(folders, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("run@2", "run:2"):
+        shutil.copytree(folders["llama"], tmp_path / folder)
+    given = {"data": "pairs.jsonl", "models": ["run@2", "./run:2@1"], "pairs": ["./run:2@1 -> run@2"]}
+    e = edition.load("own", given)
+    assert e.models == ("run@2/", "./run:2/@1") and e.weak_strong == [("./run:2/@1", "run@2/")]
+    assert parse("run@2/") == ("run@2/", None, None, "mean") and parse("./run:2/@1")[:3] == ("./run:2/", None, 1)
+    assert checkpoints.named("run@2/").name == "run@2"
+    assert edition.load("own", given | {"models": e.models, "pairs": e.pairs}) == e, "what was read can be read again"
+
+
+def test_a_weak_model_that_is_larger_is_told_both_sizes(folders):
+    weak, strong = f"{folders['llama']}@3", f"{folders['llama']}@1"
+    with pytest.raises(ValueError, match=r"@3 has 0\.0\d+ million weights, .*@1 has 0\.0\d+ million weights"):
+        edition.load("own", {"data": "p.jsonl", "models": [weak, strong], "pairs": [f"{weak} -> {strong}"]})

@@ -1,0 +1,89 @@
+"""Whether models can be used as asked for, said before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from huggingface_hub import try_to_load_from_cache
+from safetensors import safe_open
+
+from w2s_lib.models import checkpoints, folders
+from w2s_lib.models.folders import CheckpointError
+from w2s_lib.specs import Checkpoint, Features, Method, Spec, Train
+
+FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+"""What weights are read as they are; anything else is packed."""
+
+
+def check(runs: Iterable[Spec]) -> None:
+    """Whether the models that are at hand can be used by these runs.
+
+    Held against each other are names, shapes and values of the weights, the architecture, the tokenizer, its vocabulary
+    and the most tokens of a text.  Each file is read once.  A model that only the hub has is passed over: it is held
+    against its weights as it is loaded.
+
+    Raises:
+        CheckpointError: one cannot.
+    """
+    for checkpoint, method, max_tokens in dict.fromkeys(map(_asked, runs)):
+        files = () if checkpoint is None else _files(checkpoint)
+        if not files:
+            continue
+        plain = checkpoint.model_copy(update={"layers": None, "dtype": "float32", "lora_rank": None})
+        positions = _fits(plain, method)
+        _numbers(plain, files)
+        if positions is not None and max_tokens > positions:
+            says = f"has {positions:,} positions, and max_tokens={max_tokens} asks for more; allowed: up to {positions}"
+            raise CheckpointError(checkpoints.called(checkpoint), says)
+
+
+def _asked(run: Spec) -> tuple[Checkpoint | None, Method | None, int]:
+    """The real model that a run reads or trains, if any, by which method (None: it is read), on texts how long."""
+    if isinstance(run, Features):
+        return run.checkpoint, None, run.max_tokens
+    if isinstance(run, Train) and isinstance(run.model, Checkpoint):
+        return run.model, run.method, run.pairs.max_tokens
+    return None, None, 0
+
+
+def _files(checkpoint: Checkpoint) -> tuple[Path, ...]:
+    """The files of a model's weights that are at hand."""
+    if checkpoints.is_packaged(checkpoint):
+        return ()  # of a known digest
+    if checkpoint.folder is not None:
+        return tuple(folders.weights(Path(checkpoint.folder), checkpoint.gguf))
+    cached = (try_to_load_from_cache(checkpoint.name, f, revision=checkpoint.revision) for f in folders.SAFETENSORS)
+    here = [Path(path) for path in cached if isinstance(path, str)]
+    return tuple(folders.weights(here[0].parent)) if here else ()
+
+
+@lru_cache(maxsize=32)
+def _fits(checkpoint: Checkpoint, method: Method | None) -> int | None:
+    """Positions of a model, None where it has no most, whose weights and tokenizer fit its architecture."""
+    model, tokenizer = checkpoints.without_weights(checkpoint, method), checkpoints.tokenizer(checkpoint, 512)
+    rows, ids = model.get_input_embeddings().num_embeddings, tokenizer.get_vocab()
+    if checkpoint.gguf is not None:  # to whose tokens transformers adds one of its own
+        ids = {token: i for token, i in ids.items() if token not in tokenizer.get_added_vocab()}
+    tokens = max(*ids.values(), tokenizer.pad_token_id) + 1
+    if tokens > rows:
+        says = f"its tokenizer has {tokens:,} tokens, its embeddings {rows:,} rows; use the tokenizer that is its own"
+        raise CheckpointError(checkpoints.called(checkpoint), says)
+    return getattr(model.config, "max_position_embeddings", None)
+
+
+@lru_cache(maxsize=32)
+def _numbers(checkpoint: Checkpoint, files: tuple[Path, ...]) -> None:
+    """Refuse weights that are packed, or no finite numbers."""
+    for path in (path for path in files if path.suffix == ".safetensors"):
+        with safe_open(path, "pt") as file:
+            for name in file.keys():
+                tensor = file.get_tensor(name)
+                if checkpoints.BUFFERS.search(name) or tensor.dtype in FLOATS and tensor.isfinite().all():
+                    continue
+                kind = str(tensor.dtype).removeprefix("torch.")
+                wrong = "holds numbers that are not finite" if tensor.dtype in FLOATS else f"is packed as {kind}"
+                says = f"{name} in {path.name} {wrong}; use sound weights in full precision"
+                raise CheckpointError(checkpoints.called(checkpoint), says)
