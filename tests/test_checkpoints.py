@@ -208,7 +208,7 @@ def test_a_local_model_is_named_by_weights_configuration_and_tokenizer_as_they_a
     before = local(folder)
     assert before.revision == local(folders["llama"]).revision, "the same files elsewhere are the same model"
     data = (folder / file).read_bytes()
-    (folder / file).write_bytes(data[:-1] + b" " if file.endswith("json") else data[:-1] + bytes([data[-1] ^ 1]))
+    (folder / file).write_bytes(data + b" " if file.endswith("json") else data[:-1] + bytes([data[-1] ^ 1]))
     assert local(folder).revision != before.revision
     with pytest.raises(CheckpointError, match="its files were changed since the study began"):
         checkpoints.reward_model(before, 0.5, seed=3)

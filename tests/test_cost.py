@@ -13,6 +13,7 @@ from w2s_lib.data import load
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.models import pretrain
+from w2s_lib.models.checkpoints import local
 from w2s_lib.models.ladder import KNOWN
 from w2s_lib.specs import (
     Checkpoint,
@@ -114,10 +115,9 @@ def test_a_model_that_nobody_knows_is_one_line(tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_a_local_checkpoint_is_measured_by_its_configuration(tmp_path):
-    config = GPT2Config(vocab_size=100, n_positions=32, n_embd=16, n_layer=2, n_head=2)
-    config.save_pretrained(tmp_path)
-    assert size(Checkpoint(name="mine", revision="4", folder=str(tmp_path))) == of_config(config)
+def test_a_local_checkpoint_is_measured_by_its_configuration_whatever_it_is_called(folders):
+    config = GPT2Config.from_pretrained(folders["gpt2"])
+    assert size(local(folders["gpt2"], name="gpt2-xl")) == of_config(config)
 
 
 @pytest.mark.parametrize("predicts", [False, True])

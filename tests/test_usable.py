@@ -273,5 +273,5 @@ def test_folders_may_be_called_like_parts_of_models(folders, tmp_path, monkeypat
 
 def test_a_weak_model_that_is_larger_is_told_both_sizes(folders):
     weak, strong = f"{folders['llama']}@3", f"{folders['llama']}@1"
-    with pytest.raises(ValueError, match=r"@3 has 0\.0\d+ million weights, .*@1 has 0\.0\d+ million weights"):
+    with pytest.raises(ValueError, match=r"@3 has 0\.0\d+ and .*@1 has 0\.0\d+ million weights"):
         edition.load("own", {"data": "p.jsonl", "models": [weak, strong], "pairs": [f"{weak} -> {strong}"]})

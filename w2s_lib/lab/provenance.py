@@ -20,9 +20,10 @@ from w2s_lib.digests import digest
 
 MODULES = (
     "errors", "digests", "specs", "data.world", "data.pairs", "data.reading", "data.sources", "data.cleaning",
-    "data.preferences", "data.load", "models.ladder", "models.checkpoints", "training.labels", "training.losses",
-    "models.packing", "models.scores", "models.features", "models.pretrain", "training.trl_settings",
-    "training.reward_model", "training.shards", "training.probe", "training.policy", "training.train",
+    "data.preferences", "data.load", "models.ladder", "models.folders", "models.checkpoints", "models.packing",
+    "models.scores", "models.features", "models.pretrain", "training.labels", "training.losses",
+    "training.trl_settings", "training.reward_model", "training.shards", "training.probe", "training.policy",
+    "training.train",
 )  # fmt: skip
 """Modules that a run goes through: a change of one may change its numbers."""
 
