@@ -1,9 +1,11 @@
 """Figures draw what they are given, say it in words, and carry no text of the page's theme."""
 
+import colorsys
 import re
 
+import numpy as np
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 from w2s_lib.figures import claims, style
 from w2s_lib.figures.conflict import deception_plane, excess, scores_and_nulls, tax_and_net_change, tax_by_quadrant
@@ -147,3 +149,36 @@ def test_notebooks_get_svg_with_alt_and_caption(drawn):
 def test_every_condition_has_a_colour_and_a_mark_of_its_own():
     assert set(style.CONDITION_COLOURS) == set(style.MARKERS) == set(CONDITIONS)
     assert len(set(style.CONDITION_COLOURS.values())) == len(set(style.MARKERS.values())) == len(CONDITIONS)
+
+
+DARK = 0.006
+"""Relative luminance of a dark page, #121212."""
+
+
+def turned_over(colour: tuple[float, ...]) -> tuple[float, ...]:
+    """What a browser makes of a colour by ``invert(1) hue-rotate(180deg)`` (Filter Effects, matrices of both)."""
+    weights = np.array([0.213, 0.715, 0.072])
+    turn = 2 * np.tile(weights, (3, 1)) - np.eye(3)
+    return tuple(np.clip(turn @ (1 - np.array(colour)), 0, 1))
+
+
+def test_words_are_read_on_white_and_on_dark_pages(drawn):
+    """WCAG 2.2, 1.4.3: a contrast of 4.5."""
+    seen = set()
+    for name, figure in drawn.items():
+        groups = re.findall(r'<g id="text_\d+">.*?</g>', figure.svg(), re.S)
+        colours = set(re.findall(r"fill: (#[0-9a-f]{6})", " ".join(groups)))
+        assert groups, name
+        for colour in colours - {"#ffffff"}:  # white words stand on dark cells of their own
+            light, dark = style.luminance(colour)[1], style.luminance(turned_over(to_rgb(colour)))[1]
+            assert 1.05 / (light + 0.05) >= 4.5 and (dark + 0.05) / (DARK + 0.05) >= 4.5, (name, colour)
+        seen |= colours
+    assert len(seen) > 4, "grey words and coloured ones"
+
+
+@pytest.mark.parametrize("colour", [*style.CONDITION_COLOURS.values(), *style.ROLES.values(), *style.STUDIES.values()])
+def test_a_colour_keeps_its_hue_where_it_becomes_words(colour):
+    words = style.readable(colour)
+    assert style.luminance(words)[1] <= style.LIGHTEST + 1e-9
+    hue = colorsys.rgb_to_hsv(*to_rgb(colour))[0] - colorsys.rgb_to_hsv(*words)[0]
+    assert min(abs(hue), 1 - abs(hue)) < 0.03 and style.readable(words) == pytest.approx(words)

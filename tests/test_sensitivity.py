@@ -348,13 +348,14 @@ def test_undefined_numbers_are_said_and_their_marks_hidden(browser, tmp_path, ma
     assert page.locator(".placed").first.get_attribute("visibility") == "hidden"
 
 
-def test_the_slider_fits_a_phone_and_is_not_printed(browser, tmp_path, made_up):
+def test_the_slider_fits_a_phone_and_is_printed_as_it_stands(browser, tmp_path, made_up):
     page, _ = opened(
         browser, tmp_path, slider(made_up, "explicit", "narrow").html, viewport={"width": 360, "height": 700}
     )
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.emulate_media(media="print")
-    assert not page.locator(".threshold-slider").is_visible()
+    assert page.locator(".threshold-slider svg").first.is_visible() and page.locator("dd.score").first.is_visible()
+    assert not page.locator("input").is_visible(), "paper has no knobs"
 
 
 def test_without_scripts_the_numbers_stand_and_a_line_says_where_to_look(browser, tmp_path, made_up):

@@ -1,17 +1,16 @@
 """Sphinx extension: the built book asks no other host for anything.
 
-Drops the scripts of sphinx-thebe, which load from a content delivery network, and the MathJax variants
-that no page uses.
+Drops the scripts of sphinx-thebe, which load from a content delivery network, and MathJax's other entry points, which
+no page loads.
 """
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from sphinx.application import Sphinx
 
-KEEP = {"tex-chtml.js", "output"}
+MATHJAX = "tex-chtml.js"
 
 
 def drop_thebe(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
@@ -24,11 +23,11 @@ def drop_thebe(app: Sphinx, pagename: str, templatename: str, context: dict, doc
 
 
 def prune(app: Sphinx, exception: Exception | None) -> None:
-    """Keep of MathJax what the pages load: one script and its fonts."""
-    for script in Path(app.outdir, "_static").rglob("tex-chtml.js"):
-        for entry in script.parent.iterdir():
-            if entry.name not in KEEP:
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    """Keep of MathJax the one script that pages load, and what that may load later: fonts, menu, speech, explorer."""
+    for script in Path(app.outdir, "_static").rglob(MATHJAX):
+        for entry in script.parent.glob("*.js"):
+            if entry.name != MATHJAX:
+                entry.unlink()
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

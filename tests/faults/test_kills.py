@@ -56,7 +56,8 @@ def test_killed_runs_go_on(tmp_path, undisturbed, chance, tried):
             kills += 1
         if kind == "build" and process.poll() is None:
             process.kill()
-        process.communicate(timeout=300)
+        _, told = process.communicate(timeout=400)
+        assert "Traceback" not in told, told
         now = records(tmp_path)
         assert all(now[key] == text for key, text in before.items()), "a finished run was done twice"
         before = now

@@ -46,7 +46,8 @@ def page(study: Study, none: pd.DataFrame, results: pd.DataFrame) -> str:
     environment.filters |= {"say": say, "percent": lambda row: say(row, percent=True), "reads": reads}
     environment.filters |= {"figure": _svg, "table": _table, "beside_chance": _beside_chance}
     template = environment.get_template("report.html")
-    return template.render(_setting(study) | _found(study, none, results))
+    text = template.render(_setting(study) | _found(study, none, results))
+    return text.replace("<table", '<table tabindex="0"')  # what scrolls on a phone takes focus; texts are escaped
 
 
 def _setting(study: Study) -> dict[str, Any]:

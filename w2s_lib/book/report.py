@@ -55,8 +55,11 @@ class Report:
         return f"Report({self.path.name}, {len(self.results)} results)"
 
     def _repr_html_(self) -> str:
+        """The page in a frame; on paper, which cuts frames, its text instead."""
         style = "width:100%;height:44rem;border:1px solid #8888"
-        return f'<iframe sandbox title="Deception report" style="{style}" srcdoc="{html.escape(self.page)}"></iframe>'
+        frame = f'<iframe sandbox title="Deception report" style="{style}" srcdoc="{html.escape(self.page)}"></iframe>'
+        text = self.page.partition("<body>")[2].partition("</body>")[0]
+        return f'<div class="on-screen">{frame}</div><div class="on-paper" style="display:none">{text}</div>'
 
 
 def report(

@@ -151,7 +151,7 @@ TEMPLATE = Template("""\
 #$id dl {display: grid; grid-template-columns: 1fr auto; margin: .25rem 0; gap: 0 1rem}
 #$id dt, #$id dd {margin: 0; font-weight: inherit}
 #$id p {margin: .25rem 0}
-@media print {#$id {display: none}}
+@media print {#$id input, #$id noscript {display: none}}
 </style>
 <p><strong>$title, $condition</strong></p>
 <label for="$id-T">Threshold T = <output for="$id-T" class="T">$T</output></label>

@@ -1,7 +1,7 @@
 """One visual language: what a colour means, and a figure that carries its own alt text.
 
-Colours are Okabe and Ito's, told apart by colour-blind readers; backgrounds are transparent and lines
-mid-grey, so that a figure reads on a light and on a dark page.
+Colours are Okabe and Ito's, told apart by colour-blind readers; backgrounds are transparent, words dark enough for a
+white page.  Dark pages turn a figure's lightness over and keep its hues (``book.css``).
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import io
 from dataclasses import dataclass
 
 import matplotlib.figure
+import numpy as np
 import seaborn as sns
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
-GREY = "#777777"
+GREY = "#757575"
 ROLES = {"weak supervisor": "#E69F00", "strong student": "#0072B2", "strong ceiling": "#009E73"}
 CONDITION_COLOURS = {
     "none": "#0072B2", "explicit": "#D55E00", "implicit": "#CC79A7", "implicit_quarter": "#E0A0C4", "rerun": GREY,
@@ -40,6 +43,32 @@ STYLE = {
 }  # fmt: skip
 
 
+LIGHTEST = 0.18
+"""Relative luminance of words on a white page at most: a contrast of 4.5 (WCAG 2.2, 1.4.3)."""
+WHITE = 0.9
+"""Words of this luminance and above stand on a dark cell of their own."""
+
+
+def luminance(colour: str | tuple[float, ...]) -> tuple[np.ndarray, float]:
+    """Linear red, green and blue of a colour, and its relative luminance, 0 to 1 (WCAG 2.2).
+
+    >>> round(luminance("#757575")[1], 3)
+    0.178
+    """
+    channels = np.array(to_rgb(colour))
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return linear, float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def readable(colour: str | tuple[float, ...]) -> tuple[float, ...]:
+    """The colour for words: darkened to ``LIGHTEST`` where it is lighter, and not ``WHITE``."""
+    linear, light = luminance(colour)
+    if not LIGHTEST < light < WHITE:
+        return to_rgb(colour)
+    linear = linear * (LIGHTEST / light)
+    return tuple(np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055))
+
+
 def begin() -> None:
     """Set the style; every figure function calls it first."""
     sns.set_theme(context="notebook", style="ticks", rc=STYLE)
@@ -59,6 +88,8 @@ class Figure:
     def svg(self) -> str:
         """The figure as SVG text, the same for the same content."""
         buffer = io.StringIO()
+        for words in self.canvas.findobj(Text):
+            words.set_color(readable(words.get_color()))
         with matplotlib.rc_context({"svg.hashsalt": "w2s"}):
             self.canvas.savefig(buffer, format="svg", metadata={"Date": None})
         return buffer.getvalue()

@@ -45,8 +45,11 @@ SAY = 30.0
 ALONE = 300.0
 """Seconds that runs wait where there is no worker for them: one that died may be started again."""
 
+RESTARTED = 120.0
+"""Seconds that runs wait where Dask starts a process of this machine again: one that died as it started, it forgets."""
+
 QUEUED = 24 * 3600.0
-"""Seconds that runs wait for the first job of SLURM: queues are long.  ``$W2S_PATIENCE`` goes before both."""
+"""Seconds that runs wait for the first job of SLURM: queues are long.  ``$W2S_PATIENCE`` goes before all three."""
 
 PATIENCE = "W2S_PATIENCE"
 """Environment variable: seconds that runs wait where no worker can take them."""
@@ -181,7 +184,7 @@ def _local(workers: int, tasks: int, gpu_tasks: int) -> Iterator[Connection]:
     options = {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": ":0"}
     scheduler = {"cls": Scheduler, "options": options}
     with SpecCluster(specs, scheduler, silence_logs=50) as cluster, Client(cluster) as client:
-        yield Connection(client, frozenset((GPU, CPU)) if gpus else frozenset(), patience(ALONE))
+        yield Connection(client, frozenset((GPU, CPU)) if gpus else frozenset(), patience(RESTARTED))
 
 
 @contextmanager

@@ -1,0 +1,35 @@
+/* What pages need that style sheets cannot give: paper is light, what scrolls takes focus, files cannot be fetched. */
+(function () {
+  var root = document.documentElement, theme = null;
+  window.addEventListener("beforeprint", function () { theme = root.dataset.theme; root.dataset.theme = "light"; });
+  window.addEventListener("afterprint", function () { if (theme) root.dataset.theme = theme; });
+
+  /* From the file system nothing can be fetched: search shows no line of each page, formulas have no spoken menu. */
+  if (location.protocol === "file:") {
+    if (typeof DOCUMENTATION_OPTIONS !== "undefined") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+    try { localStorage.removeItem("MathJax-Menu-Settings"); } catch (refused) { /* then nothing is kept, either */ }
+    var math = window.MathJax || {};
+    window.MathJax = Object.assign({}, math, {options: Object.assign({}, math.options, {enableMenu: false})});
+  }
+
+  /* Where MathJax 3.2.2 loads its explorer late, all formulas vanish (its issue 3124); loaded with the page they stay. */
+  window.addEventListener("load", function () {
+    if (!window.MathJax || !MathJax.startup || !MathJax.startup.promise) return;
+    MathJax.startup.promise.then(function () {
+      var menu = MathJax.startup.document.menu, item = menu && menu.menu.findID("Accessibility", "Activate");
+      if (!item) return;
+      var variable = item.variable, set = variable.setValue;
+      variable.setValue = function (value, node) { set.call(variable, value, node); location.reload(); };
+    });
+  });
+
+  function focusable() {
+    document.querySelectorAll("article .cell_output, article table, article pre, article .pst-scrollable-table-container")
+      .forEach(function (element) {
+        if (element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).overflowX !== "visible")
+          element.tabIndex = 0;
+      });
+  }
+  window.addEventListener("load", focusable);
+  window.addEventListener("resize", focusable);
+})();
