@@ -1,13 +1,12 @@
 """What the faults have in common: how often, runs that nothing disturbs, and a file of what was tried.
 
 ``make test`` causes each fault a few times, on five small runs.  ``make test-faults`` sets ``W2S_FAULTS``, the number of
-kills: then whole builds of the smoke edition are disturbed as well, and ``notebooks/tried.json`` is written, which the
-page *What was tried* shows.
+kills: then whole builds of the smoke edition are disturbed as well, and ``book/tried.csv`` is written, which the page
+*What was tried* shows.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import subprocess
@@ -16,18 +15,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.conftest import ROOT
 from tests.test_lab import RERUN, STUDENT
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
-from w2s_lib.lab.provenance import hardware
 
 TIMES = int(os.environ.get("W2S_FAULTS") or 0)
 """How many builds are killed; 0: no builds are, and the other faults are caused a few times."""
 
-TRIED = ROOT / "notebooks" / "tried.json"
+TRIED = ROOT / "book" / "tried.csv"
+COLUMNS = ("fault", "times", "what was seen", "minutes", "on")
 
 RUNS = closure([STUDENT, RERUN])
 
@@ -55,11 +55,10 @@ def tried() -> Callable[..., None]:
 
     def note(fault: str, times: int, seen: str) -> None:
         if TIMES:
-            told = json.loads(TRIED.read_text(encoding="utf-8")) if TRIED.is_file() else {}
-            row = {"times": times, "seen": seen, "minutes": round((time.monotonic() - start) / 60, 1)}
-            faults = told.get("faults", {}) | {fault: row}
-            about = {"finished": time.strftime("%Y-%m-%d"), "hardware": hardware()}
-            TRIED.write_text(json.dumps(about | {"faults": faults}, indent=1) + "\n", encoding="utf-8")
+            minutes = f"{(time.monotonic() - start) / 60:.1f}"
+            row = pd.DataFrame([[fault, times, seen, minutes, time.strftime("%Y-%m-%d")]], columns=list(COLUMNS))
+            others = pd.read_csv(TRIED, dtype="str") if TRIED.is_file() else row[:0]
+            pd.concat([others[others["fault"] != fault], row]).to_csv(TRIED, index=False)
 
     return note
 
