@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 from tests.conftest import REAL_PAIRS
-from w2s_lib.data import preferences, reading, sources
+from w2s_lib.data import preferences, reading, rows, sources
 from w2s_lib.data.cleaning import clean, cleaned, pool
 from w2s_lib.data.load import load_texts, splits
 from w2s_lib.data.pairs import PairsError, check_disjoint, pair_id
 from w2s_lib.data.preferences import agreement, prefer
-from w2s_lib.data.reading import DataError, prompt_and_replies
+from w2s_lib.data.reading import DataError
+from w2s_lib.data.rows import prompt_and_replies
 from w2s_lib.data.sources import DATA, read, source
 from w2s_lib.specs import Texts
 
@@ -81,7 +82,7 @@ def naive(chosen: str, rejected: str) -> str:
     """The longest common beginning that ends with the mark, character by character."""
     best = ""
     for end in range(min(len(chosen), len(rejected)) + 1):
-        if chosen[:end] == rejected[:end] and chosen[:end].endswith(reading.ASSISTANT):
+        if chosen[:end] == rejected[:end] and chosen[:end].endswith(rows.ASSISTANT):
             best = chosen[:end]
     return best
 
@@ -482,8 +483,8 @@ def test_real_pairs_are_counted(hh):
     usable, card = found.frame, (ROOT / "book" / "data-card.md").read_text()
     for what, number in found.report.itertuples(index=False):
         assert f"| {what} | {number:,} |" in card or not number, what
-    assert (usable["prompt"].str.count(reading.HUMAN) == 1).all()
-    assert usable["prompt"].str.endswith(reading.ASSISTANT).all()
+    assert (usable["prompt"].str.count(rows.HUMAN) == 1).all()
+    assert usable["prompt"].str.endswith(rows.ASSISTANT).all()
     assert (usable["chosen"].str.strip() != usable["rejected"].str.strip()).all()
     assert not usable.duplicated(["prompt", "chosen", "rejected"]).any()
     assert hh.key == source(FILES[::-1]).key and clean(read(hh), single_turn=True).dropped["more than one turn"] == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class OneLineError(Exception):
@@ -32,6 +32,16 @@ class ParameterError(OneLineError, ValueError):
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, 200 characters at most, or its kind where it has none."""
     return (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Some names as they are written in code, and how many more there are.
+
+    >>> listed(["a", "b", "c"], most=2)
+    "'a', 'b' and 1 more"
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
 
 
 def nearest(name: str, names: list[str]) -> str:

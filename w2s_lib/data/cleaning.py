@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from w2s_lib.data.pairs import with_ids
-from w2s_lib.data.reading import HUMAN, LABELLED, DataError
-from w2s_lib.data.sources import DATA, read
+from w2s_lib.data.reading import DataError
+from w2s_lib.data.rows import ASSISTANT, HUMAN, LABELLED
+from w2s_lib.data.sources import DATA, called, read, reading
+from w2s_lib.errors import listed
 from w2s_lib.specs import Source
 
 
@@ -44,7 +46,8 @@ def _beginnings(texts: pd.Series, tokenizer: Callable[..., Mapping[str, Any]] | 
     words is the same for so many tokens of any such tokenizer.
     """
     if tokenizer is None:
-        return [re.findall(r"\s*\S+", text)[:max_tokens] for text in texts]
+        # Space at the end is no word; left there, the pattern would look through it again from each of its characters.
+        return [re.findall(r"\s*\S+", text.rstrip())[:max_tokens] for text in texts]
     return [ids[:max_tokens] for ids in tokenizer(texts.tolist())["input_ids"]]
 
 
@@ -106,6 +109,11 @@ def pool(source: Source, max_tokens: int | None = None) -> pd.DataFrame:
     """
     found = cleaned(source, max_tokens)
     if found.frame.empty:
-        reasons = ", ".join(f"{reason} {n}" for reason, n in found.dropped.items() if n)
-        raise DataError(source.name, f"no pair can be used: {reasons}")
+        reasons = [f"{reason} {n}" for reason, n in found.dropped.items() if n] or ["the files hold none"]
+        says = [f"no pair can be used: {', '.join(reasons)}"]
+        if found.dropped["no shared prompt"]:
+            says.append(f"a prompt is what both texts share up to {ASSISTANT!r}, or a column 'prompt'")
+        if unread := reading(source).unread:
+            says.append(f"columns that are not read: {listed(unread)}")
+        raise DataError(called(source), "; ".join(says))
     return with_ids(found.frame.drop(columns="file")).sort_values("pair_id", ignore_index=True)

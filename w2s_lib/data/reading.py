@@ -1,33 +1,26 @@
-r"""Rows of preference pairs, whatever form they have on disk, as prompt, chosen and rejected reply.
-
-A pair becomes one text, as Anthropic's HH-RLHF writes it: ``\n\nHuman: …\n\nAssistant: …``; the prompt is what both
-texts share, up to and with the last ``\n\nAssistant:``, and a reply is the rest, its leading space included.
-
->>> from w2s_lib.data.reading import prompt_and_replies
->>> prompt_and_replies("\n\nHuman: Hi!\n\nAssistant: Hello.", "\n\nHuman: Hi!\n\nAssistant: What?")
-('\n\nHuman: Hi!\n\nAssistant:', ' Hello.', ' What?')
-"""
+"""Files of preference pairs: JSON in any of the ways that it is written, or Parquet; what is wrong is named by its row."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import takewhile
+from os.path import commonpath
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
+from w2s_lib.data.rows import ASKED, BEFORE, LABELLED, SAFER, pair
 from w2s_lib.digests import Stamp, digest
 from w2s_lib.errors import OneLineError, first_line
 
-HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
-ROLES = {"system": "System", "user": "Human", "assistant": "Assistant"}
-SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
-LABELLED, SAFER = ("chosen", "rejected"), ("response_0", "response_1", "safer_response_id")
-"""The two forms of a row: which reply is better says the column's name, or a number."""
+SUFFIXES = (".jsonl", ".json", ".ndjson", ".parquet")
+"""Endings of files that hold pairs, in capitals or not, and with ``.gz`` behind them where they are packed."""
 
 
 class DataError(OneLineError, ValueError):
@@ -37,109 +30,136 @@ class DataError(OneLineError, ValueError):
         super().__init__(f"data={data!r}: {says}")
 
 
-def prompt_and_replies(chosen: str, rejected: str) -> tuple[str, str, str]:
-    r"""Two exchanges as prompt, chosen reply and rejected reply; prompt + reply is the exchange again, as it was.
-
-    The prompt ends with the last ``\n\nAssistant:`` up to which both exchanges are the same; without one it is empty.
-    """
-    first, second = chosen.split(ASSISTANT), rejected.split(ASSISTANT)
-    shared = takewhile(lambda turns: turns[0] == turns[1], zip(first[:-1], second[:-1]))
-    prompt = "".join(turn + ASSISTANT for turn, _ in shared)
-    return prompt, chosen[len(prompt) :], rejected[len(prompt) :]
+POINTER = b"version https://git-lfs.github.com/spec/"
+"""What Git leaves of a large file where its extension for large files is not installed begins so."""
 
 
-def _turn(message: object) -> str:
-    """A chat message as text."""
-    match message:
-        case {"role": str(role), "content": str(content)} if role in ROLES:
-            return f"\n\n{ROLES[role]}: {content.strip()}"
-    raise ValueError(f"a message needs a role ({', '.join(ROLES)}) and text as content")
+BLANK, OBJECT = re.compile(r"[\s\ufeff]*"), re.compile(r"^\{", re.MULTILINE)
 
 
-def _exchange(prompt: object, reply: object) -> str:
-    """One exchange as text, from a reply that may hold its prompt, and a prompt that may be given beside it."""
-    if prompt is not None and not isinstance(prompt, (str, list)):
-        raise ValueError(f"prompt is {type(prompt).__name__}; it must be text or messages")
-    if reply is None:
-        return ""
-    if isinstance(reply, str):
-        if not prompt or reply.lstrip().startswith(HUMAN.strip()):
-            return reply
-        if isinstance(prompt, str) and ASSISTANT in prompt:
-            return prompt + reply
-        reply = [{"role": "assistant", "content": reply}]
-    if not isinstance(reply, list):
-        raise ValueError(f"a reply is {type(reply).__name__}; it must be text or messages")
-    if prompt and all(isinstance(message, Mapping) and message.get("role") == "assistant" for message in reply):
-        reply = [*([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt), *reply]
-    return "".join(map(_turn, reply))
-
-
-def _pair(row: object) -> tuple[str, str, str]:
-    """Prompt, chosen and rejected of one row of a file.
+def _decoded(content: bytes) -> tuple[str, str]:
+    """The text of a file in UTF-8, UTF-16 or UTF-32, with or without a byte order mark, and which it is unless UTF-8.
 
     Raises:
-        ValueError: columns are missing, or hold something else than text or messages.
+        ValueError: it is none of them.
     """
-    match row:
-        case {"chosen": chosen, "rejected": rejected}:
-            pass
-        case {"response_0": chosen, "response_1": rejected, "safer_response_id": 0}:
-            pass
-        case {"response_0": rejected, "response_1": chosen, "safer_response_id": 1}:
-            pass
-        case {"response_0": _, "response_1": _, "safer_response_id": _}:
-            raise ValueError("safer_response_id must be 0 or 1")
-        case Mapping():
-            columns, has = f"{' and '.join(LABELLED)} (with or without prompt)", ", ".join(map(repr, row))[:200]
-            raise ValueError(f"lacks columns {columns}, or {', '.join(SAFER)}; it has {has or 'none'}")
-        case _:
-            raise ValueError("is no object with columns")
-    texts = [_exchange(row.get("prompt"), reply) for reply in (chosen, rejected)]
-    "".join(texts).encode()  # half a surrogate pair is no text: an error, and a ValueError
-    return prompt_and_replies(*texts)
-
-
-def _rows(path: Path) -> Iterator[tuple[str, object]]:
-    """The rows of a file behind where each stands; those of JSON Lines as text, so that an error can name the line."""
+    if content.startswith(POINTER):
+        raise ValueError("it is a pointer of Git LFS, and not the data; 'git lfs pull' fetches them")
+    encoding = json.detect_encoding(content[:4])
     try:
-        if path.name.endswith(".parquet"):
-            from pyarrow.parquet import ParquetFile
+        return content.decode(encoding), "" if encoding.startswith("utf-8") else encoding.upper()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        says = f"line {line} is not {encoding.upper()} (byte {content[error.start]:#04x}), nor is it marked as UTF-16"
+        raise ValueError(f"{says}; save the file as UTF-8") from None
 
-            file = ParquetFile(path)
-            known = [column for column in file.schema_arrow.names if column in {"prompt", *LABELLED, *SAFER}]
-            rows = (row for batch in file.iter_batches(columns=known or None) for row in batch.to_pylist())
-            yield from ((f"row {number}", row) for number, row in enumerate(rows, 1))
+
+def _values(text: str) -> Iterator[tuple[str, object]]:
+    """The JSON values of a text, behind where each stands, however they are broken into lines; of a list its items.
+
+    Where one is broken stands its error; the next one is looked for at the beginning of a line.
+    """
+    decoder, line, end = json.JSONDecoder(), 1, 0
+    while (start := BLANK.match(text, end).end()) < len(text):
+        line += text.count("\n", end, start)
+        try:
+            value, end = decoder.raw_decode(text, start)
+        except json.JSONDecodeError as error:
+            value = ValueError(f"is not JSON ({error.msg})")
+            end = found.start() if (found := OBJECT.search(text, start + 1)) else len(text)
+        if isinstance(value, list):
+            yield from ((f"item {number}", item) for number, item in enumerate(value, 1))
         else:
-            with (gzip.open if path.name.endswith(".gz") else open)(path, "rt", encoding="utf-8") as lines:
-                yield from ((f"line {number}", line) for number, line in enumerate(lines, 1) if line.strip())
-    except (ValueError, OSError, EOFError, zlib.error) as error:  # not UTF-8, not gzip, not Parquet, cut short
-        raise DataError(path.name, f"cannot be read ({first_line(error)})") from None
+            yield f"line {line}", value
+        line += text.count("\n", start, end)
+
+
+class Reading(NamedTuple):
+    """What stands in some files."""
+
+    frame: pd.DataFrame
+    """Columns ``prompt``, ``chosen``, ``rejected``, and ``file``, the number of the file."""
+    unread: tuple[str, ...]
+    """Columns that hold something and say nothing of the pairs."""
+    encodings: dict[str, str]
+    """Files that are not UTF-8, and what they are."""
+
+
+def _rows(path: Path) -> tuple[Iterator[tuple[str, object]], set[str], str]:
+    """The rows of a file behind where each stands, the names of columns that they lack, and its encoding unless UTF-8."""
+    content = path.read_bytes()
+    if content.startswith(b"\x1f\x8b"):
+        content = gzip.decompress(content)
+    if not content.startswith(b"PAR1"):
+        text, encoding = _decoded(content)
+        return _values(text), set(), encoding
+    from pyarrow import BufferReader
+    from pyarrow.parquet import ParquetFile
+
+    file = ParquetFile(BufferReader(content))
+    columns = set(file.schema_arrow.names)
+    known = columns & {*ASKED, *BEFORE, *LABELLED, *SAFER}
+    rows = (row for batch in file.iter_batches(columns=sorted(known) or None) for row in batch.to_pylist())
+    return ((f"row {number}", row) for number, row in enumerate(rows, 1)), columns - known, ""
+
+
+def _pairs(path: Path, called: str) -> tuple[list[tuple[str, str, str]], set[str], str]:
+    """The pairs in a file, the names of its columns that say nothing of them, and its encoding unless UTF-8."""
+    found, wrong, first = [], Counter(), {}
+    try:
+        rows, unread, encoding = _rows(path)
+        for where, row in rows:
+            try:
+                if isinstance(row, Exception):
+                    raise row
+                said, read = pair(row)
+            except (ValueError, RecursionError) as error:
+                wrong[says := first_line(error)] += 1
+                first.setdefault(says, where)
+            else:
+                found.append(said)
+                unread |= {column for column, value in row.items() if value not in (None, "", [])} - read
+    except (ValueError, OSError, EOFError, zlib.error, RecursionError) as error:  # not Parquet, cut short, ...
+        raise DataError(called, f"cannot be read: {first_line(error)}") from None
+    if not wrong:
+        return found, unread, encoding
+    (says, where), *others = first.items()
+    told = [f"{where}: {says}"]
+    told += [f"{wrong[says] - 1} more rows are like it"] if wrong[says] > 1 else []
+    told += [f"{wrong.total() - wrong[says]} rows are wrong otherwise, beginning in {others[0][1]}"] if others else []
+    raise DataError(called, "; ".join(told))
 
 
 @lru_cache(maxsize=4)
-def read_files(files: tuple[Stamp, ...]) -> pd.DataFrame:
-    """The pairs in some files: ``prompt``, ``chosen``, ``rejected`` and ``file``, the number of the file.
+def read_files(files: tuple[Stamp, ...]) -> Reading:
+    """The pairs in some files.
 
     Raises:
-        DataError: a file cannot be read, or a row of it is no pair; says which row, and why.
+        DataError: a file cannot be read, or a row of it is no pair; says which row, why, and how many are like it.
     """
+    paths = [Path(file) for file, _, _ in files]
     found: list[tuple[str, str, str, int]] = []
-    for index, path in enumerate(Path(file) for file, _, _ in files):
-        for where, row in _rows(path):
-            try:
-                found.append((*_pair(json.loads(row) if isinstance(row, str) else row), index))
-            except json.JSONDecodeError as error:
-                raise DataError(path.name, f"{where} is not JSON ({error.msg})") from None
-            except (ValueError, RecursionError) as error:
-                raise DataError(path.name, f"{where} {first_line(error)}") from None
+    unread: set[str] = set()
+    encodings: dict[str, str] = {}
+    for index, (path, called) in enumerate(zip(paths, names_of(paths))):
+        pairs, more, encoding = _pairs(path, called)
+        found += [(*said, index) for said in pairs]
+        unread |= more
+        encodings |= {called: encoding} if encoding else {}
     texts = ["prompt", "chosen", "rejected"]
-    return pd.DataFrame(found, columns=[*texts, "file"]).astype(dict.fromkeys(texts, "str"))
+    frame = pd.DataFrame(found, columns=[*texts, "file"]).astype(dict.fromkeys(texts, "str"))
+    return Reading(frame, tuple(sorted(unread)), encodings)
+
+
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """What messages call files: by their names or, where there are several, by their paths from where they part."""
+    folder = commonpath([path.parent for path in paths]) if paths else ""
+    return [path.relative_to(folder).as_posix() for path in paths]
 
 
 @lru_cache(maxsize=16)
 def revision(files: tuple[Stamp, ...]) -> str:
     """16 hexadecimal digits that name what the pairs in some files say, whatever their order."""
-    frame = read_files(files)
+    frame = read_files(files).frame
     rows = sorted(map("\x1f".join, zip(frame["prompt"], frame["chosen"], frame["rejected"])))
     return digest("\x1e".join(rows))

@@ -17,10 +17,14 @@ from typing import Any
 
 import pandas as pd
 
-from w2s_lib.data.reading import LABELLED, SAFER, SUFFIXES, DataError, read_files, revision
+from w2s_lib.data.reading import SUFFIXES, DataError, Reading, read_files, revision
+from w2s_lib.data.rows import LABELLED, SAFER
 from w2s_lib.digests import stamp
-from w2s_lib.errors import first_line, nearest
+from w2s_lib.errors import first_line, listed, nearest
 from w2s_lib.specs import Objective, Source
+
+ON_THE_HUB = (".jsonl", ".jsonl.gz", ".parquet")
+"""Endings of files on the hub that hold pairs; what lies beside them as JSON says something else."""
 
 NO_PAIRS = "the hub cannot be reached and its cache does not hold these pairs; the edition 'world' needs no hub"
 
@@ -76,8 +80,9 @@ def source(data: str | Path | Sequence[str | Path], name: str = "local") -> Sour
     """What the parameter ``data`` names: a data set of the registry, a hub id, a file, a folder, or a list of files.
 
     A hub id is ``owner/name``, or ``owner/name/beginning`` for those of its files whose paths begin so.  Local files
-    are ``SUFFIXES``; their revision is a digest of their pairs, the same for any order, format and place, and ``name``
-    their label.  Nothing is downloaded; a revision that is not pinned is asked for.
+    are ``SUFFIXES``, of a folder those in its subfolders, too; their revision is a digest of their pairs, the same for
+    any order, format and place, and ``name`` their label.  Nothing is downloaded; a revision that is not pinned is
+    asked for.
 
     Raises:
         DataError: no such data set, file or hub id; a file that cannot be read; no hub in reach where one is needed.
@@ -86,8 +91,8 @@ def source(data: str | Path | Sequence[str | Path], name: str = "local") -> Sour
         raise DataError(data, f"must be a name ({', '.join(('world', *DATA))}), a hub id, or the path of files")
     if isinstance(data, str) and data in DATA:
         return Source(name=data, revision=DATA[data].revision or _commit(data), files=_own_files(data))
-    if isinstance(data, (list, tuple)) or _exists(data) or str(data).endswith(SUFFIXES):
-        files = _local_files(data)
+    if isinstance(data, (list, tuple)) or _is_path(data):
+        files = tuple(map(str, _local_files(data)[0]))
         return Source(name=name, revision=revision(tuple(map(stamp, files))), files=files)
     if re.fullmatch(r"[\w.-]+/[\w.-]+(/.*)?", str(data)):
         return Source(name=str(data), revision=_commit(str(data)))
@@ -98,8 +103,8 @@ def source(data: str | Path | Sequence[str | Path], name: str = "local") -> Sour
 def _own_files(name: str) -> tuple[str, ...]:
     """Files of a data set that no hub has, where this machine has them."""
     folder = os.environ.get("W2S_DATA")
-    files = _local_files(folder) if DATA[name].hub is None and folder else ()
-    return tuple(f for f in files if any(fnmatch(Path(f).name, f"{begins}*") for begins in DATA[name].begins))
+    files = _local_files(folder)[0] if DATA[name].hub is None and folder else ()
+    return tuple(str(f) for f in files if any(fnmatch(f.name, f"{begins}*") for begins in DATA[name].begins))
 
 
 def at_hand(source: Source) -> bool:
@@ -107,24 +112,70 @@ def at_hand(source: Source) -> bool:
     return bool(source.files) or source.name not in DATA or DATA[source.name].hub is not None
 
 
-def _exists(path: str | Path) -> bool:
+def called(source: Source) -> str:
+    """What messages call a data set: its name, or that of its local file or of the folder that its files share."""
+    if not source.files or source.name in DATA:
+        return source.name
+    return os.path.basename(os.path.commonpath(source.files))
+
+
+def _holds_pairs(name: str) -> bool:
+    return name.lower().removesuffix(".gz").endswith(SUFFIXES)
+
+
+def _is_path(data: str | Path) -> bool:
+    """Whether a file or folder here is meant: it is there, or named as no data set of the hub is."""
+    if isinstance(data, Path) or _holds_pairs(data) or data.startswith((".", "~", os.sep)):
+        return True
     try:
-        return Path(path).expanduser().exists()
-    except (OSError, RuntimeError):  # longer than a path may be, or the home of nobody
+        return Path(data).exists() or (os.sep in data and Path(data).parent.is_dir())
+    except OSError:  # longer than a path may be
         return False
 
 
-def _local_files(data: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
-    files: list[Path] = []
-    for path in (Path(p).expanduser().absolute() for p in (data if isinstance(data, (list, tuple)) else [data])):
-        found = [f for f in sorted(path.iterdir()) if f.name.endswith(SUFFIXES)] if path.is_dir() else [path]
-        bad = [f for f in found if not f.is_file() or not f.name.endswith(SUFFIXES)]
-        wrong = [repr(f.name) if f.exists() else f"no such file {f.name!r}" for f in bad]
-        if wrong or not found:
-            what = wrong[0] if wrong else f"no files in {path.name!r}"
-            raise DataError(str(data), f"{what}; allowed: {', '.join(SUFFIXES)}, or a folder of them")
-        files += found
-    return tuple(map(str, files))
+def _in_folder(folder: Path) -> tuple[list[Path], list[str]]:
+    """The files in a folder and its subfolders that hold pairs, and the names of the others.
+
+    Hidden files are others; so is JSON beside files that can only be pairs: as a rule it describes them.
+    """
+    every = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if not path.is_dir()}
+    shown = [inside for inside in every if not any(part.startswith(".") for part in inside.parts)]
+    mine = [inside for inside in shown if _holds_pairs(inside.name) and every[inside].is_file()]
+    sure = [inside for inside in mine if not inside.name.lower().removesuffix(".gz").endswith(".json")]
+    others = every.keys() - set(sure or mine)
+    return [every[inside] for inside in sure or mine], sorted(inside.as_posix() for inside in others)
+
+
+def _local_files(data: str | Path | Sequence[str | Path]) -> tuple[list[Path], list[str]]:
+    """Local files that hold pairs, and the names of what lies beside them in a folder and is not read."""
+    read: list[Path] = []
+    left: list[str] = []
+    for given in data if isinstance(data, (list, tuple)) else [data]:
+        path, what = Path(os.path.expanduser(given)).absolute(), ""
+        try:
+            if path.is_dir():
+                files, others = _in_folder(path)
+                read, left = read + files, left + others
+                what = "" if files else f"no files in {path.name!r}"
+            elif path.is_file() and _holds_pairs(path.name):
+                read.append(path)
+            else:
+                what = repr(path.name) if path.exists() else f"no such file {path.name!r}"
+        except OSError as error:
+            what = f"{path.name!r} cannot be read ({error.strerror})"
+        if what:
+            allowed = f"{', '.join(SUFFIXES)}, each also packed as .gz, or a folder of them"
+            raise DataError(str(data), f"{what}; allowed: {allowed}")
+    return read, left
+
+
+def notes(data: str | Path | Sequence[str | Path], source: Source) -> list[str]:
+    """What whoever gave the data should know of how they are read, a sentence each: of files, columns and encodings."""
+    left = _local_files(data)[1] if source.files and source.name not in DATA else []
+    found = reading(source)
+    said = [f"Files that are not read: {listed(left)}."] if left else []
+    said += [f"Columns that are not read: {listed(found.unread)}."] if found.unread else []
+    return said + [f"{name!r} is read as {encoding}." for name, encoding in found.encodings.items()]
 
 
 def _hub(name: str) -> tuple[str, tuple[str, ...]]:
@@ -167,7 +218,7 @@ def _hub_files(name: str, revision: str) -> tuple[str, ...]:
     from huggingface_hub.utils import filter_repo_objects
 
     hub, begins = _hub(name)
-    patterns = [f"{beginning}*{suffix}" for beginning in begins for suffix in SUFFIXES]
+    patterns = [f"{beginning}*{suffix}" for beginning in begins for suffix in ON_THE_HUB]
     which = {"repo_type": "dataset", "revision": revision, "allow_patterns": patterns}
     folder = Path(_asked(name, lambda: snapshot_download(hub, **which)))
     # The cache may hold more of that commit than was asked for now.
@@ -179,9 +230,12 @@ def _hub_files(name: str, revision: str) -> tuple[str, ...]:
 
 
 def read(source: Source) -> pd.DataFrame:
-    """All pairs of a data set as they are, see ``read_files``; the same frame is handed out every time.
+    """All pairs of a data set as they are, see ``reading``; the same frame is handed out every time."""
+    return reading(source).frame
 
-    From the hub they are downloaded at their revision, once.
+
+def reading(source: Source) -> Reading:
+    """What stands in the files of a data set; from the hub they are downloaded at their revision, once.
 
     Raises:
         DataError: files that cannot be read or that changed since the source was named; no hub in reach.
@@ -191,12 +245,13 @@ def read(source: Source) -> pd.DataFrame:
         raise DataError(source.name, elsewhere)
     try:
         files = tuple(map(stamp, source.files or _hub_files(source.name, source.revision)))
-        frame = read_files(files)
+        found = read_files(files)
     except FileNotFoundError as error:
-        raise DataError(source.name, f"no such file {Path(error.filename).name!r}") from None
+        raise DataError(called(source), f"no such file {Path(error.filename).name!r}") from None
     if source.files and revision(files) != source.revision:
-        raise DataError(source.name, f"the files say something else than at revision {source.revision}; name them anew")
-    return frame
+        says = f"the files say something else than at revision {source.revision}; name them anew"
+        raise DataError(called(source), says)
+    return found
 
 
 def labelled(source: Source) -> Objective:
