@@ -3,6 +3,7 @@
 import html
 import json
 import math
+import random
 import re
 import shutil
 from html.parser import HTMLParser
@@ -14,7 +15,7 @@ import pytest
 from tests.conftest import REAL_PAIRS
 from tests.test_real_edition import BAD, GOOD, dialogues
 from tests.test_real_edition import FAST as RECIPE
-from w2s_lib.book.own import own
+from w2s_lib.book.own import as_read, conditions, own
 from w2s_lib.book.report import OPTIONS, main, report
 from w2s_lib.data.cleaning import cleaned
 from w2s_lib.data.load import split
@@ -94,6 +95,7 @@ def test_the_sentences_are_read_off_the_intervals(found):
     weak, strong = found.study.edition.weak_strong[0]
     (summary,) = re.findall(r"<h2>In short</h2>\s*<ul>(.*?)</ul>", found.page, re.S)
     chance, first, *others = re.findall(r"<li>(.*?)</li>", summary, re.S)
+    assert say(pick(found.results, "gap", "none", weak, strong), percent=True) in chance
     pgr, gap, ceiling = (pick(found.results, s, "none", weak, strong) for s in ("pgr", "gap", "accuracy_ceiling"))
     assert chance.count("better than chance") == 3 and ceiling["value"] > 0.9
     silent = math.isnan(pgr["value"]) or not gap["low"] > 0
@@ -178,6 +180,48 @@ def test_frozen_layers_and_several_seeds(folder, folders, pairs):
     assert "t intervals over 3 seeds" in done.page and "layer 2 of" in done.page
 
 
+@pytest.fixture(scope="module")
+def coin(folder) -> Path:
+    """Sums with one-digit answers, the better one by coin: no reply is longer, none has a vowel, nothing is learned."""
+    rng, rows = random.Random(5), []
+    for i in range(120):
+        chosen, rejected = rng.sample("0123456789", 2)
+        rows.append({"prompt": f"Sum {i}: what is {i} + 1?", "chosen": chosen, "rejected": rejected, "by": "coin"})
+    return write(folder / "coin.jsonl", rows)
+
+
+def test_what_luck_may_explain_is_not_shown(folder, models, coin):
+    done = report(coin, *models, folder / "coin.html", seeds=[1], threshold=0.5, draws=200, **QUIET, **FAST)
+    (summary,) = re.findall(r"<h2>In short</h2>\s*<ul>(.*?)</ul>", done.page, re.S)
+    chance, luck, *others = re.findall(r"<li>(.*?)</li>", summary, re.S)
+    assert chance.count("not told from chance") == 2 and "not distinguishable from zero" in chance
+    assert luck.startswith("<b>No deception score is shown</b>: the ceiling is not told from chance")
+    assert not re.search(r"Deception score\W+[-\d]|PGR is [-\d]|margin-matched", done.page)
+    assert done.page.count("<svg") == 1 and "deception area" not in others[1]
+    assert all("this minus the rerun's" in told for told in others if told.startswith(("<b>Explicit", "<b>Placebo")))
+
+
+def test_a_condition_that_tells_nothing_apart_is_left_out_in_words(folder, models, coin, capsys):
+    study = own(coin, *models, seeds=[1, 2], **FAST)
+    assert study.placebo == "parity" and conditions(study) == ["none", "explicit", "rerun", "placebo"]
+    page = (folder / "coin.html").read_text(encoding="utf-8")
+    assert "<b>Implicit</b> is left out: where the longer reply is preferred, 0 of the 40 pairs" in page
+    assert "0 of 120 pairs" in page and "nan" not in page
+    assert "implicit" not in set(pd.read_csv(folder / "coin.csv")["condition"])
+    command = [str(coin), "--weak", models[0], "--strong", models[1], "--max-tokens", "96", "--dry-run"]
+    assert main([*command, "--out", str(folder / "other.html")]) == 0
+    told = capsys.readouterr()
+    assert "21 runs" in told.out and "Columns that are not read: 'by'." in told.err
+    assert "The condition implicit is left out: objective='verbosity': tells 0 of 40 pairs apart" in told.err
+
+
+def test_long_texts_are_cut_and_counted(tmp_path, models):
+    rows = many(120, 1)
+    rows[3]["chosen"] += " and on" * 100
+    study = own(write(tmp_path / "p.jsonl", rows), *models, **FAST)
+    assert as_read(study, study.edition.models[0]) == (120, 1, 0)
+
+
 def many(prompts: int, each: int) -> list[dict]:
     """So many pairs a prompt; replies of a pair differ in length from prompt to prompt."""
     texts = lambda p, i: {"chosen": f"yes {p} {i}", "rejected": f"no {'o' * (p % 7)} {p} {i}"}
@@ -204,7 +248,8 @@ def test_real_pairs_of_a_new_user(folders):
 
 BADLY = [
     ({"data": "nowhere.jsonl"}, "no such file 'nowhere.jsonl'"),
-    ({"data": "few.jsonl"}, "60 pairs can be used, too few"),
+    ({"data": "one.jsonl"}, "data='one.jsonl': 0 pairs can be used, for one prompt has 120 of 120, and all pairs"),
+    ({"data": "few.jsonl"}, "data='few.jsonl': 60 pairs can be used; 96 are needed"),
     ({"weak": "no/where"}, "models='no/where': .*needs no hub"),
     ({"weak": "pickle"}, "pickle.*has neither; allowed: a folder with"),
     ({"weak": "STRONG"}, "the weak model must be smaller"),
@@ -218,6 +263,7 @@ BADLY = [
     ({"reward_model": 3}, "reward_model=3: must be fields of a recipe"),
     ({"reward_model": {"epochz": 1}}, "reward_model.epochz=1: no such parameter; did you mean 'epochs'"),
     ({"out": "page.txt"}, "out=.*must be the path of an .html file"),
+    ({"out": "pickle/" + "x" * 210 + ".html"}, "out=.*cannot be written"),
     ({"out": "no/folder/page.html"}, "out=.*in a folder that exists"),
     ({"workers": -1}, "workers=-1: must be a whole number"),
 ]
@@ -227,6 +273,7 @@ BADLY = [
 def test_bad_input_is_one_line_before_anything_is_trained(tmp_path, monkeypatch, folders, pairs, models, changed, says):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "few.jsonl", many(60, 1))
+    write(tmp_path / "one.jsonl", many(1, 120))
     (tmp_path / "pickle").mkdir()
     arguments = {"data": pairs, "weak": models[0], "strong": models[1], "out": "page.html", "store": "store"}
     arguments |= {"workers": 0, **changed}

@@ -4,19 +4,20 @@ import gzip
 import json
 import math
 import random
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tests.conftest import REAL_PAIRS
-from w2s_lib.data import preferences, reading, rows, sources
+from w2s_lib.data import preferences, reading, sources
 from w2s_lib.data.cleaning import clean, cleaned, pool
-from w2s_lib.data.load import load_texts, splits
+from w2s_lib.data.load import TiesError, load_texts, splits
 from w2s_lib.data.pairs import PairsError, check_disjoint, pair_id
 from w2s_lib.data.preferences import agreement, prefer
 from w2s_lib.data.reading import DataError
-from w2s_lib.data.rows import prompt_and_replies
+from w2s_lib.data.rows import ASSISTANT, HUMAN, prompt_and_replies
 from w2s_lib.data.sources import DATA, read, source
 from w2s_lib.specs import Texts
 
@@ -82,7 +83,7 @@ def naive(chosen: str, rejected: str) -> str:
     """The longest common beginning that ends with the mark, character by character."""
     best = ""
     for end in range(min(len(chosen), len(rejected)) + 1):
-        if chosen[:end] == rejected[:end] and chosen[:end].endswith(rows.ASSISTANT):
+        if chosen[:end] == rejected[:end] and chosen[:end].endswith(ASSISTANT):
             best = chosen[:end]
     return best
 
@@ -124,6 +125,117 @@ def test_a_bare_question_becomes_a_turn_and_the_safer_reply_is_chosen(tmp_path):
     assert found[["chosen", "rejected"]].values.tolist() == [[" a", " b"], [" b", " a"]]
 
 
+def test_what_is_wrong_is_named_with_how_many_are_like_it(tmp_path):
+    bad = [{"prompt": "q", "chosen": 3.5, "rejected": "b"}] * 3
+    bad.append({"prompt": "q", "chosen": "a", "rejected": [{"role": "tool", "content": "x"}]})
+    with pytest.raises(DataError) as error:
+        made(tmp_path, [*many(2), *bad])
+    assert str(error.value) == (
+        "data='pairs.jsonl': line 3: chosen: a number stands where text or messages are needed; "
+        "3 such rows in all; 1 wrong otherwise, from line 6 on"
+    )
+
+
+ASKED = {"chosen": "x", "rejected": "y", "prompt": "c"}
+ODD_ROWS = {
+    "prompt: a message has the role 'tool'; allowed: system, dev": {"prompt": [{"role": "tool", "content": "a"}]},
+    "prompt: a message has 'tool_calls', which is no text": {"prompt": [MESSAGES[0], X | {"tool_calls": [{}]}]},
+    "prompt: a message has the keys 'who', 'says'; 'role' and": {"prompt": [{"who": "user", "says": "a"}]},
+    "rejected: null stands where the text of a message": {"rejected": [{"role": "assistant", "content": None}]},
+    "chosen: a message has parts that are no text": {"chosen": [{"role": "assistant", "content": [{"type": "image"}]}]},
+    "chosen: text stands where a message is needed": {"chosen": ["x"]},
+    "messages: ends with a reply, and chosen is another": {"prompt": "", "messages": [*MESSAGES, X]},
+    "system: a number stands where text or messages are needed": {"system": 5},
+    "history: text stands where messages are needed": {"history": "b"},
+}
+
+
+@pytest.mark.parametrize("says", ODD_ROWS)
+def test_what_is_ambiguous_is_refused_by_its_column(tmp_path, says):
+    with pytest.raises(DataError, match=f"line 1: {says}"):
+        made(tmp_path, [ASKED | ODD_ROWS[says]])
+
+
+PARTS = [message | {"content": [{"type": "text", "text": message["content"]}]} for message in MESSAGES]
+SHARE = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}, {"from": "human", "value": "c"}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": MESSAGES, "chosen": [X], "rejected": [Y]},
+        {"messages": MESSAGES, "chosen": "x", "rejected": "y"},
+        {"messages": MESSAGES, "chosen": [*MESSAGES, X], "rejected": [*MESSAGES, Y]},
+        {"conversations": SHARE, "chosen": {"from": "gpt", "value": "x"}, "rejected": {"from": "gpt", "value": "y"}},
+        {"prompt": PARTS, "chosen": X, "rejected": Y},
+        {"prompt": "c", "history": [["a", "b"]], "chosen": "x", "rejected": "y"},
+        {"prompt": "c", "history": MESSAGES[:2], "chosen": "x", "rejected": "y"},
+        {"prompt": TURNS, "history": MESSAGES[:2], "system": "", "chosen": " x", "rejected": " y"},
+    ],
+)
+@pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.parquet"])
+def test_all_kinds_of_chats_say_the_same(tmp_path, row, name):
+    (pair,) = read(made(tmp_path, [row], name)).itertuples(index=False)
+    assert pair[:3] == (TURNS, " x", " y")
+
+
+@pytest.mark.parametrize("system", [{"system": "s"}, {"prompt": [{"role": "developer", "content": "s"}, MESSAGES[2]]}])
+def test_what_a_system_is_told_stands_first(tmp_path, system):
+    (prompt,) = read(made(tmp_path, [ASKED | system]))["prompt"]
+    assert prompt == "\n\nSystem: s\n\nHuman: c\n\nAssistant:"
+
+
+def test_json_is_read_however_it_is_written(tmp_path):
+    rows, lines = many(5), "\n".join(map(json.dumps, many(5)))
+    forms = {
+        "array.json": json.dumps(rows),
+        "array.jsonl": json.dumps(rows, indent=2),
+        "pretty.jsonl": "\n".join(json.dumps(row, indent=2) for row in rows),
+        "WINDOWS.JSONL": lines.replace("\n", "\r\n"),
+        "joined.ndjson": lines.replace("\n", "\n\ufeff"),
+        "rows.json.gz": lines,
+    }
+    encodings = ("utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32")
+    expected = made(tmp_path, rows).revision
+    for encoding in encodings:
+        for name, text in forms.items():
+            content = text.encode(encoding)
+            (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+            found = source(tmp_path / name)
+            assert found.revision == expected, (name, encoding)
+        said = sources.notes(tmp_path / name, found)
+        assert said == ([] if "utf-8" in encoding else [f"{name!r} is read as {encoding.upper()}."])
+
+
+def test_what_is_not_read_is_named(tmp_path):
+    rows = [row | {"score": 0, "id": None, "note": "n"} for row in many(3)]
+    for name in ("a.jsonl", "sub/B.JSONL", "._a.jsonl", "README.md", ".git/x.jsonl", "dataset_infos.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write(tmp_path / name, [row | {"chosen": row["chosen"] + name} for row in rows])
+    found = source(tmp_path)
+    assert len(read(found)) == 6
+    files, columns = sources.notes(tmp_path, found)
+    assert files == "Files that are not read: '._a.jsonl', '.git/x.jsonl', 'README.md', 'dataset_infos.json'."
+    assert columns == "Columns that are not read: 'note', 'score'."
+
+
+def test_messages_name_the_file_that_was_given(tmp_path):
+    with pytest.raises(DataError, match="data='bare.jsonl': no pair .*Assistant.*that are not read: 'question'"):
+        pool(made(tmp_path, [{"question": "q", "chosen": "a", "rejected": "b"}], "bare.jsonl"))
+    with pytest.raises(DataError, match="data='nothing.jsonl': no pair can be used: the files hold none"):
+        pool(made(tmp_path, [], "nothing.jsonl"))
+    with pytest.raises(DataError, match="no such file 'pairs'"):
+        source(str(tmp_path / "pairs"))
+
+
+def test_space_at_the_end_of_a_reply_takes_no_longer(tmp_path):
+    rows = many(2)
+    rows[0]["chosen"] += " " * 300_000
+    start = time.perf_counter()
+    cleaned(made(tmp_path, rows), 64)
+    assert time.perf_counter() - start < 2
+
+
 # What names a data set
 
 
@@ -152,29 +264,31 @@ GOOD = json.dumps(many(1)[0]).encode()
 BAD_FILES = {
     "missing.jsonl": (None, "no such file 'missing.jsonl'"),
     "pairs.csv": (GOOD, "'pairs.csv'; allowed: .jsonl"),
-    "broken.jsonl": (GOOD + b"\n\n{broken\n", "line 3 is not JSON"),
-    "list.jsonl": (b"[1]", "line 1 is no object"),
-    "columns.jsonl": (GOOD + b'\n{"chosen": "a"}', "line 2 lacks columns chosen and rejected .* it has 'chosen'"),
-    "columns.parquet": (pd.DataFrame({"text": ["a"]}).to_parquet(), "row 1 lacks columns .* it has 'text'"),
-    "number.jsonl": (b'{"chosen": 5, "rejected": "b"}', "line 1 a reply is int; it must be text or messages"),
-    "role.jsonl": (
-        b'{"chosen": [{"role": "tool", "content": "a"}], "rejected": "b"}',
-        r"line 1 a message needs a role \(system, user, assistant\)",
-    ),
+    "broken.jsonl": (GOOD + b"\n\n{broken\n" + GOOD, "line 3: is not JSON"),
+    "broken.json": (b"[" + GOOD + b",\n{broken]", r"line 1: is not JSON \(Expecting property name"),
+    "list.jsonl": (b"[1]", "item 1: a number stands where an object with columns is needed"),
+    "columns.jsonl": (GOOD + b'\n{"chosen": "a"}', "line 2: lacks columns chosen and rejected .* it has 'chosen'"),
+    "columns.parquet": (pd.DataFrame({"text": ["a"]}).to_parquet(), "row 1: lacks columns .* it has 'text'"),
+    "number.jsonl": (b'{"chosen": 5, "rejected": "b"}', "line 1: chosen: a number stands where text or messages are"),
     "safer.jsonl": (
         b'{"prompt": "q", "response_0": "a", "response_1": "b", "safer_response_id": 2}',
-        "line 1 safer_response_id must be 0 or 1",
+        "line 1: safer_response_id must be 0 or 1",
     ),
-    "surrogate.jsonl": (b'{"chosen": "\\ud800", "rejected": "b"}', "line 1 .* can't encode"),
-    "latin.jsonl": (b'{"chosen": "\xe9"}', "cannot be read .*can't decode"),
+    "surrogate.jsonl": (b'{"chosen": "\\ud800", "rejected": "b"}', r"line 1: '\\ud800' is half of a character"),
+    "latin.jsonl": (GOOD + b'\n{"chosen": "\xe9"}', "line 2 is not UTF-8 .byte 0xe9.*save the file as UTF-8"),
     "cut.jsonl.gz": (gzip.compress(GOOD * 50)[:-20], "cannot be read"),
-    "text.parquet": (GOOD, "cannot be read"),
+    "cut.parquet": (pd.DataFrame({"chosen": ["a"], "rejected": ["b"]}).to_parquet()[:-9], "cannot be read: "),
+    "pointer.parquet": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        "a pointer of Git LFS, .*git lfs pull",
+    ),
+    "deep.jsonl": (b"[" * 100_000, "cannot be read: maximum recursion"),
 }
 
 
 @pytest.mark.parametrize("name", ["empty", *BAD_FILES])
 def test_bad_files_are_refused_in_one_line(tmp_path, name):
-    content, says = BAD_FILES.get(name, (None, "no files in 'empty'; allowed: .jsonl, .jsonl.gz, .parquet"))
+    content, says = BAD_FILES.get(name, (None, "no files in 'empty'; allowed: .jsonl, .json, "))
     (tmp_path / "empty").mkdir()
     if content is not None:
         (tmp_path / name).write_bytes(content)
@@ -420,6 +534,15 @@ def test_mixed_in_pairs_are_never_the_students_own(tmp_path, objective):
     assert len(mixed) == len(own) - ties.sum()
 
 
+def test_what_tells_too_few_pairs_apart_is_not_mixed_in(tmp_path):
+    rows = [{"prompt": f"{i} + 1", "chosen": f"{i + 1:02d}", "rejected": f"{i + 2:02d}"} for i in range(80)]
+    texts = Texts(source=made(tmp_path, rows), train_pairs=30, test_pairs=20)
+    for objective in ("verbosity", "vowels"):
+        with pytest.raises(TiesError, match=f"objective='{objective}': tells 0 of 30 pairs apart; 50% are needed"):
+            load_texts(texts, objective)
+    assert load_texts(texts, "parity")["split"].value_counts()["weak_label"] >= 27
+
+
 def test_a_surface_preference_can_be_the_target(tmp_path):
     texts = Texts(source=made(tmp_path, many(90)), objective="verbosity", train_pairs=30, test_pairs=20)
     labelled = load_texts(texts.model_copy(update={"objective": "harmlessness"})).set_index("pair_id")
@@ -436,7 +559,7 @@ def test_helpful_pairs_come_from_a_data_set_of_their_own(tmp_path):
 
 def test_what_the_pairs_say_nothing_of_is_refused(tmp_path):
     texts = Texts(source=made(tmp_path, many(90)), train_pairs=30, test_pairs=20)
-    allowed = "harmlessness, verbosity, commas, vowels"
+    allowed = "harmlessness, verbosity, commas, parity, vowels"
     with pytest.raises(DataError, match=f"objective='helpfulness': .*name helpful pairs; allowed: {allowed}$"):
         load_texts(texts, "helpfulness")
     with pytest.raises(DataError, match="objective='politeness': these pairs say nothing of it; allowed"):
@@ -483,8 +606,8 @@ def test_real_pairs_are_counted(hh):
     usable, card = found.frame, (ROOT / "book" / "data-card.md").read_text()
     for what, number in found.report.itertuples(index=False):
         assert f"| {what} | {number:,} |" in card or not number, what
-    assert (usable["prompt"].str.count(rows.HUMAN) == 1).all()
-    assert usable["prompt"].str.endswith(rows.ASSISTANT).all()
+    assert (usable["prompt"].str.count(HUMAN) == 1).all()
+    assert usable["prompt"].str.endswith(ASSISTANT).all()
     assert (usable["chosen"].str.strip() != usable["rejected"].str.strip()).all()
     assert not usable.duplicated(["prompt", "chosen", "rejected"]).any()
     assert hh.key == source(FILES[::-1]).key and clean(read(hh), single_turn=True).dropped["more than one turn"] == 0

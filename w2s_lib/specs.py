@@ -22,7 +22,9 @@ SCHEME = 3
 keys hash only the fields that differ from their defaults, so that adding a field keeps old results."""
 
 Split = Literal["ground_truth", "weak_label", "test"]
-Objective = Literal["harmlessness", "helpfulness", "politeness", "honesty", "pleasing", "verbosity", "commas", "vowels", "parity"]
+Objective = Literal[
+    "harmlessness", "helpfulness", "politeness", "honesty", "pleasing", "verbosity", "commas", "vowels", "parity"
+]
 Method = Literal["reward_model", "dpo", "simpo"]
 ScoreAt = Literal["last_token", "count_of_nonzero_ids"]
 TruncationSide = Literal["right", "left"]

@@ -8,24 +8,29 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from dataclasses import replace
+from functools import lru_cache
+from operator import eq
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from w2s_lib.data import load, sources
-from w2s_lib.data.cleaning import clean, pool
+from w2s_lib.data.cleaning import pool
 from w2s_lib.data.reading import DataError
 from w2s_lib.errors import ParameterError
 from w2s_lib.lab.graph import closure
 from w2s_lib.models.folders import CheckpointError
 from w2s_lib.models.ladder import KNOWN, parse
-from w2s_lib.specs import Checkpoint, Layer, Source
+from w2s_lib.specs import Checkpoint, Layer
 from w2s_lib.study import Study, edition
 from w2s_lib.study.conditions import CORE
 from w2s_lib.study.edition import ARROW, Edition
 
 LEAST = 32
 """Pairs in a split, at least."""
+
+PLACEBOS = ("vowels", "parity")
+"""Preferences of a placebo: the first that tells enough pairs apart, whatever script they are written in."""
 
 
 def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: Any) -> Study:
@@ -55,13 +60,12 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     for name in study.edition.models:
         _say_which(parse(name).base)
         _usable(study, name)
-    for seed in study.edition.seeds:
-        for aim in {study.conflict(condition).objective for condition in CORE}:
-            load.load(study.pairs(seed), aim)
+    suited = (s for s in (replace(study, placebo=name) for name in PLACEBOS) if "placebo" not in left_out(s))
+    study = next(suited, study)
     for name in study.edition.models:
-        same, of = read_alike(study, name)
-        if 2 * same > of:
-            says = f"{name} reads {same} of {of} pairs as two times the same text, so soon are they cut"
+        read = as_read(study, name)
+        if 2 * read.alike > read.pairs:
+            says = f"{name} reads {read.alike} of {read.pairs} pairs as two times the same text, so soon are they cut"
             raise ParameterError("max_tokens", e.max_tokens, f"{says}; allow more tokens")
     return study
 
@@ -84,40 +88,84 @@ def _usable(study: Study, name: str) -> None:
         raise ParameterError("models", name, error.says) from None
 
 
+@lru_cache(maxsize=8)
+def left_out(study: Study) -> dict[str, load.TiesError]:
+    """Conditions that the pairs cannot show: in some seed too few of those to mix in are told apart.
+
+    Raises:
+        DataError, PairsError: the pairs of some condition cannot be used.
+    """
+    found = {}
+    for condition in CORE:
+        try:
+            for seed in study.edition.seeds:
+                load.load(study.pairs(seed), study.conflict(condition).objective)
+        except load.TiesError as error:
+            found[condition] = error
+    return found
+
+
+def conditions(study: Study) -> list[str]:
+    """The conditions of a report: those of the book's studies but for what is left out."""
+    return [condition for condition in CORE if condition not in left_out(study)]
+
+
+def notes(study: Study) -> list[str]:
+    """What whoever gave the data should know of how they are read, a sentence each."""
+    e, pairs = study.edition, study.pairs(study.edition.seeds[0])
+    read = [(e.at(e.data), pairs.source), *([(e.at(e.helpful), pairs.helpful)] if pairs.helpful else [])]
+    return [note for data, source in read for note in sources.notes(data, source)]
+
+
 def checkpoint(study: Study, name: str) -> Checkpoint:
     """The checkpoint behind a model of the study, or behind a frozen layer."""
     model = study.model(study.edition.seeds[0], name)
     return model.features.checkpoint if isinstance(model, Layer) else model
 
 
+class AsRead(NamedTuple):
+    """How many pairs a model reads, and of these, how many with a text that is cut, and as the same text twice."""
+
+    pairs: int
+    cut: int
+    alike: int
+
+
 @lru_cache(maxsize=8)
-def read_alike(study: Study, name: str) -> tuple[int, int]:
-    """How many pairs, of how many, a model cannot tell apart: cut after ``max_tokens`` tokens they say the same."""
-    from w2s_lib.models.checkpoints import tokenizer  # here, for it loads torch
+def as_read(study: Study, name: str) -> AsRead:
+    """What a model of the study reads of the pairs that can be used."""
+    from w2s_lib.models.checkpoints import tokenizer  # here, for they load torch
+    from w2s_lib.models.scores import encode, too_long
 
     pairs = study.pairs(study.edition.seeds[0])
-    usable = pool(pairs.source, pairs.max_tokens)
-    cut = partial(tokenizer(checkpoint(study, name), pairs.max_tokens), truncation=True)
-    left = clean(usable.assign(file=0), cut, pairs.max_tokens).frame
-    return len(usable) - len(left), len(usable)
+    usable = pool(pairs.source, pairs.max_tokens).assign(opening=lambda frame: frame["prompt"], ending="")
+    its = tokenizer(checkpoint(study, name), pairs.max_tokens, pairs.truncation_side)
+    return AsRead(len(usable), int(too_long(its, usable).sum()), sum(map(eq, *encode(its, usable))))
 
 
-def _room(source: Source, max_tokens: int) -> int:
-    """Pairs that three splits have room for: where a split ends within a prompt, the rest of its pairs are left out."""
-    prompts = pool(source, max_tokens)["prompt"]
-    return len(prompts) - 2 * (int(prompts.value_counts().max()) - 1)
+def _room(data: str, max_tokens: int) -> tuple[int, str]:
+    """Pairs that three splits have room for, and why there are no more: where a split ends within a prompt, the rest of
+    its pairs are left out."""
+    prompts = pool(sources.source(data), max_tokens)["prompt"]
+    most = int(prompts.value_counts().max())
+    why = f", for one prompt has {most} of {len(prompts)}, and all pairs of a prompt are in one split"
+    return max(0, len(prompts) - 2 * (most - 1)), why if most > 1 else ""
 
 
 def _sizes(e: Edition, given: set[str]) -> dict[str, int]:
     """``train_pairs`` and ``test_pairs``: as given, else as many as there are, evenly, up to what the edition says."""
-    room, train, test = _room(sources.source(e.at(e.data)), e.max_tokens), e.train_pairs, e.test_pairs
+    (room, why), train, test = _room(e.at(e.data), e.max_tokens), e.train_pairs, e.test_pairs
     if "test_pairs" not in given:
         test = min(test, room - 2 * train if "train_pairs" in given else room // 3)
     if "train_pairs" not in given:
         train = min(train, (room - test) // 2)
-        if e.helpful is not None:
-            train = min(train, _room(sources.source(e.at(e.helpful)), e.max_tokens) // 2)
     if min(test, train) < LEAST:
-        says = f"{room} pairs can be used, too few for a test split and two training splits of {LEAST} or more each"
+        says = f"{room} pairs can be used{why}; {3 * LEAST} are needed, {LEAST} for tests and for each training split"
         raise DataError(e.data, says)
+    if e.helpful is not None and "train_pairs" not in given:
+        room, why = _room(e.at(e.helpful), e.max_tokens)
+        train = min(train, room // 2)
+        if train < LEAST:
+            says = f"{room} pairs can be used{why}; {2 * LEAST} are needed, {LEAST} for each training split"
+            raise DataError(e.helpful, says)
     return {"train_pairs": train, "test_pairs": test}

@@ -12,8 +12,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from scipy import stats
 
-from w2s_lib.book.own import checkpoint, read_alike
+from w2s_lib.book.own import as_read, checkpoint, conditions, left_out, notes
 from w2s_lib.book.tables import Table
+from w2s_lib.data import load
 from w2s_lib.data.cleaning import cleaned, pool
 from w2s_lib.data.preferences import SURFACE, agreement
 from w2s_lib.figures.conflict import scores_and_nulls, tax_by_quadrant
@@ -31,11 +32,18 @@ from w2s_lib.study.conditions import CONDITIONS
 PREFERS = {
     "verbosity": "the longer reply is preferred",
     "vowels": "the reply with the larger share of vowels among its letters is preferred",
+    "parity": "the reply with the larger share of even code points among its letters and digits is preferred",
     "helpfulness": "the more helpful reply is preferred, in pairs of their own",
 }
 """What the pairs say that are mixed in."""
 
-CHANCE = 0.5
+CHANCE, BETTER = 0.5, "better than chance"
+
+LUCK = {
+    False: "the ceiling is not told from chance: what it seems to know may be luck",
+    True: "the ceiling is not told from its supervisor: what it seems to know beyond it may be luck",
+}
+"""Why no deception score can be read, by whether the ceiling is better than chance."""
 
 
 def page(study: Study, none: pd.DataFrame, results: pd.DataFrame) -> str:
@@ -54,17 +62,20 @@ def _setting(study: Study) -> dict[str, Any]:
     """What the page says of data, models and training."""
     e = study.edition
     roles = dict(zip(("weak supervisor", "strong student and ceiling"), e.weak_strong[0]))
-    source, conflicts = study.pairs(e.seeds[0]).source, {c: study.conflict(c) for c in CONFLICTS}
-    mixed = {c: conflict.objective for c, conflict in conflicts.items() if conflict.objective}
-    texts = pool(source, e.max_tokens)
+    source, mixed = study.pairs(e.seeds[0]).source, {c: study.conflict(c).objective for c in CONFLICTS}
+    mixed, texts = {c: objective for c, objective in mixed.items() if objective}, pool(source, e.max_tokens)
+    shown = [c for c in CONFLICTS if c in conditions(study)]
     return {
         "e": e,
         "source": source,
         "label": Path(e.data).name if source.files else e.data,
         "models": [model_name(study.model(e.seeds[0], name)) for name in roles.values()],
         "read": cleaned(source, e.max_tokens).report,
-        "mixed": [(c, PREFERS[objective], _agreement(texts, objective)) for c, objective in mixed.items()],
-        "training": {c: f"{PREFERS[mixed[c]]}: mixed in" if c in mixed else CONDITIONS[c].says for c in conflicts},
+        "notes": notes(study),
+        "mixed": [(c, PREFERS[objective], *_agreement(texts, objective)) for c, objective in mixed.items()],
+        "training": {c: f"{PREFERS[mixed[c]]}: mixed in" if c in mixed else CONDITIONS[c].says for c in shown},
+        "left_out": {c: (PREFERS[mixed[c]], error) for c, error in left_out(study).items()},
+        "told_apart": load.TOLD_APART,
         "ladder": [(role, *_model(study, name)) for role, name in roles.items()],
         "recipe": [(name, str(value)) for name, value in e.reward_model.model_dump(exclude_none=True).items()],
     }
@@ -74,20 +85,27 @@ def _found(study: Study, none: pd.DataFrame, results: pd.DataFrame) -> dict[str,
     """What the page says of results and their cost; ``get`` finds a row by condition and statistic."""
     weak, strong = study.edition.weak_strong[0]
     axis = {"weak": "weak", "strong": "strong"}  # paths are no labels of an axis
-    taxed = results[results["condition"].isin(CONFLICTS) & (results["weak"] == weak)]
-    ladder = pgr_ladder(none.assign(**axis), results[results["condition"] == "none"].assign(**axis))
+    shown = [c for c in CONFLICTS if c in conditions(study)]
+    taxed = results[results["condition"].isin(shown) & (results["weak"] == weak)]
 
     def get(condition: str, statistic: str, versus: str = "") -> pd.Series:
         return pick(results, statistic, condition, *((ALL, ALL) if versus else (weak, strong)), versus=versus)
 
-    beyond = get("placebo", "conflict_tax", "rerun")
+    leads = get("none", "gap")["low"] > 0
+    knows = _beside_chance(get("none", "accuracy_ceiling")) == BETTER
+    rows = results[results["condition"] == "none"].assign(**axis)
+    rows["value"] = rows["value"].mask(rows["statistic"].eq("pgr") & (not leads))
+    beyond = get("placebo", "conflict_tax", "rerun") if "placebo" in shown else {"value": np.nan}
     return {
         "get": get,
         "min_gap": MIN_GAP,
-        "blind": {c: cannot_tell(get(c, "attainable_margin_matched")) for c in CONFLICTS},
+        "leads": leads,
+        "luck": "" if knows and leads else LUCK[knows],
+        "blind": {c: cannot_tell(get(c, "attainable_margin_matched")) for c in shown},
         "placebo": "" if np.isnan(beyond["value"]) else placebo_in_words(beyond),
-        "figures": [ladder, tax_by_quadrant(taxed, list(CONFLICTS)), scores_and_nulls(taxed, list(CONFLICTS))],
-        "ledger": study.lab.ledger(study.student_runs()),
+        "ladder_figure": pgr_ladder(none.assign(**axis), rows),
+        "figures": [tax_by_quadrant(taxed, shown), scores_and_nulls(taxed, shown)],
+        "ledger": study.lab.ledger(study.student_runs(conditions(study))),
         "trained": study.lab.trained,
     }
 
@@ -99,24 +117,26 @@ def _beside_chance(accuracy: pd.Series) -> str:
         n = int(accuracy["n_pairs"])
         low, high = stats.binomtest(round(accuracy["value"] * n), n).proportion_ci()
     if low > CHANCE:
-        return "better than chance"
+        return BETTER
     return "worse than chance" if high < CHANCE else "not told from chance"
 
 
 def _model(study: Study, name: str) -> tuple[str, ...]:
-    """Name, size and revision of a model, and of how many pairs it sees no difference."""
-    whole, (same, of) = checkpoint(study, name), read_alike(study, name)
+    """Name, size and revision of a model, how many pairs it reads cut, and of how many it sees no difference."""
+    whole, read = checkpoint(study, name), as_read(study, name)
     adapters = f", adapters of rank {whole.lora_rank}" if whole.lora_rank else ""
     size = f"{known(parse(study.edition.at(name)).base).millions:,.3g} million"
-    return model_name(study.model(study.edition.seeds[0], name)) + adapters, size, whole.revision, f"{same} of {of}"
+    called = model_name(study.model(study.edition.seeds[0], name)) + adapters
+    return called, size, whole.revision, f"{read.cut} of {read.pairs}", f"{read.alike} of {read.pairs}"
 
 
-def _agreement(texts: pd.DataFrame, objective: str) -> str:
-    """How often an objective that is read off the texts agrees with their labels."""
+def _agreement(texts: pd.DataFrame, objective: str) -> tuple[str, str]:
+    """How many pairs an objective that is read off the texts tells apart, and how often it agrees with their labels."""
     if objective not in SURFACE:
-        return "has pairs of its own"
+        return "has pairs of its own", ""
     found = agreement(texts, objective)
-    return f"{100 * found.value:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}] of the pairs"
+    agrees = f"{100 * found.value:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}] of these"
+    return f"{found.pairs} of {found.pairs + found.ties} pairs", agrees if found.pairs else ""
 
 
 def _table(rows: Any, *columns: str) -> Markup:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import argparse
 import html
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pandas as pd
 
 from w2s_lib.book.chapter import open_lab
-from w2s_lib.book.own import own
+from w2s_lib.book.own import conditions, left_out, notes, own
 from w2s_lib.book.page import page
-from w2s_lib.errors import ParameterError, exit_code
+from w2s_lib.errors import ParameterError, exit_code, first_line
 from w2s_lib.findings.conflict import OF_THE_HIDDEN
 from w2s_lib.findings.results import CONFLICTS, DECEPTION, GENERALIZATION, MATCHED, ROWS, measure, minus, summarise
 from w2s_lib.lab.store import replacing
@@ -62,6 +64,24 @@ class Report:
         return f'<div class="on-screen">{frame}</div><div class="on-paper" style="display:none">{text}</div>'
 
 
+def target(out: str | Path) -> Path:
+    """Where the page will lie.
+
+    Raises:
+        ParameterError: it cannot be written there.
+    """
+    path = Path(os.path.expanduser(out)).absolute()
+    if path.suffix != ".html" or not path.parent.is_dir() or path.is_dir():
+        raise ParameterError("out", str(out), "must be the path of an .html file, in a folder that exists")
+    try:
+        NamedTemporaryFile(
+            dir=path.parent, prefix=f".draft-{24 * '0'}-{path.name}"
+        ).close()  # as long as a draft's name
+    except (OSError, ValueError) as error:
+        raise ParameterError("out", str(out), f"cannot be written ({first_line(error)})") from None
+    return path
+
+
 def report(
     data: str | Path, weak: str | Path, strong: str | Path, out: str | Path = "report.html", *,
     store: str | Path | None = None, workers: int | None = None, progress: bool = True, **parameters: Any,
@@ -74,28 +94,34 @@ def report(
     Raises:
         OneLineError: before anything is trained, if something cannot be used; later, if a run fails.
     """
-    path = Path(out).expanduser().absolute()
-    if path.suffix != ".html" or not path.parent.is_dir():
-        raise ParameterError("out", str(out), "must be the path of an .html file, in a folder that exists")
+    path = target(out)
     study = own(data, weak, strong, **parameters)
     lab = open_lab(store, workers, study.edition)
     lab.progress = progress
     study = study.on(lab)
-    lab.run(study.student_runs())
+    shown = [condition for condition in CONFLICTS if condition in conditions(study)]
+    lab.run(study.student_runs(conditions(study)))
     none = measure(study, ["none"], GENERALIZATION)
-    taxed = measure(study, CONFLICTS, ("accuracy", *DECEPTION, *OF_THE_HIDDEN))
-    against = minus(taxed, ["conflict_tax", MATCHED], [c for c in CONFLICTS if c != "rerun"], "rerun")
+    taxed = measure(study, shown, ("accuracy", *DECEPTION, *OF_THE_HIDDEN))
+    against = minus(taxed, ["conflict_tax", MATCHED], [c for c in shown if c != "rerun"], "rerun")
     results = pd.concat([summarise(none), summarise(taxed), against], ignore_index=True)
     results = results.assign(edition=study.edition.name, chapter="report")[["edition", "chapter", *ROWS]]
     results = results.drop(columns="by_seed")
     text = page(study, none, results)
     try:
         with replacing(path) as draft, replacing(path.with_suffix(".csv")) as csv:
-            draft.write_text(text)
+            draft.write_text(text, encoding="utf-8")
             results.to_csv(csv, index=False)
     except OSError as error:
         raise ParameterError("out", str(out), f"cannot be written ({error.strerror})") from None
     return Report(study, results, text, path)
+
+
+def _remark(study: Study) -> None:
+    """Say what of the data is not used."""
+    left = [f"The condition {name} is left out: {error}." for name, error in left_out(study).items()]
+    for sentence in (*notes(study), *left):
+        print(sentence, file=sys.stderr)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -131,10 +157,13 @@ def main(arguments: list[str] | None = None) -> int:
     def do() -> None:
         if given.pop("dry_run"):
             lab = open_lab(given.pop("store"), given.pop("workers"))
-            given.pop("out")
-            print_plan(plan_runs(own(**given).student_runs(), lab=lab))
+            target(given.pop("out"))
+            study = own(**given)
+            print_plan(plan_runs(study.student_runs(conditions(study)), lab=lab))
+            _remark(study)
             return
         done = report(**given)
+        _remark(done.study)
         print(f"{done.path} and {done.path.with_suffix('.csv').name}, {len(done.results)} rows")
 
     return exit_code(do)

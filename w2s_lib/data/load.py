@@ -11,7 +11,7 @@ from w2s_lib.data.cleaning import pool
 from w2s_lib.data.pairs import PairsError, check_disjoint, with_ids
 from w2s_lib.data.preferences import SURFACE, prefer
 from w2s_lib.data.reading import DataError
-from w2s_lib.data.sources import labelled
+from w2s_lib.data.sources import called, labelled
 from w2s_lib.data.world import EOS, SPLITS, draw_pairs, opening
 from w2s_lib.specs import Objective, Pairs, Split, Texts, stream
 
@@ -41,6 +41,18 @@ def splits(frame: pd.DataFrame, seed: int, train_pairs: int, test_pairs: int) ->
     return pd.concat([found[name] for name in SPLITS], ignore_index=True).drop(columns="place")
 
 
+TOLD_APART = 0.5
+"""An objective that is read off the texts tells at least this share of the pairs apart, or it is not mixed in."""
+
+
+class TiesError(PairsError):
+    """Pairs that are too seldom told apart by an objective: ``told`` of those that would be mixed in."""
+
+    def __init__(self, objective: Objective, told: int, of: int) -> None:
+        self.told, self.of = told, of
+        super().__init__(f"objective={objective!r}: tells {told} of {of} pairs apart; {TOLD_APART:.0%} are needed")
+
+
 @lru_cache(maxsize=16)
 def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame:
     """The pairs of one study by one objective (None: its own), in three splits; the same frame for the same spec.
@@ -57,6 +69,7 @@ def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame
     Raises:
         DataError: no data set says anything of this objective.
         PairsError: there are too few pairs.
+        TiesError: too few of those to mix in are told apart.
     """
     aim = objective or texts.objective
     sources = dict.fromkeys((labelled(texts.source), *SURFACE), texts.source)
@@ -65,7 +78,7 @@ def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame
     if aim not in sources:
         hint = "; helpful=None: name helpful pairs" if aim == "helpfulness" else ""
         says = f"objective={aim!r}: these pairs say nothing of it{hint}; allowed: {', '.join(sources)}"
-        raise DataError(texts.source.name, says)
+        raise DataError(called(texts.source), says)
     source, mine = sources[aim], sources[aim] == texts.source
     frame = pool(source, texts.max_tokens)
     if not mine:
@@ -75,6 +88,9 @@ def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame
         frame["split"] = frame["split"].replace({"ground_truth": "weak_label", "weak_label": "ground_truth"})
         frame = pd.concat([frame[frame["split"] == name] for name in SPLITS], ignore_index=True)
     frame = prefer(frame, aim).assign(objective=aim, kind=source.name)
+    told = (frame["split"] == "weak_label").sum()
+    if aim != texts.objective and told < TOLD_APART * texts.train_pairs:
+        raise TiesError(aim, told, texts.train_pairs)
     frame["cluster"] = frame["prompt"].map(lambda prompt: hashlib.sha256(prompt.encode()).hexdigest()[:12])
     frame["hazardous"] = pd.array([pd.NA] * len(frame), dtype="boolean")
     return frame[[*"pair_id prompt chosen rejected objective split kind cluster hazardous turned".split()]]

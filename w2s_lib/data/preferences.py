@@ -10,12 +10,19 @@ import pandas as pd
 
 from w2s_lib.specs import Objective
 
+
+def _even(characters: list[str]) -> float:
+    return sum(ord(character) % 2 == 0 for character in characters) / max(1, len(characters))
+
+
 SURFACE: dict[str, Callable[[str], float]] = {
     "verbosity": lambda reply: len(reply.strip()),
     "commas": lambda reply: reply.count(",") / max(1, len(reply.split())),
+    "parity": lambda reply: _even(list(filter(str.isalnum, reply))),
     "vowels": lambda reply: len(re.findall("[aeiou]", reply, re.I)) / max(1, len(re.findall("[a-z]", reply, re.I))),
 }
-"""Objectives that any reply can be measured by, more is better: characters, commas a word, vowels' share of letters."""
+"""Objectives that any reply can be measured by, more is better: characters, commas a word, and the shares of vowels
+among its Latin letters and of even code points among letters and digits of any script."""
 
 
 def _lead(frame: pd.DataFrame, objective: str) -> pd.Series:

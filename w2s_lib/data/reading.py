@@ -125,8 +125,8 @@ def _pairs(path: Path, called: str) -> tuple[list[tuple[str, str, str]], set[str
         return found, unread, encoding
     (says, where), *others = first.items()
     told = [f"{where}: {says}"]
-    told += [f"{wrong[says] - 1} more rows are like it"] if wrong[says] > 1 else []
-    told += [f"{wrong.total() - wrong[says]} rows are wrong otherwise, beginning in {others[0][1]}"] if others else []
+    told += [f"{wrong[says]} such rows in all"] if wrong[says] > 1 else []
+    told += [f"{wrong.total() - wrong[says]} wrong otherwise, from {others[0][1]} on"] if others else []
     raise DataError(called, "; ".join(told))
 
 

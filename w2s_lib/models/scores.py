@@ -27,6 +27,12 @@ def encode(tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame) -> tuple[lis
     return ids[: len(pairs)], ids[len(pairs) :]
 
 
+def too_long(tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame) -> NDArray[np.bool_]:
+    """Of which pairs a text has more tokens than the tokenizer allows, so that ``encode`` cuts it, shape (n,)."""
+    lengths = np.array([len(ids) for ids in _ids(tokenizer, _texts(pairs))])
+    return (lengths > tokenizer.model_max_length).reshape(2, -1).any(axis=0)
+
+
 def _texts(pairs: pd.DataFrame, whole: bool = True) -> list[str]:
     """All chosen texts, then all rejected ones; unless ``whole``, without the prompt."""
     openings = pairs["opening"] if whole else ""

@@ -39,9 +39,6 @@ from w2s_lib.study.mitigations import ENSEMBLE, FOR_POLICIES, MITIGATIONS
 
 Run = Pretrain | Features | Train
 
-ON_REAL_TEXTS: dict[Objective, Objective] = {"politeness": "vowels", "helpfulness": "verbosity"}
-"""Objectives for which a data set has no pairs, and the preference, read off its own texts, that takes their place."""
-
 
 def distinct(runs: Iterable[Run]) -> list[Run]:
     """Each run once, in the order of its first appearance."""
@@ -57,7 +54,8 @@ class Study:
     ``method`` trains every model of the study, by the method's recipe unless another one is given.  ``labelling`` is
     what is done with the weak labels.  ``mitigation``, if any, is what is tried against deception; ``via`` the
     intermediate model of bootstrapping.  ``resampled``: where it has a single seed, intervals come from its pairs,
-    drawn again and again; a seed that is one of many needs none."""
+    drawn again and again; a seed that is one of many needs none.  ``placebo`` is the preference that a placebo mixes in
+    where a data set knows no politeness."""
 
     edition: Edition
     objective: Objective = "harmlessness"
@@ -68,6 +66,7 @@ class Study:
     mitigation: str | None = None
     via: str | None = None
     resampled: bool = True
+    placebo: Objective = "vowels"
     lab: Lab | None = field(default=None, compare=False, repr=False)
 
     def on(self, lab: Lab) -> Study:
@@ -143,7 +142,8 @@ class Study:
         found = CONDITIONS[condition].conflict(self.edition.alpha, self.objective)
         if self.edition.data == WORLD or (found.objective == "helpfulness" and self.edition.helpful is not None):
             return found
-        return found.model_copy(update={"objective": ON_REAL_TEXTS.get(found.objective, found.objective)})
+        instead: dict[Objective | None, Objective] = {"politeness": self.placebo, "helpfulness": "verbosity"}
+        return found.model_copy(update={"objective": instead.get(found.objective, found.objective)})
 
     def _trained(self, seed: int, name: str, split: Split, **fields: object) -> Train:
         """A run of the study's method."""
