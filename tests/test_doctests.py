@@ -11,7 +11,8 @@ import pytest
     [
         "specs",
         "data.pairs",
-        "data.reading",
+        "errors",
+        "data.rows",
         "measures.metrics",
         "measures.intervals",
         "study.edition",

@@ -263,7 +263,7 @@ BADLY = [
     ({"reward_model": 3}, "reward_model=3: must be fields of a recipe"),
     ({"reward_model": {"epochz": 1}}, "reward_model.epochz=1: no such parameter; did you mean 'epochs'"),
     ({"out": "page.txt"}, "out=.*must be the path of an .html file"),
-    ({"out": "pickle/" + "x" * 210 + ".html"}, "out=.*cannot be written"),
+    ({"out": "pickle/" + "x" * 220 + ".html"}, "out=.*cannot be written"),
     ({"out": "no/folder/page.html"}, "out=.*in a folder that exists"),
     ({"workers": -1}, "workers=-1: must be a whole number"),
 ]
