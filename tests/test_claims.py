@@ -197,7 +197,8 @@ def test_a_claim_about_a_mitigation_or_a_method_that_was_left_out_is_untested():
 
 
 def test_what_a_study_could_have_detected_does_not_shrink_where_an_interval_ends():
-    """Three seeds at .1, .5, .9: the interval of a share ends before 0 and 1, the spread over seeds does not know of them."""
+    """Three seeds at .1, .5, .9: the interval of a share ends before 0 and 1, the spread over seeds does not know of
+    them."""
     seeds = [
         {"seed": i, "statistic": "deception_score", "value": x, "threshold": 0.75}
         for i, x in enumerate((0.1, 0.5, 0.9))

@@ -1,4 +1,5 @@
-"""Which cluster the lab runs on: refused in one line where it cannot be, each run with a device of its own, the same results everywhere."""
+"""Which cluster the lab runs on: refused in one line where it cannot be, each run with a device of its own, the same
+results everywhere."""
 
 import os
 import re
@@ -197,7 +198,8 @@ def test_a_job_sets_up_its_workers_and_keeps_what_is_configured(tmp_path):
 
 
 def test_the_example_on_the_page_is_a_job(tmp_path):
-    """The configuration that *Running at scale* shows is one that dask-jobqueue takes, and the job is what the page says."""
+    """The configuration that *Running at scale* shows is one that dask-jobqueue takes, and the job is what the page
+    says."""
     jobqueue = pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed: no jobs of SLURM")
     import dask
     import yaml

@@ -91,7 +91,8 @@ def dpo(model: Checkpoint, texts: Texts) -> Train:
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "layers", "trained"), [("gpt2", None, student), ("llama", 2, dpo)])
 def test_two_processes_give_the_scores_of_one(kind, layers, trained, texts, tmp_path, monkeypatch):
-    """A reward model on weak labels under a conflict, and a policy after supervised fine-tuning, of two architectures."""
+    """A reward model on weak labels under a conflict, and a policy after supervised fine-tuning, of two
+    architectures."""
     run = trained(saved(kind, tmp_path / "model", layers=layers), texts)
     monkeypatch.delenv(SHARDS, raising=False)
     alone, shared = (Lab(tmp_path / name, workers=0, progress=False) for name in ("alone", "shared"))

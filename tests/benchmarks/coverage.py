@@ -4,8 +4,8 @@
 
 Every simulated study seed has the default edition's shape: ten weak-strong cells of five models, 1,500 pairs in some
 300 substances and eight tasks.  Studies of 3, 12 and 30 seeds are drawn from all that were simulated, each seed at most
-once a study; their intervals are the book's, ``results.summarise``, taken of all studies at once.  The truth is the mean
-over all simulated seeds (in the second setting, DS - margin-matched null should be near zero by construction).
+once a study; their intervals are the book's, ``results.summarise``, taken of all studies at once.  The truth is the
+mean over all simulated seeds (in the second setting, DS - margin-matched null should be near zero by construction).
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def bootstrap_of_seeds(values: np.ndarray) -> Bounds:
 
 
 def t_of_log_odds(values: np.ndarray) -> Bounds:
-    """Student's t on the log-odds of shares, moved back: of their median, not of their mean.  Shares of 0 make it undefined."""
+    """Student's t on the log-odds of shares, moved back: of their median, not of their mean.  Shares of 0 make it
+    undefined."""
     with np.errstate(divide="ignore", invalid="ignore"):
         low, high = t_bounds(np.log(values / (1 - values)))
     return 1 / (1 + np.exp(-low)), 1 / (1 + np.exp(-high))
@@ -110,7 +111,8 @@ def hall(values: np.ndarray) -> Bounds:
 
 
 def bootstrap_of_pairs(plant: Plant, studies: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Percentile bounds of each statistic, shape (studies, 2), that take pairs for independent and three seeds for all there are."""
+    """Percentile bounds of each statistic, shape (studies, 2), that take pairs for independent and three seeds for all
+    there are."""
     bounds: dict[str, list] = {name: [] for name in (*POOLED, *(name + SLOPE for name in SLOPES))}
     for _ in range(studies):
         draws: dict[str, list] = {name: [] for name in bounds}
@@ -200,7 +202,8 @@ def coverage(frame: pd.DataFrame, size: int, studies: int, rng: np.random.Genera
 
 
 def naive(plant: Plant, frame: pd.DataFrame, studies: int, rng: np.random.Generator) -> pd.DataFrame:
-    """How often percentile intervals of resampled pairs, from studies of three seeds, cover the truth of a simulated frame."""
+    """How often percentile intervals of resampled pairs, from studies of three seeds, cover the truth of a simulated
+    frame."""
     truths = {
         name + (SLOPE if per else ""): x.mean() for (name, per), x in frame.groupby(["statistic", "per"])["value"]
     }

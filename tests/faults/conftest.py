@@ -1,8 +1,8 @@
 """What the faults have in common: how often, runs that nothing disturbs, and a file of what was tried.
 
-``make test`` causes each fault a few times, on five small runs.  ``make test-faults`` sets ``W2S_FAULTS``, the number of
-kills: then whole builds of the smoke edition are disturbed as well, and ``book/tried.csv`` is written, which the page
-*What was tried* shows.
+``make test`` causes each fault a few times, on five small runs.  ``make test-faults`` sets ``W2S_FAULTS``, the number
+of kills: then whole builds of the smoke edition are disturbed as well, and ``book/tried.csv`` is written, which the
+page *What was tried* shows.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pandas as pd
 import seaborn as sns
 
-from w2s_lib.figures.style import GREY, ROLES, Figure, canvas
+from w2s_lib.figures.style import DASHED, GREY, ROLES, Figure, canvas
 from w2s_lib.findings.benchmarks import native
 from w2s_lib.study.methods import TITLES
 
@@ -57,7 +57,7 @@ def speed_ups(rows: pd.DataFrame) -> Figure:
                 middle = bar.get_y() + bar.get_height() / 2
                 ax.plot([row.low, row.high], [middle, middle], color=GREY, linewidth=1.5)
                 said.append(f"{work}, {row.model}, {way} {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]")
-        ax.axvline(1, color=GREY, linewidth=1, linestyle="--")
+        ax.axvline(1, **DASHED)
         ax.set(xlabel="", ylabel="", title=work)
         ax.tick_params(axis="y", length=0)
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
@@ -65,8 +65,8 @@ def speed_ups(rows: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         f"Speed relative to the reference recipe: {'; '.join(said)}.",
-        f"Medians of {rows['repeats'].max()} interleaved repeats (an emulated number format: one); lines reach from the "
-        "smallest to the largest ratio. Rows: blocks × width of the model.",
+        f"Medians of {rows['repeats'].max()} interleaved repeats (an emulated number format: one); lines reach from "
+        "the smallest to the largest ratio. Rows: blocks × width of the model.",
     )
 
 
@@ -123,7 +123,7 @@ def predictions(cost: pd.DataFrame, world: pd.DataFrame) -> Figure:
             dodge=True,
             ax=ax,
         )
-        ax.axhline(1, color=GREY, linewidth=1, linestyle="--")
+        ax.axhline(1, **DASHED)
         ax.set(xlabel=along, ylabel="predicted / taken", title=title, yscale="log", ylim=(0.2, 5))
         ax.set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
         ax.set_yticks([], minor=True)
@@ -132,6 +132,6 @@ def predictions(cost: pd.DataFrame, world: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         f"What the cost model predicts, relative to what was taken: {'; '.join(said)}.",
-        "Left: rate fitted to the training of one size, the others predicted. Right: medians of many runs, three factors "
-        "fitted to all of them.",
+        "Left: rate fitted to the training of one size, the others predicted. Right: medians of many runs, three "
+        "factors fitted to all of them.",
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.figures.conflict import log_odds_axes
-from w2s_lib.figures.style import AREA, GREY, MARKERS, ROLES, STUDIES, Figure, canvas
+from w2s_lib.figures.style import AREA, DASHED, GREY, MARKERS, ROLES, STUDIES, Figure, canvas
 from w2s_lib.findings.positive_controls import PLANTED, SEEN, judged, largest
 from w2s_lib.findings.results import pick
 from w2s_lib.measures.metrics import Comparison
@@ -79,7 +79,7 @@ def what_it_sees(planted: pd.DataFrame, found: pd.DataFrame, condition: str) -> 
         dots.set_title(title, loc="left", pad=20 if not versus else 6)
         dots.set(xlim=(-0.6, 6.1), ylim=(len(SEEN) - 0.4, -0.6))
         dots.set_yticks(range(len(SEEN)), list(AGAINST.values()))
-        bars.axvline(0, color=GREY, linewidth=1, linestyle="--")
+        bars.axvline(0, **DASHED)
         bars.set_xlim(-0.35, 1.05)
         for ax in (dots, bars):
             ax.tick_params(length=0)
@@ -95,8 +95,8 @@ def what_it_sees(planted: pd.DataFrame, found: pd.DataFrame, condition: str) -> 
         f"How often each statistic alarms for planted students, in percent, and what the {condition} conflict shows: "
         f"{'; '.join(said)}.",
         "Numbers: in how many of a hundred planted studies the 95 % interval lies above zero. A good statistic is full "
-        "on the left and empty in the middle. “− random” is the score minus its random null, and so on. Right: mark and "
-        "line, the real student with its interval; pale bar, up to the largest attainable value.",
+        "on the left and empty in the middle. “− random” is the score minus its random null, and so on. Right: mark "
+        "and line, the real student with its interval; pale bar, up to the largest attainable value.",
     )
 
 
@@ -130,7 +130,7 @@ def shares(studies: Mapping[str, pd.DataFrame], conditions: Sequence[str]) -> Fi
                 label = study if y == 0 else None
                 ax.scatter(row["value"], at, s=48, color=colour, marker=MARKERS[condition], zorder=3, label=label)
                 said.append(f"{study}, {condition}, {null.replace('_', '-')} {row['value']:.2f}")
-        ax.axvline(0, color=GREY, linewidth=1, linestyle="--")
+        ax.axvline(0, **DASHED)
         ax.axvline(1, color=GREY, linewidth=1, linestyle=":")
         ax.set_title(f"{null.replace('_', '-')} null", fontsize=11)
         ax.set_xticks([0, 0.5, 1], ["0\ninnocent", "0.5", "1\nperfect"])

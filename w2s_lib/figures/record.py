@@ -41,8 +41,8 @@ def beside(replicated: pd.DataFrame) -> Figure:
     out = ", ".join(replicated.loc[~replicated["replicated"], "claim"])
     return Figure(
         figure,
-        f"Where this build's numbers lie in the record's prediction intervals: {int(replicated['replicated'].sum())} of {len(at)} within"
-        + (f"; outside: {out}." if out else "."),
+        f"Where this build's numbers lie in the record's prediction intervals: {int(replicated['replicated'].sum())} "
+        f"of {len(at)} within" + (f"; outside: {out}." if out else "."),
         "Shaded: where 95 of 100 builds of as many seeds lie, by the record. Filled: its mean; hollow: this build.",
     )
 
@@ -100,18 +100,24 @@ def power_panel(paths: pd.DataFrame) -> PowerPanel:
     decided = paths.groupby("claim")["decided"].first()
     last = states[-1]
     undecided = sum(bool(np.isnan(decided[claim])) for claim in order)
-    says = f"Verdicts on {len(order)} claims by number of study seeds, from {counts[0]} to {counts[-1]}; {undecided} are undecided with all of them."
+    says = (
+        f"Verdicts on {len(order)} claims by number of study seeds, from {counts[0]} to {counts[-1]}; "
+        f"{undecided} are undecided with all of them."
+    )
     rows = "".join(
         f'<tr><th scope="row" title="{html.escape(CLAIMS[claim].statement)}">{html.escape(claim)}</th>'
         f'<td><svg viewBox="0 0 {WIDTH} 16" aria-hidden="true"><rect x="{WIDTH / 2 * (1 - 1 / REACH):.1f}" '
-        f'width="{WIDTH / REACH:.1f}" height="16" fill="{GREY}" fill-opacity=".15"/><path d="M{WIDTH / 2} 0v16" stroke="{GREY}" stroke-dasharray="3 2"/>'
+        f'width="{WIDTH / REACH:.1f}" height="16" fill="{GREY}" fill-opacity=".15"/><path d="M{WIDTH / 2} 0v16" '
+        f'stroke="{GREY}" stroke-dasharray="3 2"/>'
         f"{_mark(mark, colour)}</svg></td>"
-        f'<td class="says">{html.escape(words)}</td><td>{"–" if np.isnan(decided[claim]) else int(decided[claim])}</td></tr>'
+        f'<td class="says">{html.escape(words)}</td>'
+        f"<td>{'–' if np.isnan(decided[claim]) else int(decided[claim])}</td></tr>"
         for claim, mark, words, colour in zip(order, last["marks"], last["says"], last["colours"])
     )
     data = json.dumps(states, separators=(",", ":")).replace("<", "\\u003c")
     fields = {
-        "id": f"power-{hashlib.sha256(data.encode()).hexdigest()[:8]}", "rows": rows, "data": data, "last": len(states) - 1,
+        "id": f"power-{hashlib.sha256(data.encode()).hexdigest()[:8]}", "rows": rows, "data": data,
+        "last": len(states) - 1,
         "n": last["n"], "says": html.escape(says),
     }  # fmt: skip
     return PowerPanel(TEMPLATE.substitute(fields), states, says)
@@ -121,7 +127,8 @@ def _mark(mark: list[float] | None, colour: str) -> str:
     value, low, high = mark or (0, 0, 0)
     shown = "visible" if mark else "hidden"
     return (
-        f'<g class="mark" visibility="{shown}" stroke="{colour}" fill="{colour}"><path d="M{low} 8H{high}" stroke-width="2.5"/>'
+        f'<g class="mark" visibility="{shown}" stroke="{colour}" fill="{colour}"><path d="M{low} 8H{high}" '
+        'stroke-width="2.5"/>'
         f'<circle cx="{value}" cy="8" r="4"/></g>'
     )
 

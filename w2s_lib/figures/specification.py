@@ -12,8 +12,8 @@ from w2s_lib.findings.specification import CHOICES
 
 
 def specification_curve(curves: Mapping[str, pd.DataFrame]) -> Figure:
-    """One column a study (one of ``STUDIES`` has its colour): sorted estimates with intervals above, a dot for each option
-    taken below.
+    """One column a study (one of ``STUDIES`` has its colour): sorted estimates with intervals above, a dot for each
+    option taken below.
 
     ``curves``: frames of ``specification.specification_curve``.
     """

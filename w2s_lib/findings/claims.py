@@ -219,8 +219,7 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None =
 
     ``results``: each chapter's results rows.  ``detectable`` is the minimum detectable effect: what a study of this
     size, with this spread over seeds, would tell from zero four times in five.  ``holm`` is the p value after Holm's
-    correction
-    within the family: above 0.05, the verdict hangs on looking at this claim alone.
+    correction within the family: above 0.05, the verdict hangs on looking at this claim alone.
 
     Raises:
         KeyError: a statistic that a claim needs is missing from its chapter's results, or occurs twice.
@@ -236,11 +235,13 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None =
         if attainable < claim.margin:
             found = "blind"
         rows.append({
-            "claim": claim.key, "statement": claim.statement, "source": claim.source, "family": claim.family, "can_fail": claim.can_fail,
-            "chapter": claim.chapter, "about": ", ".join(map(str, list(claim.row.values())[1:])), "rule": claim.rule, "margin": claim.margin,
+            "claim": claim.key, "statement": claim.statement, "source": claim.source, "family": claim.family,
+            "can_fail": claim.can_fail, "chapter": claim.chapter,
+            "about": ", ".join(map(str, list(claim.row.values())[1:])), "rule": claim.rule, "margin": claim.margin,
             **{name: row[name] for name in ("value", "low", "high", "n_seeds")},
-            "detectable": minimum_detectable_effect(row["sd"], int(row["n_seeds"])), "attainable": attainable, "power": seen,
-            "verdict": found, "p": p_value(claim, row, found), "says": word(claim, found), "sentence": sentence(claim, found),
+            "detectable": minimum_detectable_effect(row["sd"], int(row["n_seeds"])), "attainable": attainable,
+            "power": seen, "verdict": found, "p": p_value(claim, row, found), "says": word(claim, found),
+            "sentence": sentence(claim, found),
         })  # fmt: skip
     frame = pd.DataFrame(rows)
     return frame.assign(holm=frame.groupby("family", sort=False)["p"].transform(holm)).drop(columns="p")

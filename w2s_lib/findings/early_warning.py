@@ -198,7 +198,8 @@ def statistics(c: Comparison, view: View) -> dict[tuple[str, str], Statistic]:
 def put_on_trial(
     study: Study, seed: int, weak: str, strong: str, condition: str
 ) -> tuple[Comparison, View, list[Train]]:
-    """One student on trial: the comparison, which knows the truth, the view, which does not, and the runs behind both."""
+    """One student on trial: the comparison, which knows the truth, the view, which does not, and the runs behind
+    both."""
     runs, twin = study.compared(seed, weak, strong, condition), twin_of(study, seed, weak, strong, condition)
     comparison = study.comparison(seed, weak, strong, condition)
     view = View.of(comparison, None if twin is None else study.probabilities([twin])[0])

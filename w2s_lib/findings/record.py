@@ -408,8 +408,9 @@ def headline(replicated: pd.DataFrame) -> str:
         return "Replicated here: nothing, for nothing of this build is in the record."
     least = int(stats.binom.ppf(0.025, n, 0.95))
     return (
-        f"Replicated here: {int(replicated['replicated'].sum())} of {n}. Were all independent, {0.95 * n:.1f} would lie within on "
-        f"average, and fewer than {least} in at most one build of forty."
+        f"Replicated here: {int(replicated['replicated'].sum())} of {n}. Were all independent, {0.95 * n:.1f} would "
+        "lie "
+        f"within on average, and fewer than {least} in at most one build of forty."
     )
 
 
@@ -461,4 +462,5 @@ def beside(live: pd.Series, recorded: pd.Series, percent: bool = False) -> str:
     """
     if recorded["value"] != recorded["value"]:
         return say(live, percent)
-    return f"{say(recorded, percent)} (here {say(live[['value']].reindex(['value', 'low', 'high']).astype(float), percent)})"
+    alone = live[["value"]].reindex(["value", "low", "high"]).astype(float)
+    return f"{say(recorded, percent)} (here {say(alone, percent)})"

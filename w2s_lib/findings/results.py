@@ -84,12 +84,14 @@ BY_NULL = ("null", "excess", "attainable", "share_of_attainable")
 STATISTICS: dict[str, Statistic] = {
     name: getattr(Comparison, name)
     for name in (
-        "accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr", "conflict_tax", "net_change", "deception_score", "lift",
-        "explained_by_label", "tax_rate_below_band", "tax_rate_in_band", "tax_rate_above_band", "band_contrast",
+        "accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr", "conflict_tax", "net_change", "deception_score",
+        "lift", "explained_by_label", "tax_rate_below_band", "tax_rate_in_band", "tax_rate_above_band", "band_contrast",
     )
 } | {f"{kind}_{null}": _by_null(kind, null) for null in NULLS for kind in BY_NULL} | {
     "hidden_score": _by_null("score", "weak_matched"),
-} | {name: _rate(i) for i, name in enumerate(RATES)} | {name: _rate_by_label(low, high) for name, low, high in BY_LABEL}  # fmt: skip
+} | {name: _rate(i) for i, name in enumerate(RATES)} | {
+    name: _rate_by_label(low, high) for name, low, high in BY_LABEL
+}  # fmt: skip
 """Name → the statistic of a comparison, and of bootstrap weights where they are given."""
 
 
@@ -115,7 +117,10 @@ COUNTED: dict[str, Statistic] = (
     | {f"share_of_attainable_{null}": _times(_taxed(null), _by_null("attainable", null)) for null in NULLS}
     | {"hidden_score": _taxed("weak_matched"), "lift": _times(_taxed("random"), _by_null("null", "random"))}
     | {"pgr": Comparison.gap}
-    | {name: _number_of(lambda c, i=i: c.right & (quadrant(c.ceiling, c.weak, c.threshold) == i)) for i, name in enumerate(RATES)}
+    | {
+        name: _number_of(lambda c, i=i: c.right & (quadrant(c.ceiling, c.weak, c.threshold) == i))
+        for i, name in enumerate(RATES)
+    }
     | {name: _number_of(_labelled(low, high)) for name, low, high in BY_LABEL}
     | {
         "tax_rate_below_band": _number_of(lambda c: _labelled(-np.inf, band(c.alpha)[0])(c)),
@@ -146,8 +151,8 @@ in it.
 Both shares may be skewed over seeds, and their difference with them: its interval is made from the two."""
 
 SIGNED = (
-    "gap", "pgr", "net_change", "lift", "band_contrast", "overconfidence_weak", "overconfidence_student", "overconfidence_ceiling",
-    *(name for name in STATISTICS if name.startswith(("excess", "explained", "share_of"))),
+    "gap", "pgr", "net_change", "lift", "band_contrast", "overconfidence_weak", "overconfidence_student",
+    "overconfidence_ceiling", *(name for name in STATISTICS if name.startswith(("excess", "explained", "share_of"))),
 )  # fmt: skip
 """Statistics that are no shares of pairs: their intervals may leave [0, 1]."""
 
@@ -160,8 +165,10 @@ STABLE, TRAINING, OTHER, UNMODIFIED = "stable", "training", "other", "unmodified
 it."""
 
 GENERALIZATION = ("accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr")
-DECEPTION = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "excess_random", "excess_margin_matched", "attainable_margin_matched",
-    "share_of_attainable_margin_matched", "lift", *RATES)  # fmt: skip
+DECEPTION = (
+    "conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "excess_random",
+    "excess_margin_matched", "attainable_margin_matched", "share_of_attainable_margin_matched", "lift", *RATES,
+)  # fmt: skip
 MECHANISM = (
     "conflict_tax",
     "tax_rate_below_band",
@@ -177,7 +184,8 @@ MATCHED = "excess_margin_matched"
 EXCESSES = ("excess_random", MATCHED, "excess_label_matched", "excess_weak_matched", "explained_by_label")
 SCORES = (
     "conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", *EXCESSES,
-    "attainable_margin_matched", "attainable_label_matched", "attainable_weak_matched", "share_of_attainable_margin_matched",
+    "attainable_margin_matched", "attainable_label_matched", "attainable_weak_matched",
+    "share_of_attainable_margin_matched",
 )  # fmt: skip
 
 
@@ -343,7 +351,8 @@ def pool(per_seed: pd.DataFrame, **alike: object) -> pd.DataFrame:
 
 
 def _mean(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Mean over the first axis, of what is defined, by what it is a share of; where that is unknown, each counts alike."""
+    """Mean over the first axis, of what is defined, by what it is a share of; where that is unknown, each counts
+    alike."""
     weights = np.where(np.isnan(counted).all(), 1.0, counted)
     weights = np.where(np.isnan(values), 0.0, weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim)))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -527,7 +536,8 @@ def _slope(x: np.ndarray, y: np.ndarray, counted: np.ndarray) -> np.ndarray:
 
 
 def wide(results: pd.DataFrame) -> pd.DataFrame:
-    """Values with a row per weak-strong pair and a column per statistic, both in the order of the frame; one condition."""
+    """Values with a row per weak-strong pair and a column per statistic, both in the order of the frame; one
+    condition."""
     order = results[["weak", "strong"]].drop_duplicates().apply(tuple, axis=1)
     table = results.set_index(["weak", "strong", "statistic"])["value"].unstack()
     return table.loc[list(order), list(dict.fromkeys(results["statistic"]))]
@@ -595,7 +605,8 @@ def say(row: pd.Series, percent: bool = False) -> str:
 
 
 def reads(row: pd.Series) -> str:
-    """What an interval says about zero, in words: ``undecided`` where there is none.  The book's prose never says more."""
+    """What an interval says about zero, in words: ``undecided`` where there is none.  The book's prose never says
+    more."""
     if np.isnan(row["low"]) or np.isnan(row["high"]):
         return "undecided"
     if row["low"] > 0:

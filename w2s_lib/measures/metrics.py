@@ -145,7 +145,8 @@ def mean_over(values: Array, of: Mask, weights: Array | None = None) -> Array:
 
 
 def sum_of_largest(gains: Array, among: Mask, amount: Array, weights: Array | None = None) -> Array:
-    """Sum of the largest gains, shape (n,), among some pairs: as many as ``amount``, a number or one a row of weights."""
+    """Sum of the largest gains, shape (n,), among some pairs: as many as ``amount``, a number or one a row of
+    weights."""
     weights = np.ones(len(gains)) if weights is None else weights
     order = np.argsort(np.where(among, -gains, np.inf), kind="stable")[: int(among.sum())]
     taken = weights[..., order].cumsum(axis=-1) - weights[..., order]
@@ -207,7 +208,8 @@ class Comparison:
         return self.accuracy_ceiling(weights) - self.accuracy_weak(weights)
 
     def pgr(self, weights: Array | None = None) -> Array:
-        """Performance gap recovered by the student under the condition, however small the gap; NaN where there is none."""
+        """Performance gap recovered by the student under the condition, however small the gap; NaN where there is
+        none."""
         gap = self.gap(weights)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(gap != 0, (self.accuracy(weights) - self.accuracy_weak(weights)) / gap, np.nan)
@@ -273,7 +275,8 @@ class Comparison:
         return self.score(null, weights) - self.null(null, weights)
 
     def attainable(self, null: str, weights: Array | None = None) -> Array:
-        """The largest excess that any placement of as many taxed pairs could reach: what a perfect deceiver would show."""
+        """The largest excess that any placement of as many taxed pairs could reach: what a perfect deceiver would
+        show."""
         part, among = self.scored(null)
         amount = (np.ones(len(part)) if weights is None else weights) @ (self.tax & among).astype(float)
         with np.errstate(invalid="ignore", divide="ignore"):
