@@ -76,6 +76,13 @@ def test_what_is_set_beside_parameters_is_one(given, cell):
         open_chapter("05_x", cells(given, cell))
 
 
+def test_what_the_running_cell_sets_later_is_no_parameter(given):
+    """Chapter 12 takes its methods in the cell that opens it."""
+    namespace = cells(given)
+    namespace["In"].append("chapter = open_chapter('12_x', globals())\nmethods = chapter.study.edition.methods")
+    assert open_chapter("12_x", namespace).name == "12_x"
+
+
 def test_papermill_may_inject_paths(given):
     paths = "# Parameters\nPAPERMILL_INPUT_PATH = 'a.ipynb'\nPAPERMILL_OUTPUT_PATH = 'b.ipynb'"
     assert open_chapter("05_x", cells(given, paths)).name == "05_x"

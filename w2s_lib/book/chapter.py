@@ -173,7 +173,8 @@ def given_names(namespace: Mapping[str, Any], allowed: Collection[str]) -> set[s
     if "In" not in namespace:
         return {key for key, value in namespace.items() if isinstance(value, PLAIN) and not key.startswith("_")}
     cells = [(cell.startswith(INJECTED), assigned(cell)) for cell in namespace["In"]]
-    return {name for injected, names in cells if injected or names & set(allowed) for name in names}
+    named = {name for injected, names in cells if injected or names & set(allowed) for name in names}
+    return named & set(namespace)  # without what the running cell will give a value to later
 
 
 def listed(name: str, value: object) -> object:
