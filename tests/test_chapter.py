@@ -79,8 +79,10 @@ def test_what_is_set_beside_parameters_is_one(given, cell):
 def test_what_the_running_cell_sets_later_is_no_parameter(given):
     """Chapter 12 takes its methods in the cell that opens it."""
     namespace = cells(given)
-    namespace["In"].append("chapter = open_chapter('12_x', globals())\nmethods = chapter.study.edition.methods")
-    assert open_chapter("12_x", namespace).name == "12_x"
+    namespace["In"].append(
+        "chapter = open_chapter('12_preference_optimisation', globals())\nmethods = chapter.study.edition.methods"
+    )
+    assert open_chapter("12_preference_optimisation", namespace).study.edition.name == "smoke"
 
 
 def test_papermill_may_inject_paths(given):
