@@ -1,5 +1,7 @@
 """The files that people meet first keep step with each other."""
 
+import ast
+import json
 import re
 import subprocess
 import tomllib
@@ -81,3 +83,59 @@ def test_every_file_that_is_no_module_comes_with_an_installation():
     }
     others = {p for p in (ROOT / "w2s_lib").rglob("*.*") if p.suffix not in (".py", ".pyc")}
     assert carried == others and others
+
+
+OPENERS = {
+    "open",
+    "fdopen",
+    "read_text",
+    "write_text",
+    "run",
+    "Popen",
+    "check_output",
+    "TemporaryFile",
+    "NamedTemporaryFile",
+}
+
+
+def opened_as_the_locale_says(source: str) -> list[int]:
+    """Lines of calls that read or write text, and leave its encoding to the machine."""
+    lines = []
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        given = {keyword.arg: keyword.value for keyword in call.keywords}
+        said = [a.value for a in (*call.args, *given.values()) if isinstance(a, ast.Constant)]
+        binary = any(isinstance(word, str) and re.fullmatch("[rwxa+]*b[rwxa+]*", word) for word in said)
+        if name in ("run", "Popen", "check_output"):
+            binary = not {"text", "universal_newlines"} & given.keys()
+        if name.endswith("TemporaryFile"):
+            binary = "mode" not in given
+        if name in OPENERS and not binary and "encoding" not in given:
+            lines.append(call.lineno)
+    return lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["open('a')", "open('a', 'w')", "p.open()", "gzip.open('a', 'rt')", "p.read_text()", "p.write_text('a')",
+     "subprocess.run(a, text=True)"],
+)  # fmt: skip
+def test_what_leaves_its_encoding_to_the_machine_is_found(text):
+    assert opened_as_the_locale_says(text) == [1]
+    assert not opened_as_the_locale_says(text[:-1] + (", " if "(" != text[-2] else "") + "encoding='utf-8')")
+
+
+def test_every_file_is_opened_as_utf8():
+    """A machine whose locale is not UTF-8 would read other letters, or write half a page and stop."""
+    code = {
+        path: path.read_text(encoding="utf-8")
+        for folder in ("w2s_lib", "book/_ext")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code[path] = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    found = {
+        str(path.relative_to(ROOT)): lines for path, text in code.items() if (lines := opened_as_the_locale_says(text))
+    }
+    assert len(code) > 100 and not found

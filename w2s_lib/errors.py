@@ -5,14 +5,40 @@ from __future__ import annotations
 import difflib
 import errno
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
+
+UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Kinds of characters that steer a terminal or a page instead of standing on it."""
+
+
+def plain(text: str) -> str:
+    r"""The text with everything that steers written out: what others wrote can be shown anywhere, in one line.
+
+    >>> plain("red \x1b[31m, \u202eback")
+    'red \\x1b[31m, \\u202eback'
+    """
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in UNSEEN else c for c in text)
 
 
 class OneLineError(Exception):
-    """An error whose message says all; Jupyter shows it without a traceback."""
+    """An error whose message says all, in one line; Jupyter shows it without a traceback."""
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
+
+    def __reduce__(self) -> tuple:
+        return _again, (type(self), self.args, self.__dict__)  # processes tell each other of it
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
+
+
+def _again(kind: type[OneLineError], args: tuple, state: dict) -> OneLineError:
+    """The error that another process raised, whatever it was made of."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class ParameterError(OneLineError, ValueError):
@@ -24,9 +50,6 @@ class ParameterError(OneLineError, ValueError):
     def __init__(self, name: str, value: object, allowed: str, where: str = "") -> None:
         self.name, self.value, self.allowed, self.where = name, value, allowed, where
         super().__init__(f"{where}{name}={value!r}: {allowed}")
-
-    def __reduce__(self) -> tuple:
-        return type(self), (self.name, self.value, self.allowed, self.where)  # processes tell each other of it
 
 
 def first_line(error: BaseException) -> str:
@@ -59,6 +82,9 @@ OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 def exit_code(command: Callable[[], object]) -> int:
     """Do what a command line asks for: 0, or 2 after an error of the user's in one line, or 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal may know fewer letters than a text has
+            stream.reconfigure(errors="backslashreplace")
     try:
         command()
     except OneLineError as error:

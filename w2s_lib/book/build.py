@@ -110,10 +110,10 @@ def keep_figures(notebook: nbformat.NotebookNode, folder: Path) -> None:
                 name, output = tag.removeprefix("keep:"), cell.outputs[-1]
                 figure = output.metadata["image/svg+xml"]
                 folder.mkdir(exist_ok=True)
-                (folder / f"{name}.svg").write_text(output.data["image/svg+xml"])
+                (folder / f"{name}.svg").write_text(output.data["image/svg+xml"], encoding="utf-8")
                 options = f":alt: {figure['alt']}\n:class: dark-light"
                 says = f"```{{figure}} /{folder.name}/{name}.svg\n{options}\n\n{figure['caption']}\n```\n"
-                (folder / f"{name}.md").write_text(says)
+                (folder / f"{name}.md").write_text(says, encoding="utf-8")
 
 
 SWITCHES = ("W2S_SHIPPED", "W2S_DATA")
@@ -220,8 +220,9 @@ def execute_all(target: Path, results: Path, parameters: dict, workers: int, stu
             raise
         jobs = {start(path): path for path in readers}
         times |= {path.stem: round(job.result(), 1) for job, path in jobs.items()}
-        runs = json.loads((results / "runs.json").read_text())
-        (results / "times.json").write_text(json.dumps({"chapters": dict(sorted(times.items())), **runs}))
+        runs = json.loads((results / "runs.json").read_text(encoding="utf-8"))
+        told = json.dumps({"chapters": dict(sorted(times.items())), **runs})
+        (results / "times.json").write_text(told, encoding="utf-8")
         times[LAST] = round(start(last).result(), 1)
     return times
 
@@ -235,11 +236,11 @@ def render(source: Path, output: Path) -> Path:
     log = output / "jupyter-book.log"
     program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command = [*program, "build", str(source), "--path-output", str(output), "-W", "-n", "--keep-going"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with log.open("w") as stream:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+    with log.open("w", encoding="utf-8") as stream:
         code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env=environment).returncode
     if code:
-        lines = log.read_text().splitlines()
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         told = [line for line in lines if "WARNING" in line or "ERROR" in line or "Error" in line]
         first = (told or lines[-1:])[0]
         raise BuildError(f"jupyter-book failed ({len(told)} warnings or errors; first: {first}); see {log}")
@@ -276,7 +277,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     if said := lab.says_of_code(runs):
         say(said)
     counts = {"trained": trained, "total": total, "run_seconds": round(time.perf_counter() - start, 1)}
-    (results / "runs.json").write_text(json.dumps(counts))
+    (results / "runs.json").write_text(json.dumps(counts), encoding="utf-8")
 
     say("executing the notebooks")
     given = edition if not Path(edition).is_file() else str(Path(edition).absolute())

@@ -122,7 +122,7 @@ class Chapter:
         path = Path(os.environ.get("W2S_RESULTS", "")) / "times.json"
         if "W2S_RESULTS" not in os.environ or not path.is_file():
             return {"chapters": {}, "trained": self.lab.trained, "run_seconds": 0.0}
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
 
     def _repr_html_(self) -> str:
         e = self.study.edition

@@ -17,6 +17,7 @@ from w2s_lib.book.tables import Table
 from w2s_lib.data import load
 from w2s_lib.data.cleaning import cleaned, pool
 from w2s_lib.data.preferences import SURFACE, agreement
+from w2s_lib.errors import plain
 from w2s_lib.figures.conflict import scores_and_nulls, tax_by_quadrant
 from w2s_lib.figures.generalization import pgr_ladder
 from w2s_lib.figures.style import Figure
@@ -68,7 +69,7 @@ def _setting(study: Study) -> dict[str, Any]:
     return {
         "e": e,
         "source": source,
-        "label": Path(e.data).name if source.files else e.data,
+        "label": plain(Path(e.data).name if source.files else e.data),
         "models": [model_name(study.model(e.seeds[0], name)) for name in roles.values()],
         "read": cleaned(source, e.max_tokens).report,
         "notes": notes(study),

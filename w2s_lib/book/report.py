@@ -21,7 +21,7 @@ import pandas as pd
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.book.own import conditions, left_out, notes, own
 from w2s_lib.book.page import page
-from w2s_lib.errors import ParameterError, exit_code, first_line
+from w2s_lib.errors import ParameterError, exit_code, first_line, plain
 from w2s_lib.findings.conflict import OF_THE_HIDDEN
 from w2s_lib.findings.results import CONFLICTS, DECEPTION, GENERALIZATION, MATCHED, ROWS, measure, minus, summarise
 from w2s_lib.lab.store import replacing
@@ -111,7 +111,7 @@ def report(
     try:
         with replacing(path) as draft, replacing(path.with_suffix(".csv")) as csv:
             draft.write_text(text, encoding="utf-8")
-            results.to_csv(csv, index=False)
+            results.to_csv(csv, index=False, errors="backslashreplace")
     except OSError as error:
         raise ParameterError("out", str(out), f"cannot be written ({error.strerror})") from None
     return Report(study, results, text, path)
@@ -164,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
             return
         done = report(**given)
         _remark(done.study)
-        print(f"{done.path} and {done.path.with_suffix('.csv').name}, {len(done.results)} rows")
+        print(f"{plain(str(done.path))} and {plain(done.path.with_suffix('.csv').name)}, {len(done.results)} rows")
 
     return exit_code(do)
 

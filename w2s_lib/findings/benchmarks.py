@@ -24,7 +24,7 @@ class Section(NamedTuple):
 def read(path: Path = LAST) -> dict[str, Section]:
     """The bench file's sections by name: ``throughput``, ``runs``, ``cost``, ``cost_world``, those that have been
     measured."""
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text(encoding="utf-8"))
     return {name: Section(**{**section, "rows": pd.DataFrame(section["rows"])}) for name, section in found.items()}
 
 

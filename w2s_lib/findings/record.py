@@ -138,14 +138,14 @@ def _write(folder: Path, edition: Edition, frames: dict[int, pd.DataFrame], entr
     about = opened(folder, edition)
     about["seeds"] = dict(sorted((about["seeds"] | entries).items(), key=lambda item: int(item[0])))
     with replacing(folder / ABOUT) as draft:
-        draft.write_text(json.dumps(about, indent=1) + "\n")
+        draft.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
 def commit() -> str:
     """The commit of this checkout, with a + where tracked files differ from it; empty outside a checkout."""
     done = subprocess.run(
         ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"],
-        cwd=Path(__file__).parent, capture_output=True, text=True,
+        cwd=Path(__file__).parent, capture_output=True, encoding="utf-8",
     )  # fmt: skip
     return done.stdout.strip()
 

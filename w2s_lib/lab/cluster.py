@@ -251,7 +251,7 @@ def check_job(script: str) -> None:
     Raises:
         ClusterError: it would not, and why.
     """
-    answer = subprocess.run(["sbatch", "--test-only"], input=script, capture_output=True, text=True)
+    answer = subprocess.run(["sbatch", "--test-only"], input=script, capture_output=True, encoding="utf-8")
     if answer.returncode:
         said = " ".join(answer.stderr.split()) or f"exit code {answer.returncode}"
         raise ClusterError(

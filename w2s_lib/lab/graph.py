@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from w2s_lib.errors import plain
 from w2s_lib.specs import Checkpoint, Features, Layer, Pretrain, Spec, Train
 
 
@@ -32,8 +33,9 @@ def model_name(model: Pretrain | Checkpoint | Layer) -> str:
     if isinstance(model, Pretrain):
         return f"width {model.width}"
     if isinstance(model, Layer):
-        return f"layer {model.layer} of {model.features.checkpoint.name}"
-    return model.name if model.layers is None else f"{model.layers} blocks of {model.name}"
+        return f"layer {model.layer} of {plain(model.features.checkpoint.name)}"
+    name = plain(model.name)
+    return name if model.layers is None else f"{model.layers} blocks of {name}"
 
 
 def describe(spec: Spec) -> str:

@@ -84,7 +84,7 @@ def is_of_other_code(record: Mapping) -> bool:
 def hardware() -> str:
     """One line about this machine, e.g. ``x86_64, AMD EPYC, 2 cores, Linux``."""
     cpus = Path("/proc/cpuinfo")
-    named = re.search(r"^model name\s*:\s*(.*\S)", cpus.read_text(), re.M) if cpus.exists() else None
+    named = re.search(r"^model name\s*:\s*(.*\S)", cpus.read_text(encoding="utf-8"), re.M) if cpus.exists() else None
     model = named[1] if named else platform.processor()
     return ", ".join(filter(None, [platform.machine(), model, f"{os.cpu_count()} cores", platform.system()]))
 

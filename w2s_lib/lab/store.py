@@ -160,7 +160,7 @@ class Store:
                 "notes": draft.notes,
             }
             record["digest"] = _digest(record)
-            (folder / RECORD).write_text(json.dumps(record, indent=1))
+            (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
             self._settle(folder, self.path(spec))
 
     def _settle(self, draft: Path, final: Path) -> None:
@@ -251,7 +251,7 @@ class Store:
         with _draft(final) as draft:
             for name, content in files.items():
                 (draft / name).write_bytes(content)
-            (draft / RECORD).write_text(json.dumps({"files": _files(draft)}))
+            (draft / RECORD).write_text(json.dumps({"files": _files(draft)}), encoding="utf-8")
             self._settle(draft, final)
 
     def sweep_drafts(self) -> int:
@@ -267,7 +267,7 @@ class Store:
 
 def _read_record(path: Path) -> dict:
     with _reading(path):
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(record, dict):
         raise DamagedError(path, "is no record")
     if record.get("digest", _digest(record)) != _digest(record):

@@ -167,7 +167,7 @@ def launch(spec: Train, root: Path, module: str) -> None:
         file.write_text(json.dumps(_whole(spec)), encoding="utf-8")
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(shards())]
         command = [sys.executable, *torchrun, "-m", module, str(root), str(file)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         lines = done.stderr.splitlines()
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
