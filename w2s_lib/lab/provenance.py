@@ -19,7 +19,7 @@ from pathlib import Path
 from w2s_lib.digests import digest
 
 MODULES = (
-    "errors", "digests", "specs", "data.world", "data.pairs", "data.reading", "data.sources", "data.cleaning",
+    "errors", "digests", "specs", "data.world", "data.pairs", "data.reading", "data.rows", "data.sources", "data.cleaning",
     "data.preferences", "data.load", "models.ladder", "models.folders", "models.checkpoints", "models.packing",
     "models.scores", "models.features", "models.pretrain", "training.labels", "training.losses",
     "training.trl_settings", "training.reward_model", "training.shards", "training.probe", "training.policy",
