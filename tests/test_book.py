@@ -509,6 +509,65 @@ def test_solutions_are_folded_until_opened(browser, server):
     solution.locator("div.cell").first.wait_for(state="visible", timeout=5000)
 
 
+def test_formulas_outlive_their_accessibility_menu(browser, server, html):
+    """Its explorer is loaded with the page; from the file system nothing can be loaded, and there is no menu."""
+    page = browser.new_context().new_page()
+    page.goto(f"{server}/notebooks/04_weak_to_strong.html")
+    page.wait_for_selector("mjx-container", timeout=20_000)
+    count = page.locator("mjx-container").count()
+    page.wait_for_function(
+        "MathJax.startup.document.menu.menu.findID('Accessibility', 'Activate').variable.setValue.name"
+    )
+    with page.expect_navigation():
+        page.evaluate("MathJax.startup.document.menu.menu.findID('Accessibility', 'Activate').variable.setValue(true)")
+    page.wait_for_selector("mjx-container[role=application]", timeout=20_000)
+    assert page.locator("mjx-container").count() == count
+    page = browser.new_context().new_page()
+    page.goto(f"{html.as_uri()}/notebooks/04_weak_to_strong.html")
+    page.evaluate("localStorage.setItem('MathJax-Menu-Settings', JSON.stringify({explorer: true}))")
+    page.reload()
+    page.wait_for_selector("mjx-container", timeout=20_000)
+    assert page.locator("mjx-container").count() == count
+
+
+def test_search_from_the_file_system_finds_and_logs_no_error(browser, html):
+    page, errors = browser.new_context().new_page(), []
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.goto(f"{html.as_uri()}/search.html?q=margin-matched")
+    page.wait_for_selector("#search-results li", timeout=20_000)
+    page.wait_for_timeout(1000)
+    assert page.locator("#search-results li").count() > 5 and not errors
+
+
+def test_paper_is_light_and_keeps_solutions_folded(browser, server):
+    context = browser.new_context(color_scheme="dark")
+    page = context.new_page()
+    page.goto(f"{server}/notebooks/05_conflict_tax_deception.html")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    note = "window.addEventListener('beforeprint', () => { window.printed = [document.documentElement.dataset.theme,"
+    note += " document.querySelectorAll('.admonition.solution:not(.toggle-hidden)').length]; })"
+    page.evaluate(note)
+    page.pdf()
+    assert page.evaluate("window.printed") == ["light", 0]
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    context.close()
+
+
+def test_what_scrolls_on_a_phone_takes_focus(browser, server, html):
+    context = browser.new_context(viewport={"width": 390, "height": 800})
+    page = context.new_page()
+    scrolls = """[...document.querySelectorAll("article *")].filter(e => e.scrollWidth > e.clientWidth + 1
+      && ["auto", "scroll"].includes(getComputedStyle(e).overflowX)).map(e => [e.tagName, e.className, e.tabIndex])"""
+    seen = 0
+    for name in ("notebooks/05_conflict_tax_deception", "notebooks/14_claims", "results", "how-to-rerun"):
+        page.goto(f"{server}/{name}.html")
+        found = page.evaluate(scrolls)
+        assert all(tab == 0 for *_, tab in found), (name, found)
+        seen += len(found)
+    assert seen > 3, "some do scroll"
+    context.close()
+
+
 def glued(path: Path) -> dict[str, str]:
     """What an executed notebook makes known to the prose: name → text."""
     outputs = (o for cell in json.loads(path.read_text())["cells"] for o in cell.get("outputs", ()))
