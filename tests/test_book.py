@@ -515,11 +515,10 @@ def test_formulas_outlive_their_accessibility_menu(browser, server, html):
     page.goto(f"{server}/notebooks/04_weak_to_strong.html")
     page.wait_for_selector("mjx-container", timeout=20_000)
     count = page.locator("mjx-container").count()
-    page.wait_for_function(
-        "MathJax.startup.document.menu.menu.findID('Accessibility', 'Activate').variable.setValue.name"
-    )
+    activate = "MathJax.startup.document.menu.menu.findID('Accessibility', 'Activate').variable"
+    page.wait_for_function(f"Object.hasOwn({activate}, 'setValue')")
     with page.expect_navigation():
-        page.evaluate("MathJax.startup.document.menu.menu.findID('Accessibility', 'Activate').variable.setValue(true)")
+        page.evaluate(f"{activate}.setValue(true)")
     page.wait_for_selector("mjx-container[role=application]", timeout=20_000)
     assert page.locator("mjx-container").count() == count
     page = browser.new_context().new_page()
