@@ -152,6 +152,19 @@ def test_without_a_gpu_there_are_plain_workers(monkeypatch, tmp_path):
         assert len(connection.client.scheduler_info()["workers"]) == 1
 
 
+def test_a_worker_that_is_killed_as_it_starts_is_one_line(tmp_path, monkeypatch):
+    import distributed
+
+    def killed(*_, **__):
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(distributed, "SpecCluster", killed)
+    with pytest.raises(ClusterError, match=r"workers=2: a worker process did not start \(Nanny failed") as error:
+        with connect("local", workers=2, tasks=2, gpu_tasks=0, logs=tmp_path):
+            pass
+    assert "\n" not in str(error.value)
+
+
 def test_no_scheduler_at_the_address_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "ANSWERS_WITHIN", "1s")
     with pytest.raises(ClusterError, match="dask='tcp://127.0.0.1:9': no scheduler answers") as error:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from w2s_lib.errors import OneLineError, ParameterError
+from w2s_lib.errors import GOES_ON, OneLineError, ParameterError, first_line
 from w2s_lib.training.shards import SHARDS, shards
 
 if TYPE_CHECKING:
@@ -183,7 +183,14 @@ def _local(workers: int, tasks: int, gpu_tasks: int) -> Iterator[Connection]:
     specs = worker_specs(min(workers, tasks - gpu_tasks if gpus else tasks), gpus, MEMORY_LIMIT)
     options = {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": ":0"}
     scheduler = {"cls": Scheduler, "options": options}
-    with SpecCluster(specs, scheduler, silence_logs=50) as cluster, Client(cluster) as client:
+    try:
+        started = SpecCluster(specs, scheduler, silence_logs=50)
+    except RuntimeError as error:
+        raise ClusterError(
+            f"workers={workers}: a worker process did not start ({first_line(error)}): killed, or lacking memory? "
+            f"{GOES_ON}"
+        ) from None
+    with started as cluster, Client(cluster) as client:
         yield Connection(client, frozenset((GPU, CPU)) if gpus else frozenset(), patience(RESTARTED))
 
 
