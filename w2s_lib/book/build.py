@@ -29,6 +29,7 @@ from w2s_lib import digests
 from w2s_lib.book.chapter import TABLES, open_lab
 from w2s_lib.errors import GOES_ON, OneLineError, exit_code
 from w2s_lib.findings import benchmarks
+from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.provenance import versions
 from w2s_lib.lab.store import Store, replacing
@@ -274,7 +275,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     total, missing = len(closure(runs)), len(lab.missing(runs))
     say(f"edition {study.edition.name}: {total} runs, {missing} of them missing; store {lab.store.root}")
     trained = lab.run(runs)
-    if said := lab.says_of_code(runs):
+    for said in filter(None, (lab.says_of_code(runs), says_of_others(lab, runs))):
         say(said)
     counts = {"trained": trained, "total": total, "run_seconds": round(time.perf_counter() - start, 1)}
     (results / "runs.json").write_text(json.dumps(counts), encoding="utf-8")

@@ -13,8 +13,12 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
-from importlib.metadata import requires, version
+from importlib.metadata import PackageMetadata, metadata, requires, version
 from pathlib import Path
+
+import pandas as pd
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from w2s_lib.digests import digest
 
@@ -40,6 +44,28 @@ MAKERS = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "tok
 def versions() -> dict[str, str]:
     """Versions of Python, of all packages that the project pins, and of ``MAKERS``."""
     return {"python": platform.python_version()} | {name: version(name) for name in (*PACKAGES, *MAKERS)}
+
+
+@lru_cache(maxsize=1)
+def licences() -> pd.DataFrame:
+    """Every package that the project depends on, and those that they do, as installed: ``package, version, licence``."""
+    rows, todo = {}, [*PACKAGES]
+    while todo:
+        name = todo.pop()
+        if canonicalize_name(name) in rows:
+            continue
+        told = metadata(name)
+        rows[canonicalize_name(name)] = (name, told["Version"], _licence(told))
+        wanted = map(Requirement, requires(name) or ())
+        todo += [r.name for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return pd.DataFrame([rows[name] for name in sorted(rows)], columns=["package", "version", "licence"])
+
+
+def _licence(told: PackageMetadata) -> str:
+    """What a package says of its licence: by today's field, by classifiers, or in the words of the older field."""
+    classified = [line.rpartition(" :: ")[2] for line in told.get_all("Classifier") or () if line.startswith("License")]
+    said = told["License-Expression"] or ", ".join(classified) or told["License"] or ""
+    return said.strip().split("\n")[0]
 
 
 class _Bare(ast.NodeTransformer):

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -206,6 +206,12 @@ class Store:
         if record.get("key", spec.key) != spec.key:
             raise DamagedError(path, f"is that of another run, {record['key']}")
         return record
+
+    def records(self, kind: type[Spec]) -> Iterator[dict]:
+        """The records of all finished runs of a kind, as far as they can be read."""
+        for path in sorted(self.root.glob(f"{kind.__name__.lower()}/*/*/{RECORD}")):
+            with suppress(DamagedError):
+                yield _read_record(path)
 
     def verify(self, spec: Spec) -> None:
         """Check that the files of a finished run are those that its record names, if it names any.

@@ -1,0 +1,95 @@
+"""Results of other kinds of machine: the quickest run of each is done again here, and accepted within a tolerance.
+
+    python -m w2s_lib.lab.again --store FOLDER
+
+On one kind of machine the same run has the same numbers, bit for bit.  Processors of other kinds add in another order;
+training carries the rounding on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from w2s_lib.errors import OneLineError, ParameterError, exit_code
+from w2s_lib.lab.execute import execute
+from w2s_lib.lab.graph import describe
+from w2s_lib.lab.lab import Lab
+from w2s_lib.lab.provenance import hardware, is_of_other_code
+from w2s_lib.lab.store import Store
+from w2s_lib.specs import Pretrain, Spec, Train
+
+TOLERANCE = 0.01
+"""Most by which a probability of a run may differ between kinds of machine; see *Running at scale*."""
+
+
+class OtherNumbers(OneLineError):
+    """A result that a run done again does not confirm."""
+
+
+def kind(told: str) -> str:
+    """The kind of machine in what ``provenance.hardware`` says: how many cores there are does not matter."""
+    return re.sub(r"\d+ cores, ", "", told)
+
+
+def says_of_others(lab: Lab, specs: list[Spec]) -> str:
+    """One line about results from other kinds of machine; empty where there are none."""
+    kinds = lab.ledger(specs)["hardware"].map(kind)
+    others = kinds[kinds != kind(hardware())]
+    if others.empty:
+        return ""
+    how = f"python -m w2s_lib.lab.again --store {lab.store.root}"
+    return f"{len(others)} of {len(kinds)} results come from other machines ({others.iloc[0]}); {how} does some again"
+
+
+def quickest(store: Store) -> dict[str, Train]:
+    """Of each kind of machine the quickest run that needs nothing but the store: one of the world's models."""
+    found: dict[str, tuple[float, Train]] = {}
+    for record in store.records(Train):
+        spec = Train.model_validate(record["spec"])
+        has_parents = isinstance(spec.model, Pretrain) and all(map(store.has, spec.parents()))
+        best = found.get(kind(record["hardware"]), (float("inf"), spec))
+        if has_parents and not is_of_other_code(record) and record["seconds"] < best[0]:
+            found[kind(record["hardware"])] = record["seconds"], spec
+    return {machine: spec for machine, (_, spec) in found.items()}
+
+
+def difference(spec: Train, store: Store) -> float:
+    """Do a finished run again, from the same parents' results: the most by which a probability differs."""
+    with tempfile.TemporaryDirectory() as folder:
+        mine = Store(folder)
+        for parent in spec.parents():
+            shutil.copytree(store.path(parent), mine.path(parent))
+        execute(spec, mine.root)
+        here, there = (each.table(spec, "scores")["p_true"].to_numpy() for each in (mine, store))
+    return float(abs(here - there).max())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; 2 where a result is not confirmed."""
+    parser = argparse.ArgumentParser(prog="python -m w2s_lib.lab.again", description=__doc__.splitlines()[0])
+    parser.add_argument("--store", required=True, help="folder of results")
+    root = Path(parser.parse_args(arguments).store)
+
+    def do() -> None:
+        if not root.is_dir():
+            raise ParameterError("store", str(root), "no such folder")
+        store = Store(root)
+        for machine, spec in quickest(store).items():
+            by = difference(spec, store)
+            says = f"{machine}: {spec.key} ({describe(spec)}): probabilities differ by {by:.1e} at most"
+            if by > TOLERANCE:
+                raise OtherNumbers(
+                    f"{says}, more than {TOLERANCE:g}: do not mix its results with those of this machine"
+                )
+            print(f"{says}; accepted")
+
+    return exit_code(do)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
