@@ -5,8 +5,9 @@ EDITION ?= world
 PORT    ?= 8000
 VENV    := .venv
 RUN     := $(VENV)/bin/python
-NAME     = $(notdir $(basename $(EDITION)))
-HTML     = book/_build/$(NAME)/html
+
+# A variable as one word of the shell, whatever is in it: spaces, quotes, &, and $, which make leaves alone in a value.
+quoted   = '$(subst ','\'',$(value $(1)))'
 
 .DEFAULT_GOAL := help
 .PHONY: help env book record serve lab test test-quick test-faults test-slurm bench bench-quick lint clean
@@ -28,20 +29,19 @@ $(VENV)/.complete: pyproject.toml
 	@touch $@
 
 book: env  ## build the book of one edition; open book/_build/<edition>/html/index.html
-	$(RUN) -m w2s_lib.book --edition $(EDITION) $(if $(WORKERS),--workers $(WORKERS))
+	$(RUN) -m w2s_lib.book --edition $(call quoted,EDITION) $(if $(WORKERS),--workers $(call quoted,WORKERS))
 
 record: env  ## add study seeds to the record that comes with an edition (SEEDS=400-431), from where it was
-	@test -n "$(SEEDS)" || { echo "error: SEEDS=: name the record's seeds, such as SEEDS=400-431"; exit 2; }
-	OMP_NUM_THREADS=1 $(RUN) -m w2s_lib.book.record --edition $(EDITION) --seeds $(SEEDS) $(if $(WORKERS),--workers $(WORKERS))
+	@test -n $(call quoted,SEEDS) || { echo "error: SEEDS=: name the record's seeds, such as SEEDS=400-431"; exit 2; }
+	OMP_NUM_THREADS=1 $(RUN) -m w2s_lib.book.record --edition $(call quoted,EDITION) --seeds $(call quoted,SEEDS) $(if $(WORKERS),--workers $(call quoted,WORKERS))
 
 serve: env  ## serve the built book on http://localhost:8000 (PORT=8000)
-	@test -f $(HTML)/index.html \
-		|| { echo "error: EDITION=$(EDITION): not built yet; run 'make book EDITION=$(EDITION)' first"; exit 2; }
-	$(RUN) -m http.server $(PORT) --bind 127.0.0.1 --directory $(HTML)
+	@html="$$($(RUN) -m w2s_lib.book --edition $(call quoted,EDITION) --where)" \
+		&& exec $(RUN) -m http.server $(call quoted,PORT) --bind 127.0.0.1 --directory "$$html"
 
 lab: env  ## open the notebooks in JupyterLab
 	$(RUN) -m pip install --quiet --editable '.[lab]'
-	$(VENV)/bin/jupyter lab notebooks
+	$(RUN) -m jupyter lab notebooks
 
 test: env  ## run all tests, the smoke edition and its book among them, a process a core
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile
@@ -66,7 +66,7 @@ bench-quick: env  ## fail where today is slower than the last release: five minu
 	$(RUN) -m tests.benchmarks.quick
 
 lint: env  ## check style and imports
-	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	$(RUN) -m ruff check . && $(RUN) -m ruff format --check .
 
 clean:  ## remove built books and caches; keep the environment and the store of results
 	rm -rf book/_build build *.egg-info .pytest_cache .ruff_cache

@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "w2s_lib"
 ORDER = [
-    "errors", "digests", "specs", "measures", "data", "models", "training", "lab", "study", "findings",
+    "errors", "digests", "progress", "specs", "measures", "data", "models", "training", "lab", "study", "findings",
     "figures", "book",
 ]  # fmt: skip
 """The order of an experiment: each imports only what stands before it, and what is its own."""

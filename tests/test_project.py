@@ -2,8 +2,11 @@
 
 import ast
 import json
+import os
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -66,6 +69,28 @@ def test_the_reference_names_every_module():
 def test_make_help_lists_every_target(target):
     text = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True).stdout
     assert re.search(rf"^\s*(make )?{target} ", text, re.M), text
+
+
+@pytest.mark.parametrize("target", ["book", "serve", "record"])
+@pytest.mark.parametrize(
+    "name", ["my folder/ed & x.yaml", "it's $HOME {a}.yaml", "größe.yaml", 'a$(b) "c"; d.yaml', "`e`"]
+)
+def test_make_hands_on_an_edition_as_it_is(target, name, tmp_path):
+    """One argument, whatever stands in it, from the command line or from the environment."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".complete").touch()
+    stand_in = f'#!{sys.executable}\nimport json, os, sys\nopen("told", "a").write(json.dumps(sys.argv[1:]) + "\\n")\n'
+    for how, environment in (([f"EDITION={name}"], {}), ([], {"EDITION": name})):
+        (tmp_path / "python").write_text(stand_in, encoding="utf-8")
+        (tmp_path / "python").chmod(0o755)
+        command = ["make", "-s", target, "SEEDS=500", "RUN=./python", *how]
+        done = subprocess.run(command, cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        first = json.loads((tmp_path / "told").read_text(encoding="utf-8").splitlines()[0])
+        assert first[first.index("--edition") + 1] == name
+        (tmp_path / "told").unlink()
 
 
 def test_changelog_says_whether_numbers_are_comparable():

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from math import inf
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -27,19 +29,26 @@ import pandas as pd
 
 from w2s_lib import digests
 from w2s_lib.book.chapter import TABLES, open_lab
-from w2s_lib.errors import GOES_ON, OneLineError, exit_code
+from w2s_lib.errors import GOES_ON, OneLineError, ParameterError, exit_code
 from w2s_lib.findings import benchmarks
 from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.provenance import versions
 from w2s_lib.lab.store import Store, replacing
+from w2s_lib.progress import Progress, span
 from w2s_lib.study import Study
 from w2s_lib.study.cost import plan, print_plan
-from w2s_lib.study.edition import FOLDER, Edition, load
+from w2s_lib.study.edition import FOLDER, Edition, find, load
 
 ROOT = Path(__file__).resolve().parents[2]
 LEDGER, LAST = "14_claims", "99_reproducibility"
 """The notebook that reads what the others published, and the one that reports on the build; executed after them."""
+
+KERNEL = "python3"
+"""The kernel of this Python, whatever kernel a notebook was last saved with."""
+
+A_NOTEBOOK, THE_PAGES = 25.0, 60.0
+"""Seconds that executing a notebook takes on a core, and rendering all pages, where no earlier build has told."""
 
 BENCHMARKS = "98_benchmarks"
 """The notebook that reads the bench file."""
@@ -181,26 +190,50 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
         BuildError: a cell failed; names the notebook and the error.
     """
     import papermill
+    from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     os.environ["W2S_RESULTS"] = str(results)
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # a page wants no widgets
+    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # a user's own kernel of that name may be another Python
     draft = target.with_name(f".draft-{target.name}")
+    plain = lambda path: str(path).replace("{", "{{").replace("}", "}}")  # papermill would fill in braces
     start = time.perf_counter()
     quiet = ["--IPKernelApp.log_level=40"]  # errors only: kernels talk over the loopback interface, and say so
     how = {"cwd": str(ROOT / "notebooks"), "progress_bar": False, "extra_arguments": quiet}
+    how |= {"kernel_name": KERNEL, "language": "python"}
     try:
-        papermill.execute_notebook(str(source), str(draft), parameters, **how)
+        papermill.execute_notebook(plain(source), plain(draft), parameters, **how)
     except PapermillExecutionError as error:
         says = " ".join(str(error.evalue).split())
         raise BuildError(f"{source.name}, cell {error.cell_index}: {error.ename}: {says}") from None
+    except NoSuchKernel:
+        raise BuildError(f"kernel {KERNEL!r}: this Python has none; pip install ipykernel") from None
     except DeadKernelError:
         raise BuildError(f"{source.name}: its kernel died, killed perhaps for want of memory; {GOES_ON}") from None
     nbformat.write(polish(nbformat.read(draft, as_version=4), parameters["edition"]), target)
     draft.unlink()
     return time.perf_counter() - start
+
+
+def seconds_after_runs(times: dict[str, float], workers: int) -> float:
+    """How long notebooks and pages will take, by the ``times`` of an earlier build where there was one.
+
+    >>> seconds_after_runs({"14_claims": 100.0}, workers=2) - seconds_after_runs({"14_claims": 40.0}, workers=2)
+    30.0
+    """
+    notebooks = sum(times.get(path.stem, A_NOTEBOOK) for path in chapters())
+    return notebooks / max(workers, 1) + THE_PAGES
+
+
+def times_before(results: Path) -> dict[str, float]:
+    """Seconds of each notebook in the build that left its results there; of none where there was none."""
+    try:
+        return json.loads((results / "times.json").read_text(encoding="utf-8"))["chapters"]
+    except (OSError, ValueError, KeyError):
+        return {}
 
 
 def execute_all(target: Path, results: Path, parameters: dict, workers: int, studied: str) -> dict[str, float]:
@@ -209,13 +242,19 @@ def execute_all(target: Path, results: Path, parameters: dict, workers: int, stu
     others = [path for path in chapters() if path.stem not in (*READERS, LAST)]
     *readers, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (*READERS, LAST))
     times: dict[str, float] = {}
+    progress = Progress("notebooks", len(chapters()))
     with ProcessPoolExecutor(max(workers, 1), mp_context=get_context("spawn")) as pool:
         start = lambda path: pool.submit(execute, path, target / path.name, parameters, results, studied)
         jobs = {start(path): path for path in others}
         try:
             for job in as_completed(jobs):
                 times[jobs[job].stem] = round(job.result(), 1)
-                print(f"  {jobs[job].name}: {times[jobs[job].stem]:.0f} s", flush=True)
+                share = len(times) / len(chapters())
+                left = f"about {span(progress.left(share) + THE_PAGES)} left"
+                print(
+                    f"  {jobs[job].name}: {times[jobs[job].stem]:.0f} s; {len(times)} of {len(chapters())}, {left}",
+                    flush=True,
+                )
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -253,6 +292,24 @@ def render(source: Path, output: Path) -> Path:
     return html
 
 
+def folder_of(edition: Edition, output: str | None = None) -> Path:
+    """Where the book of an edition is built."""
+    return Path(output).expanduser().absolute() if output else ROOT / "book" / "_build" / edition.name
+
+
+def built(edition: str, output: str | None = None) -> Path:
+    """The folder of a book's HTML.
+
+    Raises:
+        ParameterError: bad parameters, or it has not been built.
+    """
+    html = folder_of(load(edition), output) / "html"
+    if not (html / "index.html").is_file():
+        says = f"not built yet; run {shlex.join(['make', 'book', f'EDITION={edition}'])} first"
+        raise ParameterError("edition", edition, says)
+    return html
+
+
 def build(edition: str, store: str | None = None, workers: int | None = None, output: str | None = None) -> Path:
     """Build one edition; returns the folder of the HTML.
 
@@ -263,8 +320,9 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     start = time.perf_counter()
     study = Study(load(edition))
     lab = open_lab(store, workers, study.edition)
-    folder = Path(output).absolute() if output else ROOT / "book" / "_build" / study.edition.name
+    folder = folder_of(study.edition, output)
     source, results = folder / "source", folder / "results"
+    lab.then = seconds_after_runs(times_before(results), lab.workers)
     for path in (source, results):
         shutil.rmtree(path, ignore_errors=True)
     results.mkdir(parents=True)
@@ -274,6 +332,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     runs = study.runs()
     total, missing = len(closure(runs)), len(lab.missing(runs))
     say(f"edition {study.edition.name}: {total} runs, {missing} of them missing; store {lab.store.root}")
+    say(f"runs first, then notebooks and pages, which take about {span(lab.then)}; Ctrl-C stops, {GOES_ON}")
     trained = lab.run(runs)
     for said in filter(None, (lab.says_of_code(runs), says_of_others(lab, runs))):
         say(said)
@@ -281,7 +340,8 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     (results / "runs.json").write_text(json.dumps(counts), encoding="utf-8")
 
     say("executing the notebooks")
-    given = edition if not Path(edition).is_file() else str(Path(edition).absolute())
+    path = find(edition)
+    given = path.stem if path.parent == FOLDER else str(path)
     parameters = {"edition": given, "store": str(lab.store.root), "workers": lab.workers}
     try:
         execute_all(source / "notebooks", results, parameters, lab.workers, studied(study))
@@ -307,11 +367,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", help="where to build (default: book/_build/<edition>)")
     dry = "say what would be run, and what it would take; run nothing"
     parser.add_argument("--dry-run", action="store_true", help=dry)
+    where = "say where the built book is; build nothing"
+    parser.add_argument("--where", action="store_true", help=where)
     parser.add_argument("--price", type=float, help="with --dry-run: euros an hour of a GPU")
     given = parser.parse_args(arguments)
 
     def do() -> None:
-        if given.dry_run:
+        if given.price is not None and not 0 <= given.price < inf:
+            raise ParameterError("price", given.price, "must be a number of euros, 0 or more")
+        if given.where:
+            print(built(given.edition, given.output))
+        elif given.dry_run:
             study = Study(load(given.edition))
             lab = open_lab(given.store, given.workers, study.edition)
             lab.check(study.runs())

@@ -15,8 +15,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,6 +74,9 @@ SETTINGS = {
     "distributed.scheduler.unknown-task-duration": "1m",
 }
 """Dask's configuration while the lab runs something."""
+
+AT_HAND = "w2s-at-hand"
+"""Dask's topic of what workers say of the runs that they are at."""
 
 WRONG = "two runs at once in one process compute wrong numbers"
 
@@ -311,6 +315,23 @@ def connect(chosen: str, workers: int, tasks: int, gpu_tasks: int, logs: Path) -
     opened = {LOCAL: _local(workers, tasks, gpu_tasks), SLURM: _slurm(workers, tasks, logs)}
     with dask.config.set(SETTINGS), opened.get(chosen) or _remote(chosen) as connection:
         yield connection
+
+
+def hear(connection: Connection, listener: Callable[[str], object]) -> None:
+    """Have a listener told what the workers say of the runs that they are at."""
+    connection.client.subscribe_topic(AT_HAND, lambda event: listener(event[1]))
+
+
+def heard_by_client() -> Callable[[str], object] | None:
+    """In a worker, what tells the client; elsewhere None."""
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import get_worker
+
+    try:
+        return partial(get_worker().log_event, AT_HAND)
+    except ValueError:
+        return None
 
 
 def as_finished(connection: Connection, asked: Mapping[Future, Mapping[str, int]]) -> Iterator[Future]:

@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from w2s_lib.errors import OneLineError
+from w2s_lib.lab.cluster import heard_by_client
+from w2s_lib.lab.graph import describe
 from w2s_lib.lab.store import DamagedError, Draft, Store
+from w2s_lib.progress import Say, at_hand, say
 from w2s_lib.specs import Features, Pretrain, Spec, Train
 from w2s_lib.training import shards
 
@@ -66,11 +69,11 @@ def sound(read: Callable[[], T], store: Store, spec: Spec, again: Callable[[], o
         return read()
 
 
-def execute(spec: Spec, root: Path, *parents: str) -> str:
+def execute(spec: Spec, root: Path, *parents: str, hear: Say | None = None) -> str:
     """Do one run into the store at ``root``; returns its key.
 
     ``parents`` are the keys of the runs waited for: Dask orders the runs by them.  A parent's result that is damaged,
-    or gone, is computed again here.
+    or gone, is computed again here.  How far a long run is, is told to ``hear``, else to Dask's client, else on stderr.
 
     Raises:
         RunError: this process is at another run, in another thread.
@@ -81,7 +84,8 @@ def execute(spec: Spec, root: Path, *parents: str) -> str:
             "a worker does one at a time: 'dask worker … --nthreads 1'"
         )
     try:
-        _do(spec, Store(root))
+        with at_hand(describe(spec), hear or heard_by_client() or say):
+            _do(spec, Store(root))
     finally:
         _at_work.release()
     return spec.key

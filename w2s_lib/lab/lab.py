@@ -8,9 +8,9 @@ is done.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from w2s_lib.lab import cluster
 from w2s_lib.lab.execute import RunError, execute, one_line, sound
 from w2s_lib.lab.graph import checkpoint_of, closure, describe, wants_gpu
 from w2s_lib.lab.provenance import is_of_other_code
+from w2s_lib.lab.remaining import Remaining
 from w2s_lib.lab.shipped import Shipped
 from w2s_lib.lab.store import DamagedError, Store, StoreError
 from w2s_lib.specs import Pairs, Pretrain, Spec, Split, Texts, Train
@@ -40,7 +41,7 @@ class Lab:
     Args:
         store: folder of the results.
         workers: processes, or jobs of SLURM, to run missing runs in; 0 runs them in this process, one after another.
-        progress: show a progress bar while runs are missing.
+        progress: say how far it is while runs are missing.
         dask: where those processes are: ``local``, ``slurm`` or a scheduler's address; ``$W2S_DASK`` goes before it.
         shipped: results that come with the project; they count as finished.
 
@@ -63,6 +64,8 @@ class Lab:
         self.dask = cluster.choose(dask)
         self.shipped = shipped
         self.trained = 0
+        self.then = 0.0
+        """Seconds that what follows the runs takes in a build."""
         self._scores: dict[str, pd.DataFrame] = {}
 
     def missing(self, specs: Iterable[Spec]) -> list[Spec]:
@@ -103,7 +106,8 @@ class Lab:
             checkpoints.check(read)
         if todo:
             self.store.sweep_drafts()
-            (self._run_here if self.workers == 0 else self._run_on_dask)(todo)
+            with closing(Remaining(todo, self.progress, self.then)) as remaining:
+                (self._run_here if self.workers == 0 else self._run_on_dask)(todo, remaining)
             self.trained += len(todo)
         return len(todo)
 
@@ -144,35 +148,29 @@ class Lab:
                 "use an empty store, and W2S_SHIPPED=no where they are shipped"
             )
 
-    def _bar(self, total: int):
-        from tqdm.auto import tqdm
+    def _run_here(self, todo: list[Spec], remaining: Remaining) -> None:
+        for spec in todo:
+            begin = time.monotonic()
+            try:
+                execute(spec, self.store.root, hear=remaining.hear)
+            except Exception as error:
+                raise RunError(_failed(spec, error)) from error
+            remaining.done(spec, time.monotonic() - begin)
 
-        return tqdm(total=total, desc="runs", unit="run", disable=not self.progress, file=sys.stderr, mininterval=1)
-
-    def _run_here(self, todo: list[Spec]) -> None:
-        with self._bar(len(todo)) as bar:
-            for spec in todo:
-                bar.set_postfix_str(describe(spec))
-                try:
-                    execute(spec, self.store.root)
-                except Exception as error:
-                    raise RunError(_failed(spec, error)) from error
-                bar.update()
-
-    def _run_on_dask(self, todo: list[Spec]) -> None:
+    def _run_on_dask(self, todo: list[Spec], remaining: Remaining) -> None:
         wanting, logs = sum(map(wants_gpu, todo)), self.store.root / "logs"
-        with (
-            cluster.connect(self.dask, self.workers, len(todo), wanting, logs) as connection,
-            self._bar(len(todo)) as bar,
-        ):
-            failed = self._submit(todo, connection, bar)
+        with cluster.connect(self.dask, self.workers, len(todo), wanting, logs) as connection:
+            cluster.hear(connection, remaining.hear)
+            failed = self._submit(todo, connection, remaining)
         for spec, error in failed.items():
             if not any(parent in failed for parent in spec.parents()):
                 others = f"{len(todo) - len(failed)} other runs finished and are kept"
                 raise RunError(f"{_failed(spec, error)}; {others}") from error
         self._await(todo)
 
-    def _submit(self, todo: list[Spec], connection: cluster.Connection, bar) -> dict[Spec, BaseException]:
+    def _submit(
+        self, todo: list[Spec], connection: cluster.Connection, remaining: Remaining
+    ) -> dict[Spec, BaseException]:
         """Have runs done, each once its parents are, and wait for all; returns those that failed, and why."""
         failed: dict[Spec, BaseException] = {}
         asked = {spec: connection.resources(wants_gpu(spec)) for spec in todo}
@@ -185,12 +183,11 @@ class Lab:
         specs = {future.key: spec for spec, future in futures.items()}
         for future in cluster.as_finished(connection, {futures[spec]: its or {} for spec, its in asked.items()}):
             spec = specs[future.key]
-            bar.set_postfix_str(describe(spec))
-            bar.update()
             if future.status == "error":
                 failed[spec] = future.exception()
             elif future.status != "finished":
                 failed[spec] = ConnectionError("the scheduler is gone")
+            remaining.done(spec, None if spec in failed else self.store.seconds(spec))
         return failed
 
     def _await(self, done: list[Spec]) -> None:

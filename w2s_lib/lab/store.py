@@ -213,6 +213,13 @@ class Store:
             with suppress(DamagedError):
                 yield _read_record(path)
 
+    def seconds(self, spec: Spec) -> float | None:
+        """How long a run took; None where this machine does not see its record."""
+        try:
+            return self.record(spec).get("seconds")
+        except StoreError:
+            return None
+
     def verify(self, spec: Spec) -> None:
         """Check that the files of a finished run are those that its record names, if it names any.
 

@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
+from w2s_lib import progress
 from w2s_lib.data.cleaning import pool
 from w2s_lib.models import checkpoints, packing
 from w2s_lib.models.scores import encode, openings
@@ -40,7 +41,8 @@ def differences(
     packing.share_prefixes(model)
     out: dict[str, torch.Tensor] = {}  # families have layers of several widths
     ids, mask = packing.padded(chosen, rejected)
-    for index in packing.minibatches(mask, packing.budget(model)):
+    parts = list(packing.minibatches(mask, packing.budget(model)))
+    for index in progress.steps(parts, len(parts), "reading"):
         some, real = packing.part(ids, mask, index)
         replied = real.bool() & (torch.arange(some.shape[1]) >= torch.tensor(begin)[index].repeat(2)[:, None])
         some, real, replied = (rows.to(model.device) for rows in (some, real, replied))

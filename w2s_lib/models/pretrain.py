@@ -23,6 +23,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from w2s_lib import progress
 from w2s_lib.data.world import BOS, EOS, HAZARD_WORDS, PAD, SAFE_WORDS, documents, questions, substances, vocabulary
 from w2s_lib.specs import Pretrain, World, stream
 
@@ -111,6 +112,7 @@ def pretrain(spec: Pretrain, folder: Path) -> dict[str, object]:
     )
     trainer = Trainer(model, arguments, train_dataset=data)
     trainer.remove_callback(PrinterCallback)
+    progress.watch(trainer)
     outcome = trainer.train()
     model.eval()
     model.save_pretrained(folder)

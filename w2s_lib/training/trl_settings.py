@@ -12,6 +12,7 @@ from datasets import Dataset
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArguments
 
+from w2s_lib import progress
 from w2s_lib.data.pairs import PairsError
 from w2s_lib.models.packing import padded
 from w2s_lib.specs import Train, stream
@@ -91,6 +92,7 @@ def train_quietly(trainer: Trainer, model: PreTrainedModel) -> None:
     Another trainer would take it for prepared and compute in fp32; and one that holds its own method is freed late.
     """
     trainer.remove_callback(PrinterCallback)
+    progress.watch(trainer)
     trainer.train()
     model._is_accelerate_prepared = False
     for name in ("forward", "_original_forward"):
