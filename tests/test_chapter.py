@@ -55,7 +55,7 @@ def cells(given, *own: str) -> dict:
     namespace: dict = {}
     for source in sources:
         exec(source, namespace)
-    return namespace | given | {"In": sources}
+    return namespace | given | {"In": [*sources, "chapter = open_chapter('05_x', globals()); methods = 3"]}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def cells(given, *own: str) -> dict:
 def test_a_readers_own_variables_are_no_parameters(given, own):
     """Loops', those of own cells, and what IPython's start-up files set, which stands in no cell."""
     own = () if own.startswith("%") else (own,)
-    namespace = cells(given, *own) | {"my_default": 3, "In": [*cells(given, *own)["In"], "%matplotlib inline"]}
+    namespace = cells(given, *own) | {"my_default": 3, "In": ["%matplotlib inline", *cells(given, *own)["In"]]}
     assert open_chapter("05_x", namespace).study.edition.name == "smoke"
 
 

@@ -200,7 +200,6 @@ def written(folder: Path, *changes: tuple[str, str], name: str = "mine", encodin
     ("old", "new", "says"),
     [
         ("[7]", "[010, 011]", 'line 4: seeds=010: YAML reads it as 8; write "010" in quotes, or 10'),
-        ("[7]", "[08]", 'line 4: seeds=08: YAML reads it as text; write "08" in quotes, or 8'),
         ("draws: 200", "draws: 1:40", 'line 11: draws=1:40: YAML reads it as 100; write "1:40" in quotes, or 100'),
         ("draws: 200", "draws: 2_00", "line 11: draws=2_00: YAML reads it as 200"),
         ("draws: 200", "draws: 0x100", "line 11: draws=0x100: YAML reads it as 256"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import errno
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Kinds of characters that steer a terminal or a page instead of standing on it."""
@@ -72,6 +74,13 @@ def nearest(name: str, names: list[str]) -> str:
     close = difflib.get_close_matches(str(name), names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}allowed: {', '.join(names)}"
+
+
+class Arguments(argparse.ArgumentParser):
+    """A command line whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {' '.join(message.split())}; '{self.prog} --help' says what may be given\n")
 
 
 GOES_ON = "finished runs are kept, the same command goes on from there"

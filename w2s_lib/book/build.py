@@ -8,7 +8,6 @@ an interrupted build goes on where it was, and a second one trains nothing."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shlex
@@ -29,7 +28,7 @@ import pandas as pd
 
 from w2s_lib import digests
 from w2s_lib.book.chapter import TABLES, open_lab
-from w2s_lib.errors import GOES_ON, OneLineError, ParameterError, exit_code
+from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
 from w2s_lib.findings import benchmarks
 from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import closure
@@ -359,7 +358,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m w2s_lib.book", description=__doc__.splitlines()[0])
+    parser = Arguments(prog="python -m w2s_lib.book", description=__doc__.splitlines()[0])
     which = "name of an edition, or path of an edition file (default: world)"
     parser.add_argument("--edition", default="world", help=which)
     parser.add_argument("--store", help="folder of results (default: $W2S_STORE, else .store)")

@@ -7,12 +7,11 @@ whenever you like, the same command goes on from there, and a second one does no
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from w2s_lib.book.chapter import open_lab
-from w2s_lib.errors import exit_code
+from w2s_lib.errors import Arguments, exit_code
 from w2s_lib.findings import record
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
@@ -21,7 +20,7 @@ from w2s_lib.study.seeds import of_record
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m w2s_lib.book.record", description=__doc__.splitlines()[0])
+    parser = Arguments(prog="python -m w2s_lib.book.record", description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", help="such as 400-431 or 500,502")
     parser.add_argument("--edition", default="world", help="name of an edition (default: world)")
     parser.add_argument("--store", help="folder of results (default: $W2S_STORE, else .store)")

@@ -21,7 +21,7 @@ import pandas as pd
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.book.own import conditions, left_out, notes, own
 from w2s_lib.book.page import page
-from w2s_lib.errors import ParameterError, exit_code, first_line, plain
+from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line, plain
 from w2s_lib.findings.conflict import OF_THE_HIDDEN
 from w2s_lib.findings.results import CONFLICTS, DECEPTION, GENERALIZATION, MATCHED, ROWS, measure, minus, summarise
 from w2s_lib.lab.store import replacing
@@ -88,13 +88,14 @@ def report(
 ) -> Report:  # fmt: skip
     """Train what is missing and write the page to ``out``, the results beside it as ``.csv``.
 
-    ``store`` and ``workers`` as of ``chapter.open_lab``; ``progress`` shows a bar while runs are missing; see ``own``
+    ``store`` and ``workers`` as of ``chapter.open_lab``; ``progress`` tells of how far it is while runs are missing; see ``own``
     for the other arguments.
 
     Raises:
         OneLineError: before anything is trained, if something cannot be used; later, if a run fails.
     """
     path = target(out)
+    open_lab(store, workers)  # refuses what it cannot use, before anything is read
     study = own(data, weak, strong, **parameters)
     lab = open_lab(store, workers, study.edition)
     lab.progress = progress
@@ -126,7 +127,7 @@ def _remark(study: Study) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python -m w2s_lib.book.report",
         usage="%(prog)s DATA --weak MODEL --strong MODEL [options]",
         description=__doc__.splitlines()[0],

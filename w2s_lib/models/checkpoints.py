@@ -31,12 +31,15 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.safetensors_conversion import previous_pr
+from transformers.utils import logging
 
 from w2s_lib import digests
 from w2s_lib.models import folders
 from w2s_lib.models.folders import SAFETENSORS, CheckpointError
 from w2s_lib.models.ladder import KNOWN, Known
 from w2s_lib.specs import Checkpoint, HeadInit, Method, TruncationSide
+
+logging.disable_progress_bar()  # weights are read in seconds, and bars fill logs
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class CheckpointError(OneLineError, ValueError):
 def is_path(name: str) -> bool:
     """Whether a name means a place on this machine: something lies there, or no hub has models of such names."""
     begins, ends = ("/", "./", "../", "~"), ("/", ".gguf", ".safetensors")
-    return name.startswith(begins) or name.endswith(ends) or name.count("/") > 1 or Path(name).is_dir()
+    return name.startswith(begins) or name.endswith(ends) or name.count("/") > 1 or os.path.isdir(name)
 
 
 def files_of(folder: Path, *patterns: str) -> list[Path]:

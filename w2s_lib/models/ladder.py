@@ -91,7 +91,7 @@ KNOWN = {
     )
 }
 
-_NAME = re.compile(r"(?P<base>.+?)(:(?P<blocks>[1-9]\d*))?(@(?P<layer>\d+)(\.(?P<pooling>last|mean))?)?$")
+_NAME = re.compile(r"(?P<base>.*?)(:(?P<blocks>[1-9]\d*))?(@(?P<layer>\d+)(\.(?P<pooling>last|mean))?)?", re.S)
 
 
 class Model(NamedTuple):
@@ -105,6 +105,6 @@ class Model(NamedTuple):
 
 def parse(name: str) -> Model:
     """``"gpt2:8"`` is ``Model("gpt2", 8, None, "mean")``, ``"gpt2@8.last"`` is ``Model("gpt2", None, 8, "last")``."""
-    found = _NAME.match(name)
+    found = _NAME.fullmatch(name)
     base, blocks, layer, pooling = found.group("base", "blocks", "layer", "pooling")
     return Model(base, blocks and int(blocks), None if layer is None else int(layer), pooling or "mean")

@@ -229,6 +229,16 @@ class Edition(Value):
         every = combinations(sorted(place, key=place.get), 2)
         return [f"{weak}{ARROW}{strong}" for weak, strong in every if place[weak] < place[strong]]
 
+    @field_validator("dpo", "simpo", mode="before")
+    @classmethod
+    def _beta_and_gamma_by_themselves(cls, value: object, info: ValidationInfo) -> object:
+        for name in ("beta", "gamma"):
+            if isinstance(value, Mapping) and name in value:
+                own = f"{info.field_name}_{name}"
+                says = f"is given by itself, as {own}" if own in cls.model_fields else "is SimPO's, as simpo_gamma"
+                raise ValueError(f"{name} {says}")
+        return value
+
     @field_validator("control_pairs", "policy_pairs", "mitigation_pairs")
     @classmethod
     def _some_of_the_pairs(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:

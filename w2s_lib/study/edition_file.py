@@ -24,9 +24,6 @@ MEANT = {
 }
 """How a truth value or a number must look, so that YAML and everybody else read it alike."""
 
-LEADING_ZERO = re.compile(r"[-+]?0\d+")
-"""To YAML ``07`` and ``010`` are 7 and 8, but ``08`` is a text."""
-
 IN_OTHER_WORDS = {
     "mapping values are not allowed": """a text with ": " in it needs quotes, as in title: "GPT-2: a try\"""",
     "found character '\\t'": "a tab stands here; write spaces",
@@ -109,10 +106,9 @@ class EditionFile:
         if not isinstance(node, yaml.ScalarNode):
             return
         kind, text = _kind(node), node.value
-        padded = node.style is None and LEADING_ZERO.fullmatch(text)
-        if padded or kind in MEANT and not MEANT[kind].fullmatch(text):
-            read = {"str": "text", "timestamp": "a date"}.get(kind) or str(loader.construct_object(node)).lower()
-            plain = f", or {int(text) if padded else read}" if kind != "timestamp" else ""
+        if kind in MEANT and not MEANT[kind].fullmatch(text):
+            read = "a date" if kind == "timestamp" else str(loader.construct_object(node)).lower()
+            plain = "" if kind == "timestamp" else f", or {text.lstrip('0') or read if text.isdigit() else read}"
             says = f'YAML reads it as {read}; write "{text}" in quotes{plain}'
             raise self.error(_written(where), text, says, where)
 

@@ -1,0 +1,301 @@
+"""Every parameter of editions, chapters and the report: what is accepted can be run, and what cannot is one line.
+
+Strategies and bad values are made of the fields themselves, so that a new parameter is tried as well.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+import typing
+from collections.abc import Iterator
+from math import inf, nan
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from pydantic.fields import FieldInfo
+
+from w2s_lib.book import build, report
+from w2s_lib.book.chapter import open_chapter
+from w2s_lib.errors import OneLineError
+from w2s_lib.lab.graph import closure
+from w2s_lib.specs import PolicyRecipe, Recipe
+from w2s_lib.study import Study
+from w2s_lib.study.cost import plan
+from w2s_lib.study.edition import ALSO, CHAPTERS, FOLDER, PARAMETERS, Edition, load
+from w2s_lib.study.methods import POLICY_METHODS
+from w2s_lib.study.mitigations import MITIGATIONS
+
+FIELDS = Edition.model_fields
+RECIPES = {name: type(FIELDS[name].default) for name in ("reward_model", *POLICY_METHODS)}
+MODELS = ("tiny-24", "tiny-28", "tiny-44")
+PAIRS = ("tiny-24 -> tiny-28", "tiny-24 -> tiny-44", "tiny-28 -> tiny-44")
+
+FEW = settings(max_examples=8, derandomize=True, deadline=None, database=None, phases=[Phase.generate])
+MANY = settings(max_examples=40, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+# What is accepted
+
+
+def kind(field: FieldInfo) -> type | None:
+    """What a field holds, if that is a number, a truth value or one of some names; else None."""
+    types_ = [t for t in typing.get_args(field.annotation) or (field.annotation,) if t is not type(None)]
+    if typing.get_origin(field.annotation) in (typing.Union, types.UnionType) and len(types_) == 1:
+        return types_[0] if types_[0] in (int, float) else None
+    return field.annotation if field.annotation in (int, float, bool) else None
+
+
+def bounds(field: FieldInfo) -> dict[str, float]:
+    """``ge``, ``gt``, ``le``, ``lt`` of a number."""
+    return {n: getattr(m, n) for m in field.metadata for n in ("ge", "gt", "le", "lt") if hasattr(m, n)}
+
+
+def values(name: str, field: FieldInfo) -> SearchStrategy:
+    """Valid values of a field: its own bounds, or sizes that a test can count."""
+    most = {"substances": 120, "train_pairs": 120, "test_pairs": 120, "draws": 1000, "reading": 2.0}
+    its, held = bounds(field), kind(field)
+    if held is bool:
+        return st.booleans()
+    if held is None:
+        return st.sampled_from(typing.get_args(field.annotation))
+    low, high = its.get("ge", its.get("gt", 0)), its.get("le", its.get("lt", 50))
+    high = min(high, most.get(name, high))
+    if held is int:
+        return st.integers(int(low), int(high))
+    return st.floats(low, high, exclude_min="gt" in its, exclude_max="lt" in its, allow_subnormal=False)
+
+
+def recipes(model: type[Recipe] | type[PolicyRecipe]) -> SearchStrategy[dict[str, Any]]:
+    """Some fields of a recipe."""
+    apart = {"warmup_share", "encode_apart", "beta", "gamma"}  # of one schedule, of real models, given by themselves
+    fields = {name: values(name, field) for name, field in model.model_fields.items() if name not in apart}
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+@st.composite
+def editions(draw: st.DrawFn) -> dict[str, Any]:
+    """Fields of an edition of the world, all of them now and then."""
+    some = lambda names, least=0: st.lists(st.sampled_from(names), unique=True, min_size=least)
+    pairs = draw(st.just("all") | some(PAIRS, 1))
+    among = list(PAIRS if pairs == "all" else pairs)
+    fields = {
+        "title": st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=30),
+        "seeds": st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=2, unique=True),
+        **dict.fromkeys(("control_pairs", "policy_pairs", "mitigation_pairs"), some(among)),
+        "alphas": st.lists(st.floats(0.01, 10), min_size=1, max_size=3, unique=True),
+        "methods": some(POLICY_METHODS, 1),
+        "mitigations": some(list(MITIGATIONS), 1),
+        "bfloat16_policies": some(MODELS),
+        "chapters": some(CHAPTERS),
+        **{name: recipes(model) for name, model in RECIPES.items()},
+    }
+    alone = {"name", "models", "pairs", "data", "helpful", "dask", "intermediates", "truncation_side"}
+    fields |= {name: values(name, field) for name, field in FIELDS.items() if name not in fields.keys() | alone}
+    return {"models": list(MODELS), "pairs": pairs} | draw(st.fixed_dictionaries({}, optional=fields))
+
+
+def accepted(fields: dict[str, Any], folder: Path) -> None:
+    """What a notebook or a file gives is an edition, and all its runs are named and counted."""
+    study = Study(load("smoke", fields))
+    runs = closure(study.runs())
+    assert runs and len({run.key for run in runs}) == len(runs)
+    file = yaml.safe_load((FOLDER / "smoke.yaml").read_text(encoding="utf-8")) | fields | {"name": "mine"}
+    (folder / "mine.yaml").write_text(yaml.safe_dump(file, allow_unicode=True), encoding="utf-8")
+    again = load(folder / "mine.yaml")
+    assert again.model_dump() == study.edition.model_dump() | {"name": "mine"}
+
+
+@FEW
+@given(editions())
+def test_what_is_accepted_can_be_counted(tmp_path_factory, fields):
+    accepted(fields, tmp_path_factory.mktemp("edition"))
+
+
+@pytest.mark.slow
+@MANY
+@given(editions())
+def test_everything_that_is_accepted_can_be_counted(tmp_path_factory, fields):
+    accepted(fields, tmp_path_factory.mktemp("edition"))
+
+
+@pytest.mark.slow
+@settings(MANY, max_examples=8)
+@given(editions())
+def test_what_is_accepted_can_be_planned(fields):
+    """A dry run makes all pairs and counts their tokens."""
+    study = Study(load("smoke", fields))
+    assert len(plan(study)) == len(closure(study.runs()))
+
+
+# What is refused
+
+NO_NUMBER = ["many", "", [], [1], {}, {"a": 1}, True, nan, inf, -inf, "nan", "1e400", "1:30", b"\xff"]
+NO_LIST = [3, 0.5, True, {"a": 1}, "some", ""]
+NO_TEXT = [3, 0.5, True, ["a"], {"a": 1}]
+NO_NAME = ["no such one", "", "\n", "a\x00b", "../..", "{x}", "$HOME", "x" * 5000]
+
+
+def beyond(field: FieldInfo) -> Iterator[float]:
+    """Numbers just outside a field's bounds."""
+    step = 1 if kind(field) is int else 1e-9
+    for name, bound in bounds(field).items():
+        yield {"ge": bound - step, "gt": bound, "le": bound * (1 + 1e-9) + step, "lt": bound}[name]
+
+
+def wrong(field: FieldInfo) -> list[object]:
+    """Values that a field must not have."""
+    held = kind(field)
+    if held in (int, float):
+        return [*NO_NUMBER, *beyond(field), *([1.5] if held is int else [])]
+    if held is bool:
+        return ["perhaps", 7, 0.5, [], {}, nan]
+    if typing.get_origin(field.annotation) is typing.Literal:
+        return [*NO_TEXT, *NO_NAME]
+    return []
+
+
+OTHERS: dict[str, list[object]] = {
+    "name": [*NO_TEXT, "a b", "A", "-a", "a/b", ""],
+    "title": NO_TEXT,
+    "seeds": [*NO_LIST, [], [True], [-1], [1.5], ["x"], [nan], [inf], [2**32], [7, 7], [7, "7"], [[7]], [None]],
+    "alphas": [*NO_LIST, [], [0], [-1], [nan], [inf], [11], ["x"], [1, 1.0], [True]],
+    "models": [*NO_LIST, [], ["tiny-24"], ["tiny-24", "tiny-24"], [24, 28], *([["tiny-24", n] for n in NO_NAME])],
+    "pairs": [*NO_LIST, [], ["tiny-24"], ["tiny-44 -> tiny-24"], ["tiny-24 -> "], [" -> tiny-24"], [["tiny-24", "tiny-44"]],
+              ["tiny-24 -> tiny-44 -> tiny-56"], ["tiny-24 -> tiny-44", "tiny-24->tiny-44"], ["a\nb -> c"]],
+    **dict.fromkeys(("control_pairs", "policy_pairs", "mitigation_pairs"), [*NO_LIST, ["tiny-24 -> tiny-56"], ["x"], [3]]),
+    "methods": [*NO_LIST, [], ["ppo"], ["dpo", "dpo"], [1]],
+    "mitigations": [*NO_LIST, [], ["hope"], ["filter", "filter"], [1]],
+    "intermediates": [*NO_LIST, ["tiny-24"], ["tiny-56"], ["x"], [3], ["tiny-28", "tiny-28"]],
+    "bfloat16_policies": [*NO_LIST, ["x"], [3]],
+    "chapters": [*NO_LIST, [5], ["5"], [4.0], ["nope"], ["05", "05"], [""], [True]],
+    "data": [*NO_TEXT, "hh-harmless", "hh-helpful"],
+    "helpful": [*NO_TEXT, "hh-harmless"],
+    "dask": NO_TEXT,
+    **{name: [3, True, "epochs=1", [], ["epochs"], {"no_such": 1}, {"epochs": None}, {3: 1}] for name in RECIPES},
+}  # fmt: skip
+
+
+def bad_values() -> list[tuple[str, object]]:
+    """Name and value of parameters that must be refused; of a field of a recipe the name with a dot."""
+    found = [(name, value) for name, field in FIELDS.items() for value in OTHERS.get(name) or wrong(field)]
+    for recipe, model in RECIPES.items():
+        fields = model.model_fields.items()
+        found += [(f"{recipe}.{name}", value) for name, field in fields for value in wrong(field)]
+    return found
+
+
+BAD = bad_values()
+
+
+def refused(name: str, value: object) -> str:
+    """What an edition says to a bad value: one line that names the parameter."""
+    recipe, _, field = name.partition(".")
+    with pytest.raises(OneLineError) as error:
+        load("smoke", {recipe: {field: value} if field else value})
+    text = str(error.value)
+    assert len(text.splitlines()) == 1 and re.search(rf"\b{recipe}\b", text), (name, value, text)
+    return text
+
+
+def test_every_parameter_has_values_that_are_refused():
+    tried = {name for name, _ in BAD}
+    assert set(FIELDS) <= {name.partition(".")[0] for name in tried}
+    assert {f"{recipe}.{field}" for recipe, model in RECIPES.items() for field in model.model_fields} <= tried
+    kinds = {(name, type(value).__name__, repr(value)) for name, value in BAD}
+    assert len(kinds) >= 500
+
+
+@pytest.mark.parametrize("name", list(dict.fromkeys(name for name, _ in BAD)))
+def test_what_cannot_be_is_one_line(name):
+    for value in (value for its, value in BAD if its == name):
+        refused(name, value)
+
+
+@pytest.mark.slow
+@MANY
+@given(st.sampled_from(list(FIELDS)), st.one_of(st.text(), st.floats(), st.integers(), st.lists(st.text(), max_size=2)))
+def test_whatever_is_given_is_accepted_or_one_line(name, value):
+    try:
+        load("smoke", {name: value})
+    except OneLineError as error:
+        assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", [*PARAMETERS, *(name for its in ALSO.values() for name in its)])
+def test_a_notebook_refuses_what_cannot_be(tmp_path, name):
+    """Before anything is run: nothing is in the store."""
+    chapter = next((chapter for chapter, its in ALSO.items() if name in its), "05_conflict_tax_deception")
+    allowed = PARAMETERS + ALSO.get(chapter, ())
+    others = {"edition": [*NO_TEXT, *NO_NAME], "store": NO_TEXT, "workers": [-1, 1.5, "two", True, [], {}, nan]}
+    for value in others.get(name) or [value for its, value in BAD if its == name and value != []]:
+        if name in ("seeds", "pairs", "methods", "mitigations") and value in (3, "some"):
+            continue  # one value is a list of one
+        given = dict.fromkeys(allowed) | {"edition": "smoke", "store": str(tmp_path), "workers": 0, name: value}
+        with pytest.raises(OneLineError) as error:
+            open_chapter(chapter, given)
+        assert name in str(error.value) and len(str(error.value).splitlines()) == 1
+    assert not list(tmp_path.rglob("*.json"))
+
+
+# Command lines
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory, folders) -> list[str]:
+    """Own pairs and models, as a report takes them."""
+    folder = tmp_path_factory.mktemp("mine")
+    rows = [{"prompt": f"Question {i}?", "chosen": f" Yes, {i}.", "rejected": f" No {i}, never."} for i in range(120)]
+    (folder / "my.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    models = ["--weak", f"{folders['gpt2']}:1", "--strong", str(folders["gpt2"])]
+    return [str(folder / "my.jsonl"), *models, "--store", str(folder / "store"), "--out", str(folder / "report.html")]
+
+
+WRONG_OPTIONS = [
+    *([f"--{name}", value] for name in ("threshold", "alpha", "train-pairs", "test-pairs", "max-tokens", "draws", "lora-rank")
+      for value in ("x", "", "nan", "inf", "-1", "0", "1e400", "1:30")),
+    *(["--seeds", *values] for values in (["x"], [""], ["-1"], ["1", "1"], ["1.5"], ["nan"], ["4294967296"])),
+    *(["--dtype", value] for value in ("float16", "", "32")),
+    *(["--recipe", *values] for values in (["epochs"], ["no_such=1"], ["epochs=x"], ["epochs=-1"], ["=1"], [""],
+      ["learning_rate=inf"], ["learning_rate=nan"], ["epochs=1", "batch_size=0"], ["schedule=none"])),
+    *(["--workers", value] for value in ("x", "-1", "1.5", "", "nan")),
+    *(["--helpful", value] for value in ("hh-harmless", "no such file", "missing.jsonl")),
+    *(["--out", value] for value in ("report.pdf", "", "/no/such/folder/report.html")),
+    ["--store", "/proc/nowhere"], ["--no-such", "1"], ["--seeds"], ["one too many"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", WRONG_OPTIONS, ids=" ".join)
+def test_a_report_refuses_what_cannot_be(mine, options, capsys, monkeypatch, tmp_path):
+    """With and without a dry run, in one line with exit code 2, and leaves no page."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("w2s_lib.lab.Lab.run", lambda *_: pytest.fail("something was trained"))
+    for dry in ([], ["--dry-run"]):
+        try:
+            code = report.main([*mine, *options, *dry])
+        except SystemExit as left:
+            code = left.code
+        told = capsys.readouterr().err
+        assert code == 2 and told.startswith("error: ") and len(told.splitlines()) == 1, (dry, told)
+    assert not list(tmp_path.rglob("*.html")) and not Path(mine[mine.index("--out") + 1]).exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--edition", "smoke", *more] for more in (["--workers", "x"], ["--workers", "-1"], ["--price", "nan"],
+     ["--price", "-2"], ["--price", "x"], ["--no-such"], ["--store", "/proc/nowhere"])] + [["--edition", ""], ["--edition"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_build_refuses_what_cannot_be(options, capsys):
+    try:
+        code = build.main([*options, "--dry-run"])
+    except SystemExit as left:
+        code = left.code
+    told = capsys.readouterr().err
+    assert code == 2 and told.startswith("error: ") and len(told.splitlines()) == 1
