@@ -18,7 +18,7 @@ from tests.test_real_edition import FAST as RECIPE
 from w2s_lib.book.own import as_read, conditions, own
 from w2s_lib.book.report import OPTIONS, main, report
 from w2s_lib.data.cleaning import cleaned
-from w2s_lib.data.load import split
+from w2s_lib.data.load import TiesError, split
 from w2s_lib.data.reading import DataError
 from w2s_lib.errors import OneLineError, ParameterError
 from w2s_lib.findings.conflict import cannot_tell
@@ -213,6 +213,15 @@ def test_a_condition_that_tells_nothing_apart_is_left_out_in_words(folder, model
     told = capsys.readouterr()
     assert "21 runs" in told.out and "Columns that are not read: 'by'." in told.err
     assert "The condition implicit is left out: objective='verbosity': tells 0 of 40 pairs apart" in told.err
+
+
+def test_no_run_begins_on_pairs_that_its_conflict_cannot_tell_apart(tmp_path, models, coin):
+    study = own(coin, *models, seeds=[1], **FAST)
+    lab = Lab(tmp_path, workers=0, progress=False)
+    assert len(lab.check(study.student_runs(conditions(study)))) == 7
+    with pytest.raises(TiesError, match="objective='verbosity': tells 0 of 40 pairs apart"):
+        lab.run(study.student_runs())
+    assert not list(tmp_path.rglob("record.json"))
 
 
 def test_long_texts_are_cut_and_counted(tmp_path, models):

@@ -114,8 +114,8 @@ def test_nothing_runs_in_a_browser(browser, reported):
 
 PATHS = [
     "../../../../etc/passwd", "/dev/zero", "/proc/self/environ", "file:///etc/passwd", "a\0b.jsonl", "~nobody/a.jsonl",
-    "//host/share/a.jsonl", "\n\x1b[31m\u202e.jsonl", "-rf.jsonl", "x" * 5000 + ".jsonl", ".", "..", "/", "hh-harmless\n",
-    "https://example.org/a.jsonl", "pipe.jsonl", "zero.jsonl", "loop", "$(touch pwned).jsonl", "\ud800.jsonl",
+    "//host/share/a.jsonl", "\n\x1b[31m\u202e.jsonl", "-rf.jsonl", "x" * 5000 + ".jsonl", ".", "..", "/",
+    "hh-harmless\n", "https://example.org/a.jsonl", "pipe.jsonl", "zero.jsonl", "loop", "$(touch pwned).jsonl", "\ud800.jsonl",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Files of preference pairs: JSON in any of the ways that it is written, or Parquet; what is wrong is named by its row."""
+"""Files of preference pairs: JSON in any of the ways that it is written, or Parquet; what is wrong is named by row."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Reading(NamedTuple):
 
 
 def _rows(path: Path) -> tuple[Iterator[tuple[str, object]], set[str], str]:
-    """The rows of a file behind where each stands, the names of columns that they lack, and its encoding unless UTF-8."""
+    """The rows of a file behind where each stands, names of columns that they lack, and its encoding unless UTF-8."""
     content = path.read_bytes()
     if content.startswith(b"\x1f\x8b"):
         content = gzip.decompress(content)

@@ -78,9 +78,14 @@ class Lab:
         Raises:
             ShardedError: a run cannot be shared as ``$W2S_SHARDS`` asks.
             CheckpointError: a model cannot be used.
+            DataError, PairsError: pairs that lie here are too few, or too seldom told apart by what is mixed in.
         """
         todo = self.missing(specs)
         shards.check(todo)
+        learned = ((run.pairs, run.conflict.objective) for run in todo if isinstance(run, Train))
+        for its, aim in dict.fromkeys(learned):
+            if isinstance(its, Texts) and its.source.files and (its.helpful is None or its.helpful.files):
+                load.load(its, aim)
         if any(map(checkpoint_of, todo)):
             from w2s_lib.models import usable  # here, for it loads torch
 
