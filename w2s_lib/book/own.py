@@ -37,8 +37,8 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     """The study behind a report: everything checked, nothing trained.
 
     Args:
-        data: JSONL or Parquet with columns ``chosen`` and ``rejected`` (and ``prompt``, where they do not hold it), a
-            folder of such files, a hub id, or a data set of ``sources.DATA``.
+        data: JSON or Parquet with columns ``chosen`` and ``rejected`` (and ``prompt``, where they do not hold it; see
+            ``data.rows``), a folder of such files, a hub id, or a data set of ``sources.DATA``.
         weak, strong: a name of ``ladder.KNOWN``, a hub id or a folder; ``gpt2:6``: the first six blocks; ``gpt2@6``:
             the frozen sixth layer.
         parameters: fields of an edition, such as ``seeds``, ``train_pairs`` and ``test_pairs`` (default: as many as the

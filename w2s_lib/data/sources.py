@@ -103,7 +103,8 @@ def source(data: str | Path | Sequence[str | Path], name: str = "local") -> Sour
 def _own_files(name: str) -> tuple[str, ...]:
     """Files of a data set that no hub has, where this machine has them."""
     folder = os.environ.get("W2S_DATA")
-    files = _local_files(folder)[0] if DATA[name].hub is None and folder else ()
+    files = _local_files(folder)[0] if DATA[name].hub is None and folder else []
+    files = [f for f in files if f.parent == Path(os.path.expanduser(folder)).absolute()]  # no copies below it
     return tuple(str(f) for f in files if any(fnmatch(f.name, f"{begins}*") for begins in DATA[name].begins))
 
 
