@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Trainer, TrainingArguments
 from transformers.activations import NewGELUActivation
+from transformers.core_model_loading import revert_weight_conversion
 from transformers.distributed.fsdp import ALL_FSDP_STYLES
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import create_causal_mask
@@ -170,6 +171,9 @@ CHECKS = {
         hands_a_mask_through, "find which mask means that none is built, for _read"),
     "transformers.activations.NewGELUActivation": (
         is_the_same_function, "find GPT-2's activation, for _fuse"),
+    "transformers.core_model_loading.revert_weight_conversion": (
+        lambda: '"_weight_conversions", None)' in inspect.getsource(revert_weight_conversion),
+        "find how a model that was loaded remembers renamed weights, for _pretrained"),
     "transformers.safetensors_conversion.previous_pr": (
         lambda: parameters(previous_pr) == ["api", "model_id", "pr_title", "token"],
         "find how transformers finds the bot's pull request, for _commit"),

@@ -37,6 +37,8 @@ whose failure says what to look for.  After a change of versions, mend what it n
     ``models.packing`` gives a mask of four dimensions, which is handed through, so that none is built.
 ``transformers.activations.NewGELUActivation``
     ``models.packing`` puts torch's own in its place: the same function in one operation.
+``transformers.core_model_loading.revert_weight_conversion``
+    ``models.checkpoints`` deletes ``_weight_conversions``, by which it would save mended names as they were.
 ``transformers.safetensors_conversion.previous_pr``
     ``models.checkpoints`` finds the hub's own proposal of safetensors by it.
 """
