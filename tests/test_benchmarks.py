@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from tests.benchmarks import quick, throughput
+from tests.benchmarks import load, quick, throughput
 from tests.benchmarks.record import record
 from tests.conftest import REAL_PAIRS, ROOT
 from w2s_lib.figures.benchmarks import WAYS, WORKS, gemm_shares, named, predictions, speed_ups
@@ -84,9 +84,19 @@ def test_a_section_is_replaced_and_the_others_stay(tmp_path):
     assert found["throughput"].hardware and "torch" in found["throughput"].versions
 
 
+def test_lab_and_store_take_many_runs_and_keep_no_memory():
+    """The benchmark of ten thousand, with a few."""
+    rows = {row["name"]: row for row in load.measure(60)}
+    assert all(row["low"] <= row["value"] <= row["high"] for row in rows.values())
+    assert rows["runs done a second"]["value"] > 1 < rows["results read and verified a second"]["value"]
+    found = read()["load"]
+    kept = found.rows.set_index("name")["value"]["memory that a thousand runs leave behind"]
+    assert found.notes["work"].startswith("10,000 runs") and abs(kept) < 5, "megabytes"
+
+
 def test_the_bench_file_names_its_hardware_and_has_enough_repeats():
     found = read()
-    for name in found.keys() & {"throughput", "runs"}:
+    for name in found.keys() & {"throughput", "runs", "load"}:
         assert found[name].hardware.count(",") >= 2 and re.fullmatch(r"\d{4}-\d\d-\d\d", found[name].date), name
         rows = found[name].rows
         assert ((rows["low"] <= rows["value"]) & (rows["value"] <= rows["high"])).all(), name

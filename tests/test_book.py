@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import build_command
-from w2s_lib.book.build import chapters, keep_figures, main, page_key, polish, studied
+from w2s_lib.book.build import chapters, keep_figures, main, notebook_processes, page_key, polish, studied
 from w2s_lib.findings.claims import CLAIMS
 from w2s_lib.findings.record import ROW
 from w2s_lib.findings.results import ALL, BY_SEED, COLUMNS, NAMES, OPTIONS, STATISTICS, among, read_results, usual
@@ -417,6 +417,16 @@ def test_an_interrupted_build_keeps_what_is_finished(tmp_path, study):
         "not done again"
     )
     assert not list(store.rglob(".draft-*")), "what was interrupted is swept away"
+
+
+@pytest.mark.slow
+def test_processes_of_notebooks_end_on_ctrl_c():
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), notebook_processes(1) as pool:
+        pool.submit(time.sleep, 0).result()
+        job = pool.submit(time.sleep, 600)
+        raise KeyboardInterrupt
+    assert time.monotonic() - begin < 120 and job.done()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 
 import w2s_lib.training.train
+from w2s_lib.data.pairs import PairsError
+from w2s_lib.data.reading import DataError
+from w2s_lib.data.sources import source
 from w2s_lib.errors import ParameterError
 from w2s_lib.lab import Lab
 from w2s_lib.lab.cluster import worker_specs
@@ -21,7 +24,7 @@ from w2s_lib.lab.execute import RunError, execute
 from w2s_lib.lab.graph import closure, describe, wants_gpu
 from w2s_lib.lab.provenance import code
 from w2s_lib.lab.store import StoreError
-from w2s_lib.specs import Checkpoint, Features, Layer, Pairs, Pretrain, Source, Texts, Train, World
+from w2s_lib.specs import Checkpoint, Conflict, Features, Layer, Pairs, Pretrain, Source, Texts, Train, World
 
 WORLD = World(seed=9, substances=60)
 PAIRS = Pairs(world=WORLD, train_pairs=40, test_pairs=40)
@@ -152,6 +155,22 @@ def test_a_store_that_workers_do_not_share_is_one_line(here, monkeypatch):
     with pytest.raises(RunError, match=f"run {elsewhere.key} .* the store must lie where all machines see it"):
         here._await([WEAK, elsewhere])
     here._await([WEAK, STUDENT])
+
+
+def test_pairs_that_cannot_be_made_are_refused_before_anything_is_run(tmp_path):
+    """Also in a dry run, which asks the same; and by the objective that a conflict mixes in."""
+    rows = [{"prompt": f"p{i}", "chosen": f"good {i}", "rejected": f"bad {i}"} for i in range(30)]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    texts = Texts(source=source(tmp_path / "pairs.jsonl"), train_pairs=16, test_pairs=16)
+    lab, fits = Lab(tmp_path / "store", workers=0, progress=False), texts.model_copy(update={"train_pairs": 8})
+    run = Train(model=Checkpoint(name="m", revision="1"), pairs=texts, split="ground_truth")
+    for do in (lab.check, lab.run):
+        with pytest.raises(PairsError, match="too few pairs"):
+            do([run])
+    mixed = run.model_copy(update={"pairs": fits, "conflict": Conflict(kind="mixed", objective="honesty")})
+    with pytest.raises(DataError, match="objective='honesty'"):
+        lab.check([mixed])
+    assert not list((tmp_path / "store").rglob("*.json"))
 
 
 def test_a_wrong_cluster_is_refused_before_anything_is_run(tmp_path, monkeypatch):

@@ -12,15 +12,17 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from math import inf
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import nbformat
@@ -200,7 +202,7 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
     draft = target.with_name(f".draft-{target.name}")
     plain = lambda path: str(path).replace("{", "{{").replace("}", "}}")  # papermill would fill in braces
     start = time.perf_counter()
-    quiet = ["--IPKernelApp.log_level=40"]  # errors only: kernels talk over the loopback interface, and say so
+    quiet = ["--IPKernelApp.log_level=50"]  # kernels talk over the loopback interface, or are interrupted, and say so
     how = {"cwd": str(ROOT / "notebooks"), "progress_bar": False, "extra_arguments": quiet}
     how |= {"kernel_name": KERNEL, "language": "python"}
     try:
@@ -235,28 +237,40 @@ def times_before(results: Path) -> dict[str, float]:
         return {}
 
 
+def _leave_at_once() -> None:
+    """Ctrl-C in a terminal reaches all processes: the first says what is to be said, those of notebooks just end."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
+
+@contextmanager
+def notebook_processes(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that execute notebooks; on Ctrl-C they end at once, their kernels with them."""
+    with ProcessPoolExecutor(max(workers, 1), get_context("spawn"), _leave_at_once) as pool:
+        try:
+            yield pool
+        except BaseException as error:
+            for process in active_children() if isinstance(error, KeyboardInterrupt) else ():
+                process.kill()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
 def execute_all(target: Path, results: Path, parameters: dict, workers: int, studied: str) -> dict[str, float]:
     """Execute every chapter, several at a time, ``READERS`` after the others and the last one after them; wall time by
     chapter."""
     others = [path for path in chapters() if path.stem not in (*READERS, LAST)]
     *readers, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (*READERS, LAST))
     times: dict[str, float] = {}
-    progress = Progress("notebooks", len(chapters()))
-    with ProcessPoolExecutor(max(workers, 1), mp_context=get_context("spawn")) as pool:
+    every = len(chapters())
+    progress = Progress("notebooks", every)
+    with notebook_processes(workers) as pool:
         start = lambda path: pool.submit(execute, path, target / path.name, parameters, results, studied)
         jobs = {start(path): path for path in others}
-        try:
-            for job in as_completed(jobs):
-                times[jobs[job].stem] = round(job.result(), 1)
-                share = len(times) / len(chapters())
-                left = f"about {span(progress.left(share) + THE_PAGES)} left"
-                print(
-                    f"  {jobs[job].name}: {times[jobs[job].stem]:.0f} s; {len(times)} of {len(chapters())}, {left}",
-                    flush=True,
-                )
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for job in as_completed(jobs):
+            name, took = jobs[job].name, round(job.result(), 1)
+            times[jobs[job].stem] = took
+            left = span(progress.left(len(times) / every) + THE_PAGES)
+            print(f"  {name}: {took:.0f} s; {len(times)} of {every}, about {left} left", flush=True)
         jobs = {start(path): path for path in readers}
         times |= {path.stem: round(job.result(), 1) for job, path in jobs.items()}
         runs = json.loads((results / "runs.json").read_text(encoding="utf-8"))
