@@ -40,6 +40,7 @@ from w2s_lib.models.ladder import KNOWN, Known
 from w2s_lib.specs import Checkpoint, HeadInit, Method, TruncationSide
 
 logging.disable_progress_bar()  # weights are read in seconds, and bars fill logs
+logging.set_verbosity_error()  # which weights fit is checked here, and said in one line
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
