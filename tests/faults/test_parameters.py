@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from pydantic.fields import FieldInfo
 
+from tests.faults.conftest import TIMES
 from w2s_lib.book import build, report
 from w2s_lib.book.chapter import open_chapter
 from w2s_lib.errors import OneLineError
@@ -37,8 +38,10 @@ RECIPES = {name: type(FIELDS[name].default) for name in ("reward_model", *POLICY
 MODELS = ("tiny-24", "tiny-28", "tiny-44")
 PAIRS = ("tiny-24 -> tiny-28", "tiny-24 -> tiny-44", "tiny-28 -> tiny-44")
 
-FEW = settings(max_examples=8, derandomize=True, deadline=None, database=None, phases=[Phase.generate])
-MANY = settings(max_examples=40, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=6, derandomize=True, deadline=None, database=None, phases=[Phase.generate])
+MANY = settings(
+    max_examples=40 if TIMES else 10, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 # What is accepted

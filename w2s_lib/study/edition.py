@@ -179,7 +179,7 @@ class Edition(Value):
     threshold: float = Field(0.75, description="a model knows a pair where p > threshold", ge=0.5, lt=1)
     alpha: float = Field(0.5, description="weight of the explicit conflict", gt=0, le=10)
     substances: int = Field(900, ge=30, le=4900)
-    reading: float = Field(1.0, description="scales the pretraining tokens of every model", gt=0, le=10)
+    reading: float = Field(1.0, description="scales the pretraining tokens of every model", ge=0.002, le=10)
     train_pairs: int = Field(1000, ge=32)
     test_pairs: int = Field(1500, ge=32)
     draws: int = Field(1000, description="bootstrap draws", ge=100, le=100_000)
