@@ -43,11 +43,12 @@ lab: env  ## open the notebooks in JupyterLab
 	$(RUN) -m pip install --quiet --editable '.[lab]'
 	$(RUN) -m jupyter lab notebooks
 
+# files in their order, not those with most tests first: the slow ones have few, and would come last, one core idle
 test: env  ## run all tests, the smoke edition and its book among them, a process a core
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
 test-quick: env  ## run all but what is slow by nature, for everyday work: three minutes on two cores
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-faults: env  ## kill, fill, cut off and corrupt: 50 kills of builds and all else, two hours; writes book/tried.csv
 	OMP_NUM_THREADS=1 W2S_FAULTS=$(or $(FAULTS),50) $(RUN) -m pytest tests/faults

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pandas as pd
-import pytest
 
 from tests.conftest import ROOT, build_command
 from tests.faults.conftest import TIMES, check, start, whole_builds
@@ -24,7 +23,7 @@ def allowed(*command: str) -> bool:
         return False
 
 
-@pytest.mark.slow
+@whole_builds
 def test_processes_and_hosts_share_a_store(tmp_path, undisturbed, tried):
     """Those on hosts of their own, where they can be had, have the same process numbers, which are not each other's."""
     others = OTHER_HOST if allowed(*OTHER_HOST) else ()

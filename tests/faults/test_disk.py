@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.conftest import ROOT
-from tests.faults.conftest import RUNS, TIMES, check, one_line, records, start
+from tests.faults.conftest import RUNS, TIMES, check, one_line, records, start, whole_builds
 from tests.faults.test_concurrency import allowed
 from w2s_lib.errors import exit_code
 from w2s_lib.lab import Lab
@@ -56,7 +56,7 @@ def start_in(script: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
-@pytest.mark.slow
+@whole_builds
 def test_a_store_that_is_deleted_under_a_run(tmp_path, undisturbed, tried):
     store = tmp_path / "store"
     process = start(store, workers=1)
