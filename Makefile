@@ -50,7 +50,7 @@ test: env  ## run all tests, the smoke edition and its book among them, a proces
 test-quick: env  ## run all but what is slow by nature, for everyday work: three minutes on two cores
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile --no-loadscope-reorder -m "not slow"
 
-test-faults: env  ## kill, fill, cut off and corrupt: 50 kills of builds and all else, two hours; writes book/tried.csv
+test-faults: env  ## kill, fill, cut off and corrupt: 50 kills of builds and all else, for hours; writes book/tried.csv
 	OMP_NUM_THREADS=1 W2S_FAULTS=$(or $(FAULTS),50) $(RUN) -m pytest tests/faults
 
 test-slurm: env  ## run the smoke edition through a SLURM of one node (root; apt-get install slurm-wlm munge)

@@ -21,7 +21,17 @@ import pandas as pd
 import pytest
 
 from tests.conftest import build_command
-from w2s_lib.book.build import chapters, keep_figures, main, notebook_processes, page_key, polish, studied
+from w2s_lib.book.build import (
+    BuildError,
+    chapters,
+    keep_figures,
+    main,
+    notebook_processes,
+    page_key,
+    polish,
+    run_notebook,
+    studied,
+)
 from w2s_lib.findings.claims import CLAIMS
 from w2s_lib.findings.record import ROW
 from w2s_lib.findings.results import ALL, BY_SEED, COLUMNS, NAMES, OPTIONS, STATISTICS, among, read_results, usual
@@ -428,6 +438,17 @@ def test_processes_of_notebooks_end_on_ctrl_c():
         job = pool.submit(time.sleep, 600)
         raise KeyboardInterrupt
     assert isinstance(job.exception(60), BrokenProcessPool) and time.monotonic() - begin < 180
+
+
+@pytest.mark.slow
+def test_a_process_or_a_kernel_that_is_killed_is_one_line(tmp_path):
+    with pytest.raises(BuildError, match="a process that executes notebooks was killed; finished runs are kept"):
+        with notebook_processes(1) as pool:
+            pool.submit(os._exit, 1).result()
+    cell = nbformat.v4.new_code_cell("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "x.ipynb")
+    with pytest.raises(BuildError, match="x.ipynb: its kernel died, .*finished runs are kept"):
+        run_notebook(tmp_path / "x.ipynb", tmp_path / "out.ipynb", {"edition": "smoke"}, tmp_path)
 
 
 @pytest.mark.parametrize(

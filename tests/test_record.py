@@ -193,12 +193,14 @@ BAD = {
     ),
     "rows twice": (
         lambda f: rewrite(f, 402, pd.concat([planted(402)] * 2)),
-        "seed-402.parquet: seed 402: chapter 05_conflict_tax_deception, statistic conflict_tax, method reward_model, condition explicit occurs twice",
+        "seed-402.parquet: seed 402: chapter 05_conflict_tax_deception, statistic conflict_tax, "
+        "method reward_model, condition explicit occurs twice",
     ),
     "a stranger": (lambda f: planted(409).to_parquet(f / "seed-409.parquet"), "seed 409 is not in record.json"),
     "a statistic missing": (
         lambda f: rewrite(f, 402, planted(402, STATISTICS[1:])),
-        "seed-402.parquet: seed 402: chapter 05_conflict_tax_deception, statistic net_change, method reward_model, condition explicit is missing",
+        "seed-402.parquet: seed 402: chapter 05_conflict_tax_deception, statistic net_change, "
+        "method reward_model, condition explicit is missing",
     ),
     "a column missing": (
         lambda f: rewrite(f, 402, planted(402).drop(columns="versus")),

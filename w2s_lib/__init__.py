@@ -1,7 +1,7 @@
 """The helper library of the book: packages in the order of an experiment, each of which imports only those before it.
 
 ``specs``
-    what an experiment is: frozen specs whose content names their result (with ``errors``, ``digests`` and ``progress``).
+    what an experiment is: frozen specs whose content names their result (with ``errors``, ``digests``, ``progress``).
 ``measures``
     tax, deception score, nulls and intervals: pure functions of arrays.
 ``data``

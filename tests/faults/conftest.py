@@ -1,6 +1,6 @@
 """What the faults have in common: how often, runs that nothing disturbs, and a file of what was tried.
 
-``make test`` causes each fault a few times, on five small runs.  ``make test-faults`` sets ``W2S_FAULTS``, the number
+``make test`` causes the short ones, on five small runs.  ``make test-faults`` sets ``W2S_FAULTS``, the number
 of kills: then whole builds of the smoke edition are disturbed as well, and ``book/tried.csv`` is written, which the
 page *What was tried* shows.
 """
@@ -24,7 +24,7 @@ from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 
 TIMES = int(os.environ.get("W2S_FAULTS") or 0)
-"""How many builds are killed; 0: no builds are, and the other faults are caused a few times."""
+"""How many builds are killed; 0: no builds are, and of the other faults the short ones once."""
 
 TRIED = ROOT / "book" / "tried.csv"
 COLUMNS = ("fault", "times", "what was seen", "minutes", "on")

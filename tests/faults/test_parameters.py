@@ -170,9 +170,11 @@ OTHERS: dict[str, list[object]] = {
     "seeds": [*NO_LIST, [], [True], [-1], [1.5], ["x"], [nan], [inf], [2**32], [7, 7], [7, "7"], [[7]], [None]],
     "alphas": [*NO_LIST, [], [0], [-1], [nan], [inf], [11], ["x"], [1, 1.0], [True]],
     "models": [*NO_LIST, [], ["tiny-24"], ["tiny-24", "tiny-24"], [24, 28], *([["tiny-24", n] for n in NO_NAME])],
-    "pairs": [*NO_LIST, [], ["tiny-24"], ["tiny-44 -> tiny-24"], ["tiny-24 -> "], [" -> tiny-24"], [["tiny-24", "tiny-44"]],
+    "pairs": [*NO_LIST, [], ["tiny-24"], ["tiny-44 -> tiny-24"], ["tiny-24 -> "], [" -> tiny-24"],
+        [["tiny-24", "tiny-44"]],
               ["tiny-24 -> tiny-44 -> tiny-56"], ["tiny-24 -> tiny-44", "tiny-24->tiny-44"], ["a\nb -> c"]],
-    **dict.fromkeys(("control_pairs", "policy_pairs", "mitigation_pairs"), [*NO_LIST, ["tiny-24 -> tiny-56"], ["x"], [3]]),
+    **dict.fromkeys(("control_pairs", "policy_pairs", "mitigation_pairs"),
+        [*NO_LIST, ["tiny-24 -> tiny-56"], ["x"], [3]]),
     "methods": [*NO_LIST, [], ["ppo"], ["dpo", "dpo"], [1]],
     "mitigations": [*NO_LIST, [], ["hope"], ["filter", "filter"], [1]],
     "intermediates": [*NO_LIST, ["tiny-24"], ["tiny-56"], ["x"], [3], ["tiny-28", "tiny-28"]],
@@ -261,7 +263,8 @@ def mine(tmp_path_factory, folders) -> list[str]:
 
 
 WRONG_OPTIONS = [
-    *([f"--{name}", value] for name in ("threshold", "alpha", "train-pairs", "test-pairs", "max-tokens", "draws", "lora-rank")
+    *([f"--{name}", value]
+      for name in ("threshold", "alpha", "train-pairs", "test-pairs", "max-tokens", "draws", "lora-rank")
       for value in ("x", "", "nan", "inf", "-1", "0", "1e400", "1:30")),
     *(["--seeds", *values] for values in (["x"], [""], ["-1"], ["1", "1"], ["1.5"], ["nan"], ["4294967296"])),
     *(["--dtype", value] for value in ("float16", "", "32")),
@@ -292,7 +295,8 @@ def test_a_report_refuses_what_cannot_be(mine, options, capsys, monkeypatch, tmp
 @pytest.mark.parametrize(
     "options",
     [["--edition", "smoke", *more] for more in (["--workers", "x"], ["--workers", "-1"], ["--price", "nan"],
-     ["--price", "-2"], ["--price", "x"], ["--no-such"], ["--store", "/proc/nowhere"])] + [["--edition", ""], ["--edition"]],
+     ["--price", "-2"], ["--price", "x"], ["--no-such"], ["--store", "/proc/nowhere"])
+     ] + [["--edition", ""], ["--edition"]],
     ids=" ".join,
 )  # fmt: skip
 def test_a_build_refuses_what_cannot_be(options, capsys):

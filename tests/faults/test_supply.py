@@ -25,7 +25,8 @@ from w2s_lib.lab.provenance import PACKAGES, licences
 LIBRARY = sorted((ROOT / "w2s_lib").rglob("*.py"))
 
 PICKLES = (
-    "pytorch_model.bin", "model.bin", "adapter_model.bin", "training_args.bin", "optimizer.pt", "scheduler.pt", "model.pt",
+    "pytorch_model.bin", "model.bin", "adapter_model.bin", "training_args.bin", "optimizer.pt", "scheduler.pt",
+    "model.pt",
     "model.ckpt", "weights.pth", "tokenizer.pkl", "vocab.pkl", "model.pkl", "pairs.pkl", "pairs.pickle", "scores.pkl",
     "rng_state.pth", "data.joblib",
 )  # fmt: skip

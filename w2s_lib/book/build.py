@@ -244,7 +244,11 @@ def _leave_at_once() -> None:
 
 @contextmanager
 def notebook_processes(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that execute notebooks; on Ctrl-C they end at once, their kernels with them."""
+    """Processes that execute notebooks; on Ctrl-C they end at once, their kernels with them.
+
+    Raises:
+        BuildError: one was killed.
+    """
     with ProcessPoolExecutor(max(workers, 1), get_context("spawn"), _leave_at_once) as pool:
         try:
             yield pool
@@ -252,6 +256,8 @@ def notebook_processes(workers: int) -> Iterator[ProcessPoolExecutor]:
             for process in active_children() if isinstance(error, KeyboardInterrupt) else ():
                 process.kill()
             pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, BrokenProcessPool):
+                raise BuildError(f"a process that executes notebooks was killed; {GOES_ON}") from None
             raise
 
 
@@ -356,10 +362,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     path = find(edition)
     given = path.stem if path.parent == FOLDER else str(path)
     parameters = {"edition": given, "store": str(lab.store.root), "workers": lab.workers}
-    try:
-        execute_all(source / "notebooks", results, parameters, lab.workers, studied(study))
-    except BrokenProcessPool:
-        raise BuildError(f"a process that executes notebooks was killed; {GOES_ON}") from None
+    execute_all(source / "notebooks", results, parameters, lab.workers, studied(study))
     for ending, name in TABLES.items():
         tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
         pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)

@@ -48,7 +48,7 @@ def versions() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def licences() -> pd.DataFrame:
-    """Every package that the project depends on, and those that they do, as installed: ``package, version, licence``."""
+    """All packages that the project depends on, directly or not, as installed: ``package, version, licence``."""
     rows, todo = {}, [*PACKAGES]
     while todo:
         name = todo.pop()

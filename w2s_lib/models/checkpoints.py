@@ -193,7 +193,7 @@ def configuration(checkpoint: Checkpoint) -> PreTrainedConfig:
 def tokenizer(
     checkpoint: Checkpoint, max_tokens: int, truncation_side: TruncationSide = "right"
 ) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer, for up to ``max_tokens``, padding on the right, if need be with its end or first token.
+    """The checkpoint's tokenizer, for up to ``max_tokens``, padding on the right, with its end or first token at need.
 
     Rewards are read at a text's last own token, so that what stands in the padding never matters.
     """
@@ -359,7 +359,8 @@ def _classifier(checkpoint: Checkpoint, **keywords: Any) -> PreTrainedModel:
         model = _pretrained(checkpoint, AutoModelForSequenceClassification, num_labels=1, **keywords)
         if isinstance(getattr(model, "score", None), nn.Linear):
             return model
-    says = f"transformers has no scalar head for the family {config.model_type!r}; its frozen layers can be used: name@layer"
+    says = f"transformers has no scalar head for the family {config.model_type!r}"
+    says += "; its frozen layers can be used: name@layer"
     raise CheckpointError(called(checkpoint), says)
 
 

@@ -43,7 +43,7 @@ def is_path(name: str) -> bool:
 
 
 def files_of(folder: Path, *patterns: str) -> list[Path]:
-    """The files of these patterns, in order, without those that systems hide beside others (``._model.safetensors``)."""
+    """The files of these patterns, in order, without those that systems hide beside them (``._model.safetensors``)."""
     found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
     return sorted(path for path in found if not path.name.startswith("."))
 
