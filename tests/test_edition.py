@@ -81,6 +81,12 @@ def test_files_that_are_no_edition(tmp_path, text):
         load(path)
 
 
+def test_a_file_whose_name_gives_no_name_is_told_so(tmp_path):
+    (tmp_path / "数据.yaml").write_text("name: data\n", encoding="utf-8")
+    with pytest.raises(ParameterError, match="the name of the file needs a letter from a to z, or a digit"):
+        load(str(tmp_path / "数据.yaml"))
+
+
 def test_missing_field_is_named(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("name: mine\ntitle: t\nseeds: [1]\nmodels: [tiny-24, tiny-36]\n")
@@ -199,21 +205,32 @@ def written(folder: Path, *changes: tuple[str, str], name: str = "mine", encodin
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("[7]", "[010, 011]", 'line 4: seeds=010: YAML reads it as 8; write "010" in quotes, or 10'),
-        ("draws: 200", "draws: 1:40", 'line 11: draws=1:40: YAML reads it as 100; write "1:40" in quotes, or 100'),
+        ("[7]", "[010, 011]", 'line 4: seeds=010: YAML reads it as 8; write 10, or "010" in quotes where a text'),
+        ("draws: 200", "draws: 1:40", 'line 11: draws=1:40: YAML reads it as 100; write 100, or "1:40" in quotes'),
         ("draws: 200", "draws: 2_00", "line 11: draws=2_00: YAML reads it as 200"),
         ("draws: 200", "draws: 0x100", "line 11: draws=0x100: YAML reads it as 256"),
         (
             "draws: 200",
             "draws: 200\nhelpful: off",
-            'line 12: helpful=off: YAML reads it as false; write "off" in quotes',
+            'line 12: helpful=off: YAML reads it as false; write false, or "off" in quotes',
         ),
-        ("draws: 200", "draws: 200\ndpo: {encode_apart: yes}", "line 12: dpo.encode_apart=yes: .* or true"),
+        ("draws: 200", "draws: 200\ndpo: {encode_apart: yes}", "line 12: dpo.encode_apart=yes: .*; write true, or"),
         ("draws: 200", "draws: 200\ndraws: 300", "line 12: draws=…: stands here for the second time, first in line 11"),
         ("draws: 200", "dpo: {epochs: 1,\n epochs: 2}", "line 12: dpo.epochs=…: stands here for the second time"),
         ("draws: 200", "draws: 200\nno: 3", "line 12: no=…: a parameter's name is needed here"),
         ("draws: 200", "draws: 200\n5: 3", "line 12: 5=…: a parameter's name is needed here"),
-        ("title: the", "title: 2026-11-29 #", "line 3: title=2026-11-29: YAML reads it as a date; write .* quotes$"),
+        (
+            "title: the",
+            "title: 2026-11-29 #",
+            "line 3: title=2026-11-29: YAML reads it as a date; write .* quotes where",
+        ),
+        (
+            "draws: 200",
+            "alpha: .inf",
+            'line 11: alpha=.inf: YAML reads it as inf; write ".inf" in quotes where',
+        ),
+        ("draws: 200", "dpo: {<<: {epochs: 1, epochs: 2}}", "line 11: dpo.epochs=…: stands here for the second time"),
+        ("draws: 200", "dpo: {<<: [{epochs: -1}]}", "line 11: dpo.epochs=-1: "),
         ("seeds: [7]", "seeds:\t[7]", r"line 4, 'seeds:\\t\[7\]': a tab stands here; write spaces"),
         ("title: the", "title: GPT-2: the", "line 3, 'title: GPT-2: the .*': a text with \": \" in it needs quotes"),
         ("seeds: [7]", "seeds: [7", "this is no YAML"),

@@ -248,7 +248,7 @@ def test_a_run_does_its_damaged_parents_again(here, copy, capsys):
 
 def rewrite(lab: Lab, spec: Pretrain | Train, **fields: object) -> None:
     """Change fields of a record; None takes one out."""
-    fields |= {"digest": None}  # as a record that is older than digests
+    fields |= {"digest": None, "sealed": None}  # as a record that is older than digests
     record = {key: value for key, value in (lab.store.record(spec) | fields).items() if value is not None}
     (lab.store.path(spec) / "record.json").write_text(json.dumps(record))
 

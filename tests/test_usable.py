@@ -13,7 +13,7 @@ from w2s_lib.lab import Lab
 from w2s_lib.models import checkpoints, folders, usable
 from w2s_lib.models.checkpoints import CheckpointError, local
 from w2s_lib.models.ladder import parse
-from w2s_lib.specs import Features, PolicyRecipe, Recipe, Source, Texts, Train
+from w2s_lib.specs import Checkpoint, Features, PolicyRecipe, Recipe, Source, Texts, Train
 from w2s_lib.study import edition
 
 PAIRS = Source(name="texts", revision="0")
@@ -297,3 +297,12 @@ def test_a_weak_model_that_is_larger_is_told_both_sizes(folders):
     weak, strong = f"{folders['llama']}@3", f"{folders['llama']}@1"
     with pytest.raises(ValueError, match=r"@3 has 0\.0\d+ and .*@1 has 0\.0\d+ million weights"):
         edition.load("own", {"data": "p.jsonl", "models": [weak, strong], "pairs": [f"{weak} -> {strong}"]})
+
+
+def test_a_download_that_was_cut_short_is_no_reason_to_refuse(tmp_path, monkeypatch):
+    """The hub's cache has the index of the shards and not all of them: they are fetched where the model is loaded."""
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {NAME: "model-00001-of-00002.safetensors"}}), encoding="utf-8")
+    cached = lambda name, file, revision: str(index) if file == index.name else None
+    monkeypatch.setattr(usable, "try_to_load_from_cache", cached)
+    assert usable._files(Checkpoint(name="org/large", revision="1")) == ()

@@ -10,6 +10,9 @@ from pathlib import Path
 Stamp = tuple[str, int, int]
 """A file with what changes when it is written: path, time of its last change in ns, size in bytes."""
 
+POINTER = b"version https://git-lfs.github.com/spec/"
+"""How a file of git-lfs begins that only names the content, which lies elsewhere."""
+
 
 def stamp(path: str | Path) -> Stamp:
     """The file as it is now: what is remembered under its stamp is of this moment.

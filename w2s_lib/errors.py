@@ -103,7 +103,7 @@ def exit_code(command: Callable[[], object]) -> int:
         if error.errno not in OF_THE_DISK:
             raise
         where = error.filename or "while writing"
-        print(f"error: {where}: {error.strerror}; make room, {GOES_ON}", file=sys.stderr)
+        print(f"error: {where}: {error.strerror}; make room, or let it be written; {GOES_ON}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\ninterrupted: {GOES_ON}", file=sys.stderr)

@@ -31,7 +31,7 @@ COLUMNS = ("fault", "times", "what was seen", "minutes", "on")
 
 RUNS = closure([STUDENT, RERUN])
 
-whole_builds = pytest.mark.skipif(not TIMES, reason="takes long: make test-faults")
+takes_long = pytest.mark.skipif(not TIMES, reason="takes long: make test-faults")
 
 
 @pytest.fixture

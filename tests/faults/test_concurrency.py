@@ -8,7 +8,7 @@ import sys
 import pandas as pd
 
 from tests.conftest import ROOT, build_command
-from tests.faults.conftest import TIMES, check, start, whole_builds
+from tests.faults.conftest import check, start, takes_long
 from tests.faults.test_kills import tables
 
 OTHER_HOST = ("unshare", "--map-root-user", "--user", "--pid", "--fork", "--mount-proc", "--uts")
@@ -23,12 +23,11 @@ def allowed(*command: str) -> bool:
         return False
 
 
-@whole_builds
+@takes_long
 def test_processes_and_hosts_share_a_store(tmp_path, undisturbed, tried):
     """Those on hosts of their own, where they can be had, have the same process numbers, which are not each other's."""
     others = OTHER_HOST if allowed(*OTHER_HOST) else ()
-    processes = [start(tmp_path, 0, *others), start(tmp_path, 0, *others)]
-    processes += [start(tmp_path), start(tmp_path, 1)] if TIMES else []
+    processes = [start(tmp_path, 0, *others), start(tmp_path, 0, *others), start(tmp_path), start(tmp_path, 1)]
     for process in processes:
         _, told = process.communicate(timeout=600)
         assert process.returncode == 0, told
@@ -41,7 +40,7 @@ def test_processes_and_hosts_share_a_store(tmp_path, undisturbed, tried):
     )
 
 
-@whole_builds
+@takes_long
 def test_builds_and_notebooks_share_a_store(tmp_path, build_folder, tried):
     store, wanted = tmp_path / "store", tables(build_folder / "book" / "html")
     builds = [

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 
 import pytest
 
 from tests.faults.conftest import RUNS, TIMES, check
 from tests.test_lab import LARGE, SMALL, STUDENT, WEAK
 from w2s_lib.lab import Lab
-from w2s_lib.lab.store import Store
+from w2s_lib.lab.store import DamagedError, Store
 from w2s_lib.specs import Train
 
 
@@ -42,13 +43,36 @@ def test_one_bit_of_each_kind_of_file(tmp_path, undisturbed, chance, capsys, tri
             content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
             path.write_bytes(content)
             lab.run(RUNS), lab.of_other_code(RUNS)
-            assert isinstance(lab.scores(WEAK).size, int)
+            lab.scores(WEAK)
             check(copy, undisturbed)
             said = capsys.readouterr().err
             assert str(path) in said and said.count("set aside in") == 1, (name, said)
             shutil.rmtree(copy)
             times += 1
     tried("one random bit of each kind of file of a store", times, "each found, named, set aside, and done again")
+
+
+def with_each_bit_turned_over(content: bytes) -> Iterator[bytes]:
+    for place in range(8 * len(content)):
+        turned = bytearray(content)
+        turned[place // 8] ^= 1 << place % 8
+        yield bytes(turned)
+
+
+def test_every_bit_of_a_record(tmp_path):
+    """A run's and a page's, their own digests and what says that there are some included."""
+    store = Store(tmp_path)
+    with store.writing(SMALL) as draft:
+        (draft.folder / "weights").write_text("many")
+    for content in with_each_bit_turned_over((path := store.path(SMALL) / "record.json").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(DamagedError):
+            store.record(SMALL)
+    store.keep_page("ab12", {"seconds": b"1.5"})
+    for content in with_each_bit_turned_over((tmp_path / "page/ab/ab12/record.json").read_bytes()):
+        store.keep_page("ab12", {"seconds": b"1.5"})
+        (tmp_path / "page/ab/ab12/record.json").write_bytes(content)
+        assert store.page("ab12") is None
 
 
 def test_one_bit_of_each_file_of_a_page(tmp_path, chance, capsys):

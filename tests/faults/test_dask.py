@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from tests.faults.conftest import check, one_line, records, start, whole_builds
+from tests.faults.conftest import check, one_line, records, start, takes_long
 from tests.faults.test_kills import ended
 
 
@@ -72,7 +72,7 @@ def test_a_scheduler_that_goes_away_is_one_line(tmp_path, undisturbed, tried):
     tried("a scheduler that goes away", 1, f"one line after {time.monotonic() - gone:.0f} s; then the same numbers")
 
 
-@whole_builds
+@takes_long
 def test_a_nanny_that_is_killed_is_waited_for_and_told_of(tmp_path, undisturbed, tried):
     store = tmp_path / "store"
     with scheduler(tmp_path) as (_, address):

@@ -100,7 +100,7 @@ def test_results_of_other_machines_are_accepted_within_the_tolerance_or_flagged(
     assert again.says_of_others(lab, RUNS) == ""
     for path in (tmp_path / "store").rglob("record.json"):
         record = json.loads(path.read_text()) | {"hardware": "riscv64, Kind, 64 cores, Linux"}
-        record.pop("digest", None)
+        record = {name: value for name, value in record.items() if name not in ("digest", "sealed")}
         if record["kind"] == "Train":
             scores = lab.store.root / path.parent / "scores.parquet"
             frame = lab.store.table(next(run for run in RUNS if run.key == record["key"]), "scores")
@@ -114,3 +114,13 @@ def test_results_of_other_machines_are_accepted_within_the_tolerance_or_flagged(
     assert len((said.out + said.err).splitlines()) == 1
     assert "accepted" in said.out if not code else "do not mix its results" in said.err
     assert lab.missing(RUNS) == [], "nothing of the store was changed"
+
+
+def test_a_store_without_anything_to_do_again_says_so(tmp_path, capsys):
+    assert again.main(["--store", str(tmp_path)]) == 0
+    folder = tmp_path / "train" / "ab" / "ab12"
+    folder.mkdir(parents=True)
+    for record in ({}, {"spec": {"model": "older"}}, {"spec": WEAK.model_dump(mode="json"), "scheme": 2}):
+        (folder / "record.json").write_text(json.dumps(record))
+        assert again.main(["--store", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("nothing was done again") == 4

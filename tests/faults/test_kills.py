@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT, build_command
-from tests.faults.conftest import TIMES, check, records, start, whole_builds
+from tests.faults.conftest import TIMES, check, records, start, takes_long
 
 PROGRAMS = {"worker or executor": "multiprocessing.spawn", "kernel": "ipykernel_launcher", "renderer": "jupyter_book"}
 """Processes under a build, and what their command lines hold."""
@@ -48,11 +48,13 @@ def ended(process: subprocess.Popen, seconds: float) -> bool:
 
 @pytest.mark.slow
 def test_killed_runs_go_on(tmp_path, undisturbed, chance, tried):
-    kills, before = 0, {}
+    begin = time.monotonic()
+    assert start(tmp_path / "in peace", workers=1).wait(400) == 0
+    usual, kills, before, tmp_path = time.monotonic() - begin, 0, {}, tmp_path / "store"
     while kills < max(1, TIMES):
         process = start(tmp_path, workers=1)
         kind = chance.choice(("build", "worker or executor"))
-        if not ended(process, chance.uniform(6, 14)) and kill_one(process, kind):
+        if not ended(process, chance.uniform(0.4, 0.9) * usual) and kill_one(process, kind):
             kills += 1
         if kind == "build" and process.poll() is None:
             process.kill()
@@ -74,7 +76,7 @@ def tables(html: Path) -> list[pd.DataFrame]:
     return [pd.read_csv(html / f"{name}.csv") for name in ("results", "runs", "results_by_seed")]
 
 
-@whole_builds
+@takes_long
 def test_killed_builds_complete(tmp_path, build_folder, chance, tried):
     """Each build is killed once, or a process under it; the one after it goes on from there, and after every fifth kill
     one is left to complete."""

@@ -177,7 +177,7 @@ def given_names(namespace: Mapping[str, Any], allowed: Collection[str]) -> set[s
     return named & set(namespace)  # without what the running cell will give a value to later
 
 
-def listed(name: str, value: object) -> object:
+def as_list(name: str, value: object) -> object:
     """A list parameter as a list: one value is a list of one, and papermill's ``-p`` hands on a list as text.
 
     Raises:
@@ -212,6 +212,6 @@ def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
             raise ParameterError(key, namespace.get(key), f"no such parameter; {nearest(key, list(allowed))}")
     given = {key: namespace.get(key) for key in allowed}
     fields = {key: value for key, value in given.items() if key not in ("edition", "store", "workers")}
-    fields |= {key: listed(key, fields[key]) for key in LISTS & fields.keys()}
+    fields |= {key: as_list(key, fields[key]) for key in LISTS & fields.keys()}
     edition = load("world" if given["edition"] is None else given["edition"], fields)
     return Chapter(name, Study(edition, lab=open_lab(given["store"], given["workers"], edition)))

@@ -60,7 +60,7 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     for name in study.edition.models:
         _say_which(parse(name).base)
         _usable(study, name)
-    suited = (s for s in (replace(study, placebo=name) for name in PLACEBOS) if "placebo" not in left_out(s))
+    suited = (s for s in (replace(study, placebo=name) for name in PLACEBOS) if "placebo" not in not_shown(s))
     study = next(suited, study)
     for name in study.edition.models:
         read = as_read(study, name)
@@ -89,7 +89,7 @@ def _usable(study: Study, name: str) -> None:
 
 
 @lru_cache(maxsize=8)
-def left_out(study: Study) -> dict[str, load.TiesError]:
+def not_shown(study: Study) -> dict[str, load.TiesError]:
     """Conditions that the pairs cannot show: in some seed too few of those to mix in are told apart.
 
     Raises:
@@ -107,7 +107,7 @@ def left_out(study: Study) -> dict[str, load.TiesError]:
 
 def conditions(study: Study) -> list[str]:
     """The conditions of a report: those of the book's studies but for what is left out."""
-    return [condition for condition in CORE if condition not in left_out(study)]
+    return [condition for condition in CORE if condition not in not_shown(study)]
 
 
 def notes(study: Study) -> list[str]:

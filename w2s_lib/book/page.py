@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from scipy import stats
 
-from w2s_lib.book.own import as_read, checkpoint, conditions, left_out, notes
+from w2s_lib.book.own import as_read, checkpoint, conditions, not_shown, notes
 from w2s_lib.book.tables import Table
 from w2s_lib.data import load
 from w2s_lib.data.cleaning import cleaned, pool
@@ -75,7 +75,7 @@ def _setting(study: Study) -> dict[str, Any]:
         "notes": notes(study),
         "mixed": [(c, PREFERS[objective], *_agreement(texts, objective)) for c, objective in mixed.items()],
         "training": {c: f"{PREFERS[mixed[c]]}: mixed in" if c in mixed else CONDITIONS[c].says for c in shown},
-        "left_out": {c: (PREFERS[mixed[c]], error) for c, error in left_out(study).items()},
+        "left_out": {c: (PREFERS[mixed[c]], error) for c, error in not_shown(study).items()},
         "told_apart": load.TOLD_APART,
         "ladder": [(role, *_model(study, name)) for role, name in roles.items()],
         "recipe": [(name, str(value)) for name, value in e.reward_model.model_dump(exclude_none=True).items()],

@@ -1,8 +1,7 @@
 """Make an edition's record, or add seeds to it: ``make record SEEDS=400-431``.
 
 Seed by seed, what the store lacks is trained, and the seed's statistics are written as soon as they are whole:
-interrupt it
-whenever you like, the same command goes on from there, and a second one does nothing.
+interrupt it whenever you like, the same command goes on from there, and a second one does nothing.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from w2s_lib.book.chapter import open_lab
-from w2s_lib.book.own import conditions, left_out, notes, own
+from w2s_lib.book.own import conditions, not_shown, notes, own
 from w2s_lib.book.page import page
 from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line, plain
 from w2s_lib.findings.conflict import OF_THE_HIDDEN
@@ -73,10 +73,9 @@ def target(out: str | Path) -> Path:
     path = Path(os.path.expanduser(out)).absolute()
     if path.suffix != ".html" or not path.parent.is_dir() or path.is_dir():
         raise ParameterError("out", str(out), "must be the path of an .html file, in a folder that exists")
+    as_long_as_a_drafts = f".draft-{24 * '0'}-{path.name}"
     try:
-        NamedTemporaryFile(
-            dir=path.parent, prefix=f".draft-{24 * '0'}-{path.name}"
-        ).close()  # as long as a draft's name
+        NamedTemporaryFile(dir=path.parent, prefix=as_long_as_a_drafts).close()
     except (OSError, ValueError) as error:
         raise ParameterError("out", str(out), f"cannot be written ({first_line(error)})") from None
     return path
@@ -100,6 +99,7 @@ def report(
     lab = open_lab(store, workers, study.edition)
     lab.progress = progress
     study = study.on(lab)
+    _remark(study)
     shown = [condition for condition in CONFLICTS if condition in conditions(study)]
     lab.run(study.student_runs(conditions(study)))
     none = measure(study, ["none"], GENERALIZATION)
@@ -120,7 +120,7 @@ def report(
 
 def _remark(study: Study) -> None:
     """Say what of the data is not used."""
-    left = [f"The condition {name} is left out: {error}." for name, error in left_out(study).items()]
+    left = [f"The condition {name} is left out: {error}." for name, error in not_shown(study).items()]
     for sentence in (*notes(study), *left):
         print(sentence, file=sys.stderr)
 
@@ -137,7 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     add = parser.add_argument
     columns = "columns chosen and rejected, prompt inside them or beside"
-    add("data", help=f"JSONL or Parquet with {columns}; a folder of such files; a hub id")
+    add("data", help=f"JSON, JSONL or Parquet with {columns}; a folder of such files; a hub id")
     add("--weak", required=True, metavar="MODEL", help="the weak supervisor")
     add("--strong", required=True, metavar="MODEL", help="the strong student; larger than the weak one")
     beside = "the page; results go beside it as .csv (default: report.html)"
@@ -164,7 +164,6 @@ def main(arguments: list[str] | None = None) -> int:
             _remark(study)
             return
         done = report(**given)
-        _remark(done.study)
         print(f"{plain(str(done.path))} and {plain(done.path.with_suffix('.csv').name)}, {len(done.results)} rows")
 
     return exit_code(do)

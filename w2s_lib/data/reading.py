@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from w2s_lib.data.rows import ASKED, BEFORE, LABELLED, SAFER, pair
-from w2s_lib.digests import Stamp, digest
+from w2s_lib.digests import POINTER, Stamp, digest
 from w2s_lib.errors import OneLineError, first_line
 
 SUFFIXES = (".jsonl", ".json", ".ndjson", ".parquet")
@@ -30,7 +30,6 @@ class DataError(OneLineError, ValueError):
         super().__init__(f"data={data!r}: {says}")
 
 
-POINTER = b"version https://git-lfs.github.com/spec/"
 """What Git leaves of a large file where its extension for large files is not installed begins so."""
 
 

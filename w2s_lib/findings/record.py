@@ -1,11 +1,9 @@
 """The record of an edition: every statistic of its study by study seed, computed once, kept with the project.
 
 A build computes a few seeds of its own; beside the record it is a replication of it.  In an edition's folder
-``record`` lie
-``seed-<seed>.parquet``, a row a statistic (columns ``results.BY_SEED``), and ``record.json``, which says what was
-computed:
-edition, scheme, a digest of the edition's other parameters, and for each seed its runs, versions, machine, seconds and
-commit.
+``record`` lie ``seed-<seed>.parquet``, a row a statistic (columns ``results.BY_SEED``), and ``record.json``, which says
+what was computed: edition, scheme, a digest of the edition's other parameters, and for each seed its runs, versions,
+machine, seconds and commit.
 """
 
 from __future__ import annotations
@@ -409,8 +407,7 @@ def headline(replicated: pd.DataFrame) -> str:
     least = int(stats.binom.ppf(0.025, n, 0.95))
     return (
         f"Replicated here: {int(replicated['replicated'].sum())} of {n}. Were all independent, {0.95 * n:.1f} would "
-        "lie "
-        f"within on average, and fewer than {least} in at most one build of forty."
+        f"lie within on average, and fewer than {least} in at most one build of forty."
     )
 
 

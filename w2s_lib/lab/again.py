@@ -8,16 +8,18 @@ training carries the rounding on.
 
 from __future__ import annotations
 
-import argparse
 import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
+from math import inf
 from pathlib import Path
+from typing import Any
 
-from w2s_lib.errors import OneLineError, ParameterError, exit_code
+from w2s_lib.errors import Arguments, OneLineError, ParameterError, exit_code
 from w2s_lib.lab.execute import execute
-from w2s_lib.lab.graph import describe
+from w2s_lib.lab.graph import closure, describe
 from w2s_lib.lab.lab import Lab
 from w2s_lib.lab.provenance import hardware, is_of_other_code
 from w2s_lib.lab.store import Store
@@ -34,30 +36,30 @@ class OtherNumbers(OneLineError):
     """A result that a run done again does not confirm."""
 
 
-def kind(told: str) -> str:
-    """The kind of machine in what ``provenance.hardware`` says: how many cores there are does not matter."""
-    return re.sub(r"\d+ cores, ", "", told)
+def kind_of_machine(record: Mapping[str, Any]) -> str:
+    """The kind of machine that made a result, in what ``provenance.hardware`` said: without how many cores it has."""
+    return re.sub(r"\d+ cores, ", "", record["hardware"])
 
 
 def says_of_others(lab: Lab, specs: list[Spec]) -> str:
     """One line about results from other kinds of machine; empty where there are none."""
-    kinds = lab.ledger(specs)["hardware"].map(kind)
-    others = kinds[kinds != kind(hardware())]
-    if others.empty:
+    stored = [kind_of_machine(lab.record(spec)) for spec in closure(specs) if lab.store.has(spec)]
+    others = [kind for kind in stored if kind != kind_of_machine({"hardware": hardware()})]
+    if not others:
         return ""
-    how = f"python -m w2s_lib.lab.again --store {lab.store.root}"
-    return f"{len(others)} of {len(kinds)} results come from other machines ({others.iloc[0]}); {how} does some again"
+    how = f"; python -m w2s_lib.lab.again --store {lab.store.root} does some again"
+    how = how if set(others) & set(quickest(lab.store)) else ""
+    return f"{len(others)} of {len(stored)} results come from other machines ({others[0]}){how}"
 
 
 def quickest(store: Store) -> dict[str, Train]:
     """Of each kind of machine the quickest run that needs nothing but the store: one of the world's models."""
     found: dict[str, tuple[float, Train]] = {}
-    for record in store.records(Train):
-        spec = Train.model_validate(record["spec"])
+    for spec, record in store.records(Train):
         has_parents = isinstance(spec.model, Pretrain) and all(map(store.has, spec.parents()))
-        best = found.get(kind(record["hardware"]), (float("inf"), spec))
-        if has_parents and not is_of_other_code(record) and record["seconds"] < best[0]:
-            found[kind(record["hardware"])] = record["seconds"], spec
+        kind = kind_of_machine(record)
+        if has_parents and not is_of_other_code(record) and record["seconds"] < found.get(kind, (inf, spec))[0]:
+            found[kind] = record["seconds"], spec
     return {machine: spec for machine, (_, spec) in found.items()}
 
 
@@ -74,7 +76,7 @@ def difference(spec: Train, store: Store) -> float:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; 2 where a result is not confirmed."""
-    parser = argparse.ArgumentParser(prog="python -m w2s_lib.lab.again", description=__doc__.splitlines()[0])
+    parser = Arguments(prog="python -m w2s_lib.lab.again", description=__doc__.splitlines()[0])
     parser.add_argument("--store", required=True, help="folder of results")
     root = Path(parser.parse_args(arguments).store)
 
@@ -82,7 +84,9 @@ def main(arguments: list[str] | None = None) -> int:
         if not root.is_dir():
             raise ParameterError("store", str(root), "no such folder")
         store = Store(root)
-        for machine, spec in quickest(store).items():
+        if not (runs := quickest(store)):
+            print(f"{root}: no run of one of the world's models by today's code: nothing was done again")
+        for machine, spec in runs.items():
             by = difference(spec, store)
             says = f"{machine}: {spec.key} ({describe(spec)}): probabilities differ by {by:.1e} at most"
             if by > TOLERANCE:

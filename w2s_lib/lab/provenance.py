@@ -31,9 +31,14 @@ MODULES = (
 )  # fmt: skip
 """Modules that a run goes through: a change of one may change its numbers."""
 
-_REQUIRED = [wanted for wanted in requires("w2s-deception") or () if "extra ==" not in wanted]
 
-PACKAGES = tuple(re.match(r"[\w.-]+", wanted).group() for wanted in _REQUIRED)
+def _needed(package: str) -> tuple[str, ...]:
+    """The packages that an installed one depends on, without those of its extras."""
+    wanted = map(Requirement, requires(package) or ())
+    return tuple(r.name for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""}))
+
+
+PACKAGES = _needed("w2s-deception")
 """Packages that the project pins."""
 
 MAKERS = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "tokenizers", "numpy", "pandas")
@@ -56,8 +61,7 @@ def licences() -> pd.DataFrame:
             continue
         told = metadata(name)
         rows[canonicalize_name(name)] = (name, told["Version"], _licence(told))
-        wanted = map(Requirement, requires(name) or ())
-        todo += [r.name for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""})]
+        todo += _needed(name)
     return pd.DataFrame([rows[name] for name in sorted(rows)], columns=["package", "version", "licence"])
 
 

@@ -23,6 +23,7 @@ from uuid import uuid4
 
 import pandas as pd
 from pyarrow import ArrowException
+from pydantic import ValidationError
 
 from w2s_lib.digests import digest, of_file
 from w2s_lib.errors import OneLineError, first_line
@@ -159,8 +160,7 @@ class Store:
                 "files": _files(folder),
                 "notes": draft.notes,
             }
-            record["digest"] = _digest(record)
-            (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+            _write_record(folder, record)
             self._settle(folder, self.path(spec))
 
     def _settle(self, draft: Path, final: Path) -> None:
@@ -207,11 +207,12 @@ class Store:
             raise DamagedError(path, f"is that of another run, {record['key']}")
         return record
 
-    def records(self, kind: type[Spec]) -> Iterator[dict]:
-        """The records of all finished runs of a kind, as far as they can be read."""
+    def records(self, kind: type[Spec]) -> Iterator[tuple[Spec, dict]]:
+        """All finished runs of a kind with their records, as far as these can be read and are of today's scheme."""
         for path in sorted(self.root.glob(f"{kind.__name__.lower()}/*/*/{RECORD}")):
-            with suppress(DamagedError):
-                yield _read_record(path)
+            with suppress(StoreError, ValidationError):
+                spec = kind.model_validate(_read_record(path).get("spec"))
+                yield spec, self.record(spec)
 
     def seconds(self, spec: Spec) -> float | None:
         """How long a run took; None where this machine does not see its record."""
@@ -251,7 +252,7 @@ class Store:
         if not (folder / RECORD).is_file():
             return None
         try:
-            files = _read_record(folder / RECORD)["files"]
+            files = _read_record(folder / RECORD).get("files", {})
             _verify(folder, files)
         except DamagedError as error:
             self._move_aside(folder, error.damage)
@@ -264,7 +265,7 @@ class Store:
         with _draft(final) as draft:
             for name, content in files.items():
                 (draft / name).write_bytes(content)
-            (draft / RECORD).write_text(json.dumps({"files": _files(draft)}), encoding="utf-8")
+            _write_record(draft, {"files": _files(draft)})
             self._settle(draft, final)
 
     def sweep_drafts(self) -> int:
@@ -283,9 +284,16 @@ def _read_record(path: Path) -> dict:
         record = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(record, dict):
         raise DamagedError(path, "is no record")
-    if record.get("digest", _digest(record)) != _digest(record):
+    if {"sealed", "digest"} & set(record) and record.get("digest") != _digest(record):
         raise DamagedError(path, "is not what was written")
     return record
+
+
+def _write_record(folder: Path, record: Mapping[str, object]) -> None:
+    """Write a record with a digest of itself, and a word that there is one: older records have neither."""
+    record = {**record, "sealed": True}
+    text = json.dumps(record | {"digest": _digest(record)}, indent=1)
+    (folder / RECORD).write_text(text, encoding="utf-8")
 
 
 def _digest(record: Mapping[str, object]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from w2s_lib.digests import POINTER
 from w2s_lib.errors import OneLineError
 
 INDEX = "model.safetensors.index.json"
@@ -114,7 +115,7 @@ def check(folder: Path, of_weights: list[Path]) -> None:
     for path in [*of_weights, *files_of(folder, *BESIDE_WEIGHTS)]:
         with path.open("rb") as file:
             begins = file.read(64)
-        if begins.startswith(b"version https://git-lfs"):
+        if begins.startswith(POINTER):
             says = f"{path.name} is a pointer of git-lfs, not the file itself; fetch it: git lfs pull"
             raise CheckpointError(str(folder), says)
         if path.suffix == ".json":

@@ -50,14 +50,17 @@ def _asked(run: Spec) -> tuple[Checkpoint | None, Method | None, int]:
 
 
 def _files(checkpoint: Checkpoint) -> tuple[Path, ...]:
-    """The files of a model's weights that are at hand."""
+    """The files of a model's weights that are at hand; none where the hub's cache lacks some: they are fetched."""
     if checkpoints.is_packaged(checkpoint):
         return ()  # of a known digest
     if checkpoint.folder is not None:
         return tuple(folders.weights(Path(checkpoint.folder), checkpoint.gguf))
     cached = (try_to_load_from_cache(checkpoint.name, f, revision=checkpoint.revision) for f in folders.SAFETENSORS)
     here = [Path(path) for path in cached if isinstance(path, str)]
-    return tuple(folders.weights(here[0].parent)) if here else ()
+    try:
+        return tuple(folders.weights(here[0].parent)) if here else ()
+    except CheckpointError:
+        return ()
 
 
 @lru_cache(maxsize=32)

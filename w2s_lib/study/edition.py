@@ -185,7 +185,7 @@ class Edition(Value):
     draws: int = Field(1000, description="bootstrap draws", ge=100, le=100_000)
     data: str = Field(
         WORLD,
-        description="where pairs come from: 'world', a data set's name, a hub id, or a JSONL or Parquet file or folder",
+        description="pairs: 'world', a data set's name, a hub id, or a JSON, JSONL or Parquet file or folder",
     )
     helpful: str | None = Field(
         None, description="data of helpfulness pairs, for the implicit conflict; None: verbosity takes their place"
@@ -418,6 +418,8 @@ def load(edition: str | Path = "world", overrides: Mapping[str, Any] | None = No
     """
     path = find(edition)
     file = read(path, str(edition) if path.parent != FOLDER else path.name)
+    if not named_like(path):
+        raise ParameterError("edition", str(edition), "the name of the file needs a letter from a to z, or a digit")
     if file.fields.get("name", "") != named_like(path):
         says = f"must be the name of its file, {named_like(path)}: the book is built under that name"
         raise file.error("name", file.fields.get("name"), says)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,8 +93,10 @@ class EditionFile:
 
     def _check_keys(self, where: Where, node: yaml.Node) -> None:
         lines: dict[str, int] = {}
-        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
             beginning, written = self._place(key)
+            for merged in _merged(key, value):
+                self._check_keys(where, merged)
             if _kind(key) not in ("str", "merge"):
                 raise ParameterError(written, AsWritten("…"), "a parameter's name is needed here", beginning)
             if key.value in lines:
@@ -108,8 +110,9 @@ class EditionFile:
         kind, text = _kind(node), node.value
         if kind in MEANT and not MEANT[kind].fullmatch(text):
             read = "a date" if kind == "timestamp" else str(loader.construct_object(node)).lower()
-            plain = "" if kind == "timestamp" else f", or {text.lstrip('0') or read if text.isdigit() else read}"
-            says = f'YAML reads it as {read}; write "{text}" in quotes{plain}'
+            plain = text.lstrip("0") or read if text.isdigit() else read
+            number = "" if kind == "timestamp" or plain.endswith(("inf", "nan")) else f"{plain}, or "
+            says = f'YAML reads it as {read}; write {number}"{text}" in quotes where a text is meant'
             raise self.error(_written(where), text, says, where)
 
     def _no_yaml(self, error: Exception) -> ParameterError:
@@ -153,5 +156,13 @@ def _inside(node: yaml.Node) -> Iterator[tuple[str | int, yaml.Node]]:
     if isinstance(node, yaml.SequenceNode):
         yield from enumerate(node.value)
     elif isinstance(node, yaml.MappingNode):
-        for key, value in sorted(node.value, key=lambda pair: _kind(pair[0]) == "merge"):
-            yield from _inside(value) if _kind(key) == "merge" else [(key.value, value)]
+        yield from ((key.value, value) for key, value in node.value if _kind(key) != "merge")
+        for merged in (merged for pair in node.value for merged in _merged(*pair)):
+            yield from _inside(merged)
+
+
+def _merged(key: yaml.Node, value: yaml.Node) -> Sequence[yaml.Node]:
+    """What ``<<`` merges into a mapping: one other, or some; of another key, none."""
+    if _kind(key) != "merge":
+        return ()
+    return value.value if isinstance(value, yaml.SequenceNode) else (value,)
