@@ -347,7 +347,9 @@ def test_edited_data_and_models_give_another_page(named, tmp_path, folders):
     study = Study(load("own", pairs | {"data": str(data), "seeds": [1], "chapters": ["05"]}))
     key = name(study)
     assert key == name(study)
-    data.write_text("\n".join(map(json.dumps, [*rows, {"prompt": "p", "chosen": "good", "rejected": "bad"}])))
+    data.write_text(
+        "\n".join(map(json.dumps, [*rows, {"prompt": "p", "chosen": "good", "rejected": "bad"}])), encoding="utf-8"
+    )
     other = name(study)
     assert key != other
     config = json.loads((model / "tokenizer_config.json").read_text())
@@ -438,6 +440,34 @@ def test_processes_of_notebooks_end_on_ctrl_c():
         job = pool.submit(time.sleep, 600)
         raise KeyboardInterrupt
     assert isinstance(job.exception(60), BrokenProcessPool) and time.monotonic() - begin < 180
+
+
+RENDERS = """
+import sys
+from pathlib import Path
+from w2s_lib.book.build import render
+from w2s_lib.errors import exit_code
+sys.exit(exit_code(lambda: render(Path(sys.argv[1]), Path(sys.argv[2]))))
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_pages_are_rendered_leaves_the_last_book(tmp_path):
+    source, output = tmp_path / "source", tmp_path / "book"
+    (output / "html").mkdir(parents=True)
+    (output / "html" / "index.html").write_text("the last book", encoding="utf-8")
+    shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_build", "notebooks"))
+    process = subprocess.Popen(
+        [sys.executable, "-c", RENDERS, str(source), str(output)], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: (os.setpgrp(), signal.signal(signal.SIGINT, signal.SIG_DFL)),
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (output / "_build").is_dir() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130 and told.strip().startswith("interrupted: ") and "Traceback" not in told
+    assert (output / "html" / "index.html").read_text(encoding="utf-8") == "the last book"
 
 
 @pytest.mark.slow

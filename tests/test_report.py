@@ -199,6 +199,9 @@ def test_what_luck_may_explain_is_not_shown(folder, models, coin):
     assert not re.search(r"Deception score\W+[-\d]|PGR is [-\d]|margin-matched", done.page)
     assert done.page.count("<svg") == 1 and "deception area" not in others[1]
     assert all("this minus the rerun's" in told for told in others if told.startswith(("<b>Explicit", "<b>Placebo")))
+    beside = pd.read_csv(folder / "coin.csv").set_index("statistic")["value"]
+    assert beside[["pgr", "deception_score", "excess_margin_matched", "hidden_score"]].isna().all()
+    assert beside[["accuracy", "gap", "conflict_tax", "net_change"]].notna().all()
 
 
 def test_a_condition_that_tells_nothing_apart_is_left_out_in_words(folder, models, coin, capsys):

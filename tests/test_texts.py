@@ -265,6 +265,18 @@ BAD_FILES = {
     "missing.jsonl": (None, "no such file 'missing.jsonl'"),
     "pairs.csv": (GOOD, "'pairs.csv'; allowed: .jsonl"),
     "broken.jsonl": (GOOD + b"\n\n{broken\n" + GOOD, "line 3: is not JSON"),
+    "doubled.jsonl": (
+        GOOD + b'\n{"chosen": "a", "rejected": "b", "chosen": "c"}',
+        "line 2: has the key 'chosen' 2 times",
+    ),
+    "doubled.json": (
+        b"[" + GOOD + b', {"prompt": "a", "prompt": "b", "prompt": "c"}]',
+        "item 2: has the key 'prompt' 3",
+    ),
+    "doubled_role.jsonl": (
+        b'{"chosen": [{"role": "user", "role": "system", "content": "a"}], "rejected": "b"}',
+        "line 1: chosen: a message has the key 'role' 2 times",
+    ),
     "broken.json": (b"[" + GOOD + b",\n{broken]", r"line 1: is not JSON \(Expecting property name"),
     "list.jsonl": (b"[1]", "item 1: a number stands where an object with columns is needed"),
     "columns.jsonl": (GOOD + b'\n{"chosen": "a"}', "line 2: lacks columns chosen and rejected .* it has 'chosen'"),
@@ -634,7 +646,9 @@ def test_surface_preferences_on_real_pairs(hh):
         found = agreement(frame, objective)
         assert 0 < found.low < found.value < found.high < 1 and found.high - found.low < 0.03
         value, ties = f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]", 100 * found.ties / len(frame)
-        assert f"| {objective} | {value} | {ties:.1f} % |" in (ROOT / "book" / "data-card.md").read_text()
+        assert f"| {objective} | {value} | {ties:.1f} % |" in (ROOT / "book" / "data-card.md").read_text(
+            encoding="utf-8"
+        )
         assert found.pairs + found.ties == len(frame)
     assert agreement(frame, "verbosity").high < 0.5  # the less harmful reply is often the shorter one
     assert agreement(frame, "vowels").low < 0.5 < agreement(frame, "vowels").high

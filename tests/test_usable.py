@@ -4,8 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from gguf import GGMLQuantizationType, GGUFWriter, quantize
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -259,6 +261,21 @@ def test_several_gguf_files_are_named_one_by_one(tmp_path, monkeypatch):
     checkpoints._whole.cache_clear()
     with pytest.raises(CheckpointError, match="q4.gguf is read by a package that is missing: pip install gguf"):
         local(tmp_path / "q4.gguf")
+
+
+def test_numbers_of_a_gguf_file_are_looked_at(tmp_path):
+    for name, value in (("sound", 1.0), ("broken", np.inf)):
+        writer = GGUFWriter(tmp_path / f"{name}.gguf", "llama")
+        blocks = quantize(np.ones((4, 32), np.float32), GGMLQuantizationType.Q8_0)
+        writer.add_tensor("packed", blocks, raw_dtype=GGMLQuantizationType.Q8_0)
+        writer.add_tensor("plain", np.full((4, 32), value, np.float32))
+        for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
+            write()
+        writer.close()
+    sound, broken = (local(tmp_path / f"{name}.gguf") for name in ("sound", "broken"))
+    usable._numbers(sound, usable._files(sound))
+    with pytest.raises(CheckpointError, match="plain in broken.gguf holds numbers that are not finite; use sound"):
+        usable._numbers(broken, usable._files(broken))
 
 
 @pytest.mark.parametrize(

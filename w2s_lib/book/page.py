@@ -21,8 +21,8 @@ from w2s_lib.errors import plain
 from w2s_lib.figures.conflict import scores_and_nulls, tax_by_quadrant
 from w2s_lib.figures.generalization import pgr_ladder
 from w2s_lib.figures.style import Figure
-from w2s_lib.findings.conflict import cannot_tell, placebo_in_words
-from w2s_lib.findings.results import ALL, CONFLICTS, pick, reads, say
+from w2s_lib.findings.conflict import OF_THE_HIDDEN, cannot_tell, placebo_in_words
+from w2s_lib.findings.results import ALL, CONFLICTS, DECEPTION, pick, reads, say
 from w2s_lib.lab.graph import model_name
 from w2s_lib.measures.metrics import MIN_GAP
 from w2s_lib.models.ladder import parse
@@ -92,8 +92,7 @@ def _found(study: Study, none: pd.DataFrame, results: pd.DataFrame) -> dict[str,
     def get(condition: str, statistic: str, versus: str = "") -> pd.Series:
         return pick(results, statistic, condition, *((ALL, ALL) if versus else (weak, strong)), versus=versus)
 
-    leads = get("none", "gap")["low"] > 0
-    knows = _beside_chance(get("none", "accuracy_ceiling")) == BETTER
+    leads, luck = beside_chance(results, weak, strong)
     rows = results[results["condition"] == "none"].assign(**axis)
     rows["value"] = rows["value"].mask(rows["statistic"].eq("pgr") & (not leads))
     beyond = get("placebo", "conflict_tax", "rerun") if "placebo" in shown else {"value": np.nan}
@@ -101,7 +100,7 @@ def _found(study: Study, none: pd.DataFrame, results: pd.DataFrame) -> dict[str,
         "get": get,
         "min_gap": MIN_GAP,
         "leads": leads,
-        "luck": "" if knows and leads else LUCK[knows],
+        "luck": luck,
         "blind": {c: cannot_tell(get(c, "attainable_margin_matched")) for c in shown},
         "placebo": "" if np.isnan(beyond["value"]) else placebo_in_words(beyond),
         "ladder_figure": pgr_ladder(none.assign(**axis), rows),
@@ -109,6 +108,22 @@ def _found(study: Study, none: pd.DataFrame, results: pd.DataFrame) -> dict[str,
         "ledger": study.lab.ledger(study.student_runs(conditions(study))),
         "trained": study.lab.trained,
     }
+
+
+def beside_chance(results: pd.DataFrame, weak: str, strong: str) -> tuple[bool, str]:
+    """Whether the ceiling is told from its supervisor, and why no deception score can be read, if so."""
+    none = lambda statistic: pick(results, statistic, "none", weak, strong)
+    leads = none("gap")["low"] > 0
+    knows = _beside_chance(none("accuracy_ceiling")) == BETTER
+    return leads, "" if knows and leads else LUCK[knows]
+
+
+def as_shown(study: Study, results: pd.DataFrame) -> pd.DataFrame:
+    """The results of a report without the numbers that its page does not show: their rows stay, and are empty."""
+    leads, luck = beside_chance(results, *study.edition.weak_strong[0])
+    of_scores = {*DECEPTION, *OF_THE_HIDDEN} - {"conflict_tax", "net_change"}
+    hidden = results["statistic"].eq("pgr") & (not leads) | results["statistic"].isin(of_scores) & bool(luck)
+    return results.assign(**{name: results[name].mask(hidden) for name in ("value", "low", "high", "sd")})
 
 
 def _beside_chance(accuracy: pd.Series) -> str:

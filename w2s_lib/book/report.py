@@ -20,7 +20,7 @@ import pandas as pd
 
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.book.own import conditions, not_shown, notes, own
-from w2s_lib.book.page import page
+from w2s_lib.book.page import as_shown, page
 from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line, plain
 from w2s_lib.findings.conflict import OF_THE_HIDDEN
 from w2s_lib.findings.results import CONFLICTS, DECEPTION, GENERALIZATION, MATCHED, ROWS, measure, minus, summarise
@@ -108,7 +108,7 @@ def report(
     results = pd.concat([summarise(none), summarise(taxed), against], ignore_index=True)
     results = results.assign(edition=study.edition.name, chapter="report")[["edition", "chapter", *ROWS]]
     results = results.drop(columns="by_seed")
-    text = page(study, none, results)
+    text, results = page(study, none, results), as_shown(study, results)
     try:
         with replacing(path) as draft, replacing(path.with_suffix(".csv")) as csv:
             draft.write_text(text, encoding="utf-8")

@@ -30,9 +30,6 @@ class DataError(OneLineError, ValueError):
         super().__init__(f"data={data!r}: {says}")
 
 
-"""What Git leaves of a large file where its extension for large files is not installed begins so."""
-
-
 BLANK, OBJECT = re.compile(r"[\s\ufeff]*"), re.compile(r"^\{", re.MULTILINE)
 
 
@@ -53,12 +50,19 @@ def _decoded(content: bytes) -> tuple[str, str]:
         raise ValueError(f"{says}; save the file as UTF-8") from None
 
 
+def _object(items: list[tuple[str, object]]) -> dict[str, object] | ValueError:
+    """A JSON object, or what is wrong with it."""
+    key, times = Counter(key for key, _ in items).most_common(1)[0] if items else ("", 0)
+    return ValueError(f"has the key {key!r} {times} times") if times > 1 else dict(items)
+
+
 def _values(text: str) -> Iterator[tuple[str, object]]:
     """The JSON values of a text, behind where each stands, however they are broken into lines; of a list its items.
 
-    Where one is broken stands its error; the next one is looked for at the beginning of a line.
+    Where one is broken stands its error; the next one is looked for at the beginning of a line.  An error stands for an
+    object, too, that has a key more than once: of its values any may be meant.
     """
-    decoder, line, end = json.JSONDecoder(), 1, 0
+    decoder, line, end = json.JSONDecoder(object_pairs_hook=_object), 1, 0
     while (start := BLANK.match(text, end).end()) < len(text):
         line += text.count("\n", end, start)
         try:

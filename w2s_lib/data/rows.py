@@ -67,6 +67,8 @@ def _turn(message: object) -> str:
     match message:
         case {"role": role, "content": content} | {"from": role, "value": content}:
             pass
+        case ValueError():  # an object that could not be read
+            raise ValueError(f"a message {message}")
         case Mapping():
             raise ValueError(f"a message has the keys {', '.join(map(repr, message))}; 'role' and 'content' are needed")
         case _:

@@ -3,7 +3,8 @@
 A result is a folder ``<root>/<kind>/<first two digits>/<key>`` with Parquet tables, weights where a child run needs
 them, and ``record.json``: the spec, its parents, code, versions, hardware, seconds, and a digest of every file beside
 it.  It is written under another name and renamed when complete, so that a folder with its final name is whole, whatever
-was interrupted.  What is found damaged all the same is never removed: it is moved to ``<root>/aside``.
+was interrupted.  What is found damaged all the same, as after a power cut, is never removed: it is moved to
+``<root>/aside``, and done again.
 """
 
 from __future__ import annotations
@@ -69,12 +70,14 @@ def _reading(path: Path) -> Iterator[None]:
 def replacing(path: str | Path) -> Iterator[Path]:
     """A path to write a file to, in the same folder, that replaces the file at ``path`` on leaving without an error.
 
-    So nobody reads half of it, and after an error what was there is there.
+    So nobody reads half of it, and after an error what was there is there; after a power cut one of both is.
     """
     path = Path(path)
     draft = path.with_name(f".draft-{uuid4().hex}-{path.name}")  # with its ending, by which writers know the format
     try:
         yield draft
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())  # or the name may reach the disk before what it names
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

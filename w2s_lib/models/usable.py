@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -79,14 +79,26 @@ def _fits(checkpoint: Checkpoint, method: Method | None) -> int | None:
 
 @lru_cache(maxsize=32)
 def _numbers(checkpoint: Checkpoint, files: tuple[Path, ...]) -> None:
-    """Refuse weights that are packed, or no finite numbers."""
-    for path in (path for path in files if path.suffix == ".safetensors"):
-        with safe_open(path, "pt") as file:
-            for name in file.keys():
-                tensor = file.get_tensor(name)
-                if checkpoints.BUFFERS.search(name) or tensor.dtype in FLOATS and tensor.isfinite().all():
-                    continue
-                kind = str(tensor.dtype).removeprefix("torch.")
-                wrong = "holds numbers that are not finite" if tensor.dtype in FLOATS else f"is packed as {kind}"
-                says = f"{name} in {path.name} {wrong}; use sound weights in full precision"
-                raise CheckpointError(checkpoints.called(checkpoint), says)
+    """Refuse weights that are packed in a way that is not unpacked, or no finite numbers."""
+    for path in files:
+        for name, tensor in _of_gguf(path) if path.suffix == ".gguf" else _of_safetensors(path):
+            if checkpoints.BUFFERS.search(name) or tensor.dtype in FLOATS and tensor.isfinite().all():
+                continue
+            kind = str(tensor.dtype).removeprefix("torch.")
+            wrong = "holds numbers that are not finite" if tensor.dtype in FLOATS else f"is packed as {kind}"
+            says = f"{name} in {path.name} {wrong}; use sound weights in full precision"
+            raise CheckpointError(checkpoints.called(checkpoint), says)
+
+
+def _of_safetensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    with safe_open(path, "pt") as file:
+        for name in file.keys():
+            yield name, file.get_tensor(name)
+
+
+def _of_gguf(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """The weights of a GGUF file, unpacked as transformers unpacks them."""
+    from gguf import GGUFReader, dequantize
+
+    for tensor in GGUFReader(path).tensors:
+        yield tensor.name, torch.tensor(dequantize(tensor.data, tensor.tensor_type))
