@@ -29,6 +29,7 @@ from w2s_lib.book.build import (
     notebook_processes,
     page_key,
     polish,
+    render,
     run_notebook,
     studied,
 )
@@ -449,6 +450,17 @@ from w2s_lib.book.build import render
 from w2s_lib.errors import exit_code
 sys.exit(exit_code(lambda: render(Path(sys.argv[1]), Path(sys.argv[2]))))
 """
+
+
+@pytest.mark.parametrize(("ends", "says"), [("kill -9 $$", "jupyter-book was killed; finished runs are kept"),
+                                            ("exit 3", r"first: it said nothing")])  # fmt: skip
+def test_a_renderer_that_ends_without_a_word_is_one_line(tmp_path, monkeypatch, ends, says):
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{ends}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(BuildError, match=says):
+        render(tmp_path, tmp_path)
 
 
 @pytest.mark.slow

@@ -107,5 +107,5 @@ def test_killed_builds_complete(tmp_path, build_folder, chance, tried):
                 pd.testing.assert_frame_equal(found, one)
             after = records(store)
             assert all(after[key] == text for key, text in now.items()) and not list(store.rglob(".draft-*"))
-    for kind, times in seen.items():
-        tried(f"kill -9 at a random moment of a smoke build: {kind}", times, "builds went on; the same tables")
+            for kind, times in seen.items():
+                tried(f"kill -9 at a random moment of a smoke build: {kind}", times, "builds went on; the same tables")

@@ -298,10 +298,12 @@ def render(source: Path, output: Path) -> Path:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
     with log.open("w", encoding="utf-8") as stream:
         code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env=environment).returncode
+    if code < 0:
+        raise BuildError(f"jupyter-book was killed; {GOES_ON}")
     if code:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         told = [line for line in lines if "WARNING" in line or "ERROR" in line or "Error" in line]
-        first = (told or lines[-1:])[0]
+        first = (told or lines[-1:] or ["it said nothing"])[0]
         raise BuildError(f"jupyter-book failed ({len(told)} warnings or errors; first: {first}); see {log}")
     html, draft = output / "html", output / ".html"
     shutil.rmtree(draft, ignore_errors=True)
