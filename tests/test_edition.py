@@ -16,6 +16,8 @@ from w2s_lib.study.edition import FOLDER, PARAMETERS, Edition, available, load, 
     ("overrides", "says"),
     [
         ({"treshold": 0.9}, "treshold=0.9: no such parameter; did you mean 'threshold'?"),
+        ({"title": "mine\n"}, r"title='mine\\n': must be one line of characters that can be printed"),
+        ({"title": "\u202emine"}, r"title='\\u202emine': must be one line"),
         ({"threshold": 1.2}, "threshold=1.2: must be below 1"),
         ({"threshold": 0.4}, "threshold=0.4: must be at least 0.5"),
         ({"threshold": "high"}, "threshold='high': must be a number"),

@@ -5,15 +5,20 @@ import os
 import random
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
+from tests.conftest import ROOT, build_command
+from tests.faults.conftest import takes_long
 from tests.test_real_edition import FAST as RECIPE
 from w2s_lib.book.report import main
 from w2s_lib.data.reading import DataError
 from w2s_lib.data.sources import read, source
 from w2s_lib.errors import ParameterError, plain
+from w2s_lib.study.edition import FOLDER, named_like
 
 ALL_AT_ONCE = "<img src=x onerror=alert(1)>{{7*7}}{% raise %}{glue:text}`x`$(touch pwned)\x1b[31m\u202e&amp;'\""
 """Markup, Jinja, MyST, a shell, a terminal, a turn to the left and quotes: what a name of a file can hold."""
@@ -110,6 +115,30 @@ def test_nothing_runs_in_a_browser(browser, reported):
     assert len(asked) == 1 and not happened
     assert "<img src=x onerror=alert(1)>{{7*7}}" in page.inner_text("h1")
     assert page.evaluate("document.querySelectorAll('script, img, iframe, [onload], [onerror]').length") == 0
+    context.close()
+
+
+@takes_long
+def test_a_book_shows_what_an_edition_is_called_and_does_nothing_of_it(tmp_path, build_folder, browser, tried):
+    edition, html = tmp_path / f"{ALL_AT_ONCE}.yaml", tmp_path / "book" / "html"
+    title = "".join(filter(str.isprintable, ALL_AT_ONCE))
+    fields = yaml.safe_load((FOLDER / "smoke.yaml").read_text(encoding="utf-8"))
+    edition.write_text(yaml.safe_dump(fields | {"name": named_like(edition), "title": title}), encoding="utf-8")
+    command = build_command(build_folder / "store", html.parent)
+    command[command.index("smoke")] = str(edition)
+    assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
+    pages, context = sorted(p for p in html.rglob("*.html") if "_static" not in p.parts), browser.new_context()
+    page, asked, happened = context.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("dialog", lambda dialog: (happened.append(dialog.message), dialog.dismiss()))
+    for path in pages:
+        page.goto(path.as_uri())
+        assert page.evaluate("document.querySelectorAll('img[src=x], [onload], [onerror]').length") == 0, path
+    assert not happened and all(url.startswith(("file:", "data:", "blob:")) for url in asked)
+    page.goto((html / "index.html").as_uri())
+    assert title in page.inner_text("main")
+    assert not list(tmp_path.rglob("pwned")) and not (ROOT / "pwned").exists()
+    tried("an edition that is called markup, MyST, Jinja and a shell", len(pages), "shown as text; no page does more")
     context.close()
 
 

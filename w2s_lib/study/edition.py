@@ -220,6 +220,13 @@ class Edition(Value):
         """What a name of models or data in this edition is to everybody: a path relative to its file, made absolute."""
         return beside(name, self._folder)
 
+    @field_validator("title")
+    @classmethod
+    def _is_one_line(cls, value: str) -> str:
+        if not value.isprintable():  # it stands on pages, in logs and on terminals
+            raise ValueError("must be one line of characters that can be printed")
+        return value
+
     @field_validator("pairs", mode="before")
     @classmethod
     def _every_pair(cls, value: object, info: ValidationInfo) -> object:
