@@ -286,18 +286,45 @@ class Conflict(Spec):
         return self
 
 
+class Submission(Spec):
+    """A submitted mitigation at work: what its function makes of weak labels, as labels for a student.
+
+    The function is run in a process of its own that never holds the truth (``training.sealed``).  It sees each pair's
+    replies in an order that ``order``, a seed nobody knows who does not know the challenge's secret, draws.
+    """
+
+    code: str = Field(description="text of the file that defines the function")
+    model: Pretrain = Field(description="the student's pretrained model, whose frozen features it may use")
+    labels: Train = Field(description="the weak supervisor")
+    order: int = Field(ge=0)
+
+    @property
+    def pairs(self) -> Pairs | Texts:
+        """The pairs that it labels: those that the weak supervisor labels."""
+        return self.labels.pairs
+
+    @property
+    def method(self) -> Method:
+        """Its labels are soft, as those of reward models are."""
+        return "reward_model"
+
+    def parents(self) -> tuple[Spec, ...]:
+        return (self.model, self.labels)
+
+
 class Train(Spec):
     """A trained preference model: weak supervisor, strong ceiling or strong student.
 
     ``labels`` is ``None`` for ground truth, or the run whose probabilities are the soft labels; those of
-    ``ensemble`` are averaged with them.  ``method`` is how it learns from preferences, ``recipe`` with which settings.
+    ``ensemble`` are averaged with them.  A ``Submission`` may label fewer pairs than there are: the others are dropped.
+     ``method`` is how it learns from preferences, ``recipe`` with which settings.
     ``replica`` changes the head's and the order's random streams, and nothing else.
     """
 
     model: Pretrain | Checkpoint | Layer
     pairs: Pairs | Texts
     split: Split
-    labels: Train | None = None
+    labels: Train | Submission | None = None
     ensemble: tuple[Train, ...] = ()
     labelling: Labelling = Labelling()
     method: Method = "reward_model"
@@ -335,7 +362,7 @@ class Train(Spec):
         return round(self.recipe.batch_size * (1 + self.conflict.share if larger else 1))
 
     @property
-    def labellers(self) -> tuple[Train, ...]:
+    def labellers(self) -> tuple[Train | Submission, ...]:
         """The runs whose probabilities, averaged, are the labels; none for ground truth."""
         return () if self.labels is None else (self.labels, *self.ensemble)
 

@@ -20,7 +20,7 @@ from w2s_lib.lab.cluster import heard_by_client
 from w2s_lib.lab.graph import describe
 from w2s_lib.lab.store import DamagedError, Draft, Store
 from w2s_lib.progress import Say, at_hand, say
-from w2s_lib.specs import Features, Pretrain, Spec, Train
+from w2s_lib.specs import Features, Pretrain, Spec, Submission, Train
 from w2s_lib.training import shards
 
 _at_work = threading.Lock()
@@ -128,14 +128,18 @@ def _ready(spec: Spec, store: Store) -> Callable[[Path], dict[str, object] | Non
 
         _freeze(Pretrain)
         return partial(pretrain, spec)
-    if not isinstance(spec, Train):
+    if not isinstance(spec, Train | Submission):
         raise TypeError(f"{type(spec).__name__} is not a run")
+    read = lambda run: sound(partial(store.table, run, "scores"), store, run, partial(_do, run, store))
+    if isinstance(spec, Submission):
+        from w2s_lib.training.submission import label
+
+        return partial(label, spec, store.path(spec.model), read(spec.labels))
     from w2s_lib.training.train import train
 
     _freeze(Train)
-    read = lambda run: sound(partial(store.table, run, "scores"), store, run, partial(_do, run, store))
     labels = [read(run) for run in spec.labellers]
-    bases = [store.path(parent) for parent in spec.parents() if not isinstance(parent, Train)]
+    bases = [store.path(parent) for parent in spec.parents() if not isinstance(parent, Train | Submission)]
     return partial(train, spec, bases, labels)
 
 

@@ -26,7 +26,7 @@ from w2s_lib.errors import OneLineError
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure, model_name, wants_gpu
 from w2s_lib.models.ladder import KNOWN
-from w2s_lib.specs import Checkpoint, Features, Layer, Objective, Pairs, Pretrain, Source, Spec, Texts, Train
+from w2s_lib.specs import Checkpoint, Features, Layer, Objective, Pairs, Pretrain, Source, Spec, Submission, Texts, Train
 from w2s_lib.study import Study
 from w2s_lib.study.methods import POLICY_METHODS
 from w2s_lib.training.shards import ALONE, AT_A_TIME, shards, trains_all
@@ -193,6 +193,8 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
         pairs = Texts(source=run.source, max_tokens=run.max_tokens)
         read = (rows or {}).get(run.source.name, 2 * pairs.train_pairs + pairs.test_pairs)
         return Work(0, read * tokens_a_pair(pairs) / run.shards)
+    if isinstance(run, Submission):
+        return Work(0, run.pairs.train_pairs * tokens_a_pair(run.pairs, shared=False))
     assert isinstance(run, Train)
     pairs, recipe, shared = run.pairs, run.recipe, run.method == "reward_model"
     if isinstance(run.model, Layer):
@@ -245,7 +247,7 @@ def memory(run: Spec, size: Size, processes: int = 1) -> float:
 
     if isinstance(run, Features):
         return size.weights * (2.0 if run.checkpoint.dtype == "bfloat16" else 4.0)
-    model = run.model if isinstance(run, Train) else run
+    model = getattr(run, "model", run)
     if isinstance(model, Layer):
         return 16.0 * size.hidden
     is_real = isinstance(model, Checkpoint)
@@ -332,7 +334,7 @@ def plan_runs(
     absent = None if lab is None else {run.key for run in lab.missing(order)}
     out, ends = [], {}
     for run in order:
-        model = run.checkpoint if isinstance(run, Features) else run.model if isinstance(run, Train) else run
+        model = run.checkpoint if isinstance(run, Features) else getattr(run, "model", run)
         its, todo, together = size(model), work(run, rows), processes if trains_all(run) else 1
         machine, there = device if wants_gpu(run) else core, absent is not None and run.key not in absent
         operations = arithmetic(todo, its)

@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from w2s_lib.data.load import split
 from w2s_lib.data.pairs import PairsError
-from w2s_lib.specs import Labelling, Train
+from w2s_lib.specs import Labelling, Submission, Train
 
 LABEL_COLUMNS = ("label", "weakly_labelled")
 """Columns of ``training_pairs`` that a trainer needs beside the texts."""
@@ -56,7 +56,8 @@ def by_log_probability(run: Train, margins: Sequence[Labels]) -> Labels:
 def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The pairs that a run trains on, with ``label`` (probability of the true order) and ``weakly_labelled``.
 
-    ``labels`` are the scores of the run's ``labellers``, in any order of the pairs; none for ground truth.  A mixed
+    ``labels`` are the scores of the run's ``labellers``, in any order of the pairs; none for ground truth.  Pairs that
+    a submission does not label are dropped.  A mixed
     conflict appends pairs of its objective, from the same split's substances, with their own hard labels: its share of
     those that a filter has left.
 
@@ -64,6 +65,8 @@ def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
         PairsError: the filter keeps no pair.
     """
     frame = split(run.pairs, run.split)
+    if isinstance(run.labels, Submission):
+        frame = frame[frame["pair_id"].isin(labels[0]["pair_id"])]
     q = np.ones(len(frame))
     tables = [table.set_index("pair_id").loc[frame["pair_id"]] for table in labels]
     if labels:
