@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from w2s_lib.digests import digest
-from w2s_lib.measures.intervals import Interval, cluster_weights, percentile_interval, seed_interval
+from w2s_lib.measures.intervals import LEVEL, Interval, cluster_weights, percentile_interval, seed_interval
 from w2s_lib.measures.metrics import MIN_GAP, NULLS, Comparison, Mask, band, correct, quadrant
 from w2s_lib.specs import Spec, Split, stream
 from w2s_lib.study import Study
@@ -378,15 +378,17 @@ def _interval(group: pd.DataFrame) -> Interval:
     return interval_of(group["value"], group["less"], first["statistic"], first["versus"], first["per"])
 
 
-def interval_of(values: ArrayLike, less: ArrayLike, statistic: str, versus: str, per: str) -> Interval:
+def interval_of(
+    values: ArrayLike, less: ArrayLike, statistic: str, versus: str, per: str, level: float = LEVEL
+) -> Interval:
     """Of one row, from its values by study seed, and what was taken off each (``LESS``); the other arguments are the
     row's, and say where the values can lie."""
     values, less = (np.asarray(numbers, dtype=float) for numbers in (values, less))
     if statistic not in SIGNED and not versus and not per:
         less = np.zeros_like(values)  # a share, of which nothing was taken off
     if not np.isnan(less[~np.isnan(values)]).any():
-        return seed_interval(values, less=less)
-    interval = seed_interval(values)
+        return seed_interval(values, level, less)
+    interval = seed_interval(values, level)
     most = np.inf if statistic in RATIOS or per else 2.0 if versus else 1.0
     return interval._replace(low=float(np.maximum(interval.low, -most)), high=float(np.minimum(interval.high, most)))
 

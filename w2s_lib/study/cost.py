@@ -26,7 +26,19 @@ from w2s_lib.errors import OneLineError
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure, model_name, wants_gpu
 from w2s_lib.models.ladder import KNOWN
-from w2s_lib.specs import Checkpoint, Features, Layer, Objective, Pairs, Pretrain, Source, Spec, Submission, Texts, Train
+from w2s_lib.specs import (
+    Checkpoint,
+    Features,
+    Layer,
+    Objective,
+    Pairs,
+    Pretrain,
+    Source,
+    Spec,
+    Submission,
+    Texts,
+    Train,
+)
 from w2s_lib.study import Study
 from w2s_lib.study.methods import POLICY_METHODS
 from w2s_lib.training.shards import ALONE, AT_A_TIME, shards, trains_all

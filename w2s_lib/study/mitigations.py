@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from w2s_lib.specs import FilterBy, Labelling, Train
+from w2s_lib.specs import FilterBy, Labelling, Submission, Train, stream
 
 FILTER = 0.75
 """Confidence above which a filter keeps a pair (paper, section 5)."""
@@ -61,6 +61,20 @@ class Mitigation:
             changes |= {"keep_above": filter_above} | ({"filter_by": filter_by} if is_policy else {})
         recipe = run.recipe.model_copy(update=self.recipe or {})
         return run.model_copy(update={"labelling": run.labelling.model_copy(update=changes), "recipe": recipe})
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A mitigation that somebody submitted: the text of its file, and the secret that orders the replies it sees."""
+
+    code: str
+    secret: str
+
+    def of(self, run: Train) -> Train:
+        """The student, on the labels that the function makes of its weak supervisor's."""
+        order = stream(self.secret, "challenge", "order", run.pairs.seed)
+        labels = Submission(code=self.code, model=run.model, labels=run.labels, order=order)
+        return run.model_copy(update={"labels": labels})
 
 
 _ALL = (

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from w2s_lib.errors import ParameterError
+from w2s_lib.specs import stream
 
 SEEDS = {
     "earlier": range(0, 14),
@@ -10,6 +13,7 @@ SEEDS = {
     "recipes": range(100, 300),
     "pilots": range(320, 400),
     "record": range(400, 1_000_000),
+    "challenge": range(1_000_000, 2**32),
 }
 """Purpose → seeds of the edition ``world``.
 
@@ -17,7 +21,8 @@ SEEDS = {
 * reported: a build computes them;
 * recipes: sizes, rates and recipes were chosen on them;
 * pilots: statistics, nulls and margins were chosen on them, and what a seed's spread is made of;
-* record: those that come with the project, computed once, and those that readers add.
+* record: those that come with the project, computed once, and those that readers add;
+* challenge: the sealed challenge's second world draws a few of them by its secret.
 """
 
 
@@ -43,3 +48,12 @@ def of_record(text: str) -> list[int]:
         if seed not in SEEDS["record"]:
             raise ParameterError("seeds", text, f"{seed} is none of the record's; they begin at {SEEDS['record'][0]}")
     return seeds
+
+
+def of_challenge(secret: str, n: int) -> tuple[int, ...]:
+    """So many seeds of the sealed challenge's second world; who does not know the secret does not know them.
+
+    >>> len(set(of_challenge("a", 3)) | set(of_challenge("b", 3)))
+    6
+    """
+    return tuple(Random(stream(secret, "challenge", "seeds")).sample(SEEDS["challenge"], n))

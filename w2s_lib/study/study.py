@@ -35,7 +35,7 @@ from w2s_lib.specs import (
 )
 from w2s_lib.study.conditions import ABOVE_ONE, CEILING, CONDITIONS, CONTROLS, CORE, INDEPENDENT, POLICY, STUDENT
 from w2s_lib.study.edition import WORLD, Edition
-from w2s_lib.study.mitigations import ENSEMBLE, FOR_POLICIES, MITIGATIONS
+from w2s_lib.study.mitigations import ENSEMBLE, FOR_POLICIES, MITIGATIONS, Submitted
 
 Run = Pretrain | Features | Train
 
@@ -53,9 +53,9 @@ class Study:
     trained on: the student's (Burns et al. 2023; the default) or the weak supervisor's (the scripts of the paper).
     ``method`` trains every model of the study, by the method's recipe unless another one is given.  ``labelling`` is
     what is done with the weak labels.  ``mitigation``, if any, is what is tried against deception; ``via`` the
-    intermediate model of bootstrapping.  ``resampled``: where it has a single seed, intervals come from its pairs,
-    drawn again and again; a seed that is one of many needs none.  ``placebo`` is the preference that a placebo mixes in
-    where a data set knows no politeness."""
+    intermediate model of bootstrapping; ``submitted`` is tried in its place.  ``resampled``: where it has a single
+    seed, intervals come from its pairs, drawn again and again; a seed that is one of many needs none.  ``placebo`` is
+    the preference that a placebo mixes in where a data set knows no politeness."""
 
     edition: Edition
     objective: Objective = "harmlessness"
@@ -65,6 +65,7 @@ class Study:
     labelling: Labelling = Labelling()
     mitigation: str | None = None
     via: str | None = None
+    submitted: Submitted | None = None
     resampled: bool = True
     placebo: Objective = "vowels"
     lab: Lab | None = field(default=None, compare=False, repr=False)
@@ -112,6 +113,10 @@ class Study:
     def under_mitigation(self, mitigation: str, via: str | None = None) -> Study:
         """The same study under a mitigation; bootstrapping goes ``via`` an intermediate model."""
         return replace(self, mitigation=mitigation, via=via)
+
+    def under_submission(self, submitted: Submitted) -> Study:
+        """The same study under a mitigation that somebody submitted."""
+        return replace(self, submitted=submitted)
 
     def pairs(self, seed: int) -> Pairs:
         """The preference pairs of one study seed."""
@@ -174,6 +179,8 @@ class Study:
         )  # fmt: skip
         if self.mitigation is not None and not c.gold:
             run = self._mitigated(run, seed, weak)
+        if self.submitted is not None and not c.gold:
+            run = self.submitted.of(run)
         if not c.trained:
             run = run.model_copy(update={"recipe": run.recipe.model_copy(update={"epochs": 0}), "labels": None})
         return run

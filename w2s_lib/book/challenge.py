@@ -1,0 +1,181 @@
+"""The sealed challenge: score a mitigation of your own in two worlds, one of which nobody has seen.
+
+    python -m w2s_lib.book.challenge my_idea.py --as NAME
+
+The file defines one function, ``mitigate(pairs, weak, features)``; the chapter *The sealed challenge* says what it gets
+and what it gives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from w2s_lib.book.chapter import open_lab
+from w2s_lib.digests import digest
+from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line, plain
+from w2s_lib.findings.challenge import Entry, entered, read_board, scored, standing, write_board
+from w2s_lib.findings.results import MATCHED, UNMODIFIED, say
+from w2s_lib.lab import Lab
+from w2s_lib.specs import Submission, stream
+from w2s_lib.study import Study
+from w2s_lib.study.challenge import CONDITIONS, SECRET, name_of, secret, worlds
+from w2s_lib.study.cost import plan_runs, print_plan
+from w2s_lib.study.edition import load
+from w2s_lib.study.mitigations import Submitted
+from w2s_lib.training.sealed import check
+
+BOARD = "leaderboard.json"
+"""The leaderboard's file, in the store unless it is said otherwise."""
+
+LONGEST = 100_000
+"""Bytes of a submission's file at most."""
+
+NAME = 40
+"""Characters of a participant's name at most."""
+
+COLUMNS = {
+    "PGR": ("pgr", ""), "tax": ("conflict_tax", ""), "DS": ("deception_score", ""),
+    "its null": ("null_margin_matched", ""), "DS − null, beyond a rerun": (MATCHED, "rerun"),
+    "change of PGR": ("pgr", UNMODIFIED), "change of tax": ("conflict_tax", UNMODIFIED),
+    "change of DS − null": (MATCHED, UNMODIFIED),
+}  # fmt: skip
+"""What a leaderboard shows, with the statistic and what it is held against."""
+
+
+def board_of(lab: Lab, board: str | None = None) -> Path:
+    """Where the leaderboard is."""
+    return Path(os.path.expanduser(board)) if board else lab.store.root / BOARD
+
+
+def read_code(path: str) -> str:
+    """The text of a submission's file.
+
+    Raises:
+        ParameterError: there is no such file, or it is no text, or too long.
+    """
+    try:
+        content = Path(os.path.expanduser(path)).read_bytes()
+        code = content.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        says = getattr(error, "strerror", None) or f"is no UTF-8 text ({first_line(error)})"
+        raise ParameterError("submission", path, says) from None
+    if len(content) > LONGEST:
+        raise ParameterError("submission", path, f"has {len(content):,} bytes; at most {LONGEST:,} are allowed")
+    return code
+
+
+def _participant(name: str) -> str:
+    if not (0 < len(name.strip()) <= NAME) or plain(name) != name:
+        raise ParameterError("as", name, f"must be a name of 1 to {NAME} printable characters")
+    return name.strip()
+
+
+def studies(edition: str, code: str, lab: Lab) -> tuple[dict[str, Study], dict[str, Study]]:
+    """The challenge's two worlds without a mitigation, and under the submission."""
+    plain = {n: replace(w, resampled=False).on(lab) for n, w in worlds(Study(load(edition)), secret()).items()}
+    return plain, {n: world.under_submission(Submitted(code, secret())) for n, world in plain.items()}
+
+
+def submit(path: str, who: str, edition: str = "world", lab: Lab | None = None, board: str | None = None) -> Entry:
+    """Score the submission in the file at ``path`` and enter it on the leaderboard; trains what is missing.
+
+    Raises:
+        OneLineError: before anything is trained, if something cannot be used; later, if a run fails.
+    """
+    who, code = _participant(who), read_code(path)
+    lab = lab or open_lab(edition=load(edition))
+    at = board_of(lab, board)
+    read_board(at)
+    plain, tried = studies(edition, code, lab)
+    rehearsed(code, tried, Path(path).name)
+    runs = [run for study in (*plain.values(), *tried.values()) for run in study.student_runs(CONDITIONS)]
+    lab.run(runs)
+    rows = [row for name in plain for row in scored(name, tried[name], plain[name])]
+    entry = Entry(
+        who=who, title=Path(path).stem, challenge=name_of(Study(load(edition)), secret()), digest=digest(code),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"), rows=tuple(rows),
+    )  # fmt: skip
+    write_board(at, entered(read_board(at), entry))
+    return entry
+
+
+def rehearsed(code: str, tried: dict[str, Study], name: str) -> None:
+    """Try the submission on the pairs of the first world, on labels that are drawn, unless it has been run there."""
+    from w2s_lib.training.submission import rehearse  # here, for it loads torch
+
+    check(code, name)
+    own = tried["own"]
+    seed, (weak, strong) = own.edition.seeds[0], own.edition.weak_strong[0]
+    submission = own.student(seed, weak, strong).labels
+    assert isinstance(submission, Submission)
+    if not own.lab.store.has(submission):
+        rehearse(code, own.pairs(seed), submission.model.width, stream(submission.order, "rehearsal"), name)
+
+
+def shown(entries: tuple[Entry, ...], world: str, columns: dict[str, tuple[str, str]] = COLUMNS) -> pd.DataFrame:
+    """A leaderboard of one world as a table of texts, a row an entry; the least tax first."""
+    found = standing(entries)
+    found = found[found["world"] == world] if len(found) else found
+    rows = []
+    for (who, title), its in found.groupby(["who", "title"], sort=False) if len(found) else ():
+        cell = its.set_index(["statistic", "versus"])
+        told = {"by": who, "submission": title, "looks": f"{its['looks'].iloc[0]} ({its['level'].iloc[0]:.1%})"}
+        for name, key in columns.items():
+            row = cell.loc[key]
+            percent = key[0] == "conflict_tax"
+            told[name] = say(row, percent) + (f", {row['says']}" if key[1] == UNMODIFIED else "")
+        rows.append(told | {"_": cell.loc[("conflict_tax", ""), "value"]})
+    frame = pd.DataFrame(rows)
+    return frame if frame.empty else frame.sort_values("_", ignore_index=True).drop(columns="_")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = Arguments(
+        prog="python -m w2s_lib.book.challenge", description=__doc__.splitlines()[0],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"The second world is drawn by ${SECRET}, the teacher's; without it, by an open practice secret.",
+    )  # fmt: skip
+    add = parser.add_argument
+    add("submission", help="a Python file with one function, mitigate(pairs, weak, features)")
+    add("--as", dest="who", required=True, metavar="NAME", help="who submits; each further look widens your intervals")
+    add("--edition", default="world", help="name of an edition, or path of an edition file (default: world)")
+    add("--store", metavar="FOLDER", help="folder of results (default: $W2S_STORE, else .store)")
+    add("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    add("--board", metavar="FILE", help=f"the leaderboard (default: {BOARD} in the store)")
+    add("--dry-run", action="store_true", help="check everything, say what would be run; run nothing")
+    given = parser.parse_args(arguments)
+
+    def do() -> None:
+        lab = open_lab(given.store, given.workers, load(given.edition))
+        if given.dry_run:
+            code = read_code(given.submission)
+            _participant(given.who)
+            read_board(board_of(lab, given.board))
+            plain, tried = studies(given.edition, code, lab)
+            rehearsed(code, tried, Path(given.submission).name)
+            both = (*plain.values(), *tried.values())
+            print_plan(plan_runs([run for study in both for run in study.student_runs(CONDITIONS)], lab=lab))
+            return
+        entry = submit(given.submission, given.who, given.edition, lab, given.board)
+        mine = [
+            e for e in read_board(board_of(lab, given.board)) if (e.who, e.challenge) == (entry.who, entry.challenge)
+        ]
+        for world in ("own", "second"):
+            print(f"\n{world} world:")
+            table = shown(tuple(mine), world)
+            print("\n\n".join("\n".join(f"{k:>26}: {v}" for k, v in row.items()) for row in table.to_dict("records")))
+        print(f"\nsubmission {len(mine)} of {entry.who}; the leaderboard is {board_of(lab, given.board)}")
+
+    return exit_code(do)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
