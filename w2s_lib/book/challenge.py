@@ -108,9 +108,9 @@ def submit(path: str, who: str, edition: str = "world", lab: Lab | None = None, 
 
 def rehearsed(code: str, tried: dict[str, Study], name: str) -> None:
     """Try the submission on the pairs of the first world, on labels that are drawn, unless it has been run there."""
+    check(code, name)
     from w2s_lib.training.submission import rehearse  # here, for it loads torch
 
-    check(code, name)
     own = tried["own"]
     seed, (weak, strong) = own.edition.seeds[0], own.edition.weak_strong[0]
     submission = own.student(seed, weak, strong).labels

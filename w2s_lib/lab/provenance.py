@@ -27,7 +27,7 @@ MODULES = (
     "data.cleaning", "data.preferences", "data.load", "models.ladder", "models.folders", "models.checkpoints",
     "models.packing", "models.scores", "models.features", "models.pretrain", "training.labels", "training.losses",
     "training.trl_settings", "training.reward_model", "training.shards", "training.probe", "training.policy",
-    "training.train",
+    "training.train", "training.sealed_process", "training.sealed", "training.submission",
 )  # fmt: skip
 """Modules that a run goes through: a change of one may change its numbers."""
 

@@ -107,7 +107,7 @@ def limit(seconds: int, memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (PRINTED, PRINTED))
     statm = Path("/proc/self/statm")
     if statm.is_file():  # elsewhere address space is not counted
-        most = int(statm.read_text().split()[0]) * resource.getpagesize() + memory
+        most = int(statm.read_text(encoding="ascii").split()[0]) * resource.getpagesize() + memory
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.special import logit
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_lib.data.load import split
-from w2s_lib.measures.metrics import log_odds
 from w2s_lib.models import pretrain
 from w2s_lib.models.scores import batches, encode
 from w2s_lib.specs import Pairs, Submission, stream
@@ -70,6 +70,6 @@ def label(run: Submission, base: Path, scores: pd.DataFrame, folder: Path) -> di
     features = states(policy.build(base), pretrain.tokenizer(run.model.world), frame)
     labels, keep = sealed.answer(run.code, _asked(frame, run.order, weak, features))
     p = np.where(turned(run.order, len(frame)), 1 - labels, labels)
-    table = pd.DataFrame({"pair_id": frame["pair_id"], "split": frame["split"], "margin": log_odds(p), "p_true": p})
+    table = pd.DataFrame({"pair_id": frame["pair_id"], "split": frame["split"], "margin": logit(p), "p_true": p})
     table[keep].to_parquet(folder / "scores.parquet", index=False)
     return {"kept": int(keep.sum())}

@@ -1,0 +1,166 @@
+"""The challenge: two worlds that nobody mixes up, intervals that widen with every look, a board that is whole or one
+line, and a command that says at once what cannot be used."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from w2s_lib.book.challenge import main, shown, submit
+from w2s_lib.errors import ParameterError
+from w2s_lib.findings.challenge import BoardError, Entry, Row, entered, p_value, read_board, standing, write_board
+from w2s_lib.findings.results import UNMODIFIED
+from w2s_lib.measures.intervals import seed_interval
+from w2s_lib.study import Study
+from w2s_lib.study.challenge import EXAMPLE, PRACTICE, name_of, worlds
+from w2s_lib.study.edition import load
+from w2s_lib.study.seeds import SEEDS, of_challenge
+
+HEAD = "def mitigate(pairs, weak, features):\n"
+
+
+def row(values, statistic="excess_margin_matched", versus=UNMODIFIED, world="second", less=None) -> Row:
+    return Row(world=world, statistic=statistic, versus=versus, values=values, less=less or [None] * len(values))
+
+
+def entry(who="ann", title="idea", rows=(), code="d", challenge="c") -> Entry:
+    return Entry(who=who, title=title, challenge=challenge, digest=code, finished="2026-11-29", rows=tuple(rows))
+
+
+# Two worlds
+
+
+def test_the_second_world_is_another_by_every_secret_and_shares_nothing_with_the_first():
+    study = Study(load("world"))
+    own, second = worlds(study, PRACTICE).values()
+    other = worlds(study, "of a teacher")["second"]
+    assert own.edition.seeds == study.edition.seeds and own.edition.alpha == study.edition.alpha
+    assert len(second.edition.seeds) == 3 and all(seed in SEEDS["challenge"] for seed in second.edition.seeds)
+    assert not set(second.edition.seeds) & set(other.edition.seeds) and second.edition.alpha != study.edition.alpha
+    keys = [{run.key for run in world.student_runs()} for world in (own, second)]
+    assert not keys[0] & keys[1]
+    assert len({name_of(study, PRACTICE), name_of(study, "x"), name_of(Study(load("smoke")), PRACTICE)}) == 3
+    assert of_challenge("a", 4)[:3] == of_challenge("a", 3)
+
+
+def test_data_that_are_no_world_have_no_second_one():
+    with pytest.raises(ParameterError, match="edition='hh-smol': its data are .*; the challenge needs a world"):
+        worlds(Study(load("hh-smol")), PRACTICE)
+
+
+# Looks
+
+
+def test_each_further_look_widens_all_intervals_of_a_participant():
+    values = [0.1, 0.3, 0.2]
+    one = standing([entry(rows=[row(values)])]).iloc[0]
+    three = standing([*(entry(title=t, code=t, rows=[row(values)]) for t in "abc"), entry("bob", rows=[row(values)])])
+    expected = seed_interval(values, 1 - 0.05 / 3)
+    assert (one["low"], one["high"]) == pytest.approx(seed_interval(values)[1:3])
+    assert three[three["who"] == "ann"][["low", "high"]].to_numpy() == pytest.approx(np.array([expected[1:3]] * 3))
+    assert three[three["who"] == "bob"]["low"].item() == pytest.approx(one["low"])
+
+
+def test_p_is_where_the_interval_reaches_zero_and_holm_is_stepped_down():
+    from scipy.stats import ttest_1samp
+
+    strong, weak = [0.10, 0.11, 0.12], [0.1, 0.2, 0.6]
+    p = [p_value(row(values)) for values in (strong, weak)]
+    assert p == pytest.approx([ttest_1samp(values, 0).pvalue for values in (strong, weak)], abs=1e-6)
+    found = standing([entry(title=t, code=t, rows=[row(v)]) for t, v in (("a", weak), ("b", strong))])
+    assert found["p"].tolist() == pytest.approx([p[1], 2 * p[0]], abs=1e-6)
+    assert found["says"].tolist() == ["not told apart", "higher"]
+    shares = row([-0.02, -0.03, -0.01], "conflict_tax", less=[0.05, 0.06, 0.05])
+    interval = standing([entry(rows=[shares])]).iloc[0]
+    assert (interval["high"] < 0) == (p_value(shares) < 0.05)
+
+
+def test_what_has_one_seed_or_none_cannot_be_told():
+    for values in ([0.1], [None, None]):
+        assert standing([entry(rows=[row(values)])])["says"].item() == "cannot tell"
+
+
+def test_the_same_file_again_is_no_further_look():
+    once = entered((), entry())
+    assert len(entered(once, entry(title="renamed"))) == 1 and len(entered(once, entry(code="e"))) == 2
+    assert len(entered(once, entry("bob"))) == 2
+
+
+# The board
+
+
+def test_a_board_comes_back_as_it_was_written_and_is_replaced_whole(tmp_path):
+    path, entries = tmp_path / "board.json", (entry("Zoë", rows=[row([0.1, None, 0.2])]), entry("ann"))
+    assert read_board(path) == ()
+    write_board(path, entries)
+    assert read_board(path) == entries and "Zoë" in path.read_text(encoding="utf-8")
+    assert [p.name for p in tmp_path.iterdir()] == ["board.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b"[{", b'{"who": 1}', b"\xff\xfe", b'[{"who": "a"}]'])
+def test_a_damaged_board_is_one_line_and_stays(tmp_path, content, capsys):
+    path = tmp_path / "board.json"
+    path.write_bytes(content)
+    with pytest.raises(BoardError, match="board=.*board.json': is no leaderboard, or is damaged"):
+        read_board(path)
+    given = [str(EXAMPLE), "--as", "ann", "--edition", "smoke", "--store", str(tmp_path / "s"), "--board", str(path)]
+    assert main(given) == 2 and path.read_bytes() == content
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    ("code", "more", "says"),
+    [
+        (None, (), "submission='{path}': No such file or directory"),
+        (b"\xff", (), "submission='{path}': is no UTF-8 text"),
+        (b"#" * 100_001, (), "submission='{path}': has 100,001 bytes; at most 100,000"),
+        (b"def f(", (), "mine.py, line 1: is no Python"),
+        (b"x = 1", (), "mine.py: one function mitigate(pairs, weak, features) is needed"),
+        (
+            HEAD.encode() + b"    return weak[1:]",
+            (),
+            "mine.py: label has shape (95,); one for each pair is needed, (96,)",
+        ),
+        (HEAD.encode() + b"    return weak", ("--as", "a\nb"), "as='a\\nb': must be a name of 1 to 40 printable"),
+        (HEAD.encode() + b"    return weak", ("--edition", "hh-smol"), "edition='hh-smol': its data are"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_before_anything_is_trained(tmp_path, capsys, code, more, says):
+    path = tmp_path / "mine.py"
+    if code is not None:
+        path.write_bytes(code)
+    store = tmp_path / "store"
+    assert main([str(path), "--as", "ann", "--edition", "smoke", "--store", str(store), *more]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {says.format(path=path)}") and said.count("\n") == 1
+    assert not list(store.rglob("record.json")) and not (store / "leaderboard.json").exists()
+
+
+@pytest.mark.slow
+def test_a_submission_is_scored_in_both_worlds_and_entered(lab, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    board = tmp_path / "board.json"
+    (tmp_path / "mine.py").write_text(HEAD + "    return weak.round()", encoding="utf-8")
+    for path in (EXAMPLE, "mine.py", EXAMPLE):
+        made = submit(str(path), "ann", "smoke", lab, str(board))
+    entries = read_board(board)
+    assert len(entries) == 2 and made in entries
+    text = board.read_text(encoding="utf-8")
+    assert not [seed for seed in of_challenge(PRACTICE, 1) if str(seed) in text], "seeds stay secret"
+    assert {r.world for r in made.rows} == {"own", "second"}
+    values = {(r.world, r.statistic, r.versus): r.values for r in made.rows}
+    study = Study(load("smoke"))
+    own = replace(worlds(study, PRACTICE)["own"], resampled=False).on(lab)
+    mitigated = own.under_mitigation("hard_labels").comparison(7, "tiny-24", "tiny-44", "explicit")
+    hard = {(r.world, r.statistic, r.versus): r.values for e in entries if e.title == "mine" for r in e.rows}
+    assert hard["own", "conflict_tax", ""][0] == pytest.approx(mitigated.conflict_tax(), abs=0.02)
+    plain = own.comparison(7, "tiny-24", "tiny-44", "explicit")
+    change = values["own", "conflict_tax", ""][0] - plain.conflict_tax()
+    assert values["own", "conflict_tax", UNMODIFIED][0] == pytest.approx(change)
+    table = shown(entries, "second")
+    assert len(table) == 2 and set(table["looks"]) == {"2 (97.5%)"}
+    assert json.loads(text)[0]["challenge"] == name_of(study, PRACTICE)
