@@ -19,6 +19,8 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from PIL import Image
 
 from tests.conftest import build_command
 from w2s_lib.book.build import (
@@ -269,7 +271,13 @@ def test_a_download_has_the_books_edition_and_nothing_else_of_its_builder(html, 
     given: dict = {}
     exec(injected.source, given)
     assert {key: value for key, value in given.items() if not key.startswith("__")} == {"edition": "smoke"}
-    assert [c.source for c in notebook.cells if c is not injected] == [c.source for c in source.cells]
+    code = lambda cells: [c.source for c in cells if c.cell_type == "code" and c is not injected]
+    assert code(notebook.cells) == code(source.cells)
+    prose = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    assert not re.search(r"\{glue|\{(solution|exercise)|\[\]\(", prose), "numbers, titles and words stand in it"
+    bare = nbformat.read(html / "_sources" / "bare" / f"{name}.ipynb", as_version=4)
+    assert code(bare.cells) == code(notebook.cells) or injected.source in code(bare.cells)
+    assert not any(c.get("outputs") for c in bare.cells)
 
 
 def test_a_download_runs_as_it_is_in_a_clone(html, build_folder, tmp_path):
@@ -282,6 +290,41 @@ def test_a_download_runs_as_it_is_in_a_clone(html, build_folder, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "smoke: the smallest pass" in (tmp_path / "out.ipynb").read_text(encoding="utf-8")
     assert sorted((tmp_path / "store").rglob("record.json")) == before, "it reads the clone's store"
+
+
+def test_machines_find_and_cite_every_page(html):
+    told = [json.loads(text) for page in pages(html) for text in re.findall(LINKED_DATA, page.read_text())]
+    book, *others = sorted(told, key=lambda data: data["@type"] != "Book")
+    assert book["hasPart"][0]["@type"] == "Dataset" and len(book["hasPart"][0]["distribution"]["contentUrl"]) > 5
+    assert {data["@type"] for data in others} == {"Chapter", "WebPage"} and len(others) > 30
+    for page in (html / "index.html", html / "notebooks" / "05_conflict_tax_deception.html"):
+        text = page.read_text()
+        for name in ("og:title", "og:description", "og:image", "citation_title", "citation_author", "description"):
+            assert re.search(rf'<meta (name|property)="{name}" content="[^"]+" />', text), (page.name, name)
+        assert "arxiv.org/abs/2406.11431" in text
+    with Image.open(html / "card.png") as card:
+        assert card.size == (1200, 630) and len(card.convert("RGB").getcolors(10**6)) > 50
+
+
+def test_every_page_is_there_as_markdown(html):
+    contents = (html / "llms.txt").read_text()
+    linked = re.findall(r"\]\(([^)]+\.md)\)", contents)
+    assert len(linked) == len(set(linked)) > 40
+    for path in linked:
+        text = (html / path).read_text()
+        assert text.startswith(("# ", "(")) and "{glue" not in text, path
+
+
+def test_old_addresses_lead_to_new_pages(html):
+    moved = yaml.safe_load((ROOT / "book" / "redirects.yml").read_text(encoding="utf-8"))
+    for old in moved:
+        page = html / f"{old}.html"
+        (to,) = re.findall(r'url=([^"]+)"', page.read_text())
+        assert (page.parent / to).is_file()
+    lost = (html / "404.html").read_text()
+    assert (
+        all((html / path).is_file() for path in re.findall(r'<li><a href="([^"]+)">', lost)) and "no such page" in lost
+    )
 
 
 @pytest.fixture
@@ -443,6 +486,8 @@ def test_processes_of_notebooks_end_on_ctrl_c():
     assert isinstance(job.exception(60), BrokenProcessPool) and time.monotonic() - begin < 180
 
 
+LINKED_DATA = r'<script type="application/ld\+json">(.*?)</script>'
+
 RENDERS = """
 import sys
 from pathlib import Path
@@ -542,6 +587,31 @@ def test_pages_ask_no_other_host_and_log_no_error(browser, server, html, how):
         )
     assert not foreign and not errors
     context.close()
+
+
+def test_the_landing_page_answers_within_one_screen(browser, server):
+    page = browser.new_page(viewport={"width": 1366, "height": 768})
+    page.goto(f"{server}/index.html")
+    ends = lambda selector: page.evaluate(f"document.querySelector('{selector}').getBoundingClientRect().bottom")
+    for selector in (".in-a-minute li:last-child", ".in-a-minute img", ".doors .sd-card-title"):
+        assert 0 < ends(selector) <= 768, selector
+    assert page.locator(".in-a-minute li").count() == 3 and page.locator(".doors .sd-card").count() == 3
+    page.close()
+
+
+def test_downloads_keep_their_names_and_figures_grow_on_a_phone(browser, server):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(f"{server}/notebooks/05_conflict_tax_deception.html")
+    names = page.eval_on_selector_all(".btn-download-source-button", "all => all.map(a => a.download)")
+    assert names == ["05_conflict_tax_deception.ipynb"] * 2 + ["05_conflict_tax_deception.md"]
+    figure = page.locator("figure img[src$='.svg']").first
+    narrow = figure.bounding_box()["width"]
+    figure.press("Enter")
+    assert figure.bounding_box()["width"] > 2 * narrow - 60
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390, "the figure scrolls, and not the page"
+    figure.press("Enter")
+    assert figure.bounding_box()["width"] == narrow
+    page.close()
 
 
 def test_formulas_are_set(browser, server):

@@ -17,6 +17,7 @@ import w2s_lib
 from w2s_lib.lab.provenance import PACKAGES
 
 ROOT = Path(__file__).resolve().parent.parent
+PYTHON = "3.11"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -42,6 +43,22 @@ def test_versions_agree():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert PROJECT["version"] == w2s_lib.__version__ == citation["version"]
     assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_what_is_said_to_those_who_cite_is_one():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    meta = json.loads((ROOT / "codemeta.json").read_text(encoding="utf-8"))
+    same = ("version", "keywords")
+    assert {name: meta[name] for name in same} == {name: cited[name] for name in same}
+    assert (meta["name"], meta["datePublished"]) == (cited["title"], str(cited["date-released"]))
+    assert meta["license"].endswith(f"/{cited['license']}") and meta["runtimePlatform"].endswith(PYTHON)
+    assert [one["name"] for one in meta["author"]] == [one["name"] for one in cited["authors"]]
+    assert meta["referencePublication"] == cited["references"][0]["url"]
+    bibtex = (ROOT / "book" / "index.md").read_text(encoding="utf-8").partition("```bibtex")[2].partition("```")[0]
+    told = dict(re.findall(r"(\w+)\s*= \{+([^{}]*)\}+", bibtex))
+    year = str(cited["date-released"])[:4]
+    assert told == {"title": cited["title"], "author": cited["authors"][0]["name"], "year": year,
+                    "version": cited["version"], "license": cited["license"]}  # fmt: skip
 
 
 def test_the_readme_names_every_package_and_edition_in_short_lines():

@@ -23,6 +23,24 @@
     });
   });
 
+  /* Downloads keep their names, and do not open as text. */
+  window.addEventListener("load", function () {
+    document.querySelectorAll(".btn-download-source-button").forEach(function (link) {
+      link.removeAttribute("target");
+      link.setAttribute("download", new URL(link.href).pathname.split("/").pop());
+    });
+  });
+
+  /* A figure of several panels is small on a phone: a tap, or Enter, makes it as wide as on a desk, and back. */
+  window.addEventListener("load", function () {
+    document.querySelectorAll(".bd-content img[src$='.svg']").forEach(function (image) {
+      function turn() { if (innerWidth < 600 || image.classList.contains("enlarged")) image.classList.toggle("enlarged"); }
+      image.addEventListener("click", turn);
+      image.addEventListener("keydown", function (event) { if (event.key === "Enter") turn(); });
+      if (innerWidth < 600) image.tabIndex = 0;
+    });
+  });
+
   function focusable() {
     document.querySelectorAll("article .cell_output, article table, article pre, article .pst-scrollable-table-container")
       .forEach(function (element) {

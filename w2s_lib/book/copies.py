@@ -1,0 +1,133 @@
+"""Copies of pages that leave the book: notebooks to run elsewhere and Markdown to read, with the numbers filled in.
+
+A page's source has roles where numbers stand, and directives around exercises; outside the book nobody knows what they
+mean.
+"""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+
+from nbformat import NotebookNode
+
+RECORD = "application/papermill.record/text/plain"
+"""What a notebook has made known to the prose (``chapter.say``) is kept under this type."""
+
+NUMBER = re.compile(r"\{glue:text\}`(?:([^`]+?)::)?([^`:]+)(?::[^`:]*)?`")
+LINK = re.compile(r"\[\]\(([^)#\s]+)(#[^)\s]*)?\)")
+TO_A_NOTEBOOK = re.compile(r"(\]\([^)\s#]+)\.ipynb(#[^)\s]*)?\)")
+ROLE = re.compile(r"\{(?:cite:[pt]|doc|ref|numref|py:\w+)\}`([^`]+)`")
+BOUND = re.compile(r"^(`{3,})\{(exercise|solution)-(start|end)\}.*\n(?::.*\n)*\1[ \t]*$\n?", re.MULTILINE)
+BLOCK = re.compile(r"^(`{3,}|:{3,})\{([a-z-]+)\}[ ]?(.*)\n((?:.*\n)*?)\1[ \t]*$", re.MULTILINE)
+OPTION = re.compile(r"^:[a-z-]+:.*\n", re.MULTILINE)
+LABELS = {"exercise": "*Exercise.*\n", "solution": "*Solution:*\n"}
+
+
+def glued(notebook: NotebookNode) -> dict[str, str]:
+    """What an executed notebook has made known to the prose, by name."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    named = [
+        (output.get("metadata", {}).get("scrapbook", {}).get("name"), output.get("data", {})) for output in outputs
+    ]
+    return {name: str(ast.literal_eval(data[RECORD])) for name, data in named if name and RECORD in data}
+
+
+@dataclass(frozen=True)
+class Book:
+    """What copies of pages need to know of the others: titles by page, and what each notebook made known.
+
+    A page is named by its path in the book without its ending, such as ``notebooks/01_tour``.
+    """
+
+    titles: Mapping[str, str]
+    numbers: Mapping[str, Mapping[str, str]]
+
+    def filled(self, text: str, page: str) -> str:
+        """The text of a page with its numbers, and with the titles of pages where links have none.
+
+        Raises:
+            KeyError: a number that no notebook made known.
+        """
+        name = lambda path: posixpath.normpath(posixpath.join(posixpath.dirname(page), path)).rpartition(".")[0]
+
+        def number(found: re.Match) -> str:
+            return self.numbers[found[1].rpartition(".")[0] if found[1] else page][found[2]]
+
+        def link(found: re.Match) -> str:
+            return f"[{self.titles.get(name(found[1]), found[1])}]({found[1]}{found[2] or ''})"
+
+        return LINK.sub(link, NUMBER.sub(number, text))
+
+    def plain(self, text: str, page: str) -> str:
+        """The same in plain Markdown: exercises and solutions under their names, notes as quotations, of other
+        directives what is in them."""
+        text = BOUND.sub(lambda found: LABELS[found[2]] if found[3] == "start" else "", self.filled(text, page))
+        while (opened := BLOCK.sub(_opened, text)) != text:
+            text = opened
+        return ROLE.sub(r"\1", text)
+
+    def notebook(self, executed: NotebookNode, page: str) -> NotebookNode:
+        """A copy to run: prose with numbers, solutions folded."""
+        copy, within = deepcopy(executed), False
+        for cell in copy.cells:
+            if cell.cell_type == "markdown":
+                bounds = [(found[2], found[3]) for found in BOUND.finditer(cell.source)]
+                within = next((end == "start" for what, end in reversed(bounds) if what == "solution"), within)
+                cell.source = self.plain(cell.source, page)
+            elif within:
+                cell.metadata["jupyter"] = {"source_hidden": True, "outputs_hidden": True}
+        return copy
+
+    def markdown(self, executed: NotebookNode, page: str) -> str:
+        """A copy to read: prose, code, what was printed, and what figures show."""
+        parts = []
+        for cell in executed.cells:
+            if "remove-cell" in cell.metadata.get("tags", []):
+                continue
+            if cell.cell_type == "markdown":
+                parts.append(self.plain(cell.source, page))
+            else:
+                parts += [f"```python\n{cell.source.strip()}\n```", *filter(None, map(_told, cell.outputs))]
+        return _among_markdown("\n\n".join(part.strip() for part in parts if part.strip()))
+
+    def page(self, source: str, page: str) -> str:
+        """A page of the book that is Markdown, without what stands before its title."""
+        text = source.partition("---\n")[2].partition("---\n")[2] if source.startswith("---\n") else source
+        return _among_markdown(self.plain(text, page).strip())
+
+
+def bare(executed: NotebookNode) -> NotebookNode:
+    """The notebook as its source: nothing executed."""
+    copy = deepcopy(executed)
+    for cell in copy.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return copy
+
+
+def _among_markdown(text: str) -> str:
+    """Text whose links lead to other pages' Markdown."""
+    return TO_A_NOTEBOOK.sub(r"\1.md\2)", text) + "\n"
+
+
+def _opened(found: re.Match) -> str:
+    """What is in a directive, without its options; a note is quoted under its title."""
+    _, kind, title, body = found.groups()
+    body = OPTION.sub("", body).strip()
+    if kind in ("admonition", "note", "warning"):
+        return "\n".join(f"> {line}".rstrip() for line in (f"**{title or kind.capitalize()}**", *body.splitlines()))
+    return f"**{title}**\n\n{body}" if kind == "grid-item-card" else body
+
+
+def _told(output: NotebookNode) -> str:
+    """What an output says in words."""
+    figure = output.get("metadata", {}).get("image/svg+xml")
+    if figure:
+        return f"*Figure: {figure['alt']}*"
+    text = output.get("text") if output.output_type == "stream" else output.get("data", {}).get("text/plain")
+    return f"```text\n{text.strip()}\n```" if text and "scrapbook" not in output.get("metadata", {}) else ""
