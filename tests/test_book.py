@@ -65,7 +65,10 @@ def runs(html) -> pd.DataFrame:
 
 
 def pages(html: Path) -> list[Path]:
-    return sorted(p for p in html.rglob("*.html") if "_static" not in p.parts)
+    """All pages but those that only lead to another."""
+    moved = yaml.safe_load((ROOT / "book" / "redirects.yml").read_text(encoding="utf-8"))
+    found = sorted(p for p in html.rglob("*.html") if "_static" not in p.parts)
+    return [p for p in found if p.relative_to(html).with_suffix("").as_posix() not in moved]
 
 
 def test_every_page_of_the_contents_exists(html):
@@ -611,6 +614,22 @@ def test_downloads_keep_their_names_and_figures_grow_on_a_phone(browser, server)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390, "the figure scrolls, and not the page"
     figure.press("Enter")
     assert figure.bounding_box()["width"] == narrow
+    page.close()
+
+
+def test_runs_are_folded_by_chapter_and_can_be_searched(browser, server, html):
+    page = browser.new_page()
+    page.goto(f"{server}/notebooks/99_reproducibility.html")
+    rows, parts = page.locator(".searched tbody tr"), page.locator(".searched details")
+    key = rows.nth(0).locator("td").nth(0).text_content().strip()
+    assert rows.count() > 100 and parts.count() > 5 and page.locator(".searched details[open]").count() == 0
+    assert page.evaluate("document.documentElement.scrollHeight") < 12_000
+    page.fill(".searched input", key[:12].upper())
+    assert page.locator(".searched tbody tr:visible").count() == 1 and page.inner_text(".searched output") == "1 found"
+    page.fill(".searched input", "")
+    assert (
+        page.locator(".searched details[open]").count() == 0 and page.locator(".searched details:visible").count() > 5
+    )
     page.close()
 
 

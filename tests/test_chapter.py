@@ -207,3 +207,13 @@ def test_the_parameter_table_escapes(given):
     chapter = open_chapter("05_x", given)
     object.__setattr__(chapter.study.edition, "title", "<script>alert(1)</script>")
     assert "<script>" not in chapter._repr_html_() and "&lt;script&gt;" in chapter._repr_html_()
+
+
+def test_a_run_is_named_by_the_first_chapter_that_rests_on_it(given, tmp_path, monkeypatch):
+    for name, keys in (("05_x", ["a b", "b"]), ("07_y", ["b c", None])):
+        pd.DataFrame({"runs": ["1", "2"], "run_keys": keys}).to_csv(tmp_path / f"{name}.runs", index=False)
+    chapter = open_chapter("99_x", given)
+    monkeypatch.delenv("W2S_RESULTS", raising=False)
+    assert chapter.first_uses() == {}
+    monkeypatch.setenv("W2S_RESULTS", str(tmp_path))
+    assert chapter.first_uses() == {"a": "05_x", "b": "05_x", "c": "07_y"}

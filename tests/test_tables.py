@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from w2s_lib.book.tables import Ledger, Table
+from w2s_lib.book.tables import Ledger, Parts, Table
 
 EVIL = "<script>alert('x')</script> <img src=http://evil> & \"q\""
 
@@ -30,3 +30,10 @@ def test_a_ledger_links_to_chapters_and_escapes_the_rest():
     assert "<script" not in shown and shown.count("<strong>&lt;b&gt;holds&lt;/b&gt;</strong>") == 2
     assert shown.count('<a href="05_tax.html">05</a>') == 2 and "0.500 [0.250, 0.750]" in shown
     assert shown.count(">–</td>") == 3 and 'class="dataframe ledger"' in shown
+
+
+def test_parts_are_folded_counted_and_escaped():
+    frame = pd.DataFrame({"chapter": ["05", EVIL, "05"], "key": ["a", EVIL, "c"]})
+    shown = Parts(frame, by="chapter")._repr_html_()
+    assert shown.count("<details>") == 2 and "<summary>05: 2</summary>" in shown and "<script" not in shown
+    assert shown.count("<tr>") == 2 + 3 and ">chapter</th>" not in shown

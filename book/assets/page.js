@@ -41,6 +41,27 @@
     });
   });
 
+  /* A long table in folded parts: what is searched for is shown, whatever part it is in. */
+  window.addEventListener("load", function () {
+    document.querySelectorAll(".searched").forEach(function (whole) {
+      var field = whole.querySelector("input"), told = whole.querySelector("output");
+      field.addEventListener("input", function () {
+        var asked = field.value.trim().toLowerCase(), found = 0;
+        whole.querySelectorAll("details").forEach(function (part) {
+          var here = 0;
+          part.querySelectorAll("tbody tr").forEach(function (row) {
+            row.hidden = asked !== "" && row.textContent.toLowerCase().indexOf(asked) < 0;
+            here += !row.hidden;
+          });
+          part.hidden = here === 0;
+          part.open = asked !== "" && here > 0;
+          found += here;
+        });
+        told.textContent = asked ? found + " found" : "";
+      });
+    });
+  });
+
   function focusable() {
     document.querySelectorAll("article .cell_output, article table, article pre, article .pst-scrollable-table-container")
       .forEach(function (element) {

@@ -124,6 +124,14 @@ class Chapter:
             return {"chapters": {}, "trained": self.lab.trained, "run_seconds": 0.0}
         return json.loads(path.read_text(encoding="utf-8"))
 
+    def first_uses(self) -> dict[str, str]:
+        """Key of a run → the first chapter of this build whose results rest on it; empty outside a build."""
+        folder, found = os.environ.get("W2S_RESULTS"), {}
+        for path in sorted(Path(folder).glob("[0-9]*.runs")) if folder else ():
+            for key in " ".join(pd.read_csv(path, dtype="str")["run_keys"].dropna()).split():
+                found.setdefault(key, path.stem)
+        return found
+
     def _repr_html_(self) -> str:
         e = self.study.edition
         cells = {

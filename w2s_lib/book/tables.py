@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Mapping
 
 import pandas as pd
@@ -28,6 +29,27 @@ class Table:
 
     def _repr_html_(self) -> str:
         return html_table(self.frame, self.digits, "dataframe")
+
+    def __repr__(self) -> str:
+        return self.frame.to_string(index=False)
+
+
+class Parts:
+    """A long frame as one folded table for each value of a column, with a field that searches all of them.
+
+    Without the book's own script the field does nothing, and the tables open all the same.
+    """
+
+    def __init__(self, frame: pd.DataFrame, by: str, digits: int = 2) -> None:
+        self.frame, self.by, self.digits = frame, by, digits
+
+    def _repr_html_(self) -> str:
+        parts = []
+        for name, frame in self.frame.groupby(self.by, sort=False):
+            table = html_table(frame.drop(columns=self.by), self.digits, "dataframe")
+            parts.append(f"<details><summary>{html.escape(str(name))}: {len(frame)}</summary>{table}</details>")
+        field = '<label>Search <input type="search" placeholder="any part of a row"></label> <output></output>'
+        return f'<div class="searched">{field}{"".join(parts)}</div>'
 
     def __repr__(self) -> str:
         return self.frame.to_string(index=False)
