@@ -212,7 +212,11 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
         raise BuildError(f"{source.name}, cell {error.cell_index}: {error.ename}: {says}") from None
     except NoSuchKernel:
         raise BuildError(f"kernel {KERNEL!r}: this Python has none; pip install ipykernel") from None
-    except DeadKernelError:
+    except (DeadKernelError, RuntimeError) as error:
+        if not isinstance(error, DeadKernelError) and "Kernel died" not in str(
+            error
+        ):  # as it is killed while it starts
+            raise
         raise BuildError(f"{source.name}: its kernel died, killed perhaps for want of memory; {GOES_ON}") from None
     nbformat.write(polish(nbformat.read(draft, as_version=4), parameters["edition"]), target)
     draft.unlink()
