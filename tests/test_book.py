@@ -541,6 +541,15 @@ def test_a_process_or_a_kernel_that_is_killed_is_one_line(tmp_path):
         run_notebook(tmp_path / "x.ipynb", tmp_path / "out.ipynb", {"edition": "smoke"}, tmp_path)
 
 
+def test_a_kernel_that_dies_as_it_starts_is_one_line(tmp_path, monkeypatch):
+    def start(*_, **__):
+        raise RuntimeError("Kernel died before replying to kernel_info")  # as jupyter_client says
+
+    monkeypatch.setattr("papermill.execute_notebook", start)
+    with pytest.raises(BuildError, match="x.ipynb: its kernel died, .*finished runs are kept"):
+        run_notebook(tmp_path / "x.ipynb", tmp_path / "out.ipynb", {"edition": "smoke"}, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
