@@ -306,7 +306,9 @@ def test_machines_find_and_cite_every_page(html):
             assert re.search(rf'<meta (name|property)="{name}" content="[^"]+" />', text), (page.name, name)
         assert "arxiv.org/abs/2406.11431" in text
     with Image.open(html / "card.png") as card:
-        assert card.size == (1200, 630) and len(card.convert("RGB").getcolors(10**6)) > 50
+        assert card.size == (1200, 630) and {(86, 180, 233), (204, 121, 167)} <= {
+            c for _, c in card.convert("RGB").getcolors(10**6)
+        }
 
 
 def test_every_page_is_there_as_markdown(html):

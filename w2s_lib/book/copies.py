@@ -19,7 +19,7 @@ RECORD = "application/papermill.record/text/plain"
 """What a notebook has made known to the prose (``chapter.say``) is kept under this type."""
 
 NUMBER = re.compile(r"\{glue:text\}`(?:([^`]+?)::)?([^`:]+)(?::[^`:]*)?`")
-LINK = re.compile(r"\[\]\(([^)#\s]+)(#[^)\s]*)?\)")
+LINK = re.compile(r"\[\]\(([^)#\s]*)(#[^)\s]*)?\)")
 TO_A_NOTEBOOK = re.compile(r"(\]\([^)\s#]+)\.ipynb(#[^)\s]*)?\)")
 ROLE = re.compile(r"\{(?:cite:[pt]|doc|ref|numref|py:\w+)\}`([^`]+)`")
 BOUND = re.compile(r"^(`{3,})\{(exercise|solution)-(start|end)\}.*\n(?::.*\n)*\1[ \t]*$\n?", re.MULTILINE)
@@ -59,7 +59,9 @@ class Book:
             return self.numbers[found[1].rpartition(".")[0] if found[1] else page][found[2]]
 
         def link(found: re.Match) -> str:
-            return f"[{self.titles.get(name(found[1]), found[1])}]({found[1]}{found[2] or ''})"
+            path, place = found[1], found[2] or ""
+            title = self.titles.get(name(path), path) if path else place.strip("#").replace("-", " ")
+            return f"[{title}]({path}{place})"
 
         return LINK.sub(link, NUMBER.sub(number, text))
 
