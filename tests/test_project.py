@@ -14,7 +14,10 @@ import pytest
 import yaml
 
 import w2s_lib
+from w2s_lib.findings import record
+from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.lab.provenance import PACKAGES
+from w2s_lib.study.edition import load
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = "3.11"
@@ -32,6 +35,16 @@ def test_environment_yml_delegates_to_pyproject():
     assert python == f"python={minimum}"
     named = {re.split(r"[=<>]", d)[0] for d in environment["dependencies"] if isinstance(d, str)}
     assert not named & {re.split(r"[=<>\[]", d)[0] for d in PROJECT["dependencies"]}, "versions stand in one place"
+
+
+def test_a_dev_container_has_the_python_and_the_command_of_everyone():
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    assert container["image"].rpartition(":")[2] == PROJECT["requires-python"].removeprefix(">=") == PYTHON
+    (target,) = re.fullmatch(r"make (\w+)", container["postCreateCommand"]).groups()
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    made = re.search(r"^VENV +:= (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    settings = container["customizations"]["vscode"]["settings"]
+    assert settings["python.defaultInterpreterPath"].endswith(f"/{made}/bin/python")
 
 
 def test_direct_dependencies_are_pinned():
@@ -59,6 +72,15 @@ def test_what_is_said_to_those_who_cite_is_one():
     year = str(cited["date-released"])[:4]
     assert told == {"title": cited["title"], "author": cited["authors"][0]["name"], "year": year,
                     "version": cited["version"], "license": cited["license"]}  # fmt: skip
+
+
+def test_the_readme_begins_with_the_landing_pages_sentences_as_the_record_has_them():
+    landing = (ROOT / "book" / "index.md").read_text(encoding="utf-8").partition("grid-item-card")[0]
+    asked = re.findall(r"^- \{glue:text\}`notebooks/14_claims.ipynb::sentence_(\w+):s`$", landing, re.MULTILINE)
+    rows = record.by_chapter(record.summarise(record.rows_of(load("world"))))
+    told = ledger(rows, [CLAIMS[key] for key in asked])["sentence"].tolist()
+    head = (ROOT / "README.md").read_text(encoding="utf-8").partition("three sentences:")[2].partition("![")[0]
+    assert [" ".join(said.split()) for said in head.split("\n- ")[1:]] == told and len(told) == 3
 
 
 def test_the_readme_names_every_package_and_edition_in_short_lines():
