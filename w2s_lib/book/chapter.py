@@ -95,10 +95,11 @@ class Chapter:
         """Results rows by chapter that verdicts are read off: the record's, where it has more seeds, else those of this
         build.
 
-        How often a planted student is found is of this build in any case: its score tables are at hand.
+        How often a planted student is found is of this build in any case: its score tables are at hand.  So is a
+        chapter that is younger than the record.
         """
-        planted = {name: rows for name, rows in live.items() if name == PLANTED}
-        return {name: self.recorded.get(name, rows) for name, rows in live.items()} | planted
+        older = {name for name, rows in self.recorded.items() if len(rows)} - {PLANTED}
+        return {name: self.recorded[name] if name in older else rows for name, rows in live.items()}
 
     def told(self, key: str, results: pd.DataFrame) -> pd.Series:
         """The ledger's row of one claim, from its chapter's results: ``says``, its verdict in words, ``sentence`` and

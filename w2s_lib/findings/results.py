@@ -150,13 +150,21 @@ in it.
 
 Both shares may be skewed over seeds, and their difference with them: its interval is made from the two."""
 
+IN_NATS = (
+    "loss_weak", "loss_student", "loss_distance", "bound_pair_by_pair", "bound_by_variation", "bound_by_kl",
+    "bound_by_reverse_kl", "bound_beyond_coin", "slack_mixtures", "slack_mixtures_truth", "slack_heads",
+    "slack_heads_truth", "slack_heads_forward",
+)  # fmt: skip
+"""Statistics of the theory chapter that are losses, or differences or bounds of them."""
+
 SIGNED = (
     "gap", "pgr", "net_change", "lift", "band_contrast", "overconfidence_weak", "overconfidence_student",
     "overconfidence_ceiling", *(name for name in STATISTICS if name.startswith(("excess", "explained", "share_of"))),
+    "gain", "gain_beyond_misfit", "kappa", *IN_NATS,
 )  # fmt: skip
 """Statistics that are no shares of pairs: their intervals may leave [0, 1]."""
 
-RATIOS = ("pgr", "lift", *(name for name in SIGNED if name.startswith("share_of")))
+RATIOS = ("pgr", "lift", "kappa", *IN_NATS, *(name for name in SIGNED if name.startswith("share_of")))
 """Of these, which may leave [-1, 1] as well; the others are differences of shares, which in turn may differ by 2."""
 
 STABLE, TRAINING, OTHER, UNMODIFIED = "stable", "training", "other", "unmodified"
@@ -489,52 +497,54 @@ def minus(
     return pd.concat([difference(per_seed, s, control, *pair) for pair in pairs for s in statistics], ignore_index=True)
 
 
-def slopes(per_seed: pd.DataFrame, statistics: Sequence[str]) -> pd.DataFrame:
-    """Results rows: how much a statistic grows per unit of the capability gap (ceiling − weak, in accuracy); ``per`` is
-    ``gap``.
+def slopes(per_seed: pd.DataFrame, statistics: Sequence[str], on: str = "gap", given: str = "") -> pd.DataFrame:
+    """Results rows: how much a statistic grows per unit of ``on``, another statistic of the frame; ``per`` is ``gap``
+    or, at an equal value of a third, ``gap_given_kappa``.
 
     A least-squares line through the model pairs of each seed, weighed by what the statistic is a share of, gives one
     slope a seed; their mean gets the interval.  The cells of a seed share models and test pairs, so that they are never
-    counted as independent; with a single seed, its clusters are resampled, gaps included."""
+    counted as independent; with a single seed, its clusters are resampled, ``on`` and ``given`` included."""
     cell = ["seed", "weak", "strong"]
-    gaps = per_seed[per_seed["statistic"] == "gap"].drop_duplicates(cell).set_index(cell)
+    others = [per_seed[per_seed["statistic"] == name] for name in (on, given) if name]
+    others = [rows.drop_duplicates(cell).set_index(cell) for rows in others]
     rows = []
     for _, group in per_seed[per_seed["statistic"].isin(statistics)].groupby(
         ["seed", "condition", "statistic"], sort=False
     ):
-        gap = gaps.loc[pd.MultiIndex.from_frame(group[cell])]
+        at = [rows.loc[pd.MultiIndex.from_frame(group[cell])] for rows in others]
         one_draw = lambda values: values.to_numpy(float)[:, None]
         draws = None
         if not group["draws"].isna().any():
-            draws = _slope(
-                *(
-                    np.stack([np.asarray(d, float) for d in f])
-                    for f in (gap["draws"], group["draws"], group["draws_counted"])
-                )
-            )
-        slope = _slope(one_draw(gap["value"]), one_draw(group["value"]), one_draw(group["counted"]))[0]
+            drawn = (group["draws"], group["draws_counted"], *(rows["draws"] for rows in at))
+            draws = _slope(*(np.stack([np.asarray(d, float) for d in f]) for f in drawn))
+        asked = (group["value"], group["counted"], *(rows["value"] for rows in at))
         found = {
-            "value": slope,
+            "value": _slope(*map(one_draw, asked))[0],
             "less": np.nan,
             "draws": draws,
             "run_keys": _keys(group),
             "counted": group["counted"].sum(min_count=1),
+            "per": f"{on}_given_{given}" if given else on,
         }
-        rows.append(group.iloc[0].to_dict() | {"weak": ALL, "strong": ALL, "per": "gap"} | found)
+        rows.append(group.iloc[0].to_dict() | {"weak": ALL, "strong": ALL} | found)
     return summarise(pd.DataFrame(rows, columns=PER_SEED))
 
 
-def _slope(x: np.ndarray, y: np.ndarray, counted: np.ndarray) -> np.ndarray:
+def _slope(y: np.ndarray, counted: np.ndarray, x: np.ndarray, given: np.ndarray | None = None) -> np.ndarray:
     """Least-squares slopes of y on x over cells, all of shape (cells, draws), weighed by what y is a share of; shape
-    (draws,)."""
+    (draws,).
+
+    ``given``: at equal values of it, the coefficient of x beside it (what it tells of x is taken off x first)."""
     counted = np.where(np.isnan(counted), 1.0, counted)
-    weight = np.where(np.isnan(x) | np.isnan(y), 0.0, counted.reshape(counted.shape + (1,) * (x.ndim - counted.ndim)))
-    x, y = np.nan_to_num(x), np.nan_to_num(y)
+    z = np.zeros_like(x) if given is None else given
+    unknown = np.isnan(x) | np.isnan(y) | np.isnan(z)
+    weight = np.where(unknown, 0.0, counted.reshape(counted.shape + (1,) * (x.ndim - counted.ndim)))
     with np.errstate(invalid="ignore", divide="ignore"):
-        dx, dy = (a - (weight * a).sum(axis=0) / weight.sum(axis=0) for a in (x, y))
-        return np.where(
-            (weight > 0).sum(axis=0) > 1, (weight * dx * dy).sum(axis=0) / (weight * dx**2).sum(axis=0), np.nan
-        )
+        dx, dy, dz = (a - (weight * a).sum(axis=0) / weight.sum(axis=0) for a in map(np.nan_to_num, (x, y, z)))
+        if given is not None:
+            dx = dx - (weight * dx * dz).sum(axis=0) / (weight * dz**2).sum(axis=0) * dz
+        enough = (weight > 0).sum(axis=0) > (1 if given is None else 2)
+        return np.where(enough, (weight * dx * dy).sum(axis=0) / (weight * dx**2).sum(axis=0), np.nan)
 
 
 def wide(results: pd.DataFrame) -> pd.DataFrame:

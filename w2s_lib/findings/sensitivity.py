@@ -40,6 +40,7 @@ from w2s_lib.findings.results import (
     tabulate,
     usual,
 )
+from w2s_lib.measures.divergences import calibration_in_bins_of
 from w2s_lib.measures.metrics import Array, Comparison, correct, log_odds
 from w2s_lib.study import Study
 
@@ -165,9 +166,7 @@ def calibration_error(p: Array, weights: Array | None = None, bins: int = 10) ->
 
     Never negative, and above zero by chance alone: of a calibrated model, each bin still misses a little.
     """
-    weights = np.ones(len(p)) if weights is None else weights
-    gap, inside = confidence(p) - correct(p), np.eye(bins)[_bins(p, bins)]
-    return np.abs((weights * gap) @ inside).sum(axis=-1) / weights.sum(axis=-1)
+    return calibration_in_bins_of(p, p, weights, bins)
 
 
 def calibration(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:

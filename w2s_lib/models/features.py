@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from transformers import PreTrainedModel
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from w2s_lib import progress
 from w2s_lib.data.cleaning import pool
@@ -114,3 +114,12 @@ def oriented(differences: np.ndarray, row_of: pd.Series, pairs: pd.DataFrame) ->
     A derived preference may turn a pair around, and its difference with it; ``pair_id`` stays the same.
     """
     return differences[row_of.loc[pairs["pair_id"]].to_numpy()] * np.where(pairs["turned"], -1, 1)[:, None]
+
+
+def of_ladder(folder: Path, pairs: pd.DataFrame) -> np.ndarray:
+    """Differences at the last token behind the last layer of a pretrained model of the ladder, which lies in
+    ``folder``; shape (pairs, hidden), float64."""
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    chosen, rejected = encode(tokenizer, pairs)
+    found = differences(model, chosen, rejected, begins(openings(tokenizer, pairs), chosen, rejected))
+    return found[f"{model.config.num_hidden_layers}.last"].double().numpy()
