@@ -27,6 +27,7 @@ from w2s_lib.findings import (
     objectives,
     policies,
     positive_controls,
+    theory,
 )
 from w2s_lib.findings.results import ROWS, among, pick, usual
 from w2s_lib.measures.intervals import LEVEL, minimum_detectable_effect, power
@@ -116,6 +117,7 @@ FINDINGS = {
     "12_preference_optimisation": policies.preference_optimisation,
     "13_what_helps": mitigations.what_helps,
     PLANTED: positive_controls.positive_controls,
+    "19_theory": theory.theory,
 }
 """The functions behind the chapters that the ledger reads: each from a study on a lab to a frame a seed and results
 rows.

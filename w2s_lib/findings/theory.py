@@ -123,7 +123,7 @@ def heads(x: Array, q: Array, seed: int) -> dict[str, Callable[[Array], Array]]:
 
 
 def slacks(p: Mapping[str, Array], q: Array) -> dict[str, Callable[..., Array]]:
-    """Pythagoras' slack of each of the students of ``heads``, whose probabilities of some pairs are ``p``; by statistic.
+    """Pythagoras' slack, by statistic, of the students of ``heads``, whose probabilities of some pairs are ``p``.
 
     The truth is the head that can be reached, or, ``_truth``, the pairs' own: nothing reaches that.
     """
