@@ -21,6 +21,7 @@ from w2s_lib.findings.results import (
     Cell,
     Estimate,
     measure,
+    minus,
     slopes,
     summarise,
     tabulate,
@@ -30,6 +31,7 @@ from w2s_lib.measures.metrics import Array, Comparison
 from w2s_lib.measures.projections import nearest_head, nearest_mixture
 from w2s_lib.specs import stream
 from w2s_lib.study import Study
+from w2s_lib.study.conditions import CORE
 
 COIN = float(np.log(2))
 """Log loss of a coin, in nats."""
@@ -74,7 +76,7 @@ OF_STUDENTS: dict[str, Between] = BOUNDS | {
     ),
     "calibration_in_bins_of_weak": lambda student, weak, weights=None: d.calibration_in_bins_of(student, weak, weights),
 }
-"""Statistics of the fine-tuned student without a conflict, beside its weak supervisor."""
+"""Statistics of a fine-tuned student beside its weak supervisor."""
 
 EXPLAINED = ("conflict_tax", "deception_score", MATCHED)
 """What might grow with the gap because errors grow less alike."""
@@ -84,19 +86,21 @@ LINES = {"gap": "", "kappa": "", "gap_given_kappa": "kappa", "kappa_given_gap": 
 
 
 def students(study: Study) -> pd.DataFrame:
-    """``OF_STUDENTS`` and ``kappa``, CAPA of weak supervisor and ceiling, on test pairs; columns ``PER_SEED``."""
+    """``OF_STUDENTS`` and ``kappa``, CAPA of weak supervisor and ceiling, on test pairs; under conflicts and controls
+    misfit and gain alone.  Columns ``PER_SEED``."""
 
     def estimates(cell: Cell) -> Iterable[Estimate]:
         c, runs = study.comparison(*cell), study.compared(*cell)
-        for name, of in OF_STUDENTS.items():
-            yield _estimate(name, partial(of, c.conflict, c.weak), c, runs)
-        yield _estimate("kappa", partial(d.capa, c.weak, c.ceiling), c, runs)
+        for name in OF_STUDENTS if cell.condition == "none" else ("misfit", "gain"):
+            yield _estimate(name, partial(OF_STUDENTS[name], c.conflict, c.weak), c, runs)
+        if cell.condition == "none":
+            yield _estimate("kappa", partial(d.capa, c.weak, c.ceiling), c, runs)
 
-    return tabulate(study, ["none"], estimates)
+    return tabulate(study, CORE, estimates)
 
 
-def _estimate(name: str, of: Callable[..., Array], c: Comparison, runs: Iterable, **also: str) -> Estimate:
-    return Estimate({"statistic": name, **also}, of, len(c.weak), runs)
+def _estimate(name: str, of: Callable[..., Array], c: Comparison, runs: Iterable) -> Estimate:
+    return Estimate({"statistic": name}, of, len(c.weak), runs)
 
 
 def heads(x: Array, q: Array, seed: int) -> dict[str, Callable[[Array], Array]]:
@@ -177,7 +181,8 @@ def theory(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         [mine, measure(study, ["none"], ("gap", "pgr")), measure(study, CONFLICTS, EXPLAINED)], ignore_index=True
     )
     per_seed = pd.concat([growth, pythagoras(study)], ignore_index=True)
-    lines = [slopes(mine, ("gain",), "misfit")]
+    lines = [slopes(mine[mine["condition"] == "none"], ("gain",), "misfit")]
+    lines.append(minus(mine, ("misfit", "gain"), [name for name in CONFLICTS if name != "rerun"], "rerun"))
     for name, given in LINES.items():
         lines.append(slopes(growth, (*EXPLAINED, "pgr"), name.partition("_")[0], given))
     return per_seed, pd.concat([summarise(per_seed, pooled=True), *lines], ignore_index=True)

@@ -20,8 +20,8 @@ def nearest_head(x: Array, q: Array, ridge: float = 0.0, reverse: bool = False, 
     """Weights of the head whose probabilities have the least mean KL to ``q``, shape (features,).
 
     ``x`` has shape (pairs, features), ``q`` (pairs,).  KL(q ‖ head), what cross-entropy on soft labels minimises, has
-    one minimum; ``reverse``, KL(head ‖ q), may have several: that downhill from ``start`` is found.  ``ridge`` adds half
-    of it times the squared weights.
+    one minimum; ``reverse``, KL(head ‖ q), may have several: that downhill from ``start`` is found.  ``ridge`` adds
+    half of it times the squared weights.
     """
 
     def loss(w: Array) -> tuple[float, Array]:
