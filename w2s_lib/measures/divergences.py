@@ -60,7 +60,7 @@ def gain_beyond_misfit(student: Array, weak: Array, weights: Array | None = None
 
 
 def loss_distance(student: Array, weak: Array, weights: Array | None = None) -> Array:
-    """|L(student) − L(weak)|, L the mean log loss: what the bounds below bound."""
+    """How far the mean log losses of student and supervisor lie apart: what the bounds below bound."""
     return np.abs(log_loss(student, weights) - log_loss(weak, weights))
 
 
@@ -70,13 +70,13 @@ def floor(student: Array, weak: Array) -> float:
 
 
 def bound_pair_by_pair(student: Array, weak: Array, weights: Array | None = None) -> Array:
-    """mean |log p − log q|: the first step away from the truth, losses that went up no longer cancel those that went
+    """Mean distance of log p and log q: the first step, in which losses that went up no longer cancel those that went
     down."""
     return _mean(np.abs(np.log(clipped(student)) - np.log(clipped(weak))), weights)
 
 
 def bound_by_variation(student: Array, weak: Array, weights: Array | None = None) -> Array:
-    """mean |p − q| / γ: the logarithm is nowhere steeper than at the least probability."""
+    """Mean distance of p and q, over γ: the logarithm is nowhere steeper than at the least probability."""
     return _mean(np.abs(student - weak), weights) / floor(student, weak)
 
 
@@ -94,10 +94,11 @@ def bound_by_kl(
 def calibration_in_bins_of(
     p: Array, binned_by: Array, weights: Array | None = None, bins: int = RELIABILITY_BINS
 ) -> Array:
-    """Calibration error of one model in the bins of another's confidence: Σ over bins of share · |mean p − accuracy|.
+    """Calibration error of one model in the bins of another's confidence: how far mean p lies from accuracy in a bin,
+    on average over bins by their share of pairs.
 
     Each pair is read in the order that ``binned_by`` prefers.  For ``binned_by`` itself this is the expected
-    calibration error.  Two models' errors in the same bins differ by mean |p − q| at most.
+    calibration error.  Two models' errors in the same bins differ by ``variation`` at most.
     """
     weights = np.ones(len(p)) if weights is None else weights
     right = correct(binned_by)
@@ -108,7 +109,7 @@ def calibration_in_bins_of(
 
 
 def variation(student: Array, weak: Array, weights: Array | None = None) -> Array:
-    """mean |p − q|: how far, at most, calibration in the same bins can differ."""
+    """Mean distance of p and q: how far, at most, calibration in the same bins can differ."""
     return _mean(np.abs(student - weak), weights)
 
 
