@@ -511,13 +511,13 @@ def slopes(per_seed: pd.DataFrame, statistics: Sequence[str], on: str = "gap", g
     for _, group in per_seed[per_seed["statistic"].isin(statistics)].groupby(
         ["seed", "condition", "statistic"], sort=False
     ):
-        at = [rows.loc[pd.MultiIndex.from_frame(group[cell])] for rows in others]
+        x, *beside = [rows.loc[pd.MultiIndex.from_frame(group[cell])] for rows in others]
         one_draw = lambda values: values.to_numpy(float)[:, None]
         draws = None
         if not group["draws"].isna().any():
-            drawn = (group["draws"], group["draws_counted"], *(rows["draws"] for rows in at))
+            drawn = (x["draws"], group["draws"], group["draws_counted"], *(rows["draws"] for rows in beside))
             draws = _slope(*(np.stack([np.asarray(d, float) for d in f]) for f in drawn))
-        asked = (group["value"], group["counted"], *(rows["value"] for rows in at))
+        asked = (x["value"], group["value"], group["counted"], *(rows["value"] for rows in beside))
         found = {
             "value": _slope(*map(one_draw, asked))[0],
             "less": np.nan,
@@ -530,7 +530,7 @@ def slopes(per_seed: pd.DataFrame, statistics: Sequence[str], on: str = "gap", g
     return summarise(pd.DataFrame(rows, columns=PER_SEED))
 
 
-def _slope(y: np.ndarray, counted: np.ndarray, x: np.ndarray, given: np.ndarray | None = None) -> np.ndarray:
+def _slope(x: np.ndarray, y: np.ndarray, counted: np.ndarray, given: np.ndarray | None = None) -> np.ndarray:
     """Least-squares slopes of y on x over cells, all of shape (cells, draws), weighed by what y is a share of; shape
     (draws,).
 
