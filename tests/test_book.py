@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 from tests.conftest import build_command
@@ -491,6 +492,8 @@ def test_processes_of_notebooks_end_on_ctrl_c():
     assert isinstance(job.exception(60), BrokenProcessPool) and time.monotonic() - begin < 180
 
 
+SERIOUS = ("serious", "critical")
+
 LINKED_DATA = r'<script type="application/ld\+json">(.*?)</script>'
 
 RENDERS = """
@@ -600,6 +603,25 @@ def test_pages_ask_no_other_host_and_log_no_error(browser, server, html, how):
             path.name
         )
     assert not foreign and not errors
+    context.close()
+
+
+LOOKED_AT = (
+    "index", "404", "api/measures", "glossary", "notebooks/05_conflict_tax_deception", "notebooks/09_sensitivity",
+    "notebooks/14_claims", "notebooks/16_bring_your_own_pairs", "notebooks/99_reproducibility",
+)  # fmt: skip
+"""Pages that among them have all that pages are made of."""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser, server, theme):
+    context, found = browser.new_context(color_scheme=theme), []
+    page = context.new_page()
+    for name in LOOKED_AT:
+        page.goto(f"{server}/{name}.html")
+        broken = Axe().run(page).response["violations"]
+        found += [(name, one["id"], one["nodes"][0]["html"]) for one in broken if one["impact"] in SERIOUS]
+    assert not found
     context.close()
 
 

@@ -23,6 +23,14 @@
     });
   });
 
+  /* The arrow beside a page that has others under it says to a screen reader what it is for. */
+  window.addEventListener("DOMContentLoaded", function () {
+    document.querySelectorAll("nav details > summary").forEach(function (arrow) {
+      var page = arrow.parentElement.parentElement.querySelector("a");
+      if (page && !arrow.textContent.trim()) arrow.setAttribute("aria-label", "Pages under " + page.textContent.trim());
+    });
+  });
+
   /* Downloads keep their names, and do not open as text. */
   window.addEventListener("load", function () {
     document.querySelectorAll(".btn-download-source-button").forEach(function (link) {
