@@ -10,7 +10,7 @@ RUN     := $(VENV)/bin/python
 quoted   = '$(subst ','\'',$(value $(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help env book record serve lab test test-quick test-faults test-slurm bench bench-quick lint clean
+.PHONY: help env book record serve compare lab test test-quick test-faults test-slurm bench bench-quick lint clean
 
 help:  ## list the targets
 	@echo "make TARGET [EDITION=world|smoke|path/to/edition.yaml]"
@@ -38,6 +38,9 @@ record: env  ## add study seeds to the record that comes with an edition (SEEDS=
 serve: env  ## serve the built book on http://localhost:8000 (PORT=8000)
 	@html="$$($(RUN) -m w2s_lib.book --edition $(call quoted,EDITION) --where)" \
 		&& exec $(RUN) -m http.server $(call quoted,PORT) --bind 127.0.0.1 --directory "$$html"
+
+compare: env  ## lay built books side by side, on a page and as CSV: EDITIONS="world smoke"
+	@$(RUN) -m w2s_lib.book.compare $(foreach edition,$(value EDITIONS),$(call quoted,edition))
 
 lab: env  ## open the notebooks in JupyterLab
 	$(RUN) -m pip install --quiet --editable '.[lab]'

@@ -22,7 +22,7 @@ NO_TORCH = (
     "measures.metrics", "measures.intervals", "data.load", "data.sources", "models.ranks", "training.labels", "lab",
     "study", "study.cost", "findings.results", "findings.claims", "findings.early_warning", "findings.sensitivity",
     "figures.sensitivity", "figures.slider", "figures.conflict", "figures.ladder", "book.chapter", "book.report",
-    "book.build",
+    "book.build", "book.compare",
 )  # fmt: skip
 
 

@@ -48,6 +48,9 @@ LEDGER, LAST = "14_claims", "99_reproducibility"
 KERNEL = "python3"
 """The kernel of this Python, whatever kernel a notebook was last saved with."""
 
+BOOK = "book.json"
+"""What a built book says of itself: all parameters of its edition, and the digest of its ``results.csv``."""
+
 A_NOTEBOOK, THE_PAGES = 25.0, 60.0
 """Seconds that executing a notebook takes on a core, and rendering all pages, where no earlier build has told."""
 
@@ -322,6 +325,11 @@ def folder_of(edition: Edition, output: str | None = None) -> Path:
     return Path(output).expanduser().absolute() if output else ROOT / "book" / "_build" / edition.name
 
 
+def command(edition: str) -> str:
+    """The command that builds the book of an edition."""
+    return shlex.join(["make", "book", f"EDITION={edition}"])
+
+
 def built(edition: str, output: str | None = None) -> Path:
     """The folder of a book's HTML.
 
@@ -330,7 +338,7 @@ def built(edition: str, output: str | None = None) -> Path:
     """
     html = folder_of(load(edition), output) / "html"
     if not (html / "index.html").is_file():
-        says = f"not built yet; run {shlex.join(['make', 'book', f'EDITION={edition}'])} first"
+        says = f"not built yet; run {command(edition)} first"
         raise ParameterError("edition", edition, says)
     return html
 
@@ -372,6 +380,8 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     for ending, name in TABLES.items():
         tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
         pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)
+    says = {"edition": study.edition.model_dump(mode="json"), "results": digests.of_file(source / "results.csv")}
+    (source / BOOK).write_text(json.dumps(says), encoding="utf-8")
 
     say("rendering the pages")
     html, name = render(source, folder), study.edition.name

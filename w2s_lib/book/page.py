@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from scipy import stats
 
@@ -49,14 +50,23 @@ LUCK = {
 
 def page(study: Study, none: pd.DataFrame, results: pd.DataFrame) -> str:
     """The page of a study on a lab; ``none``: rows by seed without a conflict; ``results``: those of the report."""
+    text = template("report.html", beside_chance=_beside_chance).render(_setting(study) | _found(study, none, results))
+    return focusable(text)
+
+
+def template(name: str, **filters: Callable) -> Template:
+    """A page's template, in this folder, with the filters that all pages have and some of its own; it escapes texts."""
     folder = FileSystemLoader(Path(__file__).parent)
     blocks = {"trim_blocks": True, "lstrip_blocks": True, "extensions": ["jinja2.ext.loopcontrols"]}
     environment = Environment(loader=folder, autoescape=True, undefined=StrictUndefined, **blocks)
     environment.filters |= {"say": say, "percent": lambda row: say(row, percent=True), "reads": reads}
-    environment.filters |= {"figure": _svg, "table": _table, "beside_chance": _beside_chance}
-    template = environment.get_template("report.html")
-    text = template.render(_setting(study) | _found(study, none, results))
-    return text.replace("<table", '<table tabindex="0"')  # what scrolls on a phone takes focus; texts are escaped
+    environment.filters |= {"figure": _svg, "table": _table} | filters
+    return environment.get_template(name)
+
+
+def focusable(page: str) -> str:
+    """The page with tables that take focus: they scroll on a phone.  Its texts are escaped: every table is one."""
+    return page.replace("<table", '<table tabindex="0"')
 
 
 def _setting(study: Study) -> dict[str, Any]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 
 import pandas as pd
 
 from w2s_lib.figures.rows import beside, dot, name_rows
 from w2s_lib.figures.style import DASHED, GREY, STUDIES, Figure, canvas
 from w2s_lib.findings.results import usual
-
-MARKERS = dict(zip(STUDIES, "osD", strict=True))
 
 PANELS = (
     ("conflict_tax", "conflict tax"),
@@ -20,21 +19,29 @@ PANELS = (
 NULL = "null_margin_matched"
 
 
+def looks(studies: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Colour and marker of each study: its own, or, where one has none, in turn."""
+    names = list(studies)
+    order = list(STUDIES) if set(names) <= set(STUDIES) else names
+    look = zip(order, cycle(STUDIES.values()), cycle("osDv^P*"))
+    return {name: {"color": colour, "marker": marker} for name, colour, marker in look}
+
+
 def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str]) -> Figure:
     """One panel a statistic, one row a condition, one mark a study; a study that lacks a condition has no mark there.
 
-    ``results``: pooled results rows by the study's name, one of ``style.STUDIES``.
+    ``results``: pooled results rows by the study's name.
     """
+    look = looks(results)
     figure, axes = canvas(8.4, 0.62 * len(conditions) + 1.7, columns=len(PANELS), sharey=True)
     said = []
     for ax, (statistic, title) in zip(axes, PANELS):
         for shift, (study, rows) in zip(beside(len(results), 0.22), results.items()):
             rows, told = usual(rows).set_index(["statistic", "condition"]), []
-            look = {"color": STUDIES[study], "marker": MARKERS[study]}
             for y, condition in enumerate(conditions):
                 if (statistic, condition) in rows.index:
                     row = rows.loc[(statistic, condition)]
-                    dot(ax, y + shift, row, size=40, **look)
+                    dot(ax, y + shift, row, size=40, **look[study])
                     if statistic == "deception_score":
                         null = rows.loc[(NULL, condition), "value"]
                         ax.scatter(null, y + shift, s=30, color=GREY, marker="x", zorder=4)
@@ -45,7 +52,7 @@ def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str])
     axes[-1].axvline(0, **DASHED)
     axes[0].set_xlim(left=0)
     for study in results:
-        axes[0].scatter([], [], s=40, color=STUDIES[study], marker=MARKERS[study], label=study)
+        axes[0].scatter([], [], s=40, label=study, **look[study])
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(results))
     return Figure(
         figure,
