@@ -102,7 +102,8 @@ def test_the_page_asks_no_other_host_escapes_texts_and_links_to_both_books(laid)
     links = {unquote(unescape(link)) for link in re.findall(r'<a href="([^"]+)"', page)}
     assert {"book/_build/one/html/index.html", "book/_build/two/html/index.html"} <= links
     chapters = {link.rpartition("/")[2] for link in links} - {"index.html"}
-    assert chapters == {f"{claim.chapter}.html" for claim in CLAIMS.values()}
+    verdicts = pd.read_csv(laid.with_suffix(".csv")).query("kind == 'verdict' and n_seeds > 0")
+    assert chapters == {f"{chapter}.html" for chapter in verdicts["chapter"]} and len(chapters) > 5
     assert {link.rpartition("/html/")[0] for link in links} == {"book/_build/one", "book/_build/two"}
     assert page.count("<table") == page.count('<table tabindex="0"')
 
