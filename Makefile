@@ -10,7 +10,7 @@ RUN     := $(VENV)/bin/python
 quoted   = '$(subst ','\'',$(value $(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help env book record serve compare lab test test-quick test-faults test-slurm bench bench-quick lint clean
+.PHONY: help env book record release serve compare lab test test-quick test-faults test-slurm bench bench-quick lint clean
 
 help:  ## list the targets
 	@echo "make TARGET [EDITION=world|smoke|path/to/edition.yaml]"
@@ -34,6 +34,9 @@ book: env  ## build the book of one edition; open book/_build/<edition>/html/ind
 record: env  ## add study seeds to the record that comes with an edition (SEEDS=400-431), from where it was
 	@test -n $(call quoted,SEEDS) || { echo "error: SEEDS=: name the record's seeds, such as SEEDS=400-431"; exit 2; }
 	OMP_NUM_THREADS=1 $(RUN) -m w2s_lib.book.record --edition $(call quoted,EDITION) --seeds $(call quoted,SEEDS) $(if $(WORKERS),--workers $(call quoted,WORKERS))
+
+release: env  ## put the built book, as site and PDF, its record and results into one folder, with checksums
+	$(RUN) -m w2s_lib.book.release --edition $(call quoted,EDITION)
 
 serve: env  ## serve the built book on http://localhost:8000 (PORT=8000)
 	@html="$$($(RUN) -m w2s_lib.book --edition $(call quoted,EDITION) --where)" \

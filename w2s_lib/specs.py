@@ -317,7 +317,7 @@ class Train(Spec):
 
     ``labels`` is ``None`` for ground truth, or the run whose probabilities are the soft labels; those of
     ``ensemble`` are averaged with them.  A ``Submission`` may label fewer pairs than there are: the others are dropped.
-     ``method`` is how it learns from preferences, ``recipe`` with which settings.
+    ``method`` is how it learns from preferences, ``recipe`` with which settings.
     ``replica`` changes the head's and the order's random streams, and nothing else.
     """
 

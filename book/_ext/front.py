@@ -113,7 +113,7 @@ def lead_on(app: Sphinx) -> Iterator[tuple[str, dict, str]]:
 
 def leave_copies(app: Sphinx, exception: Exception | None) -> None:
     """Write what lies beside the pages."""
-    if exception or app.builder.format != "html":
+    if exception or app.builder.name != "html":
         return
     source, out = Path(app.srcdir), Path(app.outdir)
     pages = sorted(app.env.found_docs)
@@ -172,8 +172,16 @@ def draw_card(app: Sphinx, path: Path) -> None:
     drawn.canvas.savefig(path, dpi=DPI, transparent=False, metadata={"Description": drawn.alt, "Software": None})
 
 
+def on_one_page(app: Sphinx) -> None:
+    """The book on a single page, of which the PDF is printed, knows all elements that its many pages know."""
+    known = app.registry.translation_handlers
+    if app.builder.name == "singlehtml":  # an extension that names this builder would hide what the others said
+        known["singlehtml"] = {**known.get("html", {}), **known.get("singlehtml", {})}
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", configure, priority=100)
+    app.connect("builder-inited", on_one_page)
     app.connect("html-page-context", tag, priority=700)
     app.connect("html-collect-pages", lead_on)
     app.connect("build-finished", leave_copies, priority=980)

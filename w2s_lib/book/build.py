@@ -293,15 +293,16 @@ def execute_all(target: Path, results: Path, parameters: dict, workers: int, stu
     return times
 
 
-def render(source: Path, output: Path) -> Path:
-    """Build the HTML with Jupyter Book, warnings as errors; returns its folder.
+def jupyter_book(source: Path, output: Path, builder: str = "html") -> Path:
+    """Build what a builder of Jupyter Book makes of the pages; returns its folder.  Of HTML, warnings are errors.
 
     Raises:
         BuildError: Jupyter Book found something wrong.
     """
     log = output / "jupyter-book.log"
     program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    command = [*program, "build", str(source), "--path-output", str(output), "-W", "-n", "--keep-going"]
+    command = [*program, "build", str(source), "--path-output", str(output), "--builder", builder]
+    command += ["-W", "-n", "--keep-going"] if builder == "html" else []
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
     with log.open("w", encoding="utf-8") as stream:
         code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env=environment).returncode
@@ -312,9 +313,19 @@ def render(source: Path, output: Path) -> Path:
         told = [line for line in lines if "WARNING" in line or "ERROR" in line or "Error" in line]
         first = (told or lines[-1:] or ["it said nothing"])[0]
         raise BuildError(f"jupyter-book failed ({len(told)} warnings or errors; first: {first}); see {log}")
+    return output / "_build" / builder
+
+
+def render(source: Path, output: Path) -> Path:
+    """Build the HTML, and put it in the place of the last one's when it is whole; returns its folder.
+
+    Raises:
+        BuildError: Jupyter Book found something wrong.
+    """
     html, draft = output / "html", output / ".html"
+    made = jupyter_book(source, output)
     shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(output / "_build" / "html", draft)
+    shutil.copytree(made, draft)
     shutil.rmtree(html, ignore_errors=True)
     draft.rename(html)
     return html

@@ -1,0 +1,107 @@
+"""Put a built book and what belongs to it into one folder: ``make release``.
+
+The folder holds the site as a zip that opens by a double click, the book as PDF, the record, the results, who is to be
+cited and what changed, with checksums and a manifest.  Nothing is computed here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from w2s_lib import __version__
+from w2s_lib.book.build import ROOT, BuildError, built, jupyter_book
+from w2s_lib.book.chapter import TABLES
+from w2s_lib.errors import Arguments, ParameterError, exit_code
+from w2s_lib.findings import record
+from w2s_lib.lab.provenance import versions
+from w2s_lib.study.edition import load
+
+ABOUT = ("CITATION.cff", "codemeta.json", "CHANGELOG.md", "LICENSE", "pyproject.toml")
+"""Files of the project that go with every release."""
+
+FOOT = '<div style="width:100%;text-align:center;font-size:8px"><span class="pageNumber"></span></div>'
+
+
+def print_pdf(page: Path, path: Path) -> None:
+    """Print an HTML page as PDF, with page numbers and an outline of its headings, by a Chromium of this machine.
+
+    Raises:
+        BuildError: there is no browser.
+    """
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        raise BuildError("the PDF is printed by a browser, and there is none; install chromium, or say --no-pdf")
+    from playwright.sync_api import sync_playwright  # here, for it comes with the tests' packages
+
+    margin = {"top": "15mm", "bottom": "18mm", "left": "15mm", "right": "15mm"}
+    with sync_playwright() as playwright:
+        program = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        sheet = program.new_page()
+        sheet.goto(page.as_uri())
+        sheet.evaluate("window.MathJax && MathJax.startup && MathJax.startup.promise.then(() => 0)")  # formulas are set
+        shown = {"display_header_footer": True, "header_template": "<span></span>", "footer_template": FOOT}
+        sheet.pdf(path=path, format="A4", margin=margin, tagged=True, outline=True, print_background=True, **shown)
+        program.close()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def commit() -> str:
+    """The commit that this checkout is at, ``+`` where files differ from it; empty outside of one."""
+    ask = lambda *words: subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    changed = "+" if ask("status", "--porcelain", "--untracked-files=no") else ""
+    return ask("rev-parse", "HEAD") + changed
+
+
+def release(edition: str, output: str | None = None, target: str | None = None, pdf: bool = True) -> Path:
+    """Write the release of a built book; returns its folder, ``target`` or ``book/_build/release/<name>-<version>``.
+
+    Raises:
+        ParameterError: the edition has not been built, or the folder holds something else than a release.
+        BuildError: the PDF cannot be printed.
+    """
+    html, e = built(edition, output), load(edition)
+    name = f"w2s-deception-{e.name}-{__version__}"
+    folder = Path(target).expanduser().absolute() if target else ROOT / "book" / "_build" / "release" / name
+    if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").is_file():
+        raise ParameterError("target", str(target), "must be a new folder, or that of a release")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    shutil.make_archive(str(folder / "site"), "zip", html)
+    if pdf:
+        print_pdf(jupyter_book(html.parent / "source", html.parent, "singlehtml") / "index.html", folder / "book.pdf")
+    for path in (*(html / table for table in TABLES.values()), *(ROOT / about for about in ABOUT)):
+        shutil.copy(path, folder)
+    kept = record.folder_of(e)
+    if (kept / record.ABOUT).is_file():
+        shutil.copytree(kept, folder / "record")
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    told = {called: {"sha256": _digest(path), "bytes": path.stat().st_size} for called, path in files.items()}
+    about = {"name": name, "edition": e.name, "version": __version__, "commit": commit(), "made_with": versions()}
+    (folder / "manifest.json").write_text(json.dumps(about | {"files": told}, indent=1) + "\n", encoding="utf-8")
+    sums = "".join(f"{one['sha256']}  {path}\n" for path, one in told.items())
+    (folder / "SHA256SUMS").write_text(sums, encoding="utf-8")
+    return folder
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = Arguments(prog="python -m w2s_lib.book.release", description=__doc__.splitlines()[0])
+    parser.add_argument("--edition", default="world", help="name of an edition that has been built (default: world)")
+    parser.add_argument("--output", help="where it was built (default: book/_build/<edition>)")
+    parser.add_argument("--target", help="folder of the release (default: book/_build/release/<name>-<version>)")
+    parser.add_argument("--no-pdf", action="store_true", help="leave out the PDF, which a Chromium prints")
+    given = parser.parse_args(arguments)
+    return exit_code(lambda: print(release(given.edition, given.output, given.target, not given.no_pdf)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
