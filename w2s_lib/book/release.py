@@ -11,9 +11,9 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
-from w2s_lib import __version__
 from w2s_lib.book.build import ROOT, BuildError, built, jupyter_book
 from w2s_lib.book.chapter import TABLES
 from w2s_lib.errors import Arguments, ParameterError, exit_code
@@ -21,6 +21,7 @@ from w2s_lib.findings import record
 from w2s_lib.lab.provenance import versions
 from w2s_lib.study.edition import load
 
+PROJECT = "w2s-deception"
 ABOUT = ("CITATION.cff", "codemeta.json", "CHANGELOG.md", "LICENSE", "pyproject.toml")
 """Files of the project that go with every release."""
 
@@ -56,7 +57,7 @@ def _digest(path: Path) -> str:
 
 def commit() -> str:
     """The commit that this checkout is at, ``+`` where files differ from it; empty outside of one."""
-    ask = lambda *words: subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    ask = lambda *words: subprocess.run(["git", *words], cwd=ROOT, capture_output=True, encoding="utf-8").stdout.strip()
     changed = "+" if ask("status", "--porcelain", "--untracked-files=no") else ""
     return ask("rev-parse", "HEAD") + changed
 
@@ -69,7 +70,7 @@ def release(edition: str, output: str | None = None, target: str | None = None, 
         BuildError: the PDF cannot be printed.
     """
     html, e = built(edition, output), load(edition)
-    name = f"w2s-deception-{e.name}-{__version__}"
+    name = f"w2s-deception-{e.name}-{version(PROJECT)}"
     folder = Path(target).expanduser().absolute() if target else ROOT / "book" / "_build" / "release" / name
     if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").is_file():
         raise ParameterError("target", str(target), "must be a new folder, or that of a release")
@@ -85,7 +86,7 @@ def release(edition: str, output: str | None = None, target: str | None = None, 
         shutil.copytree(kept, folder / "record")
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     told = {called: {"sha256": _digest(path), "bytes": path.stat().st_size} for called, path in files.items()}
-    about = {"name": name, "edition": e.name, "version": __version__, "commit": commit(), "made_with": versions()}
+    about = {"name": name, "edition": e.name, "version": version(PROJECT), "commit": commit(), "made_with": versions()}
     (folder / "manifest.json").write_text(json.dumps(about | {"files": told}, indent=1) + "\n", encoding="utf-8")
     sums = "".join(f"{one['sha256']}  {path}\n" for path, one in told.items())
     (folder / "SHA256SUMS").write_text(sums, encoding="utf-8")
