@@ -2,7 +2,6 @@
 line, and a command that says at once what cannot be used."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +12,9 @@ from w2s_lib.findings.challenge import BoardError, Entry, Row, entered, p_value,
 from w2s_lib.findings.results import UNMODIFIED
 from w2s_lib.measures.intervals import seed_interval
 from w2s_lib.study import Study
-from w2s_lib.study.challenge import EXAMPLE, PRACTICE, name_of, worlds
+from w2s_lib.study.challenge import name_of, worlds
 from w2s_lib.study.edition import load
+from w2s_lib.study.mitigations import EXAMPLE, PRACTICE
 from w2s_lib.study.seeds import SEEDS, of_challenge
 
 HEAD = "def mitigate(pairs, weak, features):\n"
@@ -154,7 +154,7 @@ def test_a_submission_is_scored_in_both_worlds_and_entered(lab, tmp_path, monkey
     assert {r.world for r in made.rows} == {"own", "second"}
     values = {(r.world, r.statistic, r.versus): r.values for r in made.rows}
     study = Study(load("smoke"))
-    own = replace(worlds(study, PRACTICE)["own"], resampled=False).on(lab)
+    own = worlds(study, PRACTICE)["own"].on(lab)
     mitigated = own.under_mitigation("hard_labels").comparison(7, "tiny-24", "tiny-44", "explicit")
     hard = {(r.world, r.statistic, r.versus): r.values for e in entries if e.title == "mine" for r in e.rows}
     assert hard["own", "conflict_tax", ""][0] == pytest.approx(mitigated.conflict_tax(), abs=0.02)

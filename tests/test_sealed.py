@@ -13,6 +13,7 @@ import pytest
 from w2s_lib.data.load import split
 from w2s_lib.models.pretrain import build
 from w2s_lib.specs import Labelling, Pairs, Pretrain, Submission, Train, World
+from w2s_lib.study.mitigations import EXAMPLE
 from w2s_lib.training import sealed, sealed_process
 from w2s_lib.training.labels import training_pairs
 from w2s_lib.training.sealed import Asked, SubmissionError, answer, check, checked
@@ -22,7 +23,6 @@ WORLD = World(seed=4, substances=90)
 PAIRS = Pairs(world=WORLD, train_pairs=48, test_pairs=64)
 MODEL = Pretrain(world=WORLD, width=16)
 WEAK = Train(model=MODEL, pairs=PAIRS, split="ground_truth")
-EXAMPLE = Path(__file__).parents[1] / "notebooks" / "submissions" / "confidence_filter.py"
 HEAD = "def mitigate(pairs, weak, features):\n"
 
 

@@ -29,6 +29,7 @@ import nbformat
 import pandas as pd
 
 from w2s_lib import digests
+from w2s_lib.book.challenge import BOARD
 from w2s_lib.book.chapter import TABLES, open_lab
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
 from w2s_lib.findings import benchmarks
@@ -59,6 +60,9 @@ BENCHMARKS = "98_benchmarks"
 
 RECORD = "97_record"
 """The notebook that holds what the others published against the record; executed after them."""
+
+CHALLENGE = "26_sealed_challenge"
+"""The notebook that shows the leaderboard in the store."""
 
 READERS = (RECORD, LEDGER)
 
@@ -168,8 +172,11 @@ def execute(source: Path, target: Path, parameters: dict, results: Path, studied
         nbformat.write(stand_in(source, edition), target)
         return 0.0
     published = sorted(results.glob("[0-9]*.csv"))
-    read = {**dict.fromkeys(READERS, published), BENCHMARKS: [benchmarks.LAST]}.get(source.stem, ())
-    store, key = Store(parameters["store"]), page_key(source, studied, read)
+    store = Store(parameters["store"])
+    boards = [path for path in [store.root / BOARD] if path.is_file()]
+    others = {BENCHMARKS: [benchmarks.LAST], CHALLENGE: boards}
+    read = {**dict.fromkeys(READERS, published), **others}.get(source.stem, ())
+    key = page_key(source, studied, read)
     tables = [results / f"{source.stem}.{ending}" for ending in TABLES]
     page = store.page(key) if source.stem != LAST else None
     if page is None:

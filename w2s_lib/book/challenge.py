@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,15 +20,15 @@ import pandas as pd
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.digests import digest
 from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line, plain
-from w2s_lib.findings.challenge import Entry, entered, read_board, scored, standing, write_board
+from w2s_lib.findings.challenge import Entry, Row, entered, measured, read_board, scored, standing, write_board
 from w2s_lib.findings.results import MATCHED, UNMODIFIED, say
 from w2s_lib.lab import Lab
 from w2s_lib.specs import Submission, stream
 from w2s_lib.study import Study
 from w2s_lib.study.challenge import CONDITIONS, SECRET, name_of, secret, worlds
 from w2s_lib.study.cost import plan_runs, print_plan
-from w2s_lib.study.edition import load
-from w2s_lib.study.mitigations import Submitted
+from w2s_lib.study.edition import FOLDER, load
+from w2s_lib.study.mitigations import MITIGATIONS, PRACTICE, Submitted
 from w2s_lib.training.sealed import check
 
 BOARD = "leaderboard.json"
@@ -36,6 +36,9 @@ BOARD = "leaderboard.json"
 
 LONGEST = 100_000
 """Bytes of a submission's file at most."""
+
+THE_BOOK = "the book"
+"""Who submitted the book's own mitigations."""
 
 NAME = 40
 """Characters of a participant's name at most."""
@@ -72,14 +75,14 @@ def read_code(path: str) -> str:
 
 
 def _participant(name: str) -> str:
-    if not (0 < len(name.strip()) <= NAME) or plain(name) != name:
-        raise ParameterError("as", name, f"must be a name of 1 to {NAME} printable characters")
+    if not (0 < len(name.strip()) <= NAME) or plain(name) != name or name.strip() == THE_BOOK:
+        raise ParameterError("as", name, f"must be a name of 1 to {NAME} printable characters, and not {THE_BOOK!r}")
     return name.strip()
 
 
 def studies(edition: str, code: str, lab: Lab) -> tuple[dict[str, Study], dict[str, Study]]:
     """The challenge's two worlds without a mitigation, and under the submission."""
-    plain = {n: replace(w, resampled=False).on(lab) for n, w in worlds(Study(load(edition)), secret()).items()}
+    plain = {name: world.on(lab) for name, world in worlds(Study(load(edition)), secret()).items()}
     return plain, {n: world.under_submission(Submitted(code, secret())) for n, world in plain.items()}
 
 
@@ -97,13 +100,44 @@ def submit(path: str, who: str, edition: str = "world", lab: Lab | None = None, 
     rehearsed(code, tried, Path(path).name)
     runs = [run for study in (*plain.values(), *tried.values()) for run in study.student_runs(CONDITIONS)]
     lab.run(runs)
-    rows = [row for name in plain for row in scored(name, tried[name], plain[name])]
+    rows = [row for name in plain for row in scored(name, measured(tried[name]), measured(plain[name]))]
     entry = Entry(
         who=who, title=Path(path).stem, challenge=name_of(Study(load(edition)), secret()), digest=digest(code),
         finished=datetime.now(UTC).isoformat(timespec="seconds"), rows=tuple(rows),
     )  # fmt: skip
     write_board(at, entered(read_board(at), entry))
     return entry
+
+
+def of_the_book(study: Study, secret: str, names: Sequence[str] = ("own",)) -> tuple[Entry, ...]:
+    """The book's mitigations as one participant's entries, in these worlds of the challenge; trains what is missing."""
+    rows: dict[str, list[Row]] = {name: [] for name in study.challenged()}
+    for world, bare in worlds(study, secret).items():
+        if world in names:
+            beside = measured(bare)
+            for name, tried in bare.challenged().items():
+                rows[name] += scored(world, measured(tried), beside)
+    about = {"who": THE_BOOK, "challenge": name_of(study, secret), "finished": ""}
+    return tuple(Entry(title=MITIGATIONS[n].title, digest=n, rows=tuple(its), **about) for n, its in rows.items())
+
+
+def shipped(edition: str) -> Path:
+    """Where the book's entries lie that come with an edition."""
+    return FOLDER / edition / "challenge.json"
+
+
+def entries(study: Study, board: Path) -> tuple[Entry, ...]:
+    """The leaderboard of a study: the book's entries in its own world, those that come with the edition in the second
+    one, and whatever has been submitted here to the same challenge."""
+    there = {(entry.title, entry.challenge): entry for entry in read_board(shipped(study.edition.name))}
+
+    def second(entry: Entry) -> tuple[Row, ...]:
+        found = there.get((entry.title, entry.challenge))
+        return tuple(row for row in found.rows if row.world == "second") if found else ()
+
+    book = (entry.model_copy(update={"rows": entry.rows + second(entry)}) for entry in of_the_book(study, PRACTICE))
+    here = name_of(study, secret())
+    return (*book, *(entry for entry in read_board(board) if entry.challenge == here))
 
 
 def rehearsed(code: str, tried: dict[str, Study], name: str) -> None:
@@ -144,17 +178,27 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=f"The second world is drawn by ${SECRET}, the teacher's; without it, by an open practice secret.",
     )  # fmt: skip
     add = parser.add_argument
-    add("submission", help="a Python file with one function, mitigate(pairs, weak, features)")
-    add("--as", dest="who", required=True, metavar="NAME", help="who submits; each further look widens your intervals")
+    add("submission", nargs="?", help="a Python file with one function, mitigate(pairs, weak, features)")
+    add("--as", dest="who", metavar="NAME", help="who submits; each further look widens your intervals")
     add("--edition", default="world", help="name of an edition, or path of an edition file (default: world)")
     add("--store", metavar="FOLDER", help="folder of results (default: $W2S_STORE, else .store)")
     add("--workers", type=int, metavar="N", help="processes (default: one a core)")
     add("--board", metavar="FILE", help=f"the leaderboard (default: {BOARD} in the store)")
     add("--dry-run", action="store_true", help="check everything, say what would be run; run nothing")
+    add("--of-the-book", action="store_true", help="score the book's mitigations, to come with the edition")
     given = parser.parse_args(arguments)
+    if not given.of_the_book and None in (given.submission, given.who):
+        parser.error("a submission's file and --as NAME are needed")
 
     def do() -> None:
         lab = open_lab(given.store, given.workers, load(given.edition))
+        if given.of_the_book:
+            study = Study(load(given.edition)).on(lab)
+            path = shipped(study.edition.name)
+            path.parent.mkdir(exist_ok=True)
+            write_board(path, of_the_book(study, PRACTICE, ("own", "second")))
+            print(path)
+            return
         if given.dry_run:
             code = read_code(given.submission)
             _participant(given.who)

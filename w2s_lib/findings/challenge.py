@@ -26,6 +26,7 @@ from w2s_lib.findings.results import (
     interval_of,
     measure,
     pool,
+    summarise,
     taken_off,
     usual,
 )
@@ -45,6 +46,9 @@ BEYOND = ("conflict_tax", MATCHED)
 
 CHANGES = ("pgr", "conflict_tax", "deception_score", MATCHED)
 """What is also held against no mitigation."""
+
+ANY = {"mitigation": None, "via": None}
+"""Names of a study that is under one mitigation: whichever it is."""
 
 
 class BoardError(OneLineError):
@@ -76,13 +80,24 @@ class Entry(Value):
     rows: tuple[Row, ...]
 
 
-def scored(world: str, tried: Study, plain: Study) -> list[Row]:
-    """All rows of a study under a mitigation in one world, held against the same without one; trains what is
-    missing."""
-    frames = {}
-    for name, study in (("tried", tried), ("plain", plain)):
-        found = [measure(study, ["none"], WITHOUT), measure(study, ("explicit", "rerun"), UNDER)]
-        frames[name] = pd.concat(found, ignore_index=True).assign(mitigation="", via="", draws=None)
+def measured(study: Study) -> pd.DataFrame:
+    """What a challenge reads of one study, by seed; trains what is missing."""
+    found = [measure(study, ["none"], WITHOUT), measure(study, ("explicit", "rerun"), UNDER)]
+    return pd.concat(found, ignore_index=True)
+
+
+def _beyond(per_seed: pd.DataFrame, statistic: str) -> pd.DataFrame:
+    these, those = ({"condition": condition} | ANY for condition in ("explicit", "rerun"))
+    return differences(per_seed, statistic, "rerun", these, those)
+
+
+def beyond_a_rerun(per_seed: pd.DataFrame) -> pd.DataFrame:
+    """Results rows of a study, frame as of ``measured``: what it has beyond a rerun under the same mitigation."""
+    return pd.concat([summarise(_beyond(per_seed, statistic)) for statistic in BEYOND], ignore_index=True)
+
+
+def scored(world: str, tried: pd.DataFrame, plain: pd.DataFrame) -> list[Row]:
+    """All rows of a mitigation in one world, beside no mitigation; both frames as of ``measured``."""
     rows = []
 
     def add(statistic: str, values: ArrayLike, less: ArrayLike, versus: str = "") -> None:
@@ -93,20 +108,20 @@ def scored(world: str, tried: Study, plain: Study) -> list[Row]:
 
     for statistic in (*WITHOUT, *UNDER):
         condition = "none" if statistic in WITHOUT else "explicit"
-        one, other = (_by_seed(frame, statistic, condition) for frame in frames.values())
+        one, other = (_by_seed(frame, statistic, condition) for frame in (tried, plain))
         add(statistic, one["value"], one["less"])
         if statistic in CHANGES:
             less = one["less"] + other["less"] + other["value"]
             add(statistic, one["value"] - other["value"], less, UNMODIFIED)
     for statistic in BEYOND:
-        found = differences(frames["tried"], statistic, "rerun", {"condition": "explicit"}, {"condition": "rerun"})
+        found = _beyond(tried, statistic)
         add(statistic, found["value"], found["less"], "rerun")
     return rows
 
 
 def _by_seed(per_seed: pd.DataFrame, statistic: str, condition: str) -> pd.DataFrame:
     """``value`` and ``less`` by seed, the model pairs pooled."""
-    rows = usual(per_seed, statistic=statistic, condition=condition)
+    rows = usual(per_seed, statistic=statistic, condition=condition, **ANY)
     return pool(rows, weak=ALL, strong=ALL).assign(less=taken_off)[["seed", "value", "less"]]
 
 

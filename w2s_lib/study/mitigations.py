@@ -8,6 +8,7 @@ alike, so that its tax is the conflict's alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from w2s_lib.specs import FilterBy, Labelling, Submission, Train, stream
 
@@ -25,6 +26,12 @@ PATIENCE = 2
 
 FOR_POLICIES = ("bootstrap", "filter")
 """Mitigations that are tried on policies as well: the paper's, in its own setting (DPO, SimPO, implicit conflict)."""
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "notebooks" / "submissions" / "confidence_filter.py"
+"""The sealed challenge's worked submission."""
+
+PRACTICE = "practice"
+"""The challenge's secret where the teacher has none: open, for practice."""
 
 ENSEMBLE = (11, 12)
 """Replicas of the weak supervisor that join it in an ensemble."""

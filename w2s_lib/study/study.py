@@ -35,7 +35,7 @@ from w2s_lib.specs import (
 )
 from w2s_lib.study.conditions import ABOVE_ONE, CEILING, CONDITIONS, CONTROLS, CORE, INDEPENDENT, POLICY, STUDENT
 from w2s_lib.study.edition import WORLD, Edition
-from w2s_lib.study.mitigations import ENSEMBLE, FOR_POLICIES, MITIGATIONS, Submitted
+from w2s_lib.study.mitigations import ENSEMBLE, EXAMPLE, FOR_POLICIES, MITIGATIONS, PRACTICE, Submitted
 
 Run = Pretrain | Features | Train
 
@@ -275,6 +275,21 @@ class Study:
         explicit = [run for study in self.mitigated() for run in study.student_runs(("none", "explicit"))]
         return distinct([*explicit, *(run for study in policies for run in study.student_runs(("none", "implicit")))])
 
+    def challenged(self) -> dict[str, Study]:
+        """Every mitigation of the edition on all its mitigation pairs, by name: the book's own entries in the sealed
+        challenge.  Bootstrapping goes through the middle model of all that lie between the first of them."""
+        few = self.restricted_to(pairs=self.edition.mitigation_pairs)
+        ways = few.edition.ways(*few.edition.weak_strong[0])
+        via = {name: ways[len(ways) // 2 :][:1] if MITIGATIONS[name].bootstrap else (None,) for name in MITIGATIONS}
+        return {name: few.under_mitigation(name, *via[name]) for name in self.edition.mitigations if via[name]}
+
+    def challenge_runs(self) -> list[Train]:
+        """No mitigation, the book's entries and the worked submission in the edition's own world, each with a rerun."""
+        few = self.restricted_to(pairs=self.edition.mitigation_pairs)
+        example = few.under_submission(Submitted(EXAMPLE.read_text(encoding="utf-8"), PRACTICE))
+        tried = (few, *self.challenged().values(), example)
+        return distinct(run for one in tried for run in one.student_runs(("none", "explicit", "rerun")))
+
     def dose_runs(self) -> list[Train]:
         """The explicit conflict at every alpha of the edition, on weak and on gold labels, for the control pairs."""
         at = [self.on_control_pairs().with_parameters(alpha=alpha) for alpha in self.edition.alphas]
@@ -293,6 +308,7 @@ class Study:
             *(few.aiming_at("honesty").student_runs() if has("10") else ()),
             *(self.policy_runs() if has("12") else ()),
             *(self.mitigation_runs() if has("13") else ()),
+            *(self.challenge_runs() if has("26") else ()),
         ])  # fmt: skip
 
     def clusters(self, seed: int, on: Split = "test") -> np.ndarray:

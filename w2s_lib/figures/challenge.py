@@ -1,0 +1,58 @@
+"""The sealed challenge as a figure: what an entry changes in the world that it was made in, and in another one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, Figure, canvas
+from w2s_lib.findings.results import MATCHED, UNMODIFIED
+
+PANELS = {
+    "pgr": ("change of PGR", 1.0),
+    "conflict_tax": ("change of tax (points)", 100.0),
+    MATCHED: ("change of DS − matched null", 1.0),
+}
+"""What an entry may change, with the axis' name and scale."""
+
+
+def transfer(found: pd.DataFrame) -> Figure:
+    """Each entry's changes in its own world (x) and in the second (y), as of ``findings.challenge.standing``.
+
+    On the dashed line a change is the same in both; entries whose own-world change Holm's test tells from zero are
+    full.  Entries without a second world stand at the lower edge.
+    """
+    figure, axes = canvas(9.6, 3.9, 1, len(PANELS))
+    told = []
+    for ax, (statistic, (axis, scale)) in zip(axes, PANELS.items()):
+        rows = found[(found["statistic"] == statistic) & (found["versus"] == UNMODIFIED)]
+        rows = rows.assign(entry=rows["title"].where(rows["who"] == "the book", rows["who"] + ": " + rows["title"]))
+        x, y = (scale * rows[rows["world"] == world].set_index("entry")["value"] for world in ("own", "second"))
+        y, says = y.reindex(x.index), rows[rows["world"] == "own"].set_index("entry")["says"]
+        ends = np.concatenate([x, y, [0.0]])
+        low, high = np.nanmin(ends), np.nanmax(ends)
+        room = 0.12 * (high - low) or 1.0
+        ax.plot([low - room, high + room], [low - room, high + room], **DASHED)
+        ax.axhline(0, color=GREY, linewidth=0.6)
+        ax.axvline(0, color=GREY, linewidth=0.6)
+        at = y.fillna(low - 0.6 * room)
+        for i, entry in enumerate(x.index):
+            told_apart = says[entry] in ("lower", "higher")
+            colour = CONDITION_COLOURS["none"]
+            ax.scatter(
+                x[entry], at[entry], s=46, zorder=3, edgecolor=colour, facecolor=colour if told_apart else "none"
+            )
+            ax.annotate(str(i + 1), (x[entry], at[entry]), xytext=(5, 3), textcoords="offset points", fontsize=9)
+        ax.set(xlim=(low - room, high + room), ylim=(low - room, high + room), xlabel=f"{axis}\nown world")
+        ax.set_ylabel("second world")
+        ax.set_aspect("equal")
+        pairs = "; ".join(
+            f"{entry} {x[entry]:.2f} and {'unknown' if pd.isna(y[entry]) else f'{y[entry]:.2f}'}" for entry in x.index
+        )
+        told.append(f"{axis[0].upper()}{axis[1:]}, own world and second: {pairs}")
+    names = ", ".join(f"{i + 1} {entry}" for i, entry in enumerate(x.index))
+    caption = (
+        f"What each entry changes beside no mitigation, in the edition's own world and in the second: {names}. Dashed: "
+        "as much in both. Full: told from zero in its own world, all looks of its participant counted."
+    )
+    return Figure(figure, ". ".join(told) + ".", caption)
