@@ -56,6 +56,18 @@ def test_defaults_are_part_of_the_scheme():
     assert Labelling().model_dump() == nothing
 
 
+def test_the_loss_is_told_where_it_is_another_one():
+    assert Recipe(loss="forward").key == Recipe().key == "6d446b1c02f0bca2", "runs of before there was a choice keep their names"
+    assert Recipe(loss="reverse_kl").key != Recipe().key != Recipe(loss="reverse_cross_entropy").key
+    assert Recipe.model_validate(Recipe(loss="reverse_kl").model_dump()).loss == "reverse_kl"
+
+
+@pytest.mark.parametrize("loss", ["reverse_kl", "reverse_cross_entropy"])
+def test_what_mixes_labels_needs_a_loss_that_is_linear_in_them(loss):
+    with pytest.raises(ValidationError, match=f"confidence_weight mixes labels, and {loss} is not linear"):
+        Recipe(loss=loss, confidence_weight=0.5)
+
+
 def test_specs_are_frozen_and_refuse_unknown_fields():
     with pytest.raises(ValidationError):
         WORLD.seed = 4

@@ -32,6 +32,7 @@ HeadInit = Literal["normal", "uniform"]
 Order = Literal["reshuffled", "repeated"]
 MixedBatch = Literal["larger", "same"]
 FilterBy = Literal["label", "log_probability"]
+Loss = Literal["forward", "reverse_kl", "reverse_cross_entropy"]
 
 
 def stream(*names: object) -> int:
@@ -179,7 +180,9 @@ class Recipe(Spec):
     at ``count_of_nonzero_ids``: as many tokens in as the text has whose id is not 0, which is too early where a token
     of the text, GPT-2's "!" for one, has that id.  ``head_init``: what the head begins with, ``normal`` with
     ``head_scale``, or, as linear layers of torch do, ``uniform`` within ± 1 / √width.  ``mixed_batch`` and ``order``:
-    as of ``PolicyRecipe``.
+    as of ``PolicyRecipe``.  ``loss``: what is minimised between a label and the student's probability, ``forward``
+    cross-entropy, or one of the reverse losses of Yao et al. (2025; ``training.losses``), in which a label is an
+    argument of a logarithm.
     """
 
     epochs: int = Field(2, ge=0)
@@ -197,6 +200,15 @@ class Recipe(Spec):
     head_init: HeadInit = "normal"
     mixed_batch: MixedBatch = "larger"
     order: Order = "reshuffled"
+    loss: Loss = Field("forward", exclude_if=lambda loss: loss == "forward")  # editions, too, keep their names
+
+    @model_validator(mode="after")
+    def _confidence_mixes_labels(self) -> Recipe:
+        if self.confidence_weight and self.loss != "forward":
+            raise ValueError(
+                f"confidence_weight mixes labels, and {self.loss} is not linear in them; use loss: forward"
+            )
+        return self
 
 
 class PolicyRecipe(Spec):

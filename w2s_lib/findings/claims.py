@@ -17,6 +17,7 @@ import yaml
 from scipy import stats
 
 from w2s_lib.findings import (
+    another_loss,
     conflict,
     controls,
     early_warning,
@@ -118,6 +119,7 @@ FINDINGS = {
     "13_what_helps": mitigations.what_helps,
     PLANTED: positive_controls.positive_controls,
     "19_theory": theory.theory,
+    "21_another_loss": another_loss.another_loss,
 }
 """The functions behind the chapters that the ledger reads: each from a study on a lab to a frame a seed and results
 rows.

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from w2s_lib.digests import digest
 from w2s_lib.measures.intervals import LEVEL, Interval, cluster_weights, percentile_interval, seed_interval
-from w2s_lib.measures.metrics import MIN_GAP, NULLS, Comparison, Mask, band, correct, quadrant
+from w2s_lib.measures.metrics import MIN_GAP, NULLS, Comparison, Mask, band, borders, correct, quadrant
 from w2s_lib.specs import Spec, Split, stream
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CONDITIONS, CORE
@@ -86,6 +86,7 @@ STATISTICS: dict[str, Statistic] = {
     for name in (
         "accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr", "conflict_tax", "net_change", "deception_score",
         "lift", "explained_by_label", "tax_rate_below_band", "tax_rate_in_band", "tax_rate_above_band", "band_contrast",
+        "tax_rate_between_borders",
     )
 } | {f"{kind}_{null}": _by_null(kind, null) for null in NULLS for kind in BY_NULL} | {
     "hidden_score": _by_null("score", "weak_matched"),
@@ -126,6 +127,7 @@ COUNTED: dict[str, Statistic] = (
         "tax_rate_below_band": _number_of(lambda c: _labelled(-np.inf, band(c.alpha)[0])(c)),
         "tax_rate_in_band": _number_of(lambda c: _labelled(*band(c.alpha))(c)),
         "tax_rate_above_band": _number_of(lambda c: _labelled(band(c.alpha)[1], np.inf)(c)),
+        "tax_rate_between_borders": _number_of(lambda c: _labelled(*borders(c.alpha))(c)),
         "band_contrast": _number_of(lambda c: _labelled(*band(c.alpha))(c)),
     }
 )  # fmt: skip

@@ -119,6 +119,16 @@ def band(alpha: float) -> tuple[float, float]:
     return 0.5, (1 + alpha) / 2
 
 
+def borders(alpha: float) -> tuple[float, float]:
+    """Weak labels q at which the explicit conflict keeps a wrong ranking against cross-entropy and against no reverse
+    loss: [sigmoid(2 alpha), (1 + alpha)/2).
+
+    Where a pair is just ranked wrongly (p = 1/2), both reverse losses have gradient −(logit q)/4 in logit p, and the
+    conflict alpha/2: it wins where logit q < 2 alpha.
+    """
+    return float(1 / (1 + np.exp(-2 * alpha))), band(alpha)[1]
+
+
 def alike(among: Mask, features: Sequence[Array], neighbours: int, of: Mask | None = None) -> csr_array:
     """Which pairs are matched: each in ``among`` with the ``neighbours`` of them nearest in the rank of every feature.
 
@@ -321,6 +331,10 @@ class Comparison:
     def tax_rate_above_band(self, weights: Array | None = None) -> Array:
         """Tax rate above the band, where the label pulls a wrong ranking back; NaN where nothing lies above."""
         return self.tax_rate_by_label(band(self.alpha)[1], np.inf, weights)
+
+    def tax_rate_between_borders(self, weights: Array | None = None) -> Array:
+        """Tax rate where the conflict outweighs the label under cross-entropy and under no reverse loss: ``borders``."""
+        return self.tax_rate_by_label(*borders(self.alpha), weights=weights)
 
     def band_contrast(self, weights: Array | None = None) -> Array:
         """Tax rate in the band minus above it."""

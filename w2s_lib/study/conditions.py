@@ -102,3 +102,6 @@ CONTROLS = (
 
 ABOVE_ONE = 2.0
 """An alpha at which the explicit conflict pays on gold labels, too: the gold control is trained there as well."""
+
+LOSS_DOSE = 1.0
+"""A second alpha for other losses: at the usual one their border is almost that of cross-entropy."""

@@ -38,7 +38,7 @@ from w2s_lib.models.ranks import rank
 from w2s_lib.specs import FilterBy, Method, PolicyRecipe, Recipe, TruncationSide, Value
 from w2s_lib.study.edition_file import EditionFile, read
 from w2s_lib.study.methods import POLICY_METHODS, RECIPES
-from w2s_lib.study.mitigations import FILTER, MITIGATIONS
+from w2s_lib.study.mitigations import FILTER, MITIGATIONS, USUAL
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "editions"
 
@@ -167,7 +167,7 @@ class Edition(Value):
     dpo_beta: float = Field(RECIPES["dpo"].beta, description="scale of DPO's implicit reward", gt=0, le=100)
     simpo_beta: float = Field(RECIPES["simpo"].beta, description="scale of SimPO's reward", gt=0, le=100)
     simpo_gamma: float = Field(RECIPES["simpo"].gamma, description="SimPO's target margin", ge=0, le=10)
-    mitigations: OneOrMore[MitigationName] = tuple(MITIGATIONS)
+    mitigations: OneOrMore[MitigationName] = USUAL
     filter_above: float = Field(
         FILTER, description="confidence above which a filter keeps a weakly labelled pair", ge=0.5, lt=1
     )

@@ -45,7 +45,7 @@ class Mitigation:
     title: str
     says: str
     labelling: Labelling = Labelling()
-    recipe: dict[str, float | int] | None = None
+    recipe: dict[str, float | int | str] | None = None
     """Fields of the reward model's recipe that it replaces; where there are any, it is for reward models only."""
     ensemble: bool = False
     bootstrap: bool = False
@@ -100,10 +100,21 @@ _ALL = (
     Mitigation("hard_labels", "hard labels", "weak labels rounded to 0 or 1", Labelling(hard=True)),
     Mitigation("clear_labels", "clear labels", "weak labels' confidence lifted to at least 0.9",
                Labelling(floor=FLOOR)),
+    Mitigation("reverse_kl", "reverse KL", "the student minimises KL(p ‖ q) in place of cross-entropy",
+               recipe={"loss": "reverse_kl"}),
+    Mitigation("reverse_cross_entropy", "reverse cross-entropy", recipe={"loss": "reverse_cross_entropy"},
+               says="the student minimises the cross-entropy of q under p, its arguments exchanged"),
 )  # fmt: skip
 
 MITIGATIONS = {mitigation.name: mitigation for mitigation in _ALL}
 """In the order in which figures show them."""
+
+
+REVERSE = ("reverse_kl", "reverse_cross_entropy")
+"""Mitigations that are another loss (Yao et al. 2025)."""
+
+USUAL = tuple(name for name in MITIGATIONS if name not in REVERSE)
+"""What editions try that name none; the chapters of *The works around it* try the others."""
 
 
 def title(name: str, via: str = "") -> str:

@@ -33,9 +33,19 @@ from w2s_lib.specs import (
     Train,
     World,
 )
-from w2s_lib.study.conditions import ABOVE_ONE, CEILING, CONDITIONS, CONTROLS, CORE, INDEPENDENT, POLICY, STUDENT
+from w2s_lib.study.conditions import (
+    ABOVE_ONE,
+    CEILING,
+    CONDITIONS,
+    CONTROLS,
+    CORE,
+    INDEPENDENT,
+    LOSS_DOSE,
+    POLICY,
+    STUDENT,
+)
 from w2s_lib.study.edition import WORLD, Edition
-from w2s_lib.study.mitigations import ENSEMBLE, EXAMPLE, FOR_POLICIES, MITIGATIONS, PRACTICE, Submitted
+from w2s_lib.study.mitigations import ENSEMBLE, EXAMPLE, FOR_POLICIES, MITIGATIONS, PRACTICE, REVERSE, Submitted
 
 Run = Pretrain | Features | Train
 
@@ -290,6 +300,13 @@ class Study:
         tried = (few, *self.challenged().values(), example)
         return distinct(run for one in tried for run in one.student_runs(("none", "explicit", "rerun")))
 
+    def loss_runs(self) -> list[Train]:
+        """Students by cross-entropy and by every reverse loss, without and with the explicit conflict at two doses."""
+        few = self.restricted_to(pairs=self.edition.mitigation_pairs)
+        at = [few.with_parameters(alpha=alpha) for alpha in (self.edition.alpha, LOSS_DOSE)]
+        by = [one for few in at for one in (few, *(few.under_mitigation(loss) for loss in REVERSE))]
+        return distinct(run for one in by for run in one.student_runs(("none", "explicit", "rerun")))
+
     def dose_runs(self) -> list[Train]:
         """The explicit conflict at every alpha of the edition, on weak and on gold labels, for the control pairs."""
         at = [self.on_control_pairs().with_parameters(alpha=alpha) for alpha in self.edition.alphas]
@@ -309,6 +326,7 @@ class Study:
             *(self.policy_runs() if has("12") else ()),
             *(self.mitigation_runs() if has("13") else ()),
             *(self.challenge_runs() if has("26") else ()),
+            *(self.loss_runs() if has("21") else ()),
         ])  # fmt: skip
 
     def clusters(self, seed: int, on: Split = "test") -> np.ndarray:

@@ -7,8 +7,16 @@ by which the preferred reply has to win, and 0 elsewhere.  All tensors have shap
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import get_args
+
 import torch
 from torch.nn import functional as F
+
+from w2s_lib.specs import Loss
+
+CLIP = 1e-3
+"""Labels of the reverse losses lie at least so far from 0 and 1, where their logarithm has no end."""
 
 
 def soft_label_loss(gap: torch.Tensor, label: torch.Tensor, gamma: float = 0.0) -> torch.Tensor:
@@ -24,6 +32,34 @@ def soft_label_term(gap: torch.Tensor, label: torch.Tensor, gamma: float = 0.0) 
     if gamma == 0:
         return ((1 - label) * gap).mean()
     return ((1 - label) * (F.softplus(gap + gamma) - F.softplus(gamma - gap))).mean()
+
+
+def reverse_cross_entropy(gap: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """−p log y − (1 − p) log(1 − y) with p = sigmoid(d), mean over the batch (Yao et al. 2025); labels are clipped.
+
+    Its gradient in d is −p (1 − p) logit y: the side of the label alone has a say in where it leads.
+    """
+    q = label.clamp(CLIP, 1 - CLIP)
+    p = torch.sigmoid(gap)
+    return -(p * q.log() + (1 - p) * (1 - q).log()).mean()
+
+
+def reverse_kl(gap: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """KL(p ‖ y) with p = sigmoid(d), mean over the batch (Yao et al. 2025): reverse cross-entropy less the entropy of p.
+
+    Its gradient in d is p (1 − p) (d − logit y), which comes to rest where p = y, as cross-entropy does.
+    """
+    p = torch.sigmoid(gap)
+    return reverse_cross_entropy(gap, label) + (p * F.logsigmoid(gap) + (1 - p) * F.logsigmoid(-gap)).mean()
+
+
+LOSSES: dict[Loss, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = dict(
+    zip(get_args(Loss), (soft_label_loss, reverse_kl, reverse_cross_entropy), strict=True)
+)
+"""The losses of reward models by the name in their recipe.
+
+:meta hide-value:
+"""
 
 
 def explicit_conflict(

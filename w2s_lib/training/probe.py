@@ -9,7 +9,7 @@ from transformers import get_scheduler
 
 from w2s_lib.models.checkpoints import draw
 from w2s_lib.specs import Train, stream
-from w2s_lib.training.losses import confident_label, explicit_conflict, soft_label_loss
+from w2s_lib.training.losses import LOSSES, confident_label, explicit_conflict
 from w2s_lib.training.reward_model import WARM_UP
 
 
@@ -35,7 +35,7 @@ def fit(differences: np.ndarray, frame: pd.DataFrame, run: Train) -> np.ndarray:
             if recipe.confidence_weight:
                 grown = min(1.0, step / (WARM_UP * steps))
                 y = confident_label(gap, y, recipe.confidence_weight * grown * weakly[index])
-            loss = soft_label_loss(gap, y)
+            loss = LOSSES[recipe.loss](gap, y)
             if run.conflict.alpha is not None:
                 loss = loss + explicit_conflict(gap, weakly[index], run.conflict.alpha)
             optimizer.zero_grad()

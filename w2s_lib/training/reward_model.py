@@ -23,9 +23,9 @@ from trl.trainer.reward_trainer import suppress_seqcls_warning
 from w2s_lib.models.checkpoints import draw
 from w2s_lib.models.packing import TOKEN_BUDGET, budget, minibatches, part, rewards, share_prefixes
 from w2s_lib.models.scores import encode, reward_gaps
-from w2s_lib.specs import Checkpoint, Recipe, ScoreAt, Train
+from w2s_lib.specs import Checkpoint, Loss, Recipe, ScoreAt, Train
 from w2s_lib.training.labels import LABEL_COLUMNS
-from w2s_lib.training.losses import confident_label, explicit_conflict, soft_label_loss
+from w2s_lib.training.losses import LOSSES, confident_label, explicit_conflict
 from w2s_lib.training.trl_settings import KeepsLabels, PairCollator, arguments, in_order, train_quietly
 
 LOOK_EVERY = 4
@@ -55,6 +55,7 @@ class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
     confidence_weight: float = 0.0
     token_budget: int | None = TOKEN_BUDGET
     score_at: ScoreAt = "last_token"
+    label_loss: Loss = "forward"
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         if self.token_budget is None:
@@ -80,7 +81,7 @@ class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
             grown = min(1.0, self.state.global_step / (WARM_UP * self.state.max_steps))
             weight = self.confidence_weight * grown * weakly_labelled  # pairs that are mixed in keep their labels
             label = confident_label(gap, label, weight)
-        loss = soft_label_loss(gap, label)
+        loss = LOSSES[self.label_loss](gap, label)
         if self.alpha is not None and training:
             loss = loss + explicit_conflict(gap, weakly_labelled, self.alpha)
         return loss
@@ -157,7 +158,7 @@ def fit(
     alone = trainer.args.world_size == 1
     trainer.token_budget = budget(model) if alone and isinstance(run.model, Checkpoint) else None
     trainer.alpha, trainer.confidence_weight = run.conflict.alpha, run.recipe.confidence_weight
-    trainer.score_at = run.recipe.score_at
+    trainer.score_at, trainer.label_loss = run.recipe.score_at, run.recipe.loss
     if run.recipe.patience is not None:
         trainer.add_callback(EarlyStoppingCallback(run.recipe.patience))
     if watch is not None:
