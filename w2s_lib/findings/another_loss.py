@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.findings.results import (
+    BY_LABEL,
     GENERALIZATION,
     MATCHED,
     SCORES,
@@ -16,7 +17,7 @@ from w2s_lib.findings.results import (
     minus,
     summarise,
 )
-from w2s_lib.measures.metrics import log_odds
+from w2s_lib.measures.metrics import borders, log_odds
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import LOSS_DOSE
 from w2s_lib.study.mitigations import REVERSE
@@ -46,7 +47,8 @@ def another_loss(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         for loss in ("", *REVERSE):
             both = ("explicit", "rerun")
             test = measure(of(alpha, loss), both, (*SCORES, "accuracy", *BY_REGION))
-            training = measure(of(alpha, loss), both, BY_REGION, on="weak_label")
+            by = (*BY_REGION, *(name for name, _, _ in BY_LABEL))
+            training = measure(of(alpha, loss), both, by, on="weak_label")
             frames += [frame.assign(alpha=alpha) for frame in (test, training)]
     per_seed = pd.concat(frames, ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
@@ -87,6 +89,26 @@ def fitted(study: Study, alpha: float) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
+def resting_places(loss: str, alpha: float, q: np.ndarray) -> np.ndarray:
+    """Where p of a pair by itself comes to rest below 1/2 under the explicit conflict, by its label q; NaN: nowhere.
+
+    The gradient that is set to zero is ``training.losses``'; under reverse cross-entropy p may fall without end, to 0.
+    """
+    label = np.log(q) - np.log1p(-q)
+    if loss == "":
+        p = q / (1 + alpha)
+    elif loss == "reverse_cross_entropy":
+        p = 1 - alpha / np.maximum(label, alpha)
+    else:  # (1 - p) (logit q - z) = alpha, whose left side falls as z rises
+        low, high = np.full_like(q, -40.0), np.zeros_like(q)
+        for _ in range(60):
+            z = (low + high) / 2
+            left = (label - z) / (1 + np.exp(z)) > alpha
+            low, high = np.where(left, z, low), np.where(left, high, z)
+        p = 1 / (1 + np.exp(-z))
+    return np.where(q < borders(alpha)[loss == ""], p, np.nan)
+
+
 def by_label(pairs: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
     """Of ``fitted``, for each loss, condition and tenth of the labels: ``q`` (mean), and the ``low``, ``middle`` and
     ``high`` quartile of z."""
@@ -94,7 +116,6 @@ def by_label(pairs: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
     rows = []
     for (loss, condition, _), group in pairs.groupby(["loss", "condition", tenth.rename("tenth")], sort=False):
         low, middle, high = np.quantile(group["z"], [0.25, 0.5, 0.75])
-        rows.append(
-            {"loss": loss, "condition": condition, "q": group["q"].mean(), "low": low, "middle": middle, "high": high}
-        )
+        z = {"low": low, "middle": middle, "high": high}
+        rows.append({"loss": loss, "condition": condition, "q": group["q"].mean()} | z)
     return pd.DataFrame(rows).sort_values(["condition", "loss", "q"], ignore_index=True)

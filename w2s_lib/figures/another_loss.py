@@ -1,0 +1,147 @@
+"""Figures of another loss: where the explicit conflict can win, where it does, and what that comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.figures.rows import bars, dot, name_rows, nulls
+from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, Figure, canvas
+from w2s_lib.findings.another_loss import resting_places
+from w2s_lib.findings.results import BY_LABEL, TRAINING, say, usual
+from w2s_lib.measures.metrics import borders
+from w2s_lib.study.mitigations import REVERSE, title
+
+LOSSES = ("", *REVERSE)
+
+
+def called(loss: str) -> str:
+    """A loss' name in figures."""
+    return title(loss) if loss else "cross-entropy"
+
+
+def _border(loss: str, alpha: float) -> float:
+    return min(borders(alpha)[loss == ""], 1.0)
+
+
+def theory(alphas: Sequence[float]) -> Figure:
+    """Where the student's p comes to rest by the weak label q, a panel a loss.  Theory, no data."""
+    figure, axes = canvas(8.2, 3.2, 1, len(LOSSES), sharey=True)
+    q = np.linspace(0.002, 0.998, 499)
+    for ax, loss in zip(axes, LOSSES):
+        above = q[q > 0.5]
+        settles = np.ones_like(above) if loss == "reverse_cross_entropy" else above
+        ax.plot(above, settles, color=CONDITION_COLOURS["none"], linewidth=2)
+        for alpha, shade in zip(alphas, np.linspace(0.5, 1.0, len(alphas))):
+            p = resting_places(loss, alpha, q)
+            ax.plot(q, p, color=CONDITION_COLOURS["explicit"], alpha=shade, linewidth=1.8)
+            last = np.flatnonzero(~np.isnan(p))[-1]
+            ax.annotate(f"α = {alpha:g}", (q[last], p[last]), xytext=(-2, -12), textcoords="offset points", fontsize=8,
+                        color=CONDITION_COLOURS["explicit"], ha="right", va="top")  # fmt: skip
+            ax.axvline(_border(loss, alpha), color=CONDITION_COLOURS["explicit"], alpha=0.4, linewidth=1, linestyle=":")
+        ax.axhline(0.5, **DASHED)
+        ax.set(title=called(loss), xlabel="weak label q", xlim=(0, 1.02), ylim=(-0.02, 1.04))
+    axes[0].set_ylabel("p at rest")
+    told = [f"{called(loss)} {', '.join(f'{_border(loss, a):.3f} at alpha {a:g}' for a in alphas)}" for loss in LOSSES]
+    return Figure(
+        figure,
+        f"Where a pair by itself comes to rest, by its label. A wrong ranking persists below: {'; '.join(told)}.",
+        "Blue: ranked right. Orange: ranked wrongly, under the explicit conflict; dotted: the last label at which that "
+        "lasts. Under reverse cross-entropy nothing rests before 0 or 1 but a part of the orange line.",
+    )
+
+
+def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
+    """Tax rate of training pairs by weak label, a row an alpha, a column a loss: what was predicted is shaded."""
+    figure, axes = canvas(8.2, 2.3 * len(alphas) + 0.7, len(alphas), len(LOSSES), sharex=True, sharey=True, squeeze=False)
+    table = usual(results, on=TRAINING, mitigation=None).set_index(["statistic", "condition", "alpha", "mitigation"])
+    x, said = np.array([(low + high) / 2 for _, low, high in BY_LABEL]), []
+    for row, alpha in zip(axes, alphas):
+        for ax, loss in zip(row, LOSSES):
+            ax.axvspan(0.5, _border(loss, alpha), color=AREA, alpha=0.12, linewidth=0)
+            for condition in ("rerun", "explicit"):
+                found = [table.loc[(name, condition, alpha, loss)] for name, _, _ in BY_LABEL]
+                shift = 0.008 if condition == "explicit" else -0.008
+                bars(ax, x + shift, found, condition, markersize=5, linewidth=1.4)
+            last = table.loc[(BY_LABEL[-1][0], "explicit", alpha, loss)]
+            said.append(f"{called(loss)} at alpha {alpha:g}: {say(last, percent=True)} of the surest labels")
+            ax.set_title(f"{called(loss)}, α = {alpha:g}", fontsize=10)
+        row[0].set_ylabel("tax rate (%)")
+    most = np.nanmax([y for ax in axes.flat for line in ax.lines for y in line.get_ydata()], initial=1.0)
+    axes[0, 0].set_ylim(-0.03 * most, 1.15 * most)
+    for ax in axes[-1]:
+        ax.set_xlabel("weak label q")
+    axes[0, 0].legend(fontsize=8)
+    return Figure(
+        figure,
+        f"Tax rate of training pairs by weak label, loss and alpha. {'; '.join(said)}.",
+        "Of the training pairs that the no-conflict student by the same loss ranks right. Shaded: where the loss lets "
+        "a wrong ranking last, predicted. 95 % intervals over seeds; what leaves the frame goes on.",
+    )
+
+
+def logits(labelled: pd.DataFrame, alpha: float) -> Figure:
+    """The student's logit on its training pairs by their label, without and with the conflict; of ``by_label``."""
+    figure, axes = canvas(8.2, 3.2, 1, len(LOSSES), sharey=True)
+    said, q = [], np.linspace(0.02, 0.98, 97)
+    for ax, loss in zip(axes, LOSSES):
+        ax.plot(q, np.log(q) - np.log1p(-q), label="logit q", **DASHED)
+        for condition in ("none", "explicit"):
+            mine = labelled[(labelled["loss"] == loss) & (labelled["condition"] == condition)]
+            colour = CONDITION_COLOURS[condition]
+            ax.plot(mine["q"], mine["middle"], color=colour, linewidth=2, label=condition)
+            ax.fill_between(mine["q"], mine["low"], mine["high"], color=colour, alpha=0.15, linewidth=0)
+            said.append(f"{called(loss)} {condition} from {mine['middle'].iloc[0]:.1f} to {mine['middle'].iloc[-1]:.1f}")
+        ax.axhline(0, color=DASHED["color"], linewidth=0.8)
+        ax.set(title=called(loss), xlabel="weak label q")
+    axes[0].set_ylabel("student's logit z")
+    axes[0].legend(fontsize=8)
+    return Figure(
+        figure,
+        f"Median logit on training pairs from the lowest to the highest tenth of labels: {'; '.join(said)}.",
+        f"Training pairs by tenths of their label: median and quartiles of the student's logit of the truth, all seeds "
+        f"together, conflict at α = {alpha:g}. Dashed: the label itself.",
+    )
+
+
+def comparison(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
+    """Every loss at every alpha: tax, DS with its nulls, DS − matched null, each beside a rerun; and PGR."""
+    table = usual(results, mitigation=None).set_index(["statistic", "condition", "mitigation"])
+    at = lambda statistic, condition, loss, alpha: _one(table.loc[[(statistic, condition, loss)]], alpha)
+    cells = [(loss, alpha) for alpha in alphas for loss in LOSSES]
+    figure, axes = canvas(8.6, 0.42 * len(cells) + 1.9, 1, 4, sharey=True)
+    tax, score, excess, pgr = axes
+    told = []
+    for y, (loss, alpha) in enumerate(cells):
+        for condition, lower in (("explicit", -0.1), ("rerun", 0.2)):
+            dot(tax, y + lower, at("conflict_tax", condition, loss, alpha), condition, scale=100, size=40)
+            dot(excess, y + lower, at("excess_margin_matched", condition, loss, alpha), condition, size=40)
+        dot(score, y, at("deception_score", "explicit", loss, alpha), "explicit", size=40)
+        two = (at(f"null_{null}", "explicit", loss, alpha)["value"] for null in ("random", "margin_matched"))
+        nulls(score, y + 0.25, *two, named=y == 0)
+        dot(pgr, y, table.loc[("pgr", "none", loss)], "none", size=40)
+        said = [say(at("conflict_tax", "explicit", loss, alpha), percent=True)]
+        said += [say(at(name, "explicit", loss, alpha)) for name in ("deception_score", "excess_margin_matched")]
+        told.append(f"{called(loss)} at alpha {alpha:g}: {', '.join([*said, say(table.loc[('pgr', 'none', loss)])])}")
+    for ax, name in zip(axes, ("conflict tax\n(% of the pairs)", "DS and\nits nulls", "DS − margin-\nmatched null", "PGR")):
+        ax.set_xlabel(name, fontsize=10)
+        ax.spines["left"].set_visible(False)
+    tax.set_xlim(left=-1)
+    score.set_xlim(-0.02, 1.02)
+    excess.axvline(0, **DASHED)
+    low, high = pgr.get_xlim()
+    pgr.set_xlim(max(low, -1), min(high, 2))
+    name_rows(axes, [f"{called(loss)}, α = {alpha:g}" for loss, alpha in cells], above=0.6, below=0.7)
+    figure.legend(*score.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return Figure(
+        figure,
+        f"Conflict tax, DS, DS minus margin-matched null, and PGR, by loss and alpha. {'; '.join(told)}.",
+        "Squares: the explicit conflict. Triangles: a rerun by the same loss. Circles: PGR without a conflict, which "
+        "knows no α. Bars: 95 % intervals over seeds.",
+    )
+
+
+def _one(rows: pd.DataFrame, alpha: float) -> pd.Series:
+    return rows[np.isclose(rows["alpha"], alpha)].iloc[0]
