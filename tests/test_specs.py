@@ -57,7 +57,9 @@ def test_defaults_are_part_of_the_scheme():
 
 
 def test_the_loss_is_told_where_it_is_another_one():
-    assert Recipe(loss="forward").key == Recipe().key == "6d446b1c02f0bca2", "runs of before there was a choice keep their names"
+    assert Recipe(loss="forward").key == Recipe().key == "6d446b1c02f0bca2", (
+        "runs of before there was a choice keep their names"
+    )
     assert Recipe(loss="reverse_kl").key != Recipe().key != Recipe(loss="reverse_cross_entropy").key
     assert Recipe.model_validate(Recipe(loss="reverse_kl").model_dump()).loss == "reverse_kl"
 

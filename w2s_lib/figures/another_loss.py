@@ -37,10 +37,9 @@ def theory(alphas: Sequence[float]) -> Figure:
         for alpha, shade in zip(alphas, np.linspace(0.5, 1.0, len(alphas))):
             p = resting_places(loss, alpha, q)
             ax.plot(q, p, color=CONDITION_COLOURS["explicit"], alpha=shade, linewidth=1.8)
-            last = np.flatnonzero(~np.isnan(p))[-1]
-            ax.annotate(f"α = {alpha:g}", (q[last], p[last]), xytext=(-2, -12), textcoords="offset points", fontsize=8,
-                        color=CONDITION_COLOURS["explicit"], ha="right", va="top")  # fmt: skip
-            ax.axvline(_border(loss, alpha), color=CONDITION_COLOURS["explicit"], alpha=0.4, linewidth=1, linestyle=":")
+            end, colour = _border(loss, alpha), CONDITION_COLOURS["explicit"]
+            ax.axvline(end, color=colour, alpha=0.4, linewidth=1, linestyle=":")
+            ax.text(end - 0.01, 0.03, f"α = {alpha:g}", color=colour, fontsize=8, rotation=90, ha="right", va="bottom")
         ax.axhline(0.5, **DASHED)
         ax.set(title=called(loss), xlabel="weak label q", xlim=(0, 1.02), ylim=(-0.02, 1.04))
     axes[0].set_ylabel("p at rest")
@@ -55,7 +54,9 @@ def theory(alphas: Sequence[float]) -> Figure:
 
 def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     """Tax rate of training pairs by weak label, a row an alpha, a column a loss: what was predicted is shaded."""
-    figure, axes = canvas(8.2, 2.3 * len(alphas) + 0.7, len(alphas), len(LOSSES), sharex=True, sharey=True, squeeze=False)
+    figure, axes = canvas(
+        8.2, 2.3 * len(alphas) + 0.7, len(alphas), len(LOSSES), sharex=True, sharey=True, squeeze=False
+    )
     table = usual(results, on=TRAINING, mitigation=None).set_index(["statistic", "condition", "alpha", "mitigation"])
     x, said = np.array([(low + high) / 2 for _, low, high in BY_LABEL]), []
     for row, alpha in zip(axes, alphas):
@@ -84,7 +85,7 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
 
 def logits(labelled: pd.DataFrame, alpha: float) -> Figure:
     """The student's logit on its training pairs by their label, without and with the conflict; of ``by_label``."""
-    figure, axes = canvas(8.2, 3.2, 1, len(LOSSES), sharey=True)
+    figure, axes = canvas(8.2, 3.2, 1, len(LOSSES))
     said, q = [], np.linspace(0.02, 0.98, 97)
     for ax, loss in zip(axes, LOSSES):
         ax.plot(q, np.log(q) - np.log1p(-q), label="logit q", **DASHED)
@@ -93,7 +94,9 @@ def logits(labelled: pd.DataFrame, alpha: float) -> Figure:
             colour = CONDITION_COLOURS[condition]
             ax.plot(mine["q"], mine["middle"], color=colour, linewidth=2, label=condition)
             ax.fill_between(mine["q"], mine["low"], mine["high"], color=colour, alpha=0.15, linewidth=0)
-            said.append(f"{called(loss)} {condition} from {mine['middle'].iloc[0]:.1f} to {mine['middle'].iloc[-1]:.1f}")
+            said.append(
+                f"{called(loss)} {condition} from {mine['middle'].iloc[0]:.1f} to {mine['middle'].iloc[-1]:.1f}"
+            )
         ax.axhline(0, color=DASHED["color"], linewidth=0.8)
         ax.set(title=called(loss), xlabel="weak label q")
     axes[0].set_ylabel("student's logit z")
@@ -102,7 +105,7 @@ def logits(labelled: pd.DataFrame, alpha: float) -> Figure:
         figure,
         f"Median logit on training pairs from the lowest to the highest tenth of labels: {'; '.join(said)}.",
         f"Training pairs by tenths of their label: median and quartiles of the student's logit of the truth, all seeds "
-        f"together, conflict at α = {alpha:g}. Dashed: the label itself.",
+        f"together, conflict at α = {alpha:g}. Dashed: the label itself. Each panel has a scale of its own.",
     )
 
 
@@ -125,7 +128,9 @@ def comparison(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
         said = [say(at("conflict_tax", "explicit", loss, alpha), percent=True)]
         said += [say(at(name, "explicit", loss, alpha)) for name in ("deception_score", "excess_margin_matched")]
         told.append(f"{called(loss)} at alpha {alpha:g}: {', '.join([*said, say(table.loc[('pgr', 'none', loss)])])}")
-    for ax, name in zip(axes, ("conflict tax\n(% of the pairs)", "DS and\nits nulls", "DS − margin-\nmatched null", "PGR")):
+    for ax, name in zip(
+        axes, ("conflict tax\n(% of the pairs)", "DS and\nits nulls", "DS − margin-\nmatched null", "PGR")
+    ):
         ax.set_xlabel(name, fontsize=10)
         ax.spines["left"].set_visible(False)
     tax.set_xlim(left=-1)

@@ -333,7 +333,7 @@ class Comparison:
         return self.tax_rate_by_label(band(self.alpha)[1], np.inf, weights)
 
     def tax_rate_between_borders(self, weights: Array | None = None) -> Array:
-        """Tax rate where the conflict outweighs the label under cross-entropy and under no reverse loss: ``borders``."""
+        """Tax rate where the conflict outweighs the label under cross-entropy, under no reverse loss: ``borders``."""
         return self.tax_rate_by_label(*borders(self.alpha), weights=weights)
 
     def band_contrast(self, weights: Array | None = None) -> Array:

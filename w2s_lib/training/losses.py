@@ -45,7 +45,7 @@ def reverse_cross_entropy(gap: torch.Tensor, label: torch.Tensor) -> torch.Tenso
 
 
 def reverse_kl(gap: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """KL(p ‖ y) with p = sigmoid(d), mean over the batch (Yao et al. 2025): reverse cross-entropy less the entropy of p.
+    """KL(p ‖ y) with p = sigmoid(d), mean over the batch (Yao et al. 2025): reverse cross-entropy less p's entropy.
 
     Its gradient in d is p (1 − p) (d − logit y), which comes to rest where p = y, as cross-entropy does.
     """
