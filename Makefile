@@ -10,7 +10,7 @@ RUN     := $(VENV)/bin/python
 quoted   = '$(subst ','\'',$(value $(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help env book record release serve compare lab test test-quick test-faults test-slurm bench bench-quick lint clean
+.PHONY: help env book preview record release serve compare lab test test-quick test-faults test-slurm bench bench-quick lint clean
 
 help:  ## list the targets
 	@echo "make TARGET [EDITION=world|smoke|path/to/edition.yaml]"
@@ -30,6 +30,9 @@ $(VENV)/.complete: pyproject.toml
 
 book: env  ## build the book of one edition; open book/_build/<edition>/html/index.html
 	$(RUN) -m w2s_lib.book --edition $(call quoted,EDITION) $(if $(WORKERS),--workers $(call quoted,WORKERS))
+
+preview:  ## build a preview of the book from one study seed that comes with it: trains nothing, minutes
+	@$(MAKE) --no-print-directory book EDITION=preview
 
 record: env  ## add study seeds to the record that comes with an edition (SEEDS=400-431), from where it was
 	@test -n $(call quoted,SEEDS) || { echo "error: SEEDS=: name the record's seeds, such as SEEDS=400-431"; exit 2; }

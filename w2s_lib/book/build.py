@@ -52,6 +52,9 @@ KERNEL = "python3"
 BOOK = "book.json"
 """What a built book says of itself: all parameters of its edition, and the digest of its ``results.csv``."""
 
+TRAINS = "16_bring_your_own_pairs"
+"""The chapter that trains models of its own, whatever comes with an edition."""
+
 A_NOTEBOOK, THE_PAGES = 25.0, 60.0
 """Seconds that executing a notebook takes on a core, and rendering all pages, where no earlier build has told."""
 
@@ -89,6 +92,8 @@ def stand_in(source: Path, edition: Edition) -> nbformat.NotebookNode:
     """The page of a chapter that an edition leaves out: its title, so that links lead somewhere, and why no more."""
     title = nbformat.read(source, as_version=4).cells[0].source.splitlines()[0]
     says = f"{title}\n\nThis chapter is not part of the edition `{edition.name}` ({edition.title})."
+    if source.stem == TRAINS and edition.record_of:
+        says += f" It trains models while it is read: `make book EDITION={edition.record_of}` builds it with the rest."
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(says)])
 
 

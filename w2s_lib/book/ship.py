@@ -1,11 +1,13 @@
 """Results for readers who cannot compute them, written where the data and the model are at hand.
 
     python -m w2s_lib.book.ship --edition hh-smol
+    python -m w2s_lib.book.ship --edition preview
 
-Writes, beside the edition file, the margins of finished runs on the test pairs and their records (``shipped.Shipped``),
-and two small tables about the texts: ``counts`` (what was read, dropped and kept) and ``agreement`` (how often each
-surface objective agrees with the labels).  No text is among them.  What the edition would need besides, such as
-conditions that are too costly, is not run here.
+Writes, beside the edition file, the margins of finished runs and their records (``shipped.Shipped``).  Of real texts,
+none is among them, and two small tables say what they are: ``counts`` (what was read, dropped and kept) and
+``agreement`` (how often each surface objective agrees with the labels).  Of a preview of the world there is what its
+chapters need besides: margins on training pairs, what models know and reply, and the ``paths`` of one training.  What
+the edition would need, such as conditions that are too costly, is not run here.
 """
 
 from __future__ import annotations
@@ -20,8 +22,11 @@ from w2s_lib.data.cleaning import cleaned, pool
 from w2s_lib.data.preferences import SURFACE, Agreement, agreement
 from w2s_lib.data.sources import source
 from w2s_lib.errors import ParameterError, exit_code
+from w2s_lib.findings.mechanism import PATHS, paths
+from w2s_lib.lab import Lab
+from w2s_lib.lab.graph import closure
 from w2s_lib.lab.shipped import Shipped
-from w2s_lib.specs import Train
+from w2s_lib.specs import Pretrain, Train
 from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, WORLD, load
 
@@ -30,17 +35,24 @@ def ship(study: Study) -> Shipped:
     """Write what the lab's store has of the study's runs; returns it.
 
     Raises:
-        ParameterError: the edition is of the world, which everybody can compute, or no run of it is finished.
+        ParameterError: the edition is of the world, which everybody can compute, and no preview of another, or no run
+        of it is finished.
     """
     e, lab = study.edition, study.lab
-    if e.data == WORLD:
-        says = "its runs can be computed anywhere; only those on a data set are shipped"
+    if e.data == WORLD and e.record_of is None:
+        says = "its runs can be computed anywhere; only those on a data set, or of a preview, are shipped"
         raise ParameterError("edition", e.name, says)
-    finished = [run for run in study.runs() if isinstance(run, Train) and lab.store.has(run)]
+    finished = [run for run in closure(study.runs()) if isinstance(run, (Pretrain, Train)) and lab.store.has(run)]
     if not finished:
         raise ParameterError("edition", e.name, f"none of its runs is in {lab.store.root}; run it first")
     shipped = Shipped(FOLDER / e.name)
     shipped.write(lab.store, finished)
+    if e.data == WORLD:
+        few = study.on_control_pairs()
+        one = (few.edition.seeds[0], *few.edition.weak_strong[0])
+        key = few.student(*one, "explicit").key
+        shipped.write_table(PATHS, paths(few.on(Lab(lab.store.root, lab.workers)), *one).assign(key=key))
+        return shipped
     texts, frame = source(e.at(e.data)), pool(source(e.at(e.data)), e.max_tokens)
     shipped.write_table("counts", cleaned(texts, e.max_tokens).report)
     agreements = [(objective, *agreement(frame, objective)) for objective in SURFACE]

@@ -41,7 +41,7 @@ ABOUT = "record.json"
 ENTRY = ("runs", "run_keys", "run_seconds", "seconds", "hardware", "commit", "date", "file")
 """What ``record.json`` says of every seed, at least."""
 
-NO_PARAMETERS = ("name", "title", "seeds", "draws", "dask")
+NO_PARAMETERS = ("name", "title", "seeds", "draws", "dask", "record_of")
 """Fields of an edition that change no statistic of a seed."""
 
 ROW = ["chapter", *NAMES]
@@ -65,12 +65,13 @@ class Record(NamedTuple):
 
 def folder_of(edition: Edition) -> Path:
     """Where the record of an edition lies, if it has one."""
-    return FOLDER / edition.name / "record"
+    return FOLDER / (edition.record_of or edition.name) / "record"
 
 
 def parameters(edition: Edition) -> str:
-    """16 hexadecimal digits that name all of an edition's fields that matter to a seed."""
-    return digests.digest(json.dumps(edition.model_dump(mode="json", exclude=set(NO_PARAMETERS)), sort_keys=True))
+    """16 hexadecimal digits that name all of an edition's fields that matter to a seed: chapters left out do not."""
+    whole = edition.model_copy(update={"chapters": None})
+    return digests.digest(json.dumps(whole.model_dump(mode="json", exclude=set(NO_PARAMETERS)), sort_keys=True))
 
 
 def statistics(study: Study, seed: int) -> pd.DataFrame:

@@ -228,7 +228,7 @@ class Lab:
     def replies(self, spec: Train) -> pd.DataFrame:
         """What a policy replied to test prompts: ``pair_id``, ``reply``, ``says``; trains it if missing."""
         self.run([spec])
-        return self._table(spec, "replies")
+        return self.shipped.of_run(spec, "replies") if self._ships(spec) else self._table(spec, "replies")
 
     def record(self, spec: Spec) -> dict:
         """The record of a run; does it if it is missing."""
@@ -247,7 +247,7 @@ class Lab:
     def knowledge(self, spec: Pretrain) -> pd.DataFrame:
         """What a language model knows of every substance; trains it if missing."""
         self.run([spec])
-        return self._table(spec, "knowledge")
+        return self.shipped.of_run(spec, "knowledge") if self._ships(spec) else self._table(spec, "knowledge")
 
     def _table(self, spec: Spec, name: str) -> pd.DataFrame:
         return sound(partial(self.store.table, spec, name), self.store, spec, partial(self.run, [spec]))

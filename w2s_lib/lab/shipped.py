@@ -12,18 +12,21 @@ import pandas as pd
 from w2s_lib.data.load import split
 from w2s_lib.errors import first_line
 from w2s_lib.lab.store import UNREADABLE, Store, StoreError, replacing
-from w2s_lib.specs import Spec, Texts, Train
+from w2s_lib.specs import Pairs, Spec, Texts, Train
 
 RECORDS = "records.parquet"
 """The file that an edition's folder has where results come with it."""
 
 
 class Shipped:
-    """Results of an edition that not everybody can compute: margins on test pairs, and the records, but no texts.
+    """Results of an edition that not everybody can compute, or wants to: margins and records, but no real texts.
 
     For every study seed, ``margins-<seed>.parquet`` has a row a test pair, its ``pair_id`` and ``cluster``, and a
     column a run, named by its key (fp16 to stay small: probabilities keep three digits); ``records.parquet`` has the
     runs' records as JSON.
+
+    Of the world's, ``margins-<seed>-<objective>.parquet`` has those on the pairs of the other ``split`` as well, fp32,
+    and ``knowledge`` and ``replies`` hold those tables of all runs, with the ``key`` of each; no weights.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -37,14 +40,16 @@ class Shipped:
     def has(self, spec: Spec) -> bool:
         return spec.key in self.records
 
-    def pairs(self, spec: Texts) -> pd.DataFrame | None:
-        """``pair_id`` and ``cluster`` of the test pairs, in the order of the margins; None: no result is on these."""
-        if spec.key not in {record["pairs"] for record in self.records.values()}:
+    def pairs(self, spec: Pairs | Texts) -> pd.DataFrame | None:
+        """``pair_id`` and ``cluster`` of the test pairs, in the order of the margins; None: no result is on these, or
+        anybody can make them, as those of the world."""
+        if spec.key not in {record.get("pairs") for record in self.records.values()}:
             return None
-        return self._read(self._margins(spec.seed), ["pair_id", "cluster"])
+        return self._read(self._margins(spec), ["pair_id", "cluster"]) if isinstance(spec, Texts) else None
 
-    def _margins(self, seed: int) -> Path:
-        return self.folder / f"margins-{seed}.parquet"
+    def _margins(self, pairs: Pairs | Texts) -> Path:
+        of = pairs.seed if isinstance(pairs, Texts) else f"{pairs.world.seed}-{pairs.objective}"
+        return self.folder / f"margins-{of}.parquet"
 
     @staticmethod
     def _read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -55,16 +60,29 @@ class Shipped:
             raise StoreError(f"{path} {said}; it comes with the edition: restore it (git checkout)") from None
 
     def scores(self, spec: Train) -> pd.DataFrame:
-        """``pair_id``, ``split``, ``margin``, ``p_true`` of a run on the test pairs.
+        """``pair_id``, ``split``, ``margin``, ``p_true`` of a run on the test pairs, and on others that are shipped.
 
         Raises:
             StoreError: it is not among them, or their file cannot be read.
         """
         if not self.has(spec):
             raise StoreError(f"{type(spec).__name__} {spec.key}: not among the results in {self.folder}")
-        frame = self._read(self._margins(spec.pairs.seed), ["pair_id", spec.key])
-        margin = frame[spec.key].astype(float)
-        return frame[["pair_id"]].assign(split="test", margin=margin, p_true=1 / (1 + np.exp(-margin)))
+        split_too = [] if isinstance(spec.pairs, Texts) else ["split"]
+        frame = self._read(self._margins(spec.pairs), ["pair_id", *split_too, spec.key])
+        margin = frame.pop(spec.key).astype(float)
+        return pd.DataFrame({"split": "test"} | dict(frame)).assign(margin=margin, p_true=1 / (1 + np.exp(-margin)))
+
+    def of_run(self, spec: Spec, name: str) -> pd.DataFrame:
+        """A run's part of a table, ``knowledge`` or ``replies``.
+
+        Raises:
+            StoreError: it is not among them, or the table cannot be read.
+        """
+        table = self.table(name)
+        mine = table[table["key"] == spec.key].drop(columns="key").reset_index(drop=True)
+        if mine.empty:
+            raise StoreError(f"{type(spec).__name__} {spec.key}: no {name} among the results in {self.folder}")
+        return mine
 
     def table(self, name: str) -> pd.DataFrame:
         """A table about the texts; see ``ship``.
@@ -82,33 +100,57 @@ class Shipped:
         with replacing(self.folder / f"{name}.parquet") as draft:
             frame.to_parquet(draft, compression="zstd")
 
-    def write(self, store: Store, runs: Iterable[Train]) -> None:
-        """Write the test margins and records of finished training runs; replaces what is there, once all is read.
+    def write(self, store: Store, runs: Iterable[Spec]) -> None:
+        """Write margins, tables and records of finished runs; replaces what is there, once all is read.
 
         Raises:
-            StoreError: two studies of one seed, or scores that are not those of the test pairs.
+            StoreError: two studies of one seed, or scores that are not those of the pairs.
         """
-        frames: dict[Texts, pd.DataFrame] = {}
+        beside: dict[Pairs | Texts, pd.DataFrame] = {}
+        margins: dict[Pairs | Texts, dict[str, np.ndarray]] = {}
+        tables: dict[str, list[pd.DataFrame]] = {}
         records = {}
         for spec in runs:
-            pairs = frames.setdefault(spec.pairs, split(spec.pairs, "test")[["pair_id", "cluster"]].copy())
-            scores = store.table(spec, "scores").query("split == 'test'")
-            if scores["pair_id"].tolist() != pairs["pair_id"].tolist():
-                raise StoreError(
-                    f"{type(spec).__name__} {spec.key}: its scores are not those of the test pairs, in their order"
-                )
-            pairs[spec.key] = scores["margin"].to_numpy(np.float16)
-            records[spec.key] = {"pairs": spec.pairs.key, **store.record(spec)}
-        seeds = [pairs.seed for pairs in frames]
-        if len(set(seeds)) < len(seeds):
-            raise StoreError(
-                f"{self.folder.name}: two studies of seed {max(seeds, key=seeds.count)}; a seed has one set of pairs"
-            )
+            records[spec.key] = store.record(spec)
+            for name in ("knowledge", "replies"):
+                if (store.path(spec) / f"{name}.parquet").is_file():
+                    tables.setdefault(name, []).append(store.table(spec, name).assign(key=spec.key))
+            if isinstance(spec, Train):
+                if spec.pairs not in beside:
+                    beside[spec.pairs] = _of_pairs(spec.pairs)
+                margins.setdefault(spec.pairs, {})[spec.key] = _margins(store, spec, beside[spec.pairs])
+                records[spec.key] = {"pairs": spec.pairs.key, **records[spec.key]}
+        names = [self._margins(pairs).stem for pairs in beside]
+        if len(set(names)) < len(names):
+            seed = max(names, key=names.count).removeprefix("margins-")
+            raise StoreError(f"{self.folder.name}: two studies of seed {seed}; a seed has one set of pairs")
         self.folder.mkdir(parents=True, exist_ok=True)
-        for pairs, frame in frames.items():
-            self.write_table(self._margins(pairs.seed).stem, frame)
+        for name, (pairs, frame) in zip(names, beside.items()):
+            self.write_table(name, pd.concat([frame, pd.DataFrame(margins[pairs], index=frame.index)], axis=1))
+        for name, parts in tables.items():
+            self.write_table(name, pd.concat(parts, ignore_index=True))
         self.records = records
         lines = [json.dumps(record, sort_keys=True) for record in records.values()]
         self.write_table("records", pd.DataFrame({"record": lines}))
-        for old in set(self.folder.glob("margins-*.parquet")) - {self._margins(seed) for seed in seeds}:
+        for old in set(self.folder.glob("margins-*.parquet")) - {self._margins(pairs) for pairs in beside}:
             old.unlink()
+
+
+def _of_pairs(pairs: Pairs | Texts) -> pd.DataFrame:
+    """What stands beside the margins: of real texts the test pairs, of the world's those of every scored split."""
+    if isinstance(pairs, Texts):
+        return split(pairs, "test")[["pair_id", "cluster"]].copy()
+    parts = [split(pairs, name)[["pair_id"]].assign(split=name) for name in ("weak_label", "test")]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _margins(store: Store, spec: Train, beside: pd.DataFrame) -> np.ndarray:
+    """The margins of a finished run on pairs that are named beside it, each where it belongs."""
+    scores, dtype = store.table(spec, "scores"), np.float32
+    if isinstance(spec.pairs, Texts):
+        scores, dtype = scores.query("split == 'test'"), np.float16
+    if scores["pair_id"].tolist() != beside["pair_id"].tolist():
+        raise StoreError(
+            f"{type(spec).__name__} {spec.key}: its scores are not those of the test pairs, in their order"
+        )
+    return scores["margin"].to_numpy(dtype)

@@ -206,6 +206,7 @@ class Edition(Value):
         RECIPES["simpo"], description="recipe of SimPO; simpo_beta and simpo_gamma are given by themselves"
     )
     chapters: Some[Chapter] | None = Field(None, description="chapters of the book, for instance '05'; None: all")
+    record_of: str | None = Field(None, description="the edition whose record this one is held against; None: its own")
     dask: str = Field(
         "local", description="where runs are computed: 'local', 'slurm', or the address of a Dask scheduler"
     )
