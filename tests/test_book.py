@@ -25,15 +25,19 @@ from PIL import Image
 
 from tests.conftest import build_command
 from w2s_lib.book.build import (
+    TRAINS,
     BuildError,
+    announced,
     chapters,
     keep_figures,
+    left_out,
     main,
     notebook_processes,
     page_key,
     polish,
     render,
     run_notebook,
+    stand_in,
     studied,
 )
 from w2s_lib.findings.claims import CLAIMS
@@ -447,6 +451,19 @@ def test_kept_figures_can_be_included_by_other_pages(tmp_path):
 def test_the_landing_page_shows_a_figure_of_this_build(html):
     text = (html / "index.html").read_text()
     assert re.search(r'<img[^>]*alt="Deception score by condition: explicit [^"]*"[^>]*scores-and-nulls.svg', text)
+
+
+def test_every_page_of_a_preview_says_what_it_is_and_one_why_it_is_left_out():
+    preview, world = load("preview"), load("world")
+    title = nbformat.v4.new_markdown_cell("# A title")
+    page = announced(nbformat.v4.new_notebook(cells=[title]), preview)
+    assert page.cells[0] is title and "no model was trained for it" in page.cells[1].source
+    assert announced(nbformat.v4.new_notebook(cells=[title]), world).cells == [title]
+    left = [source for source in chapters() if left_out(source, preview)]
+    assert TRAINS in [source.stem for source in left] and not any(left_out(source, world) for source in left)
+    told = {source.stem: stand_in(source, preview).cells[0].source for source in left}
+    assert all("`make book EDITION=world` builds it" in says for says in told.values())
+    assert [name for name, says in told.items() if "trains models while it is read" in says] == [TRAINS]
 
 
 def test_a_second_build_trains_nothing(build_folder, tmp_path):

@@ -11,13 +11,19 @@ import pytest
 
 from tests.test_real_edition import BAD, GOOD, dialogues
 from w2s_lib.book import ship
+from w2s_lib.book.build import TRAINS
 from w2s_lib.book.chapter import open_lab
+from w2s_lib.findings import record
+from w2s_lib.findings.claims import FINDINGS
 from w2s_lib.findings.conflict import conflict
 from w2s_lib.findings.controls import controls
 from w2s_lib.findings.gap import capability_gap
+from w2s_lib.findings.ladder import ladder_results
+from w2s_lib.findings.mechanism import REGIONS, paths
 from w2s_lib.findings.real_texts import real_texts
 from w2s_lib.findings.results import pick
 from w2s_lib.lab import Lab
+from w2s_lib.lab.graph import closure
 from w2s_lib.lab.shipped import Shipped
 from w2s_lib.lab.store import StoreError
 from w2s_lib.specs import Train
@@ -204,6 +210,58 @@ def test_shipped_runs_are_runs_of_the_edition():
     study = Study(load("hh-smol"))
     runs = {run.key for run in study.runs() if isinstance(run, Train)}
     assert runs == set(Shipped(FOLDER / "hh-smol").records)
+
+
+def test_the_preview_is_the_world_with_one_seed_and_all_its_runs():
+    world, preview = load("world"), load("preview")
+    apart = {"name", "title", "seeds", "record_of", "chapters"}
+    assert preview.model_dump(exclude=apart) == world.model_dump(exclude=apart)
+    assert set(preview.seeds) < set(world.seeds) and TRAINS[:2] not in preview.chapters
+    assert {run.key for run in closure(Study(preview).runs())} == set(Shipped(FOLDER / "preview").records)
+    assert record.rows_of(preview).equals(record.rows_of(world)) and len(record.rows_of(preview))
+    assert sum(path.stat().st_size for path in (FOLDER / "preview").iterdir()) < 5e6
+
+
+def test_the_preview_needs_no_model(tmp_path):
+    """What models know and reply, on which pairs they are right, and how one was trained come from the files."""
+    study = Study(load("preview", {"draws": 100}))
+    study = study.on(open_lab(str(tmp_path), 0, study.edition))
+    few, (seed,) = study.on_control_pairs(), study.edition.seeds
+    facts, ladder = ladder_results(study)
+    assert set(facts["model"]) == set(study.edition.models) and not ladder.empty
+    watched = paths(few, seed, *few.edition.weak_strong[0])
+    assert set(watched["region"]) == set(REGIONS) and watched.groupby("step").size().nunique() == 1
+    said = study.lab.replies(next(run for run in study.policy_runs() if run.method == "simpo"))
+    assert list(said.columns) == ["pair_id", "reply", "says"] and len(said) > 100
+    training = few.comparison(seed, *few.edition.weak_strong[0], "explicit", on="weak_label")
+    assert len(training.weak) == study.edition.train_pairs and training.accuracy_weak() > 0.6
+    assert study.lab.trained == 0 and not list(tmp_path.rglob("record.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("finding", FINDINGS.values(), ids=FINDINGS)
+def test_no_chapter_of_the_preview_trains(finding, tmp_path):
+    study = Study(load("preview", {"draws": 100}))
+    study = study.on(open_lab(str(tmp_path), 0, study.edition))
+    assert not finding(study)[1].empty and study.lab.trained == 0
+
+
+def test_what_is_shipped_of_the_world_is_what_was_computed(study, lab, tmp_path, monkeypatch):
+    monkeypatch.setattr(ship, "FOLDER", tmp_path / "editions")
+    study = Study(load("smoke", {"record_of": "smoke"}))
+    shipped = ship.ship(study.on(lab))
+    there = Lab(tmp_path / "empty", workers=0, progress=False, shipped=shipped)
+    assert there.missing(study.runs()) == []
+    seed, names = study.edition.seeds[0], study.edition.weak_strong[0]
+    for split in ("test", "weak_label"):
+        frames = [one.scores(study.student(seed, *names, "explicit"), split) for one in (lab, there)]
+        pd.testing.assert_frame_equal(*frames, rtol=1e-6)
+    model, policy = study.model(seed, names[0]), next(run for run in study.policy_runs() if run.method == "dpo")
+    pd.testing.assert_frame_equal(lab.knowledge(model), there.knowledge(model))
+    pd.testing.assert_frame_equal(lab.replies(policy), there.replies(policy))
+    pd.testing.assert_frame_equal(paths(study.on(lab), seed, *names), paths(study.on(there), seed, *names), rtol=1e-6)
+    with pytest.raises(StoreError, match="no replies among the results"):
+        shipped.of_run(model, "replies")
 
 
 @pytest.mark.slow

@@ -99,7 +99,7 @@ def editions(draw: st.DrawFn) -> dict[str, Any]:
         "chapters": some(CHAPTERS),
         **{name: recipes(model) for name, model in RECIPES.items()},
     }
-    alone = {"name", "models", "pairs", "data", "helpful", "dask", "intermediates", "truncation_side"}
+    alone = {"name", "models", "pairs", "data", "helpful", "dask", "intermediates", "truncation_side", "record_of"}
     fields |= {name: values(name, field) for name, field in FIELDS.items() if name not in fields.keys() | alone}
     return {"models": list(MODELS), "pairs": pairs} | draw(st.fixed_dictionaries({}, optional=fields))
 

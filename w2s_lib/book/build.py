@@ -93,8 +93,23 @@ def stand_in(source: Path, edition: Edition) -> nbformat.NotebookNode:
     title = nbformat.read(source, as_version=4).cells[0].source.splitlines()[0]
     says = f"{title}\n\nThis chapter is not part of the edition `{edition.name}` ({edition.title})."
     if source.stem == TRAINS and edition.record_of:
-        says += f" It trains models while it is read: `make book EDITION={edition.record_of}` builds it with the rest."
+        says += " It trains models while it is read."
+    if edition.record_of:
+        says += f" `make book EDITION={edition.record_of}` builds it with the rest."
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(says)])
+
+
+def announced(notebook: nbformat.NotebookNode, edition: Edition) -> nbformat.NotebookNode:
+    """The notebook, changed in place: of a preview, it says below its title what it is."""
+    if whole := edition.record_of:
+        says = (
+            f"This page was made from one study seed of the edition `{whole}`, whose runs came with the book: no model "
+            "was trained for it. Intervals of one seed speak of other pairs like these, not of other trainings; "
+            f"verdicts are read off the record. `make book EDITION={whole}` computes everything anew."
+        )
+        says = f":::{{admonition}} A preview\n{says}\n:::"
+        notebook.cells.insert(1, nbformat.v4.new_markdown_cell(says, id="preview"))
+    return notebook
 
 
 def polish(notebook: nbformat.NotebookNode, edition: str = "world") -> nbformat.NotebookNode:
@@ -233,7 +248,8 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
         ):  # as it is killed while it starts
             raise
         raise BuildError(f"{source.name}: its kernel died, killed perhaps for want of memory; {GOES_ON}") from None
-    nbformat.write(polish(nbformat.read(draft, as_version=4), parameters["edition"]), target)
+    executed = polish(nbformat.read(draft, as_version=4), parameters["edition"])
+    nbformat.write(announced(executed, load(parameters["edition"])), target)
     draft.unlink()
     return time.perf_counter() - start
 

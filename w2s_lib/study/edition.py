@@ -143,6 +143,7 @@ Model = Annotated[str, AfterValidator(_model)]
 Pair = Annotated[str, AfterValidator(_pair)]
 MethodName = Annotated[str, _one_of("preference objective", POLICY_METHODS)]
 MitigationName = Annotated[str, _one_of("mitigation", MITIGATIONS)]
+EditionName = Annotated[str, _one_of("edition", sorted(path.stem for path in FOLDER.glob("*.yaml")))]
 Chapter = Annotated[str, _one_of("chapter", CHAPTERS), BeforeValidator(_two_digits)]
 Precision = Literal["float32", "bfloat16"]
 
@@ -206,7 +207,9 @@ class Edition(Value):
         RECIPES["simpo"], description="recipe of SimPO; simpo_beta and simpo_gamma are given by themselves"
     )
     chapters: Some[Chapter] | None = Field(None, description="chapters of the book, for instance '05'; None: all")
-    record_of: str | None = Field(None, description="the edition whose record this one is held against; None: its own")
+    record_of: EditionName | None = Field(
+        None, description="of a preview, the edition that it shows, and whose record it is held against"
+    )
     dask: str = Field(
         "local", description="where runs are computed: 'local', 'slurm', or the address of a Dask scheduler"
     )
