@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import REAL_PAIRS
 from tests.test_real_edition import BAD, GOOD, dialogues
 from tests.test_real_edition import FAST as RECIPE
-from w2s_lib.book.own import as_read, conditions, own
+from w2s_lib.book.own import as_read, notes, own
 from w2s_lib.book.report import OPTIONS, main, report
 from w2s_lib.data.cleaning import cleaned
 from w2s_lib.data.load import TiesError, split
@@ -258,6 +258,16 @@ def test_real_pairs_of_a_new_user(folders):
     assert kept > 3900 and kept - 40 < 2 * study.edition.train_pairs + study.edition.test_pairs <= kept
 
 
+def test_few_helpful_pairs_are_all_mixed_in_and_counted(tmp_path, pairs, models):
+    helpful = write(tmp_path / "helpful.jsonl", many(40, 1))
+    study = own(pairs, *models, helpful=str(helpful), train_pairs=48, **FAST)
+    assert study.conflict("implicit").share == study.edition.helpful_share == 0.8333
+    assert study.conflict("placebo").share == 1 and study.conflict("implicit_quarter").share == 0.25 * 0.8333
+    assert "Helpful pairs that are mixed in: 40, with 48 weakly labelled ones." in notes(study)
+    enough = own(pairs, *models, helpful=str(helpful), train_pairs=40, **FAST)
+    assert enough.edition.helpful_share == 1 and not any("mixed in" in note for note in notes(enough))
+
+
 BADLY = [
     ({"data": "nowhere.jsonl"}, "no such file 'nowhere.jsonl'"),
     ({"data": "one.jsonl"}, "data='one.jsonl': 0 pairs can be used, for one prompt has 120 of 120, and all pairs"),
@@ -270,7 +280,11 @@ BADLY = [
     ({"threshold": 1.5}, "threshold=1.5: must be below 1"),
     ({"seeds": [1, 1]}, "seeds=.*every entry may occur once"),
     ({"train_pairs": 2000, "test_pairs": 2000}, "too few pairs"),
-    ({"helpful": "few.jsonl", "train_pairs": 48}, "too few pairs"),
+    ({"helpful": "little.jsonl"}, "data='little.jsonl': 20 pairs can be used, .*; 32 are needed"),
+    (
+        {"helpful": "some.jsonl", "train_pairs": 48, "helpful_share": 1.0},
+        "helpful_share=1: 48 helpfulness pairs are asked for, and there are 40; use at most 0.8333",
+    ),
     ({"max_tokens": 40}, "max_tokens=40: .* reads 150 of 150 pairs as two times the same text"),
     ({"reward_model": 3}, "reward_model=3: must be fields of a recipe"),
     ({"reward_model": {"epochz": 1}}, "reward_model.epochz=1: no such parameter; did you mean 'epochs'"),
@@ -286,6 +300,8 @@ def test_bad_input_is_one_line_before_anything_is_trained(tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "few.jsonl", many(60, 1))
     write(tmp_path / "one.jsonl", many(1, 120))
+    write(tmp_path / "little.jsonl", many(20, 1))
+    write(tmp_path / "some.jsonl", many(40, 1))
     (tmp_path / "pickle").mkdir()
     arguments = {"data": pairs, "weak": models[0], "strong": models[1], "out": "page.html", "store": "store"}
     arguments |= {"workers": 0, **changed}

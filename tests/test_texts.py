@@ -13,16 +13,17 @@ import pytest
 from tests.conftest import REAL_PAIRS
 from w2s_lib.data import preferences, reading, sources
 from w2s_lib.data.cleaning import clean, cleaned, pool
-from w2s_lib.data.load import TiesError, load_texts, splits
+from w2s_lib.data.load import TiesError, load_texts, mixed_in, splits
 from w2s_lib.data.pairs import PairsError, check_disjoint, pair_id
 from w2s_lib.data.preferences import agreement, prefer
 from w2s_lib.data.reading import DataError
 from w2s_lib.data.rows import ASSISTANT, HUMAN, prompt_and_replies
 from w2s_lib.data.sources import DATA, read, source
-from w2s_lib.specs import Texts
+from w2s_lib.specs import Conflict, Texts
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = [REAL_PAIRS / f"rucbm_harmless_{name}.jsonl" for name in ("train_gt", "train_w2s", "test")]
+HELPFUL = REAL_PAIRS / "helpful_human_pairs.jsonl"
 COLUMNS = ["pair_id", "prompt", "chosen", "rejected", "objective", "split", "kind", "cluster", "hazardous", "turned"]
 
 real = pytest.mark.skipif(
@@ -569,6 +570,23 @@ def test_helpful_pairs_come_from_a_data_set_of_their_own(tmp_path):
     assert not frame["prompt"].isin(load_texts(texts)["prompt"]).any() and set(frame["objective"]) == {"helpfulness"}
 
 
+def test_too_few_helpful_pairs_for_two_halves_are_all_for_the_students(tmp_path):
+    harmless, helpful = made(tmp_path, many(90)), made(tmp_path, many(22, each=2, name="h"), "helpful.jsonl")
+    texts = Texts(source=harmless, helpful=helpful, train_pairs=30, test_pairs=20)
+    assert set(load_texts(texts, "helpfulness")["split"]) == {"weak_label"}
+    mixed = lambda share, of=texts: mixed_in(
+        of, "weak_label", Conflict(kind="mixed", objective="helpfulness", share=share), 30
+    )
+    all_of_them, half = mixed(1.0), mixed(0.5)
+    assert (len(all_of_them), len(half)) == (30, 15) and half.equals(all_of_them[:15])
+    fewer = texts.model_copy(update={"helpful": made(tmp_path, many(10, each=2, name="h"), "fewer.jsonl")})
+    assert len(mixed(2 / 3, fewer)) == 20
+    with pytest.raises(
+        PairsError, match="helpful_share=1: 30 helpfulness pairs are asked for, and there are 20; .*0.66"
+    ):
+        mixed(1.0, fewer)
+
+
 def test_what_the_pairs_say_nothing_of_is_refused(tmp_path):
     texts = Texts(source=made(tmp_path, many(90)), train_pairs=30, test_pairs=20)
     allowed = "harmlessness, verbosity, commas, parity, vowels"
@@ -600,6 +618,16 @@ def test_the_papers_own_pairs_are_known_by_what_they_say(hh, monkeypatch):
     monkeypatch.setenv("W2S_DATA", str(REAL_PAIRS))
     named = source("hh-harmless-12k")
     assert named.revision == hh.revision and sources.at_hand(named) and pool(named).equals(pool(hh))
+
+
+@pytest.mark.skipif(not HELPFUL.is_file(), reason=f"no {HELPFUL.name} in {REAL_PAIRS}")
+def test_people_s_helpful_pairs_are_known_and_say_nothing_of_length(monkeypatch):
+    monkeypatch.setenv("W2S_DATA", str(REAL_PAIRS))
+    named = source("helpful-by-people")
+    assert named.revision == sources.revision((sources.stamp(named.files[0]),))
+    frame = pool(named, 512)
+    found = agreement(frame, "verbosity")
+    assert (len(frame), frame["prompt"].nunique()) == (1178, 570) and found.low < 0.5 < found.high  # the data card
 
 
 @real

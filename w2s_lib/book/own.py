@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
+from math import floor
 from operator import eq
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,7 +44,8 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
             the frozen sixth layer.
         parameters: fields of an edition, such as ``seeds``, ``train_pairs`` and ``test_pairs`` (default: as many as the
             data allow, evenly, up to 4,000 in each of the three splits), ``threshold``, ``alpha``, ``helpful``,
-            ``max_tokens``, ``lora_rank``; ``reward_model`` may hold some fields of the recipe. None: as the edition
+            ``helpful_share`` (default: as many helpful pairs as there are, up to ``train_pairs``), ``max_tokens``,
+            ``lora_rank``; ``reward_model`` may hold some fields of the recipe. None: as the edition
             ``own`` says.
 
     Raises:
@@ -56,7 +58,10 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
         raise ParameterError("reward_model", recipe, "must be fields of a recipe, for instance {'epochs': 1}")
     fields["reward_model"] = edition.load("own").reward_model.model_dump() | dict(recipe)
     e = edition.load("own", fields)
-    study = Study(edition.load("own", fields | _sizes(e, set(fields))))
+    fields |= _sizes(e, set(fields))
+    study = Study(edition.load("own", fields))
+    if e.helpful is not None and "helpful_share" not in fields:
+        study = Study(edition.load("own", fields | {"helpful_share": min(1.0, _share(study))}))
     for name in study.edition.models:
         _say_which(parse(name).base)
         _usable(study, name)
@@ -99,7 +104,10 @@ def not_shown(study: Study) -> dict[str, load.TiesError]:
     for condition in CORE:
         try:
             for seed in study.edition.seeds:
-                load.load(study.pairs(seed), study.conflict(condition).objective)
+                pairs, conflict = study.pairs(seed), study.conflict(condition)
+                load.load(pairs)
+                if conflict.kind == "mixed":
+                    load.mixed_in(pairs, "weak_label", conflict, pairs.train_pairs)
         except load.TiesError as error:
             found[condition] = error
     return found
@@ -114,7 +122,11 @@ def notes(study: Study) -> list[str]:
     """What whoever gave the data should know of how they are read, a sentence each."""
     e, pairs = study.edition, study.pairs(study.edition.seeds[0])
     read = [(e.at(e.data), pairs.source), *([(e.at(e.helpful), pairs.helpful)] if pairs.helpful else [])]
-    return [note for data, source in read for note in sources.notes(data, source)]
+    found = [note for data, source in read for note in sources.notes(data, source)]
+    if e.helpful is not None and e.helpful_share < 1:
+        few = len(load.mixed_in(pairs, "weak_label", study.conflict("implicit"), e.train_pairs))
+        found.append(f"Helpful pairs that are mixed in: {few:,}, with {e.train_pairs:,} weakly labelled ones.")
+    return found
 
 
 def checkpoint(study: Study, name: str) -> Checkpoint:
@@ -162,10 +174,14 @@ def _sizes(e: Edition, given: set[str]) -> dict[str, int]:
     if min(test, train) < LEAST:
         says = f"{room} pairs can be used{why}; {3 * LEAST} are needed, {LEAST} for tests and for each training split"
         raise DataError(e.data, says)
-    if e.helpful is not None and "train_pairs" not in given:
-        room, why = _room(e.at(e.helpful), e.max_tokens)
-        train = min(train, room // 2)
-        if train < LEAST:
-            says = f"{room} pairs can be used{why}; {2 * LEAST} are needed, {LEAST} for each training split"
-            raise DataError(e.helpful, says)
     return {"train_pairs": train, "test_pairs": test}
+
+
+def _share(study: Study) -> float:
+    """The largest ``helpful_share`` that the helpful pairs allow in every seed."""
+    e = study.edition
+    found = min(len(load.split(study.pairs(seed), "weak_label", "helpfulness")) for seed in e.seeds)
+    if found < LEAST:
+        says = f"{found} pairs can be used, whose prompts are not among those of the others; {LEAST} are needed"
+        raise DataError(e.helpful, says)
+    return floor(1e4 * found / e.train_pairs) / 1e4  # rounded down, so that no more are asked for

@@ -30,7 +30,8 @@ from w2s_lib.study.cost import plan_runs, print_plan
 from w2s_lib.study.edition import Edition, load
 
 OPTIONS = (
-    "seeds", "train_pairs", "test_pairs", "threshold", "alpha", "helpful", "max_tokens", "dtype", "lora_rank", "draws",
+    "seeds", "train_pairs", "test_pairs", "threshold", "alpha", "helpful", "helpful_share", "max_tokens", "dtype",
+    "lora_rank", "draws",
 )  # fmt: skip
 """Parameters of an edition that the command takes."""
 

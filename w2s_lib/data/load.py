@@ -13,7 +13,7 @@ from w2s_lib.data.preferences import SURFACE, prefer
 from w2s_lib.data.reading import DataError
 from w2s_lib.data.sources import called, labelled
 from w2s_lib.data.world import EOS, SPLITS, draw_pairs, opening
-from w2s_lib.specs import Objective, Pairs, Split, Texts, stream
+from w2s_lib.specs import Conflict, Objective, Pairs, Split, Texts, stream
 
 
 def splits(frame: pd.DataFrame, seed: int, train_pairs: int, test_pairs: int) -> pd.DataFrame:
@@ -41,6 +41,15 @@ def splits(frame: pd.DataFrame, seed: int, train_pairs: int, test_pairs: int) ->
     return pd.concat([found[name] for name in SPLITS], ignore_index=True).drop(columns="place")
 
 
+def _for_students(frame: pd.DataFrame, texts: Texts) -> pd.DataFrame:
+    """Pairs of another data set in both training halves, or, where they are too few for that, all of them, up to
+    ``train_pairs``, in the half that students learn from."""
+    try:
+        return splits(frame, texts.seed, texts.train_pairs, 0)
+    except PairsError:
+        return splits(frame, texts.seed, 0, min(len(frame), texts.train_pairs)).assign(split="weak_label")
+
+
 TOLD_APART = 0.5
 """An objective that is read off the texts tells at least this share of the pairs apart, or it is not mixed in."""
 
@@ -64,7 +73,8 @@ def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame
     A ``SURFACE`` objective beside the study's own is mixed in with the pairs of a split, and a student must not meet
     the same pair twice, under two labels.  So for ``weak_label`` it takes the pairs of ``ground_truth``, which the
     student sees nowhere else, and for ``ground_truth`` those of ``weak_label``; there are fewer of them, by the ties.
-    Helpfulness pairs come from a data set of their own, without the prompts of the first, and have no test split.
+    Helpfulness pairs come from a data set of their own, without the prompts of the first, and have no test split;
+    where they are too few for both halves, all are in ``weak_label``, and fewer than ``train_pairs`` may be there.
 
     Raises:
         DataError: no data set says anything of this objective.
@@ -81,15 +91,16 @@ def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame
         raise DataError(called(texts.source), says)
     source, mine = sources[aim], sources[aim] == texts.source
     frame = pool(source, texts.max_tokens)
-    if not mine:
-        frame = frame[~frame["prompt"].isin(pool(texts.source)["prompt"])]
-    frame = splits(frame, texts.seed, texts.train_pairs, texts.test_pairs if mine else 0)
+    if mine:
+        frame = splits(frame, texts.seed, texts.train_pairs, texts.test_pairs)
+    else:
+        frame = _for_students(frame[~frame["prompt"].isin(pool(texts.source)["prompt"])], texts)
     if aim != texts.objective and mine:
         frame["split"] = frame["split"].replace({"ground_truth": "weak_label", "weak_label": "ground_truth"})
         frame = pd.concat([frame[frame["split"] == name] for name in SPLITS], ignore_index=True)
     frame = prefer(frame, aim).assign(objective=aim, kind=source.name)
     told = (frame["split"] == "weak_label").sum()
-    if aim != texts.objective and told < TOLD_APART * texts.train_pairs:
+    if aim != texts.objective and mine and told < TOLD_APART * texts.train_pairs:
         raise TiesError(aim, told, texts.train_pairs)
     frame["cluster"] = frame["prompt"].map(lambda prompt: hashlib.sha256(prompt.encode()).hexdigest()[:12])
     frame["hazardous"] = pd.array([pd.NA] * len(frame), dtype="boolean")
@@ -120,3 +131,16 @@ def split(pairs: Pairs | Texts, name: Split, objective: Objective | None = None)
     """The pairs of one split, index from 0."""
     frame = load(pairs, objective)
     return frame[frame["split"] == name].reset_index(drop=True)
+
+
+def mixed_in(pairs: Pairs | Texts, name: Split, conflict: Conflict, among: int) -> pd.DataFrame:
+    """The pairs of a split that a mixed conflict adds to so many others; a smaller share is a part of a larger one.
+
+    Raises:
+        PairsError: there are fewer pairs of another data set than that.
+    """
+    frame, wanted = split(pairs, name, conflict.objective), round(conflict.share * among)
+    if len(frame) < wanted and conflict.objective not in SURFACE:
+        says = f"{wanted} {conflict.objective} pairs are asked for, and there are {len(frame)}"
+        raise PairsError(f"helpful_share={conflict.share:g}: {says}; use at most {len(frame) / among:.4f}")
+    return frame.iloc[:wanted]

@@ -69,6 +69,11 @@ DATA = {
         "HH-RLHF, the single-turn harmless pairs that the paper used", None, "MIT", LABELLED,
         ("*harmless_",), "569aa8e41f114348", single_turn=True,
     ),
+    "helpful-by-people": DataSet(
+        "PandaLM's test set and LLMBar, the better of two replies as people judge", None, "Apache-2.0 and MIT",
+        LABELLED, ("helpful_human_pairs",), "92973ab10a70f0cc", single_turn=True,
+        objective="helpfulness", warning="Holds replies that are wrong, some of them on purpose.",
+    ),
     "pku-saferlhf": DataSet(
         "PKU-SafeRLHF, the safer of two replies", "PKU-Alignment/PKU-SafeRLHF", "CC BY-NC 4.0", ("prompt", *SAFER),
         ("data/",), "c04a25eb44ac0be2a714c16e072122466bc6d416",

@@ -82,10 +82,12 @@ class Lab:
         """
         todo = self.missing(specs)
         shards.check(todo)
-        learned = ((run.pairs, run.conflict.objective) for run in todo if isinstance(run, Train))
-        for its, aim in dict.fromkeys(learned):
+        learned = ((run.pairs, run.conflict) for run in todo if isinstance(run, Train))
+        for its, conflict in dict.fromkeys(learned):
             if isinstance(its, Texts) and its.source.files and (its.helpful is None or its.helpful.files):
-                load.load(its, aim)
+                load.load(its)
+                if conflict.kind == "mixed":
+                    load.mixed_in(its, "weak_label", conflict, its.train_pairs)
         if any(map(checkpoint_of, todo)):
             from w2s_lib.models import usable  # here, for it loads torch
 

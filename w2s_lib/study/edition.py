@@ -192,6 +192,9 @@ class Edition(Value):
     helpful: str | None = Field(
         None, description="data of helpfulness pairs, for the implicit conflict; None: verbosity takes their place"
     )
+    helpful_share: float = Field(
+        1.0, description="helpfulness pairs that are mixed in, as a share of train_pairs", gt=0, le=1
+    )
     max_tokens: int = Field(512, description="real texts are cut after so many tokens", ge=8, le=8192)
     truncation_side: TruncationSide = Field(
         "right", description="left: of a long text the beginning is cut off, not the reply"

@@ -155,8 +155,10 @@ class Study:
     def conflict(self, condition: str) -> Conflict:
         """The conflict of a condition; where only the world has an objective, what takes its place on real texts."""
         found = CONDITIONS[condition].conflict(self.edition.alpha, self.objective)
-        if self.edition.data == WORLD or (found.objective == "helpfulness" and self.edition.helpful is not None):
+        if self.edition.data == WORLD:
             return found
+        if found.objective == "helpfulness" and self.edition.helpful is not None:
+            return found.model_copy(update={"share": found.share * self.edition.helpful_share})
         instead: dict[Objective | None, Objective] = {"politeness": self.placebo, "helpfulness": "verbosity"}
         return found.model_copy(update={"objective": instead.get(found.objective, found.objective)})
 

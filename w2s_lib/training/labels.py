@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from w2s_lib.data.load import split
+from w2s_lib.data.load import mixed_in, split
 from w2s_lib.data.pairs import PairsError
 from w2s_lib.specs import Labelling, Submission, Train
 
@@ -62,7 +62,7 @@ def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
     those that a filter has left.
 
     Raises:
-        PairsError: the filter keeps no pair.
+        PairsError: the filter keeps no pair, or there are fewer to mix in than the conflict's share asks for.
     """
     frame = split(run.pairs, run.split)
     if isinstance(run.labels, Submission):
@@ -82,7 +82,7 @@ def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
             "and none is left to train on; use a lower one"
         )
     if run.conflict.kind == "mixed":
-        extra = split(run.pairs, run.split, run.conflict.objective).iloc[: round(run.conflict.share * len(frame))]
+        extra = mixed_in(run.pairs, run.split, run.conflict, len(frame))
         frame = pd.concat([frame, extra.assign(label=1.0, weakly_labelled=False)], ignore_index=True)
     return frame.reset_index(drop=True)
 
