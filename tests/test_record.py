@@ -447,3 +447,9 @@ def test_a_number_is_said_beside_the_record():
     assert record.beside(here, pd.Series({"value": 0.08, "low": 0.06, "high": 0.1})) == "0.08 [0.06, 0.10] (here 0.09)"
     assert record.beside(here, here * np.nan) == "0.09 [-0.01, 0.19]"
     assert record.beside(here, here, percent=True) == "9.0 % [-1.0, 19.0] (here 9.0 %)"
+
+
+def test_a_field_that_editions_did_not_have_names_them_only_where_it_differs():
+    kept = json.loads((record.folder_of(load("world")) / record.ABOUT).read_text(encoding="utf-8"))["parameters"]
+    asked = [load("world"), load("world", {"helpful_share": 1.0}), load("world", {"helpful_share": 0.5})]
+    assert [record.parameters(edition) == kept for edition in asked] == [True, True, False]

@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import REAL_PAIRS
 from tests.test_real_edition import BAD, GOOD, dialogues
 from tests.test_real_edition import FAST as RECIPE
-from w2s_lib.book.own import as_read, notes, own
+from w2s_lib.book.own import as_read, conditions, notes, own
 from w2s_lib.book.report import OPTIONS, main, report
 from w2s_lib.data.cleaning import cleaned
 from w2s_lib.data.load import TiesError, split

@@ -44,6 +44,9 @@ ENTRY = ("runs", "run_keys", "run_seconds", "seconds", "hardware", "commit", "da
 NO_PARAMETERS = ("name", "title", "seeds", "draws", "dask", "record_of")
 """Fields of an edition that change no statistic of a seed."""
 
+ADDED = ("helpful_share", "reward_model.loss")
+"""Fields that editions have not always had: where they are as by default, records from before stay an edition's own."""
+
 ROW = ["chapter", *NAMES]
 """What a row of the record is about."""
 
@@ -70,8 +73,15 @@ def folder_of(edition: Edition) -> Path:
 
 def parameters(edition: Edition) -> str:
     """16 hexadecimal digits that name all of an edition's fields that matter to a seed: chapters left out do not."""
-    whole = edition.model_copy(update={"chapters": None})
-    return digests.digest(json.dumps(whole.model_dump(mode="json", exclude=set(NO_PARAMETERS)), sort_keys=True))
+    fields = edition.model_copy(update={"chapters": None}).model_dump(mode="json", exclude=set(NO_PARAMETERS))
+    for path in ADDED:
+        *within, name = path.split(".")
+        holder, kind = fields, Edition
+        for part in within:
+            holder, kind = holder[part], kind.model_fields[part].annotation
+        if holder[name] == kind.model_fields[name].default:
+            del holder[name]
+    return digests.digest(json.dumps(fields, sort_keys=True))
 
 
 def statistics(study: Study, seed: int) -> pd.DataFrame:
