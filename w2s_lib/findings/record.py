@@ -44,7 +44,7 @@ ENTRY = ("runs", "run_keys", "run_seconds", "seconds", "hardware", "commit", "da
 NO_PARAMETERS = ("name", "title", "seeds", "draws", "dask", "record_of")
 """Fields of an edition that change no statistic of a seed."""
 
-ADDED = ("helpful_share", "reward_model.loss")
+ADDED = ("helpful_share",)
 """Fields that editions have not always had: where they are as by default, records from before stay an edition's own."""
 
 ROW = ["chapter", *NAMES]
@@ -73,14 +73,9 @@ def folder_of(edition: Edition) -> Path:
 
 def parameters(edition: Edition) -> str:
     """16 hexadecimal digits that name all of an edition's fields that matter to a seed: chapters left out do not."""
-    fields = edition.model_copy(update={"chapters": None}).model_dump(mode="json", exclude=set(NO_PARAMETERS))
-    for path in ADDED:
-        *within, name = path.split(".")
-        holder, kind = fields, Edition
-        for part in within:
-            holder, kind = holder[part], kind.model_fields[part].annotation
-        if holder[name] == kind.model_fields[name].default:
-            del holder[name]
+    as_before = {name for name in ADDED if getattr(edition, name) == Edition.model_fields[name].default}
+    whole = edition.model_copy(update={"chapters": None})
+    fields = whole.model_dump(mode="json", exclude={*NO_PARAMETERS, *as_before})
     return digests.digest(json.dumps(fields, sort_keys=True))
 
 
