@@ -2,8 +2,8 @@
 
     python -s -P -B sealed_process.py FOLDER SECONDS BYTES [MODULE …]
 
-``FOLDER`` has ``code.py`` and ``asked.npz``; ``answer.npz`` or ``fault.json`` is left there.  Each ``MODULE`` is imported
-before the process is sealed.  Runs by itself: it imports nothing of this library.
+``FOLDER`` has ``code.py`` and ``asked.npz``; ``answer.npz`` or ``fault.json`` is left there.  Each ``MODULE`` is
+imported before the process is sealed.  Runs by itself: it imports nothing of this library.
 """
 
 from __future__ import annotations
