@@ -6,15 +6,16 @@ import json
 import numpy as np
 import pytest
 
-from w2s_lib.book.challenge import main, shown, submit
+from w2s_lib.book.challenge import main, shipped, shown, submit
 from w2s_lib.errors import ParameterError
+from w2s_lib.figures.challenge import PANELS, transfer
 from w2s_lib.findings.challenge import BoardError, Entry, Row, entered, p_value, read_board, standing, write_board
 from w2s_lib.findings.results import UNMODIFIED
 from w2s_lib.measures.intervals import seed_interval
 from w2s_lib.study import Study
 from w2s_lib.study.challenge import name_of, worlds
-from w2s_lib.study.edition import load
-from w2s_lib.study.mitigations import EXAMPLE, PRACTICE
+from w2s_lib.study.edition import FOLDER, load
+from w2s_lib.study.mitigations import EXAMPLE, MITIGATIONS, PRACTICE
 from w2s_lib.study.seeds import SEEDS, of_challenge
 
 HEAD = "def mitigate(pairs, weak, features):\n"
@@ -85,6 +86,26 @@ def test_the_same_file_again_is_no_further_look():
     once = entered((), entry())
     assert len(entered(once, entry(title="renamed"))) == 1 and len(entered(once, entry(code="e"))) == 2
     assert len(entered(once, entry("bob"))) == 2
+
+
+def test_the_figure_says_every_change_in_both_worlds_and_what_is_unknown():
+    changes = [row([0.1, 0.2, 0.3], s, world=w) for s in PANELS for w in ("own", "second")]
+    alone = [row([-0.1, -0.2, -0.4], s, world="own") for s in PANELS]
+    drawn = transfer(standing([entry("the book", "filter", changes), entry("ann", "mine", alone)]))
+    assert "filter 0.20 and 0.20" in drawn.alt and "ann: mine -0.23 and unknown" in drawn.alt
+    assert "filter 20.00 and 20.00" in drawn.alt and "1 filter, 2 ann: mine" in drawn.caption
+
+
+@pytest.mark.parametrize("name", [path.parent.name for path in FOLDER.glob("*/challenge.json")])
+def test_what_comes_with_an_edition_is_of_its_challenge_and_names_no_seed(name):
+    """An edition whose runs changed would show nothing of the second world, and nobody would know why."""
+    study, path = Study(load(name)), shipped(name)
+    found = read_board(path)
+    assert {e.challenge for e in found} == {name_of(study, PRACTICE)}
+    assert [e.title for e in found] == [MITIGATIONS[tried].title for tried in study.challenged()]
+    assert not [
+        seed for seed in worlds(study, PRACTICE)["second"].edition.seeds if str(seed) in path.read_text("utf-8")
+    ]
 
 
 # The board
