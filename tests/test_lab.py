@@ -162,7 +162,10 @@ def test_pairs_that_cannot_be_made_are_refused_before_anything_is_run(tmp_path):
     rows = [{"prompt": f"p{i}", "chosen": f"good {i}", "rejected": f"bad {i}"} for i in range(30)]
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     texts = Texts(source=source(tmp_path / "pairs.jsonl"), train_pairs=16, test_pairs=16)
-    lab, fits = Lab(tmp_path / "store", workers=0, progress=False), texts.model_copy(update={"train_pairs": 8})
+    lab, fits = (
+        Lab(tmp_path / "store", workers=0, progress=False),
+        texts.model_copy(update={"train_pairs": 8, "test_pairs": 8}),
+    )
     run = Train(model=Checkpoint(name="m", revision="1"), pairs=texts, split="ground_truth")
     for do in (lab.check, lab.run):
         with pytest.raises(PairsError, match="too few pairs"):

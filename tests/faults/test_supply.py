@@ -124,7 +124,9 @@ def test_nothing_in_the_library_opens_a_pickle_or_trusts_code(path):
     opens = re.compile(rf"({reads}|eval|exec)$")
     trusts = {"trust_remote_code": False, "use_safetensors": True, "weights_only": True, "allow_pickle": False}
     for name, call in calls(path):
-        assert not opens.match(name), f"{name} in line {call.lineno}"
+        plain = name == "np.load" and any(keyword.arg == "allow_pickle" for keyword in call.keywords)
+        sealed = name == "exec" and path.stem == "sealed_process"  # submitted code, in a process that holds no truth
+        assert plain or sealed or not opens.match(name), f"{name} in line {call.lineno}"
         for keyword in (keyword for keyword in call.keywords if keyword.arg in trusts):
             assert ast.literal_eval(keyword.value) is trusts[keyword.arg], f"{keyword.arg} in line {call.lineno}"
 
