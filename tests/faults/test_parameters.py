@@ -183,6 +183,7 @@ OTHERS: dict[str, list[object]] = {
     "data": [*NO_TEXT, "hh-harmless", "hh-helpful"],
     "helpful": [*NO_TEXT, "hh-harmless"],
     "dask": NO_TEXT,
+    "record_of": [3, True, [], {}],
     **{name: [3, True, "epochs=1", [], ["epochs"], {"no_such": 1}, {"epochs": None}, {3: 1}] for name in RECIPES},
 }  # fmt: skip
 
