@@ -52,8 +52,11 @@ KERNEL = "python3"
 BOOK = "book.json"
 """What a built book says of itself: all parameters of its edition, and the digest of its ``results.csv``."""
 
-TRAINS = "16_bring_your_own_pairs"
-"""The chapter that trains models of its own, whatever comes with an edition."""
+NOT_SHIPPED = {
+    "16_bring_your_own_pairs": "It trains models while it is read.",
+    "19_theory": "It reads the weights of models, which do not come with the book.",
+}
+"""Chapters that need more than comes with a preview, and what that is."""
 
 A_NOTEBOOK, THE_PAGES = 25.0, 60.0
 """Seconds that executing a notebook takes on a core, and rendering all pages, where no earlier build has told."""
@@ -92,10 +95,9 @@ def stand_in(source: Path, edition: Edition) -> nbformat.NotebookNode:
     """The page of a chapter that an edition leaves out: its title, so that links lead somewhere, and why no more."""
     title = nbformat.read(source, as_version=4).cells[0].source.splitlines()[0]
     says = f"{title}\n\nThis chapter is not part of the edition `{edition.name}` ({edition.title})."
-    if source.stem == TRAINS and edition.record_of:
-        says += " It trains models while it is read."
     if edition.record_of:
-        says += f" `make book EDITION={edition.record_of}` builds it with the rest."
+        why = NOT_SHIPPED.get(source.stem, "Its runs do not come with the book.")
+        says += f" {why} `make book EDITION={edition.record_of}` builds it with the rest."
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(says)])
 
 
@@ -243,9 +245,8 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
     except NoSuchKernel:
         raise BuildError(f"kernel {KERNEL!r}: this Python has none; pip install ipykernel") from None
     except (DeadKernelError, RuntimeError) as error:
-        if not isinstance(error, DeadKernelError) and "Kernel died" not in str(
-            error
-        ):  # as it is killed while it starts
+        # jupyter_client has no class of its own for a kernel that is killed while it starts
+        if not isinstance(error, DeadKernelError) and "Kernel died" not in str(error):
             raise
         raise BuildError(f"{source.name}: its kernel died, killed perhaps for want of memory; {GOES_ON}") from None
     executed = polish(nbformat.read(draft, as_version=4), parameters["edition"])
