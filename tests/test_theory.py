@@ -195,7 +195,7 @@ def test_the_smoke_edition_has_every_row(study, lab):
 
     before = lab.trained
     found = theory(study.on(lab))[1]
-    assert lab.trained == before and not found.duplicated(["statistic", "on", "per", "condition"]).any()
+    assert lab.trained == before and not found.duplicated(["statistic", "on", "versus", "per", "condition"]).any()
     told = found[found["per"] == ""]
     assert told["value"].notna().mean() > 0.9 and found.loc[found["per"] != "", "value"].isna().all()
     seen = pick(found, "slack_heads_forward", "none", on=TRAINING)["value"]

@@ -69,8 +69,10 @@ class Shipped:
             raise StoreError(f"{type(spec).__name__} {spec.key}: not among the results in {self.folder}")
         split_too = [] if isinstance(spec.pairs, Texts) else ["split"]
         frame = self._read(self._margins(spec.pairs), ["pair_id", *split_too, spec.key])
-        margin = frame.pop(spec.key).astype(float)
-        return pd.DataFrame({"split": "test"} | dict(frame)).assign(margin=margin, p_true=1 / (1 + np.exp(-margin)))
+        margin, split = frame[spec.key].astype(float), frame["split"] if split_too else "test"
+        return pd.DataFrame(
+            {"pair_id": frame["pair_id"], "split": split, "margin": margin, "p_true": 1 / (1 + np.exp(-margin))}
+        )
 
     def of_run(self, spec: Spec, name: str) -> pd.DataFrame:
         """A run's part of a table, ``knowledge`` or ``replies``.
