@@ -23,9 +23,10 @@ REAL_PAIRS = Path(os.environ.get("W2S_DATA") or "no folder: W2S_DATA is not set"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 
-def build_command(store: Path, output: Path) -> list[str]:
+def build_command(store: Path, output: Path, edition: str | Path = "smoke") -> list[str]:
     """What ``make book EDITION=smoke`` runs, with folders of its own."""
-    return [sys.executable, "-m", "w2s_lib.book", "--edition", "smoke", "--store", str(store), "--output", str(output)]
+    told = {"--edition": edition, "--store": store, "--output": output}
+    return [sys.executable, "-m", "w2s_lib.book", *(str(word) for pair in told.items() for word in pair)]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

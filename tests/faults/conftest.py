@@ -1,8 +1,8 @@
 """What the faults have in common: how often, runs that nothing disturbs, and a file of what was tried.
 
-``make test`` causes the short ones, on five small runs.  ``make test-faults`` sets ``W2S_FAULTS``, the number
-of kills: then whole builds of the smoke edition are disturbed as well, and ``book/tried.csv`` is written, which the
-page *What was tried* shows.
+``make test`` causes the short ones, on five small runs.  ``make test-faults`` sets ``W2S_FAULTS``, the number of
+kills: then builds of three chapters of the smoke edition are disturbed as well, and ``book/tried.csv`` is written,
+which the page *What was tried* shows.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, NamedTuple
 
 import pandas as pd
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, build_command
 from tests.test_lab import RERUN, STUDENT
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
@@ -61,6 +62,39 @@ def tried() -> Callable[..., None]:
             pd.concat([others[others["fault"] != fault], row]).to_csv(TRIED, index=False)
 
     return note
+
+
+class SmallBook(NamedTuple):
+    """Three chapters of the smoke edition, and what a build of them ends with that nothing disturbs."""
+
+    edition: Path
+    tables: list[pd.DataFrame]
+    seconds: float
+    """What that build took, from an empty store."""
+
+    def start(self, store: Path, output: Path, **to: IO) -> subprocess.Popen:
+        """Begin a build of it."""
+        return subprocess.Popen(build_command(store, output, self.edition), cwd=ROOT, **to)
+
+    def check(self, html: Path) -> None:
+        """The tables of a built book are those of the undisturbed one."""
+        for found, one in zip(tables(html), self.tables, strict=True):
+            pd.testing.assert_frame_equal(found, one)
+
+
+def tables(html: Path) -> list[pd.DataFrame]:
+    return [pd.read_csv(html / f"{name}.csv") for name in ("results", "runs", "results_by_seed")]
+
+
+@pytest.fixture(scope="session")
+def small_book(tmp_path_factory: pytest.TempPathFactory) -> SmallBook:
+    folder = tmp_path_factory.mktemp("small")
+    edition = folder / "small.yaml"
+    smoke = (ROOT / "notebooks" / "editions" / "smoke.yaml").read_text(encoding="utf-8")
+    edition.write_text(f'{smoke}\nchapters: ["01", "05", "14"]\n', encoding="utf-8")
+    begin = time.monotonic()
+    subprocess.run(build_command(folder / "store", folder / "book", edition), cwd=ROOT, check=True)
+    return SmallBook(edition, tables(folder / "book" / "html"), time.monotonic() - begin)
 
 
 def start(store: Path, workers: int = 0, *before: str, **environment: str) -> subprocess.Popen:
