@@ -89,7 +89,7 @@ def tables(html: Path) -> list[pd.DataFrame]:
 @pytest.fixture(scope="session")
 def small_book(tmp_path_factory: pytest.TempPathFactory) -> SmallBook:
     folder = tmp_path_factory.mktemp("small")
-    edition = folder / "small.yaml"
+    edition = folder / "smoke.yaml"
     smoke = (ROOT / "notebooks" / "editions" / "smoke.yaml").read_text(encoding="utf-8")
     edition.write_text(f'{smoke}\nchapters: ["01", "05", "14"]\n', encoding="utf-8")
     begin = time.monotonic()
