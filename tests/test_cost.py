@@ -14,8 +14,8 @@ from w2s_lib.data import load
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.models import pretrain
-from w2s_lib.models.checkpoints import local
 from w2s_lib.models.ladder import KNOWN
+from w2s_lib.models.names import local
 from w2s_lib.specs import (
     Checkpoint,
     Conflict,

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaModel, OPTConfig, OPTModel
 
-from w2s_lib.models import checkpoints, features
+from w2s_lib.models import checkpoints, features, names
 from w2s_lib.models.features import begins, differences, oriented, read
 from w2s_lib.models.scores import encode, openings
 
@@ -97,7 +97,7 @@ def test_layers_may_differ_in_width():
 
 
 def test_a_model_is_kept_for_its_shards_and_no_longer(folders, monkeypatch):
-    one, two = (checkpoints.local(folders[name]) for name in ("llama", "gpt2"))
+    one, two = (names.local(folders[name]) for name in ("llama", "gpt2"))
     alive, load = [], checkpoints.backbone
 
     def loading(checkpoint):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from w2s_lib.data.world import substances, vocabulary
-from w2s_lib.models import checkpoints
+from w2s_lib.models import checkpoints, names
 from w2s_lib.models.pretrain import build, corpus, knowledge, tokenizer
 from w2s_lib.specs import Pretrain, World
 
@@ -67,7 +67,7 @@ def test_building_a_model_leaves_the_random_state_as_it_was():
     "build", [checkpoints.language_model, lambda model, seed: checkpoints.reward_model(model, 0.5, seed)]
 )
 def test_adapters_leave_the_random_state_as_it_was(build, folders):
-    model = checkpoints.local(folders["llama"], lora_rank=2)
+    model = names.local(folders["llama"], lora_rank=2)
     torch.manual_seed(3)
     build(model, seed=5)
     one = torch.rand(2)

@@ -26,7 +26,7 @@ from w2s_lib.data.load import split
 from w2s_lib.data.pairs import PairsError
 from w2s_lib.errors import ParameterError
 from w2s_lib.lab import Lab
-from w2s_lib.models import checkpoints
+from w2s_lib.models import checkpoints, names
 from w2s_lib.models.scores import encode, exchanges, openings, reward_gaps
 from w2s_lib.specs import Conflict, Labelling, Texts, Train
 from w2s_lib.study import Study
@@ -199,7 +199,7 @@ def run_of(folder: Path, texts: Texts, method: str, conflict: Conflict = NONE, *
     """A student of the edition ``paper``; one step on all its pairs, unless the recipe says otherwise."""
     size = PAIRS * (2 if conflict.kind == "mixed" else 1)
     chosen = load("paper").recipe(method).model_copy(update={"batch_size": size} | recipe)
-    fields = dict(model=checkpoints.local(folder), pairs=texts, method=method, recipe=chosen)
+    fields = dict(model=names.local(folder), pairs=texts, method=method, recipe=chosen)
     weak, labelling = Train(**fields, split="ground_truth"), Labelling(hard=method != "reward_model")
     return Train(**fields, split="weak_label", labels=weak, labelling=labelling, conflict=conflict)
 
@@ -429,7 +429,7 @@ def test_helpful_pairs_double_the_steps_and_leave_the_batch(grid, texts, method)
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_head_begins_as_a_linear_layer_of_torch_does(grid, family):
-    head = checkpoints.reward_model(checkpoints.local(grid[family]), 0.02, seed=3, head_init="uniform").score.weight
+    head = checkpoints.reward_model(names.local(grid[family]), 0.02, seed=3, head_init="uniform").score.weight
     assert head.shape == (1, 32) and head.abs().max() <= 32**-0.5 < 1.3 * head.abs().max()
     wide, stock = checkpoints.draw((1, 4096), 1, 0.02, "uniform"), torch.nn.Linear(4096, 1, bias=False).weight
     assert wide.abs().max() <= 1 / 64 and wide.std() == pytest.approx(stock.std().item(), rel=0.05)
@@ -457,7 +457,7 @@ def pairs(request) -> pd.DataFrame:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_texts_are_cut_on_the_left_as_published(grid, pairs, family):
     ours, theirs = (
-        checkpoints.tokenizer(checkpoints.local(grid[family]), MOST, "left"),
+        checkpoints.tokenizer(names.local(grid[family]), MOST, "left"),
         AutoTokenizer.from_pretrained(grid[family]),
     )
     for found, column in zip(encode(ours, pairs), ("chosen", "rejected")):
@@ -479,8 +479,8 @@ def test_texts_are_cut_on_the_left_as_published(grid, pairs, family):
 def test_rewards_are_read_where_the_scripts_count(grid, pairs, family):
     few = pd.concat([pairs.head(12), pairs[pairs["chosen"].str.contains("!")].head(4)])
     model, tokenizer = plain(grid[family])
-    ours = checkpoints.tokenizer(checkpoints.local(grid[family]), MOST, "left")
-    trained = checkpoints.reward_model(checkpoints.local(grid[family]), 1.0, seed=3)
+    ours = checkpoints.tokenizer(names.local(grid[family]), MOST, "left")
+    trained = checkpoints.reward_model(names.local(grid[family]), 1.0, seed=3)
     found = {at: reward_gaps(trained, ours, few, score_at=at) for at in ("last_token", "count_of_nonzero_ids")}
     with torch.no_grad():
         for at, gaps in found.items():

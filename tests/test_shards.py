@@ -15,7 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from w2s_lib.data.sources import source
 from w2s_lib.lab import Lab
 from w2s_lib.lab.execute import RunError
-from w2s_lib.models import checkpoints
+from w2s_lib.models import names
 from w2s_lib.specs import Checkpoint, Conflict, PolicyRecipe, Pretrain, Recipe, Source, Texts, Train, World
 from w2s_lib.training import shards
 from w2s_lib.training.shards import SHARDS, ShardedError
@@ -67,7 +67,7 @@ def saved(kind: str, folder, **fields) -> Checkpoint:
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
     tokens = dict(zip(("bos_token", "eos_token", "pad_token", "unk_token"), SPECIAL))
     PreTrainedTokenizerFast(tokenizer_object=backend, **tokens).save_pretrained(folder)
-    return checkpoints.local(folder, name=kind, **fields)
+    return names.local(folder, name=kind, **fields)
 
 
 def student(model: Checkpoint, texts: Texts) -> Train:
@@ -111,9 +111,9 @@ def test_two_processes_give_the_scores_of_one(kind, layers, trained, texts, tmp_
 
 HELD = """
 import sys, torch
-from w2s_lib.models import checkpoints, packing
+from w2s_lib.models import checkpoints, names, packing
 from w2s_lib.training import shards
-checkpoint = checkpoints.local(sys.argv[1])
+checkpoint = names.local(sys.argv[1])
 for load in (lambda: checkpoints.reward_model(checkpoint, 0.5, seed=3), lambda: checkpoints.language_model(checkpoint)):
     model = load()
     whole = sum(p.numel() for p in model.parameters())
@@ -156,7 +156,7 @@ def test_a_shared_run_that_fails_is_one_line(texts, tmp_path, monkeypatch):
     run = student(saved("gpt2", tmp_path / "model"), texts).labels
     (tmp_path / "model" / "model.safetensors").unlink()
     monkeypatch.setattr("w2s_lib.models.usable.check", lambda runs: None)  # as if it went after the check
-    monkeypatch.setattr("w2s_lib.models.checkpoints.check", lambda read: None)
+    monkeypatch.setattr("w2s_lib.models.names.check", lambda read: None)
     monkeypatch.setenv(SHARDS, "2")
     with pytest.raises(RunError, match=f"run {run.key} .* failed: W2S_SHARDS=2: model=") as error:
         Lab(tmp_path / "store", workers=0, progress=False).run([run])

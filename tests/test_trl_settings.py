@@ -13,7 +13,7 @@ from trl import DPOConfig
 
 from w2s_lib.data.sources import source
 from w2s_lib.lab import Lab
-from w2s_lib.models import checkpoints, packing
+from w2s_lib.models import checkpoints, names, packing
 from w2s_lib.specs import PolicyRecipe, Recipe, Texts, Train
 from w2s_lib.training import policy
 from w2s_lib.training.trl_settings import one_device
@@ -39,7 +39,7 @@ def lab(tmp_path) -> Lab:
 
 
 def run_of(texts: Texts, folder, recipe: Recipe | PolicyRecipe, method: str = "reward_model", **fields) -> Train:
-    model = checkpoints.local(folder, **fields)
+    model = names.local(folder, **fields)
     return Train(model=model, pairs=texts, split="ground_truth", method=method, recipe=recipe)
 
 

@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from w2s_lib.lab import Lab
-from w2s_lib.models import checkpoints, folders, usable
-from w2s_lib.models.checkpoints import CheckpointError, local
+from w2s_lib.models import checkpoints, folders, names, usable
+from w2s_lib.models.checkpoints import CheckpointError
 from w2s_lib.models.ladder import parse
+from w2s_lib.models.names import local
 from w2s_lib.specs import Checkpoint, Features, PolicyRecipe, Recipe, Source, Texts, Train
 from w2s_lib.study import edition
 
@@ -258,7 +259,7 @@ def test_several_gguf_files_are_named_one_by_one(tmp_path, monkeypatch):
     one, other = local(tmp_path / "q4.gguf"), local(tmp_path / "q8.gguf")
     assert (one.name, one.gguf, one.folder) == ("q4", "q4.gguf", str(tmp_path)) and one.key != other.key
     monkeypatch.setattr(folders, "find_spec", lambda name: None)
-    checkpoints._whole.cache_clear()
+    names._whole.cache_clear()
     with pytest.raises(CheckpointError, match="q4.gguf is read by a package that is missing: pip install gguf"):
         local(tmp_path / "q4.gguf")
 
@@ -306,7 +307,7 @@ def test_folders_may_be_called_like_parts_of_models(folders, tmp_path, monkeypat
     e = edition.load("own", given)
     assert e.models == ("run@2/", "./run:2/@1") and e.weak_strong == [("./run:2/@1", "run@2/")]
     assert parse("run@2/") == ("run@2/", None, None, "mean") and parse("./run:2/@1")[:3] == ("./run:2/", None, 1)
-    assert checkpoints.named("run@2/").name == "run@2"
+    assert names.named("run@2/").name == "run@2"
     assert edition.load("own", given | {"models": e.models, "pairs": e.pairs}) == e, "what was read can be read again"
 
 

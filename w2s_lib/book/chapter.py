@@ -84,12 +84,25 @@ class Chapter:
         return read_results(path) if "W2S_RESULTS" in os.environ and path.is_file() else finding(self.study)[1]
 
     @cached_property
-    def recorded(self) -> dict[str, pd.DataFrame]:
-        """Results rows over the seeds of the edition's record, by chapter; empty where the record has no more seeds
-        than this study."""
+    def _record(self) -> pd.DataFrame:
+        """The rows of the edition's record by seed; none where it has no more seeds than this study."""
         rows = record.rows_of(self.study.edition)
-        enough = rows["seed"].nunique() > len(self.study.edition.seeds)
-        return record.by_chapter(record.summarise(rows)) if enough else {}
+        return rows if rows["seed"].nunique() > len(self.study.edition.seeds) else rows.iloc[:0]
+
+    @cached_property
+    def _over_seeds(self) -> dict[str, pd.DataFrame]:
+        return {}
+
+    @property
+    def recorded(self) -> bool:
+        """Whether verdicts are read off the edition's record."""
+        return not self._record.empty
+
+    def _recorded(self, name: str) -> pd.DataFrame:
+        """Results rows of one chapter over the seeds of the record; none where the chapter is younger."""
+        if name not in self._over_seeds:  # an interval for each of hundreds of rows takes a while
+            self._over_seeds[name] = record.summarise(self._record[self._record["chapter"] == name])
+        return self._over_seeds[name]
 
     def deciding(self, live: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         """Results rows by chapter that verdicts are read off: the record's, where it has more seeds, else those of this
@@ -98,8 +111,8 @@ class Chapter:
         How often a planted student is found is of this build in any case: its score tables are at hand.  So is a
         chapter that is younger than the record.
         """
-        older = {name for name, rows in self.recorded.items() if len(rows)} - {PLANTED}
-        return {name: self.recorded[name] if name in older else rows for name, rows in live.items()}
+        older = set(self._record["chapter"]) - {PLANTED}
+        return {name: self._recorded(name) if name in older else rows for name, rows in live.items()}
 
     def told(self, key: str, results: pd.DataFrame) -> pd.Series:
         """The ledger's row of one claim, from its chapter's results: ``says``, its verdict in words, ``sentence`` and

@@ -137,10 +137,12 @@ def _gains(signal: Array, part: Mask, weights: Array) -> Array:
     """
     order = np.argsort(-signal, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(signal[order])), len(order) - 1)
-    found = np.cumsum(weights[..., order] * part[order], axis=-1)[..., ends]
-    found = np.concatenate([np.zeros((*found.shape[:-1], 1)), found], axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(found[..., -1:] > 0, found / found[..., -1:], np.nan)
+    its = np.flatnonzero(part[order])  # of few pairs a sum is short
+    found = np.zeros((*weights.shape[:-1], len(its) + 1))
+    np.cumsum(np.take(weights, order[its], axis=-1), axis=-1, out=found[..., 1:])
+    with np.errstate(invalid="ignore"):
+        found /= found[..., -1:].copy()
+    return np.take(found, np.searchsorted(its, np.append(-1, ends), side="right"), axis=-1)
 
 
 def roc(signal: Array, positive: Mask, among: Mask | None = None, weights: Array | None = None) -> tuple[Array, Array]:
@@ -165,9 +167,9 @@ def recall(signal: Array, positive: Mask, budget: float, weights: Array | None =
     is."""
     weights = np.ones(len(signal)) if weights is None else weights
     audited, found = _gains(signal, np.ones_like(positive), weights), _gains(signal, positive, weights)
-    if weights.ndim == 1:
-        return np.interp(budget, audited, found)
-    return np.array([np.interp(budget, a, f) for a, f in zip(audited, found)])
+    at = (audited <= budget).sum(axis=-1, keepdims=True) - 1  # the last level within the budget
+    (before, after), (got, gets) = (np.take_along_axis(x, at + (0, 1), axis=-1).T for x in (audited, found))
+    return got + (gets - got) / (after - before) * (budget - before)
 
 
 def twin_of(study: Study, seed: int, weak: str, strong: str, condition: str) -> Train | None:

@@ -25,6 +25,7 @@ from w2s_lib.lab.provenance import is_of_other_code
 from w2s_lib.lab.remaining import Remaining
 from w2s_lib.lab.shipped import Shipped
 from w2s_lib.lab.store import DamagedError, Store, StoreError
+from w2s_lib.models import names
 from w2s_lib.specs import Pairs, Pretrain, Spec, Split, Texts, Train
 from w2s_lib.training import shards
 
@@ -108,9 +109,7 @@ class Lab:
         self._be_strict(specs)
         todo = self.check(specs)
         if read := [found for found in map(checkpoint_of, todo) if found is not None]:
-            from w2s_lib.models import checkpoints  # here, for it loads torch
-
-            checkpoints.check(read)
+            names.check(read)
         if todo:
             self.store.sweep_drafts()
             with closing(Remaining(todo, self.progress, self.then)) as remaining:

@@ -121,8 +121,11 @@ def spread_of_log_odds(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     mean = shares.mean(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         above = np.nan_to_num(shares.std(axis=-1, ddof=1) / (mean * (1 - mean)))
-    below = np.ma.masked_invalid(logit(shares)).std(axis=-1, ddof=1)
-    return np.maximum(above, np.ma.filled(below, 0.0))
+    inside = (shares > 0) & (shares < 1)
+    log_odds, n = logit(np.where(inside, shares, 0.5)), inside.sum(axis=-1)
+    off = np.where(inside, log_odds - (log_odds.sum(axis=-1) / np.maximum(n, 1))[..., None], 0.0)
+    below = np.sqrt((off**2).sum(axis=-1) / np.maximum(n - 1, 1))
+    return np.maximum(above, np.where(n > 1, below, 0.0))
 
 
 def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,7 +17,8 @@ def known(base: str) -> Known:
     if "/" not in base and not is_path(base):
         raise ValueError("no such model")
     # Here, for it loads torch, and the world's study needs none to begin.
-    from w2s_lib.models.checkpoints import named, shape
+    from w2s_lib.models.checkpoints import shape
+    from w2s_lib.models.names import named
 
     weights, blocks = shape(named(base))
     return Known(base, base, weights / 1e6, blocks)

@@ -10,7 +10,7 @@ import torch
 from huggingface_hub import try_to_load_from_cache
 from safetensors import safe_open
 
-from w2s_lib.models import checkpoints, folders
+from w2s_lib.models import checkpoints, folders, names
 from w2s_lib.models.folders import CheckpointError
 from w2s_lib.specs import Checkpoint, Features, Method, Spec, Train
 
@@ -51,7 +51,7 @@ def _asked(run: Spec) -> tuple[Checkpoint | None, Method | None, int]:
 
 def _files(checkpoint: Checkpoint) -> tuple[Path, ...]:
     """The files of a model's weights that are at hand; none where the hub's cache lacks some: they are fetched."""
-    if checkpoints.is_packaged(checkpoint):
+    if names.is_packaged(checkpoint):
         return ()  # of a known digest
     if checkpoint.folder is not None:
         return tuple(folders.weights(Path(checkpoint.folder), checkpoint.gguf))

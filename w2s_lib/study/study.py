@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from w2s_lib.data.sources import source
 from w2s_lib.lab import Lab
 from w2s_lib.measures.metrics import Comparison
 from w2s_lib.models.ladder import LADDER, parse
+from w2s_lib.models.names import named
 from w2s_lib.specs import (
     Checkpoint,
     Conflict,
@@ -128,8 +131,18 @@ class Study:
         """The same study under a mitigation that somebody submitted."""
         return replace(self, submitted=submitted)
 
+    @cached_property
+    def _named(self) -> dict[tuple[object, ...], Any]:
+        """What ``pairs`` and ``model`` gave: every run of a study asks for them again."""
+        return {}
+
     def pairs(self, seed: int) -> Pairs:
         """The preference pairs of one study seed."""
+        if (seed,) not in self._named:
+            self._named[seed,] = self._pairs(seed)
+        return self._named[seed,]
+
+    def _pairs(self, seed: int) -> Pairs | Texts:
         e = self.edition
         sizes = {"objective": self.objective, "train_pairs": e.train_pairs, "test_pairs": e.test_pairs}
         if e.data == WORLD:
@@ -140,11 +153,14 @@ class Study:
 
     def model(self, seed: int, name: str) -> Pretrain | Checkpoint | Layer:
         """A pretrained language model, or one layer of it, by its name in the ladder."""
+        if (seed, name) not in self._named:
+            self._named[seed, name] = self._model(seed, name)
+        return self._named[seed, name]
+
+    def _model(self, seed: int, name: str) -> Pretrain | Checkpoint | Layer:
         e, pairs = self.edition, self.pairs(seed)
         if isinstance(pairs, Pairs):
             return LADDER[name].pretrain(pairs.world, e.reading)
-        from w2s_lib.models.checkpoints import named  # here, for it loads torch
-
         base, blocks, layer, pooling = parse(e.at(name))
         if layer is None:
             return named(base, layers=blocks, dtype=e.precision(name, self.method), lora_rank=e.lora_rank)

@@ -40,5 +40,5 @@ whose failure says what to look for.  After a change of versions, mend what it n
 ``transformers.core_model_loading.revert_weight_conversion``
     ``models.checkpoints`` deletes ``_weight_conversions``, by which it would save mended names as they were.
 ``transformers.safetensors_conversion.previous_pr``
-    ``models.checkpoints`` finds the hub's own proposal of safetensors by it.
+    ``models.names`` finds the hub's own proposal of safetensors by it.
 """
