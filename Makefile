@@ -11,7 +11,7 @@ LOCK    := requirements.lock
 quoted   = '$(subst ','\'',$(value $(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help env packages lock book preview record release serve compare lab test test-quick test-faults test-slurm bench bench-quick lint clean
+.PHONY: help env packages lock book preview record release course grade serve compare lab test test-quick test-faults test-slurm bench bench-quick lint clean
 
 help:  ## list the targets
 	@echo "make TARGET [EDITION=world|smoke|path/to/edition.yaml]"
@@ -58,6 +58,21 @@ record: env  ## add study seeds to the record that comes with an edition (SEEDS=
 
 release: env  ## put the built book, as site and PDF, its record and results into one folder, with checksums
 	$(RUN) -m w2s_lib.book.release --edition $(call quoted,EDITION)
+
+course: env  ## write hand-outs, solutions and graders of a built book: CHAPTERS="01 05" (all without)
+	@$(RUN) -m w2s_lib.book.course --edition $(call quoted,EDITION) --chapters $(foreach name,$(value CHAPTERS),$(call quoted,name))
+
+# otter-grader wants another wrapt than the book: it gets an environment of its own, which sees the book's packages
+$(VENV)/otter/.complete: | env
+	$(RUN) -m venv $(VENV)/otter
+	$(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$(echo $(VENV)/otter/lib/python*/site-packages)/book.pth"
+	$(VENV)/otter/bin/python -m pip install --quiet otter-grader==7.0.0
+	@touch $@
+
+grade: $(VENV)/otter/.complete  ## mark a notebook that was handed in: GRADER=path/to/01_tour.zip NOTEBOOK=path/to/it.ipynb
+	@test -f $(call quoted,GRADER) || { echo "error: GRADER=$(value GRADER): no such file; make course writes graders"; exit 2; }
+	@test -f $(call quoted,NOTEBOOK) || { echo "error: NOTEBOOK=$(value NOTEBOOK): no such file"; exit 2; }
+	@folder="$$(mktemp -d)" && $(VENV)/otter/bin/otter run --no-logo -a $(call quoted,GRADER) -o "$$folder" $(call quoted,NOTEBOOK)
 
 serve: env  ## serve the built book on http://localhost:8000 (PORT=8000)
 	@html="$$($(RUN) -m w2s_lib.book --edition $(call quoted,EDITION) --where)" \
