@@ -29,6 +29,7 @@ import nbformat
 import pandas as pd
 
 from w2s_lib import digests
+from w2s_lib.book import guide
 from w2s_lib.book.challenge import BOARD
 from w2s_lib.book.chapter import BUILT, CHECKS, TABLES, open_lab
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
@@ -401,6 +402,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     results.mkdir(parents=True)
     shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
     (source / "notebooks").mkdir()
+    guide.take_over(source / "teaching" / "chapters", ROOT / "notebooks")
 
     runs = study.runs()
     total, missing = len(closure(runs)), len(lab.missing(runs))
