@@ -1,32 +1,50 @@
-# Every target is complete on a fresh machine with Python >= 3.11, git and make: it makes the environment it needs.
+# Every target is complete on a fresh machine with Python 3.11 to 3.14, git and make: it makes the environment it needs.
 SHELL   := /bin/bash
 PYTHON  ?= python3
 EDITION ?= world
 PORT    ?= 8000
 VENV    := .venv
 RUN     := $(VENV)/bin/python
+LOCK    := requirements.lock
 
 # A variable as one word of the shell, whatever is in it: spaces, quotes, &, and $, which make leaves alone in a value.
 quoted   = '$(subst ','\'',$(value $(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help env book preview record release serve compare lab test test-quick test-faults test-slurm bench bench-quick lint clean
+.PHONY: help env packages lock book preview record release course grade serve compare lab test test-quick test-faults test-slurm bench bench-quick lint clean
 
 help:  ## list the targets
 	@echo "make TARGET [EDITION=world|smoke|path/to/edition.yaml]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-env: $(VENV)/.complete  ## make the environment (.venv) with the pinned packages
+env: $(VENV)/.complete  ## make the environment (.venv): the packages of requirements.lock, and no others
 
-$(VENV)/.complete: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "error: PYTHON=$(PYTHON): Python 3.11 or newer is needed"; exit 2; }
+$(VENV)/.complete: pyproject.toml $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11, 5) <= sys.version_info < (3, 15))' \
+		|| { echo "error: PYTHON=$(PYTHON): Python 3.11.5 or newer, up to 3.14, is needed"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --upgrade pip
-	@# torch first and by itself: some registries hold a CPU build under exactly this version
-	$(RUN) -m pip install --quiet "$$(sed -n 's/^ *"\(torch==[^"]*\)",$$/\1/p' pyproject.toml)"
-	$(RUN) -m pip install --quiet --editable '.[dev]'
+	@$(MAKE) --no-print-directory packages
 	@touch $@
+
+# torch by itself: some registries hold a build for CPUs under its version, which the lock knows by its hash, and which
+# needs none of CUDA's packages.  pip, left alone, takes what PyPI has.
+packages:  ## install these packages into the Python that RUN names, such as a conda environment's or Colab's
+	@set -e; torch=$$(grep -o '^torch==[^ ]*' $(LOCK)); folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	echo "installing $(LOCK) for $(RUN): a few minutes"; \
+	$(RUN) -m pip download --quiet --no-deps --only-binary :all: --dest "$$folder" "$$torch"; \
+	grep -qF -e "$$($(RUN) -m pip hash "$$folder"/torch-*.whl | tail -n 1)" $(LOCK) \
+		|| { echo "error: $$(cd "$$folder" && ls): $(LOCK) does not know this build; is PIP_EXTRA_INDEX_URL set?"; exit 2; }; \
+	$(RUN) -m pip install --quiet --no-deps --no-index --find-links "$$folder" "$$torch"; \
+	case "$$(ls "$$folder")" in *+cpu*) cuda='^(nvidia-|cuda-|triton==)' ;; *) cuda='^$$' ;; esac; \
+	awk -v cuda="$$cuda" '/^[^ #]/ { keep = $$0 !~ cuda } keep' $(LOCK) >"$$folder/requirements.txt"; \
+	$(RUN) -m pip install --quiet --no-deps --only-binary :all: --require-hashes --requirement "$$folder/requirements.txt"; \
+	$(RUN) -m pip install --quiet --no-deps --no-build-isolation --editable .; \
+	$(RUN) -m pip check
+
+lock: env  ## resolve all packages again into requirements.lock; those that it names stay as they are
+	$(RUN) -m pip install --quiet --target $(VENV)/uv uv
+	$(VENV)/uv/bin/uv pip compile --quiet --universal --all-extras --generate-hashes --python-version 3.11.5 \
+		--custom-compile-command "make lock" --output-file $(LOCK) pyproject.toml
 
 book: env  ## build the book of one edition; open book/_build/<edition>/html/index.html
 	$(RUN) -m w2s_lib.book --edition $(call quoted,EDITION) $(if $(WORKERS),--workers $(call quoted,WORKERS))
@@ -41,6 +59,21 @@ record: env  ## add study seeds to the record that comes with an edition (SEEDS=
 release: env  ## put the built book, as site and PDF, its record and results into one folder, with checksums
 	$(RUN) -m w2s_lib.book.release --edition $(call quoted,EDITION)
 
+course: env  ## write hand-outs, solutions and graders of a built book: CHAPTERS="01 05" (all without)
+	@$(RUN) -m w2s_lib.book.course --edition $(call quoted,EDITION) --chapters $(foreach name,$(value CHAPTERS),$(call quoted,name))
+
+# otter-grader wants another wrapt than the book: it gets an environment of its own, which sees the book's packages
+$(VENV)/otter/.complete: | env
+	$(RUN) -m venv $(VENV)/otter
+	$(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$(echo $(VENV)/otter/lib/python*/site-packages)/book.pth"
+	$(VENV)/otter/bin/python -m pip install --quiet otter-grader==7.0.0
+	@touch $@
+
+grade: $(VENV)/otter/.complete  ## mark a notebook that was handed in: GRADER=path/to/01_tour.zip NOTEBOOK=path/to/it.ipynb
+	@test -f $(call quoted,GRADER) || { echo "error: GRADER=$(value GRADER): no such file; make course writes graders"; exit 2; }
+	@test -f $(call quoted,NOTEBOOK) || { echo "error: NOTEBOOK=$(value NOTEBOOK): no such file"; exit 2; }
+	@folder="$$(mktemp -d)" && $(VENV)/otter/bin/otter run --no-logo -a $(call quoted,GRADER) -o "$$folder" $(call quoted,NOTEBOOK)
+
 serve: env  ## serve the built book on http://localhost:8000 (PORT=8000)
 	@html="$$($(RUN) -m w2s_lib.book --edition $(call quoted,EDITION) --where)" \
 		&& exec $(RUN) -m http.server $(call quoted,PORT) --bind 127.0.0.1 --directory "$$html"
@@ -49,7 +82,6 @@ compare: env  ## lay built books side by side, on a page and as CSV: EDITIONS="w
 	@$(RUN) -m w2s_lib.book.compare $(foreach edition,$(value EDITIONS),$(call quoted,edition))
 
 lab: env  ## open the notebooks in JupyterLab
-	$(RUN) -m pip install --quiet --editable '.[lab]'
 	$(RUN) -m jupyter lab notebooks
 
 # files in their order, not those with most tests first: the slow ones have few, and would come last, one core idle
@@ -63,7 +95,6 @@ test-faults: env  ## kill, fill, cut off and corrupt: 50 kills of builds and all
 	OMP_NUM_THREADS=1 W2S_FAULTS=$(or $(FAULTS),50) $(RUN) -m pytest tests/faults
 
 test-slurm: env  ## run the smoke edition through a SLURM of one node (root; apt-get install slurm-wlm munge)
-	$(RUN) -m pip install --quiet --editable '.[cluster]'
 	$(RUN) -m pytest tests/slurm
 
 bench: env  ## measure set-up, training, scoring, look-up; then how often intervals cover planted truth (two hours)

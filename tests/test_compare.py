@@ -180,7 +180,8 @@ def test_bad_input_is_one_line(books, which, says, capsys):
 
 def test_make_hands_on_every_edition_as_it_is(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
-    (tmp_path / "pyproject.toml").touch()
+    for file in ("pyproject.toml", "requirements.lock"):
+        (tmp_path / file).touch()
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / ".complete").touch()
     for editions in ("world smoke", "it's.yaml $HOME/{a};b.yaml", ""):

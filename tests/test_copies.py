@@ -8,7 +8,7 @@ from w2s_lib.book.copies import RECORD, Book, bare, glued
 
 PROSE = """# Title
 
-DS is {glue:text}`ds`, there {glue:text}`notebooks/14_claims.ipynb::says:s`.
+DS is {glue:text}`ds`, there {glue:text}`14_claims.ipynb::says:s`.
 See [](14_claims.ipynb#rules), [here](x.md), [](#at-scale).
 
 ```{exercise-start}

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 from w2s_lib.book.build import BENCHMARKS, LAST, RECORD, chapters
+from w2s_lib.book.course import found
 from w2s_lib.study.edition import ALSO, PARAMETERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,6 +67,20 @@ def test_a_chapter_is_a_lecture(name):
     code = [c.source for c in notebook.cells if c.cell_type == "code"]
     assert statistics.median(len(source.splitlines()) for source in code) <= 8
     assert any("check(" in source for source in code), "solutions are checked"
+
+
+@pytest.mark.parametrize("name", [n for n, nb in SOURCES.items() if any("chapter.seal(" in c.source for c in nb.cells)])
+def test_exercises_have_three_levels_and_say_what_is_handed_in(name):
+    """One asks for a prediction first; what is sealed is what its solution checks, under the exercise's name."""
+    prose = "\n".join(c.source for c in SOURCES[name].cells if c.cell_type == "markdown")
+    texts = re.findall(r"\{exercise-start\}\n(.*?)\{exercise-end\}", prose, re.S)
+    code = "\n".join(c.source for c in SOURCES[name].cells if c.cell_type == "code")
+    sealed = re.findall(r'chapter\.seal\(\s*"([\w-]+)"', code)
+    told = found(SOURCES[name].cells, sealed)
+    assert len(told) == len(texts) >= 5 and {e.level for e in told} == {"Recall", "Apply", "Extend"}
+    assert all("*Hand in:*" in text for text in texts) and "**Predict first" in prose
+    assert set(sealed) == {e.name for e in told if e.sealed} and len(sealed) >= 4
+    assert all(f'check("{e.name}", {e.variable})' in code for e in told if e.sealed)
 
 
 def test_papermill_helps(tmp_path):

@@ -8,10 +8,16 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from functools import cache
+from importlib.metadata import distributions, requires, version
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import w2s_lib
 from w2s_lib.findings import record
@@ -24,22 +30,106 @@ PYTHON = "3.11"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def test_environment_yml_delegates_to_pyproject():
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    (pip,) = [d["pip"] for d in environment["dependencies"] if isinstance(d, dict)]
-    assert len(pip) == 1
-    extras = re.fullmatch(r"--editable \.\[(.+)\]", pip[0]).group(1).split(",")
-    assert set(extras) == set(PROJECT["optional-dependencies"])
-    (python,) = [d for d in environment["dependencies"] if str(d).startswith("python=")]
-    minimum = PROJECT["requires-python"].removeprefix(">=")
-    assert python == f"python={minimum}"
-    named = {re.split(r"[=<>]", d)[0] for d in environment["dependencies"] if isinstance(d, str)}
-    assert not named & {re.split(r"[=<>\[]", d)[0] for d in PROJECT["dependencies"]}, "versions stand in one place"
+CUDA = re.compile(r"nvidia-|cuda-|triton$")
+"""What only the builds of torch for GPUs need."""
+
+
+def locked() -> dict[str, Requirement]:
+    """What the lock names, by package."""
+    lines = re.findall(r"^([a-z0-9].*?) \\$", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
+    return {canonicalize_name(one.name): one for one in map(Requirement, lines)}
+
+
+def here(locked: dict[str, Requirement]) -> dict[str, str]:
+    """The versions that a lock names for this Python on this machine."""
+    return {
+        name: str(one.specifier).removeprefix("==")
+        for name, one in locked.items()
+        if one.marker is None or one.marker.evaluate()
+    }
+
+
+def installed() -> dict[str, str]:
+    """The versions of all packages that are installed, without where a build comes from (``+cpu``)."""
+    found = {canonicalize_name(one.name): Version(one.version).public for one in distributions()}
+    return {name: version for name, version in found.items() if name not in ("w2s-deception", "pip")}
+
+
+@cache
+def needed(extra: str) -> set[str]:
+    """All packages that the project needs, with an extra, transitive ones too, by what is installed."""
+    seen, todo = set(), [("w2s-deception", frozenset([extra]))]
+    while todo:
+        name, wanted = todo.pop()
+        for one in map(Requirement, requires(name) or ()):
+            said = canonicalize_name(one.name), frozenset(one.extras)
+            asked = one.marker is None or any(one.marker.evaluate({"extra": e}) for e in {"", *wanted})
+            if asked and said not in seen:
+                seen.add(said)
+                todo.append(said)
+    return {name for name, _ in seen}
+
+
+def amiss(there: dict[str, str], told: dict[str, str]) -> set[str]:
+    """Packages of another version than the lock's, too many or too few.
+
+    None of CUDA's is missed beside a build of torch for CPUs, and none that only JupyterLab and clusters need where
+    they have been left out.
+    """
+    other = {name for name, found in there.items() if told.get(name) != found}
+    missing = {name for name in told.keys() - there.keys() if not ("+" in version("torch") and CUDA.match(name))}
+    return other | (missing if "jupyterlab" in there else missing & needed("dev"))
+
+
+def test_the_environment_is_the_lock():
+    assert not amiss(installed(), here(locked()))
+
+
+def test_an_environment_that_is_not_the_lock_is_found():
+    there, told = installed(), here(locked())
+    assert amiss(there | {"numpy": "1.0", "left-pad": "1.0"}, told) == {"numpy", "left-pad"}
+    for name in ("numpy", "soupsieve", "ruff"):  # needed; needed by what is needed; needed to develop
+        assert amiss({one: found for one, found in there.items() if one != name}, told) == {name}
+
+
+def test_the_lock_has_every_package_with_hashes_and_agrees_with_the_project():
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    blocks = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", block) for block in blocks) and len(blocks) == len(locked())
+    assert all(re.fullmatch("==[^,*]+", str(one.specifier)) for one in locked().values())
+    asked = [*PROJECT["dependencies"], *(one for extra in PROJECT["optional-dependencies"].values() for one in extra)]
+    for one in map(Requirement, asked):
+        assert str(locked()[canonicalize_name(one.name)].specifier).removeprefix("==") in one.specifier, one
+
+
+def test_conda_binder_and_colab_install_the_lock():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    assert environment["dependencies"][-1] == {"pip": ["--requirement requirements.lock"]}
+    binder = yaml.safe_load((ROOT / ".binder" / "environment.yml").read_text(encoding="utf-8"))
+    assert binder["dependencies"] == environment["dependencies"][:-1]
+    assert f"python={PYTHON}" in binder["dependencies"]
+    build = ROOT / ".binder" / "postBuild"
+    assert os.access(build, os.X_OK)
+    cell = (ROOT / "book" / "how-to-rerun.md").read_text(encoding="utf-8")
+    for text in (build.read_text(encoding="utf-8"), cell):
+        assert re.search(r"^(!git clone .* && |PIP_\S+ )make (-C w2s )?packages RUN=python$", text, re.MULTILINE)
+
+
+def test_continuous_integration_tries_every_python_that_the_project_names():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "publish.yml").read_text(encoding="utf-8"))["jobs"]
+    named = SpecifierSet(PROJECT["requires-python"])
+    tried = jobs["pythons"]["strategy"]["matrix"]["python"]
+    assert tried == [f"3.{minor}" for minor in range(30) if f"3.{minor}.99" in named]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    guard = re.search(r"not \((.*?)\) <= sys.version_info < \((.*?)\)\)", makefile)
+    least, beyond = (".".join(part.split(", ")) for part in guard.groups())
+    assert named == SpecifierSet(f">={least},<{beyond}")
 
 
 def test_a_dev_container_has_the_python_and_the_command_of_everyone():
     container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
-    assert container["image"].rpartition(":")[2] == PROJECT["requires-python"].removeprefix(">=") == PYTHON
+    assert container["image"].rpartition(":")[2] == PYTHON
+    assert f"{PYTHON}.99" in SpecifierSet(PROJECT["requires-python"])
     (target,) = re.fullmatch(r"make (\w+)", container["postCreateCommand"]).groups()
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     made = re.search(r"^VENV +:= (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1]
@@ -103,7 +193,8 @@ def test_the_reference_names_every_module():
 
 
 @pytest.mark.parametrize(
-    "target", ["env", "book", "test", "test-quick", "serve", "lab", "bench", "bench-quick", "lint", "clean"]
+    "target",
+    ["env", "packages", "lock", "book", "test", "test-quick", "serve", "lab", "bench", "bench-quick", "lint", "clean"],
 )
 def test_make_help_lists_every_target(target):
     text = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True).stdout
@@ -117,7 +208,8 @@ def test_make_help_lists_every_target(target):
 def test_make_hands_on_an_edition_as_it_is(target, name, tmp_path):
     """One argument, whatever stands in it, from the command line or from the environment."""
     shutil.copy(ROOT / "Makefile", tmp_path)
-    (tmp_path / "pyproject.toml").touch()
+    for file in ("pyproject.toml", "requirements.lock"):
+        (tmp_path / file).touch()
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / ".complete").touch()
     stand_in = f'#!{sys.executable}\nimport json, os, sys\nopen("told", "a").write(json.dumps(sys.argv[1:]) + "\\n")\n'

@@ -15,7 +15,9 @@ from w2s_lib.findings.results import (
     COLUMNS,
     DECEPTION,
     GENERALIZATION,
+    LEGEND,
     LESS,
+    MARKS,
     NAMES,
     NUMBERS,
     OPTIONS,
@@ -27,6 +29,7 @@ from w2s_lib.findings.results import (
     among,
     difference,
     estimate,
+    marked,
     measure,
     pick,
     pool,
@@ -435,6 +438,16 @@ def test_an_empty_table_is_read_as_one(tmp_path):
 )
 def test_words_follow_the_interval(low, high, words):
     assert reads(pd.Series({"value": 0.15, "low": low, "high": high})) == words
+
+
+def test_marks_say_what_the_words_say():
+    for words, mark in MARKS.items():
+        assert mark in LEGEND and (words == "undecided" or words.removesuffix(" zero") in LEGEND)
+    row = pd.Series({"value": -0.2, "low": -0.3, "high": -0.1})
+    assert marked(row) == "-0.20 [-0.30, -0.10] ▼" and marked(row, percent=True).endswith("-10.0] ▼")
+    assert marked(pd.Series({"value": 0.2, "low": -0.3, "high": 0.7})).endswith("○")
+    assert marked(pd.Series({"value": 0.5, "low": np.nan, "high": np.nan})) == "0.50 ?"
+    assert marked(pd.Series({"value": np.nan, "low": np.nan, "high": np.nan})) == "undefined"
 
 
 def test_say():

@@ -140,13 +140,18 @@ def leave_copies(app: Sphinx, exception: Exception | None) -> None:
     draw_card(app, out / CARD)
 
 
+def _files(chapter: dict) -> list[str]:
+    """A page of the contents and all below it."""
+    return [chapter["file"], *(file for below in chapter.get("sections", []) for file in _files(below))]
+
+
 def contents(app: Sphinx, titles: dict[str, str]) -> str:
     """The book for language models: what it is, and its pages as Markdown, by part."""
     parts = yaml.safe_load((Path(app.srcdir) / "_toc.yml").read_text(encoding="utf-8"))["parts"]
     lines = [f"# {CITED['title']}", "", f"> {QUESTION}", "", f"- [{titles['index']}]({site()}index.md)"]
     for part in parts:
         lines += ["", f"## {part['caption']}", ""]
-        files = [c["file"] for chapter in part["chapters"] for c in (chapter, *chapter.get("sections", []))]
+        files = [file for chapter in part["chapters"] for file in _files(chapter)]
         lines += [f"- [{titles[file]}]({site()}{file}.md)" for file in files]
     lines += ["", "## Data", "", f"- [All statistics of this build, as CSV]({site()}results.csv)"]
     return "\n".join(lines) + "\n"

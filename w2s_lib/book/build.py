@@ -29,8 +29,9 @@ import nbformat
 import pandas as pd
 
 from w2s_lib import digests
+from w2s_lib.book import guide
 from w2s_lib.book.challenge import BOARD
-from w2s_lib.book.chapter import TABLES, open_lab
+from w2s_lib.book.chapter import BUILT, CHECKS, TABLES, open_lab
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
 from w2s_lib.findings import benchmarks
 from w2s_lib.lab.again import says_of_others
@@ -199,7 +200,7 @@ def execute(source: Path, target: Path, parameters: dict, results: Path, studied
     others = {BENCHMARKS: [benchmarks.LAST], CHALLENGE: boards}
     read = {**dict.fromkeys(READERS, published), **others}.get(source.stem, ())
     key = page_key(source, studied, read)
-    tables = [results / f"{source.stem}.{ending}" for ending in TABLES]
+    tables = [results / f"{source.stem}.{ending}" for ending in (*TABLES, CHECKS)]
     page = store.page(key) if source.stem != LAST else None
     if page is None:
         seconds = run_notebook(source, target, parameters, results)
@@ -362,7 +363,7 @@ def render(source: Path, output: Path) -> Path:
 
 def folder_of(edition: Edition, output: str | None = None) -> Path:
     """Where the book of an edition is built."""
-    return Path(output).expanduser().absolute() if output else ROOT / "book" / "_build" / edition.name
+    return Path(output).expanduser().absolute() if output else BUILT / edition.name
 
 
 def command(edition: str) -> str:
@@ -401,6 +402,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     results.mkdir(parents=True)
     shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
     (source / "notebooks").mkdir()
+    guide.take_over(source / "teaching" / "chapters", ROOT / "notebooks")
 
     runs = study.runs()
     total, missing = len(closure(runs)), len(lab.missing(runs))

@@ -16,7 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from numpy.typing import ArrayLike
 
+from w2s_lib import digests
+from w2s_lib.book.check import WrongAnswer
+from w2s_lib.book.seal import RIGHT, Sealed, exercises, read, seal
 from w2s_lib.errors import ParameterError, nearest
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, PLANTED, ledger
@@ -29,12 +33,19 @@ from w2s_lib.study import Study
 from w2s_lib.study.edition import ALSO, FOLDER, PARAMETERS, Edition, load
 from w2s_lib.study.edition_file import EditionFile
 
-DEFAULT_STORE = Path(__file__).resolve().parents[2] / ".store"
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULT_STORE = ROOT / ".store"
+BUILT = ROOT / "book" / "_build"
+"""Where books are built, a folder an edition."""
+
 LISTS = {"seeds", "pairs", "methods", "mitigations", "intermediates"}
 """Parameters that may be given as one value instead of a list of one."""
 
 TABLES = {"csv": "results.csv", "runs": "runs.csv", "seeds": "results_by_seed.csv"}
 """Ending of the file in which a chapter leaves what it publishes → the book's file that it is a part of."""
+
+CHECKS = "checks"
+"""Ending of the file in which a build leaves a chapter's sealed answers; folder in which a hand-out has them."""
 
 PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
 
@@ -53,6 +64,8 @@ class Chapter:
     study: Study
     published: list[tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]] = field(default_factory=list)
     """What results.csv, runs.csv and results_by_seed.csv get from here."""
+    sealed: dict[str, Sealed] = field(default_factory=dict)
+    """Answers to this chapter's exercises, under seal, by name."""
 
     @property
     def lab(self) -> Lab:
@@ -82,6 +95,58 @@ class Chapter:
             return pd.DataFrame(columns=list(COLUMNS))
         path = Path(os.environ.get("W2S_RESULTS", "")) / f"{name}.csv"
         return read_results(path) if "W2S_RESULTS" in os.environ and path.is_file() else finding(self.study)[1]
+
+    def seal(self, name: str, answer: ArrayLike, digits: int = 6, hints: Mapping[str, ArrayLike] | None = None) -> None:
+        """Seal the answer to an exercise (``seal.seal``), for this study's parameters; ``check`` reads it.
+
+        A build leaves all of a chapter's in the folder that ``W2S_RESULTS`` names.
+        """
+        self.sealed[name] = seal(name, answer, digits, hints)
+        if folder := os.environ.get("W2S_RESULTS"):
+            with replacing(Path(folder) / f"{self.name}.{CHECKS}") as path:
+                path.write_text(json.dumps({"study": self._asked, "exercises": self.sealed}), encoding="utf-8")
+
+    def check(self, name: str, answer: ArrayLike) -> None:
+        """Print that an answer is right.  ``...`` stands for none yet.
+
+        What is right comes from a solution of this notebook, else from the file of the hand-out beside it, else from
+        the last build of this edition.
+
+        Raises:
+            WrongAnswer: it is not; says a hint where the mistake is a common one, and never what is right.
+            ParameterError: no such exercise, or other parameters than those that were sealed.
+        """
+        known = self.sealed if name in self.sealed else self._handed_out()
+        if name not in known:
+            raise ParameterError("exercise", name, nearest(name, list(known)))
+        if answer is ...:
+            print(f"{name}: no answer yet")
+            return
+        try:
+            says = read(known[name], answer)
+        except ValueError as error:
+            raise WrongAnswer(str(error)) from None
+        if says != RIGHT:
+            raise WrongAnswer(says or "not yet; look again at what is asked, and in which order")
+        print("✓ right")
+
+    @property
+    def _asked(self) -> str:
+        """Names all parameters on which answers depend."""
+        return digests.digest(json.dumps(self.study.edition.model_dump(mode="json")))
+
+    def _handed_out(self) -> dict[str, Sealed]:
+        """The sealed answers that lie beside a notebook that was handed out, or where the book was built."""
+        here = Path(CHECKS) / f"{self.name}.json"
+        built = BUILT / self.study.edition.name / "results" / f"{self.name}.{CHECKS}"
+        path = next((path for path in (here, built) if path.is_file()), None)
+        if path is None:
+            says = "not here; open a hand-out in its own folder, build this edition, or run the solution first"
+            raise ParameterError("checks", str(here), says)
+        study, known = exercises(path)
+        if study != self._asked:
+            raise ParameterError("checks", str(path), "sealed for other parameters than this run's; answers differ")
+        return known
 
     @cached_property
     def _record(self) -> pd.DataFrame:

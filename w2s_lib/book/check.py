@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from w2s_lib.errors import OneLineError
 
-class WrongAnswer(AssertionError):
+
+class WrongAnswer(OneLineError, AssertionError):
     """An answer to an exercise that is not right."""
 
 

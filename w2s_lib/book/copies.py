@@ -56,7 +56,7 @@ class Book:
         name = lambda path: posixpath.normpath(posixpath.join(posixpath.dirname(page), path)).rpartition(".")[0]
 
         def number(found: re.Match) -> str:
-            return self.numbers[found[1].rpartition(".")[0] if found[1] else page][found[2]]
+            return self.numbers[name(found[1]) if found[1] else page][found[2]]
 
         def link(found: re.Match) -> str:
             path, place = found[1], found[2] or ""

@@ -626,3 +626,15 @@ def reads(row: pd.Series) -> str:
     if row["low"] > 0:
         return "above zero"
     return "below zero" if row["high"] < 0 else "not distinguishable from zero"
+
+
+MARKS = {"above zero": "▲", "below zero": "▼", "not distinguishable from zero": "○", "undecided": "?"}
+"""What ``reads`` says, as a mark: for tables with so many intervals that the words would hide the numbers."""
+
+LEGEND = "Intervals lie ▲ above zero, ▼ below zero, ○ on both sides (not distinguishable from zero); ? there is none."
+"""What a page with marks says of them, once."""
+
+
+def marked(row: pd.Series, percent: bool = False) -> str:
+    """A result with its interval, and what that says about zero as one of ``MARKS``; see ``LEGEND``."""
+    return say(row, percent) + ("" if np.isnan(row["value"]) else f" {MARKS[reads(row)]}")

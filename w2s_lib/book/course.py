@@ -1,0 +1,280 @@
+"""Hand-outs, solutions and graders from the notebooks of a built book: ``make course``.
+
+    python -m w2s_lib.book.course --chapters 01 05 --edition preview
+
+The folder ``course`` beside the book's pages gets ``student`` (notebooks without solutions and outputs, with sealed
+checks), the same as ``student.zip`` for a learning platform, ``solutions`` (as the build executed them), and a grader
+for otter-grader for each chapter that has sealed exercises (``grader/<chapter>.zip``).  Nothing is computed here.
+"""
+
+from __future__ import annotations
+
+import ast
+import html
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+import nbformat
+import pandas as pd
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+from w2s_lib.book.build import built, chapters, folder_of, left_out
+from w2s_lib.book.chapter import CHECKS
+from w2s_lib.book.seal import exercises
+from w2s_lib.errors import Arguments, ParameterError, exit_code, nearest, plain
+from w2s_lib.study.edition import FOLDER, find, load
+
+POINTS = {"Recall": 1, "Apply": 2, "Extend": 3}
+"""Levels of exercises, and what each is worth."""
+
+FENCE = re.compile(
+    r"^```\{(exercise|solution)-(start|end)\}[ ]?(\S*)\n(?::label: (\S+)\n)?(?::class: \S+\n)?```\n?", re.M
+)
+ABOUT = re.compile(r"\*\*(?P<title>.+?)\*\* \*(?P<level>Recall|Apply|Extend), (?P<minutes>\d+) minutes\.\*", re.S)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise as its text tells it; ``sealed`` where a check knows the answer."""
+
+    name: str
+    title: str
+    level: str
+    minutes: int
+    sealed: bool
+
+    @property
+    def variable(self) -> str:
+        """What a notebook calls the answer."""
+        return self.name.replace("-", "_")
+
+    @property
+    def points(self) -> int:
+        """What it is worth."""
+        return POINTS[self.level]
+
+
+def pieces(cells: Iterable[NotebookNode]) -> Iterator[tuple[NotebookNode, str, str]]:
+    """Cells, cut where an exercise or a solution begins or ends: each with the part it belongs to (``"exercise"``,
+    ``"solution"`` or ``""``) and the label of that part."""
+    part = label = ""
+    for cell in cells:
+        if cell.cell_type != "markdown":
+            yield cell, part, label
+            continue
+        at = 0
+        for fence in FENCE.finditer(cell.source):
+            if text := cell.source[at : fence.start()].strip():
+                yield new_markdown_cell(text), part, label
+            begins = fence[2] == "start"
+            part, label = (fence[1], fence[3] or fence[4] or "") if begins else ("", "")
+            at = fence.end()
+        if text := cell.source[at:].strip():
+            yield new_markdown_cell(text), part, label
+
+
+def found(cells: Iterable[NotebookNode], sealed: Iterable[str]) -> list[Exercise]:
+    """The exercises of a notebook that say their level and minutes, in order."""
+    sealed, told = set(sealed), []
+    for cell, part, label in pieces(cells):
+        if part == "exercise" and (about := ABOUT.search(cell.source)):
+            name = label.removeprefix("ex-")
+            told.append(Exercise(name, about["title"], about["level"], int(about["minutes"]), name in sealed))
+    return told
+
+
+def glued(cells: Iterable[NotebookNode]) -> dict[str, str]:
+    """What the cells gave to the prose, by name."""
+    said = {}
+    for cell in cells:
+        for output in cell.get("outputs", ()):
+            if name := output.get("metadata", {}).get("scrapbook", {}).get("name"):
+                said[name] = str(ast.literal_eval(next(iter(output["data"].values()))))
+    return said
+
+
+def readable(text: str, said: Mapping[str, str]) -> str:
+    """Prose of a page as a notebook shows it: numbers in their places, without what only the book's pages know."""
+    text = re.sub(r"\{glue:text\}`([^`]+)`", lambda hit: said.get(hit[1], "…"), text)
+    text = re.sub(r"\{cite:\w\}`([^`]+)`", r"(\1)", text)
+    text = re.sub(r"\[\]\((\d\d)_\w+\.ipynb(?:#[\w-]+)?\)", r"chapter \1", text)
+    text = re.sub(r"^(?::::+|```+)\{[\w-]+\} ?(.*)\n((?::\w+:.*\n)*)", r"**\1**\n\n", text, flags=re.M)
+    return re.sub(r"^:::+\n?", "", text, flags=re.M)
+
+
+def _to_answer(name: str, sealed: bool) -> list[NotebookNode]:
+    """Where a student answers: in code that is checked, and in words that a person reads."""
+    if not sealed:
+        return [new_markdown_cell("*Your answer:*")]
+    variable = name.replace("-", "_")
+    code = f'{variable} = ...  # your answer; lines of your own go above\n\ncheck("{name}", {variable})'
+    return [new_code_cell(code), new_markdown_cell("*In words:*")]
+
+
+def _whole(cells: list[NotebookNode], like: NotebookNode) -> NotebookNode:
+    for number, cell in enumerate(cells):
+        cell.id = f"{number:03d}"
+    metadata = {key: like.metadata[key] for key in ("kernelspec", "language_info") if key in like.metadata}
+    return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+
+
+def student(notebook: NotebookNode, sealed: Iterable[str]) -> NotebookNode:
+    """The notebook to hand out: without solutions, what they gave to the prose, and any output; with a cell for each
+    answer."""
+    sealed, cells, answered = set(sealed), [], ""
+    cut = list(pieces(notebook.cells))
+    said = glued(cell for cell, part, _ in cut if part != "solution")
+    for cell, part, label in cut:
+        if part == "solution":
+            if label != answered:
+                name = label.removeprefix("ex-")
+                cells += _to_answer(name, name in sealed)
+            answered = label
+        elif cell.cell_type == "markdown":
+            cells.append(new_markdown_cell(readable(cell.source, said)))
+        else:
+            cells.append(new_code_cell(cell.source))
+            if "remove-cell" in cell.metadata.get("tags", []):  # pages do not show it, and JupyterLab folds it
+                cells[-1].metadata["jupyter"] = {"source_hidden": True}
+    return _whole(cells, notebook)
+
+
+def solutions(notebook: NotebookNode) -> NotebookNode:
+    """The notebook as the build executed it, its prose with the numbers."""
+    said, cells, answered = glued(notebook.cells), [], ""
+    for cell, part, label in pieces(notebook.cells):
+        if part == "solution" and label != answered:
+            cells.append(new_markdown_cell("**Solution**"))
+            answered = label
+        cell = NotebookNode(cell)
+        if cell.cell_type == "markdown":
+            cell.source = readable(cell.source, said)
+        cells.append(cell)
+    return _whole(cells, notebook)
+
+
+def grader_test(chapter: str, exercise: Exercise) -> str:
+    """The test file of an exercise in otter-grader's format: points for the answer under seal, nothing else."""
+    code = (
+        ">>> from w2s_lib.book.seal import right\n"
+        f">>> right({f'{CHECKS}/{chapter}.json'!r}, {exercise.name!r}, {exercise.variable})\nTrue\n"
+    )
+    case = {"code": code, "hidden": False, "locked": False}
+    suite = {"cases": [case], "scored": True, "setup": "", "teardown": "", "type": "doctest"}
+    test = {"name": exercise.name, "points": exercise.points, "suites": [suite]}
+    return f"OK_FORMAT = True\n\ntest = {test!r}\n"
+
+
+def write_zip(path: Path, files: Mapping[str, str | bytes]) -> None:
+    """A zip whose bytes depend on nothing but what is in it."""
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            archive.writestr(ZipInfo(name), files[name], ZIP_DEFLATED)
+
+
+def chosen(given: Sequence[str], edition: str) -> list[Path]:
+    """The source notebooks of some chapters, by number or name; of none given, all that have exercises.
+
+    Raises:
+        ParameterError: no such chapter, or the edition leaves it out.
+    """
+    known = {path.stem.partition("_")[0]: path for path in chapters()}
+    known |= {path.stem: path for path in known.values()}
+    asked = [name.zfill(2) for name in given] or [
+        name
+        for name, path in known.items()
+        if name != path.stem and "{exercise-start}" in path.read_text(encoding="utf-8")
+    ]
+    for name in asked:
+        if name not in known:
+            raise ParameterError("chapters", name, nearest(name, sorted(known)))
+    paths = list(dict.fromkeys(known[name] for name in asked))
+    missing = [path for path in paths if left_out(path, load(edition))]
+    if missing and given:
+        raise ParameterError("chapters", missing[0].stem, f"is not part of the edition {load(edition).name}")
+    return [path for path in paths if path not in missing]
+
+
+READ_ME = """# Exercises
+
+Open a notebook in JupyterLab, in the environment of the book (`make env`, `make lab`), and run it from the top.
+Write your answer where a cell says `...`. `check` says whether it is right; it does not know the answer, and a try
+takes a moment. Answers are sealed for the edition `{edition}`; other parameters, or models that were trained on another
+machine, can have other answers. What is *handed in* in words is marked by a person.
+
+Every chapter takes the results of models from the store (`.store` of the book, or the folder in `W2S_STORE`).
+
+{table}
+"""
+
+
+def _read_me(edition: str, told: Mapping[str, list[Exercise]]) -> str:
+    lines = ["| notebook | exercise | level | minutes | points | marked by |", "|---|---|---|---|---|---|"]
+    for chapter, listed in told.items():
+        for e in listed:
+            by = "check" if e.sealed else "a person"
+            lines.append(f"| {chapter} | {e.title} | {e.level.lower()} | {e.minutes} | {e.points} | {by} |")
+    return READ_ME.format(edition=html.escape(plain(edition)), table="\n".join(lines))
+
+
+def course(given: Sequence[str], edition: str = "world", output: str | None = None) -> Path:
+    """Write the course of some chapters of a built book; returns its folder.
+
+    Raises:
+        ParameterError: bad parameters, a chapter that is not there, or a book that has not been built.
+    """
+    built(edition, output)
+    folder, paths = folder_of(load(edition), output), chosen(given, edition)
+    beside = {} if find(edition).parent == FOLDER else {find(edition).name: find(edition).read_bytes()}
+    draft, target, told = folder / ".course", folder / "course", {}
+    shutil.rmtree(draft, ignore_errors=True)
+    handed: dict[str, str | bytes] = dict(beside)
+    solved: dict[str, str | bytes] = dict(beside)
+    (draft / "grader").mkdir(parents=True)
+    for path in paths:
+        name, checks = path.stem, folder / "results" / f"{path.stem}.{CHECKS}"
+        notebook = nbformat.read(folder / "source" / "notebooks" / path.name, as_version=4)
+        sealed = exercises(checks)[1] if checks.is_file() else {}
+        told[name] = found(notebook.cells, sealed)
+        kept = {f"{CHECKS}/{name}.json": checks.read_bytes()} if sealed else {}
+        handed |= {path.name: nbformat.writes(student(notebook, sealed)), **kept}
+        solved |= {path.name: nbformat.writes(solutions(notebook)), **kept}
+        if sealed:
+            tests = {f"tests/{e.name}.py": grader_test(name, e) for e in told[name] if e.sealed}
+            files = {f"files/{inside}": data for inside, data in (kept | beside).items()}
+            write_zip(
+                draft / "grader" / f"{name}.zip", tests | files | {"otter_config.json": json.dumps({"pdf": False})}
+            )
+    handed["README.md"] = _read_me(load(edition).name, told)
+    for part, files in (("student", handed), ("solutions", solved)):
+        for inside, data in files.items():
+            place = draft / part / inside
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data.encode() if isinstance(data, str) else data)
+    write_zip(draft / "student.zip", handed)
+    rows = [{"chapter": name, **vars(e), "points": e.points} for name, listed in told.items() for e in listed]
+    pd.DataFrame(rows).to_csv(draft / "exercises.csv", index=False)
+    shutil.rmtree(target, ignore_errors=True)
+    draft.rename(target)
+    return target
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = Arguments(prog="python -m w2s_lib.book.course", description=__doc__.splitlines()[0])
+    parser.add_argument("--chapters", nargs="*", default=[], help="numbers or names (default: all with exercises)")
+    parser.add_argument("--edition", default="world", help="name of an edition, or path of an edition file")
+    parser.add_argument("--output", help="where the book was built (default: book/_build/<edition>)")
+    given = parser.parse_args(arguments)
+    return exit_code(lambda: print(course(given.chapters, given.edition, given.output)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""The instructor's guide: what a page of notes on a chapter takes over from the chapter itself.
+
+Goals, prerequisites and minutes stand once, in the first cell of a notebook; the notes of ``book/teaching/chapters``
+get them when the book is built.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+HERE = "<!-- opening -->"
+"""Where a page of notes wants the opening of its chapter."""
+
+GOALS, ANSWER = "**What you will learn here**: after this chapter you can", ":::{admonition} The answer"
+"""Between these lies the opening."""
+
+TO_A_CHAPTER = re.compile(r"\]\((?=\d\d_\w+\.ipynb)")
+
+
+def opening(notebook: NotebookNode) -> str:
+    """Goals, prerequisites and minutes of a chapter, as Markdown; empty where it has none, as pages of reference."""
+    goals = notebook.cells[0].source.partition(GOALS)[2].partition(ANSWER)[0].strip()
+    return goals and f"**Goals.** After this chapter students can\n\n{goals}"
+
+
+def minutes(notebook: NotebookNode) -> int | None:
+    """Minutes that a chapter takes in class; None where it does not say."""
+    told = re.search(r"^\*\*Time\*\*: (\d+) minutes", notebook.cells[0].source, re.MULTILINE)
+    return int(told[1]) if told else None
+
+
+def take_over(notes: Path, notebooks: Path) -> None:
+    """Put the openings of the chapters in ``notebooks`` into their pages in ``notes``, two folders below the book."""
+    for page in sorted(notes.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        told = opening(nbformat.read(notebooks / f"{page.stem}.ipynb", 4)) if HERE in text else ""
+        about = f"Notes on [](../../notebooks/{page.stem}.ipynb).\n\n"
+        head, _, rest = text.partition("\n\n")
+        text = f"{head}\n\n{about}{rest}".replace(HERE, TO_A_CHAPTER.sub("](../../notebooks/", told))
+        page.write_text(text, encoding="utf-8")

@@ -1,0 +1,151 @@
+"""Answers under seal: what is right can be checked, and common mistakes met with a hint, where no answer is written.
+
+An answer is a number or an array, rounded on a grid.  ``hashlib.scrypt`` makes of it and of a salt two things: the name
+of an entry and the key of the text in it.  An exercise is a handful of such entries, one for the right answer and one
+for each mistake that has a hint, alike in length and without order.  Whoever has an answer opens its entry; whoever has
+none sees as little of the hints as of the right answer.
+
+A guess takes about 0.1 s and 32 MB.  A number with two decimals is one of 101 and would fall in ten seconds, so that an
+answer is one of ``GUESSES`` or more: seven minutes.  Better are answers whose guesses nobody can count, such as *which*
+pairs are taxed instead of how many.  A seal does not keep from the answer those who compute it, with their own lines or
+with the library's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from math import log
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from w2s_lib.errors import ParameterError, nearest
+
+GUESSES = 4096
+"""How many answers there are to try, at least: yes or no twelve times, or a share with four decimals."""
+
+COST = 2**15
+"""What a guess takes: scrypt's n, with blocks of 8 (32 MB)."""
+
+SLACK = 1e-9
+"""How far an array's numbers may lie from the sealed ones by rounding of the machine, where they fall on an edge."""
+
+RIGHT = "right"
+UNDEFINED = np.iinfo(np.int64).min
+"""What stands on the grid for NaN."""
+
+Sealed = dict[str, object]
+"""An exercise under seal, as JSON has it: ``digits``, ``salt``, and ``entries``, text by name."""
+
+
+def on_grid(answer: ArrayLike, digits: int) -> bytes:
+    """An answer as bytes: its shape, and its numbers rounded to ``digits`` decimals; true is 1, false 0, NaN itself.
+
+    Raises:
+        ValueError: it is no array of finite numbers or NaN below 10¹².
+    """
+    try:
+        values = np.asarray(answer, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError("an answer is a number, or an array of numbers or of true and false") from None
+    if np.any(np.abs(values) >= 1e12):
+        raise ValueError("an answer has finite numbers below 10^12")
+    undefined = np.isnan(values)
+    cells = np.floor(np.where(undefined, 0.0, values) * 10.0**digits + 0.5).astype("<i8")
+    return repr(values.shape).encode() + np.where(undefined, UNDEFINED, cells).astype("<i8").tobytes()
+
+
+def _opened(cell: bytes, salt: str) -> tuple[str, bytes]:
+    """The name of an answer's entry, and the key of the text in it."""
+    made = hashlib.scrypt(cell, salt=bytes.fromhex(salt), n=COST, r=8, p=1, maxmem=2**27, dklen=48)
+    return made[:16].hex(), made[16:]
+
+
+def _turned(text: bytes, key: bytes) -> bytes:
+    """A text under a key, or back.  A key serves one text alone, as there is one for each answer and salt."""
+    stream = hashlib.shake_256(key).digest(len(text))
+    return bytes(one ^ other for one, other in zip(text, stream))
+
+
+def seal(name: str, answer: ArrayLike, digits: int = 6, hints: Mapping[str, ArrayLike] | None = None) -> Sealed:
+    """An exercise under seal; ``hints`` are texts that lead on, each with the wrong answer that it is for.
+
+    A mistake that makes no difference here (its answer is the right one, or another's) gets no hint.
+
+    Raises:
+        ParameterError: an answer that is one of fewer than ``GUESSES``.
+        ValueError: as ``on_grid``.
+    """
+    texts = {on_grid(answer, digits): RIGHT}
+    values = np.asarray(answer, dtype=float)
+    steps = 2 if np.isin(values, (0, 1)).all() else 10**digits + 1  # yes or no, or a share of that many decimals
+    if values.size * log(steps) < log(GUESSES):
+        says = "is found by trying all; ask for more decimals, or for an array"
+        raise ParameterError(name, f"{values.size} numbers of {digits} decimals", says)
+    for hint, wrong in (hints or {}).items():
+        texts.setdefault(on_grid(wrong, digits), hint)
+    salt, width = secrets.token_hex(16), max(len(text.encode()) for text in texts.values())
+    entries: dict[str, str] = {}
+    for cell, text in texts.items():
+        entry, key = _opened(cell, salt)
+        entries[entry] = _turned(text.encode().ljust(width), key).hex()
+    return {"digits": digits, "salt": salt, "entries": dict(sorted(entries.items()))}
+
+
+def read(sealed: Sealed, answer: ArrayLike) -> str | None:
+    """What an answer opens: ``RIGHT``, a hint, or nothing.
+
+    A single number may lie half a unit of the last decimal beside the sealed one, in the neighbouring cell of the grid.
+
+    Raises:
+        ValueError: as ``on_grid``.
+    """
+    digits, entries = sealed["digits"], sealed["entries"]
+    cells = [on_grid(answer, digits)]  # refuses what is no array of numbers, before anything is added to it
+    values = np.asarray(answer, dtype=float)
+    slack = 0.5 * 10.0**-digits if values.ndim == 0 else SLACK
+    cells += [on_grid(values + off, digits) for off in (-slack, slack)]
+    for cell in dict.fromkeys(cells):
+        entry, key = _opened(cell, sealed["salt"])
+        if entry in entries:
+            return _turned(bytes.fromhex(entries[entry]), key).decode(errors="replace").rstrip()
+    return None
+
+
+def exercises(path: Path) -> tuple[str, dict[str, Sealed]]:
+    """What a file of checks holds: whose parameters it is for, and exercises by name.
+
+    Raises:
+        ParameterError: it is no such file.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        for sealed in told["exercises"].values():
+            if sealed["digits"] not in range(13):
+                raise ValueError
+            for text in (sealed["salt"], *sealed["entries"].values()):
+                bytes.fromhex(text)
+        return told["study"], told["exercises"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ParameterError("checks", str(path), "is no file of checks; unpack the hand-out again") from None
+
+
+def right(path: str, name: str, answer: ArrayLike) -> bool:
+    """Whether an answer is the one under seal; what is no answer, or none yet (``...``), is not.
+
+    For a grader, which trusts no function of the notebook that it marks.
+
+    Raises:
+        ParameterError: no such exercise in that file.
+    """
+    _, known = exercises(Path(path))
+    if name not in known:
+        raise ParameterError("exercise", name, nearest(name, list(known)))
+    try:
+        return answer is not ... and read(known[name], answer) == RIGHT
+    except ValueError:
+        return False
