@@ -553,6 +553,25 @@ def test_ctrl_c_while_pages_are_rendered_leaves_the_last_book(tmp_path):
 
 
 @pytest.mark.slow
+def test_what_a_broken_off_rendering_left_is_not_gone_on_from(tmp_path):
+    source, output = tmp_path / "source", tmp_path / "book"
+    source.mkdir()
+    contents = "format: jb-book\nroot: index\nchapters:\n- file: other\n- file: third\n"
+    pages = {"_toc.yml": contents, "_config.yml": "title: small\n", "index.md": "# One\n", "other.md": "# Two\n"}
+    pages["third.md"] = "# Three\n"
+    for name, text in pages.items():
+        (source / name).write_text(text, encoding="utf-8")
+    output.mkdir()
+    render(source, output)
+    index = output / "_build" / "html" / "searchindex.js"
+    index.write_text(index.read_text(encoding="utf-8")[:20], encoding="utf-8")  # the end came while it was written
+    (output / ".begun").touch()
+    (source / "other.md").write_text("# Two\n\nand more\n", encoding="utf-8")
+    assert "and more" in (render(source, output) / "other.html").read_text(encoding="utf-8")
+    assert not (output / ".begun").exists()
+
+
+@pytest.mark.slow
 def test_a_process_or_a_kernel_that_is_killed_is_one_line(tmp_path):
     with pytest.raises(BuildError, match="a process that executes notebooks was killed; finished runs are kept"):
         with notebook_processes(1) as pool:

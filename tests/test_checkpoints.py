@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from huggingface_hub.errors import RevisionNotFoundError
-from transformers import AutoConfig
+from transformers import AutoConfig, safetensors_conversion
 
 from w2s_lib.models import checkpoints, names
 from w2s_lib.models.checkpoints import CheckpointError, blocks
@@ -135,7 +135,7 @@ def test_safetensors_that_the_hubs_bot_proposes_are_a_commit_of_their_own(monkey
     shas = {None: answer({"pytorch_model.bin"}, "a" * 40), "refs/pr/3": answer({"model.safetensors"}, "b" * 40)}
     monkeypatch.setattr(names.HfApi, "model_info", lambda api, name, revision=None: shas[revision])
     proposed = lambda *given, token: SimpleNamespace(git_reference="refs/pr/3")
-    monkeypatch.setattr("transformers.safetensors_conversion.previous_pr", proposed)
+    monkeypatch.setattr(safetensors_conversion, "previous_pr", proposed)
     assert names.hub("owner/model").revision == "b" * 40
 
 

@@ -268,7 +268,7 @@ def test_what_is_shipped_of_the_world_is_what_was_computed(study, lab, tmp_path,
 @pytest.mark.parametrize("finding", [controls, capability_gap, conflict])
 def test_no_chapter_of_the_edition_needs_a_run_that_it_does_not_name(finding, tmp_path):
     """A run that a chapter trained by itself would be missing from the plan, and from what is shipped."""
-    study = Study(load("hh-smol", {"seeds": [0]}))
+    study = Study(load("hh-smol", {"seeds": [0], "draws": 100}))
     lab = open_lab(str(tmp_path), 0, study.edition)
     finding(study.on(lab))
     assert lab.trained == 0

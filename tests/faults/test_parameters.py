@@ -79,7 +79,8 @@ def recipes(model: type[Recipe] | type[PolicyRecipe]) -> SearchStrategy[dict[str
     """Some fields of a recipe."""
     apart = {"warmup_share", "encode_apart", "beta", "gamma"}  # of one schedule, of real models, given by themselves
     fields = {name: values(name, field) for name, field in model.model_fields.items() if name not in apart}
-    return st.fixed_dictionaries({}, optional=fields)
+    fit = lambda recipe: recipe.get("loss", "forward") == "forward" or not recipe.get("confidence_weight")
+    return st.fixed_dictionaries({}, optional=fields).filter(fit)
 
 
 @st.composite

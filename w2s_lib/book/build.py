@@ -326,10 +326,15 @@ def execute_all(target: Path, results: Path, parameters: dict, workers: int, stu
 def jupyter_book(source: Path, output: Path, builder: str = "html") -> Path:
     """Build what a builder of Jupyter Book makes of the pages; returns its folder.  Of HTML, warnings are errors.
 
+    Pages that are as the last time are taken from there, unless it was broken off: what it left may be cut.
+
     Raises:
         BuildError: Jupyter Book found something wrong.
     """
-    log = output / "jupyter-book.log"
+    log, begun = output / "jupyter-book.log", output / ".begun"
+    if begun.exists():
+        shutil.rmtree(output / "_build", ignore_errors=True)
+    begun.touch()
     program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command = [*program, "build", str(source), "--path-output", str(output), "--builder", builder]
     command += ["-W", "-n", "--keep-going"] if builder == "html" else []
@@ -343,6 +348,7 @@ def jupyter_book(source: Path, output: Path, builder: str = "html") -> Path:
         told = [line for line in lines if "WARNING" in line or "ERROR" in line or "Error" in line]
         first = (told or lines[-1:] or ["it said nothing"])[0]
         raise BuildError(f"jupyter-book failed ({len(told)} warnings or errors; first: {first}); see {log}")
+    begun.unlink()
     return output / "_build" / builder
 
 
