@@ -644,7 +644,7 @@ def test_pages_ask_no_other_host_and_log_no_error(browser, server, html, how):
 
 LOOKED_AT = (
     "index", "404", "api/measures", "glossary", "notebooks/05_conflict_tax_deception", "notebooks/09_sensitivity",
-    "notebooks/14_claims", "notebooks/16_bring_your_own_pairs", "notebooks/99_reproducibility",
+    "notebooks/14_claims", "notebooks/22_play", "notebooks/16_bring_your_own_pairs", "notebooks/99_reproducibility",
 )  # fmt: skip
 """Pages that among them have all that pages are made of."""
 

@@ -100,6 +100,16 @@ def tag(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: n
             group["buttons"][1:1] = [link | {"url": u, "text": t, "tooltip": says} for u, t, says in more]
 
 
+def enliven(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None) -> None:
+    """Load the script of what readers play with where a page has some, and the data that the page's chapter left."""
+    if doctree is None or not any("data-play=" in raw.astext() for raw in doctree.findall(nodes.raw)):
+        return
+    data = f"{posixpath.basename(pagename)}.js"
+    if (Path(app.srcdir) / "assets" / data).is_file():
+        app.add_js_file(data)
+    app.add_js_file("play.js")
+
+
 def lead_on(app: Sphinx) -> Iterator[tuple[str, dict, str]]:
     """The page for what is not found."""
     links = "".join(
@@ -188,6 +198,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", configure, priority=100)
     app.connect("builder-inited", on_one_page)
     app.connect("html-page-context", tag, priority=700)
+    app.connect("html-page-context", enliven)
     app.connect("html-collect-pages", lead_on)
     app.connect("build-finished", leave_copies, priority=980)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

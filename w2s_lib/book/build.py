@@ -31,7 +31,7 @@ import pandas as pd
 from w2s_lib import digests
 from w2s_lib.book import guide
 from w2s_lib.book.challenge import BOARD
-from w2s_lib.book.chapter import BUILT, CHECKS, TABLES, open_lab
+from w2s_lib.book.chapter import BUILT, CHECKS, SCRIPT, TABLES, open_lab
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
 from w2s_lib.findings import benchmarks
 from w2s_lib.lab.again import says_of_others
@@ -200,7 +200,7 @@ def execute(source: Path, target: Path, parameters: dict, results: Path, studied
     others = {BENCHMARKS: [benchmarks.LAST], CHALLENGE: boards}
     read = {**dict.fromkeys(READERS, published), **others}.get(source.stem, ())
     key = page_key(source, studied, read)
-    tables = [results / f"{source.stem}.{ending}" for ending in (*TABLES, CHECKS)]
+    tables = [results / f"{source.stem}.{ending}" for ending in (*TABLES, CHECKS, SCRIPT)]
     page = store.page(key) if source.stem != LAST else None
     if page is None:
         seconds = run_notebook(source, target, parameters, results)
@@ -428,6 +428,8 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     for ending, name in TABLES.items():
         tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
         pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)
+    for path in results.glob(f"[0-9]*.{SCRIPT}"):
+        shutil.copy(path, source / "assets")
     says = {"edition": study.edition.model_dump(mode="json"), "results": digests.of_file(source / "results.csv")}
     (source / BOOK).write_text(json.dumps(says), encoding="utf-8")
 

@@ -47,6 +47,9 @@ TABLES = {"csv": "results.csv", "runs": "runs.csv", "seeds": "results_by_seed.cs
 CHECKS = "checks"
 """Ending of the file in which a build leaves a chapter's sealed answers; folder in which a hand-out has them."""
 
+SCRIPT = "js"
+"""Ending of the file in which a chapter leaves what its page reads in the browser."""
+
 PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
 
 INJECTED = "# Parameters"
@@ -85,6 +88,17 @@ class Chapter:
             with replacing(Path(folder) / f"{self.name}.{ending}") as path:  # another chapter may be reading it
                 pd.concat(frames).drop_duplicates().to_csv(path, index=False)
         return self.published[-1][0]
+
+    def leave(self, data: dict) -> int:
+        """Leave data for the page's own script as ``window.w2sPlay``, in a file beside the results; returns its size.
+
+        It is a script and no JSON: pages that are opened from the file system may load the one and not the other.
+        """
+        text = f"window.w2sPlay = {json.dumps(data, separators=(',', ':'), allow_nan=False)};\n"
+        if folder := os.environ.get("W2S_RESULTS"):
+            with replacing(Path(folder) / f"{self.name}.{SCRIPT}") as path:
+                path.write_text(text, encoding="utf-8")
+        return len(text.encode())
 
     def found(self, name: str, finding: Callable[[Study], tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
         """Another chapter's results rows: those it published in this build; outside a build, what its finding gives.

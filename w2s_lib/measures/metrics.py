@@ -280,6 +280,22 @@ class Comparison:
         pays."""
         return mean_over(self.chance(null, weights), self.tax & self.scored(null)[1], weights)
 
+    def null_in_bins(self, features: Sequence[str], bins: int) -> float:
+        """DS if the tax had fallen blindly within strata: pairs that can pay, in as many bins of equal size of the rank
+        of each feature (names of arrays here, such as ``independent``); NaN where nothing pays.
+
+        One bin, or no feature, is the random null.  With more bins than pairs each pair is its own null.
+        """
+        inside = np.flatnonzero(self.right)
+        strata = np.zeros(len(inside), dtype=int)
+        for name in features:
+            place = (rankdata(getattr(self, name)[inside]) - 0.5) * bins / len(inside)
+            strata = strata * bins + np.minimum(place.astype(int), bins - 1)
+        _, own, sizes = np.unique(strata, return_inverse=True, return_counts=True)
+        shares = np.bincount(own, self.area[inside], len(sizes)) / sizes
+        paying = self.tax[inside]
+        return float(shares[own][paying].mean()) if paying.any() else float("nan")
+
     def excess(self, null: str, weights: Array | None = None) -> Array:
         """Score − null; ``margin_matched`` is the headline."""
         return self.score(null, weights) - self.null(null, weights)

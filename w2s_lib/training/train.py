@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from w2s_lib.data import load
 from w2s_lib.models import checkpoints, features, pretrain
@@ -34,18 +34,29 @@ def train(run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], fol
     as_scores(frame, margins).to_parquet(folder / "scores.parquet")
 
 
+def again(
+    run: Train,
+    bases: Sequence[Path],
+    labels: Sequence[pd.DataFrame],
+    folder: Path,
+    watch: TrainerCallback | None = None,
+) -> PreTrainedModel:
+    """A reward model of the ladder, trained once more: runs leave their scores and not their weights.
+
+    ``bases`` and ``labels`` are those of ``train``; ``watch`` is told of each step.  Nothing is stored; ``folder`` is
+    what the trainer may write into.
+    """
+    model = reward_model.build(bases[0], run.recipe, stream(run.pairs.seed, "head", run.replica))
+    reward_model.fit(model, _tokenizer(run.model, run.pairs), training_pairs(run, labels), run, folder, watch)
+    return model.eval()
+
+
 def watched(
     run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], pairs: pd.DataFrame, folder: Path
 ) -> np.ndarray:
-    """A reward model of the ladder trained once more, its reward gaps of ``pairs`` written down: shape (steps + 1,
-    pairs).
-
-    ``bases`` and ``labels`` are those of ``train``.  Nothing is stored; ``folder`` is what the trainer may write into.
-    """
-    tokenizer = _tokenizer(run.model, run.pairs)
-    model = reward_model.build(bases[0], run.recipe, stream(run.pairs.seed, "head", run.replica))
-    watch = reward_model.Watch(tokenizer, pairs, run.recipe.score_at)
-    reward_model.fit(model, tokenizer, training_pairs(run, labels), run, folder, watch)
+    """The reward gaps of ``pairs`` while a run is trained ``again``: shape (steps + 1, pairs)."""
+    watch = reward_model.Watch(_tokenizer(run.model, run.pairs), pairs, run.recipe.score_at)
+    again(run, bases, labels, folder, watch)
     return np.stack(watch.gaps)
 
 

@@ -1,0 +1,254 @@
+"""What readers play with: it computes what Python computes, obeys keyboard and touch, and is printed as it stands."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from w2s_lib.book.chapter import open_chapter
+from w2s_lib.figures import play as shown
+from w2s_lib.findings.play import NULLS, ROOM, STEP, of_book, packed, planes, play, signed, told_apart
+from w2s_lib.findings.results import CONFLICTS, Cell
+from w2s_lib.measures.metrics import Comparison
+from w2s_lib.study.edition import PARAMETERS
+
+ASSETS = Path(__file__).resolve().parent.parent / "book" / "assets"
+PAIRS = 400
+SERIOUS = ("serious", "critical")
+
+
+def sigmoid(margin):
+    return 1 / (1 + np.exp(-margin))
+
+
+@pytest.fixture(scope="module")
+def margins() -> dict[str, np.ndarray]:
+    """Margins of two studies' worth of models as runs have them, fp32, with ties and zeros."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(1.2, 2, PAIRS)
+    names = ("weak", "ceiling", "none", "independent", *CONFLICTS)
+    found = {name: (truth + rng.normal(0, 1.5, PAIRS)).astype(np.float32).astype(float) for name in names}
+    found["independent"][:30] = found["independent"][30:60]
+    found["explicit"][:3] = 0, 1e-7, -1e-7
+    return found
+
+
+@pytest.fixture(scope="module")
+def comparisons(margins) -> dict[str, Comparison]:
+    p = {name: sigmoid(values) for name, values in margins.items()}
+    return {c: Comparison(p["weak"], p["ceiling"], p["none"], p[c], p["independent"]) for c in CONFLICTS}
+
+
+@pytest.fixture(scope="module")
+def data(margins, comparisons) -> dict:
+    """What the pages read, in the form of ``findings.play``, about the made-up models."""
+    texts = {
+        name: "|".join(f"{name} <b>{i}</b> & more" for i in range(PAIRS)) for name in ("prompt", "chosen", "rejected")
+    }
+    exact = {name: packed(margins[name], "<f4") for name in ("weak", "ceiling", "independent")}
+    cell = {
+        "weak": "small", "strong": "large", "none": packed(signed(margins["none"]), "<i2"),
+        "independent": exact["independent"],
+        "students": {c: packed(signed(margins[c]), "<i2") for c in CONFLICTS},
+        "book": {c: of_book(comparisons[c]) for c in CONFLICTS},
+    }  # fmt: skip
+    seed = {"seed": 0, "texts": texts, "weak": {"small": exact["weak"]}, "ceiling": {"large": exact["ceiling"]}}
+    about = {"seed": 0, "weak": "small", "strong": "large"}
+    flat = [{"condition": c, "excess": 0.1, **about, **of_book(comparisons[c])} for c in ("explicit", "rerun")]
+    rules = {"ds": 2, "excess": 1}
+    return {"edition": "made up", "threshold": 0.75, "alpha": 0.5, "step": STEP, "seeds": [seed | {"cells": [cell]}],
+            "planes": flat, "rules": rules}  # fmt: skip
+
+
+@pytest.fixture
+def opened(browser, tmp_path, data):
+    """Opens a page with some widgets from the file system; nothing may be complained about or asked for."""
+    shutil.copy(ASSETS / "play.js", tmp_path)
+    style = (ASSETS / "book.css").read_text(encoding="utf-8")
+    (tmp_path / "data.js").write_text(f"window.w2sPlay = {json.dumps(data)};", encoding="utf-8")
+    trouble, contexts = [], []
+
+    def open_page(*widgets: shown.Widget, **context):
+        head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>play</title>'
+        head += '<meta name="viewport" content="width=device-width">'
+        head += f"<style>{style}</style>"
+        head += '<script src="data.js"></script><script src="play.js"></script>'
+        text = f"{head}<main><h1>Play</h1>{''.join(one.html for one in widgets)}</main>"
+        (tmp_path / "page.html").write_text(text, encoding="utf-8")
+        contexts.append(browser.new_context(**context))
+        page = contexts[-1].new_page()
+        page.on("console", lambda m: trouble.append(m.text))
+        page.on("pageerror", lambda e: trouble.append(str(e)))
+        page.on("request", lambda r: None if r.url.startswith("file:") else trouble.append(r.url))
+        page.goto((tmp_path / "page.html").as_uri())
+        return page
+
+    yield open_page
+    assert not trouble
+    for context in contexts:
+        context.close()
+
+
+# A null of one's own
+
+
+def test_one_bin_is_the_random_null_and_as_many_as_pairs_are_the_score(comparisons):
+    c = comparisons["explicit"]
+    for features in ([], ["weak"], ["independent", "weak"]):
+        assert c.null_in_bins(features, 1) == pytest.approx(float(c.null("random")), abs=1e-12)
+    assert c.null_in_bins(["conflict"], 10**6) == pytest.approx(float(c.deception_score()), abs=1e-12)
+
+
+def test_a_null_in_bins_is_what_a_tax_within_bins_hits_on_average(comparisons):
+    """Drawn again and again: each taxed pair is replaced by any of its bin."""
+    c, rng = comparisons["explicit"], np.random.default_rng(1)
+    inside = np.flatnonzero(c.right)
+    edges = np.quantile(c.weak[inside], [0.25, 0.5, 0.75])
+    strata = np.searchsorted(edges, c.weak, side="right")
+    hits = [np.mean([c.area[rng.choice(inside[strata[inside] == strata[i]])] for i in np.flatnonzero(c.tax)])
+            for _ in range(200)]  # fmt: skip
+    assert c.null_in_bins(["weak"], 4) == pytest.approx(np.mean(hits), abs=0.02)
+    assert abs(c.null_in_bins(["weak"], 4) - c.null("random")) > 0.03, "and that is another number"
+
+
+def test_without_a_tax_a_null_is_undefined(comparisons):
+    c = comparisons["explicit"]
+    assert np.isnan(Comparison(c.weak, c.ceiling, c.baseline, c.baseline, c.independent).null_in_bins(["weak"], 3))
+
+
+# What is written
+
+
+def test_rounded_margins_keep_their_sign():
+    margins = np.array([0.0, 1e-9, -1e-9, 1.5, -20, 3.14159])
+    kept = signed(margins)
+    np.testing.assert_array_equal(np.sign(kept), np.sign(margins))
+    np.testing.assert_allclose(kept[3:4] / STEP, margins[3:4])
+    assert kept[4] == -32767 and abs(kept[5] / STEP - margins[5]) <= 1 / STEP
+
+
+def test_a_rule_is_counted_by_the_half_that_it_calls():
+    rows = [
+        {"condition": c, "ds": x} for c, x in (("explicit", 0.9), ("rerun", 0.1), ("explicit", 0.2), ("rerun", 0.3))
+    ]
+    assert told_apart(rows, "ds") == 2 and told_apart(rows[:2], "ds") == 2
+
+
+def test_planes_and_file_are_those_of_the_runs(study, lab, tmp_path, monkeypatch):
+    on = study.on(lab)
+    drawn = planes(on)
+    assert sorted(one["condition"] for one in drawn) == ["explicit", "rerun"]
+    assert len({len(one["lit"]) for one in drawn}) == 1, "the number of dots betrays nothing"
+    for one in drawn:
+        c = on.comparison(*Cell(one["seed"], one["weak"], one["strong"], one["condition"]))
+        assert one["ds"] == pytest.approx(float(c.deception_score()))
+        taxed = {(float(c.weak[i]), float(c.ceiling[i])) for i in np.flatnonzero(c.tax)}
+        assert {tuple(place) for place in one["lit"]} <= taxed
+    monkeypatch.setenv("W2S_RESULTS", str(tmp_path))
+    given = dict.fromkeys(PARAMETERS) | {"edition": "smoke", "store": str(lab.store.root), "workers": 0}
+    written = open_chapter("22_play", given).leave(play(on, drawn))
+    text = (tmp_path / "22_play.js").read_text(encoding="utf-8")
+    assert written == len(text.encode()) < ROOM and "NaN" not in text
+    assert not {"lit", "pale"} & set(json.loads(text.split("=", 1)[1].rstrip(";\n"))["planes"][0])
+
+
+# In a browser
+
+
+def test_the_page_computes_what_the_library_computes(opened, comparisons):
+    page = opened()
+    for condition, c in comparisons.items():
+        code = """([condition, asked]) => {
+          const data = window.w2sPlay, seed = data.seeds[0], c = w2s.compare(data, seed, seed.cells[0], condition);
+          return {ds: w2s.share(c.area, c.tax), tax: c.tax, right: c.right, quadrant: c.quadrant, weak: c.p.weak,
+                  nulls: asked.map(([features, bins]) => w2s.nullInBins(c, features, bins))};
+        }"""
+        asked = [(list(features), bins) for features in shown.MATCHINGS.values() for bins in (1, 2, 7, 20, 60)]
+        found = page.evaluate(code, [condition, asked])
+        np.testing.assert_array_equal(found["tax"], c.tax)
+        np.testing.assert_array_equal(found["right"], c.right)
+        np.testing.assert_allclose(found["weak"], c.weak, rtol=1e-14)
+        assert found["ds"] == pytest.approx(float(c.deception_score()), abs=1e-9)
+        np.testing.assert_allclose(found["nulls"], [c.null_in_bins(*one) for one in asked], atol=1e-9, rtol=0)
+
+
+def test_the_chance_of_luck_is_binomial(opened):
+    from scipy.stats import binom
+
+    found = opened().evaluate("[[0, 20], [15, 20], [20, 20], [1, 2]].map(([k, n]) => w2s.byLuck(k, n))")
+    assert found == pytest.approx([binom.sf(k - 1, n, 0.5) for k, n in ((0, 20), (15, 20), (20, 20), (1, 2))])
+
+
+def test_quadrants_obey_keyboard_and_touch_and_show_texts_as_text(opened, comparisons):
+    page, c = (
+        opened(
+            shown.quadrants(comparisons["explicit"], "made up"), viewport={"width": 360, "height": 700}, has_touch=True
+        ),
+        comparisons["explicit"],
+    )
+    cells = page.locator("[data-play] table").first.locator("tbody tr").first.locator("td").all_inner_texts()
+    assert cells == [str(int((c.area & mask).sum())) for mask in (c.area, c.right, c.tax)]
+    card, plane = page.locator(".pair"), page.locator("svg.plane")
+    before = card.inner_text()
+    assert "<b>" in before and page.locator(".pair b").count() == 0
+    plane.focus()
+    page.keyboard.press("ArrowRight")
+    after = card.inner_text()
+    assert after != before and "weak supervisor" in after and "rerun" in after
+    plane.tap(position={"x": 40, "y": 40})
+    assert card.inner_text() != after
+    page.get_by_label("condition").select_option("rerun")
+    taxed = int(comparisons["rerun"].tax.sum())
+    shown_now = page.locator("[data-play] table").first.locator("tbody td:nth-child(4)").all_inner_texts()
+    assert sum(map(int, shown_now)) == taxed
+    page.get_by_label("show", exact=True).select_option("taxed pairs only")
+    assert page.locator("svg.plane circle.lit").count() == taxed and page.locator("svg.plane circle.pale").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_a_null_of_ones_own_moves_and_the_books_stands_beside_it(opened, comparisons):
+    page, c = opened(shown.nulls(comparisons["explicit"], "made up")), comparisons["explicit"]
+    seen = set()
+    for label, features in shown.MATCHINGS.items():
+        page.get_by_label(label, exact=True).check()
+        if features:
+            page.get_by_label("bins of each").fill("7")
+        ds, null, excess, _, book = page.locator("dd").all_inner_texts()
+        own = c.null_in_bins(features, 7)
+        assert (float(ds), float(null)) == pytest.approx((float(c.deception_score()), own), abs=0.0051)
+        assert float(excess.replace("−", "-")) == pytest.approx(float(c.deception_score()) - own, abs=0.0051)
+        seen.add((null, book))
+    assert len(seen) == 4 and ("none" in {book for _, book in seen})
+    assert {f"{float(c.null(name)):.2f}" for name in NULLS} <= {book for _, book in seen}
+    page.keyboard.press("ArrowRight")
+    assert page.locator("output").inner_text() == "8" or page.get_by_label("bins of each").is_disabled() is False
+
+
+def test_planes_are_scored_once_all_are_answered(opened, data):
+    drawn = [one | {"lit": [[0.2, 0.9]], "pale": [[0.9, 0.9]]} for one in data["planes"]]
+    page = opened(shown.churn(drawn, 0.75))
+    page.get_by_role("button").click()
+    assert "2 of 2 planes have no answer" in page.locator("output").inner_text()
+    for side in page.locator("fieldset").all():
+        side.get_by_label("deception").check()
+    page.get_by_role("button").click()
+    said = page.locator("output").inner_text()
+    assert said.startswith("1 of 2.") and "0.75" in said
+    assert [text[0] for text in page.locator(".truth").all_inner_texts()] == ["✓", "✗"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_without_scripts_the_first_state_stands(opened, comparisons, data, theme):
+    drawn = [one | {"lit": [[0.2, 0.9]], "pale": [[0.9, 0.9]]} for one in data["planes"]]
+    all_of_them = (shown.quadrants(comparisons["explicit"], "<i>x</i>"), shown.nulls(comparisons["explicit"], "x"))
+    page = opened(*all_of_them, shown.churn(drawn, 0.75), java_script_enabled=False, color_scheme=theme)
+    assert page.locator("noscript p").count() == 3 and page.locator("table.played").count() == 2
+    assert page.locator("i").count() == 0
+    page = opened(*all_of_them, shown.churn(drawn, 0.75), color_scheme=theme)
+    broken = [one["id"] for one in Axe().run(page).response["violations"] if one["impact"] in SERIOUS]
+    assert not broken
+    page.emulate_media(media="print")
+    assert page.locator("table.played").first.is_visible() and not page.locator("button").first.is_visible()

@@ -1,0 +1,113 @@
+"""What readers play with, as paper shows it: tables and planes of text, which ``book/assets/play.js`` brings to life.
+
+Every widget is an element with a ``data-play`` attribute that names it; its data lie in one file an edition
+(``findings.play``).  All texts are escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from w2s_lib.figures.slider import MEANING, ORDER, SIZE, at
+from w2s_lib.figures.style import AREA, GREY
+from w2s_lib.measures.metrics import Array, Comparison, known, quadrant
+
+MATCHINGS: dict[str, tuple[str, ...]] = {
+    "nothing": (),
+    "the margin": ("independent",),
+    "the weak label": ("weak",),
+    "both": ("weak", "independent"),
+}
+"""What pairs may be alike in → the arrays of a comparison in which they are."""
+
+BINS = (2, 5, 10, 20)
+
+QUIET = "<noscript><p>This needs JavaScript to move; what stands here is its first state.</p></noscript>"
+
+
+@dataclass(frozen=True)
+class Widget:
+    """Jupyter shows ``html``; ``says`` is what it shows, in a sentence."""
+
+    html: str
+    says: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return self.says
+
+
+def _widget(name: str, inside: str, says: str, quiet: str = QUIET) -> Widget:
+    return Widget(f'<div class="play" data-play="{name}">{inside}{quiet}</div>', says)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> str:
+    """An HTML table of class ``played``, every cell escaped; the first of each row is its head."""
+    cell = lambda x: escape(f"{x:.2f}" if isinstance(x, float) else str(x))
+    head = "".join(f'<th scope="col">{cell(x)}</th>' for x in heads)
+    body = "".join(
+        f'<tr><th scope="row">{cell(first)}</th>{"".join(f"<td>{cell(x)}</td>" for x in rest)}</tr>'
+        for first, *rest in rows
+    )
+    about = f"<caption>{cell(caption)}</caption>" if caption else ""
+    return f'<table class="played">{about}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def quadrants(c: Comparison, of: str) -> Widget:
+    """The four quadrants of one student, ``of`` names it, with their counts."""
+    q = quadrant(c.ceiling, c.weak, c.threshold)
+    counts = [[MEANING[i], *(int((q[mask] == i).sum()) for mask in (slice(None), c.right, c.tax))] for i in ORDER]
+    says = f"Pairs of {of} by quadrant; {counts[0][3]} of {int(c.tax.sum())} taxed pairs lie in the deception area."
+    heads = ("quadrant", "test pairs", "ranked right", "taxed")
+    return _widget("quadrants", table(heads, counts, f"{of}; T = {c.threshold:g}"), says)
+
+
+def nulls(c: Comparison, of: str) -> Widget:
+    """The score of one student, ``of`` names it, beside nulls in a few numbers of bins."""
+    ds = float(c.deception_score())
+    rows = [[name, *(c.null_in_bins(features, bins) for bins in BINS)] for name, features in MATCHINGS.items()]
+    says = f"Nulls of {of}, whose deception score is {ds:.2f}, by what pairs are matched in and the number of bins."
+    heads = ("pairs are alike in", *(f"{bins} bins" for bins in BINS))
+    return _widget("nulls", table(heads, rows, f"{of}: deception score {ds:.2f}, and its null"), says)
+
+
+def _plane(weak: Array, ceiling: Array, dots: int, threshold: float, label: str) -> str:
+    """A small deception plane: the first ``dots`` pairs lit, the others pale."""
+    x, y, cut = at(weak), SIZE - at(ceiling), float(at(threshold))
+    path = lambda index: "".join(f"M{x[i]:.0f} {y[i]:.0f}h0" for i in index)
+    drawn = f'stroke-linecap="round" fill="none" stroke-width="12" stroke-opacity=".8" stroke="{AREA}"'
+    pale = f'stroke-linecap="round" fill="none" stroke-width="7" stroke-opacity=".4" stroke="{GREY}"'
+    return (
+        f'<svg viewBox="-8 -8 316 316" role="img" aria-label="{escape(label)}">'
+        f'<rect width="{cut:.0f}" height="{SIZE - cut:.0f}" class="area"/>'
+        f'<path class="lines" d="M0 0H{SIZE}V{SIZE}H0ZM{cut:.0f} 0V{SIZE}M0 {SIZE - cut:.0f}H{SIZE}"/>'
+        f'<path d="{path(range(dots, len(x)))}" {pale}/><path d="{path(range(dots))}" {drawn}/></svg>'
+    )
+
+
+def churn(planes: Sequence[dict], threshold: float) -> Widget:
+    """Unlabelled deception planes, as of ``findings.play.planes``, each with a question below."""
+    items = []
+    for i, one in enumerate(planes, 1):
+        weak, ceiling = np.array([*one["lit"], *one["pale"]]).T
+        dots = len(one["lit"])
+        hit = int((known(ceiling, threshold) & ~known(weak, threshold))[:dots].sum())
+        label = f"Plane {i}: {hit} of {dots} lit pairs lie in the shaded deception area."
+        ask = "".join(
+            f'<label class="choice"><input type="radio" name="plane-{i}" value="{value}" autocomplete="off"> '
+            f"{says}</label>"
+            for value, says in (("explicit", "deception"), ("rerun", "churn"))
+        )
+        drawn = _plane(weak, ceiling, dots, threshold, label)
+        asked = f'<fieldset><legend>{i}</legend>{ask}<span class="truth"></span></fieldset>'
+        items.append(f"<li>{drawn}{asked}</li>")
+    button = '<button type="button" disabled>What were they?</button> <output aria-live="polite"></output>'
+    says = f"{len(planes)} deception planes, half of them of students under the explicit conflict, half of reruns."
+    quiet = "<noscript><p>Answers and score need JavaScript.</p></noscript>"
+    return _widget("churn", f'<ol class="planes">{"".join(items)}</ol><p>{button}</p>', says, quiet)
