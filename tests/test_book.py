@@ -23,7 +23,7 @@ import yaml
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
-from tests.conftest import build_command
+from tests.conftest import build_command, of_few_chapters
 from w2s_lib.book.build import (
     NOT_SHIPPED,
     BuildError,
@@ -467,19 +467,25 @@ def test_every_page_of_a_preview_says_what_it_is_and_one_why_it_is_left_out():
 
 
 def test_a_second_build_trains_nothing(build_folder, tmp_path):
-    done = subprocess.run(build_command(build_folder / "store", tmp_path), cwd=ROOT, capture_output=True, text=True)
+    """Of a few chapters of the same edition, whose rows are those of the whole book."""
+    command = build_command(build_folder / "store", tmp_path, of_few_chapters(tmp_path))
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "0 of them missing" in done.stdout and "0 runs trained" in done.stdout
-    for name in ("results.csv", "runs.csv", "results_by_seed.csv"):
+    for name in ("results.csv", "results_by_seed.csv"):
         old, new = (pd.read_csv(p / "html" / name) for p in (build_folder / "book", tmp_path))
-        pd.testing.assert_frame_equal(old, new)
+        of_few = old[old["chapter"].isin(new["chapter"].unique())].reset_index(drop=True)
+        assert new["chapter"].nunique() >= 2
+        pd.testing.assert_frame_equal(of_few, new, check_dtype=False)
 
 
 @pytest.mark.slow
-def test_an_interrupted_build_keeps_what_is_finished(tmp_path, study):
-    store = tmp_path / "store"
+def test_an_interrupted_build_keeps_what_is_finished(tmp_path):
+    store, edition = tmp_path / "store", of_few_chapters(tmp_path)
+    study = Study(load(edition))
     process = subprocess.Popen(
-        build_command(store, tmp_path / "book"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        build_command(store, tmp_path / "book", edition), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores Ctrl-C
     )  # fmt: skip
     deadline = time.monotonic() + 240

@@ -19,7 +19,7 @@ from typing import IO, NamedTuple
 import pandas as pd
 import pytest
 
-from tests.conftest import ROOT, build_command
+from tests.conftest import ROOT, build_command, of_few_chapters
 from tests.test_lab import RERUN, STUDENT
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
@@ -89,10 +89,7 @@ def tables(html: Path) -> list[pd.DataFrame]:
 @pytest.fixture(scope="session")
 def small_book(tmp_path_factory: pytest.TempPathFactory) -> SmallBook:
     folder = tmp_path_factory.mktemp("small")
-    edition = folder / "smoke.yaml"
-    smoke = (ROOT / "notebooks" / "editions" / "smoke.yaml").read_text(encoding="utf-8")
-    edition.write_text(f'{smoke}\nchapters: ["01", "05", "14"]\n', encoding="utf-8")
-    begin = time.monotonic()
+    edition, begin = of_few_chapters(folder), time.monotonic()
     subprocess.run(build_command(folder / "store", folder / "book", edition), cwd=ROOT, check=True)
     return SmallBook(edition, tables(folder / "book" / "html"), time.monotonic() - begin)
 
