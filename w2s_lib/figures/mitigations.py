@@ -11,7 +11,7 @@ import pandas as pd
 
 from w2s_lib.figures.rows import Row, dot, name_rows, nulls
 from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
-from w2s_lib.findings.results import UNMODIFIED, among, say, usual
+from w2s_lib.findings.results import MATCHED, UNMODIFIED, among, say, usual
 from w2s_lib.study.methods import POLICY_METHODS, TITLES
 from w2s_lib.study.mitigations import FOR_POLICIES, MITIGATIONS, title
 
@@ -42,14 +42,14 @@ class Panel:
 
 
 PANELS = (
-    Panel("conflict_tax", "explicit", "change of\ntax (points)", (-4.0, 4.0), (-25.0, 25.0), percent=True),
-    Panel("deception_score", "explicit", "change of\nDS", (-0.1, 0.1), (-0.6, 0.6)),
     Panel("excess_margin_matched", "explicit", "change of DS −\nmatched null", (-0.1, 0.1), (-0.6, 0.6)),
     Panel("pgr", "none", "change of\nPGR", (-0.2, 0.2), (-0.8, 0.8)),
+    Panel("conflict_tax", "explicit", "change of\ntax (points)", (-4.0, 4.0), (-25.0, 25.0), percent=True),
+    Panel("deception_score", "explicit", "change of\nDS", (-0.1, 0.1), (-0.6, 0.6)),
 )
 """What is read of every mitigation, from left to right."""
 
-BETTER = ("← less tax", "", "", "more PGR →")
+BETTER = ("← less hidden", "more PGR →", "← less tax", "")
 """What a trainer wants, above each panel."""
 
 LEVELS = (
@@ -124,19 +124,31 @@ def _changes(results: pd.DataFrame, students: Mapping[tuple[str, str], str], con
     return figure, ". ".join(told)
 
 
-def forest(results: pd.DataFrame) -> Figure:
-    """Every mitigation of reward models minus no mitigation: tax, DS, DS minus margin-matched null, and PGR.
+def by_excess(results: pd.DataFrame) -> list[str]:
+    """The mitigations of reward models that the results hold, from the one that lowers DS minus its margin-matched null
+    most to the one that raises it most; undefined changes and those that ask the truth stand last."""
+    about = {"statistic": MATCHED, "method": "reward_model", "condition": "explicit", "versus": UNMODIFIED}
+    change = usual(results, mitigation=None, **about).set_index("mitigation")["value"].fillna(np.inf)
+    return sorted(tried(results), key=lambda name: (not MITIGATIONS[name].honest, change[name]))
 
-    ``results``: pooled rows of ``mitigations.what_helps``.  Those that ask the truth stand apart, below.
+
+def forest(results: pd.DataFrame, times: Mapping[str, float] | None = None) -> Figure:
+    """Every mitigation of reward models minus no mitigation: DS minus margin-matched null, PGR, tax, and DS.
+
+    ``results``: pooled rows of ``mitigations.what_helps``.  ``times``: the arithmetic of each, as a multiple of no
+    mitigation's.  Sorted by the first; those that ask the truth stand apart, below.
     """
-    names = tried(results)
-    figure, shown = _changes(results, {("reward_model", name): title(name) for name in names}, "explicit")
+    names = by_excess(results)
+    cost = lambda name: f" ({times[name]:.1f} ×)" if times else ""
+    students = {("reward_model", name): title(name) + cost(name) for name in names}
+    figure, shown = _changes(results, students, "explicit")
     return Figure(
         figure,
         "What each mitigation changes, against no mitigation, with 95 % intervals. "
         f"{shown if names else 'The results hold no mitigation: 0 rows'}.",
-        "Each mitigation minus no mitigation. Squares: under the explicit conflict, measured from the mitigation's own "
-        "no-conflict student; the matched null is the margin-matched one. Circles: that student's PGR. "
+        f"Each mitigation minus no mitigation{', with its arithmetic as a multiple' if times else ''}, from the one "
+        "that lowers DS − margin-matched null most. Squares: under the explicit conflict, measured from the "
+        "mitigation's own no-conflict student; the matched null is the margin-matched one. Circles: its PGR. "
         "Hollow: a filter that asks the truth, out of competition. "
         "Bars: 95 % intervals over seeds; a bar that leaves the frame goes on.",
     )

@@ -19,6 +19,7 @@ from w2s_lib.findings.results import (
 from w2s_lib.lab.graph import closure
 from w2s_lib.specs import Train
 from w2s_lib.study import Study
+from w2s_lib.study.cost import arithmetic, size, work
 
 OF_A_MITIGATION = (
     "conflict_tax",
@@ -71,10 +72,11 @@ def what_helps(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def costs(study: Study) -> pd.DataFrame:
     """What a student costs under each mitigation: a row each, ``mitigation``, ``via``, ``runs`` (that it needs beyond
-    the weak supervisor), ``seconds``.
+    the weak supervisor), ``operations`` (of its arithmetic).
 
-    Mean over seeds and pairs of the recorded training times of the no-conflict student and of what only it needs;
-    pretraining is left out, since an intermediate model is there before anybody bootstraps through it."""
+    Mean over seeds and pairs, for the no-conflict student and what only it needs; pretraining is left out, since an
+    intermediate model is there before anybody bootstraps through it.  Operations are reckoned (``study.cost``), for
+    recorded times are of machines that were more or less busy; a filter and early stopping may spare some of theirs."""
     few = study.restricted_to(pairs=study.edition.mitigation_pairs)
     rows = []
     for tried in (few, *study.mitigated()):
@@ -84,9 +86,8 @@ def costs(study: Study) -> pd.DataFrame:
                 student = tried.student(seed, weak, strong)
                 shared = {run.key for run in closure([tried.weak(seed, weak), tried.model(seed, strong)])}
                 own = [run for run in closure([student]) if isinstance(run, Train) and run.key not in shared]
-                spent.append((len(own), sum(study.lab.record(run)["seconds"] for run in own)))
-        runs, seconds = np.mean(spent, axis=0)
-        rows.append(
-            {"mitigation": tried.mitigation or "none", "via": tried.via or "", "runs": runs, "seconds": seconds}
-        )
+                spent.append((len(own), sum(arithmetic(work(run), size(run.model)) for run in own)))
+        runs, operations = np.mean(spent, axis=0)
+        about = {"mitigation": tried.mitigation or "none", "via": tried.via or ""}
+        rows.append(about | {"runs": runs, "operations": operations})
     return pd.DataFrame(rows)

@@ -48,7 +48,7 @@ from w2s_lib.study.conditions import (
     STUDENT,
 )
 from w2s_lib.study.edition import WORLD, Edition
-from w2s_lib.study.mitigations import ENSEMBLE, EXAMPLE, FOR_POLICIES, MITIGATIONS, PRACTICE, REVERSE, Submitted
+from w2s_lib.study.mitigations import ENSEMBLE, EXAMPLE, FOR_POLICIES, MITIGATIONS, PRACTICE, REVERSE, USUAL, Submitted
 
 Run = Pretrain | Features | Train
 
@@ -271,11 +271,16 @@ class Study:
         return distinct([*main, *options])
 
     def mitigated(self) -> list[Study]:
-        """One study for each of the edition's mitigations and mitigation pairs; bootstrapping has one a way."""
-        studies = []
+        """One study for each of the edition's mitigations and mitigation pairs; bootstrapping has one a way.
+
+        An edition that names none and has the chapter on another loss has its losses among them.
+        """
+        names, studies = self.edition.mitigations, []
+        if names == USUAL and self.edition.has_chapter("21"):
+            names += REVERSE
         for pair in self.edition.mitigation_pairs:
             one = self.restricted_to(pairs=[pair])
-            for name in self.edition.mitigations:
+            for name in names:
                 ways = one.edition.ways(*one.edition.weak_strong[0]) if MITIGATIONS[name].bootstrap else [None]
                 studies += [one.under_mitigation(name, way) for way in ways]
         return studies
