@@ -24,6 +24,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 from tests.conftest import build_command, of_few_chapters
+from w2s_lib.book import copies
 from w2s_lib.book.build import (
     NOT_SHIPPED,
     BuildError,
@@ -252,6 +253,22 @@ def test_figures_have_alt_texts(html):
 def test_parameter_cells_are_hidden_and_the_table_is_shown(html):
     text = (html / "notebooks" / "05_conflict_tax_deception.html").read_text()
     assert "Parameters of this run" in text and "None: the edition" not in text
+
+
+def test_no_paragraph_carries_more_than_two_intervals(build_folder):
+    """The others stand in tables, or have a paragraph of their own; exercises may ask for as many as they like."""
+    too_many = []
+    for path in (build_folder / "book" / "source" / "notebooks").glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        told = copies.glued(notebook)
+        prose = "\n\n".join(c.source for c in notebook.cells if c.cell_type == "markdown").partition("\n## Exercises")[
+            0
+        ]
+        for paragraph in re.split(r"\n\s*\n|\n(?=[-*] |\d+\. )", prose):
+            said = copies.NUMBER.sub(lambda found: told.get(found[2], ""), paragraph)
+            if not paragraph.startswith("|") and len(re.findall(r"\[-?[\d.]+, -?[\d.]+\]", said)) > 2:
+                too_many.append((path.stem, said))
+    assert not too_many
 
 
 def test_solutions_were_executed(build_folder):

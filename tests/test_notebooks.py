@@ -123,3 +123,19 @@ def test_bad_parameters_fail_before_anything_runs(tmp_path, arguments, says):
     assert says in done.stderr
     shown = [line for line in done.stderr.splitlines() if says in line]
     assert shown and "Traceback" not in shown[0]
+
+
+@pytest.mark.parametrize("name", [n for n in SOURCES if n not in (BENCHMARKS, LAST, RECORD)])
+def test_words_lead_to_the_glossary(name):
+    glossary = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8").partition(":sorted:")[2]
+    known = set(re.findall(r"^(\S.*)$", glossary, re.MULTILINE))
+    prose = "\n".join(c.source for c in SOURCES[name].cells if c.cell_type == "markdown")
+    used = re.findall(r"\{term\}`(?:[^`<]+ <)?([^`>]+)>?`", prose)
+    assert used and set(used) <= known
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_two_models_are_no_pair_and_chapters_are_named_by_links(name):
+    """Words with one meaning: a pair is two replies, two models are a weak–strong pair."""
+    prose = "\n".join(c.source for c in SOURCES[name].cells if c.cell_type == "markdown").partition("\n## Exercises")[0]
+    assert not re.search(r"model pair|pairs? of models|seed and pair\b|[Cc]hapter \d|\(exercise \d", prose)

@@ -66,7 +66,7 @@ def deception_plane(comparison: Comparison, condition: str) -> Figure:
         f"{n} taxed pairs are lit; {hit:.0%} of them lie in the deception area (ceiling above {t}, weak not), "
         f"against {null:.0%} of all pairs that the no-conflict student ranks right.",
         f"Each dot is a test pair that the no-conflict student ranks right; the {n} that the {condition} student then "
-        "ranks wrong are lit. Margins: grey, all of them; outlined, the taxed ones.",
+        "ranks wrong are lit. At the edges: grey, all of them; outlined, the taxed ones.",
     )
 
 

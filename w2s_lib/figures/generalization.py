@@ -105,6 +105,6 @@ def gains(table: pd.DataFrame) -> Figure:
         figure,
         "What students make of their supervisor's answers, by its confidence. " + "; ".join(said) + ".",
         "Of the pairs that the supervisor ranks wrong, how many the student ranks right; of those it ranks right, how "
-        "many the student ranks wrong. Small numbers: such pairs a model pair and seed, on average. 95 % intervals "
-        "over seeds.",
+        "many the student ranks wrong. Small numbers: such pairs, a weak–strong pair and seed, on average. 95 % "
+        "intervals over seeds.",
     )

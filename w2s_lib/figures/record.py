@@ -151,7 +151,7 @@ TEMPLATE = Template("""\
 disabled>
 <noscript><p>This needs JavaScript to move; it shows all seeds.</p></noscript>
 <div class="wide" tabindex="0" role="region" aria-label="Claims by number of seeds"><table
-class="dataframe"><thead><tr><th scope="col">claim</th><th scope="col">95 % interval, in margins</th>
+class="dataframe"><thead><tr><th scope="col">claim</th><th scope="col">95 % interval, in least effects</th>
 <th scope="col">verdict</th><th scope="col">decided from</th></tr></thead><tbody>$rows</tbody></table></div>
 <p><small>$says Shaded: effects too small to count. <em>Decided from</em>: so many seeds on, the verdict has not
 changed.</small></p>
