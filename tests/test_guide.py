@@ -123,10 +123,17 @@ def test_ten_projects_are_whole_and_the_exam_counts_its_points():
 
 
 def test_notes_take_over_the_opening_with_links_that_lead_somewhere(tmp_path):
-    folder = tmp_path / "teaching" / "chapters"
-    shutil.copytree(GUIDE / "chapters", folder)
-    take_over(folder, ROOT / "notebooks")
-    for path in folder.glob("*.md"):
+    shutil.copytree(GUIDE, tmp_path / "teaching")
+    take_over(tmp_path / "teaching", ROOT / "notebooks")
+    overview = (tmp_path / "teaching" / "chapters.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| \[\]\(\.\./notebooks/(\w+)\.ipynb\) \(\[notes\]\(chapters/\w+\.md\)\) \| (\d+) \| (\d+) \| .+ \|$",
+        overview,
+        re.MULTILINE,
+    )
+    assert {name: int(n) for name, n, _ in rows} == {n: sum(sections(n).values()) for n in CHAPTERS if n < "97"}
+    assert all(int(asked) >= 2 for *_, asked in rows) and "<!--" not in overview
+    for path in (tmp_path / "teaching" / "chapters").glob("*.md"):
         text = path.read_text(encoding="utf-8")
         assert HERE not in text and f"Notes on [](../../notebooks/{path.stem}.ipynb)" in text
         assert set(re.findall(r"\]\(([^)]*?)(\w+)\.ipynb\)", text)) <= {("../../notebooks/", name) for name in CHAPTERS}

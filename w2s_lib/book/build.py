@@ -408,7 +408,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     results.mkdir(parents=True)
     shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
     (source / "notebooks").mkdir()
-    guide.take_over(source / "teaching" / "chapters", ROOT / "notebooks")
+    guide.take_over(source / "teaching", ROOT / "notebooks")
 
     runs = study.runs()
     total, missing = len(closure(runs)), len(lab.missing(runs))

@@ -12,8 +12,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-HERE = "<!-- opening -->"
-"""Where a page of notes wants the opening of its chapter."""
+HERE, SYLLABUS = "<!-- opening -->", "<!-- syllabus -->"
+"""Where a page of notes wants the opening of its chapter, and where a page wants all chapters as a table."""
 
 GOALS, ANSWER = "**What you will learn here**: after this chapter you can", ":::{admonition} The answer"
 """Between these lies the opening."""
@@ -33,8 +33,26 @@ def minutes(notebook: NotebookNode) -> int | None:
     return int(told[1]) if told else None
 
 
-def take_over(notes: Path, notebooks: Path) -> None:
-    """Put the openings of the chapters in ``notebooks`` into their pages in ``notes``, two folders below the book."""
+def syllabus(notes: Path, notebooks: Path) -> str:
+    """Every chapter that says how long it takes: minutes, exercises, and what comes before it, as a Markdown table."""
+    rows = ["| chapter | minutes | exercises | before it |", "|---|---|---|---|"]
+    for page in sorted(notes.glob("*.md")):
+        chapter = nbformat.read(notebooks / f"{page.stem}.ipynb", 4)
+        if long := minutes(chapter):
+            before = re.search(r"^\*\*Before you start\*\*: (.+)$", chapter.cells[0].source, re.MULTILINE)
+            asked = sum(cell.source.count("{exercise-start}") for cell in chapter.cells)
+            name = f"[](../notebooks/{page.stem}.ipynb) ([notes]({notes.name}/{page.name}))"
+            told = TO_A_CHAPTER.sub("](../notebooks/", before[1] if before else "")
+            rows.append(f"| {name} | {long} | {asked} | {told} |")
+    return "\n".join(rows)
+
+
+def take_over(teaching: Path, notebooks: Path) -> None:
+    """Put what the chapters in ``notebooks`` say of themselves into the pages of the guide in ``teaching``, a folder of
+    the book: the syllabus, and their openings into the notes on them."""
+    notes, overview = teaching / "chapters", teaching / "chapters.md"
+    text = overview.read_text(encoding="utf-8").replace(SYLLABUS, syllabus(notes, notebooks))
+    overview.write_text(text, encoding="utf-8")
     for page in sorted(notes.glob("*.md")):
         text = page.read_text(encoding="utf-8")
         told = opening(nbformat.read(notebooks / f"{page.stem}.ipynb", 4)) if HERE in text else ""
