@@ -157,6 +157,8 @@ def test_solutions_are_cut_wherever_cells_begin_and_end():
 def test_prose_reads_as_on_the_page():
     text = "DS {glue:text}`ds`, {cite:p}`yang2025`, [](14_claims.ipynb); {glue:text}`gone`\n"
     text += ":::{admonition} A preview\nx\n:::"
+    words = "A {term}`rerun`, {term}`at most <attainable>`"
+    assert readable(words, {}) == "A rerun, at most"
     assert readable(text, {"ds": "0.51"}) == "DS 0.51, (yang2025), chapter 14; …\n**A preview**\n\nx\n"
 
 

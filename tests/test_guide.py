@@ -8,7 +8,7 @@ import nbformat
 import pytest
 import yaml
 
-from w2s_lib.book.guide import ANSWER, GOALS, HERE, minutes, opening, take_over
+from w2s_lib.book.guide import ANSWER, GOALS, HERE, minutes, opening, take_over, unanswered
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE, BOOK = ROOT / "book" / "teaching", ROOT / "book"
@@ -82,6 +82,15 @@ def test_a_chapter_opens_with_goals_prerequisites_minutes_and_an_answer(name):
     assert len(goals) >= 3 and all(goal.endswith(";") for goal in goals[:-1]) and goals[-1].endswith(".")
     answer = first.partition(ANSWER)[2].partition(":::")[0]
     assert "{glue:text}" in answer, "the answer is read off the run"
+
+
+@pytest.mark.parametrize("name", [n for n in CHAPTERS if n < "97"])
+def test_a_hand_out_keeps_the_goals_and_loses_the_answer(name):
+    first = notebook(name).cells[0].source
+    handed = unanswered(first)
+    assert GOALS in handed and "**Time**" in handed and ANSWER not in handed
+    kept = first.partition(ANSWER)
+    assert handed == kept[0] + kept[2].partition("\n:::")[2].lstrip("\n")
 
 
 def test_plans_name_chapters_and_sections_and_their_minutes_add_up():

@@ -27,6 +27,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from w2s_lib.book.build import built, chapters, folder_of, left_out
 from w2s_lib.book.chapter import CHECKS
+from w2s_lib.book.copies import ROLE
+from w2s_lib.book.guide import unanswered
 from w2s_lib.book.seal import exercises
 from w2s_lib.errors import Arguments, ParameterError, exit_code, nearest, plain
 from w2s_lib.study.edition import FOLDER, find, load
@@ -103,7 +105,7 @@ def glued(cells: Iterable[NotebookNode]) -> dict[str, str]:
 def readable(text: str, said: Mapping[str, str]) -> str:
     """Prose of a page as a notebook shows it: numbers in their places, without what only the book's pages know."""
     text = re.sub(r"\{glue:text\}`([^`]+)`", lambda hit: said.get(hit[1], "…"), text)
-    text = re.sub(r"\{cite:\w\}`([^`]+)`", r"(\1)", text)
+    text = ROLE.sub(r"\1", re.sub(r"\{cite:\w\}`([^`]+)`", r"(\1)", text))
     text = re.sub(r"\[\]\((\d\d)_\w+\.ipynb(?:#[\w-]+)?\)", r"chapter \1", text)
     text = re.sub(r"^(?::::+|```+)\{[\w-]+\} ?(.*)\n((?::\w+:.*\n)*)", r"**\1**\n\n", text, flags=re.M)
     return re.sub(r"^:::+\n?", "", text, flags=re.M)
@@ -138,7 +140,7 @@ def student(notebook: NotebookNode, sealed: Iterable[str]) -> NotebookNode:
                 cells += _to_answer(name, name in sealed)
             answered = label
         elif cell.cell_type == "markdown":
-            cells.append(new_markdown_cell(readable(cell.source, said)))
+            cells.append(new_markdown_cell(readable(unanswered(cell.source), said)))
         else:
             cells.append(new_code_cell(cell.source))
             if "remove-cell" in cell.metadata.get("tags", []):  # pages do not show it, and JupyterLab folds it

@@ -27,6 +27,11 @@ def opening(notebook: NotebookNode) -> str:
     return goals and f"**Goals.** After this chapter students can\n\n{goals}"
 
 
+def unanswered(text: str) -> str:
+    """The first lines of a chapter without its answer: for hand-outs, in which one predicts before one looks."""
+    return re.sub(rf"^{re.escape(ANSWER)}.*?^:::\n*", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
 def minutes(notebook: NotebookNode) -> int | None:
     """Minutes that a chapter takes in class; None where it does not say."""
     told = re.search(r"^\*\*Time\*\*: (\d+) minutes", notebook.cells[0].source, re.MULTILINE)
