@@ -2,6 +2,7 @@
 line, and a command that says at once what cannot be used."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,7 +10,17 @@ import pytest
 from w2s_lib.book.challenge import main, shipped, shown, submit
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures.challenge import PANELS, transfer
-from w2s_lib.findings.challenge import BoardError, Entry, Row, entered, p_value, read_board, standing, write_board
+from w2s_lib.findings.challenge import (
+    BoardError,
+    Entry,
+    Row,
+    enter,
+    entered,
+    p_value,
+    read_board,
+    standing,
+    write_board,
+)
 from w2s_lib.findings.results import UNMODIFIED
 from w2s_lib.measures.intervals import seed_interval
 from w2s_lib.study import Study
@@ -86,6 +97,13 @@ def test_the_same_file_again_is_no_further_look():
     once = entered((), entry())
     assert len(entered(once, entry(title="renamed"))) == 1 and len(entered(once, entry(code="e"))) == 2
     assert len(entered(once, entry("bob"))) == 2
+
+
+def test_a_class_that_submits_at_once_loses_no_entry(tmp_path):
+    names = [f"pupil {i}" for i in range(24)]
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda who: enter(tmp_path / "board.json", entry(who)), names))
+    assert {one.who for one in read_board(tmp_path / "board.json")} == set(names)
 
 
 def test_the_figure_says_every_change_in_both_worlds_and_what_is_unknown():

@@ -49,6 +49,11 @@ def asked(n: int = 6) -> Asked:
             "mine.py, line 3: one function .* is needed; this is anot",
         ),
         ("def mitigate(pairs, weak):\n    return weak", "mine.py, line 1: .* this one takes (pairs, weak)"),
+        (
+            'LOSS = "revers_kl"\n' + HEAD + "    return 0",
+            "mine.py, line 1: LOSS is 'revers_kl'; did you mean 'reverse_kl'?",
+        ),
+        ("LOSS = str()\n" + HEAD + "    return 0", "mine.py, line 1: LOSS is str(); allowed: forward, reverse_kl"),
         ("def mitigate(a, b, c, *, d):\n    return b", "this one takes (a, b, c, *, d)"),
     ],
 )
@@ -256,6 +261,8 @@ def test_submissions_are_runs_and_no_other_run_is_named_anew():
     run = mine[0].student(21, "tiny-24", "tiny-56")
     assert Train.model_validate(run.model_dump(mode="json")) == run and isinstance(run.labels, Submission)
     assert run.labels.parents() == (run.model, study.weak(21, "tiny-24"))
+    reverse = study.under_submission(Submitted("a", "b", "reverse_kl")).student(21, "tiny-24", "tiny-56")
+    assert reverse.recipe.loss == "reverse_kl" and reverse.labels == run.labels
     gold = mine[0].student(21, "tiny-24", "tiny-56", "gold")
     assert gold == study.student(21, "tiny-24", "tiny-56", "gold")
 

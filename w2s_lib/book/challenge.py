@@ -20,7 +20,7 @@ import pandas as pd
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.digests import digest
 from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line, plain
-from w2s_lib.findings.challenge import Entry, Row, entered, measured, read_board, scored, standing, write_board
+from w2s_lib.findings.challenge import Entry, Row, enter, measured, read_board, scored, standing, write_board
 from w2s_lib.findings.results import MATCHED, UNMODIFIED, say
 from w2s_lib.lab import Lab
 from w2s_lib.specs import Submission, stream
@@ -29,7 +29,7 @@ from w2s_lib.study.challenge import CONDITIONS, SECRET, name_of, secret, worlds
 from w2s_lib.study.cost import plan_runs, print_plan
 from w2s_lib.study.edition import FOLDER, load
 from w2s_lib.study.mitigations import MITIGATIONS, PRACTICE, Submitted
-from w2s_lib.training.sealed import check
+from w2s_lib.training.sealed import check, loss
 
 BOARD = "leaderboard.json"
 """The leaderboard's file, in the store unless it is said otherwise."""
@@ -80,10 +80,11 @@ def _participant(name: str) -> str:
     return name.strip()
 
 
-def studies(edition: str, code: str, lab: Lab) -> tuple[dict[str, Study], dict[str, Study]]:
+def studies(edition: str, code: str, file: str, lab: Lab) -> tuple[dict[str, Study], dict[str, Study]]:
     """The challenge's two worlds without a mitigation, and under the submission."""
+    its = loss(check(code, file), file)
     plain = {name: world.on(lab) for name, world in worlds(Study(load(edition)), secret()).items()}
-    return plain, {n: world.under_submission(Submitted(code, secret())) for n, world in plain.items()}
+    return plain, {n: world.under_submission(Submitted(code, secret(), its)) for n, world in plain.items()}
 
 
 def submit(path: str, who: str, edition: str = "world", lab: Lab | None = None, board: str | None = None) -> Entry:
@@ -96,7 +97,7 @@ def submit(path: str, who: str, edition: str = "world", lab: Lab | None = None, 
     lab = lab or open_lab(edition=load(edition))
     at = board_of(lab, board)
     read_board(at)
-    plain, tried = studies(edition, code, lab)
+    plain, tried = studies(edition, code, Path(path).name, lab)
     rehearsed(code, tried, Path(path).name)
     runs = [run for study in (*plain.values(), *tried.values()) for run in study.student_runs(CONDITIONS)]
     lab.run(runs)
@@ -105,7 +106,7 @@ def submit(path: str, who: str, edition: str = "world", lab: Lab | None = None, 
         who=who, title=Path(path).stem, challenge=name_of(Study(load(edition)), secret()), digest=digest(code),
         finished=datetime.now(UTC).isoformat(timespec="seconds"), rows=tuple(rows),
     )  # fmt: skip
-    write_board(at, entered(read_board(at), entry))
+    enter(at, entry)
     return entry
 
 
@@ -142,7 +143,6 @@ def entries(study: Study, board: Path) -> tuple[Entry, ...]:
 
 def rehearsed(code: str, tried: dict[str, Study], name: str) -> None:
     """Try the submission on the pairs of the first world, on labels that are drawn, unless it has been run there."""
-    check(code, name)
     from w2s_lib.training.submission import rehearse  # here, for it loads torch
 
     own = tried["own"]
@@ -203,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
             code = read_code(given.submission)
             _participant(given.who)
             read_board(board_of(lab, given.board))
-            plain, tried = studies(given.edition, code, lab)
+            plain, tried = studies(given.edition, code, Path(given.submission).name, lab)
             rehearsed(code, tried, Path(given.submission).name)
             both = (*plain.values(), *tried.values())
             print_plan(plan_runs([run for study in both for run in study.student_runs(CONDITIONS)], lab=lab))

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 from numpy.typing import ArrayLike
 from pydantic import TypeAdapter, ValidationError
 from statsmodels.stats.multitest import multipletests
@@ -205,3 +206,13 @@ def entered(entries: Sequence[Entry], new: Entry) -> tuple[Entry, ...]:
     """The entries with a new one; the same file of the same participant, once more, is no further look."""
     same = lambda entry: (entry.who, entry.challenge, entry.digest) == (new.who, new.challenge, new.digest)
     return (*(entry for entry in entries if not same(entry)), new)
+
+
+def enter(path: Path, new: Entry) -> None:
+    """Put an entry into a leaderboard file; those of a class that submits at once wait for each other.
+
+    Raises:
+        BoardError: the file cannot be read.
+    """
+    with FileLock(f"{path}.lock"):
+        write_board(path, entered(read_board(path), new))

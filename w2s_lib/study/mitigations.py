@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from w2s_lib.specs import FilterBy, Labelling, Submission, Train, stream
+from w2s_lib.specs import FilterBy, Labelling, Loss, Submission, Train, stream
 
 FILTER = 0.75
 """Confidence above which a filter keeps a pair (paper, section 5)."""
@@ -76,12 +76,13 @@ class Submitted:
 
     code: str
     secret: str
+    loss: Loss = "forward"
 
     def of(self, run: Train) -> Train:
         """The student, on the labels that the function makes of its weak supervisor's."""
         order = stream(self.secret, "challenge", "order", run.pairs.seed)
         labels = Submission(code=self.code, model=run.model, labels=run.labels, order=order)
-        return run.model_copy(update={"labels": labels})
+        return run.model_copy(update={"labels": labels, "recipe": run.recipe.model_copy(update={"loss": self.loss})})
 
 
 _ALL = (

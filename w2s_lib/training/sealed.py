@@ -1,9 +1,10 @@
 """A submitted mitigation: looked at without running it, then run where no truth is.
 
 A submission is one Python file with one function, ``mitigate(pairs, weak, features)``, that returns labels, or labels
-and which pairs to keep.  It runs in a process of its own (``sealed_process``): a temporary empty folder, an emptied
-environment, no module of this library, limits of time and memory.  That process is given texts in an order that tells
-nothing, the weak supervisor's probabilities in that order, and features; it never holds the truth.
+and which pairs to keep, and may name a loss, ``LOSS = "reverse_kl"``.  It runs in a process of its own
+(``sealed_process``): a temporary empty folder, an emptied environment, no module of this library, limits of time and
+memory.  That process is given texts in an order that tells nothing, the weak supervisor's probabilities in that order,
+and features; it never holds the truth.
 
 What this withstands is curiosity and mistakes.  It does not withstand malice: code that reads files by C and not by
 Python is not seen by the audit hook, and a world whose seed is public can be drawn again by anyone who copies its
@@ -18,13 +19,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from w2s_lib.errors import OneLineError, plain
+from w2s_lib.errors import OneLineError, nearest, plain
+from w2s_lib.specs import Loss
 from w2s_lib.training import sealed_process
 
 FUNCTION, TAKES = "mitigate", ("pairs", "weak", "features")
@@ -89,6 +91,23 @@ def check(code: str, name: str = "submission") -> ast.Module:
     return tree
 
 
+def loss(tree: ast.Module, name: str = "submission") -> Loss:
+    """The loss that a submission names, ``LOSS = "reverse_kl"`` say, read and never run; ``forward`` where it does not.
+
+    Raises:
+        SubmissionError: ``LOSS`` is no literal text, or there is no such loss.
+    """
+    found: Loss = "forward"
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == "LOSS" for target in targets):
+            found = getattr(getattr(node, "value", None), "value", None)
+            if found not in get_args(Loss):
+                says = f"LOSS is {ast.unparse(node).partition('= ')[2]}; {nearest(str(found), list(get_args(Loss)))}"
+                raise SubmissionError(name, node.lineno, says)
+    return found
+
+
 def answer(
     code: str, asked: Asked, name: str = "submission", seconds: int = SECONDS, memory: int = MEMORY
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -97,7 +116,9 @@ def answer(
     Raises:
         SubmissionError: it cannot be used, fails, asks for what is sealed, or gives no such labels.
     """
-    modules = _named(check(code, name))
+    tree = check(code, name)
+    loss(tree, name)
+    modules = _named(tree)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         (home / "code.py").write_text(code, encoding="utf-8")
