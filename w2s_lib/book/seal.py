@@ -81,8 +81,8 @@ def seal(name: str, answer: ArrayLike, digits: int = 6, hints: Mapping[str, Arra
         ValueError: as ``on_grid``.
     """
     texts = {on_grid(answer, digits): RIGHT}
-    values = np.asarray(answer, dtype=float)
-    steps = 2 if np.isin(values, (0, 1)).all() else 10**digits + 1  # yes or no, or a share of that many decimals
+    values = np.asarray(answer)
+    steps = 2 if values.dtype.kind in "biu" else 10**digits + 1  # yes or no, or a share of that many decimals
     if values.size * log(steps) < log(GUESSES):
         says = "is found by trying all; ask for more decimals, or for an array"
         raise ParameterError(name, f"{values.size} numbers of {digits} decimals", says)
