@@ -2,9 +2,9 @@
 
     python -m w2s_lib.book --edition world
 
-Everything lands in ``book/_build/<edition>``: ``html`` (the book, with ``results.csv`` and its rows by study seed),
-``source`` (the pages with the executed notebooks) and ``results``.  What the runs computed lies in the store, so that
-an interrupted build goes on where it was, and a second one trains nothing."""
+Everything lands in ``book/_build/<edition>``: ``html`` (the book, with ``results.csv``, its rows by study seed, and
+an RO-Crate's metadata), ``source`` (the pages with the executed notebooks) and ``results``.  What the runs computed
+lies in the store, so that an interrupted build goes on where it was, and a second one trains nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ import nbformat
 import pandas as pd
 
 from w2s_lib import digests
-from w2s_lib.book import guide
+from w2s_lib.book import crate, guide
 from w2s_lib.book.challenge import BOARD
 from w2s_lib.book.chapter import BUILT, CHECKS, SCRIPT, TABLES, open_lab
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
@@ -435,6 +435,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
 
     say("rendering the pages")
     html, name = render(source, folder), study.edition.name
+    crate.write(html, study.edition, lab.records(runs))
     say(f"{name}: {time.perf_counter() - start:.0f} s, {trained} runs trained; open {html / 'index.html'}")
     return html
 

@@ -1,7 +1,8 @@
 """Put a built book and what belongs to it into one folder: ``make release``.
 
-The folder holds the site as a zip that opens by a double click, the book as PDF, the record, the results, who is to be
-cited and what changed, with checksums and a manifest.  Nothing is computed here.
+The folder holds the site as a zip that opens by a double click and is an RO-Crate (``w2s_lib.book.crate``), the book as
+PDF, the record, the results, who is to be cited and what changed, with checksums and a manifest.  Nothing is computed
+here.
 """
 
 from __future__ import annotations

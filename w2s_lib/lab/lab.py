@@ -239,11 +239,14 @@ class Lab:
             self.run([spec])
         return sound(partial(self.store.record, spec), self.store, spec, partial(self.run, [spec]))
 
-    def ledger(self, specs: Iterable[Spec]) -> pd.DataFrame:
-        """The records of finished runs and their parents: ``key, kind, what, seconds, finished, hardware``."""
+    def records(self, specs: Iterable[Spec]) -> list[dict]:
+        """The records of finished runs and their parents, each with ``what`` it was in a few words."""
         done = filter(self._has, closure(specs))  # without what only shipped results depend on
-        rows = [self.record(spec) | {"kind": type(spec).__name__.lower(), "what": describe(spec)} for spec in done]
-        return pd.DataFrame(rows, columns=["key", "kind", "what", "seconds", "finished", "hardware"])
+        return [self.record(spec) | {"kind": type(spec).__name__.lower(), "what": describe(spec)} for spec in done]
+
+    def ledger(self, specs: Iterable[Spec]) -> pd.DataFrame:
+        """The same as a table: ``key, kind, what, seconds, finished, hardware``."""
+        return pd.DataFrame(self.records(specs), columns=["key", "kind", "what", "seconds", "finished", "hardware"])
 
     def knowledge(self, spec: Pretrain) -> pd.DataFrame:
         """What a language model knows of every substance; trains it if missing."""
