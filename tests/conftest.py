@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from filelock import FileLock
 
 from w2s_lib.lab import Lab
 from w2s_lib.study import Study
-from w2s_lib.study.edition import load
+from w2s_lib.study.edition import FOLDER, load
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported: no test waits for a hub
 
@@ -125,3 +127,32 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         AutoModelForCausalLM.from_config(AutoConfig.for_model(name, **small, **own)).save_pretrained(out[name])
         tokenizer.save_pretrained(out[name])
     return out
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Editions and books of two halves of the record, of two study seeds each: real rows, and verdicts that differ."""
+    from w2s_lib import digests
+    from w2s_lib.book import build, compare
+    from w2s_lib.findings import record
+    from w2s_lib.findings.claims import CLAIMS
+    from w2s_lib.findings.results import COLUMNS
+
+    root, editions = tmp_path_factory.mktemp("shelf & co"), []
+    read = {str(claim.names["statistic"]) for claim in CLAIMS.values()} | {name for _, name, _ in compare.HEADLINES}
+    read |= {name.replace("excess", "attainable") for name in read}
+    frame = record.load(FOLDER / "world" / "record").frame
+    frame = frame[frame["statistic"].isin(read | {f"power_of_{name}" for name in read})]
+    source = re.sub(r"^(name|title|seeds):.*\n", "", (FOLDER / "world.yaml").read_text(), flags=re.M)
+    other = "seeds: [402, 403]\nthreshold: 0.8\ntitle: <b>the second & half</b>\ndpo: {epochs: 1}\n"
+    for name, fields in (("one", "seeds: [400, 401]\ntitle: the first half\n"), ("two", other)):
+        path, html = root / f"{name}.yaml", root / "book" / "_build" / name / "html"
+        path.write_text(f"name: {name}\n{fields}{source}")
+        editions.append(str(path))
+        html.mkdir(parents=True)
+        (html / "index.html").touch()
+        rows = record.summarise(frame[frame["seed"].isin(load(path).seeds)]).assign(edition=name, runs="")
+        rows.to_csv(html / "results.csv", index=False, columns=list(COLUMNS))
+        about = {"edition": load(path).model_dump(mode="json"), "results": digests.of_file(html / "results.csv")}
+        (html / build.BOOK).write_text(json.dumps(about))
+    return tuple(editions)

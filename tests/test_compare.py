@@ -14,42 +14,11 @@ import pytest
 
 from w2s_lib import digests
 from w2s_lib.book import build, compare
-from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS
-from w2s_lib.findings.results import COLUMNS, pick
-from w2s_lib.study.edition import FOLDER, load
+from w2s_lib.findings.results import pick
+from w2s_lib.study.edition import load
 
 ROOT = Path(__file__).resolve().parent.parent
-OTHER = "seeds: [402, 403]\nthreshold: 0.8\ntitle: <b>the second & half</b>\ndpo: {epochs: 1}\n"
-
-
-def put(edition: str, html: Path, rows: pd.DataFrame) -> None:
-    """A built book as far as it is read here."""
-    html.mkdir(parents=True)
-    (html / "index.html").touch()
-    about = {"edition": load(edition).model_dump(mode="json")}
-    rows.assign(edition=about["edition"]["name"], runs="").to_csv(
-        html / "results.csv", index=False, columns=list(COLUMNS)
-    )
-    (html / build.BOOK).write_text(json.dumps(about | {"results": digests.of_file(html / "results.csv")}))
-
-
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory) -> tuple[str, str]:
-    """Editions and books of two halves of the record, of two study seeds each: real rows, and verdicts that differ."""
-    root, editions = tmp_path_factory.mktemp("shelf & co"), []
-    read = {str(claim.names["statistic"]) for claim in CLAIMS.values()} | {name for _, name, _ in compare.HEADLINES}
-    read |= {name.replace("excess", "attainable") for name in read}
-    frame = record.load(FOLDER / "world" / "record").frame
-    frame = frame[frame["statistic"].isin(read | {f"power_of_{name}" for name in read})]
-    source = re.sub(r"^(name|title|seeds):.*\n", "", (FOLDER / "world.yaml").read_text(), flags=re.M)
-    for name, fields in (("one", "seeds: [400, 401]\ntitle: the first half\n"), ("two", OTHER)):
-        path = root / f"{name}.yaml"
-        path.write_text(f"name: {name}\n{fields}{source}")
-        editions.append(str(path))
-        rows = record.summarise(frame[frame["seed"].isin(load(path).seeds)])
-        put(path, root / "book" / "_build" / name / "html", rows)
-    return tuple(editions)
 
 
 @pytest.fixture(scope="module")

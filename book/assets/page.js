@@ -31,6 +31,12 @@
     });
   });
 
+  /* The switch between editions stays at the same place of the page, too. */
+  document.addEventListener("click", function (event) {
+    var link = event.target.closest && event.target.closest(".editions a[data-same]");
+    if (link) link.hash = location.hash;
+  });
+
   /* Downloads keep their names, and do not open as text. */
   window.addEventListener("load", function () {
     document.querySelectorAll(".btn-download-source-button").forEach(function (link) {

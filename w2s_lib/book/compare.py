@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +33,7 @@ from w2s_lib.findings.record import by_chapter
 from w2s_lib.findings.results import ALL, COLUMNS, CONFLICTS, read_results, say, usual
 from w2s_lib.lab.store import replacing
 from w2s_lib.study import Study
-from w2s_lib.study.edition import Edition, load
+from w2s_lib.study.edition import FOLDER, Edition, load
 
 TAUGHT, DECEIVED = "04_weak_to_strong", "05_conflict_tax_deception"
 
@@ -53,6 +54,10 @@ COLUMNS_HERE = ("kind", "name", "condition", "chapter", "differs", "edition", "v
 """
 
 
+PAGE = Path("book", "_build", "compare.html")
+"""Where the page lies in a checkout, unless it is said."""
+
+
 class Built(NamedTuple):
     """A built book: its edition, the folder of its pages, results rows, and verdicts as of ``claims.ledger``."""
 
@@ -62,13 +67,13 @@ class Built(NamedTuple):
     verdicts: pd.DataFrame
 
 
-def read(edition: str) -> Built:
-    """The built book of an edition, checked.
+def read(edition: str, output: str | None = None) -> Built:
+    """The built book of an edition, checked; ``output`` where it was built, if elsewhere than usual.
 
     Raises:
         ParameterError: it is not built, of an older version or of other parameters, or its results are not whole.
     """
-    html, now = built(edition), load(edition)
+    html, now = built(edition, output), load(edition)
     refuse = lambda says: ParameterError("edition", edition, f"{says}; {command(edition)} builds it again")
     try:
         told = json.loads((html / BOOK).read_text(encoding="utf-8"))
@@ -192,8 +197,12 @@ def compare(editions: Sequence[str], out: str | Path | None = None) -> Path:
         ParameterError: see ``check`` and ``read``; or the page cannot be written there.
     """
     check(editions)
-    path = target(out or ROOT / "book" / "_build" / "compare.html")
-    books = [read(edition) for edition in editions]
+    path = target(out or ROOT / PAGE)
+    return lay([read(edition) for edition in editions], path)
+
+
+def lay(books: Sequence[Built], path: Path) -> Path:
+    """Write the page of books that were read, and the CSV beside it; returns the page."""
     with replacing(path) as draft:
         draft.write_text(page(books, path.parent), encoding="utf-8")
     with replacing(path.with_suffix(".csv")) as draft:
@@ -201,13 +210,37 @@ def compare(editions: Sequence[str], out: str | Path | None = None) -> Path:
     return path
 
 
+def at_hand(editions: Sequence[str] = ()) -> list[Built]:
+    """The books that have been built in this checkout: of editions that come with it, and of these."""
+    books: dict[Path, Built] = {}
+    for edition in (*editions, *(path.stem for path in sorted(FOLDER.glob("*.yaml")))):
+        with suppress(ParameterError):  # not built, or of an older version: there is nothing to compare
+            if (html := built(edition)) not in books:
+                books[html] = read(edition)
+    return list(books.values())
+
+
+def compare_all(editions: Sequence[str] = ()) -> Path | None:
+    """Lay all books that are ``at_hand`` side by side; returns the page, and none where they are fewer than two."""
+    books = at_hand(editions)
+    return lay(books, target(ROOT / PAGE)) if len(books) > 1 else None
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = Arguments(prog="python -m w2s_lib.book.compare", description=__doc__.splitlines()[0])
     parser.add_argument("editions", nargs="*", help="names of two or more editions, or paths of edition files")
-    parser.add_argument("--out", help="where the page will lie (default: book/_build/compare.html)")
+    parser.add_argument("--out", help=f"where the page will lie (default: {PAGE})")
+    every = "all editions that have been built, these among them; says nothing where there are fewer than two"
+    parser.add_argument("--all", action="store_true", help=every)
     given = parser.parse_args(arguments)
-    return exit_code(lambda: print(f"open {compare(given.editions, given.out)}"))
+
+    def do() -> None:
+        page = compare_all(given.editions) if given.all else compare(given.editions, given.out)
+        if page:
+            print(f"open {page}")
+
+    return exit_code(do)
 
 
 if __name__ == "__main__":
