@@ -11,7 +11,8 @@ LOCK    := requirements.lock
 quoted   = '$(subst ','\'',$(value $(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help env packages lock book preview record release course grade serve compare lab test test-quick test-faults test-slurm bench bench-quick lint clean
+.PHONY: help env packages lock book preview record release course grade serve compare site links lab test test-quick \
+	test-faults test-slurm bench bench-quick lint clean
 
 help:  ## list the targets
 	@echo "make TARGET [EDITION=world|smoke|path/to/edition.yaml]"
@@ -48,6 +49,8 @@ lock: env  ## resolve all packages again into requirements.lock; those that it n
 
 book: env  ## build the book of one edition; open book/_build/<edition>/html/index.html
 	$(RUN) -m w2s_lib.book --edition $(call quoted,EDITION) $(if $(WORKERS),--workers $(call quoted,WORKERS))
+	@if [ "$$(ls -d book/_build/*/html 2>/dev/null | wc -l)" -gt 1 ]; then \
+		$(RUN) -m w2s_lib.book.compare --all $(call quoted,EDITION); fi
 
 preview:  ## build a preview of the book from one study seed that comes with it: trains nothing, minutes
 	@$(MAKE) --no-print-directory book EDITION=preview
@@ -80,6 +83,12 @@ serve: env  ## serve the built book on http://localhost:8000 (PORT=8000)
 
 compare: env  ## lay built books side by side, on a page and as CSV: EDITIONS="world smoke"
 	@$(RUN) -m w2s_lib.book.compare $(foreach edition,$(value EDITIONS),$(call quoted,edition))
+
+site: env  ## put built books into one folder, with a switch between editions on every page: EDITIONS="world smoke"
+	@$(RUN) -m w2s_lib.book.site $(foreach edition,$(value EDITIONS),$(call quoted,edition))
+
+links: env  ## ask whether all that the built book links to is still there
+	$(RUN) -m w2s_lib.book --edition $(call quoted,EDITION) --links
 
 lab: env  ## open the notebooks in JupyterLab
 	$(RUN) -m jupyter lab notebooks

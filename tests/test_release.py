@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import BROWSER, ROOT
 from w2s_lib.book.build import BuildError
+from w2s_lib.book.crate import METADATA
 from w2s_lib.book.release import main, print_pdf, release
 from w2s_lib.errors import ParameterError
 
@@ -35,6 +36,7 @@ def test_the_site_is_whole_and_the_results_are_its_own(folder, build_folder):
         assert site.testzip() is None
         inside = {name for name in site.namelist() if not name.endswith("/")}
     assert inside == {path.relative_to(html).as_posix() for path in html.rglob("*") if path.is_file()}
+    assert METADATA in inside, "the zip is an RO-Crate, which tests/test_crate.py reads"
     pd.testing.assert_frame_equal(pd.read_csv(folder / "results.csv"), pd.read_csv(html / "results.csv"))
 
 

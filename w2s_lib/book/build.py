@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from math import inf
 from multiprocessing import active_children, get_context
@@ -52,6 +53,9 @@ KERNEL = "python3"
 
 BOOK = "book.json"
 """What a built book says of itself: all parameters of its edition, and the digest of its ``results.csv``."""
+
+DONE = "build.json"
+"""What a build says of itself, beside the book: when it ended, its wall time, how many of its runs it trained."""
 
 NOT_SHIPPED = {
     "16_bring_your_own_pairs": "It trains models while it is read.",
@@ -436,7 +440,9 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     say("rendering the pages")
     html, name = render(source, folder), study.edition.name
     crate.write(html, study.edition, lab.records(runs))
-    say(f"{name}: {time.perf_counter() - start:.0f} s, {trained} runs trained; open {html / 'index.html'}")
+    took, now = time.perf_counter() - start, datetime.now(UTC).isoformat(timespec="minutes")
+    (folder / DONE).write_text(json.dumps(counts | {"seconds": round(took, 1), "finished": now}), encoding="utf-8")
+    say(f"{name}: {took:.0f} s, {trained} runs trained; open {html / 'index.html'}")
     return html
 
 
@@ -452,14 +458,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dry-run", action="store_true", help=dry)
     where = "say where the built book is; build nothing"
     parser.add_argument("--where", action="store_true", help=where)
+    links = "ask whether all that the built book links to is still there; build nothing"
+    parser.add_argument("--links", action="store_true", help=links)
     parser.add_argument("--price", type=float, help="with --dry-run: euros an hour of a GPU")
     given = parser.parse_args(arguments)
 
     def do() -> None:
         if given.price is not None and not 0 <= given.price < inf:
             raise ParameterError("price", given.price, "must be a number of euros, 0 or more")
-        if given.where:
-            print(built(given.edition, given.output))
+        if given.where or given.links:
+            html = built(given.edition, given.output)
+            print(jupyter_book(html.parent / "source", html.parent, "linkcheck") if given.links else html)
         elif given.dry_run:
             study = Study(load(given.edition))
             lab = open_lab(given.store, given.workers, study.edition)

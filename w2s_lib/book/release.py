@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -56,13 +55,6 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def commit() -> str:
-    """The commit that this checkout is at, ``+`` where files differ from it; empty outside of one."""
-    ask = lambda *words: subprocess.run(["git", *words], cwd=ROOT, capture_output=True, encoding="utf-8").stdout.strip()
-    changed = "+" if ask("status", "--porcelain", "--untracked-files=no") else ""
-    return ask("rev-parse", "HEAD") + changed
-
-
 def release(edition: str, output: str | None = None, target: str | None = None, pdf: bool = True) -> Path:
     """Write the release of a built book; returns its folder, ``target`` or ``book/_build/release/<name>-<version>``.
 
@@ -87,7 +79,13 @@ def release(edition: str, output: str | None = None, target: str | None = None, 
         shutil.copytree(kept, folder / "record")
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     told = {called: {"sha256": _digest(path), "bytes": path.stat().st_size} for called, path in files.items()}
-    about = {"name": name, "edition": e.name, "version": version(PROJECT), "commit": commit(), "made_with": versions()}
+    about = {
+        "name": name,
+        "edition": e.name,
+        "version": version(PROJECT),
+        "commit": record.commit(),
+        "made_with": versions(),
+    }
     (folder / "manifest.json").write_text(json.dumps(about | {"files": told}, indent=1) + "\n", encoding="utf-8")
     sums = "".join(f"{one['sha256']}  {path}\n" for path, one in told.items())
     (folder / "SHA256SUMS").write_text(sums, encoding="utf-8")
