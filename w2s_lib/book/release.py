@@ -22,7 +22,7 @@ from w2s_lib.lab.provenance import versions
 from w2s_lib.study.edition import load
 
 PROJECT = "w2s-deception"
-ABOUT = ("CITATION.cff", "codemeta.json", "CHANGELOG.md", "LICENSE", "pyproject.toml")
+ABOUT = ("CITATION.cff", "codemeta.json", "CHANGELOG.md", "LICENSE", "pyproject.toml", "requirements.lock")
 """Files of the project that go with every release."""
 
 FOOT = '<div style="width:100%;text-align:center;font-size:8px"><span class="pageNumber"></span></div>'
