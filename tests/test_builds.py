@@ -40,8 +40,8 @@ def book(shelf, tmp_path, monkeypatch) -> tuple[str, Path]:
     """A built book of real rows: the path of its edition, and the history that its row goes into."""
     root = tmp_path / "project"
     shutil.copytree(Path(shelf[0]).parent, root)
-    for module in (build, builds):
-        monkeypatch.setattr(module, "ROOT", root)
+    monkeypatch.setattr(build, "BUILT", root / "book" / "_build")
+    monkeypatch.setattr(builds, "ROOT", root)
     (root / "book" / "_build" / "one" / build.DONE).write_text(json.dumps(TOLD))
     shutil.copy(ROOT / builds.HISTORY, root / builds.HISTORY)
     return str(root / "one.yaml"), root / builds.HISTORY

@@ -26,7 +26,7 @@ def laid(shelf) -> Path:
     """The page of both books; it lies beside their editions."""
     root = Path(shelf[0]).parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "ROOT", root)
+        patch.setattr(build, "BUILT", root / "book" / "_build")
         return compare.compare(shelf, root / "side by side.html")
 
 
@@ -35,8 +35,8 @@ def books(shelf, tmp_path, monkeypatch) -> tuple[Path, list[str]]:
     """A copy of these, to which a test may do harm: its root, and the paths of the editions."""
     root = tmp_path / "copy & co"
     shutil.copytree(Path(shelf[0]).parent, root)
-    monkeypatch.setattr(build, "ROOT", root)
-    monkeypatch.setattr(compare, "ROOT", root)
+    monkeypatch.setattr(build, "BUILT", root / "book" / "_build")
+    monkeypatch.setattr(compare, "BUILT", root / "book" / "_build")
     return root, [str(root / Path(edition).name) for edition in shelf]
 
 

@@ -18,15 +18,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from w2s_lib.book import compare
-from w2s_lib.book.build import ROOT
+from w2s_lib.book.chapter import BUILT
 from w2s_lib.errors import Arguments, ParameterError, exit_code
 
 START = "index.html"
 HEAD = re.compile(r'<div id="pst-skip-link".*?</div>', re.DOTALL)
 """After this, what a page begins with for those who read with a keyboard, comes the switch."""
-
-COMPARED = "compare.html"
-"""The page that lays the editions side by side; the mark of a folder that was written here, too."""
 
 
 def switch(here: str, edition: str, editions: Mapping[str, str], pages: Mapping[str, set[str]]) -> str:
@@ -41,18 +38,18 @@ def switch(here: str, edition: str, editions: Mapping[str, str], pages: Mapping[
         state = ' aria-current="true"' if name == edition else " data-same" if same else ""
         more = "" if same else " (first page)"
         links.append(f'<a href="{to}"{state} title="{escape(title)}">{escape(name)}{more}</a>')
-    links.append(f'<a href="{up}{COMPARED}">Compare</a>')
+    links.append(f'<a href="{up}{compare.PAGE}">Compare</a>')
     return f'<nav class="editions d-print-none" aria-label="Editions"><span>Edition</span> {" ".join(links)}</nav>'
 
 
 def folder_for(out: str | None) -> Path:
-    """Where the site will lie.
+    """Where the site will lie; one that was written before is known by the page that compares.
 
     Raises:
         ParameterError: the folder holds something that is no site.
     """
-    folder = Path(out).expanduser().absolute() if out else ROOT / "book" / "_build" / "site"
-    if folder.exists() and not (folder.is_dir() and ((folder / COMPARED).is_file() or not any(folder.iterdir()))):
+    folder = Path(out).expanduser().absolute() if out else BUILT / "site"
+    if folder.exists() and not (folder.is_dir() and ((folder / compare.PAGE).is_file() or not any(folder.iterdir()))):
         raise ParameterError("out", str(out or folder), "must be a new folder, or that of a site")
     return folder
 
@@ -71,7 +68,7 @@ def site(editions: Sequence[str], out: str | None = None) -> Path:
         for book in books:
             shutil.copytree(book.html, draft / book.edition.name)
         _connect(draft, {book.edition.name: book.edition.title for book in books})
-        compare.lay([book._replace(html=draft / book.edition.name) for book in books], draft / COMPARED)
+        compare.lay([book._replace(html=draft / book.edition.name) for book in books], draft / compare.PAGE)
         (draft / START).write_text(_first(books[0].edition.name), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
@@ -102,7 +99,7 @@ def _first(name: str) -> str:
     """A page that leads to the first edition."""
     to = f"{quote(name)}/{START}"
     head = f'<meta charset="utf-8"><title>{escape(name)}</title><meta http-equiv="refresh" content="0; url={to}">'
-    says = f'<p><a href="{to}">Edition {escape(name)}</a>, or <a href="{COMPARED}">all side by side</a>.</p>'
+    says = f'<p><a href="{to}">Edition {escape(name)}</a>, or <a href="{compare.PAGE}">all side by side</a>.</p>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{says}</body></html>\n'
 
 
