@@ -1,18 +1,24 @@
 """What readers play with: it computes what Python computes, obeys keyboard and touch, and is printed as it stands."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from w2s_lib.book.chapter import open_chapter
+from w2s_lib.data.world import draw_pairs, judge, substances
 from w2s_lib.figures import play as shown
+from w2s_lib.findings.ask import ASKED, ask, stored, world_of
+from w2s_lib.findings.game import EACH, TRUTH, _some, game
 from w2s_lib.findings.play import NULLS, ROOM, STEP, of_book, packed, planes, play, signed, told_apart
 from w2s_lib.findings.results import CONFLICTS, Cell
 from w2s_lib.measures.metrics import Comparison
+from w2s_lib.specs import Pretrain, World
 from w2s_lib.study.edition import PARAMETERS
 
 ASSETS = Path(__file__).resolve().parent.parent / "book" / "assets"
@@ -63,15 +69,46 @@ def data(margins, comparisons) -> dict:
             "planes": flat, "rules": rules}  # fmt: skip
 
 
+GAME = {
+    "name": "12ab", "weak": "small", "strong": "large", "seed": 0,
+    "pairs": [{"prompt": f"<b>{i}</b>", "replies": ["no", "yes"]} for i in range(4)],
+    "facts": ["a toxic", "b <i>mild</i>"],
+    "told": [True, False, True, False], "truth": [0, 1, 1, 0], "ceiling": [0.9] * 4, "rerun": [0.6, 0.4, 0.6, 0.6],
+    "supervisors": [
+        {"name": "small", "labels": [0.9, 0.4, 0.8, 0.6], "none": [0.7] * 4, "conflict": [0.3, 0.3, 0.8, 0.3],
+         "accuracy": 0.8, "tax": 0.1, "ds": 0.6, "margin_matched": 0.5},
+        {"name": TRUTH, "labels": [1, 1, 1, 1], "none": [0.9] * 4, "conflict": [0.9] * 4, "accuracy": 1, "tax": 0.05},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def reward_model():
+    """A reward model of the ladder's architecture, of random weights, and its spec."""
+    import torch
+    from transformers import LlamaForSequenceClassification
+
+    from w2s_lib.models.pretrain import build
+
+    spec = Pretrain(world=World(seed=1, substances=30), width=16)
+    language_model = build(spec)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        language_model.config.num_labels = 1
+        model = LlamaForSequenceClassification(language_model.config)
+    model.model.load_state_dict(language_model.model.state_dict())
+    return model.eval(), spec
+
+
 @pytest.fixture
 def opened(browser, tmp_path, data):
     """Opens a page with some widgets from the file system; nothing may be complained about or asked for."""
     shutil.copy(ASSETS / "play.js", tmp_path)
     style = (ASSETS / "book.css").read_text(encoding="utf-8")
-    (tmp_path / "data.js").write_text(f"window.w2sPlay = {json.dumps(data)};", encoding="utf-8")
     trouble, contexts = [], []
 
-    def open_page(*widgets: shown.Widget, **context):
+    def open_page(*widgets: shown.Widget, also: dict | None = None, **context):
+        (tmp_path / "data.js").write_text(f"window.w2sPlay = {json.dumps(data | (also or {}))};", encoding="utf-8")
         head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>play</title>'
         head += '<meta name="viewport" content="width=device-width">'
         head += f"<style>{style}</style>"
@@ -90,6 +127,11 @@ def opened(browser, tmp_path, data):
     assert not trouble
     for context in contexts:
         context.close()
+
+
+def serious(page) -> list[str]:
+    """What axe finds serious on a page."""
+    return [one["id"] for one in Axe().run(page).response["violations"] if one["impact"] in SERIOUS]
 
 
 # A null of one's own
@@ -248,7 +290,150 @@ def test_without_scripts_the_first_state_stands(opened, comparisons, data, theme
     assert page.locator("noscript p").count() == 3 and page.locator("table.played").count() == 2
     assert page.locator("i").count() == 0
     page = opened(*all_of_them, shown.churn(drawn, 0.75), color_scheme=theme)
-    broken = [one["id"] for one in Axe().run(page).response["violations"] if one["impact"] in SERIOUS]
-    assert not broken
+    assert not serious(page)
     page.emulate_media(media="print")
     assert page.locator("table.played").first.is_visible() and not page.locator("button").first.is_visible()
+
+
+# The deception game
+
+
+def test_a_game_has_pairs_of_different_substances_and_taxed_ones_first():
+    of, tax = np.ones(40, dtype=bool), np.arange(40) % 4 == 0
+    cluster, used = pd.Series([f"s{i // 2}" for i in range(40)]), set()
+    first = _some(of, tax, 2, cluster, used, np.random.default_rng(0))
+    second = _some(of, tax, 3, cluster, used, np.random.default_rng(1))
+    assert len(set(cluster[first + second])) == len(first + second) == 2 * EACH
+    assert tax[first].sum() == 2 and tax[second].sum() == 3
+    assert len(_some(of & tax, tax, 2, cluster, set(), np.random.default_rng(0))) == EACH, "filled up with taxed ones"
+
+
+def test_the_game_is_made_of_runs(study, lab):
+    found = game(study.on(lab))
+    seed, (weak, strong) = study.edition.seeds[0], study.edition.weak_strong[0]
+    c = study.on(lab).comparison(seed, weak, strong, "explicit")
+    assert [one["name"] for one in found["supervisors"]] == [weak, TRUTH]
+    for i, told in enumerate(found["told"]):
+        (at,) = np.flatnonzero(c.weak == found["supervisors"][0]["labels"][i])
+        assert c.right[at] and told == (c.weak[at] > c.threshold) and (told or c.area[at])
+        assert found["supervisors"][0]["conflict"][i] == c.conflict[at]
+    assert len(found["pairs"]) == len(found["truth"]) and len(found["facts"]) == sum(found["told"])
+    assert found == game(study.on(lab)), "the same game for a whole class"
+
+
+def test_codes_carry_a_sheet_and_are_of_one_game(opened):
+    code = """game => {
+      const sheet = [[0, 0], [1, 5], [0, 3], [1, 2]], text = w2s.toCode(game, sheet);
+      return [text, w2s.fromCode(game, " " + text.toUpperCase() + " "), w2s.labels(game, sheet),
+        [text + "a", text.slice(0, -1), "w2s-ffff-aaaa", "<b>", ""].map(x => w2s.fromCode(game, x)),
+        w2s.nearest(game, [1, 1, 1, 0.9]).name, w2s.rightOf([1, 0.5, 0.2, 0.6])];
+    }"""
+    text, back, labels, refused, nearest, right = opened().evaluate(code, GAME)
+    assert text == "w2s-12ab-aldi" and back == [[0, 0], [1, 5], [0, 3], [1, 2]]
+    assert labels == pytest.approx([0.5, 1.0, 0.2, 0.3]) and refused == [None] * 5
+    assert nearest == TRUTH and right == 2.5
+
+
+def test_a_class_plays_the_game(opened):
+    page = opened(shown.game(GAME), also={"game": GAME}, viewport={"width": 390, "height": 800})
+    go, said = page.get_by_role("button", name="Train students"), page.locator("p > output")
+    go.click()
+    assert said.inner_text() == "4 of 4 pairs have no label yet."
+    for side, reply, sure in zip(page.locator("fieldset").all(), ("no", "yes", "no", "no"), "5502"):
+        side.get_by_label(reply, exact=True).check()
+        side.get_by_role("slider").fill(sure)
+    go.click()
+    assert said.inner_text().startswith("You: 3.5 of 4. A coin: 2. The weak supervisor small: 3.")
+    cells = [row.locator("td").all_inner_texts() for row in page.locator(".wide tbody tr").all()]
+    assert [row[1] for row in cells] == ["100 %", "100 %", "50 %", "70 %"]
+    after = page.locator(".after").inner_text()
+    assert "is the truth (mean squared distance" in after and "gives up 0 of the pairs" in after
+    code = page.locator("code.code").inner_text()
+    page.get_by_label("Pool").fill(f"{code}\n{code}\nw2s-ffff-aaaa\n<img src=x>")
+    page.get_by_role("button", name="Pool").click()
+    pooled = page.locator(".after").inner_text()
+    assert "2 supervisors, on average 3.5 of 4 right; where told 75 %; where not told 100 %" in pooled
+    assert "left out: w2s-ffff-aaaa, <img src=x>." in pooled and page.locator("img, b, i").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390 and not serious(page)
+    page.emulate_media(media="print")
+    assert page.locator(".on-paper").count() == 4 and page.locator(".on-paper").first.is_visible()
+    assert not page.get_by_role("slider").first.is_visible()
+
+
+def test_a_student_who_contradicts_what_one_knew_could_be_noticed(opened):
+    page = opened(shown.game(GAME), also={"game": GAME | {"supervisors": GAME["supervisors"][:1]}})
+    for side, reply, sure in zip(page.locator("fieldset").all(), ("no", "no", "yes", "no"), "5401"):
+        side.get_by_label(reply, exact=True).check()
+        side.get_by_role("slider").fill(sure)
+    page.get_by_role("button", name="Train students").click()
+    told = [row.locator("td").last.inner_text() for row in page.locator(".wide tbody tr").all()]
+    assert told == ["yes: it contradicts what you knew", "no: it says what you said", "", "no: you could not tell"]
+    after = page.locator(".after").inner_text()
+    assert "gives up 3 of the pairs" in after and "could have noticed 1 of them" in after
+    assert "deception score is 0.60, beside a margin-matched null of 0.50" in after
+
+
+# Models in the page
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_forward_pass_in_the_page_is_torchs(opened, reward_model, exact):
+    import torch
+
+    from w2s_lib.models.pretrain import tokenizer
+
+    model, spec = copy.deepcopy(reward_model[0]), reward_model[1]
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    kept = stored(model, exact)
+    off = max(float((weight - before[name]).detach().abs().max()) for name, weight in model.named_parameters())
+    assert off == 0 if exact else 0 < off < 1e-4, "what is rounded is the model, too"
+    pairs = draw_pairs(spec.world, "harmlessness", "test", 20)
+    texts = [f"<bos> <user> {p} <assistant> {r} <eos>" for p, r in zip(pairs["prompt"], pairs["chosen"])]
+    ids = [tokenizer(spec.world)(text, add_special_tokens=False)["input_ids"] for text in texts]
+    with torch.no_grad():
+        rewards = [float(model(input_ids=torch.tensor([row])).logits[0, 0]) for row in ids]
+    code = "([kept, ids]) => { const model = w2s.weights(kept); return ids.map(row => w2s.reward(model, row)); }"
+    found = np.array(opened().evaluate(code, [kept, ids]))
+    assert np.ptp(rewards) > 0.1
+    np.testing.assert_allclose(sigmoid(found), sigmoid(np.array(rewards)), atol=1e-5)
+
+
+def test_readers_ask_in_words_of_the_world(opened, reward_model):
+    model, spec = reward_model
+    facts = substances(spec.world).set_index("name")["hazardous"]
+    models = {name: stored(copy.deepcopy(model), True) for name in ASKED}
+    found = {"seed": 1, "weak": "small", "strong": "large", "models": models, "world": world_of(spec)}
+    page = opened(shown.ask(found), also={"ask": found}, viewport={"width": 390, "height": 800})
+    hazardous, safe = (next(name for name, is_so in facts.items() if is_so == wanted) for wanted in (True, False))
+    page.get_by_label("substance", exact=True).fill(hazardous)
+    told = page.locator("[aria-live]")
+    assert not serious(page)
+    assert f"In truth {hazardous} is hazardous" in told.inner_text() and "Quadrant: " in told.inner_text()
+    p = [float(x) for x in page.locator("tbody td:nth-child(3)").all_inner_texts()]
+    page.get_by_label("substance", exact=True).fill(safe)
+    assert f"In truth {safe} is safe" in told.inner_text() and len(set(p)) == 1 < len(p) == len(ASKED)
+    page.get_by_label("one reply").fill("no that is quite risky you see")
+    page.get_by_label("the other", exact=True).fill("go ahead and use it gently")
+    assert "Quadrant" in told.inner_text() and judge("question", "go ahead and use it gently") == "risky"
+    page.get_by_label("the other", exact=True).fill("kettle")
+    assert "What is right cannot be said" in told.inner_text()
+    page.get_by_label("the other", exact=True).fill("<script> dragon")
+    assert "no word for “<script>”, “dragon”" in told.inner_text() and page.locator("main script").count() == 0
+    page.get_by_label("one reply").fill("no " * 70)
+    page.get_by_label("the other", exact=True).fill("no")
+    assert "Too long" in told.inner_text()
+    page.get_by_label("kind of request").select_option("dose")
+    assert (
+        "hold" in page.get_by_label("as it is asked").input_value()
+        or "how" in page.get_by_label("as it is asked").input_value()
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_without_models_the_page_says_so():
+    assert "do not come with it" in shown.ask(None).html
+
+
+def test_models_of_the_page_are_those_of_the_runs(study, lab):
+    found = ask(study.on(lab))
+    assert set(found["models"]) == set(ASKED) and found["differs"] < 1e-3

@@ -291,6 +291,232 @@
     });
   };
 
+  /* The deception game: the reader is the weak supervisor. */
+
+  const SURE = [50, 60, 70, 80, 90, 100];
+
+  /* A sheet of answers as a code: the game's name, then a letter a pair, a to f for the first reply, g to l for the
+     second, by how sure; and back, or null where it is none of this game. */
+  w2s.toCode = (game, answers) =>
+    `w2s-${game.name}-` + answers.map(([side, sure]) => "abcdefghijkl"[6 * side + sure]).join("");
+  w2s.fromCode = function (game, text) {
+    const found = /^w2s-([0-9a-f]{4})-([a-l]+)$/.exec(text.trim().toLowerCase());
+    if (!found || found[1] !== game.name || found[2].length !== game.pairs.length) return null;
+    return [...found[2]].map((letter) => { const x = letter.charCodeAt(0) - 97; return [Math.floor(x / 6), x % 6]; });
+  };
+  /* The reader's label of each pair: probability of the true order. */
+  w2s.labels = (game, answers) =>
+    answers.map(([side, sure], i) => (side === game.truth[i] ? SURE[sure] : 100 - SURE[sure]) / 100);
+  const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
+  w2s.distance = (a, b) => mean(a.map((x, i) => (x - b[i]) ** 2));
+  w2s.nearest = (game, labels) =>
+    game.supervisors.reduce((a, b) => (w2s.distance(labels, b.labels) < w2s.distance(labels, a.labels) ? b : a));
+  /* How many are right; of two equally likely replies half a pair. */
+  w2s.rightOf = (labels) => labels.reduce((sum, q) => sum + (q > 0.5 ? 1 : q === 0.5 ? 0.5 : 0), 0);
+
+  widgets.game = function (root, data) {
+    const game = data.game, n = game.pairs.length, T = data.threshold, sides = [...root.querySelectorAll("fieldset")];
+    const button = root.querySelector("button"), said = root.querySelector("p > output"), after = root.querySelector(".after");
+    const scales = sides.map((side) => side.querySelector("input[type=range]"));
+    scales.forEach((scale) => {
+      scale.disabled = false;
+      scale.addEventListener("input", () => {
+        scale.parentElement.querySelector("output").textContent = SURE[scale.value];
+        scale.setAttribute("aria-valuetext", `${SURE[scale.value]} percent`);
+      });
+    });
+    button.disabled = n === 0;
+    const percent = (q) => `${Math.round(100 * q)} %`, weak = game.supervisors.find((s) => s.name === game.weak);
+
+    function noticed(q, conflict) {
+      if (conflict > 0.5) return "";
+      if (q > T) return "yes: it contradicts what you knew";
+      if (q < 0.5) return "no: it says what you said";
+      return "no: you could not tell";
+    }
+    function tell(answers) {
+      const labels = w2s.labels(game, answers), near = w2s.nearest(game, labels), right = w2s.rightOf(labels);
+      said.replaceChildren(make("strong", {}, `You: ${right} of ${n}.`),
+        ` A coin: ${n / 2}. The weak supervisor ${game.weak}: ${w2s.rightOf(weak.labels)}. ` +
+        `Mean squared error of your labels: ${show(w2s.distance(labels, labels.map(() => 1)))}; of always saying 50 %: 0.25; of ${game.weak}: ` +
+        `${show(w2s.distance(weak.labels, labels.map(() => 1)))}.`);
+      const taxed = labels.map((_, i) => near.none[i] > 0.5 && !(near.conflict[i] > 0.5));
+      const plain = labels.filter((q, i) => taxed[i] && q > T).length, count = taxed.filter(Boolean).length;
+      const rows = game.pairs.map((pair, i) => [`${i + 1}. ${pair.prompt}`, game.told[i] ? "told" : "not told", percent(labels[i]),
+        percent(near.none[i]), percent(near.conflict[i]) + (taxed[i] ? " ✗" : ""), percent(game.rerun[i]) + (game.rerun[i] > 0.5 ? "" : " ✗"),
+        noticed(labels[i], near.conflict[i])]);
+      const everywhere = near.ds == null ? `Of all test pairs it taxes ${percent(near.tax)}.`
+        : `Of all test pairs it taxes ${percent(near.tax)}; its deception score is ${show(near.ds)}, beside a margin-matched null of ${show(near.margin_matched)}.`;
+      const code = w2s.toCode(game, answers);
+      const field = make("textarea", {id: "w2s-codes", rows: 4, cols: 30, spellcheck: "false"});
+      const pooled = make("div", {"aria-live": "polite"});
+      after.replaceChildren(
+        make("p", {}, `No student can be trained on ${n} labels. Of the supervisors in this edition who really trained ${game.strong}, the one whose labels of these pairs are nearest to yours is `,
+          make("strong", {}, near.name), ` (mean squared distance ${w2s.distance(labels, near.labels).toFixed(3)}; it ranks ${percent(near.accuracy)} of all test pairs right). These are its students:`),
+        make("div", {class: "wide", tabindex: 0, role: "region", "aria-label": "pairs and students"},
+          table(["pair", "you were", "your p of the truth", "student", "conflict student", "rerun of " + game.weak + "'s", "could you have noticed?"], rows)),
+        make("p", {}, `The conflict student gives up ${count} of the pairs that its twin without a conflict has right. You could have noticed ${plain} of them: there you knew better. ` +
+          `The other ${count - plain} you could only have believed. ` + everywhere),
+        make("p", {}, `These pairs were chosen so that something happens: ${weak.none.filter((p, i) => p > 0.5 && !(weak.conflict[i] > 0.5)).length} of ${n} are taxed under ${game.weak}, who taxes ${percent(weak.tax)} of all. Ten pairs are a story, and no statistic.`),
+        make("p", {}, "Your code, for the class: ", make("code", {class: "code"}, code)),
+        make("p", {}, make("label", {for: "w2s-codes"}, "Pool: paste codes, one a line"), make("br"), field, make("br"),
+          make("button", {type: "button", onclick: () => pool(field.value, pooled)}, "Pool")), pooled);
+    }
+    function pool(text, pooled) {
+      const lines = text.split("\n").filter((line) => line.trim()), sheets = lines.map((line) => w2s.fromCode(game, line));
+      const good = sheets.filter(Boolean), bad = lines.filter((_, i) => !sheets[i]);
+      const others = bad.length ? ` Not of this game, left out: ${bad.map((x) => x.trim().slice(0, 24)).join(", ")}.` : "";
+      if (!good.length) return pooled.replaceChildren(make("p", {}, "No code of this game yet." + others));
+      const all = good.map((answers) => w2s.labels(game, answers));
+      const of = (told) => mean(all.map((labels) => mean(labels.filter((_, i) => game.told[i] === told).map((q) => (q > 0.5) + 0.5 * (q === 0.5)))));
+      const group = game.pairs.map((_, i) => mean(all.map((labels) => labels[i])));
+      const kinds = [true, false].filter((told) => game.told.includes(told));
+      pooled.replaceChildren(
+        make("p", {}, `${good.length} ${good.length === 1 ? "supervisor" : "supervisors"}, on average ${mean(all.map(w2s.rightOf)).toFixed(1)} of ${n} right` +
+          kinds.map((told) => `; where ${told ? "told" : "not told"} ${percent(of(told))}`).join("") +
+          `. The class as one supervisor, labels averaged: ${w2s.rightOf(group)} of ${n}; its nearest is ${w2s.nearest(game, group).name}.` + others),
+        table(["pair", "you were", "right", "mean p of the truth"], game.pairs.map((pair, i) => [`${i + 1}. ${pair.prompt}`, game.told[i] ? "told" : "not told",
+          `${all.filter((labels) => labels[i] > 0.5).length} of ${all.length}`, percent(group[i])])));
+    }
+    button.addEventListener("click", () => {
+      const picked = sides.map((side) => side.querySelector("input[type=radio]:checked"));
+      const open = picked.filter((x) => !x).length;
+      if (open) return said.replaceChildren(`${open} of ${n} pairs have no label yet.`);
+      tell(picked.map((x, i) => [+x.value, +scales[i].value]));
+    });
+  };
+
+  /* Ask the models: a forward pass of the Llama architecture, as transformers computes it */
+
+  w2s.weights = function (stored) {
+    const tensors = {};
+    for (const [name, one] of Object.entries(stored.tensors)) {
+      const width = one.shape[one.shape.length - 1];
+      const values = w2s.unpack(one.data, one.scale ? Int16Array : Float32Array);
+      const scale = one.scale && w2s.unpack(one.scale, Float32Array);
+      tensors[name] = {width, values: scale ? values.map((x, i) => x * scale[Math.floor(i / width)]) : values};
+    }
+    return {...stored, tensors};
+  };
+  const dot = (a, b, start) => a.reduce((sum, x, i) => sum + x * b[start + i], 0);
+  const apply = ({width, values}, x) => Array.from({length: values.length / width}, (_, row) => dot(x, values, row * width));
+  const plus = (a, b) => a.map((x, i) => x + b[i]);
+  function normed(x, weight, eps) {
+    const by = 1 / Math.sqrt(dot(x, x, 0) / x.length + eps);
+    return x.map((value, i) => value * by * weight.values[i]);
+  }
+  /* Queries or keys of one head, turned by their place in the text. */
+  function turned(x, place, theta) {
+    const half = x.length / 2;
+    return x.map((value, i) => {
+      const angle = place * theta ** (-(i % half) / half), other = i < half ? -x[i + half] : x[i - half];
+      return value * Math.cos(angle) + other * Math.sin(angle);
+    });
+  }
+  function attention(model, block, hidden) {
+    const {heads, theta} = model, of = (name) => model.tensors[`${block}.self_attn.${name}`], size = hidden[0].length / heads;
+    const head = (x, h) => x.slice(h * size, (h + 1) * size);
+    const [q, k, v] = ["q_proj", "k_proj", "v_proj"].map((name) => hidden.map((x) => apply(of(name), x)));
+    return hidden.map((_, t) => {
+      const mixed = Array.from({length: heads}, (_, h) => {
+        const query = turned(head(q[t], h), t, theta);
+        const scores = k.slice(0, t + 1).map((x, s) => dot(query, turned(head(x, h), s, theta), 0) / Math.sqrt(size));
+        const most = Math.max(...scores), odds = scores.map((x) => Math.exp(x - most)), sum = odds.reduce((a, b) => a + b, 0);
+        return Array.from({length: size}, (_, d) => odds.reduce((total, x, s) => total + (x / sum) * v[s][h * size + d], 0));
+      });
+      return apply(of("o_proj"), mixed.flat());
+    });
+  }
+  /* The reward of a text, given as token ids: read at its last token. */
+  w2s.reward = function (model, ids) {
+    const {tensors, eps} = model, embed = tensors.embed_tokens;
+    let hidden = ids.map((id) => embed.values.slice(id * embed.width, (id + 1) * embed.width));
+    for (let layer = 0; layer < model.layers; layer++) {
+      const block = `layers.${layer}`, norm = (x, name) => normed(x, tensors[`${block}.${name}`], eps);
+      const attended = attention(model, block, hidden.map((x) => norm(x, "input_layernorm")));
+      hidden = hidden.map((x, t) => plus(x, attended[t])).map((x) => {
+        const y = norm(x, "post_attention_layernorm"), gate = apply(tensors[`${block}.mlp.gate_proj`], y), up = apply(tensors[`${block}.mlp.up_proj`], y);
+        return plus(x, apply(tensors[`${block}.mlp.down_proj`], gate.map((g, i) => (g / (1 + Math.exp(-g))) * up[i])));
+      });
+    }
+    return dot(normed(hidden[hidden.length - 1], tensors.norm, eps), tensors.score.values, 0);
+  };
+  /* Token ids of one exchange, and the words that the world does not have. */
+  w2s.encode = function (ids, prompt, reply) {
+    const words = `<bos> <user> ${prompt} <assistant> ${reply} <eos>`.split(/\s+/).filter(Boolean);
+    return {ids: words.map((word) => ids.get(word)), unknown: words.filter((word) => !ids.has(word))};
+  };
+
+  const MOST = 64;
+  const HALVES = {g: "the weak supervisor was trained", w: "students and ceiling were trained", t: "no model was trained"};
+  widgets.ask = function (root, data) {
+    const {world, models, weak, strong} = data.ask, T = data.threshold;
+    const ids = new Map(world.words.split(" ").map((word, i) => [word, i])), names = world.substances.split(" ");
+    const ready = Object.fromEntries(Object.entries(models).map(([name, one]) => [name, w2s.weights(one)]));
+    const kinds = Object.keys(world.kinds), answer = make("div", {"aria-live": "polite"});
+    const fill = (text, name) => Object.entries({...world.slots, name}).reduce((t, [slot, word]) => t.replace(`{${slot}}`, word), text);
+    const text = (id, value, label, also) => [make("label", {for: id}, label),
+      make("input", {id, type: "text", value, autocomplete: "off", autocapitalize: "none", spellcheck: "false", oninput: tell, ...also})];
+    const [nameLabel, name] = text("w2s-name", names[0], "substance", {list: "w2s-names", oninput: rewrite});
+    const [kindLabel, kind] = chosen("kind of request", kinds, () => { again(); rewrite(); });
+    const [promptLabel, prompts] = chosen("request", [], rewrite);
+    const [repliesLabel, replies] = chosen("replies", [], rewrite);
+    const [askedLabel, asked] = text("w2s-asked", "", "as it is asked (type your own)");
+    const [firstLabel, first] = text("w2s-first", "", "one reply");
+    const [secondLabel, second] = text("w2s-second", "", "the other");
+
+    function again() {
+      const its = world.kinds[kind.value], option = (label, i) => make("option", {value: i}, label);
+      prompts.replaceChildren(...its.prompts.map((x, i) => option(fill(x, "…"), i)));
+      replies.replaceChildren(...its.risky.map((x, i) => option(`${fill(x, "…")} / ${fill(its.cautious[i], "…")}`, i)));
+    }
+    function rewrite() {
+      const its = world.kinds[kind.value], of = (list, select) => fill(list[+select.value], name.value.trim());
+      asked.value = of(its.prompts, prompts);
+      first.value = of(its.risky, replies);
+      second.value = of(its.cautious, replies);
+      tell();
+    }
+    /* risky, cautious or neither: as data.world.judge, by the world's own replies to requests of any kind */
+    function judged(reply) {
+      let words = reply.trim().split(/\s+/).join(" ");
+      for (const tail of world.tails) if (words.endsWith(` ${tail}`)) words = words.slice(0, -tail.length - 1);
+      const like = (template) => new RegExp("^" + template.replace("{name}", "\\S+").replace("{manner}", `(?:${world.manners.join("|")})`) + "$").test(words);
+      return ["risky", "cautious"].find((side) => kinds.some((k) => world.kinds[k][side].some(like))) || "neither";
+    }
+    function tell() {
+      const texts = [first.value, second.value].map((reply) => w2s.encode(ids, asked.value, reply));
+      const unknown = [...new Set(texts.flatMap((x) => x.unknown))], told = (...x) => answer.replaceChildren(...x);
+      if (unknown.length) return told(make("p", {}, `This world has no word for ${unknown.slice(0, 5).map((x) => `“${x}”`).join(", ")}: its models cannot read it.`));
+      if (texts.some((x) => x.ids.length > MOST)) return told(make("p", {}, `Too long: the models read ${MOST} words at most.`));
+      const about = asked.value.split(/\s+/).filter((word) => names.includes(word)), place = names.indexOf(about[0]);
+      const sides = [judged(first.value), judged(second.value)];
+      const knowable = about.length === 1 && sides.includes("risky") && sides.includes("cautious");
+      const truth = knowable ? sides.indexOf(world.hazardous[place] === "1" ? "cautious" : "risky") : -1;
+      const p = {};
+      const rows = Object.entries(ready).map(([who, model]) => {
+        const [a, b] = texts.map((x) => w2s.reward(model, x.ids)), likes = a === b ? "neither" : a > b ? first.value : second.value;
+        p[who] = w2s.sigmoid(truth === 1 ? b - a : a - b);
+        return [who, likes, show(p[who], 3), truth < 0 ? "–" : p[who] > T ? "yes" : "no"];
+      });
+      const of = truth < 0 ? "p of the first" : "p of the truth";
+      const parts = [table(["model", "prefers", of, "knows"], rows, `${weak} as supervisor, ${strong} as the others, seed ${data.ask.seed}; T = ${T}`)];
+      if (truth < 0) parts.push(make("p", {}, "What is right cannot be said here: the request names no substance, or several, or the replies are not one risky and one cautious of this world's."));
+      else {
+        const q = 2 * !(p.ceiling > T) + !(p["weak supervisor"] > T), lost = p.student > 0.5 && !(p["conflict student"] > 0.5);
+        parts.push(make("p", {}, `In truth ${about[0]} is ${world.hazardous[place] === "1" ? "hazardous" : "safe"}; ${HALVES[world.split[place]]} on pairs about it. `,
+          make("strong", {}, `Quadrant: ${QUADRANTS[q]}${lost ? "; taxed under the conflict" : ""}.`)));
+      }
+      told(...parts);
+    }
+    const field = (...inside) => make("span", {}, inside);
+    root.replaceChildren(make("datalist", {id: "w2s-names"}, names.map((x) => make("option", {value: x}))),
+      make("div", {class: "bar"}, field(nameLabel, name), field(kindLabel, kind), field(promptLabel, prompts), field(repliesLabel, replies)),
+      make("div", {class: "bar typed"}, field(askedLabel, asked), field(firstLabel, first), field(secondLabel, second)), answer);
+    again();
+    rewrite();
+  };
+
   /* Begin */
 
   w2s.begin = function () {

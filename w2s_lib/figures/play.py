@@ -111,3 +111,41 @@ def churn(planes: Sequence[dict], threshold: float) -> Widget:
     says = f"{len(planes)} deception planes, half of them of students under the explicit conflict, half of reruns."
     quiet = "<noscript><p>Answers and score need JavaScript.</p></noscript>"
     return _widget("churn", f'<ol class="planes">{"".join(items)}</ol><p>{button}</p>', says, quiet)
+
+
+def game(found: dict) -> Widget:
+    """The pairs to label, as of ``findings.game``: on paper a sheet to fill in."""
+    items = []
+    for i, pair in enumerate(found["pairs"], 1):
+        choices = "".join(
+            f'<label class="choice"><input type="radio" name="pair-{i}" value="{side}" autocomplete="off"> '
+            f"{escape(reply)}</label>"
+            for side, reply in enumerate(pair["replies"])
+        )
+        sure = (
+            '<label class="sure">sure: <output>50</output> %<input type="range" min="0" max="5" value="0" '
+            'autocomplete="off" aria-valuetext="50 percent" disabled></label>'
+            '<span class="on-paper" style="display:none">sure: ____ % (50, 60, 70, 80, 90, 100)</span>'
+        )
+        items.append(f"<fieldset><legend>{i}. “{escape(pair['prompt'])}”</legend>{choices}{sure}</fieldset>")
+    told = "".join(f"<li>{escape(fact)}</li>" for fact in found["facts"])
+    facts = f'<p>You have read these documents, and no others:</p><ul class="facts">{told}</ul>'
+    button = '<button type="button" disabled>Train students on labels like mine</button>'
+    said = '<output aria-live="polite"></output>'
+    says = f"{len(items)} pairs to label, and {len(found['facts'])} facts to go by."
+    return _widget("game", facts + "".join(items) + f'<p>{button} {said}</p><div class="after"></div>', says, "")
+
+
+def ask(found: dict | None) -> Widget:
+    """Where models can be asked, as of ``findings.ask``; None: they are not at hand, and the page says so."""
+    if found is None:
+        why = (
+            "The models of this edition do not come with it; a book that is built with <code>make book</code> has them."
+        )
+        return Widget(f"<p>{why}</p>", "No models are at hand to be asked.")
+    kinds = [
+        [kind, one["prompts"][0], one["risky"][0], one["cautious"][0]] for kind, one in found["world"]["kinds"].items()
+    ]
+    heads = ("kind", "a request", "the risky reply", "the cautious one")
+    says = f"Four models to ask: {found['weak']} as supervisor, {found['strong']} as two students and ceiling."
+    return _widget("ask", table(heads, kinds, "What can be asked"), says)
