@@ -437,3 +437,72 @@ def test_without_models_the_page_says_so():
 def test_models_of_the_page_are_those_of_the_runs(study, lab):
     found = ask(study.on(lab))
     assert set(found["models"]) == set(ASKED) and found["differs"] < 1e-3
+
+
+# Predict first
+
+
+def in_cells(*texts: str) -> shown.Widget:
+    return shown.Widget("".join(f'<div class="cell"><div class="cell_output">{text}</div></div>' for text in texts), "")
+
+
+TAX = shown.prediction("made/05/tax", "Which <b>share</b>?", 0.3, "0.30 [0.20, 0.40]", 0.0, 1.0)
+
+
+def test_a_guess_comes_before_the_reveal_and_is_kept(opened):
+    page = opened(in_cells(TAX.html, "<p>the figure</p>"), shown.calibration(), viewport={"width": 390, "height": 800})
+    figure, said = page.locator(".cell_output").nth(1), page.locator("[aria-live]").first
+    assert "blur" in figure.evaluate("e => getComputedStyle(e).filter") and page.locator("b").count() == 0
+    assert "shown here once there are some" in page.locator("main").inner_text() and not serious(page)
+    page.get_by_label("your guess").fill("0.46")
+    page.get_by_label("give or take").fill("0.1")
+    page.get_by_role("button", name="Reveal").click()
+    assert said.inner_text() == "It is 0.30 [0.20, 0.40]. You said 0.46 give or take 0.10: off by 0.16."
+    assert figure.evaluate("e => getComputedStyle(e).filter") == "none"
+    page.reload()
+    assert "You said 0.46" in said.inner_text() and "0 of 1 truths lay within" in page.locator("main").inner_text()
+    code = page.locator("code.code").inner_text()
+    assert code == "w2s-guess made/05/tax=0.46~0.1~0.3"
+    page.get_by_label("Pool").fill(f"{code}\n{code.replace('0.46', '0.3')}\nnonsense=<b>~1~2")
+    page.get_by_role("button", name="Pool").click()
+    assert page.locator("table").last.inner_text().startswith("1 of 2 truths lay within")
+    assert page.locator("table").last.locator("td").all_inner_texts() == ["2", "0.38", "0.30", "1 of 2"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("button", name="Forget").click()
+    page.reload()
+    assert "blur" in figure.evaluate("e => getComputedStyle(e).filter"), "as if never asked"
+    page.get_by_role("button", name="Never hide").click()
+    page.reload()
+    assert figure.evaluate("e => getComputedStyle(e).filter") == "none" and said.inner_text() == ""
+
+
+def test_without_storage_guesses_last_for_the_page_and_without_scripts_nothing_is_hidden(opened):
+    nan = shown.prediction("made/05/nan", "Undefined?", float("nan"), "undefined", 0.0, 1.0)
+    page = opened(in_cells(nan.html, "<p>the figure</p>"))
+    assert page.locator("input, .unguessed").count() == 0, "what is undefined is not asked"
+    page = opened(in_cells(TAX.html, "<p>the figure</p>"), java_script_enabled=False)
+    assert page.get_by_text("the figure").is_visible() and page.locator(".unguessed").count() == 0
+    page = opened(in_cells(TAX.html, "<p>the figure</p>"))
+    page.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw new Error('refused'); }})")
+    page.reload()
+    page.get_by_role("button", name="Reveal").click()
+    assert "You said 0.50" in page.locator("[aria-live]").inner_text()
+    page.emulate_media(media="print")
+    assert page.get_by_text("Predict first").is_visible() and not page.get_by_label("your guess").is_visible()
+
+
+def test_damaged_guesses_count_as_none(opened):
+    page = opened(shown.calibration())
+    for kept in ("{", "[]", '{"x": null}', '{"x": {"guess": "<b>"}}', '"text"'):
+        page.evaluate("kept => localStorage.setItem('w2s-predictions', kept)", kept)
+        page.reload()
+        assert "once there are some" in page.locator("main").inner_text(), kept
+
+
+def test_a_chapter_asks_for_its_own_numbers(tmp_path):
+    given = dict.fromkeys(PARAMETERS) | {"edition": "smoke", "store": str(tmp_path), "workers": 0}
+    chapter = open_chapter("05_conflict_tax_deception", given)
+    row = pd.Series({"value": 0.25, "low": 0.2, "high": 0.3, "sd": 0.1, "n_seeds": 3})
+    asked = chapter.predict("score", "How <much>?", row, high=0.5)
+    assert 'data-name="smoke/05/score"' in asked.html and 'data-truth="0.25"' in asked.html
+    assert "0.25 [0.20, 0.30]" in asked.html and "How &lt;much&gt;?" in asked.html and "How <much>" not in asked.html

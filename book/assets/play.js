@@ -517,6 +517,97 @@
     rewrite();
   };
 
+  /* Predict first: guesses stay in this browser, where it keeps anything; without that, in this page. */
+
+  const KEPT = "w2s-predictions", NEVER = "w2s-do-not-ask";
+  const memory = {};
+  const keep = {
+    get(key) { try { return localStorage.getItem(key) ?? memory[key]; } catch (refused) { return memory[key]; } },
+    set(key, value) { memory[key] = value; try { localStorage.setItem(key, value); } catch (refused) { /* then for this page */ } },
+    drop(key) { delete memory[key]; try { localStorage.removeItem(key); } catch (refused) { /* nothing was kept */ } },
+  };
+  /* Name → question, guess, give or take, truth; what is not of this form counts as none. */
+  w2s.guesses = function () {
+    try {
+      const found = Object.entries(JSON.parse(keep.get(KEPT) || "{}"));
+      return Object.fromEntries(found.filter(([, one]) => one && ["guess", "give", "truth"].every((x) => Number.isFinite(one[x]))));
+    } catch (damaged) { return {}; }
+  };
+  const within = (one) => Math.abs(one.guess - one.truth) <= one.give + 1e-9;
+  /* Guesses as a code, name=guess~give~truth; and back, all that a text holds. */
+  w2s.toGuessCode = (guesses) =>
+    "w2s-guess " + Object.entries(guesses).map(([name, one]) => `${name}=${[one.guess, one.give, one.truth].map((x) => +x.toFixed(4)).join("~")}`).join(" ");
+  w2s.fromGuessCode = (line) => [...line.matchAll(/(\S+?)=(-?[\d.]+)~([\d.]+)~(-?[\d.]+)/g)]
+    .map(([, name, guess, give, truth]) => ({name, guess: +guess, give: +give, truth: +truth})).filter((x) => [x.guess, x.give, x.truth].every(Number.isFinite));
+
+  widgets.prediction = function (root) {
+    const {name, told} = root.dataset, [truth, low, high] = ["truth", "low", "high"].map((x) => Number(root.dataset[x]));
+    if (Number.isNaN(truth)) return;
+    const question = root.querySelector("span").textContent, step = (high - low) / 50, id = "w2s-" + ++made;
+    const cell = root.closest(".cell"), next = cell && cell.nextElementSibling, hidden = next && next.querySelector(".cell_output");
+    const slider = (label, about) => {
+      const output = make("output", {}, show(about.value)), its = `${id}-${label[0]}`;
+      const input = make("input", {type: "range", id: its, step, autocomplete: "off", ...about,
+        oninput: () => { output.textContent = show(+input.value); }});
+      return [input, make("div", {}, make("label", {for: its}, `${label}: `, output), input)];
+    };
+    const [guess, guessing] = slider("your guess", {min: low, max: high, value: (low + high) / 2});
+    const [give, giving] = slider("give or take (so that you would bet four to one)", {min: 0, max: (high - low) / 2, value: (high - low) / 10});
+    const said = make("p", {"aria-live": "polite"});
+    const reveal = (one) => {
+      if (hidden) hidden.classList.remove("unguessed");
+      buttons.remove();
+      [guess, give].forEach((x) => { x.disabled = true; });
+      said.textContent = `It is ${told}. You said ${show(one.guess)} give or take ${show(one.give)}: ` + (within(one) ? "within it." : `off by ${show(Math.abs(one.guess - truth))}.`);
+    };
+    const open = () => document.querySelectorAll(".unguessed").forEach((x) => x.classList.remove("unguessed"));
+    const buttons = make("p", {},
+      make("button", {type: "button", onclick: () => {
+        const one = {question, guess: +guess.value, give: +give.value, truth};
+        keep.set(KEPT, JSON.stringify({...w2s.guesses(), [name]: one}));
+        reveal(one);
+      }}, "Reveal"), " ",
+      make("button", {type: "button", onclick: () => { if (hidden) hidden.classList.remove("unguessed"); }}, "Show without a guess"), " ",
+      make("button", {type: "button", onclick: () => { keep.set(NEVER, "yes"); open(); }}, "Never hide figures"));
+    root.append(guessing, giving, buttons, said);
+    const before = w2s.guesses()[name];
+    if (before && Math.abs(before.truth - truth) < 1e-5) {
+      guess.value = before.guess; give.value = before.give;
+      [guess, give].forEach((x) => x.dispatchEvent(new Event("input")));
+      reveal(before);
+    } else if (hidden && keep.get(NEVER) !== "yes") hidden.classList.add("unguessed");
+  };
+
+  widgets.calibration = function (root) {
+    const text = "w2s-sheet", says = root.firstElementChild;
+    function draw() {
+      const mine = Object.entries(w2s.guesses());
+      if (!mine.length) return root.replaceChildren(says);
+      const hits = mine.filter(([, one]) => within(one)).length;
+      const off = mean(mine.map(([, one]) => Math.abs(one.guess - one.truth)));
+      const field = make("textarea", {id: text, rows: 4, cols: 30, spellcheck: "false"}), pooled = make("div", {"aria-live": "polite"});
+      root.replaceChildren(
+        make("div", {class: "wide", tabindex: 0, role: "region", "aria-label": "predictions"},
+          table(["question", "your guess", "give or take", "truth", "within"], mine.map(([, one]) =>
+            [one.question || "", show(one.guess), show(one.give), show(one.truth), within(one) ? "yes" : "no"]))),
+        make("p", {}, make("strong", {}, `${hits} of ${mine.length} truths lay within what you gave.`),
+          ` Whoever bets four to one, and is calibrated, has ${show(0.8 * mine.length, 1)}. Your guesses were off by ${show(off)} on average.`),
+        make("p", {}, "Your code, for the class: ", make("code", {class: "code"}, w2s.toGuessCode(Object.fromEntries(mine)))),
+        make("p", {}, make("label", {for: text}, "Pool: paste codes, one a line"), make("br"), field, make("br"),
+          make("button", {type: "button", onclick: () => pool(field.value, pooled)}, "Pool"), " ",
+          make("button", {type: "button", onclick: () => { keep.drop(KEPT); keep.drop(NEVER); draw(); }}, "Forget my guesses")), pooled);
+    }
+    function pool(lines, pooled) {
+      const all = lines.split("\n").flatMap(w2s.fromGuessCode), names = [...new Set(all.map((one) => one.name))];
+      if (!all.length) return pooled.replaceChildren(make("p", {}, "No code of guesses yet."));
+      pooled.replaceChildren(table(["question", "guesses", "mean guess", "mean truth", "within"], names.map((name) => {
+        const some = all.filter((one) => one.name === name);
+        return [name, some.length, show(mean(some.map((x) => x.guess))), show(mean(some.map((x) => x.truth))), `${some.filter(within).length} of ${some.length}`];
+      }), `${all.filter(within).length} of ${all.length} truths lay within`));
+    }
+    draw();
+  };
+
   /* Begin */
 
   w2s.begin = function () {

@@ -22,6 +22,7 @@ from w2s_lib import digests
 from w2s_lib.book.check import WrongAnswer
 from w2s_lib.book.seal import RIGHT, Sealed, exercises, read, seal
 from w2s_lib.errors import ParameterError, nearest
+from w2s_lib.figures.play import Widget, prediction
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, PLANTED, ledger
 from w2s_lib.findings.results import COLUMNS, by_seed, published, read_results, say
@@ -99,6 +100,14 @@ class Chapter:
             with replacing(Path(folder) / f"{self.name}.{SCRIPT}") as path:
                 path.write_text(text, encoding="utf-8")
         return len(text.encode())
+
+    def predict(
+        self, name: str, question: str, truth: pd.Series | float, low: float = 0.0, high: float = 1.0
+    ) -> Widget:
+        """A number of this chapter for readers to guess before they see it, a results row or a plain one, on a slider
+        from ``low`` to ``high``."""
+        value, told = (truth["value"], say(truth)) if isinstance(truth, pd.Series) else (truth, f"{truth:.2f}")
+        return prediction(f"{self.study.edition.name}/{self.name[:2]}/{name}", question, float(value), told, low, high)
 
     def found(self, name: str, finding: Callable[[Study], tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
         """Another chapter's results rows: those it published in this build; outside a build, what its finding gives.

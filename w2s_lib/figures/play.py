@@ -149,3 +149,20 @@ def ask(found: dict | None) -> Widget:
     heads = ("kind", "a request", "the risky reply", "the cautious one")
     says = f"Four models to ask: {found['weak']} as supervisor, {found['strong']} as two students and ceiling."
     return _widget("ask", table(heads, kinds, "What can be asked"), says)
+
+
+def prediction(name: str, question: str, truth: float, told: str, low: float, high: float) -> Widget:
+    """A number to guess before the next figure shows it; ``told`` is how it is said, with its interval.
+
+    Guesses stay in the reader's browser under ``name``.  On paper only the question stands.
+    """
+    about = {"name": name, "truth": f"{truth:.6g}", "told": told, "low": f"{low:g}", "high": f"{high:g}"}
+    attributes = "".join(f' data-{key}="{escape(value)}"' for key, value in about.items())
+    asked = f"<p><strong>Predict first.</strong> <span>{escape(question)}</span></p>"
+    return Widget(f'<div class="play" data-play="prediction" data-alone="yes"{attributes}>{asked}</div>', question)
+
+
+def calibration() -> Widget:
+    """All predictions that the reader has made in this book, beside the truth, and those of a class."""
+    says = "<p>Your predictions stay in your browser, and are shown here once there are some.</p>"
+    return Widget(f'<div class="play" data-play="calibration" data-alone="yes">{says}</div>', "Predictions and truths.")
