@@ -450,7 +450,15 @@ TAX = shown.prediction("made/05/tax", "Which <b>share</b>?", 0.3, "0.30 [0.20, 0
 
 
 def test_a_guess_comes_before_the_reveal_and_is_kept(opened):
-    page = opened(in_cells(TAX.html, "<p>the figure</p>"), shown.calibration(), viewport={"width": 390, "height": 800})
+    tables = shown.Widget(
+        "<p>in words</p><table><td>0.30</td></table><section><table><td>another</td></table></section>", ""
+    )
+    page = opened(
+        in_cells(TAX.html, "<p>the figure</p>"), tables, shown.calibration(), viewport={"width": 390, "height": 800}
+    )
+    assert page.locator(".unguessed").all_inner_texts() == ["the figure", "0.30"], (
+        "and not what stands under a later heading"
+    )
     figure, said = page.locator(".cell_output").nth(1), page.locator("[aria-live]").first
     assert "blur" in figure.evaluate("e => getComputedStyle(e).filter") and page.locator("b").count() == 0
     assert "shown here once there are some" in page.locator("main").inner_text() and not serious(page)
@@ -504,5 +512,7 @@ def test_a_chapter_asks_for_its_own_numbers(tmp_path):
     chapter = open_chapter("05_conflict_tax_deception", given)
     row = pd.Series({"value": 0.25, "low": 0.2, "high": 0.3, "sd": 0.1, "n_seeds": 3})
     asked = chapter.predict("score", "How <much>?", row, high=0.5)
+    percent = chapter.predict("score", "How much?", row, high=50, percent=True)
+    assert 'data-truth="25"' in percent.html and "25.0 % [20.0, 30.0]" in percent.html
     assert 'data-name="smoke/05/score"' in asked.html and 'data-truth="0.25"' in asked.html
     assert "0.25 [0.20, 0.30]" in asked.html and "How &lt;much&gt;?" in asked.html and "How <much>" not in asked.html

@@ -540,42 +540,52 @@
   w2s.fromGuessCode = (line) => [...line.matchAll(/(\S+?)=(-?[\d.]+)~([\d.]+)~(-?[\d.]+)/g)]
     .map(([, name, guess, give, truth]) => ({name, guess: +guess, give: +give, truth: +truth})).filter((x) => [x.guess, x.give, x.truth].every(Number.isFinite));
 
+  /* What a reader should not see before a guess: what the next cell shows, and tables up to the next heading. */
+  w2s.answersAfter = function (cell) {
+    const found = [];
+    for (let next = cell && cell.nextElementSibling, first = true; next && next.tagName !== "SECTION"; next = next.nextElementSibling, first = false) {
+      if (first) found.push(...next.querySelectorAll(".cell_output"));
+      else if (next.matches("table, .pst-scrollable-table-container") || next.querySelector(":scope > table")) found.push(next);
+    }
+    return found;
+  };
   widgets.prediction = function (root) {
     const {name, told} = root.dataset, [truth, low, high] = ["truth", "low", "high"].map((x) => Number(root.dataset[x]));
     if (Number.isNaN(truth)) return;
     const question = root.querySelector("span").textContent, step = (high - low) / 50, id = "w2s-" + ++made;
-    const cell = root.closest(".cell"), next = cell && cell.nextElementSibling, hidden = next && next.querySelector(".cell_output");
+    const unit = told.includes("%") ? " %" : "", text = (x) => show(x, high - low > 5 ? 1 : 2) + unit;
+    const covered = w2s.answersAfter(root.closest(".cell"));
     const slider = (label, about) => {
-      const output = make("output", {}, show(about.value)), its = `${id}-${label[0]}`;
+      const output = make("output", {}, text(about.value)), its = `${id}-${label[0]}`;
       const input = make("input", {type: "range", id: its, step, autocomplete: "off", ...about,
-        oninput: () => { output.textContent = show(+input.value); }});
+        oninput: () => { output.textContent = text(+input.value); }});
       return [input, make("div", {}, make("label", {for: its}, `${label}: `, output), input)];
     };
     const [guess, guessing] = slider("your guess", {min: low, max: high, value: (low + high) / 2});
     const [give, giving] = slider("give or take (so that you would bet four to one)", {min: 0, max: (high - low) / 2, value: (high - low) / 10});
     const said = make("p", {"aria-live": "polite"});
     const reveal = (one) => {
-      if (hidden) hidden.classList.remove("unguessed");
+      uncover(covered);
       buttons.remove();
       [guess, give].forEach((x) => { x.disabled = true; });
-      said.textContent = `It is ${told}. You said ${show(one.guess)} give or take ${show(one.give)}: ` + (within(one) ? "within it." : `off by ${show(Math.abs(one.guess - truth))}.`);
+      said.textContent = `It is ${told}. You said ${text(one.guess)} give or take ${text(one.give)}: ` + (within(one) ? "within it." : `off by ${text(Math.abs(one.guess - truth))}.`);
     };
-    const open = () => document.querySelectorAll(".unguessed").forEach((x) => x.classList.remove("unguessed"));
+    const uncover = (some) => some.forEach((x) => x.classList.remove("unguessed"));
     const buttons = make("p", {},
       make("button", {type: "button", onclick: () => {
         const one = {question, guess: +guess.value, give: +give.value, truth};
         keep.set(KEPT, JSON.stringify({...w2s.guesses(), [name]: one}));
         reveal(one);
       }}, "Reveal"), " ",
-      make("button", {type: "button", onclick: () => { if (hidden) hidden.classList.remove("unguessed"); }}, "Show without a guess"), " ",
-      make("button", {type: "button", onclick: () => { keep.set(NEVER, "yes"); open(); }}, "Never hide figures"));
+      make("button", {type: "button", onclick: () => uncover(covered)}, "Show without a guess"), " ",
+      make("button", {type: "button", onclick: () => { keep.set(NEVER, "yes"); uncover(document.querySelectorAll(".unguessed")); }}, "Never hide figures"));
     root.append(guessing, giving, buttons, said);
     const before = w2s.guesses()[name];
     if (before && Math.abs(before.truth - truth) < 1e-5) {
       guess.value = before.guess; give.value = before.give;
       [guess, give].forEach((x) => x.dispatchEvent(new Event("input")));
       reveal(before);
-    } else if (hidden && keep.get(NEVER) !== "yes") hidden.classList.add("unguessed");
+    } else if (keep.get(NEVER) !== "yes") covered.forEach((x) => x.classList.add("unguessed"));
   };
 
   widgets.calibration = function (root) {

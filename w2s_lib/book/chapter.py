@@ -102,12 +102,12 @@ class Chapter:
         return len(text.encode())
 
     def predict(
-        self, name: str, question: str, truth: pd.Series | float, low: float = 0.0, high: float = 1.0
+        self, name: str, question: str, row: pd.Series, low: float = 0.0, high: float = 1.0, percent: bool = False
     ) -> Widget:
-        """A number of this chapter for readers to guess before they see it, a results row or a plain one, on a slider
-        from ``low`` to ``high``."""
-        value, told = (truth["value"], say(truth)) if isinstance(truth, pd.Series) else (truth, f"{truth:.2f}")
-        return prediction(f"{self.study.edition.name}/{self.name[:2]}/{name}", question, float(value), told, low, high)
+        """A results row for readers to guess before they see it, on a slider from ``low`` to ``high``; ``percent``: it,
+        and these, are read as percentages."""
+        value, about = row["value"] * (100 if percent else 1), f"{self.study.edition.name}/{self.name[:2]}/{name}"
+        return prediction(about, question, float(value), say(row, percent=percent), low, high)
 
     def found(self, name: str, finding: Callable[[Study], tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
         """Another chapter's results rows: those it published in this build; outside a build, what its finding gives.
