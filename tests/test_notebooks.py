@@ -63,13 +63,12 @@ def test_a_chapter_is_a_lecture(name):
     for part in ("What you will learn", "## Summary", "## Exercises"):
         assert part in prose
     labels = re.findall(r":label: (ex-\S+)", prose)
-    assert len(labels) >= 2 and all(f"{{solution-start}} {label}" in prose for label in labels)
+    assert all(f"{{solution-start}} {label}" in prose for label in labels)
     code = [c.source for c in notebook.cells if c.cell_type == "code"]
     assert statistics.median(len(source.splitlines()) for source in code) <= 8
-    assert any("check(" in source for source in code), "solutions are checked"
 
 
-@pytest.mark.parametrize("name", [n for n, nb in SOURCES.items() if any("chapter.seal(" in c.source for c in nb.cells)])
+@pytest.mark.parametrize("name", [n for n in SOURCES if n not in (BENCHMARKS, LAST, RECORD)])
 def test_exercises_have_three_levels_and_say_what_is_handed_in(name):
     """One asks for a prediction first; what is sealed is what its solution checks, under the exercise's name."""
     prose = "\n".join(c.source for c in SOURCES[name].cells if c.cell_type == "markdown")

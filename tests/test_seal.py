@@ -8,8 +8,7 @@ import pytest
 
 from w2s_lib.book import seal as seal_module
 from w2s_lib.book.chapter import open_chapter
-from w2s_lib.book.check import WrongAnswer
-from w2s_lib.book.seal import GUESSES, RIGHT, on_grid, read, right, seal
+from w2s_lib.book.seal import GUESSES, RIGHT, WrongAnswer, on_grid, read, right, seal
 from w2s_lib.errors import ParameterError
 
 MASK = np.random.default_rng(3).random(200) > 0.5

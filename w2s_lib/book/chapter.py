@@ -19,8 +19,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from w2s_lib import digests
-from w2s_lib.book.check import WrongAnswer
-from w2s_lib.book.seal import RIGHT, Sealed, exercises, read, seal
+from w2s_lib.book.seal import RIGHT, Sealed, WrongAnswer, exercises, read, seal
 from w2s_lib.errors import ParameterError, nearest
 from w2s_lib.figures.play import Widget, prediction
 from w2s_lib.findings import record

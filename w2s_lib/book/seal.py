@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from w2s_lib.errors import ParameterError, nearest
+from w2s_lib.errors import OneLineError, ParameterError, nearest
 
 GUESSES = 4096
 """How many answers there are to try, at least: yes or no twelve times, or a share with four decimals."""
@@ -40,6 +40,10 @@ UNDEFINED = np.iinfo(np.int64).min
 
 Sealed = dict[str, object]
 """An exercise under seal, as JSON has it: ``digits``, ``salt``, and ``entries``, text by name."""
+
+
+class WrongAnswer(OneLineError, AssertionError):
+    """An answer to an exercise that is not right."""
 
 
 def on_grid(answer: ArrayLike, digits: int) -> bytes:
