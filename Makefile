@@ -73,8 +73,8 @@ $(VENV)/otter/.complete: | env
 	@touch $@
 
 grade: $(VENV)/otter/.complete  ## mark a notebook that was handed in: GRADER=path/to/01_tour.zip NOTEBOOK=path/to/it.ipynb
-	@test -f $(call quoted,GRADER) || { echo "error: GRADER=$(value GRADER): no such file; make course writes graders"; exit 2; }
-	@test -f $(call quoted,NOTEBOOK) || { echo "error: NOTEBOOK=$(value NOTEBOOK): no such file"; exit 2; }
+	@test -f $(call quoted,GRADER) || { echo error: GRADER=$(call quoted,GRADER)': no such file; make course writes graders'; exit 2; }
+	@test -f $(call quoted,NOTEBOOK) || { echo error: NOTEBOOK=$(call quoted,NOTEBOOK)': no such file'; exit 2; }
 	@folder="$$(mktemp -d)" && $(VENV)/otter/bin/otter run --no-logo -a $(call quoted,GRADER) -o "$$folder" $(call quoted,NOTEBOOK)
 
 serve: env  ## serve the built book on http://localhost:8000 (PORT=8000)
