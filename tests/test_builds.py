@@ -42,7 +42,7 @@ def book(shelf, tmp_path, monkeypatch) -> tuple[str, Path]:
     shutil.copytree(Path(shelf[0]).parent, root)
     monkeypatch.setattr(build, "BUILT", root / "book" / "_build")
     monkeypatch.setattr(builds, "ROOT", root)
-    (root / "book" / "_build" / "one" / build.DONE).write_text(json.dumps(TOLD))
+    (root / "book" / "_build" / "one" / build.DONE).write_text(json.dumps(TOLD), encoding="utf-8")
     shutil.copy(ROOT / builds.HISTORY, root / builds.HISTORY)
     return str(root / "one.yaml"), root / builds.HISTORY
 
@@ -77,10 +77,13 @@ def test_an_editions_own_rows_are_held_against_its_record(shelf, tmp_path, monke
     [
         (lambda edition, path: (path.parent / "_build" / "one" / build.DONE).unlink(), "does not say how it was built"),
         (
-            lambda edition, path: (path.parent / "_build" / "one" / build.DONE).write_text("{"),
+            lambda edition, path: (path.parent / "_build" / "one" / build.DONE).write_text("{", encoding="utf-8"),
             "does not say how it was",
         ),
-        (lambda edition, path: path.write_text("when,who\n"), "history='.*': must have the columns when, edition"),
+        (
+            lambda edition, path: path.write_text("when,who\n", encoding="utf-8"),
+            "history='.*': must have the columns when, edition",
+        ),
         (lambda edition, path: (path.parent / "_build" / "one" / "html" / "index.html").unlink(), "not built yet"),
     ],
 )

@@ -122,7 +122,9 @@ def test_what_comes_with_an_edition_is_of_its_challenge_and_names_no_seed(name):
     assert {e.challenge for e in found} == {name_of(study, PRACTICE)}
     assert [e.title for e in found] == [MITIGATIONS[tried].title for tried in study.challenged()]
     assert not [
-        seed for seed in worlds(study, PRACTICE)["second"].edition.seeds if str(seed) in path.read_text("utf-8")
+        seed
+        for seed in worlds(study, PRACTICE)["second"].edition.seeds
+        if str(seed) in path.read_text("utf-8", encoding="utf-8")
     ]
 
 

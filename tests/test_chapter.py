@@ -132,7 +132,7 @@ def test_bad_workers(given, workers):
 
 
 def test_bad_store(given, tmp_path):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(StoreError, match="cannot be written"):
         open_chapter("05_x", given | {"store": str(tmp_path / "file" / "x")})
     with pytest.raises(ParameterError, match="store=3"):

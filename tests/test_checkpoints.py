@@ -215,7 +215,7 @@ def test_a_local_model_is_named_by_weights_configuration_and_tokenizer_as_they_a
     with pytest.raises(CheckpointError, match="its files were changed since the study began"):
         checkpoints.reward_model(before, 0.5, seed=3)
     changed = local(folder).revision
-    (folder / "README.md").write_text("says nothing of the model")
+    (folder / "README.md").write_text("says nothing of the model", encoding="utf-8")
     assert local(folder).revision == changed
 
 

@@ -44,7 +44,7 @@ def no_choice_from_outside(monkeypatch):
 
 def program(folder: Path, name: str, script: str) -> None:
     path = folder / name
-    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
@@ -218,7 +218,9 @@ def test_the_example_on_the_page_is_a_job(tmp_path):
     import yaml
 
     example = next(
-        block for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), flags=re.S) if "jobqueue:" in block
+        block
+        for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.S)
+        if "jobqueue:" in block
     )
     defaults = dask.config.get("jobqueue.slurm")
     with dask.config.set(

@@ -41,7 +41,7 @@ def books(shelf, tmp_path, monkeypatch) -> tuple[Path, list[str]]:
 
 
 def test_books_are_laid_side_by_side(laid):
-    page, facts = laid.read_text(), pd.read_csv(laid.with_suffix(".csv"), keep_default_na=False)
+    page, facts = laid.read_text(encoding="utf-8"), pd.read_csv(laid.with_suffix(".csv"), keep_default_na=False)
     parameter = facts[facts["kind"] == "parameter"].pivot(index="name", columns="edition", values="says")
     assert parameter.to_dict("index") == {
         "seeds": {"one": "400, 401", "two": "402, 403"},
@@ -65,7 +65,7 @@ def test_books_are_laid_side_by_side(laid):
 
 
 def test_the_page_asks_no_other_host_escapes_texts_and_links_to_both_books(laid):
-    page = laid.read_text()
+    page = laid.read_text(encoding="utf-8")
     assert "<b>the second" not in page and "&lt;b&gt;the second &amp; half" in page
     assert not re.search(r"""(src|href)=["']?(https?:|//)|@import|<script""", page.replace('xmlns:xlink="http', ""))
     links = {unquote(unescape(link)) for link in re.findall(r'<a href="([^"]+)"', page)}
@@ -93,15 +93,19 @@ def cut(html: Path) -> None:
 def older(html: Path) -> None:
     rows = pd.read_csv(html / "results.csv").drop(columns="versus")
     rows.to_csv(html / "results.csv", index=False)
-    told = json.loads((html / build.BOOK).read_text())
-    (html / build.BOOK).write_text(json.dumps(told | {"results": digests.of_file(html / "results.csv")}))
+    told = json.loads((html / build.BOOK).read_text(encoding="utf-8"))
+    (html / build.BOOK).write_text(
+        json.dumps(told | {"results": digests.of_file(html / "results.csv")}), encoding="utf-8"
+    )
 
 
 def without_a_claim(html: Path) -> None:
     rows = pd.read_csv(html / "results.csv")
     rows[rows["statistic"] != "pgr"].to_csv(html / "results.csv", index=False)
-    told = json.loads((html / build.BOOK).read_text())
-    (html / build.BOOK).write_text(json.dumps(told | {"results": digests.of_file(html / "results.csv")}))
+    told = json.loads((html / build.BOOK).read_text(encoding="utf-8"))
+    (html / build.BOOK).write_text(
+        json.dumps(told | {"results": digests.of_file(html / "results.csv")}), encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,11 +116,14 @@ def without_a_claim(html: Path) -> None:
         (older, "of an older version: it has no column 'versus'"),
         (without_a_claim, "of an older version: .*pgr"),
         (lambda html: (html / build.BOOK).unlink(), "of an older version: .*book.json is missing"),
-        (lambda html: (html / build.BOOK).write_text('{"edition": 3'), "book.json is missing, or cannot be read"),
+        (
+            lambda html: (html / build.BOOK).write_text('{"edition": 3', encoding="utf-8"),
+            "book.json is missing, or cannot be read",
+        ),
         (lambda html: (html / "index.html").unlink(), "not built yet"),
         (
             lambda html: (html.parents[3] / "two.yaml").write_text(
-                (html.parents[3] / "two.yaml").read_text().replace("0.8\n", "0.9\n")
+                (html.parents[3] / "two.yaml").read_text(encoding="utf-8").replace("0.8\n", "0.9\n"), encoding="utf-8"
             ),
             "its file has changed since its book was built: threshold was 0.8",
         ),
@@ -155,7 +162,9 @@ def test_make_hands_on_every_edition_as_it_is(tmp_path):
     (tmp_path / ".venv" / ".complete").touch()
     for editions in ("world smoke", "it's.yaml $HOME/{a};b.yaml", ""):
         command = ["make", "-s", "compare", "RUN=printf '%s\\n'", f"EDITIONS={editions}"]
-        done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, encoding="utf-8"
+        )
         assert done.returncode == 0 and done.stdout.splitlines() == ["-m", "w2s_lib.book.compare", *editions.split()]
 
 

@@ -332,7 +332,7 @@ def test_the_price_is_that_of_the_gpu_hours(capsys):
 
 def test_the_page_says_what_the_model_says():
     """The table of *Running at scale*, for one reward model of the paper's edition."""
-    page = (Path(__file__).resolve().parent.parent / "book" / "running-at-scale.md").read_text()
+    page = (Path(__file__).resolve().parent.parent / "book" / "running-at-scale.md").read_text(encoding="utf-8")
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in page.splitlines()

@@ -49,9 +49,10 @@ def test_no_hand_out_holds_a_solution(folder, name):
     assert len(secret) > 40
     notebook = nbformat.read(folder / "student" / f"{name}.ipynb", as_version=4)
     nbformat.validate(notebook)
-    checks = (folder / "student" / CHECKS / f"{name}.json").read_text()
+    checks = (folder / "student" / CHECKS / f"{name}.json").read_text(encoding="utf-8")
     text = "\n".join(
-        [cell.source for cell in notebook.cells] + [checks, (folder / "student" / "README.md").read_text()]
+        [cell.source for cell in notebook.cells]
+        + [checks, (folder / "student" / "README.md").read_text(encoding="utf-8")]
     )
     assert text.count("check(") >= 4 and "seal(" not in text and not any(c.get("outputs") for c in notebook.cells)
     assert not {line for line in secret if line in text and not line.startswith("check(")}
@@ -171,7 +172,7 @@ def test_hostile_texts_do_nothing(tmp_path, monkeypatch):
     assert "<img" not in says and "\x1b" not in says and html.escape("<img src=x") in says
     for text in ("{", "[]", '{"study": 1, "exercises": {"a": {"digits": 99, "salt": "", "entries": {}}}}',
                  '{"study": 1, "exercises": {"a": {"digits": 1, "salt": "x", "entries": {}}}}'):  # fmt: skip
-        (tmp_path / "a.json").write_text(text)
+        (tmp_path / "a.json").write_text(text, encoding="utf-8")
         with pytest.raises(ParameterError, match="is no file of checks"):
             exercises(tmp_path / "a.json")
 
@@ -196,5 +197,7 @@ def test_otter_gives_the_same_points(folder, build_folder, tmp_path, monkeypatch
     for part, share in (("solutions", 1.0), ("student", 0.0)):
         command = [OTTER, "run", "--no-logo", "-a", folder / "grader" / f"{CHAPTERS[0]}.zip", "-o", tmp_path]
         assert subprocess.run([*command, folder / part / f"{CHAPTERS[0]}.ipynb"]).returncode == 0
-        tests = [t for t in json.loads((tmp_path / "results.json").read_text())["tests"] if "max_score" in t]
+        tests = [
+            t for t in json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["tests"] if "max_score" in t
+        ]
         assert sum(t["score"] for t in tests) == share * sum(t["max_score"] for t in tests) and len(tests) >= 5

@@ -78,7 +78,7 @@ def test_unknown_edition_with_the_nearest_name():
 @pytest.mark.parametrize("text", ["[1, 2]", "just text", "a: [1"])
 def test_files_that_are_no_edition(tmp_path, text):
     path = tmp_path / "mine.yaml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(ParameterError):
         load(path)
 
@@ -91,7 +91,7 @@ def test_a_file_whose_name_gives_no_name_is_told_so(tmp_path):
 
 def test_missing_field_is_named(tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text("name: mine\ntitle: t\nseeds: [1]\nmodels: [tiny-24, tiny-36]\n")
+    path.write_text("name: mine\ntitle: t\nseeds: [1]\nmodels: [tiny-24, tiny-36]\n", encoding="utf-8")
     with pytest.raises(ParameterError, match="pairs=.*is required"):
         load(path)
 
@@ -161,8 +161,8 @@ def test_none_overrides_nothing():
 
 
 def test_a_path_is_an_edition(tmp_path):
-    fields = yaml.safe_load((FOLDER / "smoke.yaml").read_text()) | {"name": "mine", "seeds": [3]}
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(fields))
+    fields = yaml.safe_load((FOLDER / "smoke.yaml").read_text(encoding="utf-8")) | {"name": "mine", "seeds": [3]}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(fields), encoding="utf-8")
     assert load(tmp_path / "mine.yaml").seeds == (3,)
 
 

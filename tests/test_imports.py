@@ -29,7 +29,7 @@ NO_TORCH = (
 def imported(path: Path, within_functions: bool = True) -> set[str]:
     """Modules of the library that a file imports, by their names within it: ``lab.store``; of a package that exports a
     name, the package."""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     nodes = ast.walk(tree) if within_functions else tree.body
     names = set()
     for node in nodes:
@@ -73,7 +73,7 @@ def loads_torch(*modules: str) -> str:
         "    if {'torch', 'transformers'} & set(sys.modules):\n"
         "        sys.exit(name)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True, encoding="utf-8")
     assert done.returncode in (0, 1)
     return done.stderr.strip()
 

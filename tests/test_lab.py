@@ -253,7 +253,7 @@ def rewrite(lab: Lab, spec: Pretrain | Train, **fields: object) -> None:
     """Change fields of a record; None takes one out."""
     fields |= {"digest": None, "sealed": None}  # as a record that is older than digests
     record = {key: value for key, value in (lab.store.record(spec) | fields).items() if value is not None}
-    (lab.store.path(spec) / "record.json").write_text(json.dumps(record))
+    (lab.store.path(spec) / "record.json").write_text(json.dumps(record), encoding="utf-8")
 
 
 def test_results_of_other_code_are_counted(here, copy):

@@ -36,7 +36,7 @@ def papermill(tmp_path, build_folder, name, *arguments):
         "smoke",
     ]
     command += ["-p", "store", str(build_folder / "store"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT), target
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, encoding="utf-8"), target
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -90,7 +90,7 @@ def test_papermill_helps(tmp_path):
         "--help-notebook",
         str(ROOT / "notebooks" / "05_conflict_tax_deception.ipynb"),
     ]
-    text = subprocess.run(command, capture_output=True, text=True).stdout
+    text = subprocess.run(command, capture_output=True, text=True, encoding="utf-8").stdout
     assert all(name in text for name in PARAMETERS) and "a model knows a pair where p > threshold" in text
 
 
@@ -101,7 +101,7 @@ def test_another_threshold_trains_nothing(tmp_path, build_folder):
     done, target = papermill(tmp_path, build_folder, "05_conflict_tax_deception", "-p", "threshold", "0.9")
     assert done.returncode == 0, done.stderr
     assert sorted((build_folder / "store").rglob("record.json")) == before
-    assert "0.9" in target.read_text()
+    assert "0.9" in target.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

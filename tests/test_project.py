@@ -27,7 +27,7 @@ from w2s_lib.study.edition import load
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = "3.11"
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 CUDA = re.compile(r"nvidia-|cuda-|triton$")
@@ -143,9 +143,9 @@ def test_direct_dependencies_are_pinned():
 
 
 def test_versions_agree():
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert PROJECT["version"] == w2s_lib.__version__ == citation["version"]
-    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_what_is_said_to_those_who_cite_is_one():
@@ -174,7 +174,7 @@ def test_the_readme_begins_with_the_landing_pages_sentences_as_the_record_has_th
 
 
 def test_the_readme_names_every_package_and_edition_in_short_lines():
-    readme = (ROOT / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     rooms = [
         p
         for p in (ROOT / "w2s_lib").iterdir()
@@ -186,7 +186,7 @@ def test_the_readme_names_every_package_and_edition_in_short_lines():
 
 
 def test_the_reference_names_every_module():
-    told = "\n".join(path.read_text() for path in (ROOT / "book" / "api").glob("*.md"))
+    told = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "book" / "api").glob("*.md"))
     modules = [p for p in (ROOT / "w2s_lib").rglob("*.py") if not p.stem.startswith("__") and "figures" not in p.parts]
     names = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in modules]
     assert sorted(re.findall(r"automodule:: (\S+)", told)) == sorted(names)
@@ -197,7 +197,7 @@ def test_the_reference_names_every_module():
     ["env", "packages", "lock", "book", "test", "test-quick", "serve", "lab", "bench", "bench-quick", "lint", "clean"],
 )
 def test_make_help_lists_every_target(target):
-    text = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True).stdout
+    text = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, encoding="utf-8").stdout
     assert re.search(rf"^\s*(make )?{target} ", text, re.M), text
 
 
@@ -217,7 +217,9 @@ def test_make_hands_on_an_edition_as_it_is(target, name, tmp_path):
         (tmp_path / "python").write_text(stand_in, encoding="utf-8")
         (tmp_path / "python").chmod(0o755)
         command = ["make", "-s", target, "SEEDS=500", "RUN=./python", *how]
-        done = subprocess.run(command, cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True, encoding="utf-8"
+        )
         assert done.returncode == 0, done.stderr
         first = json.loads((tmp_path / "told").read_text(encoding="utf-8").splitlines()[0])
         assert first[first.index("--edition") + 1] == name
@@ -225,12 +227,14 @@ def test_make_hands_on_an_edition_as_it_is(target, name, tmp_path):
 
 
 def test_changelog_says_whether_numbers_are_comparable():
-    bullets = re.findall(r"^- .*?(?=^- |^#|\Z)", (ROOT / "CHANGELOG.md").read_text(), re.M | re.S)
+    bullets = re.findall(r"^- .*?(?=^- |^#|\Z)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M | re.S)
     assert bullets and all(re.search(r"[Nn]umbers comparable: (yes|no)", b) for b in bullets)
 
 
 def test_every_file_that_is_no_module_comes_with_an_installation():
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"][
+        "package-data"
+    ]
     carried = {
         p
         for name, patterns in settings.items()
@@ -261,7 +265,8 @@ def opened_as_the_locale_says(source: str) -> list[int]:
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         given = {keyword.arg: keyword.value for keyword in call.keywords}
         said = [a.value for a in (*call.args, *given.values()) if isinstance(a, ast.Constant)]
-        binary = any(isinstance(word, str) and re.fullmatch("[rwxa+]*b[rwxa+]*", word) for word in said)
+        picture = name == "open" and getattr(getattr(call.func, "value", None), "id", "") == "Image"
+        binary = picture or any(isinstance(word, str) and re.fullmatch("[rwxa+]*b[rwxa+]*", word) for word in said)
         if name in ("run", "Popen", "check_output"):
             binary = not {"text", "universal_newlines"} & given.keys()
         if name.endswith("TemporaryFile"):
@@ -285,7 +290,7 @@ def test_every_file_is_opened_as_utf8():
     """A machine whose locale is not UTF-8 would read other letters, or write half a page and stop."""
     code = {
         path: path.read_text(encoding="utf-8")
-        for folder in ("w2s_lib", "book/_ext")
+        for folder in ("w2s_lib", "book/_ext", "tests")
         for path in (ROOT / folder).rglob("*.py")
     }
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):

@@ -52,10 +52,12 @@ def test_a_change_of_one_module_is_another_code(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "lab" / "provenance.py"))
     assert code.__wrapped__() == code()
     (tmp_path / "training" / "losses.py").write_text(
-        (PACKAGE / "training" / "losses.py").read_text() + "\n# a comment\n"
+        (PACKAGE / "training" / "losses.py").read_text(encoding="utf-8") + "\n# a comment\n", encoding="utf-8"
     )
     assert code.__wrapped__() == code()
-    (tmp_path / "training" / "losses.py").write_text((PACKAGE / "training" / "losses.py").read_text() + "\nMORE = 1\n")
+    (tmp_path / "training" / "losses.py").write_text(
+        (PACKAGE / "training" / "losses.py").read_text(encoding="utf-8") + "\nMORE = 1\n", encoding="utf-8"
+    )
     assert code.__wrapped__() != code()
 
 

@@ -166,7 +166,7 @@ def grid(folders, tmp_path_factory) -> dict[str, Path]:
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
         state["model"]["vocab"] = {c: i for i, c in enumerate(alphabet)} | {"<end>": len(alphabet)}
         state["added_tokens"] = [token | {"id": len(alphabet)} for token in state["added_tokens"]]
-        (found[family] / "tokenizer.json").write_text(json.dumps(state))
+        (found[family] / "tokenizer.json").write_text(json.dumps(state), encoding="utf-8")
         if family != "gpt2":
             tokenizer = AutoTokenizer.from_pretrained(found[family])
             tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
@@ -189,7 +189,7 @@ def texts(tmp_path_factory) -> Texts:
             {"chosen": o + c, "rejected": o + r}
             for o, c, r in zip(frame["opening"], frame["chosen"], frame["rejected"])
         )
-        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, told)))
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, told)), encoding="utf-8")
     pair = (sources.source(folder / f"{name}.jsonl") for name in ("harmless", "helpful"))
     sizes = dict(train_pairs=PAIRS, test_pairs=PAIRS, max_tokens=MOST, truncation_side="left")
     return Texts(**dict(zip(("source", "helpful"), pair)), **sizes)
@@ -542,7 +542,7 @@ def test_the_edition_s_policies_of_7b_models_compute_in_bfloat16_and_nothing_els
 
 def test_a_study_asks_for_what_its_edition_says(grid, tmp_path):
     rows = [{"prompt": f"\n\nHuman: {i}{ASSISTANT}", "chosen": f" yes {i}", "rejected": f" no {i}"} for i in range(120)]
-    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     small, large = str(grid["gpt2"]), str(grid["opt"])
     small, large = f"{small}:1", f"{large}:3"
     given = {

@@ -36,9 +36,9 @@ def own(tmp_path_factory, folders):
     """An edition file with local pairs and two tiny local models, frozen layers of one of them included."""
     folder = tmp_path_factory.mktemp("own")
     for name, words, seed in (("harmless", (GOOD, BAD), 1), ("helpful", (BAD, GOOD), 2)):
-        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, dialogues(200, words, seed))))
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, dialogues(200, words, seed))), encoding="utf-8")
     weak, strong, middle = f"{folders['gpt2']}:1", str(folders["llama"]), f"{folders['llama']}:2"
-    edition = yaml.safe_load((FOLDER / "hh-small.yaml").read_text()) | {
+    edition = yaml.safe_load((FOLDER / "hh-small.yaml").read_text(encoding="utf-8")) | {
         "name": "own", "title": "tiny models, a few pairs", "data": str(folder / "harmless.jsonl"),
         "helpful": str(folder / "helpful.jsonl"), "seeds": [1], "models": [weak, middle, strong],
         "pairs": [f"{weak} -> {strong}"], "train_pairs": 48, "test_pairs": 64, "max_tokens": 96, "lora_rank": None,
@@ -49,7 +49,7 @@ def own(tmp_path_factory, folders):
     for name in ("control_pairs", "policy_pairs", "mitigation_pairs"):
         edition.pop(name)
     path = folder / "own.yaml"
-    path.write_text(yaml.safe_dump(edition))
+    path.write_text(yaml.safe_dump(edition), encoding="utf-8")
     return path
 
 
@@ -66,13 +66,13 @@ def test_the_book_of_an_edition_with_own_models_and_pairs(own, tmp_path):
         "--output",
         str(tmp_path / "book"),
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout + done.stderr
     html = tmp_path / "book" / "html"
     results = read_results(html / "results.csv")
     assert {"05_conflict_tax_deception", "12_preference_optimisation", "13_what_helps"} <= set(results["chapter"])
     assert (results["edition"] == "own").all() and not results["chapter"].str.startswith(("02", "10")).any()
-    assert "not part of the edition" in (html / "notebooks" / "02_preference_world.html").read_text()
+    assert "not part of the edition" in (html / "notebooks" / "02_preference_world.html").read_text(encoding="utf-8")
     accuracy = usual(results, statistic="accuracy_ceiling", condition="none", method="reward_model")
     assert accuracy["value"].iloc[0] > 0.9, "kind and unkind words are told apart with ease"
 

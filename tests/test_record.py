@@ -153,13 +153,13 @@ def test_the_command_goes_on_where_it_was(folder, tmp_path, capsys, monkeypatch)
 
 
 def change_about(folder, **fields):
-    about = json.loads((folder / record.ABOUT).read_text())
-    (folder / record.ABOUT).write_text(json.dumps(about | fields))
+    about = json.loads((folder / record.ABOUT).read_text(encoding="utf-8"))
+    (folder / record.ABOUT).write_text(json.dumps(about | fields), encoding="utf-8")
 
 
 def as_named(folder, seed):
     """Make ``record.json`` name the file as it is now: what is wrong with it is not that it was changed."""
-    about = json.loads((folder / record.ABOUT).read_text())
+    about = json.loads((folder / record.ABOUT).read_text(encoding="utf-8"))
     about["seeds"][str(seed)]["file"] = record.digests.of_file(folder / f"seed-{seed}.parquet")
     change_about(folder, **about)
 
@@ -181,7 +181,7 @@ BAD = {
         "seed-402.parquet: seed 402 was cut short or changed",
     ),
     "gone": (lambda f: (f / "seed-402.parquet").unlink(), "seed-402.parquet: seed 402 is missing"),
-    "no JSON": (lambda f: (f / record.ABOUT).write_text("{"), "record.json: cannot be read"),
+    "no JSON": (lambda f: (f / record.ABOUT).write_text("{", encoding="utf-8"), "record.json: cannot be read"),
     "an entry cut short": (
         lambda f: change_about(f, seeds={"402": {name: 0 for name in record.ENTRY[:-1]}}),
         "record.json: seed 402: its file is missing",

@@ -32,7 +32,7 @@ QUIET = {"workers": 0, "progress": False}
 
 
 def write(path: Path, rows) -> Path:
-    path.write_text("\n".join(map(json.dumps, rows)))
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     return path
 
 
@@ -88,7 +88,7 @@ def test_the_file_beside_the_page_says_the_same(found):
     )
     written = read_results(found.path.with_suffix(".csv"))
     pd.testing.assert_frame_equal(written, found.results, check_dtype=False, check_exact=True)
-    assert found.path.read_text() == found.page
+    assert found.path.read_text(encoding="utf-8") == found.page
 
 
 def test_the_sentences_are_read_off_the_intervals(found):

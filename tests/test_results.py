@@ -412,9 +412,11 @@ def test_published_rows_are_read_as_they_were_written(tmp_path):
 
 
 def test_names_of_digits_stay_text(tmp_path):
-    (tmp_path / "x.csv").write_text("statistic,versus,threshold,value,runs\npgr,,,0.5,00123456\npgr,,,0.5,0012e456\n")
+    (tmp_path / "x.csv").write_text(
+        "statistic,versus,threshold,value,runs\npgr,,,0.5,00123456\npgr,,,0.5,0012e456\n", encoding="utf-8"
+    )
     assert read_results(tmp_path / "x.csv")["runs"].tolist() == ["00123456", "0012e456"]
-    (tmp_path / "x.csv").write_text("statistic,versus,threshold,value,runs\npgr,,,,00123456\n")
+    (tmp_path / "x.csv").write_text("statistic,versus,threshold,value,runs\npgr,,,,00123456\n", encoding="utf-8")
     back = read_results(tmp_path / "x.csv").iloc[0]
     assert (
         (back["runs"], back["versus"]) == ("00123456", "") and np.isnan(back["threshold"]) and np.isnan(back["value"])

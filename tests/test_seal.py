@@ -136,7 +136,7 @@ def test_what_cannot_be_checked_is_one_line(chapter, tmp_path):
         chapter().check("ds-musk", MASK)
     with pytest.raises(ParameterError, match="sealed for other parameters"):
         chapter(threshold=0.9).check("ds-mask", MASK)
-    (tmp_path / "checks" / "05_x.json").write_text("{")
+    (tmp_path / "checks" / "05_x.json").write_text("{", encoding="utf-8")
     with pytest.raises(ParameterError, match="05_x.json.*is no file of checks"):
         chapter().check("ds-mask", MASK)
     (tmp_path / "checks" / "05_x.json").unlink()

@@ -166,7 +166,7 @@ def test_every_way_to_the_truth_is_refused(tmp_path):
     """In one process, sealed as a submission's is; each way works before the seal, or would, and none behind it."""
     (tmp_path / "store").mkdir()
     store = tmp_path / "store" / "scores.csv"
-    store.write_text("p_true\n1\n")
+    store.write_text("p_true\n1\n", encoding="utf-8")
     home = tmp_path / "home"
     home.mkdir()
     library = Path(sealed.__file__).parents[1]
@@ -190,11 +190,11 @@ def test_every_way_to_the_truth_is_refused(tmp_path):
         "import scipy.cluster.vq\n"
         "print(json.dumps([through, len(asked_for)]))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=home, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=home, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     through, asked_for = json.loads(done.stdout)
     assert not through and asked_for >= len(WAYS)
-    assert store.read_text() == "p_true\n1\n"
+    assert store.read_text(encoding="utf-8") == "p_true\n1\n"
 
 
 # As labels

@@ -291,7 +291,8 @@ def test_a_slider_without_tax_is_undefined_and_not_broken(made_up):
 def opened(browser, folder, text: str, **context):
     """A page with this text from the file system, and what it complained about or asked for."""
     (folder / "page.html").write_text(
-        f'<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">{text}'
+        f'<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">{text}',
+        encoding="utf-8",
     )
     page, trouble = browser.new_context(**context).new_page(), []
     page.on("console", lambda m: trouble.append(m.text))

@@ -55,7 +55,7 @@ def texts(tmp_path_factory) -> Texts:
         }
         for _ in range(90)
     ]
-    path.write_text("\n".join(map(json.dumps, rows)))
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     return Texts(source=source(path), train_pairs=32, test_pairs=12, max_tokens=32)
 
 
@@ -127,13 +127,14 @@ torch.distributed.destroy_process_group()
 @pytest.mark.slow
 def test_each_process_holds_its_part_of_every_weight_also_after_reading_it(tmp_path):
     saved("llama", tmp_path / "model")
-    (tmp_path / "held.py").write_text(HELD)
+    (tmp_path / "held.py").write_text(HELD, encoding="utf-8")
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     said = subprocess.run(
         [sys.executable, *torchrun, tmp_path / "held.py", tmp_path / "model"],
         capture_output=True,
         text=True,
         check=True,
+        encoding="utf-8",
     )
     counts = [tuple(map(int, line.split())) for line in said.stdout.splitlines()]
     assert len(counts) == 2, "a reward model and a policy"

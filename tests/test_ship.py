@@ -38,7 +38,7 @@ def done(folders, tmp_path_factory) -> tuple[Study, Path]:
     """A study on local pairs by frozen layers of a tiny model, done here, and the folder of its results."""
     folder = tmp_path_factory.mktemp("ship")
     harmless = folder / "harmless.jsonl"
-    harmless.write_text("\n".join(map(json.dumps, dialogues(200, (GOOD, BAD), 1))))
+    harmless.write_text("\n".join(map(json.dumps, dialogues(200, (GOOD, BAD), 1))), encoding="utf-8")
     layers = [f"{folders['llama']}@0", f"{folders['llama']}@2"]
     fields = {"name": "shipped", "data": str(harmless), "seeds": [1, 2], "models": layers, "pairs": "all"}
     fields |= {"control_pairs": [], "train_pairs": 48, "test_pairs": 64, "max_tokens": 96, "threshold": 0.5}
@@ -79,9 +79,10 @@ def test_scores_that_are_not_those_of_the_pairs_are_refused_and_nothing_is_lost(
     pd.read_parquet(path).iloc[::-1].to_parquet(path)
     with pytest.raises(StoreError, match="is not what was written"):
         ship.ship(study.on(lab))
-    record = json.loads(path.with_name("record.json").read_text())
+    record = json.loads(path.with_name("record.json").read_text(encoding="utf-8"))
     path.with_name("record.json").write_text(
-        json.dumps({key: value for key, value in record.items() if key not in ("files", "digest", "sealed")})
+        json.dumps({key: value for key, value in record.items() if key not in ("files", "digest", "sealed")}),
+        encoding="utf-8",
     )
     with pytest.raises(StoreError, match="not those of the test pairs"):
         ship.ship(study.on(lab))
@@ -108,7 +109,7 @@ def test_a_damaged_file_is_named_and_to_be_restored(own, harm):
         with pytest.raises(StoreError, match="it comes with the edition: restore it") as error:
             read(run)
         assert str(path) in str(error.value) and "\n" not in str(error.value)
-    (shipped.folder / "records.parquet").write_text("half")
+    (shipped.folder / "records.parquet").write_text("half", encoding="utf-8")
     with pytest.raises(StoreError, match="records.parquet cannot be read .* restore it"):
         Shipped(shipped.folder)
 
@@ -118,7 +119,7 @@ def test_shipped_results_are_replaced_whole_or_not_at_all(own, monkeypatch):
     before = {path.name: path.read_bytes() for path in shipped.folder.iterdir()}
 
     def interrupted(frame, path, **_):
-        Path(path).write_text("half")
+        Path(path).write_text("half", encoding="utf-8")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", interrupted)

@@ -49,7 +49,7 @@ def read_before(told, monkeypatch) -> None:
 @pytest.fixture
 def laid_before(read_before, monkeypatch) -> None:
     """Nor laid side by side."""
-    monkeypatch.setattr(compare, "lay", lambda books, path: path.write_text("all of them"))
+    monkeypatch.setattr(compare, "lay", lambda books, path: path.write_text("all of them", encoding="utf-8"))
 
 
 @pytest.fixture
@@ -62,7 +62,9 @@ def library(shelf, tmp_path, monkeypatch) -> tuple[Path, list[str]]:
     for name in ("one", "two"):
         html = root / "book" / "_build" / name / "html"
         write(html, "index.html", f"{BOTH}.html", f"{DEEP}.html", *([f"{ALONE}.html"] if name == "one" else []))
-        (html / "moved.html").write_text("<body>This page is now <a href='index.html'>here</a>.</body>")
+        (html / "moved.html").write_text(
+            "<body>This page is now <a href='index.html'>here</a>.</body>", encoding="utf-8"
+        )
     return root, [str(root / Path(edition).name) for edition in shelf]
 
 
@@ -70,19 +72,19 @@ def test_the_switch_stays_on_the_page_where_the_other_edition_has_it(library, la
     root, editions = library
     first = site.site(editions)
     folder = root / "book" / "_build" / "site"
-    assert first == folder / "index.html" and 'url=one/index.html"' in first.read_text()
+    assert first == folder / "index.html" and 'url=one/index.html"' in first.read_text(encoding="utf-8")
     for page in (BOTH, DEEP, "index"):
         there = {name: folder / name / f"{page}.html" for name in ("one", "two")}
         assert links(there["one"]) == links(there["two"]) == there | {"Compare": folder / "compare.html"}
         for name, path in there.items():
-            assert re.search(rf'<a href="[^"]*" aria-current="true"[^>]*>{name}</a>', path.read_text())
-            assert path.read_text().index("pst-skip-link") < path.read_text().index("editions"), (
-                "the skip link is first"
-            )
+            assert re.search(rf'<a href="[^"]*" aria-current="true"[^>]*>{name}</a>', path.read_text(encoding="utf-8"))
+            assert path.read_text(encoding="utf-8").index("pst-skip-link") < path.read_text(encoding="utf-8").index(
+                "editions"
+            ), "the skip link is first"
     assert links(folder / "one" / f"{ALONE}.html")["two (first page)"] == folder / "two" / "index.html"
     assert all(path.is_file() for page in folder.rglob("*.html") for path in links_of(page))
-    assert "<b>the second" not in (folder / "one" / f"{BOTH}.html").read_text(), "titles are escaped"
-    assert "editions" not in (root / "book" / "_build" / "one" / "html" / "index.html").read_text(), (
+    assert "<b>the second" not in (folder / "one" / f"{BOTH}.html").read_text(encoding="utf-8"), "titles are escaped"
+    assert "editions" not in (root / "book" / "_build" / "one" / "html" / "index.html").read_text(encoding="utf-8"), (
         "books stay as built"
     )
 
@@ -94,7 +96,7 @@ def links_of(page: Path) -> list[Path]:
 def test_the_page_that_compares_leads_to_the_books_of_the_site(library, read_before):
     root, editions = library
     folder = site.site(editions, str(root / "out")).parent
-    page = (folder / "compare.html").read_text()
+    page = (folder / "compare.html").read_text(encoding="utf-8")
     assert {"one/index.html", "two/index.html"} <= set(re.findall(r'<a href="([^"]+)"', page))
     assert (folder / "compare.csv").is_file()
 
@@ -128,7 +130,7 @@ def test_all_that_is_built_is_compared_and_one_alone_is_not(library, read_before
     assert compare.main(["--all", *editions]) == 0
     page = root / "book" / "_build" / "compare.html"
     assert capsys.readouterr().out == f"open {page}\n"
-    assert set(re.findall(r'<a href="([^"/]+)/html/index.html"', page.read_text())) == {"one", "two"}
+    assert set(re.findall(r'<a href="([^"/]+)/html/index.html"', page.read_text(encoding="utf-8"))) == {"one", "two"}
 
 
 def test_make_hands_on_every_edition(tmp_path):
@@ -151,14 +153,17 @@ def real(build_folder, tmp_path_factory) -> Path:
     """The first page of a site of two real books: the smoke edition, and one that differs and lacks a chapter."""
     root = tmp_path_factory.mktemp("real site & co")
     (root / "other.yaml").write_text(
-        re.sub(r"^(name|title):.*$", r"\1: other", (FOLDER / "smoke.yaml").read_text(encoding="utf-8"), flags=re.M)
+        re.sub(r"^(name|title):.*$", r"\1: other", (FOLDER / "smoke.yaml").read_text(encoding="utf-8"), flags=re.M),
+        encoding="utf-8",
     )
     built = root / "book" / "_build"
     for name in ("smoke", "other"):
         shutil.copytree(build_folder / "book" / "html", built / name / "html")
     about = built / "other" / "html" / build.BOOK
     told = json.loads(about.read_text(encoding="utf-8"))
-    about.write_text(json.dumps(told | {"edition": load(root / "other.yaml").model_dump(mode="json")}))
+    about.write_text(
+        json.dumps(told | {"edition": load(root / "other.yaml").model_dump(mode="json")}), encoding="utf-8"
+    )
     (built / "other" / "html" / f"{ALONE}.html").unlink()
     with pytest.MonkeyPatch.context() as patch:
         for module in (build, site):

@@ -24,7 +24,7 @@ def keep(store: Store) -> Path:
     """The folder of a finished run."""
     with store.writing(SPEC) as draft:
         TABLE.to_parquet(draft.folder / "knowledge.parquet")
-        (draft.folder / "weights").write_text("many")
+        (draft.folder / "weights").write_text("many", encoding="utf-8")
     return store.path(SPEC)
 
 
@@ -77,12 +77,12 @@ def test_the_second_of_two_writers_changes_nothing(tmp_path):
         TABLE.to_parquet(draft.folder / "knowledge.parquet")
         moved = store.path(SPEC)
         moved.mkdir()
-        (moved / "record.json").write_text(json.dumps({"first": True}))
+        (moved / "record.json").write_text(json.dumps({"first": True}), encoding="utf-8")
     assert store.record(SPEC) == {"first": True}
 
 
 def test_an_unwritable_store_is_refused_in_one_line(tmp_path):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(StoreError, match="store=.*cannot be written .* allowed: a folder you can write to") as error:
         Store(tmp_path / "file" / "store")
     assert "\n" not in str(error.value)
@@ -127,10 +127,10 @@ def test_writers_at_the_same_time_keep_one_whole_result(tmp_path):
 def test_half_a_copy_in_the_way_is_set_aside(tmp_path, capsys):
     store = Store(tmp_path)
     store.path(SPEC).mkdir(parents=True)
-    (store.path(SPEC) / "knowledge.parquet").write_text("half")
+    (store.path(SPEC) / "knowledge.parquet").write_text("half", encoding="utf-8")
     keep(store)
     assert store.has(SPEC) and len(store.table(SPEC, "knowledge")) == 2
-    assert [path.read_text() for path in tmp_path.glob("aside/*/knowledge.parquet")] == ["half"]
+    assert [path.read_text(encoding="utf-8") for path in tmp_path.glob("aside/*/knowledge.parquet")] == ["half"]
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and f"{store.path(SPEC)} has no record.json; set aside in {tmp_path / 'aside'}" in said
 
@@ -139,7 +139,7 @@ def test_half_a_page_in_the_way_is_set_aside_and_a_damaged_one_is_none(tmp_path,
     store = Store(tmp_path)
     page = tmp_path / "page" / "ab" / "ab12"
     page.mkdir(parents=True)
-    (page / "page.ipynb").write_text("half")
+    (page / "page.ipynb").write_text("half", encoding="utf-8")
     assert store.page("ab12") is None
     store.keep_page("ab12", {"page.ipynb": b"{}", "seconds": b"1.5"})
     assert store.page("ab12") == {"page.ipynb": b"{}", "seconds": b"1.5"}
@@ -171,7 +171,7 @@ def test_drafts_of_other_machines_are_swept_after_a_week(tmp_path):
     ]
     for draft in drafts:
         draft.mkdir(parents=True)
-        (draft / "weights").write_text("many")
+        (draft / "weights").write_text("many", encoding="utf-8")
     assert store.sweep_drafts() == 0
     past = time.time() - WEEK - 60
     for draft in drafts:
@@ -191,8 +191,12 @@ def other(path: Path) -> None:
 
 def say(path: Path, **fields: object) -> None:
     """Let a record say something else, as if it had been written so."""
-    record = {name: value for name, value in json.loads(path.read_text()).items() if name not in ("digest", "sealed")}
-    path.write_text(json.dumps(record | fields))
+    record = {
+        name: value
+        for name, value in json.loads(path.read_text(encoding="utf-8")).items()
+        if name not in ("digest", "sealed")
+    }
+    path.write_text(json.dumps(record | fields), encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -202,8 +206,12 @@ def say(path: Path, **fields: object) -> None:
         ("knowledge.parquet", other, "is not what was written"),
         ("knowledge.parquet", Path.unlink, "is missing"),
         ("record.json", cut, "cannot be read"),
-        ("record.json", lambda path: path.write_text("null"), "is no record"),
-        ("record.json", lambda path: path.write_text(path.read_text().replace("torch", "tosch")), "is not what was"),
+        ("record.json", lambda path: path.write_text("null", encoding="utf-8"), "is no record"),
+        (
+            "record.json",
+            lambda path: path.write_text(path.read_text(encoding="utf-8").replace("torch", "tosch"), encoding="utf-8"),
+            "is not what was",
+        ),
         ("record.json", lambda path: say(path, scheme=4), "is of scheme 4, here it is 3"),
         ("record.json", lambda path: say(path, key="0123"), "is that of another run, 0123"),
     ],
@@ -228,7 +236,7 @@ def test_what_a_child_run_reads_is_verified(tmp_path):
     store = Store(tmp_path)
     weights = keep(store) / "weights"
     store.verify(SPEC)
-    weights.write_text("most")
+    weights.write_text("most", encoding="utf-8")
     with pytest.raises(DamagedError, match="weights is not what was written"):
         store.verify(SPEC)
 
@@ -238,7 +246,7 @@ def test_a_record_without_digests_is_believed_and_what_cannot_be_read_is_damaged
     table = keep(store) / "knowledge.parquet"
     record = store.record(SPEC)
     del record["files"], record["digest"], record["sealed"]
-    (table.parent / "record.json").write_text(json.dumps(record))
+    (table.parent / "record.json").write_text(json.dumps(record), encoding="utf-8")
     other(table)
     store.verify(SPEC)
     assert store.table(SPEC, "knowledge")["p_true"].tolist() == [0.9, 0.1]
@@ -252,12 +260,12 @@ def test_a_record_without_digests_is_believed_and_what_cannot_be_read_is_damaged
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "results.csv"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
     with pytest.raises(RuntimeError), replacing(path) as draft:
-        draft.write_text("ne")
+        draft.write_text("ne", encoding="utf-8")
         raise RuntimeError
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     with replacing(path) as draft:
-        draft.write_text("new")
-        assert path.read_text() == "old" and draft.suffix == ".csv"
-    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+        draft.write_text("new", encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == "old" and draft.suffix == ".csv"
+    assert path.read_text(encoding="utf-8") == "new" and list(tmp_path.iterdir()) == [path]

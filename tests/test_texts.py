@@ -350,7 +350,7 @@ def keep(cache: Path, hub: str, commit: str, files: dict[str, list[dict]]) -> No
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, rows)
     (folder / "refs").mkdir(exist_ok=True)
-    (folder / "refs" / "main").write_text(commit)
+    (folder / "refs" / "main").write_text(commit, encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", [name for name, entry in DATA.items() if entry.hub])
@@ -405,7 +405,7 @@ def test_registered_pairs_are_read_from_the_cache(offline):
 
 
 def test_the_data_card_says_what_the_registry_says():
-    card = (ROOT / "book" / "data-card.md").read_text()
+    card = (ROOT / "book" / "data-card.md").read_text(encoding="utf-8")
     for name, entry in DATA.items():
         for fact in (f"`{name}`", entry.hub, entry.licence, entry.revision):
             assert fact is None or fact in card, (name, fact)
@@ -632,7 +632,7 @@ def test_people_s_helpful_pairs_are_known_and_say_nothing_of_length(monkeypatch)
 
 @real
 def test_real_pairs_are_put_together_again_exactly(hh):
-    rows = [json.loads(line) for file in FILES for line in file.read_text().splitlines()]
+    rows = [json.loads(line) for file in FILES for line in file.read_text(encoding="utf-8").splitlines()]
     found = read(hh)
     for column in ("chosen", "rejected"):
         assert (found["prompt"] + found[column]).tolist() == [row[column] for row in rows]
@@ -643,7 +643,7 @@ def test_real_pairs_are_put_together_again_exactly(hh):
 def test_real_pairs_are_counted(hh):
     found = cleaned(hh)
     assert len(read(hh)) == 12_000 == len(found.frame) + sum(found.dropped.values())
-    usable, card = found.frame, (ROOT / "book" / "data-card.md").read_text()
+    usable, card = found.frame, (ROOT / "book" / "data-card.md").read_text(encoding="utf-8")
     for what, number in found.report.itertuples(index=False):
         assert f"| {what} | {number:,} |" in card or not number, what
     assert (usable["prompt"].str.count(HUMAN) == 1).all()

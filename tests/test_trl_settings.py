@@ -29,7 +29,7 @@ def texts(tmp_path_factory) -> Texts:
     reply = lambda: say(draw.randint(2, 6))
     prompts = (f"\n\nHuman: {i}{say(4)}\n\nAssistant:" for i in range(90))
     rows = [{"prompt": prompt, "chosen": reply(), "rejected": reply()} for prompt in prompts]
-    path.write_text("\n".join(map(json.dumps, rows)))
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     return Texts(source=source(path), train_pairs=32, test_pairs=12, max_tokens=96)
 
 

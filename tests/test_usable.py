@@ -50,13 +50,15 @@ def says(file: str, **fields):
     """What writes fields into a file of JSON."""
 
     def do(folder: Path) -> None:
-        (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | fields))
+        (folder / file).write_text(
+            json.dumps(json.loads((folder / file).read_text(encoding="utf-8")) | fields), encoding="utf-8"
+        )
 
     return do
 
 
 def is_now(file: str, text: str):
-    return lambda folder: (folder / file).write_text(text)
+    return lambda folder: (folder / file).write_text(text, encoding="utf-8")
 
 
 def cut(file: str):
@@ -231,10 +233,10 @@ def test_names_that_a_wrapper_lengthened_are_mended(folders, tmp_path, name, wra
 
 
 def test_a_tokenizer_without_padding_and_end_pads_with_its_first_token(folders, mine):
-    said = json.loads((mine / "tokenizer_config.json").read_text())
+    said = json.loads((mine / "tokenizer_config.json").read_text(encoding="utf-8"))
     for mark in ("eos_token", "bos_token", "pad_token"):
         said.pop(mark, None)
-    (mine / "tokenizer_config.json").write_text(json.dumps(said))
+    (mine / "tokenizer_config.json").write_text(json.dumps(said), encoding="utf-8")
     usable.check([run(local(mine))])
     bare, usual = (checkpoints.tokenizer(local(folder), 64) for folder in (mine, folders["llama"]))
     assert bare.eos_token is None and bare.pad_token_id == 0

@@ -167,7 +167,7 @@ def world(store: Store) -> list[dict[str, object]]:
     """
     found = []
     for path in store.root.glob("*/*/*/record.json"):
-        one = json.loads(path.read_text())
+        one = json.loads(path.read_text(encoding="utf-8"))
         kind = {"Pretrain": Pretrain, "Train": Train}.get(one["kind"])
         run = kind.model_validate(one["spec"]) if kind else None
         model = getattr(run, "model", run)

@@ -68,7 +68,7 @@ def git(*arguments: str) -> str:
         BenchError: it refused, or there is no git.
     """
     try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
     except FileNotFoundError:
         raise BenchError("git: no such program; it is needed to check out the last release") from None
     if done.returncode:
@@ -81,7 +81,7 @@ def release() -> str:
     try:
         return git("describe", "--tags", "--abbrev=0")
     except BenchError:
-        return RELEASE.read_text().split()[0]
+        return RELEASE.read_text(encoding="utf-8").split()[0]
 
 
 @contextmanager
@@ -107,7 +107,13 @@ class Timed:
         environment = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
         command = [sys.executable, str(Path(__file__).with_name("timed.py"))]
         self.process = subprocess.Popen(
-            command, cwd=tree, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            cwd=tree,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
         )
         library, *self.works = self._answer().split("\t")
         assert Path(library) == tree.resolve() / "w2s_lib", f"{library} is not of {tree}"

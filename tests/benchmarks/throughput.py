@@ -102,7 +102,7 @@ def lengths(chosen: Sequence[int], rejected: Sequence[int]) -> tuple[int, int, i
 def batches(count: int, size: int, seed: int) -> list[Batch]:
     """Pairs of random tokens with the recorded lengths, drawn without repetition while there are enough."""
     rng = random.Random(seed)
-    with LENGTHS.open() as stream:
+    with LENGTHS.open(encoding="utf-8") as stream:
         recorded = [tuple(map(int, row)) for row in list(csv.reader(stream))[1:]]
     drawn = (rng.sample(recorded, len(recorded)) * (1 + count * size // len(recorded)))[: count * size]
     word = lambda: rng.randrange(1, VOCABULARY)
@@ -412,7 +412,7 @@ def measure(
 
 def others(models: list[str]) -> list[dict[str, object]]:
     """What this machine has measured of other models with the same versions: it stays."""
-    last = json.loads(LAST.read_text()).get("throughput") if LAST.exists() else None
+    last = json.loads(LAST.read_text(encoding="utf-8")).get("throughput") if LAST.exists() else None
     same = (
         last is not None
         and last["hardware"] == hardware()

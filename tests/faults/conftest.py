@@ -98,14 +98,24 @@ def start(store: Path, workers: int = 0, *before: str, **environment: str) -> su
     """Begin the five runs in a process of their own; words ``before`` the command, such as those of ``unshare``."""
     command = [*before, sys.executable, "-m", "tests.faults.train", str(store), str(workers)]
     return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+        encoding="utf-8",
     )
 
 
 def records(store: Path) -> dict[str, str]:
     """The records of finished runs, by the name of their folder."""
     kinds = ("pretrain", "features", "train")
-    return {path.parent.name: path.read_text() for kind in kinds for path in store.glob(f"{kind}/*/*/record.json")}
+    return {
+        path.parent.name: path.read_text(encoding="utf-8")
+        for kind in kinds
+        for path in store.glob(f"{kind}/*/*/record.json")
+    }
 
 
 def check(store: Path, undisturbed: Lab, before: dict[str, str] | None = None) -> None:

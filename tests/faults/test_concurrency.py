@@ -46,7 +46,7 @@ def test_builds_and_notebooks_share_a_store(tmp_path, small_book, tried):
     readers = [
         subprocess.Popen(
             [sys.executable, "-m", "papermill", f"{name}.ipynb", str(tmp_path / f"{name}.ipynb"), *ask],
-            cwd=ROOT / "notebooks", stderr=subprocess.PIPE, text=True,
+            cwd=ROOT / "notebooks", stderr=subprocess.PIPE, text=True, encoding="utf-8",
         )
         for name in chapters
     ]  # fmt: skip

@@ -63,7 +63,7 @@ def test_every_bit_of_a_record(tmp_path):
     """A run's and a page's, their own digests and what says that there are some included."""
     store = Store(tmp_path)
     with store.writing(SMALL) as draft:
-        (draft.folder / "weights").write_text("many")
+        (draft.folder / "weights").write_text("many", encoding="utf-8")
     for content in with_each_bit_turned_over((path := store.path(SMALL) / "record.json").read_bytes()):
         path.write_bytes(content)
         with pytest.raises(DamagedError):

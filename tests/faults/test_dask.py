@@ -43,7 +43,7 @@ def scheduler(folder) -> Iterator[tuple[subprocess.Popen, str]]:
         deadline = time.monotonic() + 60
         while not file.is_file() and time.monotonic() < deadline:
             time.sleep(0.1)
-        yield process, json.loads(file.read_text())["address"]
+        yield process, json.loads(file.read_text(encoding="utf-8"))["address"]
 
 
 def worker(address: str):

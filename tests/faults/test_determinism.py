@@ -99,14 +99,14 @@ def test_results_of_other_machines_are_accepted_within_the_tolerance_or_flagged(
     lab = Lab(shutil.copytree(undisturbed.store.root, tmp_path / "store"), workers=0, progress=False)
     assert again.says_of_others(lab, RUNS) == ""
     for path in (tmp_path / "store").rglob("record.json"):
-        record = json.loads(path.read_text()) | {"hardware": "riscv64, Kind, 64 cores, Linux"}
+        record = json.loads(path.read_text(encoding="utf-8")) | {"hardware": "riscv64, Kind, 64 cores, Linux"}
         record = {name: value for name, value in record.items() if name not in ("digest", "sealed")}
         if record["kind"] == "Train":
             scores = lab.store.root / path.parent / "scores.parquet"
             frame = lab.store.table(next(run for run in RUNS if run.key == record["key"]), "scores")
             frame.assign(p_true=frame["p_true"] + by).to_parquet(scores)
             record.pop("files", None)
-        path.write_text(json.dumps(record))
+        path.write_text(json.dumps(record), encoding="utf-8")
     lab = Lab(tmp_path / "store", workers=0, progress=False)
     assert again.says_of_others(lab, RUNS).startswith("5 of 5 results come from other machines (riscv64, Kind, Linux)")
     assert again.main(["--store", str(tmp_path / "store")]) == code
@@ -121,6 +121,6 @@ def test_a_store_without_anything_to_do_again_says_so(tmp_path, capsys):
     folder = tmp_path / "train" / "ab" / "ab12"
     folder.mkdir(parents=True)
     for record in ({}, {"spec": {"model": "older"}}, {"spec": WEAK.model_dump(mode="json"), "scheme": 2}):
-        (folder / "record.json").write_text(json.dumps(record))
+        (folder / "record.json").write_text(json.dumps(record), encoding="utf-8")
         assert again.main(["--store", str(tmp_path)]) == 0
     assert capsys.readouterr().out.count("nothing was done again") == 4

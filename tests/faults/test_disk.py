@@ -40,11 +40,11 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, undisturbed, chance
         size = str(int(chance.uniform(0.1, 0.9) * needed))
         process = start_in(FULL, str(disk), size, sys.executable, str(kept))
         assert process.returncode == 0, (process.returncode, process.stderr)
-        said = (kept / "full").read_text().splitlines()
-        assert (kept / "code").read_text() == "2\n" and len(said) == 1, said
+        said = (kept / "full").read_text(encoding="utf-8").splitlines()
+        assert (kept / "code").read_text(encoding="utf-8") == "2\n" and len(said) == 1, said
         assert said[0].startswith("error: ") and "No space left" in said[0], said
         check(kept / "store", undisturbed)
-        (refused,) = (kept / "read-only").read_text().splitlines()
+        (refused,) = (kept / "read-only").read_text(encoding="utf-8").splitlines()
         assert "cannot be written (Read-only file system)" in refused
         shutil.rmtree(kept)
     seen = "one line each; with room, the same command ended as usual"
@@ -54,7 +54,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, undisturbed, chance
 def start_in(script: str, *arguments: str) -> subprocess.CompletedProcess:
     """Run a shell script with disks of its own to its end."""
     command = [*OWN_DISKS, "sh", "-c", script, "sh", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, encoding="utf-8")
 
 
 @takes_long
@@ -90,4 +90,4 @@ def test_what_the_disk_says_is_one_line(number, capsys):
 
 def test_other_faults_keep_their_traceback():
     with pytest.raises(FileNotFoundError):
-        exit_code(lambda: json.loads((ROOT / "nowhere").read_text()))
+        exit_code(lambda: json.loads((ROOT / "nowhere").read_text(encoding="utf-8")))

@@ -98,11 +98,11 @@ def test_pickles_beside_what_runs_left_are_never_opened(tmp_path, undisturbed, p
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 def test_code_that_comes_with_a_model_is_refused_in_one_line_and_never_run(tmp_path, folders, capsys, file):
     mine = Path(shutil.copytree(folders["llama"], tmp_path / "mine"))
-    text = (mine / file).read_text()
+    text = (mine / file).read_text(encoding="utf-8")
     (mine / file).write_text(
-        text.replace("{", '{"auto_map": {"AutoConfig": "mine.Config", "AutoTokenizer": "mine.T"},', 1)
+        text.replace("{", '{"auto_map": {"AutoConfig": "mine.Config", "AutoTokenizer": "mine.T"},', 1), encoding="utf-8"
     )
-    (mine / "mine.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'opened')!r})\n")
+    (mine / "mine.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'opened')!r})\n", encoding="utf-8")
     data = write(tmp_path / "pairs.jsonl", many(120, 1))
     command = [str(data), "--weak", str(folders["gpt2"]), "--strong", str(mine), "--store", str(tmp_path / "store")]
     assert main([*command, "--dry-run"]) == 2 == main([*command, "--out", str(tmp_path / "page.html")])

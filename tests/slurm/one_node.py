@@ -63,7 +63,7 @@ def _free_port() -> int:
 
 
 def _start(folder: Path, *command: str) -> subprocess.Popen:
-    with (folder / f"{Path(command[0]).name}.out").open("w") as out:
+    with (folder / f"{Path(command[0]).name}.out").open("w", encoding="utf-8") as out:
         return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
 
@@ -73,7 +73,7 @@ def _wait(ready, daemons: dict[str, subprocess.Popen], folder: Path, seconds: fl
         dead = [name for name, daemon in daemons.items() if daemon.poll() is not None]
         if dead or time.monotonic() > deadline:
             logs = {
-                path.name: path.read_text()[-1500:]
+                path.name: path.read_text(encoding="utf-8")[-1500:]
                 for path in folder.glob("*")
                 if path.suffix in (".out", ".log") and path.is_file()
             }
@@ -96,7 +96,9 @@ def one_node(folder: Path) -> Iterator[None]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     values = {"host": platform.node(), "folder": folder, "controller": _free_port(), "daemon": _free_port()}
     configuration = folder / "slurm.conf"
-    configuration.write_text(CONFIGURATION.format(**values, cpus=os.cpu_count(), memory=memory * 9 // 10))
+    configuration.write_text(
+        CONFIGURATION.format(**values, cpus=os.cpu_count(), memory=memory * 9 // 10), encoding="utf-8"
+    )
     os.environ["SLURM_CONF"] = str(configuration)
     daemons: dict[str, subprocess.Popen] = {}
     try:
@@ -110,7 +112,10 @@ def one_node(folder: Path) -> Iterator[None]:
         daemons["slurmd"] = _start(folder, "slurmd", "-D", "-f", str(configuration))
         _wait(
             lambda: (
-                subprocess.run(["sinfo", "-h", "-o", "%t"], capture_output=True, text=True).stdout.strip() == "idle"
+                subprocess.run(
+                    ["sinfo", "-h", "-o", "%t"], capture_output=True, text=True, encoding="utf-8"
+                ).stdout.strip()
+                == "idle"
             ),
             daemons,
             folder,

@@ -46,7 +46,11 @@ def slurm():
 
 def jobs(state: str) -> set[str]:
     """Ids of the jobs in that state."""
-    return set(subprocess.run(["squeue", "-h", "-t", state, "-o", "%i"], capture_output=True, text=True).stdout.split())
+    return set(
+        subprocess.run(
+            ["squeue", "-h", "-t", state, "-o", "%i"], capture_output=True, text=True, encoding="utf-8"
+        ).stdout.split()
+    )
 
 
 class Saboteur(threading.Thread):
