@@ -417,17 +417,17 @@ def test_edited_data_and_models_give_another_page(named, tmp_path, folders):
         "train_pairs": 32,
         "test_pairs": 32,
     }
-    study = Study(load("own", pairs | {"data": str(data), "seeds": [1], "chapters": ["05"]}))
-    key = name(study)
-    assert key == name(study)
+    edition = load("own", pairs | {"data": str(data), "seeds": [1], "chapters": ["05"]})
+    key = name(Study(edition))
+    assert key == name(Study(edition))
     data.write_text(
         "\n".join(map(json.dumps, [*rows, {"prompt": "p", "chosen": "good", "rejected": "bad"}])), encoding="utf-8"
     )
-    other = name(study)
+    other = name(Study(edition))
     assert key != other
     config = json.loads((model / "tokenizer_config.json").read_text(encoding="utf-8"))
     (model / "tokenizer_config.json").write_text(json.dumps(config | {"add_prefix_space": True}), encoding="utf-8")
-    assert other != name(study)
+    assert other != name(Study(edition))
 
 
 def test_polish_moves_alt_and_caption_and_hides_parameters():

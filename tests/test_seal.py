@@ -8,7 +8,7 @@ import pytest
 
 from w2s_lib.book import seal as seal_module
 from w2s_lib.book.chapter import open_chapter
-from w2s_lib.book.seal import GUESSES, RIGHT, WrongAnswer, on_grid, read, right, seal
+from w2s_lib.book.seal import GUESSES, RIGHT, WrongAnswer, exercises, on_grid, read, right, seal
 from w2s_lib.errors import ParameterError
 
 MASK = np.random.default_rng(3).random(200) > 0.5
@@ -129,6 +129,15 @@ def test_a_hand_out_checks_with_its_first_cell_alone(chapter, capsys):
         here.check("ds-mask", [0.5])
     with pytest.raises(WrongAnswer, match="array of numbers"):
         here.check("ds-mask", "yes")
+
+
+def test_an_edition_too_small_for_a_seal_leaves_the_answer_open(chapter, capsys, tmp_path):
+    here = chapter()
+    here.seal("few", MASK[:3])
+    here.seal("many", MASK)
+    here.check("few", MASK[:3])
+    assert "few: too few possible answers in this edition" in capsys.readouterr().out
+    assert list(exercises(tmp_path / "05_x.checks")[1]) == ["many"]
 
 
 def test_what_cannot_be_checked_is_one_line(chapter, tmp_path):

@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from w2s_lib import digests
-from w2s_lib.book.seal import RIGHT, Sealed, WrongAnswer, exercises, read, seal
+from w2s_lib.book.seal import RIGHT, Sealed, TooFewError, WrongAnswer, exercises, read, seal
 from w2s_lib.errors import ParameterError, nearest
 from w2s_lib.figures.play import Widget, prediction
 from w2s_lib.findings import record
@@ -67,8 +67,8 @@ class Chapter:
     study: Study
     published: list[tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]] = field(default_factory=list)
     """What results.csv, runs.csv and results_by_seed.csv get from here."""
-    sealed: dict[str, Sealed] = field(default_factory=dict)
-    """Answers to this chapter's exercises, under seal, by name."""
+    sealed: dict[str, Sealed | None] = field(default_factory=dict)
+    """Answers to this chapter's exercises, under seal, by name; None where there are too few to try."""
 
     @property
     def lab(self) -> Lab:
@@ -121,12 +121,17 @@ class Chapter:
     def seal(self, name: str, answer: ArrayLike, digits: int = 6, hints: Mapping[str, ArrayLike] | None = None) -> None:
         """Seal the answer to an exercise (``seal.seal``), for this study's parameters; ``check`` reads it.
 
-        A build leaves all of a chapter's in the folder that ``W2S_RESULTS`` names.
+        A build leaves all of a chapter's in the folder that ``W2S_RESULTS`` names.  An edition may be so small that
+        an answer would be found by trying all: there it stays open, and ``check`` says so.
         """
-        self.sealed[name] = seal(name, answer, digits, hints)
+        try:
+            self.sealed[name] = seal(name, answer, digits, hints)
+        except TooFewError:
+            self.sealed[name] = None
+        closed = {name: sealed for name, sealed in self.sealed.items() if sealed}
         if folder := os.environ.get("W2S_RESULTS"):
             with replacing(Path(folder) / f"{self.name}.{CHECKS}") as path:
-                path.write_text(json.dumps({"study": self._asked, "exercises": self.sealed}), encoding="utf-8")
+                path.write_text(json.dumps({"study": self._asked, "exercises": closed}), encoding="utf-8")
 
     def check(self, name: str, answer: ArrayLike) -> None:
         """Print that an answer is right.  ``...`` stands for none yet.
@@ -141,6 +146,9 @@ class Chapter:
         known = self.sealed if name in self.sealed else self._handed_out()
         if name not in known:
             raise ParameterError("exercise", name, nearest(name, list(known)))
+        if known[name] is None:
+            print(f"{name}: too few possible answers in this edition to keep one under seal; read the solution")
+            return
         if answer is ...:
             print(f"{name}: no answer yet")
             return

@@ -46,6 +46,10 @@ class WrongAnswer(OneLineError, AssertionError):
     """An answer to an exercise that is not right."""
 
 
+class TooFewError(ParameterError):
+    """An answer that would be found by trying all there are."""
+
+
 def on_grid(answer: ArrayLike, digits: int) -> bytes:
     """An answer as bytes: its shape, and its numbers rounded to ``digits`` decimals; true is 1, false 0, NaN itself.
 
@@ -81,7 +85,7 @@ def seal(name: str, answer: ArrayLike, digits: int = 6, hints: Mapping[str, Arra
     A mistake that makes no difference here (its answer is the right one, or another's) gets no hint.
 
     Raises:
-        ParameterError: an answer that is one of fewer than ``GUESSES``.
+        TooFewError: an answer that is one of fewer than ``GUESSES``.
         ValueError: as ``on_grid``.
     """
     texts = {on_grid(answer, digits): RIGHT}
@@ -89,7 +93,7 @@ def seal(name: str, answer: ArrayLike, digits: int = 6, hints: Mapping[str, Arra
     steps = 2 if values.dtype.kind in "biu" else 10**digits + 1  # yes or no, or a share of that many decimals
     if values.size * log(steps) < log(GUESSES):
         says = "is found by trying all; ask for more decimals, or for an array"
-        raise ParameterError(name, f"{values.size} numbers of {digits} decimals", says)
+        raise TooFewError(name, f"{values.size} numbers of {digits} decimals", says)
     for hint, wrong in (hints or {}).items():
         texts.setdefault(on_grid(wrong, digits), hint)
     salt, width = secrets.token_hex(16), max(len(text.encode()) for text in texts.values())
