@@ -240,8 +240,9 @@ def test_the_preview_needs_no_model(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in FINDINGS if load("preview").has_chapter(name[:2])])
-def test_no_chapter_of_the_preview_trains(name, tmp_path):
+@pytest.mark.parametrize("name", ["08_mechanism", "13_what_helps"])
+def test_chapters_of_the_preview_train_nothing(name, tmp_path):
+    """Of those that read most: doses, trainings that were watched; every mitigation, of policies too."""
     study = Study(load("preview", {"draws": 100}))
     study = study.on(open_lab(str(tmp_path), 0, study.edition))
     assert not FINDINGS[name](study)[1].empty and study.lab.trained == 0

@@ -130,7 +130,7 @@ def test_everything_that_is_accepted_can_be_counted(tmp_path_factory, fields):
 
 
 @pytest.mark.slow
-@settings(MANY, max_examples=8)
+@settings(MANY, max_examples=40 if TIMES else 4)
 @given(editions())
 def test_what_is_accepted_can_be_planned(fields):
     """A dry run makes all pairs and counts their tokens."""
