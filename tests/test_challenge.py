@@ -124,7 +124,7 @@ def test_what_comes_with_an_edition_is_of_its_challenge_and_names_no_seed(name):
     assert not [
         seed
         for seed in worlds(study, PRACTICE)["second"].edition.seeds
-        if str(seed) in path.read_text("utf-8", encoding="utf-8")
+        if str(seed) in path.read_text(encoding="utf-8")
     ]
 
 

@@ -90,7 +90,9 @@ def editions(draw: st.DrawFn) -> dict[str, Any]:
     pairs = draw(st.just("all") | some(PAIRS, 1))
     among = list(PAIRS if pairs == "all" else pairs)
     fields = {
-        "title": st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=30),
+        "title": st.text(
+            st.characters(codec="utf-8", exclude_categories=["C", "Z"], include_characters=" "), max_size=30
+        ),
         "seeds": st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=2, unique=True),
         **dict.fromkeys(("control_pairs", "policy_pairs", "mitigation_pairs"), some(among)),
         "alphas": st.lists(st.floats(0.01, 10), min_size=1, max_size=3, unique=True),
