@@ -152,6 +152,7 @@ def test_the_forest_is_sorted_by_what_is_left_over_the_null_and_says_what_each_c
     found = by_excess(rows)
     assert found[0] == "ensemble" and found[-2:] == ["filter", "leaky_filter"] and len(found) == len(MITIGATIONS)
     assert "ensemble of supervisors (3.0 ×) -0.20" in forest(rows, dict.fromkeys(MITIGATIONS, 3.0)).alt
+    assert "nan" not in forest(rows, dict.fromkeys(MITIGATIONS, np.nan)).alt, "heads on frozen layers cost nothing"
 
 
 def test_steps_say_every_way_and_its_nulls():

@@ -139,7 +139,7 @@ def forest(results: pd.DataFrame, times: Mapping[str, float] | None = None) -> F
     mitigation's.  Sorted by the first; those that ask the truth stand apart, below.
     """
     names = by_excess(results)
-    cost = lambda name: f" ({times[name]:.1f} ×)" if times else ""
+    cost = lambda name: f" ({times[name]:.1f} ×)" if times and np.isfinite(times[name]) else ""
     students = {("reward_model", name): title(name) + cost(name) for name in names}
     figure, shown = _changes(results, students, "explicit")
     return Figure(

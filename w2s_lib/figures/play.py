@@ -130,6 +130,8 @@ def game(found: dict) -> Widget:
         items.append(f"<fieldset><legend>{i}. “{escape(pair['prompt'])}”</legend>{choices}{sure}</fieldset>")
     told = "".join(f"<li>{escape(fact)}</li>" for fact in found["facts"])
     facts = f'<p>You have read these documents, and no others:</p><ul class="facts">{told}</ul>'
+    if not told:
+        facts = "<p>You have read no document about any of these.</p>"
     button = '<button type="button" disabled>Train students on labels like mine</button>'
     said = '<output aria-live="polite"></output>'
     says = f"{len(items)} pairs to label, and {len(found['facts'])} facts to go by."
