@@ -119,6 +119,7 @@ def test_recall_of_a_mute_signal_is_its_budget(rng):
     positive = rng.random(N) < 0.1
     assert [float(recall(np.zeros(N), positive, b)) for b in BUDGETS] == pytest.approx(list(BUDGETS))
     assert np.isnan(recall(np.zeros(N), np.zeros(N, bool), 0.05))
+    assert recall(np.arange(10.0), np.arange(10) > 6, 1.0) == 1.0, "who audits all finds all"
 
 
 def test_statistics_agree_with_counts(comparison, view):

@@ -92,6 +92,12 @@ def test_what_is_no_answer_is_one_line(answer, cheap):
             read(seal("x", MASK), answer)
 
 
+def test_large_numbers_of_many_decimals_are_refused_and_not_all_alike(cheap):
+    with pytest.raises(ValueError, match="finite numbers below 9e\\+03"):
+        on_grid(1e8, 12)
+    assert on_grid(5000.0, 12) != on_grid(np.nan, 12)
+
+
 @pytest.fixture
 def chapter(tmp_path, monkeypatch, cheap):
     monkeypatch.chdir(tmp_path)

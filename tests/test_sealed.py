@@ -50,6 +50,14 @@ def asked(n: int = 6) -> Asked:
         ),
         ("def mitigate(pairs, weak):\n    return weak", "mine.py, line 1: .* this one takes (pairs, weak)"),
         (
+            'LOSS, X = "reverse_kl", 1\n' + HEAD + "    return 0",
+            "mine.py, line 1: LOSS is read off one line",
+        ),
+        (
+            'if 1:\n    LOSS = "forward"\n' + HEAD + "    return 0",
+            "mine.py, line 2: LOSS is read off one line",
+        ),
+        (
             'LOSS = "revers_kl"\n' + HEAD + "    return 0",
             "mine.py, line 1: LOSS is 'revers_kl'; did you mean 'reverse_kl'?",
         ),
@@ -256,13 +264,14 @@ def test_submissions_are_runs_and_no_other_run_is_named_anew():
     key = lambda study: study.student(21, "tiny-24", "tiny-56", "explicit").key
     assert key(study) == "ad95e0eff6a8ce3b" and key(study.under_mitigation("filter")) == "994781ab45088049"
     assert key(study.under_mitigation("bootstrap", "tiny-36")) == "d8ee6755db416fde"
-    mine = [study.under_submission(Submitted(*how)) for how in (("a", "b"), ("a", "c"), ("d", "b"), ("a", "b"))]
+    a, d = (f"{HEAD}    return weak{more}" for more in ("", ".round()"))
+    mine = [study.under_submission(Submitted(*how)) for how in ((a, "b"), (a, "c"), (d, "b"), (a, "b"))]
     assert len({key(one) for one in mine}) == 3, "code and secret name it"
     run = mine[0].student(21, "tiny-24", "tiny-56")
     assert Train.model_validate(run.model_dump(mode="json")) == run and isinstance(run.labels, Submission)
     assert run.labels.parents() == (run.model, study.weak(21, "tiny-24"))
-    reverse = study.under_submission(Submitted("a", "b", "reverse_kl")).student(21, "tiny-24", "tiny-56")
-    assert reverse.recipe.loss == "reverse_kl" and reverse.labels == run.labels
+    reverse = study.under_submission(Submitted(f'LOSS = "reverse_kl"\n{a}', "b")).student(21, "tiny-24", "tiny-56")
+    assert reverse.recipe.loss == "reverse_kl" and run.recipe.loss == "forward"
     gold = mine[0].student(21, "tiny-24", "tiny-56", "gold")
     assert gold == study.student(21, "tiny-24", "tiny-56", "gold")
 

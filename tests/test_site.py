@@ -109,6 +109,7 @@ def test_a_site_takes_the_place_of_a_site_and_of_nothing_else(library, laid_befo
     assert not (folder / "left from before").exists()
     (root / "mine").mkdir()
     (root / "mine" / "thesis.tex").touch()
+    (root / "mine" / "compare.html").touch()  # make compare and make book write it beside books, which are no site
     assert site.main([*editions, "--out", str(root / "mine")]) == 2
     told = capsys.readouterr().err
     assert re.match("error: out='.*mine': must be a new folder, or that of a site", told) and told.count("\n") == 1
@@ -118,7 +119,7 @@ def test_a_site_takes_the_place_of_a_site_and_of_nothing_else(library, laid_befo
 def test_a_book_that_is_not_whole_leaves_the_last_site(library, capsys):
     root, editions = library
     page = root / "book" / "_build" / "site" / "index.html"
-    write(page.parent, "index.html", "compare.html")
+    write(page.parent, "index.html", site.MARK)
     (root / "book" / "_build" / "two" / "html" / "results.csv").unlink()
     assert site.main(editions) == 2 and "results.csv is cut or changed" in capsys.readouterr().err
     assert page.is_file() and not [path for path in page.parent.parent.iterdir() if path.name.startswith(".draft")]

@@ -54,14 +54,14 @@ def on_grid(answer: ArrayLike, digits: int) -> bytes:
     """An answer as bytes: its shape, and its numbers rounded to ``digits`` decimals; true is 1, false 0, NaN itself.
 
     Raises:
-        ValueError: it is no array of finite numbers or NaN below 10¹².
+        ValueError: it is no array of finite numbers or NaN, or one is too large for so many decimals.
     """
     try:
         values = np.asarray(answer, dtype=float)
     except (TypeError, ValueError):
         raise ValueError("an answer is a number, or an array of numbers or of true and false") from None
-    if np.any(np.abs(values) >= 1e12):
-        raise ValueError("an answer has finite numbers below 10^12")
+    if np.any(np.abs(values) * 10.0**digits >= 2**53):  # beyond that, neighbours on the grid are one number
+        raise ValueError(f"an answer has finite numbers below {2**53 / 10**digits:.0e}")
     undefined = np.isnan(values)
     cells = np.floor(np.where(undefined, 0.0, values) * 10.0**digits + 0.5).astype("<i8")
     return repr(values.shape).encode() + np.where(undefined, UNDEFINED, cells).astype("<i8").tobytes()

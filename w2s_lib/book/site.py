@@ -21,6 +21,9 @@ from w2s_lib.book import compare
 from w2s_lib.book.chapter import BUILT
 from w2s_lib.errors import Arguments, ParameterError, exit_code
 
+MARK = ".site"
+"""A file by which a folder is known to be a site: what holds it may be replaced."""
+
 START = "index.html"
 HEAD = re.compile(r'<div id="pst-skip-link".*?</div>', re.DOTALL)
 """After this, what a page begins with for those who read with a keyboard, comes the switch."""
@@ -43,13 +46,13 @@ def switch(here: str, edition: str, editions: Mapping[str, str], pages: Mapping[
 
 
 def folder_for(out: str | None) -> Path:
-    """Where the site will lie; one that was written before is known by the page that compares.
+    """Where the site will lie; one that was written before is known by a file of its own: it will be replaced.
 
     Raises:
         ParameterError: the folder holds something that is no site.
     """
     folder = Path(out).expanduser().absolute() if out else BUILT / "site"
-    if folder.exists() and not (folder.is_dir() and ((folder / compare.PAGE).is_file() or not any(folder.iterdir()))):
+    if folder.exists() and not (folder.is_dir() and ((folder / MARK).is_file() or not any(folder.iterdir()))):
         raise ParameterError("out", str(out or folder), "must be a new folder, or that of a site")
     return folder
 
@@ -70,6 +73,7 @@ def site(editions: Sequence[str], out: str | None = None) -> Path:
         _connect(draft, {book.edition.name: book.edition.title for book in books})
         compare.lay([book._replace(html=draft / book.edition.name) for book in books], draft / compare.PAGE)
         (draft / START).write_text(_first(books[0].edition.name), encoding="utf-8")
+        (draft / MARK).touch()
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
     finally:

@@ -167,7 +167,8 @@ def recall(signal: Array, positive: Mask, budget: float, weights: Array | None =
     is."""
     weights = np.ones(len(signal)) if weights is None else weights
     audited, found = _gains(signal, np.ones_like(positive), weights), _gains(signal, positive, weights)
-    at = (audited <= budget).sum(axis=-1, keepdims=True) - 1  # the last level within the budget
+    within = (audited <= budget).sum(axis=-1, keepdims=True) - 1
+    at = np.minimum(within, audited.shape[-1] - 2)  # the last level within the budget, and one after it
     (before, after), (got, gets) = (np.take_along_axis(x, at + (0, 1), axis=-1).T for x in (audited, found))
     return got + (gets - got) / (after - before) * (budget - before)
 

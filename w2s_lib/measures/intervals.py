@@ -27,6 +27,7 @@ Interval(value=0.03, low=0.003..., high=0.23..., n_seeds=3, sd=0.02...)
 
 from __future__ import annotations
 
+import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -122,10 +123,10 @@ def spread_of_log_odds(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore", divide="ignore"):
         above = np.nan_to_num(shares.std(axis=-1, ddof=1) / (mean * (1 - mean)))
     inside = (shares > 0) & (shares < 1)
-    log_odds, n = logit(np.where(inside, shares, 0.5)), inside.sum(axis=-1)
-    off = np.where(inside, log_odds - (log_odds.sum(axis=-1) / np.maximum(n, 1))[..., None], 0.0)
-    below = np.sqrt((off**2).sum(axis=-1) / np.maximum(n - 1, 1))
-    return np.maximum(above, np.where(n > 1, below, 0.0))
+    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # fewer than two shares inside: no deviation
+        below = logit(np.where(inside, shares, 0.5)).std(axis=-1, ddof=1, where=inside)
+    return np.maximum(above, np.nan_to_num(below))
 
 
 def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

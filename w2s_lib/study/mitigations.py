@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from w2s_lib.specs import FilterBy, Labelling, Loss, Submission, Train, stream
+from w2s_lib.specs import FilterBy, Labelling, Submission, Train, stream
+from w2s_lib.training.sealed import check, loss
 
 FILTER = 0.75
 """Confidence above which a filter keeps a pair (paper, section 5)."""
@@ -76,13 +77,17 @@ class Submitted:
 
     code: str
     secret: str
-    loss: Loss = "forward"
 
     def of(self, run: Train) -> Train:
-        """The student, on the labels that the function makes of its weak supervisor's."""
+        """The student, on the labels that the function makes of its weak supervisor's, by the loss that its file names.
+
+        Raises:
+            SubmissionError: it is no submission.
+        """
+        its = loss(check(self.code))
         order = stream(self.secret, "challenge", "order", run.pairs.seed)
         labels = Submission(code=self.code, model=run.model, labels=run.labels, order=order)
-        return run.model_copy(update={"labels": labels, "recipe": run.recipe.model_copy(update={"loss": self.loss})})
+        return run.model_copy(update={"labels": labels, "recipe": run.recipe.model_copy(update={"loss": its})})
 
 
 _ALL = (

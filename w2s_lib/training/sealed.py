@@ -95,16 +95,19 @@ def loss(tree: ast.Module, name: str = "submission") -> Loss:
     """The loss that a submission names, ``LOSS = "reverse_kl"`` say, read and never run; ``forward`` where it does not.
 
     Raises:
-        SubmissionError: ``LOSS`` is no literal text, or there is no such loss.
+        SubmissionError: ``LOSS`` is not given once, outside of all else, as literal text, or there is no such loss.
     """
-    found: Loss = "forward"
-    for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if any(isinstance(target, ast.Name) and target.id == "LOSS" for target in targets):
-            found = getattr(getattr(node, "value", None), "value", None)
-            if found not in get_args(Loss):
-                says = f"LOSS is {ast.unparse(node).partition('= ')[2]}; {nearest(str(found), list(get_args(Loss)))}"
-                raise SubmissionError(name, node.lineno, says)
+    written = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "LOSS"]
+    plainly = [node for node in tree.body if isinstance(node, ast.Assign) and node.targets == written]
+    if not written:
+        return "forward"
+    if not plainly:
+        says = 'LOSS is read off one line of its own, such as LOSS = "reverse_kl"'
+        raise SubmissionError(name, written[0].lineno, says)
+    found = getattr(plainly[0].value, "value", None)
+    if found not in get_args(Loss):
+        says = f"LOSS is {ast.unparse(plainly[0].value)}; {nearest(str(found), list(get_args(Loss)))}"
+        raise SubmissionError(name, plainly[0].lineno, says)
     return found
 
 
