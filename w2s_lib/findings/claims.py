@@ -28,6 +28,7 @@ from w2s_lib.findings import (
     objectives,
     policies,
     positive_controls,
+    search,
     theory,
 )
 from w2s_lib.findings.results import ROWS, among, pick, usual
@@ -120,6 +121,7 @@ FINDINGS = {
     PLANTED: positive_controls.positive_controls,
     "19_theory": theory.theory,
     "21_another_loss": another_loss.another_loss,
+    "23_no_training": search.no_training,
 }
 """The functions behind the chapters that the ledger reads: each from a study on a lab to a frame a seed and results
 rows.

@@ -45,9 +45,9 @@ FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "editions"
 CHAPTERS = tuple(sorted(path.name[:2] for path in FOLDER.parent.glob("[0-9][0-9]_*.ipynb")))
 """Numbers of the book's chapters."""
 
-ABOUT_THE_WORLD = ("02", "03", "10", "19", "22", "26")
+ABOUT_THE_WORLD = ("02", "03", "10", "19", "22", "23", "26")
 """Chapters that need the world: its facts, models that were told them, objectives that no data set is labelled by,
-texts that may be shown to anybody, and another world beside it."""
+policies' replies that the world judges, texts that may be shown to anybody, and another world beside it."""
 
 ARROW = " -> "
 

@@ -270,6 +270,17 @@ class Study:
         options = [run for study in self.policy_options().values() for run in study.student_runs(("none", "explicit"))]
         return distinct([*main, *options])
 
+    def guides(self, seed: int, weak: str, strong: str, condition: str) -> list[Train]:
+        """Students as small as their supervisor, who guide the strong model in search: without the condition, under it,
+        and another without; whatever the strong model is."""
+        return self.compared(seed, weak, weak, condition)[2:]
+
+    def search_runs(self) -> list[Train]:
+        """Guides of the policy pairs' strong models by DPO, and the trained students that search is compared with."""
+        by = self.on_policy_pairs().trained_by("dpo")
+        pairs = [(s, *pair, c) for s in self.edition.seeds for pair in by.edition.weak_strong for c in CORE]
+        return distinct([*by.student_runs(), *(run for cell in pairs for run in by.guides(*cell))])
+
     def mitigated(self) -> list[Study]:
         """One study for each of the edition's mitigations and mitigation pairs; bootstrapping has one a way.
 
@@ -350,6 +361,7 @@ class Study:
             *(self.mitigation_runs() if has("13") else ()),
             *(self.challenge_runs() if has("26") else ()),
             *(self.loss_runs() if has("21") else ()),
+            *(self.search_runs() if has("23") else ()),
         ])  # fmt: skip
 
     def clusters(self, seed: int, on: Split = "test") -> np.ndarray:
