@@ -1,0 +1,140 @@
+"""Search: guided margins by hand, guides that differ from students in size alone, and a choice that is planted."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from w2s_lib.data import load as data
+from w2s_lib.figures.search import accuracy_by_weight, tax_by_weight, trained_and_guided
+from w2s_lib.findings import search
+from w2s_lib.findings.claims import CLAIMS, ledger
+from w2s_lib.findings.results import Cell, pick
+from w2s_lib.models.pretrain import build, tokenizer
+from w2s_lib.specs import stream
+from w2s_lib.study import Study
+from w2s_lib.study.edition import load
+
+STUDY = search.policies(Study(load("smoke")))
+CELL = Cell(7, "tiny-24", "tiny-44", "explicit")
+CLAIMED = [claim for claim in CLAIMS.values() if claim.chapter == "23_no_training"]
+
+
+class Planted:
+    """A lab whose score tables are drawn by key, or given, and which trains nothing."""
+
+    def __init__(self, given=None):
+        self.given = given or {}
+
+    def run(self, specs):
+        return 0
+
+    def pairs(self, pairs, split="test"):
+        return data.split(pairs, split)[["pair_id", "cluster"]]
+
+    def scores(self, run, split="test"):
+        ids = self.pairs(run.pairs, split)["pair_id"]
+        drawn = np.random.default_rng(stream(run.key, split)).normal(1, 2, len(ids))
+        margin = np.asarray(self.given.get((run, split), drawn))
+        return pd.DataFrame({"pair_id": ids, "margin": margin, "p_true": 1 / (1 + np.exp(-margin))})
+
+
+@pytest.fixture
+def planted(monkeypatch):
+    """The strong model's own margins, drawn; returns them by split."""
+    base = {on: np.random.default_rng(n).normal(0.3, 2, n) for on, n in (("test", 160), ("weak_label", 96))}
+    monkeypatch.setattr(search, "base_margins", lambda study, seed, strong, on="test": base[on])
+    return base
+
+
+def test_a_guided_margin_by_hand():
+    base, gain = np.array([-3.0, 1.0, 0.0]), np.array([1.0, -4.0, 2.0])
+    assert search.guided(base, gain, 0.0).tolist() == base.tolist()
+    assert search.guided(base, gain, np.inf).tolist() == gain.tolist()
+    assert search.guided(base, gain, 1.0) == pytest.approx([-1.0, -1.5, 1.0])
+    assert search.guided(base, gain, 4.0) == pytest.approx([0.2, -3.0, 1.6])
+    assert search.guided(base, gain, 1e9) == pytest.approx(gain, abs=1e-7)
+
+
+def test_a_guide_is_a_student_but_for_its_size():
+    """Same labels, conflict, recipe and random streams, so that tax differs by what is trained; and nothing that is
+    strong is."""
+    guides, students = STUDY.guides(*CELL), STUDY.compared(*CELL)[2:]
+    for guide, student in zip(guides, students, strict=True):
+        assert guide.model == STUDY.model(7, "tiny-24") != student.model
+        assert guide.model_copy(update={"model": student.model}) == student
+    assert set(guides) <= set(Study(load("smoke")).runs()), "the build knows what the chapter needs"
+
+
+def test_base_margins_are_sums_of_log_probabilities(tmp_path):
+    model = STUDY.model(7, "tiny-24")
+    network = build(model).eval()
+    network.save_pretrained(tmp_path)
+    lab = Planted()
+    lab.store = SimpleNamespace(path=lambda spec: tmp_path)
+    found = {on: search.base_margins(STUDY.on(lab), 7, "tiny-24", on) for on in ("test", "weak_label")}
+    encode = tokenizer(model.world)
+    for on, margins in found.items():
+        pairs = data.split(STUDY.pairs(7), on)
+        assert len(margins) == len(pairs)
+        for i in (0, 3, len(pairs) - 1):
+            said = []
+            for reply in ("chosen", "rejected"):
+                one = pairs.iloc[i]
+                ids = encode(one["opening"] + one[reply] + one["ending"])["input_ids"]
+                begin = len(encode(one["opening"])["input_ids"])
+                with torch.no_grad():
+                    logits = network(torch.tensor([ids])).logits[0].log_softmax(-1)
+                said.append(sum(float(logits[t - 1, ids[t]]) for t in range(begin, len(ids))))
+            assert margins[i] == pytest.approx(said[0] - said[1], abs=1e-3)
+
+
+def test_a_guide_that_is_not_heard_taxes_nothing_and_one_alone_all_that_is_its_own(planted):
+    study = STUDY.on(Planted())
+    assert search.comparison(study, CELL, 0.0).conflict_tax() == 0
+    before, after = [study.lab.scores(run)["margin"].to_numpy() for run in STUDY.guides(*CELL)[:2]]
+    for w in (1.0, 4.0):
+        tax = np.mean((planted["test"] + w * before > 0) & (planted["test"] + w * after <= 0))
+        assert search.comparison(study, CELL, w).conflict_tax() == pytest.approx(tax) and tax > 0
+    assert search.comparison(study, CELL, np.inf).conflict_tax() == np.mean((before > 0) & (after <= 0))
+
+
+def test_beta_is_taken_off_what_a_guide_has_learned(planted):
+    """Margins are beta times the change of log-probabilities: another beta on the same change guides alike."""
+    guide = STUDY.guides(*CELL)[0]
+    recipe = guide.recipe.model_copy(update={"beta": 0.1})
+    other = guide.model_copy(update={"recipe": recipe})
+    gain = np.linspace(-3, 3, 160)
+    lab = Planted({(guide, "test"): guide.recipe.beta * gain, (other, "test"): 0.1 * gain})
+    p = search.probabilities(STUDY.on(lab), CELL, [guide, other], 2.0)
+    assert p[0] == pytest.approx(p[1]) and p[0] == pytest.approx(1 / (1 + np.exp(-(planted["test"] + 2 * gain) / 3)))
+
+
+def test_the_weight_is_chosen_on_pairs_that_nobody_is_tested_on(planted):
+    """Of 96 pairs, 60 need a weight above 3, 20 one below 5, and test pairs would choose another."""
+    planted["weak_label"][:] = np.repeat([-3.0, 5.0, 1.0], [60, 20, 16])
+    gain = np.repeat([1.0, -1.0, 1.0], [60, 20, 16])
+    supervisor = STUDY.weak(7, "tiny-24")
+    given = {(supervisor, "weak_label"): gain, (supervisor, "test"): -planted["test"] * 10}
+    assert search.chosen_weight(STUDY.on(Planted(given)), CELL) == 4.0
+
+
+def test_every_claim_finds_its_row_and_figures_show_what_was_found(planted):
+    study = replace(STUDY.on(Planted()), resampled=False)
+    _, results = search.no_training(study)
+    assert len(CLAIMED) == 7 and not ledger({"23_no_training": results}, CLAIMED)["value"].isna().any()
+    w = search.chosen_weight(study, CELL)
+    tax = pick(results, "conflict_tax", "explicit", method="search")["value"]
+    assert tax == pytest.approx(float(search.comparison(study, CELL, w).conflict_tax()))
+    taxes = search.tax_by_weight(study)
+    assert taxes[taxes["chosen"] & (taxes["condition"] == "explicit")]["tax"].tolist() == pytest.approx([tax])
+    assert taxes[taxes["weight"] == 0]["tax"].eq(0).all()
+    alone = pick(results, "conflict_tax", "rerun", method="guide")["value"]
+    assert "rerun, 0.0 % at 0" in tax_by_weight(taxes).alt
+    assert f"its guide alone, rerun, tax {100 * alone:.1f} %" in trained_and_guided(results).alt
+    curve = search.by_weight(study)
+    level = curve[(curve["guide"] == "student") & np.isinf(curve["weight"])]["test"].mean()
+    assert f"{100 * level:.0f} % at inf" in accuracy_by_weight(curve, results).alt

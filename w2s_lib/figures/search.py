@@ -1,0 +1,112 @@
+"""Figures of search: what the weight of a guide is worth and costs; guided models beside trained ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.figures.rows import dot, name_rows, under_headings
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, MARKERS, ROLES, Figure, canvas
+from w2s_lib.findings.results import pick, say
+from w2s_lib.findings.search import GUIDE, HARMED, SEARCH, WEIGHTS
+
+METHODS = {"dpo": "strong model, trained", SEARCH: "strong model, guided", GUIDE: "its guide alone"}
+"""What is compared, from the strong model's training to none of it."""
+
+GUIDES = {"supervisor": ROLES["weak supervisor"], "student": ROLES["strong student"]}
+LEVELS = {
+    "accuracy_weak": ("weak supervisor", ":"),
+    "accuracy": ("trained student", "--"),
+    "accuracy_ceiling": ("ceiling", "-"),
+}
+
+NAMED = ["strong\nalone" if w == 0 else "guide\nalone" if np.isinf(w) else f"{w:g}" for w in WEIGHTS]
+
+
+def _weights(ax) -> None:
+    ax.set_xticks(range(len(WEIGHTS)), NAMED)
+    ax.set_xlabel("weight w of the guide")
+
+
+def accuracy_by_weight(by_weight: pd.DataFrame, results: pd.DataFrame) -> Figure:
+    """Accuracy on test pairs over the weight, by guide; seeds faint; supervisor, trained student and ceiling as levels.
+
+    ``by_weight`` as of ``search.by_weight``, ``results`` as of ``search.no_training``."""
+    figure, ax = canvas(7.2, 4.2)
+    said = []
+    for guide, colour in GUIDES.items():
+        mine = by_weight[by_weight["guide"] == guide]
+        for _, seed in mine.groupby(["seed", "weak", "strong"]):
+            ax.plot(range(len(WEIGHTS)), 100 * seed["test"], color=colour, alpha=0.25, linewidth=1)
+        mean = 100 * mine.groupby("weight")["test"].mean()
+        ax.plot(range(len(WEIGHTS)), mean, color=colour, marker="o", linewidth=2, label=f"guided by a {guide}")
+        said.append(f"guided by a {guide}, {', '.join(f'{m:.0f} % at {w:g}' for w, m in mean.items())}")
+    for statistic, (name, line) in LEVELS.items():
+        value = 100 * pick(results, statistic, "none", method="dpo")["value"]
+        ax.axhline(value, color=ROLES.get(f"strong {name}", "#757575"), linestyle=line, linewidth=1.2, label=name)
+        said.append(f"{name} {value:.0f} %")
+    _weights(ax)
+    ax.set_ylabel("pairs ranked right (%)")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return Figure(
+        figure,
+        f"Accuracy on test pairs by weight of the guide: {'; '.join(said)}.",
+        "The strong model is the pretrained one throughout. Thick: means over seeds; thin: single seeds.",
+    )
+
+
+def tax_by_weight(taxes: pd.DataFrame) -> Figure:
+    """Conflict tax over the weight, by what the guide was trained under; the seeds' chosen weights ringed.
+
+    ``taxes`` as of ``search.tax_by_weight``."""
+    figure, ax = canvas(7.2, 4.0)
+    said = []
+    for condition in HARMED:
+        mine, look = taxes[taxes["condition"] == condition], {"color": CONDITION_COLOURS[condition]}
+        for _, seed in mine.groupby(["seed", "weak", "strong"]):
+            ax.plot(range(len(WEIGHTS)), 100 * seed["tax"], alpha=0.25, linewidth=1, **look)
+        mean = 100 * mine.groupby("weight")["tax"].mean()
+        ax.plot(range(len(WEIGHTS)), mean, marker=MARKERS[condition], linewidth=2, label=condition, **look)
+        chosen = mine[mine["chosen"]]
+        ax.scatter([WEIGHTS.index(w) for w in chosen["weight"]], 100 * chosen["tax"], s=110, facecolor="none",
+                   edgecolor=look["color"])  # fmt: skip
+        said.append(f"{condition}, {', '.join(f'{m:.1f} % at {w:g}' for w, m in mean.items())}")
+    _weights(ax)
+    ax.set_ylabel("conflict tax (% of the pairs)")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return Figure(
+        figure,
+        f"Conflict tax of the guided strong model by weight of the guide: {'; '.join(said)}.",
+        "Colours: what the guide was trained under. Thick: means over seeds; thin: single seeds. "
+        "Rings: the weight that each seed's own pairs chose, before any conflict.",
+    )
+
+
+def trained_and_guided(results: pd.DataFrame) -> Figure:
+    """Tax, and DS minus its margin-matched null, of trained and of guided strong models and of guides alone.
+
+    ``results`` as of ``search.no_training``."""
+    rows = under_headings({title: [(c, (method, c)) for c in HARMED] for method, title in METHODS.items()})
+    figure, axes = canvas(7.8, 0.27 * rows[-1].y + 1.3, 1, 2, sharey=True)
+    shown, said = (("conflict_tax", 100.0), ("excess_margin_matched", 1.0)), []
+    for y, _, about in rows:
+        for ax, (statistic, scale) in zip(axes, shown if about else ()):
+            method, condition = about
+            found = pick(results, statistic, condition, method=method)
+            dot(ax, y, found, condition, scale=scale, size=40)
+            name = "tax" if statistic == "conflict_tax" else "DS minus null"
+            said.append(f"{METHODS[method]}, {condition}, {name} {say(found, percent=scale != 1)}")
+    for ax, name in zip(axes, ("conflict tax\n(% of the pairs)", "DS −\nmargin-matched null")):
+        ax.set_xlabel(name)
+        ax.spines["left"].set_visible(False)
+    axes[1].axvline(0, **DASHED)
+    axes[0].set_xlim(left=-1)
+    low, high = axes[1].get_xlim()
+    axes[1].set_xlim(max(low, -0.6), min(high, 0.6))
+    name_rows(axes, rows, above=0.8, below=0.7)
+    return Figure(
+        figure,
+        f"By what is trained and condition: {'; '.join(said)}.",
+        "The same supervisor, ceiling and deception area in all rows. Bars: 95 % intervals over seeds; a bar that "
+        "leaves the frame goes on.",
+    )
