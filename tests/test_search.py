@@ -129,7 +129,7 @@ def test_every_claim_finds_its_row_and_figures_show_what_was_found(planted):
     w = search.chosen_weight(study, CELL)
     tax = pick(results, "conflict_tax", "explicit", method="search")["value"]
     assert tax == pytest.approx(float(search.comparison(study, CELL, w).conflict_tax()))
-    taxes = search.tax_by_weight(study)
+    taxes = search.taxes(study)
     assert taxes[taxes["chosen"] & (taxes["condition"] == "explicit")]["tax"].tolist() == pytest.approx([tax])
     assert taxes[taxes["weight"] == 0]["tax"].eq(0).all()
     alone = pick(results, "conflict_tax", "rerun", method="guide")["value"]

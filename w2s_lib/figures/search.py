@@ -58,7 +58,7 @@ def accuracy_by_weight(by_weight: pd.DataFrame, results: pd.DataFrame) -> Figure
 def tax_by_weight(taxes: pd.DataFrame) -> Figure:
     """Conflict tax over the weight, by what the guide was trained under; the seeds' chosen weights ringed.
 
-    ``taxes`` as of ``search.tax_by_weight``."""
+    ``taxes`` as of ``search.taxes``."""
     figure, ax = canvas(7.2, 4.0)
     said = []
     for condition in HARMED:

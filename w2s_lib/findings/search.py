@@ -8,11 +8,13 @@ weak supervisor's labels, under the same conditions.  Conflicts so reach the gui
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from w2s_lib.data import load
+from w2s_lib.data.load import split
 from w2s_lib.findings.results import (
     GENERALIZATION,
     MATCHED,
@@ -29,7 +31,7 @@ from w2s_lib.findings.results import (
     summarise,
 )
 from w2s_lib.measures.metrics import Comparison, accuracy
-from w2s_lib.specs import Spec, Split, Train
+from w2s_lib.specs import Pairs, Pretrain, Spec, Split, Train
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CORE
 
@@ -58,16 +60,21 @@ def policies(study: Study) -> Study:
     return study.on_policy_pairs().trained_by("dpo")
 
 
+@lru_cache(maxsize=32)
+def _base_margins(model: Pretrain, folder: Path, pairs: Pairs, on: Split) -> np.ndarray:
+    from w2s_lib.models.pretrain import tokenizer  # these load torch
+    from w2s_lib.models.scores import reply_log_probs
+    from w2s_lib.training.policy import build
+
+    chosen, rejected = reply_log_probs(build(folder), tokenizer(model.world), split(pairs, on))[0].T
+    return chosen - rejected
+
+
 def base_margins(study: Study, seed: int, strong: str, on: Split = "test") -> np.ndarray:
     """log-probability of chosen − rejected under the pretrained strong model, in nats, in the order of the pairs."""
-    from w2s_lib.training.train import untuned_log_probs  # here, for it loads torch
-
-    model, pairs = study.model(seed, strong), study.pairs(seed)
+    model = study.model(seed, strong)
     study.lab.run([model])
-    found = untuned_log_probs(model, (study.lab.store.path(model),), pairs, study.recipe.encode_apart)
-    split = load.load(pairs)["split"]
-    chosen, rejected = found[(split[split != "ground_truth"] == on).to_numpy()].T
-    return chosen - rejected
+    return _base_margins(model, study.lab.store.path(model), study.pairs(seed), on)
 
 
 def probabilities(study: Study, cell: Cell, guides: Sequence[Train], weight: float, on: Split = "test") -> np.ndarray:
@@ -111,7 +118,7 @@ def chosen_weight(study: Study, cell: Cell) -> float:
     return max(BOTH_HEARD, key=lambda w: accuracy(probabilities(study, cell, supervisor, w, "weak_label")[0]))
 
 
-def tax_by_weight(study: Study) -> pd.DataFrame:
+def taxes(study: Study) -> pd.DataFrame:
     """``seed, weak, strong, condition, weight, tax, chosen``: what each condition costs at every weight; ``chosen``
     marks the cell's own."""
     by, rows = policies(study), []
@@ -139,7 +146,7 @@ def no_training(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     (DPO), and the guides alone.
 
     Differences: each condition minus the rerun of its method; the guided model minus the trained one, and minus its
-    guide."""
+    guide, under the two conflicts."""
     by = policies(study)
     study.lab.run(study.search_runs())
     trained = [measure(by, ["none"], GENERALIZATION), measure(by, HARMED, ("accuracy", *SCORES))]
@@ -148,7 +155,7 @@ def no_training(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     for method in ("dpo", SEARCH, GUIDE):
         rows.append(minus(per_seed, compared, ("explicit", "implicit", "placebo"), "rerun", method=method))
     for other in ("dpo", GUIDE):
-        for condition, statistics in (("none", ["accuracy"]), *((c, compared) for c in HARMED)):
+        for condition, statistics in (("none", ["accuracy"]), ("explicit", compared), ("implicit", compared)):
             these, those = ({"method": method, "condition": condition} for method in (SEARCH, other))
             rows += [difference(per_seed, s, other, these, those) for s in statistics]
     return per_seed, pd.concat(rows, ignore_index=True)

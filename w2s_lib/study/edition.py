@@ -47,7 +47,7 @@ CHAPTERS = tuple(sorted(path.name[:2] for path in FOLDER.parent.glob("[0-9][0-9]
 
 ABOUT_THE_WORLD = ("02", "03", "10", "19", "22", "23", "26")
 """Chapters that need the world: its facts, models that were told them, objectives that no data set is labelled by,
-policies' replies that the world judges, texts that may be shown to anybody, and another world beside it."""
+what a pretrained model thinks of replies, texts that may be shown to anybody, and another world beside it."""
 
 ARROW = " -> "
 

@@ -104,9 +104,7 @@ def _language_model(model: Pretrain | Checkpoint, bases: Sequence[Path], seed: i
 
 
 @lru_cache(maxsize=4)
-def untuned_log_probs(
-    model: Pretrain | Checkpoint, bases: tuple[Path, ...], pairs: Pairs | Texts, apart: bool
-) -> np.ndarray:
+def _untuned(model: Pretrain | Checkpoint, bases: tuple[Path, ...], pairs: Pairs | Texts, apart: bool) -> np.ndarray:
     """Log-probabilities of the scored replies under a pretrained model: the same for every run that begins with it."""
     return reply_log_probs(_language_model(model, bases), _tokenizer(model, pairs), _scored(pairs), apart=apart)[0]
 
@@ -124,7 +122,7 @@ def _policy_margins(
     if run.method == "simpo":
         start = np.zeros((len(scored), 2))  # it has no reference
     elif not run.recipe.sft_epochs:
-        start = untuned_log_probs(run.model, tuple(bases), run.pairs, apart)
+        start = _untuned(run.model, tuple(bases), run.pairs, apart)
     else:
         start = reply_log_probs(model, tokenizer, scored, apart=apart)[0]
     policy.fit(model, tokenizer, learned_from, run, folder, **part)
