@@ -232,6 +232,9 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
+    from w2s_lib.book import kernels
+
+    kernels.use()
     os.environ["W2S_RESULTS"] = str(results)
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # a page wants no widgets

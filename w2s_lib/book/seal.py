@@ -17,6 +17,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
+from functools import lru_cache
 from math import log
 from pathlib import Path
 
@@ -67,8 +68,9 @@ def on_grid(answer: ArrayLike, digits: int) -> bytes:
     return repr(values.shape).encode() + np.where(undefined, UNDEFINED, cells).astype("<i8").tobytes()
 
 
+@lru_cache(maxsize=64)
 def _opened(cell: bytes, salt: str) -> tuple[str, bytes]:
-    """The name of an answer's entry, and the key of the text in it."""
+    """The name of an answer's entry, and the key of the text in it.  Whoever has just sealed an answer waits once."""
     made = hashlib.scrypt(cell, salt=bytes.fromhex(salt), n=COST, r=8, p=1, maxmem=2**27, dklen=48)
     return made[:16].hex(), made[16:]
 

@@ -109,13 +109,13 @@ def paths(study: Study, seed: int, weak: str, strong: str, each: int = 12) -> pd
     taxed and so many that are not, drawn at random.  Columns ``region, pair_id, q, taxed, step, gap``; no row where the
     student is no model of the ladder.
     """
-    from w2s_lib.training.train import watched  # here, for it loads torch
-
     run, columns = study.student(seed, weak, strong, "explicit"), ["region", "pair_id", "q", "taxed", "step", "gap"]
     if not isinstance(run.model, Pretrain):
         return pd.DataFrame(columns=columns)
     if study.lab.shipped and study.lab.shipped.has(run):
         return study.lab.shipped.of_run(run, PATHS)[columns]
+    from w2s_lib.training.train import watched  # here, for it loads torch
+
     c = study.comparison(seed, weak, strong, "explicit", on="weak_label")
     low, high = band(c.alpha)
     region = np.select([c.weak < low, c.weak < high], list(REGIONS)[:2], list(REGIONS)[2])

@@ -429,10 +429,11 @@ def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
 
 def among(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
     """The rows whose columns hold these values; a number is compared with tolerance, None asks nothing."""
-    for column, value in names.items():
-        if value is not None:
-            rows = rows[np.isclose(rows[column], value) if isinstance(value, float) else rows[column] == value]
-    return rows
+    asked = {column: value for column, value in names.items() if value is not None}
+    like = np.ones(len(rows), dtype=bool)
+    for column, value in asked.items():
+        like &= np.isclose(rows[column], value) if isinstance(value, float) else (rows[column] == value).to_numpy(bool)
+    return rows[like]
 
 
 def usual(rows: pd.DataFrame, **names: object) -> pd.DataFrame:

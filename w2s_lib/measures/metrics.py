@@ -248,22 +248,25 @@ class Comparison:
         part, among = self.scored(null)
         return share(part, self.tax & among, weights)
 
-    def chance(self, null: str, weights: Array | None = None) -> Array:
+    def chance(self, null: str, weights: Array | None = None, at: Mask | None = None) -> Array:
         """For each pair: how likely a blind tax that falls there hits what is scored.  Shape (n,) or that of the
         weights.
 
         The share among all pairs that can pay, or among those that the null matches with it (``NULLS``, ``alike``).
+        ``at``: the pairs that are asked for, others may have 0 instead.
         """
         part, among = self.scored(null)
         if not NULLS[null]:
             return np.broadcast_to(
                 share(part, among, weights)[..., None], np.shape(part if weights is None else weights)
             )
-        matched = self.matched(null)
         weights = np.ones(len(part)) if weights is None else weights
+        at = np.ones(len(part), dtype=bool) if at is None else at
+        matched, found = self.matched(null)[at], np.zeros(weights.T.shape).T  # laid out as the products are
         total = (matched @ weights.T).T
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(total > 0, (matched @ (weights * part).T).T / total, 0.0)
+            found[..., at] = np.where(total > 0, (matched @ (weights * part).T).T / total, 0.0)
+        return found
 
     def matched(self, null: str) -> csr_array:
         if null not in self._matches:
@@ -278,7 +281,8 @@ class Comparison:
     def null(self, null: str, weights: Array | None = None) -> Array:
         """The score if the tax had fallen blindly, pair by pair among those that the null matches; NaN where nothing
         pays."""
-        return mean_over(self.chance(null, weights), self.tax & self.scored(null)[1], weights)
+        paying = self.tax & self.scored(null)[1]
+        return mean_over(self.chance(null, weights, at=paying), paying, weights)
 
     def null_in_bins(self, features: Sequence[str], bins: int) -> float:
         """DS if the tax had fallen blindly within strata: pairs that can pay, in as many bins of equal size of the rank
