@@ -594,6 +594,12 @@ def test_what_a_broken_off_rendering_left_is_not_gone_on_from(tmp_path):
     (source / "other.md").write_text("# Two\n\nand more\n", encoding="utf-8")
     assert "and more" in (render(source, output) / "other.html").read_text(encoding="utf-8")
     assert not (output / ".begun").exists()
+    index.with_name("kept").touch()
+    (source / "other.md").write_text("# Two\n\n[nowhere](nowhere.md)\n", encoding="utf-8")
+    for _ in range(2):  # a warning is told as often as it is true, and the other pages stay
+        with pytest.raises(BuildError, match="1 warnings or errors; first: .*other.md:3: WARNING"):
+            render(source, output)
+        assert index.with_name("kept").exists() and not (output / ".begun").exists()
 
 
 @pytest.mark.slow
@@ -605,6 +611,41 @@ def test_a_process_or_a_kernel_that_is_killed_is_one_line(tmp_path):
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "x.ipynb")
     with pytest.raises(BuildError, match="x.ipynb: its kernel died, .*finished runs are kept"):
         run_notebook(tmp_path / "x.ipynb", tmp_path / "out.ipynb", {"edition": "smoke"}, tmp_path)
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from w2s_lib.book.build import run_notebook
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    run_notebook(folder / "x.ipynb", folder / "out.ipynb", {"edition": "smoke"}, folder)
+    run_notebook(folder / "waits.ipynb", folder / "out.ipynb", {"edition": "smoke"}, folder)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux")
+def test_forked_kernels_begin_with_the_library_share_nothing_and_end_with_who_asked_for_them(tmp_path):
+    first = "import os, sys, threading\nassert 'w2s_lib.figures.conflict' in sys.modules and 'torch' not in sys.modules"
+    first += (
+        "\nimport w2s_lib\nassert not hasattr(w2s_lib, 'mine')\nw2s_lib.mine = 1\nassert os.getpgid(0) == os.getpid()"
+    )
+    waits = f"{first}\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\nimport time\ntime.sleep(300)"
+    for name, source in (("x", first), ("waits", waits)):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    (tmp_path / "holds.py").write_text(HOLDS, encoding="utf-8")
+    process = subprocess.Popen([sys.executable, tmp_path / "holds.py", tmp_path], cwd=ROOT)
+    deadline = time.monotonic() + 180
+    while not (tmp_path / "pid").is_file() or not (pid := (tmp_path / "pid").read_text()):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]:
+        assert time.monotonic() < deadline, "a kernel outlives who asked for it"
+        time.sleep(0.1)
 
 
 def test_a_kernel_that_dies_as_it_starts_is_one_line(tmp_path, monkeypatch):
@@ -667,21 +708,25 @@ def test_pages_ask_no_other_host_and_log_no_error(browser, server, html, how):
     context.close()
 
 
-LOOKED_AT = (
-    "index", "404", "api/measures", "glossary", "notebooks/05_conflict_tax_deception", "notebooks/09_sensitivity",
-    "notebooks/14_claims", "notebooks/22_play", "notebooks/16_bring_your_own_pairs", "notebooks/99_reproducibility",
-)  # fmt: skip
-"""Pages that among them have all that pages are made of."""
+THEMED = {"runOnly": ["color-contrast", "link-in-text-block"]}
+"""Rules on what a theme changes."""
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser, server, theme):
-    context, found = browser.new_context(color_scheme=theme), []
+def test_axe_finds_nothing_serious_on_any_page(browser, server, html):
+    """Each page is loaded once: what a theme does not change is not looked at twice."""
+    context, found = browser.new_context(color_scheme="light"), []
     page = context.new_page()
-    for name in LOOKED_AT:
-        page.goto(f"{server}/{name}.html")
-        broken = Axe().run(page).response["violations"]
-        found += [(name, one["id"], one["nodes"][0]["html"]) for one in broken if one["impact"] in SERIOUS]
+    for path in pages(html):
+        page.emulate_media(color_scheme="light")
+        page.goto(f"{server}/{path.relative_to(html)}")
+        if not page.locator("html[data-theme]").count():
+            continue  # it leads on to another
+        for theme, rules in (("light", None), ("dark", THEMED)):
+            page.emulate_media(color_scheme=theme)
+            page.wait_for_selector(f"html[data-theme={theme}]")
+            broken = Axe().run(page, options=rules).response["violations"]
+            name = f"{path.relative_to(html)}, {theme}"
+            found += [(name, one["id"], one["nodes"][0]["html"]) for one in broken if one["impact"] in SERIOUS]
     assert not found
     context.close()
 

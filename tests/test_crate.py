@@ -41,7 +41,10 @@ def faults(folder: Path) -> list[str]:
     for name, entity in entities.items():
         if kinds[name] == "File":
             found += [f"{name} is no part"] if name not in parts else []
-            found += [f"{name} is not there"] if not (folder / unquote(name)).is_file() else []
+            path = folder / unquote(name)
+            found += [f"{name} is not there"] if not path.is_file() else []
+            sized = path.is_file() and entity["contentSize"] == str(path.stat().st_size)
+            found += [f"{name} has another size"] if path.is_file() and not sized else []
         for key, value in entity.items():
             lost = [r for r in refs(value) if r not in entities and not r.startswith("https://w3id.org/ro/crate")]
             found += [f"{name}: {key} leads nowhere"] if lost else []
@@ -101,6 +104,14 @@ def test_a_crate_breaks_no_rule(folder):
 def test_a_broken_rule_is_found(folder, harm, says):
     change(folder, harm)
     assert any(says in fault for fault in faults(folder)), faults(folder)
+
+
+def test_a_page_that_was_changed_is_weighed_again(folder):
+    (folder / "index.html").write_text("with a switch", encoding="utf-8")
+    assert faults(folder) == ["index.html has another size"]
+    before = entities(folder)
+    crate.weigh(folder)
+    assert not faults(folder) and {k: v for k, v in entities(folder).items() if v != before[k]}.keys() == {"index.html"}
 
 
 def test_it_says_what_the_records_and_the_edition_say(folder, lab):

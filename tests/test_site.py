@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from w2s_lib.book import build, compare, site
+from w2s_lib.book import build, compare, crate, site
 from w2s_lib.study.edition import FOLDER, load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,9 +70,13 @@ def library(shelf, tmp_path, monkeypatch) -> tuple[Path, list[str]]:
 
 def test_the_switch_stays_on_the_page_where_the_other_edition_has_it(library, laid_before):
     root, editions = library
+    about = {"@graph": [{"@id": "index.html", "contentSize": "0"}]}
+    (root / "book" / "_build" / "one" / "html" / crate.METADATA).write_text(json.dumps(about), encoding="utf-8")
     first = site.site(editions)
     folder = root / "book" / "_build" / "site"
     assert first == folder / "index.html" and 'url=one/index.html"' in first.read_text(encoding="utf-8")
+    (told,) = json.loads((folder / "one" / crate.METADATA).read_text(encoding="utf-8"))["@graph"]
+    assert told["contentSize"] == str((folder / "one" / "index.html").stat().st_size)
     for page in (BOTH, DEEP, "index"):
         there = {name: folder / name / f"{page}.html" for name in ("one", "two")}
         assert links(there["one"]) == links(there["two"]) == there | {"Compare": folder / "compare.html"}

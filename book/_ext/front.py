@@ -30,6 +30,8 @@ PAPER = "https://arxiv.org/abs/2406.11431"
 CARD = "card.png"
 CONFLICT = "05_conflict_tax_deception"
 CITED = yaml.safe_load((Path(copies.__file__).parents[2] / "CITATION.cff").read_text(encoding="utf-8"))
+SILENT = {"sphinx_multitoc_numbering", "sphinx_jupyterbook_latex", "sphinx-mathjax-offline", "sphinx.ext.mathjax"}
+"""Extensions that number what was read, make LaTeX of it, or add files."""
 QUESTION = "When a strong model is supervised by a weak one, does it go wrong where the weak one cannot see?"
 
 
@@ -187,6 +189,12 @@ def draw_card(app: Sphinx, path: Path) -> None:
     drawn.canvas.savefig(path, dpi=DPI, transparent=False, metadata={"Description": drawn.alt, "Software": None})
 
 
+def read_in_parallel(app: Sphinx, env: object, pages: list[str]) -> None:
+    """Tell Sphinx of extensions that do not say so that they do nothing where pages are read."""
+    for name in SILENT & app.extensions.keys():
+        app.extensions[name].parallel_read_safe = True
+
+
 def on_one_page(app: Sphinx) -> None:
     """The book on a single page, of which the PDF is printed, knows all elements that its many pages know."""
     known = app.registry.translation_handlers
@@ -197,6 +205,7 @@ def on_one_page(app: Sphinx) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", configure, priority=100)
     app.connect("builder-inited", on_one_page)
+    app.connect("env-before-read-docs", read_in_parallel)
     app.connect("html-page-context", tag, priority=700)
     app.connect("html-page-context", enliven)
     app.connect("html-collect-pages", lead_on)

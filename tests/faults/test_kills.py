@@ -11,7 +11,11 @@ import pytest
 
 from tests.faults.conftest import TIMES, check, records, start, takes_long
 
-PROGRAMS = {"worker or executor": "multiprocessing.spawn", "kernel": "ipykernel_launcher", "renderer": "jupyter_book"}
+PROGRAMS = {
+    "worker or executor": "multiprocessing.spawn",
+    "kernel": "multiprocessing.forkserver",
+    "renderer": "jupyter_book",
+}
 """Processes under a build, and what their command lines hold."""
 
 

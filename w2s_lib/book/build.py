@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -34,10 +35,10 @@ from w2s_lib.book import crate, guide
 from w2s_lib.book.challenge import BOARD
 from w2s_lib.book.chapter import BUILT, CHECKS, SCRIPT, TABLES, open_lab
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
-from w2s_lib.findings import benchmarks
+from w2s_lib.findings import benchmarks, record
 from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import closure
-from w2s_lib.lab.provenance import versions
+from w2s_lib.lab.provenance import hardware, versions
 from w2s_lib.lab.store import Store, replacing
 from w2s_lib.progress import Progress, span
 from w2s_lib.study import Study
@@ -55,7 +56,8 @@ BOOK = "book.json"
 """What a built book says of itself: all parameters of its edition, and the digest of its ``results.csv``."""
 
 DONE = "build.json"
-"""What a build says of itself, beside the book: when it ended, its wall time, how many of its runs it trained."""
+"""What a build says of itself, beside the book: when it ended, its wall time, how many of its runs it trained, from
+which commit, on what machine."""
 
 NOT_SHIPPED = {
     "16_bring_your_own_pairs": "It trains models while it is read.",
@@ -76,6 +78,12 @@ CHALLENGE = "26_sealed_challenge"
 """The notebook that shows the leaderboard in the store."""
 
 READERS = (RECORD, LEDGER)
+
+JUPYTER_BOOK = (
+    "from functools import partial; from jupyter_book import sphinx; from jupyter_book.cli.main import main; "
+    "sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs={jobs}); main()"
+)
+"""Its command line, which has no option for what its library can: several processes."""
 
 ALWAYS = ("04", "05", "14", "97", "98", "99")
 """Chapters that every edition has: the landing page reads them, or they depend on none."""
@@ -330,10 +338,11 @@ def execute_all(target: Path, results: Path, parameters: dict, workers: int, stu
     return times
 
 
-def jupyter_book(source: Path, output: Path, builder: str = "html") -> Path:
+def jupyter_book(source: Path, output: Path, builder: str = "html", workers: int = 1) -> Path:
     """Build what a builder of Jupyter Book makes of the pages; returns its folder.  Of HTML, warnings are errors.
 
-    Pages that are as the last time are taken from there, unless it was broken off: what it left may be cut.
+    Pages that are as the last time are taken from there, unless it was broken off: what it left may be cut.  Pages are
+    read and written in as many processes as there are ``workers``.
 
     Raises:
         BuildError: Jupyter Book found something wrong.
@@ -342,7 +351,7 @@ def jupyter_book(source: Path, output: Path, builder: str = "html") -> Path:
     if begun.exists():
         shutil.rmtree(output / "_build", ignore_errors=True)
     begun.touch()
-    program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    program = [sys.executable, "-c", JUPYTER_BOOK.format(jobs=max(workers, 1))]
     command = [*program, "build", str(source), "--path-output", str(output), "--builder", builder]
     command += ["-W", "-n", "--keep-going"] if builder == "html" else []
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
@@ -354,19 +363,34 @@ def jupyter_book(source: Path, output: Path, builder: str = "html") -> Path:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         told = [line for line in lines if "WARNING" in line or "ERROR" in line or "Error" in line]
         first = (told or lines[-1:] or ["it said nothing"])[0]
+        if any("finished with problems" in line for line in lines) and to_be_read_again(told, source, output):
+            begun.unlink()
         raise BuildError(f"jupyter-book failed ({len(told)} warnings or errors; first: {first}); see {log}")
     begun.unlink()
     return output / "_build" / builder
 
 
-def render(source: Path, output: Path) -> Path:
+def to_be_read_again(told: list[str], source: Path, output: Path) -> bool:
+    """Have the pages that warnings name read anew the next time, as pages tell of what is wrong where they are read.
+
+    False where a warning names no page: then all are to be read anew.  What is told of links goes with no page.
+    """
+    for line in (line for line in told if "WARNING" in line):
+        page = re.match(rf"(?:\x1b\[[\d;]*m)*{re.escape(str(source))}/(.+)\.(?:md|ipynb)(?::\d*)?: ", line)
+        if page is None:
+            return False
+        (output / "_build" / ".doctrees" / f"{page[1]}.doctree").unlink(missing_ok=True)
+    return True
+
+
+def render(source: Path, output: Path, workers: int = 1) -> Path:
     """Build the HTML, and put it in the place of the last one's when it is whole; returns its folder.
 
     Raises:
         BuildError: Jupyter Book found something wrong.
     """
     html, draft = output / "html", output / ".html"
-    made = jupyter_book(source, output)
+    made = jupyter_book(source, output, workers=workers)
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(made, draft)
     shutil.rmtree(html, ignore_errors=True)
@@ -407,6 +431,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     start = time.perf_counter()
     study = Study(load(edition))
     lab = open_lab(store, workers, study.edition)
+    made = {"commit": record.commit(), "where": f"{hardware()}, Python {versions()['python']}"}
     folder = folder_of(study.edition, output)
     source, results = folder / "source", folder / "results"
     lab.then = seconds_after_runs(times_before(results), lab.workers)
@@ -441,10 +466,11 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     (source / BOOK).write_text(json.dumps(says), encoding="utf-8")
 
     say("rendering the pages")
-    html, name = render(source, folder), study.edition.name
+    html, name = render(source, folder, lab.workers), study.edition.name
     crate.write(html, study.edition, lab.records(runs))
     took, now = time.perf_counter() - start, datetime.now(UTC).isoformat(timespec="minutes")
-    (folder / DONE).write_text(json.dumps(counts | {"seconds": round(took, 1), "finished": now}), encoding="utf-8")
+    made |= counts | {"seconds": round(took, 1), "finished": now}
+    (folder / DONE).write_text(json.dumps(made), encoding="utf-8")
     say(f"{name}: {took:.0f} s, {trained} runs trained; open {html / 'index.html'}")
     return html
 

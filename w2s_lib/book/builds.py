@@ -20,7 +20,6 @@ from w2s_lib.book.build import DONE, ROOT, command
 from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import ledger
-from w2s_lib.lab.provenance import hardware, versions
 from w2s_lib.lab.store import replacing
 
 HISTORY = Path("book", "builds.csv")
@@ -56,14 +55,14 @@ def row(edition: str, output: str | None = None) -> dict[str, str]:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         when, minutes = str(told["finished"]), float(told["seconds"]) / 60
-        trained = f"{told['trained']} of {told['total']}"
+        trained, commit, where = f"{told['trained']} of {told['total']}", str(told["commit"]), str(told["where"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         says = f"{path} does not say how it was built ({first_line(error)}); {command(edition)} builds it again"
         raise ParameterError("edition", edition, says) from None
     otherwise, undecided = changes(ledger(record.by_chapter(book.results)), book.verdicts)
     known = record.read(book.edition) is not None
     values = (
-        when, book.edition.name, record.commit(), f"{hardware()}, Python {versions()['python']}", f"{minutes:.0f}",
+        when, book.edition.name, commit, where, f"{minutes:.0f}",
         trained, (" ".join(otherwise) or "none") if known else "no record", str(len(undecided)) if known else "",
         digests.of_file(book.html / "results.csv"),
     )  # fmt: skip

@@ -185,6 +185,11 @@ class Chapter:
         return rows if rows["seed"].nunique() > len(self.study.edition.seeds) else rows.iloc[:0]
 
     @cached_property
+    def _in_record(self) -> set[str]:
+        """Chapters whose statistics the record holds, but for planted students."""
+        return {*self._record["chapter"].unique()} - {PLANTED}
+
+    @cached_property
     def _over_seeds(self) -> dict[str, pd.DataFrame]:
         return {}
 
@@ -206,8 +211,7 @@ class Chapter:
         How often a planted student is found is of this build in any case: its score tables are at hand.  So is a
         chapter that is younger than the record.
         """
-        older = set(self._record["chapter"]) - {PLANTED}
-        return {name: self._recorded(name) if name in older else rows for name, rows in live.items()}
+        return {name: self._recorded(name) if name in self._in_record else rows for name, rows in live.items()}
 
     def told(self, key: str, results: pd.DataFrame) -> pd.Series:
         """The ledger's row of one claim, from its chapter's results: ``says``, its verdict in words, ``sentence`` and

@@ -41,7 +41,20 @@ Entity = dict[str, Any]
 def write(html: Path, edition: Edition, records: Sequence[dict]) -> None:
     """Write the metadata of a built book beside its pages; ``records`` as of ``Lab.records``."""
     cited = yaml.safe_load((Path(__file__).parents[2] / "CITATION.cff").read_text(encoding="utf-8"))
-    told = {"@context": f"{STANDARD}/context", "@graph": graph(html, edition, records, cited)}
+    _write(html, {"@context": f"{STANDARD}/context", "@graph": graph(html, edition, records, cited)})
+
+
+def weigh(html: Path) -> None:
+    """Correct the sizes of files that were changed since the metadata were written; a book without them stays so."""
+    if (html / METADATA).is_file():
+        told = json.loads((html / METADATA).read_text(encoding="utf-8"))
+        for entity in told["@graph"]:
+            if "contentSize" in entity:
+                entity["contentSize"] = str((html / entity["@id"]).stat().st_size)
+        _write(html, told)
+
+
+def _write(html: Path, told: dict) -> None:
     with replacing(html / METADATA) as path:
         path.write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
 

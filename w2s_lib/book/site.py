@@ -17,7 +17,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from w2s_lib.book import compare
+from w2s_lib.book import compare, crate
 from w2s_lib.book.chapter import BUILT
 from w2s_lib.errors import Arguments, ParameterError, exit_code
 
@@ -97,6 +97,7 @@ def _connect(folder: Path, editions: Mapping[str, str]) -> None:
             at = HEAD.search(text).end()
             changed = f"{text[:at]}\n{switch(here, name, editions, pages)}{text[at:]}"
             (folder / name / here).write_text(changed, encoding="utf-8")
+        crate.weigh(folder / name)
 
 
 def _first(name: str) -> str:

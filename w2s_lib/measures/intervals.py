@@ -35,7 +35,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
-from scipy.special import expit, logit
+from scipy.special import expit, logit, stdtrit
 from statsmodels.stats.power import TTestPower
 
 LEVEL = 0.95
@@ -140,7 +140,7 @@ def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.f
 
 def half_width(sd: ArrayLike, n_seeds: int, level: float = LEVEL) -> NDArray[np.float64]:
     """Half of Student's t interval for the mean of so many seeds with standard deviation ``sd``, in its unit."""
-    return stats.t.ppf(0.5 + level / 2, n_seeds - 1) * np.asarray(sd) / np.sqrt(n_seeds)
+    return stdtrit(n_seeds - 1, 0.5 + level / 2) * np.asarray(sd) / np.sqrt(n_seeds)
 
 
 def power(effect: float, sd: float, n_seeds: int, level: float = LEVEL) -> float:
