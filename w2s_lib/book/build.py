@@ -375,7 +375,7 @@ def to_be_read_again(told: list[str], source: Path, output: Path) -> bool:
 
     False where a warning names no page: then all are to be read anew.  What is told of links goes with no page.
     """
-    for line in (line for line in told if "WARNING" in line):
+    for line in (line for line in told if re.search("(WARNING|ERROR|CRITICAL):", line)):
         page = re.match(rf"(?:\x1b\[[\d;]*m)*{re.escape(str(source))}/(.+)\.(?:md|ipynb)(?::\d*)?: ", line)
         if page is None:
             return False
