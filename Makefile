@@ -11,7 +11,7 @@ LOCK    := requirements.lock
 quoted   = '$(subst ','\'',$(value $(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help env packages lock book preview record release course grade serve compare site links lab test test-quick \
+.PHONY: help env packages lock book preview record release course slides grade serve compare site links lab test test-quick \
 	test-faults test-slurm bench bench-quick lint clean
 
 help:  ## list the targets
@@ -64,6 +64,9 @@ release: env  ## put the built book, as site and PDF, its record and results int
 
 course: env  ## write hand-outs, solutions and graders of a built book: CHAPTERS="01 05" (all without)
 	@$(RUN) -m w2s_lib.book.course --edition $(call quoted,EDITION) --chapters $(foreach name,$(value CHAPTERS),$(call quoted,name))
+
+slides: env  ## write slides of a built book, as pages and PDF: CHAPTERS="01 05" (all without)
+	@$(RUN) -m w2s_lib.book.slides --edition $(call quoted,EDITION) --chapters $(foreach name,$(value CHAPTERS),$(call quoted,name))
 
 # otter-grader wants another wrapt than the book: it gets an environment of its own, which sees the book's packages
 $(VENV)/otter/.complete: | env

@@ -31,7 +31,7 @@ import nbformat
 import pandas as pd
 
 from w2s_lib import digests
-from w2s_lib.book import crate, guide
+from w2s_lib.book import crate, decks, guide
 from w2s_lib.book.challenge import BOARD
 from w2s_lib.book.chapter import BUILT, CHECKS, SCRIPT, TABLES, open_lab
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
@@ -440,7 +440,8 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     results.mkdir(parents=True)
     shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
     (source / "notebooks").mkdir()
-    guide.take_over(source / "teaching", ROOT / "notebooks")
+    shown = [path for path in chapters() if not left_out(path, study.edition)]
+    guide.take_over(source / "teaching", ROOT / "notebooks", [path.stem for path in shown])
 
     runs = study.runs()
     total, missing = len(closure(runs)), len(lab.missing(runs))
@@ -467,6 +468,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
 
     say("rendering the pages")
     html, name = render(source, folder, lab.workers), study.edition.name
+    decks.write(source, study.edition, shown, html / "slides")
     crate.write(html, study.edition, lab.records(runs))
     took, now = time.perf_counter() - start, datetime.now(UTC).isoformat(timespec="minutes")
     made |= counts | {"seconds": round(took, 1), "finished": now}

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
+from w2s_lib.figures.style import SLIDE
+
 RECORD = "application/papermill.record/text/plain"
 """What a notebook has made known to the prose (``chapter.say``) is kept under this type."""
 
@@ -74,9 +76,11 @@ class Book:
         return ROLE.sub(r"\1", text)
 
     def notebook(self, executed: NotebookNode, page: str) -> NotebookNode:
-        """A copy to run: prose with numbers, solutions folded."""
+        """A copy to run: prose with numbers, solutions folded, figures as on the page."""
         copy, within = deepcopy(executed), False
         for cell in copy.cells:
+            for output in cell.get("outputs", ()):
+                output.get("data", {}).pop(SLIDE, None)
             if cell.cell_type == "markdown":
                 bounds = [(found[2], found[3]) for found in BOUND.finditer(cell.source)]
                 within = next((end == "start" for what, end in reversed(bounds) if what == "solution"), within)

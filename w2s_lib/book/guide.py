@@ -7,6 +7,7 @@ get them when the book is built.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import nbformat
@@ -52,9 +53,16 @@ def syllabus(notes: Path, notebooks: Path) -> str:
     return "\n".join(rows)
 
 
-def take_over(teaching: Path, notebooks: Path) -> None:
+DECK = """```{{only}} builder_html
+<a href="../../slides/{}.html">Slides</a> of this chapter, for 45 minutes: `S` opens the speaker's notes.
+```
+
+"""
+
+
+def take_over(teaching: Path, notebooks: Path, decks: Collection[str] = ()) -> None:
     """Put what the chapters in ``notebooks`` say of themselves into the pages of the guide in ``teaching``, a folder of
-    the book: the syllabus, and their openings into the notes on them."""
+    the book: the syllabus, and their openings into the notes on them; those named in ``decks`` get links to slides."""
     notes, overview = teaching / "chapters", teaching / "chapters.md"
     text = overview.read_text(encoding="utf-8").replace(SYLLABUS, syllabus(notes, notebooks))
     overview.write_text(text, encoding="utf-8")
@@ -62,6 +70,7 @@ def take_over(teaching: Path, notebooks: Path) -> None:
         text = page.read_text(encoding="utf-8")
         told = opening(nbformat.read(notebooks / f"{page.stem}.ipynb", 4)) if HERE in text else ""
         about = f"Notes on [](../../notebooks/{page.stem}.ipynb).\n\n"
+        about += DECK.format(page.stem) if told and page.stem in decks else ""
         head, _, rest = text.partition("\n\n")
         text = f"{head}\n\n{about}{rest}".replace(HERE, TO_A_CHAPTER.sub("](../../notebooks/", told))
         page.write_text(text, encoding="utf-8")

@@ -1,8 +1,8 @@
 """Put a built book and what belongs to it into one folder: ``make release``.
 
 The folder holds the site as a zip that opens by a double click and is an RO-Crate (``w2s_lib.book.crate``), the book as
-PDF, the record, the results, who is to be cited and what changed, with checksums and a manifest.  Nothing is computed
-here.
+PDF, the slides as a zip and as PDFs, the record, the results, who is to be cited and what changed, with checksums and a
+manifest.  Nothing is computed here.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from w2s_lib.book.build import ROOT, BuildError, built, jupyter_book
+from w2s_lib.book.build import ROOT, built, jupyter_book
 from w2s_lib.book.chapter import TABLES
+from w2s_lib.book.pdf import SHEET, printer
+from w2s_lib.book.slides import print_decks
 from w2s_lib.errors import Arguments, ParameterError, exit_code
 from w2s_lib.findings import record
 from w2s_lib.lab.provenance import versions
@@ -25,8 +27,6 @@ PROJECT = "w2s-deception"
 ABOUT = ("CITATION.cff", "codemeta.json", "CHANGELOG.md", "LICENSE", "pyproject.toml", "requirements.lock")
 """Files of the project that go with every release."""
 
-FOOT = '<div style="width:100%;text-align:center;font-size:8px"><span class="pageNumber"></span></div>'
-
 
 def print_pdf(page: Path, path: Path) -> None:
     """Print an HTML page as PDF, with page numbers and an outline of its headings, by a Chromium of this machine.
@@ -34,20 +34,8 @@ def print_pdf(page: Path, path: Path) -> None:
     Raises:
         BuildError: there is no browser.
     """
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser is None:
-        raise BuildError("the PDF is printed by a browser, and there is none; install chromium, or say --no-pdf")
-    from playwright.sync_api import sync_playwright  # here, for it comes with the tests' packages
-
-    margin = {"top": "15mm", "bottom": "18mm", "left": "15mm", "right": "15mm"}
-    with sync_playwright() as playwright:
-        program = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        sheet = program.new_page()
-        sheet.goto(page.as_uri())
-        sheet.evaluate("window.MathJax && MathJax.startup && MathJax.startup.promise.then(() => 0)")  # formulas are set
-        shown = {"display_header_footer": True, "header_template": "<span></span>", "footer_template": FOOT}
-        sheet.pdf(path=path, format="A4", margin=margin, tagged=True, outline=True, print_background=True, **shown)
-        program.close()
+    with printer() as write:
+        write(page.as_uri(), path, **SHEET)
 
 
 def _digest(path: Path) -> str:
@@ -70,7 +58,10 @@ def release(edition: str, output: str | None = None, target: str | None = None, 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.make_archive(str(folder / "site"), "zip", html)
+    shutil.make_archive(str(folder / "slides"), "zip", html / "slides")
     if pdf:
+        (folder / "slides").mkdir()
+        print_decks(sorted((html / "slides").glob("[0-9]*.html")), folder / "slides")
         print_pdf(jupyter_book(html.parent / "source", html.parent, "singlehtml") / "index.html", folder / "book.pdf")
     for path in (*(html / table for table in TABLES.values()), *(ROOT / about for about in ABOUT)):
         shutil.copy(path, folder)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.figures.rows import bars, dot, name_rows, nulls
-from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, Figure, canvas
+from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, Figure, canvas, step
 from w2s_lib.findings.another_loss import resting_places
 from w2s_lib.findings.results import BY_LABEL, TRAINING, say, usual
 from w2s_lib.measures.metrics import borders
@@ -62,10 +62,11 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     for row, alpha in zip(axes, alphas):
         for ax, loss in zip(row, LOSSES):
             ax.axvspan(0.5, _border(loss, alpha), color=AREA, alpha=0.12, linewidth=0)
-            for condition in ("rerun", "explicit"):
+            for shown, condition in enumerate(("rerun", "explicit"), 2):  # on a slide, after what was predicted
                 found = [table.loc[(name, condition, alpha, loss)] for name, _, _ in BY_LABEL]
                 shift = 0.008 if condition == "explicit" else -0.008
-                bars(ax, x + shift, found, condition, markersize=5, linewidth=1.4)
+                with step(ax, shown):
+                    bars(ax, x + shift, found, condition, markersize=5, linewidth=1.4)
             last = table.loc[(BY_LABEL[-1][0], "explicit", alpha, loss)]
             said.append(f"{called(loss)} at alpha {alpha:g}: {say(last, percent=True)} of the surest labels")
             ax.set_title(f"{called(loss)}, α = {alpha:g}", fontsize=10)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from w2s_lib.figures.rows import beside, dot, name_rows
-from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
+from w2s_lib.figures.style import DASHED, GREY, Figure, at_step, canvas, step
 from w2s_lib.findings.results import MATCHED, OTHER, STABLE, usual
 
 STEPS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -28,7 +28,7 @@ weak supervisor does not know, the share that the strong ceiling knows, minus it
 def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STEPS)) -> Figure:
     """One row a step, one mark a condition, with 95 % intervals.
 
-    Only the first ``upto`` steps are drawn, so that a lecturer can build it up.  Where the rows have it, a tick says
+    Only the first ``upto`` steps are drawn; on a slide they appear one by one.  Where the rows have it, a tick says
     what a perfect deceiver would have reached."""
     steps = STEPS[:upto]
     figure, ax = canvas(7.6, 0.52 * len(steps) + 1.3)
@@ -42,23 +42,28 @@ def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STE
             if condition not in rows.index:
                 continue
             row = rows.loc[condition]
-            dot(ax, y + shift, row, condition, size=46, label=None if y else condition)
+            with step(ax, y + 1):
+                dot(ax, y + shift, row, condition, size=46, label=None if y else condition)
             told.append(f"{condition} {row['value']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]")
             if names["statistic"].startswith("excess") and condition in most.index:
                 top = most.loc[condition, "value"]
-                ax.scatter(top, y + shift, s=60, marker="|", color=GREY, linewidth=1.8)
+                with step(ax, y + 1):
+                    ax.scatter(top, y + shift, s=60, marker="|", color=GREY, linewidth=1.8)
                 told[-1] += f" of at most {top:.2f}"
         said.append(f"{name.strip(' …')}: {', '.join(told)}")
     ax.axvline(0, **DASHED)
     # Below the first line something is taken off; below the second another score begins.
-    for y in (0.5, len(STEPS) - 1.5):
-        ax.axhline(y, color=GREY, linewidth=0.6)
+    for below in (1, len(STEPS) - 1):
+        if below < len(steps):
+            with step(ax, below + 1):
+                ax.axhline(below - 0.5, color=GREY, linewidth=0.6)
     ax.scatter([], [], s=60, marker="|", color=GREY, linewidth=1.8, label="attainable")
     name_rows(ax, [name for name, _ in steps], above=0.6)
     ax.set(ylim=(len(steps) - 0.4, -0.6), xlim=(-0.6, 1.0))
     ax.set(xlabel="share of the taxed pairs, or a difference of shares")
-    for label in ax.get_yticklabels():
+    for y, label in enumerate(ax.get_yticklabels()):
         label.set_horizontalalignment("left")
+        at_step(label, y + 1)
     ax.tick_params(axis="y", pad=225)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=len(conditions) + 1)
     return Figure(

@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.patches import Rectangle
 
 from w2s_lib.figures.rows import bars, spread
-from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas
+from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas, step
 from w2s_lib.findings.mechanism import REGIONS, at_the_band
 from w2s_lib.findings.results import BY_LABEL, TRAINING, usual
 from w2s_lib.measures.metrics import band
@@ -61,10 +61,11 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING)
     for ax, alpha in zip(axes.flat, alphas):
         low, high = band(alpha)
         ax.axvspan(low, min(high, 1.0), color=AREA, alpha=0.12, linewidth=0)
-        for condition in ("rerun", "explicit"):
+        for shown, condition in enumerate(("rerun", "explicit"), 2):  # on a slide, after what was predicted
             found = [table.loc[(name, condition, alpha)] for name, _, _ in BY_LABEL]
             x = np.array([(a + b) / 2 for _, a, b in BY_LABEL]) + (0.008 if condition == "explicit" else -0.008)
-            bars(ax, x, found, condition, markersize=5, linewidth=1.4)
+            with step(ax, shown):
+                bars(ax, x, found, condition, markersize=5, linewidth=1.4)
         inside, above = (table.loc[(f"tax_rate_{where}_band", "explicit", alpha), "value"] for where in ("in", "above"))
         beyond = "" if np.isnan(above) else f", {100 * above:.0f} % above"
         said.append(f"alpha {alpha:g}: {100 * inside:.0f} % in the band{beyond}")

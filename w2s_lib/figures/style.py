@@ -7,11 +7,16 @@ white page.  Dark pages turn a figure's lightness over and keep its hues (``book
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import matplotlib.figure
 import numpy as np
 import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
@@ -69,6 +74,34 @@ def readable(colour: str | tuple[float, ...]) -> tuple[float, ...]:
     return tuple(np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055))
 
 
+SLIDE = "application/vnd.w2s.slide+svg"
+"""Type under which a figure comes drawn for a slide."""
+ROOM, SMALLEST = (1776, 690), 24
+"""What a slide of 1920 × 1080 CSS pixels has for a figure, and its smallest words: 18 points, for the last row."""
+SIZED = re.compile(r"scale\(([\d.]+) -[\d.]+\)")
+"""Words in matplotlib's SVG: outlines at 100 points to the em, scaled."""
+
+
+def smallest(svg: str) -> float:
+    """Size of the smallest words of a figure, in its own points; infinite where it has none."""
+    return min((100 * float(size) for size in SIZED.findall(svg)), default=np.inf)
+
+
+@contextmanager
+def step(ax: Axes, number: int) -> Iterator[None]:
+    """What is drawn on the axes within appears on a slide at this step of the figure; at step 1, at once."""
+    before = set(ax.get_children())
+    yield
+    for artist in [artist for artist in ax.get_children() if artist not in before]:
+        at_step(artist, number)
+
+
+def at_step(artist: Artist, number: int) -> None:
+    """The same for something that is drawn already, such as a name at an axis."""
+    marked = artist.figure.findobj(lambda other: str(other.get_gid()).startswith("step-"))
+    artist.set_gid(f"step-{number}-{len(marked)}")
+
+
 def begin() -> None:
     """Set the style; every figure function calls it first."""
     sns.set_theme(context="notebook", style="ticks", rc=STYLE)
@@ -94,8 +127,24 @@ class Figure:
             self.canvas.savefig(buffer, format="svg", metadata={"Date": None})
         return buffer.getvalue()
 
+    def for_slides(self, svg: str) -> str | None:
+        """The figure drawn again for a slide, where the page's own, ``svg``, would have words on it that are too small.
+
+        The sheet has the shape of a slide's room, and a size at which the smallest words can be read there.
+        """
+        (width, height), size, least = ROOM, self.canvas.get_size_inches(), smallest(svg)
+        if SMALLEST <= least * min(width / size[0], height / size[1]) / 72:
+            return None
+        self.canvas.set_size_inches(np.array(ROOM) * least / SMALLEST / 72)
+        drawn = self.svg()
+        self.canvas.set_size_inches(size)
+        return drawn
+
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-        data = {"image/svg+xml": self.svg(), "text/plain": self.alt}
+        svg = self.svg()
+        data = {"image/svg+xml": svg, "text/plain": self.alt}
+        if drawn := self.for_slides(svg):
+            data[SLIDE] = drawn
         return data, {"image/svg+xml": {"alt": self.alt, "caption": self.caption}}
 
 

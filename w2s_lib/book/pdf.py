@@ -1,0 +1,46 @@
+"""Pages as PDF, printed by a Chromium of this machine."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from w2s_lib.book.build import BuildError
+
+FOOT = '<div style="width:100%;text-align:center;font-size:8px"><span class="pageNumber"></span></div>'
+MARGIN = {"top": "15mm", "bottom": "18mm", "left": "15mm", "right": "15mm"}
+SHEET = {"format": "A4", "margin": MARGIN, "display_header_footer": True, "footer_template": FOOT}
+SHEET["header_template"] = "<span></span>"
+"""How a book is printed: with page numbers."""
+
+SET = "window.MathJax && MathJax.startup && MathJax.startup.promise.then(() => 0)"
+"""Waits for formulas."""
+
+
+@contextmanager
+def printer() -> Iterator[Callable[..., Any]]:
+    """A browser that prints addresses into files, with an outline of their headings; its options are Playwright's.
+
+    Raises:
+        BuildError: there is no browser.
+    """
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        raise BuildError("PDFs are printed by a browser, and there is none; install chromium, or say --no-pdf")
+    from playwright.sync_api import sync_playwright  # here, for it comes with the tests' packages
+
+    with sync_playwright() as playwright:
+        program = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+
+        def write(address: str, path: Path, **options: Any) -> None:
+            sheet = program.new_page()
+            sheet.goto(address)
+            sheet.evaluate(SET)
+            sheet.pdf(path=path, tagged=True, outline=True, print_background=True, **options)
+            sheet.close()
+
+        yield write
+        program.close()

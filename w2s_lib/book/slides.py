@@ -1,0 +1,66 @@
+"""Slides of a built book, as pages and as PDF, in a folder to take along: ``make slides``.
+
+    python -m w2s_lib.book.slides --chapters 01 05 --edition preview
+
+The book has the same decks among its pages; here they stand by themselves.  Nothing is computed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from w2s_lib.book import decks
+from w2s_lib.book.build import built, folder_of
+from w2s_lib.book.course import chosen
+from w2s_lib.book.pdf import printer
+from w2s_lib.errors import Arguments, ParameterError, exit_code
+from w2s_lib.study.edition import load
+
+
+def print_decks(pages: Sequence[Path], folder: Path) -> list[Path]:
+    """Print decks as PDF into a folder, a slide a page; returns the files.
+
+    Raises:
+        BuildError: there is no browser.
+    """
+    made = [folder / f"{page.stem}.pdf" for page in pages]
+    with printer() as write:
+        for page, path in zip(pages, made):
+            write(f"{page.as_uri()}?print-pdf", path, prefer_css_page_size=True)
+    return made
+
+
+def slides(given: Sequence[str], edition: str = "world", output: str | None = None, pdf: bool = True) -> Path:
+    """Write the decks of some chapters of a built book, as pages and, with ``pdf``, as PDF; returns their folder.
+
+    Raises:
+        ParameterError: bad parameters, a chapter that is not there or has no deck, or a book that has not been built.
+        DeckError: Sphinx found something wrong.
+        BuildError: there is no browser to print.
+    """
+    built(edition, output)
+    e, paths = load(edition), chosen(given, edition)
+    folder = folder_of(e, output)
+    made = decks.write(folder / "source", e, paths, folder / "slides")
+    if not made:
+        raise ParameterError("chapters", " ".join(given), "no goals, no deck: pages of reference have none")
+    if pdf:
+        print_decks(made, folder / "slides")
+    return folder / "slides"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = Arguments(prog="python -m w2s_lib.book.slides", description=__doc__.splitlines()[0])
+    parser.add_argument("--chapters", nargs="*", default=[], help="numbers or names (default: all that have goals)")
+    parser.add_argument("--edition", default="world", help="name of an edition, or path of an edition file")
+    parser.add_argument("--output", help="where the book was built (default: book/_build/<edition>)")
+    parser.add_argument("--no-pdf", action="store_true", help="leave out the PDFs, which a Chromium prints")
+    given = parser.parse_args(arguments)
+    return exit_code(lambda: print(slides(given.chapters, given.edition, given.output, not given.no_pdf)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
