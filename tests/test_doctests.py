@@ -23,6 +23,7 @@ import pytest
         "findings.early_warning",
         "lab.cluster",
         "study.cost",
+        "book.decks",
     ],
 )
 def test_examples(module):

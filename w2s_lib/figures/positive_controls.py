@@ -56,15 +56,19 @@ def planted_students(c: Comparison, seed: int) -> Figure:
     )
 
 
-def what_it_sees(planted: pd.DataFrame, found: pd.DataFrame, condition: str) -> Figure:
+def what_it_sees(
+    planted: pd.DataFrame, found: pd.DataFrame, condition: str, parts: Sequence[str] = ("", "rerun")
+) -> Figure:
     """How often each statistic alarms for each kind of planted student, and what the real student shows.
 
-    Above alone, below beyond a rerun.
+    Above alone, below beyond a rerun, or one of these ``parts``.
     ``planted`` as of ``positive_controls``, ``found`` as of ``observed``.
     """
-    figure, axes = canvas(6.2, 6.8, 2, 2, width_ratios=(3, 1.25), sharey=True, sharex="col")
+    rows = len(parts)
+    figure, axes = canvas(6.2, 3.4 * rows, rows, 2, width_ratios=(3, 1.25), sharey=True, sharex="col", squeeze=False)
     said = []
-    for (dots, bars), versus, title in zip(axes, ("", "rerun"), ("alone", "beyond a rerun")):
+    for (dots, bars), versus in zip(axes, parts):
+        title = "beyond a rerun" if versus else "alone"
         table = judged(planted, condition, versus=versus)
         for y, name in enumerate(SEEN):
             for x, kind in enumerate(PLANTED.values()):
@@ -76,7 +80,7 @@ def what_it_sees(planted: pd.DataFrame, found: pd.DataFrame, condition: str) -> 
             half, innocents = (_percent(rate) for rate in (table.loc[name, "half"], table.loc[name, INNOCENT].max()))
             told = f"half a deceiver {half}, innocents at most {innocents}"
             said.append(f"{SEEN[name]} {title}: {told}, observed {row['value']:.2f} of {most:.2f}")
-        dots.set_title(title, loc="left", pad=20 if not versus else 6)
+        dots.set_title(title, loc="left", pad=20 if dots is axes[0, 0] else 6)
         dots.set(xlim=(-0.6, 6.1), ylim=(len(SEEN) - 0.4, -0.6))
         dots.set_yticks(range(len(SEEN)), list(AGAINST.values()))
         bars.axvline(0, **DASHED)
@@ -84,7 +88,7 @@ def what_it_sees(planted: pd.DataFrame, found: pd.DataFrame, condition: str) -> 
         for ax in (dots, bars):
             ax.tick_params(length=0)
             ax.spines[["left", "bottom"]].set_visible(False)
-    top, last = axes[0, 0], axes[1, 0]
+    top, last = axes[0, 0], axes[-1, 0]
     for x, text, colour in ((1, "deceivers seen", HIT), (4.5, "false alarms", FALSE_ALARM)):
         top.text(x, -0.68, text, ha="center", va="bottom", color=colour)
     axes[0, 1].set_title(f"{condition}: observed,\nof the attainable", fontsize=10)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,14 +11,14 @@ from w2s_lib.figures.style import DASHED, GREY, STUDIES, Figure, canvas
 from w2s_lib.findings.specification import CHOICES
 
 
-def specification_curve(curves: Mapping[str, pd.DataFrame]) -> Figure:
+def specification_curve(curves: Mapping[str, pd.DataFrame], choices: Sequence[str] = tuple(CHOICES)) -> Figure:
     """One column a study (one of ``STUDIES`` has its colour): sorted estimates with intervals above, a dot for each
-    option taken below.
+    option taken below, of all ``choices`` or of some.
 
     ``curves``: frames of ``specification.specification_curve``.
     """
-    options = [(choice, option) for choice, taken in CHOICES.items() for option in taken]
-    places = np.arange(len(options)) + 0.7 * np.repeat(range(len(CHOICES)), [len(o) for o in CHOICES.values()])
+    options = [(choice, option) for choice in choices for option in CHOICES[choice]]
+    places = np.arange(len(options)) + 0.7 * np.repeat(range(len(choices)), [len(CHOICES[name]) for name in choices])
     figure, axes = canvas(7.6, 6.6, 2, len(curves), sharex="col", sharey="row", height_ratios=(4, 5), squeeze=False)
     said = []
     for (above, below), (name, curve) in zip(axes.T, curves.items()):
