@@ -444,6 +444,7 @@ SETTINGS = {
         "slideNumber": "c/t",
         "transition": "none",
         "pdfSeparateFragments": False,
+        "pdfMaxPagesPerSlide": 1,
         "totalTime": 45 * 60,
         "scrollActivationWidth": None,
     },

@@ -22,7 +22,9 @@ SET = "window.MathJax && MathJax.startup && MathJax.startup.promise.then(() => 0
 
 @contextmanager
 def printer() -> Iterator[Callable[..., Any]]:
-    """A browser that prints addresses into files, with an outline of their headings; its options are Playwright's.
+    """A browser that prints addresses into files, with an outline of their headings, once they are ``ready``.
+
+    That is a condition in JavaScript; other options are Playwright's.
 
     Raises:
         BuildError: there is no browser.
@@ -35,10 +37,11 @@ def printer() -> Iterator[Callable[..., Any]]:
     with sync_playwright() as playwright:
         program = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
 
-        def write(address: str, path: Path, **options: Any) -> None:
-            sheet = program.new_page()
+        def write(address: str, path: Path, ready: str = "true", **options: Any) -> None:
+            sheet = program.new_page(viewport={"width": 1920, "height": 1080})
             sheet.goto(address)
             sheet.evaluate(SET)
+            sheet.wait_for_function(ready)
             sheet.pdf(path=path, tagged=True, outline=True, print_background=True, **options)
             sheet.close()
 

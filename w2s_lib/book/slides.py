@@ -18,6 +18,11 @@ from w2s_lib.book.pdf import printer
 from w2s_lib.errors import Arguments, ParameterError, exit_code
 from w2s_lib.study.edition import load
 
+LAID_OUT = (
+    "window.Reveal && Reveal.isReady() && document.querySelectorAll('.pdf-page').length >= Reveal.getTotalSlides()"
+)
+"""Whether reveal.js has put every slide on a page."""
+
 
 def print_decks(pages: Sequence[Path], folder: Path) -> list[Path]:
     """Print decks as PDF into a folder, a slide a page; returns the files.
@@ -28,7 +33,7 @@ def print_decks(pages: Sequence[Path], folder: Path) -> list[Path]:
     made = [folder / f"{page.stem}.pdf" for page in pages]
     with printer() as write:
         for page, path in zip(pages, made):
-            write(f"{page.as_uri()}?print-pdf", path, prefer_css_page_size=True)
+            write(f"{page.as_uri()}?print-pdf", path, LAID_OUT, prefer_css_page_size=True)
     return made
 
 
