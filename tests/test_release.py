@@ -37,6 +37,8 @@ def test_the_site_is_whole_and_the_results_are_its_own(folder, build_folder):
         inside = {name for name in site.namelist() if not name.endswith("/")}
     assert inside == {path.relative_to(html).as_posix() for path in html.rglob("*") if path.is_file()}
     assert METADATA in inside, "the zip is an RO-Crate, which tests/test_crate.py reads"
+    with zipfile.ZipFile(folder / "slides.zip") as slides:
+        assert {"index.html", "01_tour.html"} <= set(slides.namelist())
     pd.testing.assert_frame_equal(pd.read_csv(folder / "results.csv"), pd.read_csv(html / "results.csv"))
 
 

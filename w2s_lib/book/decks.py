@@ -45,6 +45,7 @@ TO_AN_EXERCISE = re.compile(r"\{(?:ref|prf:ref)\}`ex-[^`]*`")
 LINKED = re.compile(r"(?<!!)\[([^\]]*)\]\([^)\s]*\)")
 SENTENCE = re.compile(r"(?<=[.?!])(?<!al\.)([*\"”)]*)\s+(?=[*_\"“(\[$`\d]*[A-Z])")
 EXERCISE = re.compile(r"^```\{exercise-start\}\n(?::.*\n)*```\n(.*?)^```\{exercise-end\}", re.MULTILINE | re.DOTALL)
+FORMULA = re.compile(r"(\$[^$]*\$)")
 HEADING = re.compile(r"^#{2,3} (.+)$", re.MULTILINE)
 ITEM = re.compile(r"^\s*(?:[-*]|\d+\.) (?=\S)", re.MULTILINE)
 ASKED = re.compile(r'data-play="prediction".*?data-told="([^"]*)".*?<span>(.*?)</span>', re.DOTALL)
@@ -104,7 +105,8 @@ def sentences(text: str) -> list[str]:
             told[-1] += f" {part}"
         else:
             told.append(part)
-    return [part if part.replace("**", "").count("*") % 2 == 0 else without_markup(part) for part in told]
+    stars = lambda part: FORMULA.sub("", part).replace("**", "").count("*")
+    return [without_markup(part) if stars(part) % 2 else part for part in told]
 
 
 def blocks(text: str) -> Iterator[str]:
@@ -120,19 +122,22 @@ def items(block: str) -> list[str]:
 
 
 def without_markup(text: str) -> str:
-    """Markdown as a speaker reads it: words alone."""
-    return re.sub(r"(\*\*|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)|`)", "", text)
+    """Markdown as a speaker reads it: words alone; formulas stay as they are."""
+    parts = FORMULA.split(text)
+    parts[::2] = [re.sub(r"(\*\*|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)|`)", "", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def authors(references: Path) -> dict[str, tuple[str, str]]:
     """Who wrote a work, and when, by the work's key."""
     from pybtex.database import parse_file
+    from pybtex.richtext import Text
 
     told = {}
     for key, entry in parse_file(references).entries.items():
         names = [" ".join(person.last_names) or str(person) for person in entry.persons.get("author", ())]
         who = names[0] + " et al." if len(names) > 2 else " and ".join(names)
-        told[key] = (re.sub(r"[{}]", "", who), entry.fields.get("year", ""))
+        told[key] = (str(Text.from_latex(who)), entry.fields.get("year", ""))
     return told
 
 
@@ -313,7 +318,11 @@ def questions(notes: Mapping[str, Sequence[str]]) -> list[Slide]:
                 said = found.groupdict()
                 mistake = f"> {said['mistake']}\n\n" if "mistake" in said else ""
                 title = "To discuss" if kind == "Discussion" else "Is it so?"
-                told.append(Slide(title, f"{mistake}{said['ask']}", "", (said["answer"],), "question", 6))
+                told.append(
+                    Slide(
+                        title, mistake + said["ask"][0].upper() + said["ask"][1:], "", (said["answer"],), "question", 6
+                    )
+                )
     return told
 
 

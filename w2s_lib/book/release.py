@@ -14,7 +14,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from w2s_lib.book.build import ROOT, built, jupyter_book
+from w2s_lib.book.build import ROOT, built, command, jupyter_book
 from w2s_lib.book.chapter import TABLES
 from w2s_lib.book.pdf import SHEET, printer
 from w2s_lib.book.slides import print_decks
@@ -55,6 +55,8 @@ def release(edition: str, output: str | None = None, target: str | None = None, 
     folder = Path(target).expanduser().absolute() if target else ROOT / "book" / "_build" / "release" / name
     if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").is_file():
         raise ParameterError("target", str(target), "must be a new folder, or that of a release")
+    if not (html / "slides").is_dir():
+        raise ParameterError("edition", edition, f"built before books had slides; run {command(edition)} again")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.make_archive(str(folder / "site"), "zip", html)
