@@ -136,7 +136,7 @@ def authors(references: Path) -> dict[str, tuple[str, str]]:
     told = {}
     for key, entry in parse_file(references).entries.items():
         names = [" ".join(person.last_names) or str(person) for person in entry.persons.get("author", ())]
-        who = names[0] + " et al." if len(names) > 2 else " and ".join(names)
+        who = names[0] + " et al." if len(names) > 2 or "others" in names else " and ".join(names)
         told[key] = (str(Text.from_latex(who)), entry.fields.get("year", ""))
     return told
 
@@ -167,10 +167,8 @@ class Source:
             return " and ".join(parts) if found[1] == "t" else f"({'; '.join(parts)})"
 
         text = TO_AN_EXERCISE.sub("the exercises", CITED.sub(cite, text))
-        titled = TO_A_PAGE.sub(
-            lambda found: f"*{found[0]}*" if found[1] else found[0], text
-        )  # titles within a sentence
-        return LINKED.sub(r"\1", self.book.plain(titled, page))
+        text = TO_A_PAGE.sub(lambda found: f"*{found[0]}*" if found[1] else found[0], text)  # a title in a sentence
+        return LINKED.sub(r"\1", self.book.plain(text, page))
 
 
 def figure(output: NotebookNode, name: str) -> tuple[str, dict[str, str]]:
