@@ -223,11 +223,11 @@ def test_decks_have_their_length_fit_and_can_be_read_from_the_last_row(opened, b
 
 def test_axe_finds_nothing_serious(opened, build_folder):
     found = []
-    for path in sorted((build_folder / "book" / "html" / "slides").glob("0[158]*.html")):
+    for path in sorted((build_folder / "book" / "html" / "slides").glob("0[57]*.html")):
         page = opened(path)
-        for i in range(0, page.evaluate("Reveal.getTotalSlides()"), 3):
+        for i in range(0, page.evaluate("Reveal.getTotalSlides()"), 4):
             page.evaluate(f"Reveal.slide({i}, 0, 99)")
-            broken = Axe().run(page).response["violations"]
+            broken = Axe().run(page, options={"preload": False}).response["violations"]
             found += [(path.stem, i, one["id"], one["nodes"][0]["html"]) for one in broken if one["impact"] in SERIOUS]
     assert not found
 
