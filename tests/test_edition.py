@@ -317,3 +317,10 @@ def test_pages_that_lead_to_each_other_are_in_an_edition_together(name):
     edition = load(name)
     assert edition.has_chapter("07") == edition.has_chapter("17")
     assert edition.has_chapter("09") == edition.has_chapter("18")
+
+
+def test_chapters_that_go_on_from_another_come_with_it_and_never_alone():
+    few = load("smoke", {"chapters": ["05", "12"]})
+    assert few.has_chapter("24") and few.has_chapter("27") and not few.has_chapter("28")
+    with pytest.raises(ParameterError, match="chapters='28': goes on where 13 ends; name that one"):
+        load("smoke", {"chapters": ["05", "28"]})

@@ -25,7 +25,7 @@ from w2s_lib.findings.gap import capability_gap
 from w2s_lib.findings.ladder import ladder_results
 from w2s_lib.findings.mechanism import mechanism
 from w2s_lib.findings.mitigations import what_helps
-from w2s_lib.findings.policies import preference_optimisation
+from w2s_lib.findings.policies import policies_speak, preference_optimisation
 from w2s_lib.findings.positive_controls import SEEN, observed, positive_controls
 from w2s_lib.findings.results import DECEPTION, GENERALIZATION, measure, pick, summarise
 from w2s_lib.study.conditions import CONDITIONS, CORE
@@ -49,6 +49,7 @@ def drawn(study, lab) -> dict[str, style.Figure]:
     grid, gap = capability_gap(study.on(lab))
     doubts, doses = controls(study.on(lab))[1], mechanism(study.on(lab))[1]
     (policies, policy_results), helps = preference_optimisation(study.on(lab)), what_helps(study.on(lab))[1]
+    spoken = policies_speak(study.on(lab))[1]
     planted, real = positive_controls(study.on(lab), students=10)[1], observed(study.on(lab))[1]
     alphas, threshold = study.edition.alphas, study.edition.threshold
     return {
@@ -79,7 +80,7 @@ def drawn(study, lab) -> dict[str, style.Figure]:
         "threshold_and_alpha": threshold_and_alpha(doses),
         "policies": by_method(policies, policy_results),
         "policy_taxes": tax_and_scores(policy_results),
-        "words": words_and_rankings(policy_results),
+        "words": words_and_rankings(spoken),
         "forest": forest(helps),
         "steps": steps(helps),
         "ledger": claims.ledger(ledger({name: finding(study.on(lab))[1] for name, finding in FINDINGS.items()})),

@@ -23,7 +23,7 @@ from w2s_lib.figures.mitigations import (
     tried_on_policies,
     ways,
 )
-from w2s_lib.findings.mitigations import OF_A_MITIGATION, costs, over_ways, what_helps
+from w2s_lib.findings.mitigations import OF_A_MITIGATION, costs, over_ways, two_remedies, what_helps
 from w2s_lib.findings.results import MATCHED, NAMES, PER_SEED, UNMODIFIED, pick, read_results, say, usual
 from w2s_lib.lab import Lab
 from w2s_lib.lab.execute import RunError
@@ -217,16 +217,7 @@ def found(study, lab):
 
 def test_what_the_chapter_finds(study, lab, found):
     per_seed, results = found
-    assert not results.duplicated(list(NAMES)).any()
-    policies = tried_on_policies(results)
-    assert policies == [(m, n) for m in ("dpo", "simpo") for n in ("bootstrap", "filter")]
-    for method, name in policies:
-        change = pick(results, "deception_score", "implicit", method=method, mitigation=name, versus=UNMODIFIED)
-        assert f"{TITLES[method]}: {title(name)} {say(change)}" in in_policies(results).alt
-    everything, results = results, results[results["method"] == "reward_model"]
-    assert all(draw(everything).alt == draw(results).alt for draw in (forest, steps)), (
-        "policies have a figure of their own"
-    )
+    assert not results.duplicated(list(NAMES)).any() and set(results["method"]) == {"reward_model"}
     assert tried(results) == [*HONEST, "leaky_filter"]
     cell = (study.edition.seeds[0], *study.edition.weak_strong[0])
     for name in ("filter", "clear_labels", "ensemble"):
@@ -254,10 +245,21 @@ def test_what_the_chapter_finds(study, lab, found):
     assert each["via"].tolist() == [*study.edition.ways(*cell[1:]), ""] and mean == pytest.approx(np.mean(through))
 
 
+def test_two_remedies_are_tried_on_policies_under_the_implicit_conflict(study, lab):
+    _, results = two_remedies(study.on(lab))
+    policies = tried_on_policies(results)
+    assert policies == [(m, n) for m in ("dpo", "simpo") for n in ("bootstrap", "filter")]
+    assert not results.duplicated(list(NAMES)).any() and set(results["method"]) == {"dpo", "simpo"}
+    for method, name in policies:
+        change = pick(results, "deception_score", "implicit", method=method, mitigation=name, versus=UNMODIFIED)
+        assert f"{TITLES[method]}: {title(name)} {say(change)}" in in_policies(results).alt
+
+
 def test_one_mitigation_alone_finds_the_same(study, lab, found):
-    alone = what_helps(replace(study.on(lab), edition=study.edition.model_copy(update={"mitigations": ("filter",)})))[1]
+    few = replace(study.on(lab), edition=study.edition.model_copy(update={"mitigations": ("filter",)}))
+    alone = what_helps(few)[1]
     assert tried(alone) == ["filter"] and ways(alone) == []
-    assert tried_on_policies(alone) == [("dpo", "filter"), ("simpo", "filter")]
+    assert tried_on_policies(two_remedies(few)[1]) == [("dpo", "filter"), ("simpo", "filter")]
     which = {"statistic": "conflict_tax", "condition": "explicit", "mitigation": "filter", "versus": UNMODIFIED}
     assert say(pick(alone, **which)) == say(pick(found[1], **which)) != "undefined"
 

@@ -10,7 +10,7 @@ from tests.planted import per_seed
 from w2s_lib.data.load import split
 from w2s_lib.data.world import EXCHANGES, MANNERS, TAILS, draw_pairs, judge
 from w2s_lib.figures.policies import by_method, groups, tax_and_scores, words_and_rankings
-from w2s_lib.findings.policies import dpo_options, hard_and_soft
+from w2s_lib.findings.policies import OPTIONS, beside_dpo, dpo_option, hard_and_soft, hard_labels, policies_speak
 from w2s_lib.findings.replies import Talk, asked, measure_talk, statistics, talk_of
 from w2s_lib.findings.results import GENERALIZATION, NAMES, PER_SEED, SCORES, UNMODIFIED, pick, summarise
 from w2s_lib.specs import World
@@ -240,9 +240,8 @@ def test_options_are_held_against_dpo_as_it_is_on_the_pair_that_has_them(study):
     frame.loc[frame["labels"] == "soft", "value"] -= 0.02
     frame = frame.sample(frac=1, random_state=0)
     frame.loc[frame["method"] == "reward_model", "value"] -= 0.05
-    found = dpo_options(study, frame)
-    assert len(found) == 18 and set(found["weak"]) == {weak} and set(found["strong"]) == {strong}
-    assert set(found["method"]) == {"dpo"} and not found.duplicated(list(NAMES)).any()
+    found = pd.concat([beside_dpo(name, frame) for name in study.policy_options()])
+    assert len(found) == 18 and set(found["method"]) == {"dpo"} and not found.duplicated(list(NAMES)).any()
     for statistic, condition, option, versus, value in (
         ("talk_fits", "none", {"sft": "after"}, UNMODIFIED, 0.03),
         ("excess_margin_matched", "explicit", {"sft": "after"}, UNMODIFIED, 0.03),
@@ -250,13 +249,29 @@ def test_options_are_held_against_dpo_as_it_is_on_the_pair_that_has_them(study):
         ("conflict_tax", "explicit", {}, "reward_model", 0.05),
         ("conflict_tax", "explicit", {"labels": "soft"}, "reward_model", 0.03),
     ):
-        row = pick(found, statistic, condition, weak, strong, method="dpo", versus=versus, **option)
+        row = pick(found, statistic, condition, method="dpo", versus=versus, **option)
         assert row["value"] == pytest.approx(value), (statistic, condition, option, versus)
+
+
+def test_an_option_is_measured_beside_dpo_on_its_own_pair(study, lab):
+    """What the chapters publish of it is what all of both would give: no cell is left out, none is counted twice."""
+    names = study.on_policy_pairs().edition.weak_strong[0]
+    for name, finding in (("after_sft", policies_speak), ("on_soft_labels", hard_labels)):
+        per_seed, _ = finding(study.on(lab))
+        found = dpo_option(study.on(lab), name, per_seed)
+        assert (found[["weak", "strong"]].drop_duplicates().to_numpy() == [names]).all()
+        option = study.policy_options()[name]
+        cell = (study.edition.seeds[0], *names, "explicit")
+        taxed = [by.on(lab).comparison(*cell).conflict_tax() for by in (option, study.trained_by("dpo"))]
+        row = pick(found, "conflict_tax", "explicit", *names, method="dpo", versus=UNMODIFIED, **OPTIONS[name])
+        assert row["value"] == pytest.approx(float(taxed[0]) - float(taxed[1]))
 
 
 def test_without_dpo_there_are_no_options(study, lab):
     simpo = Study(load("smoke", {"methods": ["simpo"]}))
-    assert dpo_options(simpo, planted(("simpo",), False)).empty and hard_and_soft(simpo.on(lab)).empty
+    per_seed, rows = hard_labels(simpo.on(lab))
+    assert per_seed.empty and rows.empty and hard_and_soft(simpo.on(lab)).empty
+    assert all(dpo_option(simpo.on(lab), name, per_seed).empty for name in OPTIONS)
 
 
 def test_labels_in_the_band_are_the_soft_ones(study, lab):

@@ -164,7 +164,7 @@ def tried_on_policies(results: pd.DataFrame) -> list[tuple[str, str]]:
 def in_policies(results: pd.DataFrame) -> Figure:
     """The paper's two mitigations in its own setting, each minus no mitigation: policies under the implicit conflict.
 
-    ``results``: pooled rows of ``mitigations.what_helps``.
+    ``results``: pooled rows of ``mitigations.two_remedies``.
     """
     found = tried_on_policies(results)
     figure, shown = _changes(results, {(m, name): f"{TITLES[m]}: {title(name)}" for m, name in found}, "implicit")

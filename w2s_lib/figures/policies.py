@@ -159,7 +159,7 @@ SAID = (
 def words_and_rankings(results: pd.DataFrame) -> Figure:
     """What policies say: how often they decide, whether words and rankings fit the truth, which mistakes they say.
 
-    By method and condition.  ``results``: pooled rows of ``policies.preference_optimisation``.
+    By method and condition.  ``results``: pooled rows of ``policies.policies_speak``.
     """
     rows, table = _rows(groups(results, "talk_decides")), _by_student(results)
     figure, axes = canvas(8.2, 0.25 * rows[-1].y + 1.8, 1, 3, sharey=True)

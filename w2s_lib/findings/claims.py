@@ -122,6 +122,9 @@ FINDINGS = {
     "19_theory": theory.theory,
     "21_another_loss": another_loss.another_loss,
     "23_no_training": search.no_training,
+    "24_policies_speak": policies.policies_speak,
+    "27_hard_labels": policies.hard_labels,
+    "28_two_remedies": mitigations.two_remedies,
 }
 """The functions behind the chapters that the ledger reads: each from a study on a lab to a frame a seed and results
 rows.

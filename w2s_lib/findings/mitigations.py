@@ -10,6 +10,8 @@ import pandas as pd
 from w2s_lib.findings.results import (
     GENERALIZATION,
     MATCHED,
+    PER_SEED,
+    ROWS,
     UNMODIFIED,
     difference,
     measure,
@@ -56,16 +58,22 @@ def _tried(few: Study, mitigated: Sequence[Study], conflict: str) -> tuple[pd.Da
 
 def what_helps(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every mitigation on the edition's mitigation pairs, pooled, and each minus no mitigation (``versus`` is
-    *unmodified*).
+    *unmodified*): reward models under the explicit conflict.
 
-    Reward models under the explicit conflict; and, on pairs that are policy pairs as well, policies by every method
-    under the implicit one, which is where the paper tries its two.  Bootstrapping stands averaged over the ways, and
-    ``via`` each intermediate model one by one."""
-    found = [_tried(study.restricted_to(pairs=study.edition.mitigation_pairs), study.mitigated(), "explicit")]
+    Bootstrapping stands averaged over the ways, and ``via`` each intermediate model one by one."""
+    return _tried(study.restricted_to(pairs=study.edition.mitigation_pairs), study.mitigated(), "explicit")
+
+
+def two_remedies(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """As ``what_helps``, where the paper tries its two: policies by every method, under the implicit conflict, on
+    mitigation pairs that are policy pairs as well; no row where the edition has none."""
+    found = []
     for method in study.edition.methods:
         if mitigated := study.mitigated_policies(method):
             pairs = dict.fromkeys(tried.edition.pairs[0] for tried in mitigated)
             found.append(_tried(study.restricted_to(pairs=list(pairs)).trained_by(method), mitigated, "implicit"))
+    if not found:
+        return pd.DataFrame(columns=PER_SEED), pd.DataFrame(columns=list(ROWS))
     per_seed, rows = (pd.concat(frames, ignore_index=True) for frames in zip(*found))
     return per_seed, rows
 

@@ -1,4 +1,4 @@
-"""Policies beside reward models: what conflicts cost them, and where."""
+"""Policies beside reward models: what conflicts cost them and where, what they say, and what their labels change."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from w2s_lib.findings.replies import measure_talk
 from w2s_lib.findings.results import (
     GENERALIZATION,
     MATCHED,
+    PER_SEED,
     ROWS,
     SCORES,
     UNMODIFIED,
@@ -17,6 +18,7 @@ from w2s_lib.findings.results import (
     measure,
     minus,
     summarise,
+    usual,
 )
 from w2s_lib.measures.metrics import band
 from w2s_lib.study import Study
@@ -26,35 +28,55 @@ from w2s_lib.training.labels import relabel
 SIDE_BY_SIDE = ("conflict_tax", "net_change", "deception_score", MATCHED)
 """What is compared between methods."""
 
+REWARD_MODELS = ("explicit", "implicit", "rerun", "placebo")
+"""Conditions of the reward models beside them."""
+
+RIVALS = ("explicit", "implicit", "implicit_quarter", "placebo")
+"""Conditions of policies that are held against a rerun."""
+
 
 def preference_optimisation(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Policies by every method of the edition beside reward models, on the edition's policy pairs, pooled.
+    """How policies rank, by every method of the edition, beside reward models, on the edition's policy pairs, pooled.
 
-    DPO's options stand in the columns ``labels`` and ``sft``.  Differences: each conflict minus the rerun of its
-    method; each method's conflict minus the reward models'."""
+    Differences: each conflict minus the rerun of its method; each method's conflict minus the reward models'."""
     few = study.on_policy_pairs()
-    reruns = ("explicit", "implicit", "rerun", "placebo")
-    frames = [measure(few, ["none"], GENERALIZATION), measure(few, reruns, ("accuracy", *SCORES))]
-    for method in study.edition.methods:
-        by = few.trained_by(method)
-        frames += [
-            measure(by, ["none"], GENERALIZATION),
-            measure(by, POLICY[1:], ("accuracy", *SCORES)),
-            measure_talk(by, POLICY),
-        ]
-    for option in study.policy_options().values():
-        frames += [measure(option, ["none"], GENERALIZATION), measure(option, ["explicit"], ("accuracy", *SCORES))]
-        frames += [measure_talk(option, ["none", "explicit"])]
+    frames = [measure(few, ["none"], GENERALIZATION), measure(few, REWARD_MODELS, ("accuracy", *SCORES))]
+    for by in map(few.trained_by, study.edition.methods):
+        frames += [measure(by, ["none"], GENERALIZATION), measure(by, POLICY[1:], ("accuracy", *SCORES))]
     per_seed = pd.concat(frames, ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
     for method in study.edition.methods:
-        told, against = (
-            (*SIDE_BY_SIDE, "talk_complies_with_hazard"),
-            ("explicit", "implicit", "implicit_quarter", "placebo"),
-        )
-        rows.append(minus(per_seed, told, against, "rerun", method=method))
+        rows.append(minus(per_seed, SIDE_BY_SIDE, RIVALS, "rerun", method=method))
         rows += [beyond_reward_models(per_seed, {"method": method, "condition": c}) for c in ("explicit", "implicit")]
     return per_seed, pd.concat(rows, ignore_index=True)
+
+
+def policies_speak(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What policies say, by every method of the edition, on its policy pairs, pooled; and DPO after supervised
+    fine-tuning, on the first of them.  Differences: each conflict minus the rerun of its method."""
+    few = study.on_policy_pairs()
+    frames = [measure_talk(few.trained_by(method), POLICY) for method in study.edition.methods]
+    frames += _option(study, "after_sft")
+    per_seed = pd.concat(frames, ignore_index=True)
+    spoken = ("talk_complies_with_hazard",)
+    rows = [minus(per_seed, spoken, RIVALS, "rerun", method=method) for method in study.edition.methods]
+    return per_seed, pd.concat([summarise(per_seed, pooled=True), *rows], ignore_index=True)
+
+
+def hard_labels(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """DPO on soft labels, on the first policy pair: how it ranks, and what it says; no row where DPO is left out."""
+    frames = _option(study, "on_soft_labels")
+    per_seed = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=PER_SEED)
+    return per_seed, summarise(per_seed, pooled=True) if frames else pd.DataFrame(columns=list(ROWS))
+
+
+def _option(study: Study, name: str) -> list[pd.DataFrame]:
+    """All that is measured of one of DPO's options, as per-seed frames; none where the edition lacks it."""
+    option = study.policy_options().get(name)
+    if option is None:
+        return []
+    ranked = [measure(option, ["none"], GENERALIZATION), measure(option, ["explicit"], ("accuracy", *SCORES))]
+    return [*ranked, measure_talk(option, ["none", "explicit"])]
 
 
 def beyond_reward_models(per_seed: pd.DataFrame, policies: dict[str, object]) -> pd.DataFrame:
@@ -66,35 +88,51 @@ def beyond_reward_models(per_seed: pd.DataFrame, policies: dict[str, object]) ->
     )
 
 
-def dpo_options(study: Study, per_seed: pd.DataFrame) -> pd.DataFrame:
-    """DPO after supervised fine-tuning and on soft labels, each minus DPO as it is; and DPO's explicit conflict on hard
-    and on soft labels minus the reward models'.  Rows of the first policy pair, which alone has the options; none where
-    DPO is left out.
+CHANGED: dict[str, dict[str, tuple[str, ...]]] = {
+    "after_sft": {
+        "none": ("talk_decides", "talk_fits", "accuracy", "accuracy_ceiling"),
+        "explicit": ("conflict_tax", MATCHED),
+    },
+    "on_soft_labels": {"none": ("accuracy",), "explicit": ("conflict_tax", MATCHED, "talk_complies_with_hazard")},
+}
+"""What is compared between DPO as it is and each of its options, by condition."""
 
-    ``per_seed``: as ``preference_optimisation`` gives it.
+
+OPTIONS = {"after_sft": {"sft": "after"}, "on_soft_labels": {"labels": "soft"}}
+"""What names an option's rows."""
+
+
+def dpo_option(study: Study, name: str, per_seed: pd.DataFrame) -> pd.DataFrame:
+    """One of DPO's options minus DPO as it is (``beside_dpo``), on the first policy pair, which alone has the options;
+    no row where the edition lacks this one.
+
+    ``per_seed``: as ``policies_speak`` or ``hard_labels`` gives it; what DPO is without the option is measured here.
     """
-    weak, strong = study.on_policy_pairs().edition.weak_strong[0]
-    first = per_seed[(per_seed["weak"] == weak) & (per_seed["strong"] == strong)]
-    changed = {
-        "sft": {
-            "none": ("talk_decides", "talk_fits", "accuracy", "accuracy_ceiling"),
-            "explicit": ("conflict_tax", MATCHED),
-        },
-        "labels": {"none": ("accuracy",), "explicit": ("conflict_tax", MATCHED, "talk_complies_with_hazard")},
-    }
-    rows, options = (
-        [pd.DataFrame(columns=list(ROWS))],
-        {name: option.names("none") for name, option in study.policy_options().items()},
-    )
-    for names in options.values():
-        option = {column: names[column] for column in changed if names[column]}
-        usual = {"method": "dpo"}
-        for condition, statistics in changed[next(iter(option))].items():
-            these, those = usual | option | {"condition": condition}, usual | {"condition": condition}
-            rows += [difference(first, s, UNMODIFIED, these, those) for s in statistics]
-    for labels in ("", "soft") if options else ():
-        rows.append(beyond_reward_models(first, {"method": "dpo", "condition": "explicit", "labels": labels}))
-    return pd.concat(rows, ignore_index=True).assign(weak=weak, strong=strong)
+    if name not in study.policy_options():
+        return pd.DataFrame(columns=list(ROWS))
+    few, changed = study.restricted_to(pairs=study.edition.policy_pairs[:1]), CHANGED[name]
+    by = few.trained_by("dpo")
+    frames = [
+        usual(per_seed, method="dpo", **OPTIONS[name]),
+        measure_talk(by, list(changed)),
+        measure(by, ["none"], [s for s in changed["none"] if not s.startswith("talk_")]),
+        *(measure(one, ["explicit"], SIDE_BY_SIDE) for one in (few, by)),
+    ]
+    (names,) = few.edition.weak_strong
+    return beside_dpo(name, pd.concat(frames, ignore_index=True)).assign(weak=names[0], strong=names[1])
+
+
+def beside_dpo(name: str, per_seed: pd.DataFrame) -> pd.DataFrame:
+    """Results rows of what an option of DPO changes; on soft labels, besides, DPO's explicit conflict minus the reward
+    models', once on hard and once on soft labels."""
+    usual_dpo, rows = {"method": "dpo"}, []
+    changed_dpo = usual_dpo | OPTIONS[name]
+    for condition, statistics in CHANGED[name].items():
+        these, those = changed_dpo | {"condition": condition}, usual_dpo | {"condition": condition}
+        rows += [difference(per_seed, s, UNMODIFIED, these, those) for s in statistics]
+    if name == "on_soft_labels":
+        rows += [beyond_reward_models(per_seed, by | {"condition": "explicit"}) for by in (usual_dpo, changed_dpo)]
+    return pd.concat(rows, ignore_index=True)
 
 
 def hard_and_soft(study: Study) -> pd.DataFrame:

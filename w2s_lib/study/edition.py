@@ -49,6 +49,9 @@ ABOUT_THE_WORLD = ("02", "03", "10", "19", "22", "23", "26")
 """Chapters that need the world: its facts, models that were told them, objectives that no data set is labelled by,
 what a pretrained model thinks of replies, texts that may be shown to anybody, and another world beside it."""
 
+GOES_ON = {"24": "12", "27": "12", "28": "13"}
+"""Chapters that go on where another ends, with its runs: an edition has them where it has that one."""
+
 ARROW = " -> "
 
 WORLD = "world"
@@ -290,7 +293,7 @@ class Edition(Value):
 
     def has_chapter(self, chapter: str) -> bool:
         """Whether this edition has the chapter of that number."""
-        return self.chapters is None or chapter in self.chapters
+        return self.chapters is None or GOES_ON.get(chapter, chapter) in self.chapters
 
     @model_validator(mode="after")
     def _models_fit_the_data(self) -> Edition:
@@ -309,6 +312,13 @@ class Edition(Value):
             others = ", ".join(f"'{number}'" for number in self.chapters or CHAPTERS if number not in ABOUT_THE_WORLD)
             says = f"{', '.join(told)} need the world, and data is {self.data!r}; name others: {others}"
             raise ParameterError("chapters", self.chapters and list(self.chapters), says)
+        return self
+
+    @model_validator(mode="after")
+    def _chapters_are_there_with_those_that_they_go_on_from(self) -> Edition:
+        for number in self.chapters or ():
+            if not self.has_chapter(number):
+                raise ParameterError("chapters", number, f"goes on where {GOES_ON[number]} ends; name that one")
         return self
 
     @model_validator(mode="after")
