@@ -261,7 +261,7 @@ def test_no_paragraph_carries_more_than_two_intervals(build_folder):
     too_many = []
     for path in (build_folder / "book" / "source" / "notebooks").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
-        told = copies.glued(notebook)
+        told = copies.glued(notebook.cells)
         prose = "\n\n".join(c.source for c in notebook.cells if c.cell_type == "markdown").partition("\n## Exercises")[
             0
         ]

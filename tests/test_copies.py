@@ -45,7 +45,7 @@ def executed() -> nbformat.NotebookNode:
 
 @pytest.fixture
 def book(executed) -> Book:
-    numbers = {"notebooks/05_x": glued(executed), "notebooks/14_claims": {"says": "holds"}}
+    numbers = {"notebooks/05_x": glued(executed.cells), "notebooks/14_claims": {"says": "holds"}}
     return Book({"notebooks/14_claims": "The ledger"}, numbers)
 
 

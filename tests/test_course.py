@@ -62,6 +62,17 @@ def test_no_hand_out_holds_a_solution(folder, name):
         assert archive.read(f"{name}.ipynb") == (folder / "student" / f"{name}.ipynb").read_bytes()
 
 
+def test_the_exam_is_the_instructor_s_alone(folder):
+    exam = (ROOT / "book" / "teaching" / "exam.md").read_bytes()
+    assert (folder / "solutions" / "exam.md").read_bytes() == exam
+    secret = {line for line in exam.decode().splitlines() if len(line) > 60}
+    with zipfile.ZipFile(folder / "student.zip") as archive:
+        handed = [archive.read(name).decode() for name in archive.namelist()]
+    handed += [path.read_text(encoding="utf-8") for path in (folder / "student").rglob("*.*")]
+    assert len(secret) > 20 and not any(line in text for line in secret for text in handed)
+    assert not [path for path in (folder.parent / "html").rglob("*") if path.stem == "exam"]
+
+
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_the_book_keeps_its_solutions_and_their_notebooks_are_whole(folder, name):
     notebook = nbformat.read(folder / "solutions" / f"{name}.ipynb", as_version=4)
@@ -160,7 +171,11 @@ def test_prose_reads_as_on_the_page():
     text += ":::{admonition} A preview\nx\n:::"
     words = "A {term}`rerun`, {term}`at most <attainable>`"
     assert readable(words, {}) == "A rerun, at most"
-    assert readable(text, {"ds": "0.51"}) == "DS 0.51, (yang2025), chapter 14; …\n**A preview**\n\nx\n"
+    assert readable(text, {"ds": "0.51"}) == "DS 0.51, (yang2025), chapter 14; …\n> **A preview**\n> x"
+    fenced = "before\n```{warning}\nx\n```\n\n```python\ny\n```\nafter {glue:text}`05_x.ipynb::ds:s`"
+    assert readable(fenced, {"ds": "1"}) == "before\n> **Warning**\n> x\n\n```python\ny\n```\nafter …", (
+        "no fence stays open"
+    )
 
 
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[31m | `{glue:text}`"

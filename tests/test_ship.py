@@ -240,9 +240,9 @@ def test_the_preview_needs_no_model(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["08_mechanism", "13_what_helps"])
+@pytest.mark.parametrize("name", ["08_mechanism", "13_what_helps", "28_two_remedies"])
 def test_chapters_of_the_preview_train_nothing(name, tmp_path):
-    """Of those that read most: doses, trainings that were watched; every mitigation, of policies too."""
+    """Of those that read most: doses, trainings that were watched; every mitigation, and those of policies."""
     study = Study(load("preview", {"draws": 100}))
     study = study.on(open_lab(str(tmp_path), 0, study.edition))
     assert not FINDINGS[name](study)[1].empty and study.lab.trained == 0

@@ -131,7 +131,7 @@ def leave_copies(app: Sphinx, exception: Exception | None) -> None:
     pages = sorted(app.env.found_docs)
     notebooks = {p: nbformat.read(source / f"{p}.ipynb", 4) for p in pages if (source / f"{p}.ipynb").is_file()}
     titles = {page: app.env.titles[page].astext() for page in pages}
-    book = copies.Book(titles, {page: copies.glued(notebook) for page, notebook in notebooks.items()})
+    book = copies.Book(titles, {page: copies.glued(notebook.cells) for page, notebook in notebooks.items()})
     (out / "_sources" / "bare").mkdir(parents=True, exist_ok=True)
     for page in pages:
         if page in notebooks:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -30,13 +30,20 @@ OPTION = re.compile(r"^:[a-z-]+:.*\n", re.MULTILINE)
 LABELS = {"exercise": "*Exercise.*\n", "solution": "*Solution:*\n"}
 
 
-def glued(notebook: NotebookNode) -> dict[str, str]:
-    """What an executed notebook has made known to the prose, by name."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+def glued(cells: Iterable[NotebookNode]) -> dict[str, str]:
+    """What executed cells have made known to the prose, by name."""
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
     named = [
         (output.get("metadata", {}).get("scrapbook", {}).get("name"), output.get("data", {})) for output in outputs
     ]
     return {name: str(ast.literal_eval(data[RECORD])) for name, data in named if name and RECORD in data}
+
+
+def unfolded(text: str) -> str:
+    """Text without directives and roles: notes as quotations, of other directives what is in them."""
+    while (opened := BLOCK.sub(_opened, text)) != text:
+        text = opened
+    return ROLE.sub(r"\1", text)
 
 
 @dataclass(frozen=True)
@@ -71,9 +78,7 @@ class Book:
         """The same in plain Markdown: exercises and solutions under their names, notes as quotations, of other
         directives what is in them."""
         text = BOUND.sub(lambda found: LABELS[found[2]] if found[3] == "start" else "", self.filled(text, page))
-        while (opened := BLOCK.sub(_opened, text)) != text:
-            text = opened
-        return ROLE.sub(r"\1", text)
+        return unfolded(text)
 
     def notebook(self, executed: NotebookNode, page: str) -> NotebookNode:
         """A copy to run: prose with numbers, solutions folded, figures as on the page."""

@@ -3,13 +3,13 @@
     python -m w2s_lib.book.course --chapters 01 05 --edition preview
 
 The folder ``course`` beside the book's pages gets ``student`` (notebooks without solutions and outputs, with sealed
-checks), the same as ``student.zip`` for a learning platform, ``solutions`` (as the build executed them), and a grader
-for otter-grader for each chapter that has sealed exercises (``grader/<chapter>.zip``).  Nothing is computed here.
+checks), the same as ``student.zip`` for a learning platform, ``solutions`` for the instructor (notebooks as the build
+executed them, and the exam with its rubric), and a grader for otter-grader for each chapter that has sealed exercises
+(``grader/<chapter>.zip``).  Nothing is computed here.
 """
 
 from __future__ import annotations
 
-import ast
 import html
 import json
 import re
@@ -25,9 +25,9 @@ import pandas as pd
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from w2s_lib.book.build import built, chapters, folder_of, left_out
+from w2s_lib.book.build import ROOT, built, chapters, folder_of, left_out
 from w2s_lib.book.chapter import CHECKS
-from w2s_lib.book.copies import ROLE
+from w2s_lib.book.copies import NUMBER, glued, unfolded
 from w2s_lib.book.guide import unanswered
 from w2s_lib.book.seal import exercises
 from w2s_lib.errors import Arguments, ParameterError, exit_code, nearest, plain
@@ -35,6 +35,9 @@ from w2s_lib.study.edition import FOLDER, find, load
 
 POINTS = {"Recall": 1, "Apply": 2, "Extend": 3}
 """Levels of exercises, and what each is worth."""
+
+EXAM = ROOT / "book" / "teaching" / "exam.md"
+"""Questions and rubric: on no page, and in no hand-out."""
 
 FENCE = re.compile(
     r"^```\{(exercise|solution)-(start|end)\}[ ]?(\S*)\n(?::label: (\S+)\n)?(?::class: \S+\n)?```\n?", re.M
@@ -92,23 +95,11 @@ def found(cells: Iterable[NotebookNode], sealed: Iterable[str]) -> list[Exercise
     return told
 
 
-def glued(cells: Iterable[NotebookNode]) -> dict[str, str]:
-    """What the cells gave to the prose, by name."""
-    said = {}
-    for cell in cells:
-        for output in cell.get("outputs", ()):
-            if name := output.get("metadata", {}).get("scrapbook", {}).get("name"):
-                said[name] = str(ast.literal_eval(next(iter(output["data"].values()))))
-    return said
-
-
 def readable(text: str, said: Mapping[str, str]) -> str:
     """Prose of a page as a notebook shows it: numbers in their places, without what only the book's pages know."""
-    text = re.sub(r"\{glue:text\}`([^`]+)`", lambda hit: said.get(hit[1], "…"), text)
-    text = ROLE.sub(r"\1", re.sub(r"\{cite:\w\}`([^`]+)`", r"(\1)", text))
-    text = re.sub(r"\[\]\((\d\d)_\w+\.ipynb(?:#[\w-]+)?\)", r"chapter \1", text)
-    text = re.sub(r"^(?::::+|```+)\{[\w-]+\} ?(.*)\n((?::\w+:.*\n)*)", r"**\1**\n\n", text, flags=re.M)
-    return re.sub(r"^:::+\n?", "", text, flags=re.M)
+    text = NUMBER.sub(lambda hit: "…" if hit[1] else said.get(hit[2], "…"), text)
+    text = re.sub(r"\{cite:\w\}`([^`]+)`", r"(\1)", text)
+    return unfolded(re.sub(r"\[\]\((\d\d)_\w+\.ipynb(?:#[\w-]+)?\)", r"chapter \1", text))
 
 
 def _to_answer(name: str, sealed: bool) -> list[NotebookNode]:
@@ -238,7 +229,7 @@ def course(given: Sequence[str], edition: str = "world", output: str | None = No
     draft, target, told = folder / ".course", folder / "course", {}
     shutil.rmtree(draft, ignore_errors=True)
     handed: dict[str, str | bytes] = dict(beside)
-    solved: dict[str, str | bytes] = dict(beside)
+    solved: dict[str, str | bytes] = dict(beside) | {EXAM.name: EXAM.read_bytes()}
     (draft / "grader").mkdir(parents=True)
     for path in paths:
         name, checks = path.stem, folder / "results" / f"{path.stem}.{CHECKS}"
