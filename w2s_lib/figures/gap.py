@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.colorbar import Colorbar
 from matplotlib.patches import Rectangle
 
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas
@@ -28,7 +29,7 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
     """
     mine = usual(results[results["statistic"].isin(statistics)], condition=condition)
     order = sorted(dict.fromkeys([*mine["weak"], *mine["strong"]]), key=rank)
-    figure, axes = canvas(3.0 * len(statistics) + 0.8, 3.3, 1, len(statistics), squeeze=False)
+    figure, axes = canvas(2.2 * len(statistics) + 0.6, 3.4, 1, len(statistics), squeeze=False)
     said = []
     for ax, statistic in zip(axes[0], statistics):
         rows, name = mine[mine["statistic"] == statistic], NAMES.get(statistic, statistic)
@@ -36,19 +37,21 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
         limit = max(0.01, float(np.nanmax(np.abs(grid.to_numpy())))) if grid.notna().any().any() else 1.0
         largest = limit if statistic == "conflict_tax" else 1.0  # scores, nulls and accuracies share a scale
         least, most, colours = (-limit, limit, "PuOr_r") if statistic in SIGNED else (0, largest, "viridis")
-        scale = {"vmin": least, "vmax": most, "cmap": colours, "cbar": False, "square": True}
+        scale = {"vmin": least, "vmax": most, "cmap": colours, "square": True}
+        scale["cbar_kws"] = {"location": "top", "shrink": 0.8, "aspect": 14, "pad": 0.02, "ticks": [least, most]}
         ax.set_facecolor("none")
         for weak, strong in zip(rows["weak"][rows["value"].isna()], rows["strong"][rows["value"].isna()]):
             at = list(grid.columns).index(strong), list(grid.index).index(weak)
             ax.add_patch(Rectangle(at, 1, 1, fill=False, hatch="////", edgecolor=GREY, linewidth=0, alpha=0.5))
         told = rows.assign(told=[_cell(value, n) for value, n in zip(rows["value"], rows["counted"])])
         texts = told.pivot(index="weak", columns="strong", values="told").reindex_like(grid).fillna("")
-        look = {"annot": texts, "fmt": "", "annot_kws": {"fontsize": 8.5}, "linewidths": 1, "linecolor": "none"}
+        look = {"annot": texts, "fmt": "", "annot_kws": {"fontsize": 9}, "linewidths": 1, "linecolor": "none"}
         sns.heatmap(grid, ax=ax, **scale, **look)
-        ax.set(xlabel="strong student", ylabel="weak supervisor" if ax is axes[0][0] else "", title=name)
-        ax.tick_params(length=0, labelrotation=0, labelsize=8)
+        _name_scale(ax.collections[0].colorbar, name)
+        ax.set(xlabel="strong student", ylabel="weak supervisor" if ax is axes[0][0] else "")
+        ax.tick_params(length=0, labelrotation=0, labelsize=9, labelleft=ax is axes[0][0])
         for tick in ax.get_xticklabels():
-            tick.set_rotation(30)
+            tick.set_rotation(40)
         values = rows["value"].dropna()
         told = f"{name} from {values.min():.2f} to {values.max():.2f}"
         said.append(told if len(values) else f"{statistic} undefined")
@@ -57,6 +60,14 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
         f"Heat maps over weak-strong pairs for the {condition} condition: {'; '.join(said)}.",
         f"Condition *{condition}*; means over seeds. {_small_numbers(mine)}Hatched: {_too_few(statistics)}.",
     )
+
+
+def _name_scale(bar: Colorbar, name: str) -> None:
+    """A colour bar above its map, named, with its ends as numbers."""
+    bar.set_label(name, fontsize=10)
+    bar.ax.tick_params(length=0, labelsize=8.5, pad=1)
+    bar.ax.set_xticklabels([f"{tick:.2g}".replace("-", "−") for tick in bar.get_ticks()])
+    bar.outline.set_visible(False)
 
 
 def _cell(value: float, counted: float) -> str:
@@ -82,9 +93,12 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
     """
     cell = ["seed", "weak", "strong"]
     gap = per_seed[per_seed["statistic"] == "gap"].drop_duplicates(cell).set_index(cell)["value"]
-    figure, axes = canvas(2.6 * len(conditions) + 0.6, 3.4, 1, len(conditions), sharey=True, squeeze=False)
+    rows = -(-len(conditions) // 2)
+    figure, axes = canvas(7.2, 2.5 * rows + 0.4, rows, min(2, len(conditions)), sharex=True, sharey=True, squeeze=False)
     name, said = NAMES.get(statistic, statistic), []
-    for ax, condition in zip(axes[0], conditions):
+    for ax in axes.flat[len(conditions) :]:
+        ax.set_visible(False)
+    for ax, condition in zip(axes.flat, conditions):
         mine = among(per_seed, statistic=statistic, condition=condition).dropna(subset="value")
         largest = mine["counted"].max()
         for i, (_, group) in enumerate(mine.groupby("seed")):
@@ -99,8 +113,8 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
         if statistic in SIGNED:
             ax.axhline(0, **DASHED)
         found = pick(lines, statistic, condition, per="gap")
-        ax.set_title(f"{condition}\nslope {say(found)}", fontsize=9, color=CONDITION_COLOURS[condition])
-        ax.set(xlabel="capability gap", ylabel=name if ax is axes[0][0] else "")
+        ax.set_title(f"{condition}, slope {say(found)}", fontsize=10, color=CONDITION_COLOURS[condition])
+        ax.set(xlabel="capability gap" if ax in axes[-1] else "", ylabel=name if ax in axes[:, 0] else "")
         said.append(f"{condition} {say(found)}")
     return Figure(
         figure,
