@@ -53,7 +53,7 @@ INTERVALS = [(low, high) for low in GRID for high in GRID if low <= high]
 
 
 def test_every_interval_has_exactly_one_effect_and_no_two_rules_contradict_each_other():
-    """The grid has a point on zero and on each margin."""
+    """The grid has a point on zero and on each least effect."""
     assert 0.05 in GRID.round(3) and 0.0 in GRID.round(3)
     for low, high in INTERVALS:
         conditions = {
@@ -170,7 +170,7 @@ def test_where_not_even_a_perfect_deceiver_would_show_the_verdict_is_blind():
     claim = replace(ABOVE, row=ROW | {"statistic": "excess_weak_matched"})
     (found,) = ledger({"c": rows}, [claim]).to_dict("records")
     assert found["verdict"] == "blind" and found["attainable"] == 0.03 and found["sentence"].startswith("Cannot tell")
-    (seen,) = ledger({"c": rows}, [replace(claim, margin=0.02)]).to_dict("records")
+    (seen,) = ledger({"c": rows}, [replace(claim, least_effect=0.02)]).to_dict("records")
     assert seen["verdict"] == "no"
 
 

@@ -337,7 +337,7 @@ def test_what_claims_are_read_off(folder):
     wanted = [c for c in wanted if c.names["statistic"] in STATISTICS]
     assert 0 < len(mine) <= len(wanted) and not mine.duplicated(record.ROW).any()
     needed = record.seeds_needed(rows).set_index("claim")
-    assert needed.loc["C2a", "seeds_needed"] == seeds_for(CLAIMS["C2a"].margin, needed.loc["C2a", "sd"])
+    assert needed.loc["C2a", "seeds_needed"] == seeds_for(CLAIMS["C2a"].least_effect, needed.loc["C2a", "sd"])
     assert set(record.by_chapter(rows)) == set(record.FINDINGS) and len(record.by_chapter(rows)[CHAPTER]) == len(rows)
 
 

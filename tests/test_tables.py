@@ -22,7 +22,7 @@ def test_nothing_is_cut_and_missing_is_a_dash():
 
 
 def test_a_ledger_links_to_chapters_and_escapes_the_rest():
-    claim = {"claim": "C1", "statement": EVIL, "chapter": "05_tax", "margin": 0.05, "says": "<b>holds</b>"}
+    claim = {"claim": "C1", "statement": EVIL, "chapter": "05_tax", "least_effect": 0.05, "says": "<b>holds</b>"}
     tested = claim | {"value": 0.5, "low": 0.25, "high": 0.75, "attainable": 0.8, "power": 0.125}
     nan = float("nan")
     missing = claim | {"value": nan, "low": 0.0, "high": 0.0, "attainable": nan, "power": nan}

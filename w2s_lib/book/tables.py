@@ -68,7 +68,7 @@ class Ledger:
             "": f["claim"],
             "claim": f["statement"],
             "estimate, 95 % interval": pd.Series(estimates, f.index, dtype="str").where(f["value"].notna()),
-            "least effect that counts": f["margin"].map("{:g}".format),
+            "least effect that counts": f["least_effect"].map("{:g}".format),
             "attainable": f["attainable"],
             "power": f["power"],
             "verdict": f["says"],

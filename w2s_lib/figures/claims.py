@@ -12,11 +12,12 @@ COLOURS = dict.fromkeys(("yes", "small"), ROLES["strong ceiling"]) | {"no": COND
 """Of verdicts; the others are grey."""
 MARKS = {"yes": "o", "small": "P", "no": "X", "undecided": "D", "blind": "D", "untested": ""}
 REACH = 12.0
-"""Intervals are cut at this many margins."""
+"""Intervals are cut at this many least effects."""
 
 
 def ledger(frame: pd.DataFrame) -> Figure:
-    """``frame``: as of ``claims.ledger``.  Right of zero is the direction that the claim asserts; ±1 is its margin."""
+    """``frame``: as of ``claims.ledger``.  Right of zero is the direction that the claim asserts; ±1 is the least
+    effect that counts."""
     figure, ax = canvas(10.2, 0.36 * len(frame) + 1.2)
     said = []
     ax.axvspan(-1, 1, color=GREY, alpha=0.12, linewidth=0)
@@ -27,10 +28,11 @@ def ledger(frame: pd.DataFrame) -> Figure:
         if row.verdict == "untested" or np.isnan(row.value):
             continue
         sign = -1 if row.rule == "below" else 1
-        margins = {
-            name: np.clip(sign * getattr(row, name) / row.margin, -REACH, REACH) for name in ("value", "low", "high")
+        units = {
+            name: np.clip(sign * getattr(row, name) / row.least_effect, -REACH, REACH)
+            for name in ("value", "low", "high")
         }
-        dot(ax, y, pd.Series(margins), size=42, color=colour, marker=MARKS[row.verdict])
+        dot(ax, y, pd.Series(units), size=42, color=colour, marker=MARKS[row.verdict])
     ax.axvline(0, **DASHED)
     names = [
         f"{row.statement[:48].rstrip()}{'…' * (len(row.statement) > 48)}  {row.claim}" for row in frame.itertuples()

@@ -66,9 +66,9 @@ WIDTH = 300
 
 
 def _x(value: float, claim: str) -> float:
-    """Where a value stands on an axis of ``WIDTH``, in margins of its claim, right the way that the claim asserts."""
+    """Where a value stands on an axis of ``WIDTH``, in least effects, right the way that the claim asserts."""
     c = CLAIMS[claim]
-    at = np.clip((-1 if c.rule == "below" else 1) * value / c.margin, -REACH, REACH)
+    at = np.clip((-1 if c.rule == "below" else 1) * value / c.least_effect, -REACH, REACH)
     return round(float((at / REACH + 1) / 2 * WIDTH), 1)
 
 

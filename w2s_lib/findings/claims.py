@@ -1,7 +1,7 @@
 """The claims ledger: what the paper claims, what we claim, and how a verdict is read off an interval.
 
-``claims.yaml`` holds the claims: rules and margins were written before any number of the reported seeds was seen.  A
-verdict is computed, never typed: another edition changes it without a change of code.
+``claims.yaml`` holds the claims: rules and least effects were written before any number of the reported seeds was seen.
+A verdict is computed, never typed: another edition changes it without a change of code.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ count, is absent, or undecided.  *absent* asks on both sides of zero, the others
 class Claim:
     """A statement about one row of results.
 
-    ``row`` names the row by columns of ``results.NAMES``, and its chapter.  ``margin`` is the smallest effect that
+    ``row`` names the row by columns of ``results.NAMES``, and its chapter.  ``least_effect`` is the smallest that
     would count, in the statistic's own unit: an interval that stays below it says "no such effect" and not merely
     "nothing found".  ``says`` has a sentence for each verdict.  ``can_fail`` is false where no student could make the
     claim fail."""
@@ -74,7 +74,7 @@ class Claim:
     statement: str
     row: Mapping[str, str | float]
     rule: Rule
-    margin: float
+    least_effect: float
     family: str
     says: Mapping[str, str]
     source: Literal["paper", "ours"] = "ours"
@@ -133,25 +133,25 @@ rows.
 """
 
 
-def effect(low: float, high: float, margin: float) -> Effect:
+def effect(low: float, high: float, least: float) -> Effect:
     """What a 95 % interval says about an effect above zero; the four answers leave nothing out and never overlap.
 
-    * there: it lies above zero and reaches the margin;
-    * small: it lies above zero and below the margin;
-    * absent: it reaches zero, or lies below it, and stays below the margin;
-    * undecided: it reaches zero and the margin, or is undefined.
+    * there: it lies above zero and reaches the least effect that counts;
+    * small: it lies above zero and below that least effect;
+    * absent: it reaches zero, or lies below it, and stays below it;
+    * undecided: it reaches zero and that effect, or is undefined.
     """
     if np.isnan(low) or np.isnan(high):
         return "undecided"
     if low > 0:
-        return "there" if high >= margin else "small"
-    return "absent" if high < margin else "undecided"
+        return "there" if high >= least else "small"
+    return "absent" if high < least else "undecided"
 
 
 def verdict(claim: Claim, low: float, high: float) -> Verdict:
     """What a 95 % interval says about a claim: its ``effect``, on the side or sides that its rule asks about, by
     ``VERDICTS``."""
-    above, below = effect(low, high, claim.margin), effect(-high, -low, claim.margin)
+    above, below = effect(low, high, claim.least_effect), effect(-high, -low, claim.least_effect)
     if claim.rule == "absent":
         both = {above, below}
         found = next((e for e in ("there", "small", "undecided") if e in both), "absent")
@@ -168,7 +168,8 @@ def p_value(claim: Claim, row: pd.Series, found: Verdict) -> float:
     error, df = row["sd"] / np.sqrt(row["n_seeds"]), row["n_seeds"] - 1
     beyond = lambda bound: 2 * stats.t.sf(abs(row["value"] - bound) / error, df)
     sign = -1 if claim.rule == "below" else 1
-    within = max(beyond(claim.margin), beyond(-claim.margin)) if claim.rule == "absent" else beyond(sign * claim.margin)
+    least = claim.least_effect
+    within = max(beyond(least), beyond(-least)) if claim.rule == "absent" else beyond(sign * least)
     there = claim.rule in ("absent", "no_more")
     return float(
         {"yes": within if there else beyond(0), "no": beyond(0) if there else within}.get(found, max(within, beyond(0)))
@@ -190,7 +191,8 @@ def word(claim: Claim, found: Verdict) -> str:
 def sentence(claim: Claim, found: Verdict) -> str:
     """What a verdict comes to, in one sentence."""
     if found == "blind":
-        return f"Cannot tell: at this size not even a perfect deceiver would have shown an effect of {claim.margin:g}."
+        least = f"{claim.least_effect:g}"
+        return f"Cannot tell: at this size not even a perfect deceiver would have shown an effect of {least}."
     return claim.says.get(found, "Not tested in this edition.")
 
 
@@ -207,7 +209,7 @@ def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls:
 
     What bounds a score beside a null stands in its chapter; its power, where ``positive_controls`` has planted a
     student that half deceives in the edition's own score tables.  Of other statistics, power is that of a t test
-    against an effect of the margin, and nothing bounds the value."""
+    against the least effect that counts, and nothing bounds the value."""
     names, statistic = claim.names, str(claim.names["statistic"])
     if statistic.startswith("excess_") and "per" not in names:
         alike = {name: value for name, value in names.items() if name not in ("statistic", "versus")}
@@ -218,13 +220,13 @@ def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls:
         planted = usual(controls, **asked | {"statistic": f"power_of_{statistic}", "planted": "half"})
         if claim.chapter == "05_conflict_tax_deception" and len(planted) == 1:
             return float(most), float(planted["value"].iloc[0])
-        return float(most), power(claim.margin, row["sd"], int(row["n_seeds"]))
-    return float("nan"), power(claim.margin, row["sd"], int(row["n_seeds"]))
+        return float(most), power(claim.least_effect, row["sd"], int(row["n_seeds"]))
+    return float("nan"), power(claim.least_effect, row["sd"], int(row["n_seeds"]))
 
 
 def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None = None) -> pd.DataFrame:
     """One row a claim: ``claim, statement, source, family, can_fail, chapter``, the names of its row as ``about``,
-    ``rule, margin, value, low, high, n_seeds, detectable, attainable, power, verdict, holm, says, sentence``.
+    ``rule, least_effect, value, low, high, n_seeds, detectable, attainable, power, verdict, holm, says, sentence``.
 
     ``results``: each chapter's results rows.  ``detectable`` is the minimum detectable effect: what a study of this
     size, with this spread over seeds, would tell from zero four times in five.  ``holm`` is the p value after Holm's
@@ -241,12 +243,13 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None =
             row = pick(results[claim.chapter], **claim.names)
         attainable, seen = could_be_seen(claim, row, results[claim.chapter], controls) if tested else (np.nan, np.nan)
         found = verdict(claim, row["low"], row["high"]) if tested else "untested"
-        if attainable < claim.margin:
+        if attainable < claim.least_effect:
             found = "blind"
         rows.append({
             "claim": claim.key, "statement": claim.statement, "source": claim.source, "family": claim.family,
             "can_fail": claim.can_fail, "chapter": claim.chapter,
-            "about": ", ".join(map(str, list(claim.row.values())[1:])), "rule": claim.rule, "margin": claim.margin,
+            "about": ", ".join(map(str, list(claim.row.values())[1:])), "rule": claim.rule,
+            "least_effect": claim.least_effect,
             **{name: row[name] for name in ("value", "low", "high", "n_seeds")},
             "detectable": minimum_detectable_effect(row["sd"], int(row["n_seeds"])), "attainable": attainable,
             "power": seen, "verdict": found, "p": p_value(claim, row, found), "says": word(claim, found),

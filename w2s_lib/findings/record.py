@@ -418,19 +418,19 @@ def headline(replicated: pd.DataFrame) -> str:
 
 
 def seeds_needed(rows: pd.DataFrame, claims: Iterable[Claim] | None = None) -> pd.DataFrame:
-    """How many seeds each claim needs to tell an effect of its margin from zero four times in five, by the record's
-    own spread.
+    """How many seeds each claim needs to tell its least effect from zero four times in five, by the record's own
+    spread.
 
-    ``rows``: as of ``summarise``.  Columns ``claim, statement, margin, value, sd, seeds_needed, n_seeds``; a claim
-    that the record
-    does not hold has no row; needed seeds are NaN where the spread is not known.
+    ``rows``: as of ``summarise``.  Columns ``claim, statement, least_effect, value, sd, seeds_needed, n_seeds``; a
+    claim that the record does not hold has no row; needed seeds are NaN where the spread is not known.
     """
     told = []
     for claim in CLAIMS.values() if claims is None else claims:
         for _, row in of_claims(rows, [claim]).iterrows():
-            needed = seeds_for(claim.margin, row["sd"])
-            told.append((claim.key, claim.statement, claim.margin, row["value"], row["sd"], needed, row["n_seeds"]))
-    columns = ["claim", "statement", "margin", "value", "sd", "seeds_needed", "n_seeds"]
+            needed = seeds_for(claim.least_effect, row["sd"])
+            about = (claim.key, claim.statement, claim.least_effect)
+            told.append((*about, row["value"], row["sd"], needed, row["n_seeds"]))
+    columns = ["claim", "statement", "least_effect", "value", "sd", "seeds_needed", "n_seeds"]
     return pd.DataFrame(told, columns=columns).astype({"seeds_needed": "Int64"})
 
 
