@@ -155,7 +155,7 @@ class Source:
         """The book whose pages lie in ``folder``."""
         read = {path.stem: nbformat.read(path, 4) for path in sorted((folder / "notebooks").glob("*.ipynb"))}
         titles = {f"notebooks/{name}": notebook.cells[0].source.splitlines()[0][2:] for name, notebook in read.items()}
-        numbers = {f"notebooks/{name}": glued(notebook) for name, notebook in read.items()}
+        numbers = {f"notebooks/{name}": glued(notebook.cells) for name, notebook in read.items()}
         return cls(folder, edition, Book(titles, numbers), authors(folder / "references.bib"))
 
     def prose(self, text: str, page: str) -> str:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from w2s_lib.figures.rows import bars, beside, dot, name_rows, nulls
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas
-from w2s_lib.findings.results import RATES, usual
+from w2s_lib.findings.results import RATES, say, usual
 from w2s_lib.measures.metrics import Comparison
 
 
@@ -105,7 +105,7 @@ def excess(results: pd.DataFrame, conditions: list[str], statistic: str = "exces
     for y, condition in enumerate(conditions):
         row = rows.loc[condition]
         dot(ax, y, row, condition, size=80)
-        said.append(f"{condition} {row['value']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]")
+        said.append(f"{condition} {say(row)}")
     ax.axvline(0, **DASHED)
     name_rows(ax, conditions)
     ax.set(xlabel=f"deception score − {null}")

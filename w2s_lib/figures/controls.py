@@ -8,7 +8,7 @@ import pandas as pd
 
 from w2s_lib.figures.rows import beside, dot, name_rows
 from w2s_lib.figures.style import DASHED, GREY, Figure, at_step, canvas, step
-from w2s_lib.findings.results import MATCHED, OTHER, STABLE, usual
+from w2s_lib.findings.results import MATCHED, OTHER, STABLE, say, usual
 
 STEPS: tuple[tuple[str, dict[str, str]], ...] = (
     ("the score", {"statistic": "deception_score"}),
@@ -44,7 +44,7 @@ def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STE
             row = rows.loc[condition]
             with step(ax, y + 1):
                 dot(ax, y + shift, row, condition, size=46, label=None if y else condition)
-            told.append(f"{condition} {row['value']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]")
+            told.append(f"{condition} {say(row)}")
             if names["statistic"].startswith("excess") and condition in most.index:
                 top = most.loc[condition, "value"]
                 with step(ax, y + 1):
@@ -81,18 +81,19 @@ def taxes(results: pd.DataFrame, conditions: Sequence[tuple[str, float | None]])
     Weak labels stand beside gold labels.
     """
     figure, ax = canvas(7.0, 0.5 * len(conditions) + 1.2)
-    names, said = [], []
+    names, said, largest = [], [], 1.0
     for y, (condition, alpha) in enumerate(conditions):
         row = usual(results, statistic="conflict_tax", condition=condition, alpha=alpha).iloc[0]
+        largest = max(largest, 115 * row["value"] if pd.notna(row["value"]) else 0)
         names.append(condition.replace("_", " ") + ("" if alpha is None else f", α = {alpha:g}"))
         dot(ax, y, row, condition, scale=100, size=70)
         said.append(f"{names[-1]} {100 * row['value']:.1f} %")
     name_rows(ax, names)
     ax.set(xlabel="conflict tax (% of the test pairs)")
-    ax.set_xlim(left=0)
+    ax.set_xlim(0, largest)
     return Figure(
         figure,
         f"Conflict tax by condition: {'; '.join(said)}.",
         "Each against its own no-conflict student: trained on weak labels, or on gold labels. "
-        "95 % intervals over seeds.",
+        "95 % intervals over seeds; a bar that leaves the frame goes on.",
     )

@@ -204,7 +204,7 @@ def threshold_and_alpha(results: pd.DataFrame, statistic: str = "excess_margin_m
     figure, ax = canvas(5.6, 3.8)
     limit = max(0.05, float(np.nanmax(np.abs(grid.to_numpy())))) if grid.notna().any().any() else 1.0
     scale = {"vmin": -limit, "vmax": limit, "cmap": "PuOr_r", "cbar": False}
-    sns.heatmap(grid, annot=True, fmt="+.2f", annot_kws={"fontsize": 9}, ax=ax, **scale)
+    sns.heatmap(grid.round(2) + 0.0, annot=True, fmt="+.2f", annot_kws={"fontsize": 9}, ax=ax, **scale)
     for x, alpha in enumerate(grid.columns):
         nearest = list(grid.index).index(at_the_band(grid.index, alpha))
         if band(alpha)[1] <= 1:
