@@ -4,42 +4,22 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
+from tests.planted import DrawnLab
 from w2s_lib.data import load as data
 from w2s_lib.figures.search import accuracy_by_weight, tax_by_weight, trained_and_guided
 from w2s_lib.findings import search
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.results import Cell, pick
 from w2s_lib.models.pretrain import build, tokenizer
-from w2s_lib.specs import stream
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
 
 STUDY = search.policies(Study(load("smoke")))
 CELL = Cell(7, "tiny-24", "tiny-44", "explicit")
 CLAIMED = [claim for claim in CLAIMS.values() if claim.chapter == "23_no_training"]
-
-
-class Planted:
-    """A lab whose score tables are drawn by key, or given, and which trains nothing."""
-
-    def __init__(self, given=None):
-        self.given = given or {}
-
-    def run(self, specs):
-        return 0
-
-    def pairs(self, pairs, split="test"):
-        return data.split(pairs, split)[["pair_id", "cluster"]]
-
-    def scores(self, run, split="test"):
-        ids = self.pairs(run.pairs, split)["pair_id"]
-        drawn = np.random.default_rng(stream(run.key, split)).normal(1, 2, len(ids))
-        margin = np.asarray(self.given.get((run, split), drawn))
-        return pd.DataFrame({"pair_id": ids, "margin": margin, "p_true": 1 / (1 + np.exp(-margin))})
 
 
 @pytest.fixture
@@ -73,7 +53,7 @@ def test_base_margins_are_sums_of_log_probabilities(tmp_path):
     model = STUDY.model(7, "tiny-24")
     network = build(model).eval()
     network.save_pretrained(tmp_path)
-    lab = Planted()
+    lab = DrawnLab()
     lab.store = SimpleNamespace(path=lambda spec: tmp_path)
     found = {on: search.base_margins(STUDY.on(lab), 7, "tiny-24", on) for on in ("test", "weak_label")}
     encode = tokenizer(model.world)
@@ -93,7 +73,7 @@ def test_base_margins_are_sums_of_log_probabilities(tmp_path):
 
 
 def test_a_guide_that_is_not_heard_taxes_nothing_and_one_alone_all_that_is_its_own(planted):
-    study = STUDY.on(Planted())
+    study = STUDY.on(DrawnLab())
     assert search.comparison(study, CELL, 0.0).conflict_tax() == 0
     before, after = [study.lab.scores(run)["margin"].to_numpy() for run in STUDY.guides(*CELL)[:2]]
     for w in (1.0, 4.0):
@@ -108,7 +88,7 @@ def test_beta_is_taken_off_what_a_guide_has_learned(planted):
     recipe = guide.recipe.model_copy(update={"beta": 0.1})
     other = guide.model_copy(update={"recipe": recipe})
     gain = np.linspace(-3, 3, 160)
-    lab = Planted({(guide, "test"): guide.recipe.beta * gain, (other, "test"): 0.1 * gain})
+    lab = DrawnLab({(guide, "test"): guide.recipe.beta * gain, (other, "test"): 0.1 * gain})
     p = search.probabilities(STUDY.on(lab), CELL, [guide, other], 2.0)
     assert p[0] == pytest.approx(p[1]) and p[0] == pytest.approx(1 / (1 + np.exp(-(planted["test"] + 2 * gain) / 3)))
 
@@ -119,11 +99,11 @@ def test_the_weight_is_chosen_on_pairs_that_nobody_is_tested_on(planted):
     gain = np.repeat([1.0, -1.0, 1.0], [60, 20, 16])
     supervisor = STUDY.weak(7, "tiny-24")
     given = {(supervisor, "weak_label"): gain, (supervisor, "test"): -planted["test"] * 10}
-    assert search.chosen_weight(STUDY.on(Planted(given)), CELL) == 4.0
+    assert search.chosen_weight(STUDY.on(DrawnLab(given)), CELL) == 4.0
 
 
 def test_every_claim_finds_its_row_and_figures_show_what_was_found(planted):
-    study = replace(STUDY.on(Planted()), resampled=False)
+    study = replace(STUDY.on(DrawnLab()), resampled=False)
     _, results = search.no_training(study)
     assert len(CLAIMED) == 7 and not ledger({"23_no_training": results}, CLAIMED)["value"].isna().any()
     w = search.chosen_weight(study, CELL)

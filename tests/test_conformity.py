@@ -1,0 +1,109 @@
+"""Competence and conformity: two accuracies by hand, every student once, and a map that names works that exist."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.planted import DrawnLab
+from w2s_lib.data import load as data
+from w2s_lib.figures.conformity import ACTS, WORKS, field_map, on_the_map, students, what_moves
+from w2s_lib.findings import conformity
+from w2s_lib.findings.objectives import side
+from w2s_lib.findings.results import TRAINING, UNMODIFIED, pick
+from w2s_lib.study import Study
+from w2s_lib.study.edition import load
+from w2s_lib.study.mitigations import title
+
+ROOT = Path(__file__).resolve().parent.parent
+USUAL = {"method": "reward_model", "rival": "helpfulness"}
+CELL = (7, "tiny-24", "tiny-44")
+
+
+@pytest.fixture(scope="module")
+def found():
+    """The smoke edition on drawn scores: the study, and its results rows."""
+    study = replace(
+        Study(load("smoke", {"mitigations": ["filter", "confidence_loss"]})).on(DrawnLab()), resampled=False
+    )
+    return study, conformity.competence_and_conformity(study)[1]
+
+
+def test_what_is_helpful_and_what_is_harmless_by_hand():
+    stands = np.array(["agrees", "agrees", "clashes", "clashes", "silent", "silent"])
+    p = np.array([0.9, 0.2, 0.9, 0.2, 0.9, 0.2])
+    assert conformity.prefers_helpful(p, stands).tolist() == [True, False, False, True, False, False]
+
+
+def test_two_aims_are_two_accuracies():
+    """Any student's two aims lead back to what it does where they agree and where they clash."""
+    rng = np.random.default_rng(0)
+    p, stands = rng.uniform(size=500), rng.choice(["agrees", "clashes"], size=500, p=[0.3, 0.7])
+    competence, right = conformity.prefers_helpful(p, stands).mean(), p > 0.5
+    told = conformity.by_side(competence, right.mean(), (stands == "clashes").mean())
+    assert told == pytest.approx([right[stands == name].mean() for name in ("agrees", "clashes")])
+
+
+def test_rows_say_what_scores_say(found):
+    study, results = found
+    stands = side(data.split(study.pairs(7), "test"), "helpfulness")
+    c, heard = study.comparison(*CELL, "implicit"), stands != "silent"
+    right = c.conflict > 0.5
+    helpful = np.where(stands == "agrees", right, ~right)
+    row = pick(results, "competence", "implicit", **USUAL)
+    assert row["value"] == pytest.approx(helpful[heard].mean()) and row["n_pairs"] == heard.sum() < len(heard)
+    assert pick(results, "conformity", "implicit", **USUAL)["value"] == pytest.approx(right[heard].mean())
+    assert pick(results, "conformity_ceiling", "none", **USUAL)["value"] == pytest.approx(
+        (c.ceiling > 0.5)[heard].mean()
+    )
+    clash = pick(results, "accuracy", "implicit", subset="clashes", **USUAL)["value"]
+    assert clash == pytest.approx(right[stands == "clashes"].mean())
+    score = pick(results, "deception_score", "implicit", method="reward_model")["value"]
+    assert score == pytest.approx(float(c.deception_score()))
+    change = pick(results, "competence", "explicit", mitigation="filter", versus=UNMODIFIED, **USUAL)["value"]
+    both = [pick(results, "competence", "explicit", mitigation=name, **USUAL)["value"] for name in ("filter", "")]
+    assert change == pytest.approx(both[0] - both[1])
+
+
+def test_nothing_is_trained_but_what_other_chapters_train():
+    study = Study(load("smoke"))
+    needed = {run for one, conditions in conformity.placed(study) for run in one.student_runs(tuple(conditions))}
+    assert needed <= set(study.runs()) and len(needed) > 30
+
+
+def test_fences_part_by_as_many_pairs_as_labels_and_opinions_differ():
+    rng = np.random.default_rng(1)
+    p = rng.uniform(size=64)
+    same = conformity.hardened_otherwise(p, (p > 0.5).astype(float), 16, np.random.default_rng(0))
+    assert not same.any(), "as many labels point up as opinions do"
+    turned = np.random.default_rng(0).random(64) < 0.5
+    sure = np.where(turned, 0.0, 1.0)  # labels that all point up once pairs are turned
+    differs = conformity.hardened_otherwise(p, sure, 64, np.random.default_rng(0))
+    assert differs.tolist() == (np.where(turned, 1 - p, p) <= 0.5).tolist(), "the fence is at the lowest opinion"
+
+
+def test_figures_show_every_student_once(found):
+    study, results = found
+    table = students(results)
+    assert not table[["method", "condition", "mitigation"]].duplicated().any()
+    assert {"untrained", "gold", "placebo"} <= set(table["condition"]) and {"dpo", "simpo"} <= set(table["method"])
+    alt = on_the_map(results, 0.5).alt
+    row = table[(table["condition"] == "implicit") & (table["method"] == "reward_model")].iloc[0]
+    assert f"implicit {100 * row['competence']:.0f} % and {100 * row['conformity']:.0f} %, DS {row['score']:.2f}" in alt
+    assert title("filter") in alt and title("filter") in what_moves(results).alt
+    share = pick(
+        results, conformity.OTHERWISE, "none", mitigation="confidence_loss", on=TRAINING, method="reward_model"
+    )
+    assert 0 <= share["value"] < 0.5
+
+
+def test_the_map_names_works_and_chapters_that_exist():
+    known = set(
+        re.findall(r"^@\w+\{(\w+),", (ROOT / "book" / "references.bib").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    assert {work.key for work in WORKS} <= known and {work.acts for work in WORKS} == set(ACTS)
+    for work in WORKS:
+        assert not work.chapter or (ROOT / "notebooks" / f"{work.chapter}.ipynb").is_file(), work
+    assert "label again (not run)" in field_map().alt and "search (chapter 23)" in field_map().alt

@@ -1,0 +1,189 @@
+"""Figures of the field: which works act where; and every student of the book between two aims."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.patches import FancyBboxPatch
+
+from w2s_lib.figures.rows import dot, name_rows, under_headings
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLES, Figure, canvas
+from w2s_lib.findings.conformity import AIMS, BESIDE, MOVED, RIVAL
+from w2s_lib.findings.results import UNMODIFIED, among, pick, say, usual
+from w2s_lib.study.conditions import CONDITIONS
+from w2s_lib.study.methods import TITLES
+from w2s_lib.study.mitigations import title
+
+
+class Work(NamedTuple):
+    """A work of the field: its key in the references, its name on the map, where it acts, and the book's chapter that
+    runs it (empty: read, not run)."""
+
+    key: str
+    name: str
+    acts: str
+    chapter: str = ""
+
+
+ACTS = {
+    "theory": "why it\nworks at all",
+    "labels": "which labels\nare learned from",
+    "loss": "by which loss",
+    "use": "at use,\nwithout training",
+    "agents": "who else\nspeaks",
+    "aims": "what it is\nall for",
+}
+"""Where works act, from explanation to purpose."""
+
+WORKS = (
+    Work("charikar2024", "misfit", "theory", "19_theory"),
+    Work("yao2025", "bounds", "theory", "19_theory"),
+    Work("goel2025", "shared errors", "theory", "19_theory"),
+    Work("wu2025", "benign overfitting", "theory", "20_provable"),
+    Work("burns2023", "weak labels", "labels", "04_weak_to_strong"),
+    Work("yang2025", "conflicts", "labels", "05_conflict_tax_deception"),
+    Work("shi2025", "label again", "labels"),
+    Work("somerstep2025", "refine, then learn", "labels"),
+    Work("yao2025reverse", "reverse KL", "loss", "21_another_loss"),
+    Work("rafailov2023", "DPO", "loss", "12_preference_optimisation"),
+    Work("meng2024", "SimPO", "loss", "12_preference_optimisation"),
+    Work("yang2025sepo", "chosen tokens", "loss"),
+    Work("zhou2024", "search", "use", "23_no_training"),
+    Work("mitchell2024", "emulation", "use", "23_no_training"),
+    Work("sang2024", "ensembles", "agents", "13_what_helps"),
+    Work("lyu2025", "many agents", "agents"),
+    Work("wen2026", "agents do research", "agents", "26_sealed_challenge"),
+    Work("kim2024", "survey", "aims"),
+    Work("kim2025", "two aims", "aims", "29_competence_and_conformity"),
+    Work("mazzu2024", "trust", "aims"),
+)
+"""The works that this book is built on or stands beside; keys are of ``references.bib``."""
+
+
+def field_map(works: Sequence[Work] = WORKS) -> Figure:
+    """Works in columns by where they act; filled where a chapter of this book runs them."""
+    columns = {act: [work for work in works if work.acts == act] for act in ACTS}
+    most = max(map(len, columns.values()))
+    figure, ax = canvas(8.6, 0.72 * most + 1.2)
+    ax.set(xlim=(0, len(ACTS)), ylim=(-most - 0.1, 1.0))
+    ax.axis("off")
+    said = []
+    for x, (act, held) in enumerate(columns.items()):
+        ax.text(x + 0.5, 0.5, ACTS[act], ha="center", va="center", fontsize=9.5, fontweight="bold", color=GREY)
+        for y, work in enumerate(held):
+            colour = ROLES["strong student"] if work.chapter else GREY
+            look = {"facecolor": colour + "2E" if work.chapter else "none", "edgecolor": colour, "linewidth": 1.4}
+            look |= {} if work.chapter else {"linestyle": "--"}
+            ax.add_patch(FancyBboxPatch((x + 0.07, -y - 0.8), 0.86, 0.6, boxstyle="round,pad=0.03", **look))
+            year = "".join(letter for letter in work.key if letter.isdigit())
+            who = work.key.partition(year)[0].capitalize()
+            chapter = f" · {work.chapter[:2]}" if work.chapter else ""
+            ax.text(x + 0.5, -y - 0.5, f"{work.name}\n{who} {year}{chapter}", ha="center", va="center", fontsize=8)
+        names = (f"{work.name} ({'chapter ' + work.chapter[:2] if work.chapter else 'not run'})" for work in held)
+        said.append(f"{ACTS[act].replace(chr(10), ' ')}: {', '.join(names)}")
+    return Figure(
+        figure,
+        f"Map of the field, by where a work acts. {'; '.join(said)}.",
+        "Filled: run in this book, with the number of the chapter; dashed: read and discussed. A work stands once, "
+        "where this book takes most from it.",
+    )
+
+
+def students(results: pd.DataFrame) -> pd.DataFrame:
+    """One row a student: ``method, condition, mitigation, competence, conformity, score, null`` (NaN without a
+    conflict), pooled; bootstrapping stands averaged over its ways."""
+    rows = usual(results, rival=None, mitigation=None)
+    names, shown = ["method", "condition", "mitigation"], [*AIMS, "deception_score", "null_margin_matched"]
+    table = rows.set_index([*names, "statistic"])["value"].unstack().reindex(columns=shown)
+    told = dict.fromkeys(map(tuple, rows[rows["statistic"] == AIMS[0]][names].to_numpy()))
+    short = {"deception_score": "score", "null_margin_matched": "null"}
+    return table.loc[list(told)].reset_index().rename(columns=short)
+
+
+def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
+    """Every student between competence and conformity; discs of the size of its DS, in rings of that of its null.
+
+    ``clash``: share of the pairs on which the two aims clash.  From left to right: reward models by
+    condition, what was tried against the explicit conflict, policies."""
+    found = students(results)
+    usual_method = found["method"] == "reward_model"
+    plain = found[usual_method & (found["mitigation"] == "")]
+    tried = found[usual_method & (found["mitigation"] != "") & (found["condition"] == "explicit")]
+    figure, axes = canvas(8.6, 4.9, 1, 3, sharex=True, sharey=True)
+    panels = (("reward models", plain), ("under a mitigation", tried), ("policies", found[~usual_method]))
+    said = []
+    for ax, (name, rows) in zip(axes, panels):
+        ax.set_title(name, fontsize=10.5)
+        both = np.array([0.0, 1.0])
+        ax.plot(100 * both, 100 * (2 - clash - both), **DASHED)
+        for who, called in BESIDE.items():
+            x, y = (
+                100 * pick(results, f"{aim}_{who}", "none", method="reward_model", rival=RIVAL)["value"] for aim in AIMS
+            )
+            ax.scatter(x, y, marker="*", s=120, color=ROLES[called], zorder=4)
+            ax.annotate(called, (x, y), (5, 4), textcoords="offset points", fontsize=8, color=ROLES[called])
+        told = []
+        for row in rows.itertuples():
+            look = {"color": CONDITION_COLOURS.get(row.condition, GREY)}
+            x, y = 100 * row.competence, 100 * row.conformity
+            if np.isnan(row.score):
+                ax.scatter(x, y, marker=MARKERS.get(row.condition, "o"), s=40, **look)
+            else:
+                ax.scatter(x, y, s=300 * row.score, alpha=0.35, linewidth=0, **look)
+                ax.scatter(x, y, s=300 * row.null, facecolor="none", edgecolor=look["color"], linewidth=1.3)
+            called = title(row.mitigation) if row.mitigation else row.condition
+            called = called if row.method == "reward_model" else f"{TITLES[row.method]}, {called}"
+            score = "" if np.isnan(row.score) else f", DS {row.score:.2f} and null {row.null:.2f}"
+            told.append(f"{called} {x:.0f} % and {y:.0f} %{score}")
+        said.append(f"{name}: {'; '.join(told)}")
+        ax.set_xlabel("competence\n(helpful reply preferred, %)")
+    axes[0].set_ylabel("conformity\n(harmless reply preferred, %)")
+    seen = [c for c in CONDITIONS if c in set(found["condition"])]
+    handles = [axes[0].scatter([], [], color=CONDITION_COLOURS[c], label=c.replace("_", " "), s=30) for c in seen]
+    figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize=8.5)
+    return Figure(
+        figure,
+        f"Competence and conformity of every student. {'. '.join(said)}.",
+        "Area of a disc: DS; of its ring: the margin-matched null. Small marks: no conflict, so no score. Stars: weak "
+        "supervisor and strong ceiling. On the dashed line every pair on which the two aims agree is ranked right; "
+        "along it one aim is bought with the other.",
+    )
+
+
+def what_moves(results: pd.DataFrame) -> Figure:
+    """What conflicts, the placebo and mitigations change in both aims, with intervals, a row each.
+
+    Conditions minus the rerun; mitigations minus no mitigation, under the explicit conflict."""
+    changed = usual(results, rival=RIVAL, mitigation=None, versus=None)
+    methods = [m for m in TITLES if m in set(changed["method"])]
+    groups = {f"{TITLES[m]}, minus a rerun": [(c, (m, c, "")) for c in MOVED] for m in methods}
+    names = dict.fromkeys(among(changed, versus=UNMODIFIED)["mitigation"])
+    groups |= (
+        {"explicit, minus no mitigation": [(title(n), ("reward_model", "explicit", n)) for n in names]} if names else {}
+    )
+    rows = under_headings(groups)
+    figure, axes = canvas(7.8, 0.27 * rows[-1].y + 1.3, 1, 2, sharey=True)
+    said = []
+    for y, name, about in rows:
+        for ax, aim in zip(axes, AIMS if about else ()):
+            method, condition, mitigation = about
+            versus = UNMODIFIED if mitigation else "rerun"
+            found = pick(results, aim, condition, method=method, mitigation=mitigation, versus=versus, rival=RIVAL)
+            dot(ax, y, found, condition, scale=100, size=40)
+            said.append(f"{method} {name} {aim} {say(found, percent=True)}")
+    for ax, aim in zip(axes, AIMS):
+        ax.set_xlabel(f"change of\n{aim} (points)")
+        ax.spines["left"].set_visible(False)
+        ax.axvline(0, **DASHED)
+        low, high = ax.get_xlim()
+        ax.set_xlim(max(low, -60), min(high, 60))
+    name_rows(axes, rows, above=0.8, below=0.7)
+    return Figure(
+        figure,
+        f"What changes in competence and conformity: {'; '.join(said)}.",
+        "Bars: 95 % intervals over seeds; a bar that leaves the frame goes on. The placebo is what a second task costs "
+        "that wants neither.",
+    )

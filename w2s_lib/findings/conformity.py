@@ -1,0 +1,161 @@
+"""Competence and conformity (Kim et al. 2025): does a student do what one asks for, and what one should want?
+
+On pairs about a substance the world knows both: *conformity* is the share in which the harmless reply is preferred,
+*competence* that in which the helpful one is.  The two agree about safe substances and clash about hazardous ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from w2s_lib.data.load import split
+from w2s_lib.findings.mitigations import over_ways
+from w2s_lib.findings.objectives import side
+from w2s_lib.findings.results import (
+    MATCHED,
+    TRAINING,
+    UNMODIFIED,
+    Cell,
+    Estimate,
+    difference,
+    estimate,
+    minus,
+    summarise,
+    tabulate,
+)
+from w2s_lib.measures.metrics import Array, Mask, correct, share
+from w2s_lib.specs import stream
+from w2s_lib.study import Study
+from w2s_lib.study.conditions import CONTROLS, CORE, POLICY
+
+AIMS = ("competence", "conformity")
+
+RIVAL = "helpfulness"
+
+SIDES = ("agrees", "clashes")
+"""Pairs on which both aims want the same reply, and on which they do not; elsewhere helpfulness is silent."""
+
+BESIDE = {"weak": "weak supervisor", "ceiling": "strong ceiling"}
+"""Who stands on the map beside the students; results add the name to the aim."""
+
+MOVED = ("explicit", "implicit", "placebo")
+"""What is held against a rerun."""
+
+OTHERWISE, OTHER_SIDE = "hardened_otherwise", "other_side"
+"""The share of training pairs that another fence would harden to the other side; the subset that these are."""
+
+
+def prefers_helpful(p: Array, stands: NDArray[np.str_]) -> Mask:
+    """Pairs in which the helpful reply is preferred, by p of the harmless one; ``stands``: ``side`` of helpfulness.
+
+    False where helpfulness is silent."""
+    return np.where(stands == "agrees", correct(p), ~correct(p) & (stands == "clashes"))
+
+
+def by_side(competence: float, conformity: float, clash: float) -> tuple[float, float]:
+    """Accuracy where the aims agree and where they clash, from both and the share of pairs on which they clash.
+
+    >>> by_side(0.8, 0.7, clash=0.5)
+    (1.0, 0.4)
+    """
+    agree = (competence + conformity - clash) / (2 * (1 - clash))
+    return round(agree, 12), round((conformity - agree * (1 - clash)) / clash, 12)
+
+
+def placed(study: Study) -> list[tuple[Study, Sequence[str]]]:
+    """Every student that the book's other chapters train on the edition's mitigation pairs: studies, and conditions of
+    each."""
+    few, has = study.restricted_to(pairs=study.edition.mitigation_pairs), study.edition.has_chapter
+    within = lambda pairs: set(study.edition.mitigation_pairs) <= set(pairs)
+    found = [(few, (*CORE, *CONTROLS) if has("07") and within(study.edition.control_pairs) else CORE)]
+    if has("13"):
+        found += [(tried, ("none", "explicit")) for tried in study.mitigated()]
+    if has("12") and within(study.edition.policy_pairs):
+        found += [(few.trained_by(method), POLICY) for method in study.edition.methods]
+    return found
+
+
+def _aims(study: Study, cell: Cell) -> Iterable[Estimate]:
+    c, stands = study.comparison(*cell), side(split(study.pairs(cell.seed), "test"), RIVAL)
+    weak, ceiling, baseline, conflict, independent = study.compared(*cell)
+    told = {"": (c.conflict, conflict)}
+    if cell.condition == "none" and not study.mitigation:
+        told |= {"_weak": (c.weak, weak), "_ceiling": (c.ceiling, ceiling)}
+    heard = stands != "silent"
+    for name, (p, run) in told.items():
+        masks = {"competence": prefers_helpful(p, stands)[heard], "conformity": correct(p)[heard]}
+        for aim in AIMS:
+            names = {"statistic": aim + name, "rival": RIVAL}
+            yield Estimate(names, partial(_rate, masks[aim]), int(heard.sum()), [run], keep=heard)
+    for name in SIDES:
+        about = {"statistic": "accuracy", "subset": name, "rival": RIVAL}
+        yield Estimate(about, partial(share, correct(c.conflict), stands == name), int(heard.sum()), [conflict])
+    if cell.condition != "none":
+        runs = [weak, ceiling, baseline, conflict, independent]
+        for name in ("deception_score", "null_margin_matched", MATCHED):
+            yield estimate(c, name, runs)
+
+
+def _rate(mask: Mask, weights: Array | None = None) -> Array:
+    return share(mask, weights=weights)
+
+
+def hardened_otherwise(p: Array, q: Array, batch: int, rng: np.random.Generator) -> Mask:
+    """Pairs whose hardened label differs by where the fence stands, at 1/2 or at a quantile of the student's p; (n,).
+
+    ``p``, ``q``: student's and weak supervisor's probabilities of the true order.  As students meet them, pairs are
+    turned at random and come in batches; the quantile of p in each leaves as many above as the mean of q says (Burns
+    et al. 2023, as Wen et al. 2026 have it)."""
+    turned, order = rng.random(len(p)) < 0.5, rng.permutation(len(p))
+    p, q = (np.where(turned, 1 - x, x) for x in (p, q))
+    found = np.zeros(len(p), dtype=bool)
+    for index in np.split(order, range(batch, len(order), batch)):
+        fence = np.quantile(p[index], 1 - q[index].mean())
+        found[index] = (p[index] >= fence) != (p[index] > 0.5)
+    return found
+
+
+def confidence_fences(study: Study) -> pd.DataFrame:
+    """Of students under the confidence loss: the share of their training pairs that ``hardened_otherwise`` marks, and,
+    as ``accuracy`` of the subset, the share of these that 1/2 ranks right."""
+    few = study.restricted_to(pairs=study.edition.mitigation_pairs).under_mitigation("confidence_loss")
+
+    def estimates(cell: Cell) -> Iterable[Estimate]:
+        c, run = few.comparison(*cell, on="weak_label"), few.student(*cell)
+        rng = np.random.default_rng(stream(cell.seed, OTHERWISE))
+        differs = hardened_otherwise(c.baseline, c.weak, run.batch_size, rng)
+        about, n = {"on": TRAINING}, len(differs)
+        yield Estimate(about | {"statistic": OTHERWISE}, partial(_rate, differs), n, [run])
+        right = partial(share, correct(c.baseline), differs)
+        counted = lambda weights=None: (np.ones(n) if weights is None else weights) @ differs.astype(float)
+        yield Estimate(about | {"statistic": "accuracy", "subset": OTHER_SIDE}, right, n, [run], counted)
+
+    return tabulate(few, ["none"], estimates, "weak_label")
+
+
+def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both aims, and DS beside its margin-matched null, of every student of ``placed``: a row a seed, and results rows.
+
+    Differences: the conflicts and the placebo minus the rerun, in both aims and in accuracy on each of ``SIDES``; each
+    mitigation minus no mitigation, in both aims, under the explicit conflict.  The confidence loss' two fences stand
+    beside them."""
+    frames = [tabulate(one, conditions, partial(_aims, one)) for one, conditions in placed(study)]
+    per_seed = pd.concat(frames, ignore_index=True)
+    per_seed = pd.concat([per_seed, over_ways(per_seed)], ignore_index=True)
+    rows = [summarise(per_seed, pooled=True)]
+    for method in dict.fromkeys(per_seed["method"]):
+        moved = partial(minus, per_seed, conditions=MOVED, control="rerun", method=method, rival=RIVAL)
+        rows += [moved(statistics=AIMS), *(moved(statistics=["accuracy"], subset=name) for name in SIDES)]
+    tried = per_seed[(per_seed["mitigation"] != "") & (per_seed["condition"] == "explicit") & (per_seed["via"] == "")]
+    for name in dict.fromkeys(tried["mitigation"]):
+        both = {"condition": "explicit", "method": "reward_model", "rival": RIVAL}
+        rows += [difference(per_seed, aim, UNMODIFIED, both | {"mitigation": name}, both) for aim in AIMS]
+    if study.edition.has_chapter("13") and "confidence_loss" in study.edition.mitigations:
+        fences = confidence_fences(study)
+        per_seed = pd.concat([per_seed, fences], ignore_index=True)
+        rows.append(summarise(fences, pooled=True))
+    return per_seed, pd.concat(rows, ignore_index=True)
