@@ -117,8 +117,8 @@ def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
     said = []
     for ax, (name, rows) in zip(axes, panels):
         ax.set_title(name, fontsize=10.5)
-        both = np.array([0.0, 1.0])
-        ax.plot(100 * both, 100 * (2 - clash - both), **DASHED)
+        least = 1 - clash  # of one aim, where the other has all
+        ax.plot((100 * least, 100), (100, 100 * least), **DASHED)
         for who, called in BESIDE.items():
             x, y = (
                 100 * pick(results, f"{aim}_{who}", "none", method="reward_model", rival=RIVAL)["value"] for aim in AIMS
@@ -179,7 +179,7 @@ def what_moves(results: pd.DataFrame) -> Figure:
         ax.spines["left"].set_visible(False)
         ax.axvline(0, **DASHED)
         low, high = ax.get_xlim()
-        ax.set_xlim(max(low, -60), min(high, 60))
+        ax.set_xlim(max(low, -80), min(high, 80))
     name_rows(axes, rows, above=0.8, below=0.7)
     return Figure(
         figure,
