@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -68,6 +68,7 @@ class Lab:
         self.then = 0.0
         """Seconds that what follows the runs takes in a build."""
         self._scores: dict[str, pd.DataFrame] = {}
+        self._parts: dict[tuple[str, str], pd.DataFrame] = {}
 
     def missing(self, specs: Iterable[Spec]) -> list[Spec]:
         """Of the specs and their parents, those whose results are not at hand, parents first."""
@@ -219,12 +220,20 @@ class Lab:
             self.run([spec])
             self._scores[spec.key] = self.shipped.scores(spec) if self._ships(spec) else self._table(spec, "scores")
         frame = self._scores[spec.key]
-        return frame[frame["split"] == split].reset_index(drop=True)
+        return self._part(spec, split, lambda: frame[frame["split"] == split].reset_index(drop=True))
 
     def pairs(self, spec: Pairs | Texts, split: Split = "test") -> pd.DataFrame:
         """``pair_id`` and ``cluster`` (substance, task or prompt) of the pairs of one split, in their order."""
         shipped = self.shipped.pairs(spec) if self.shipped and split == "test" else None
-        return load.split(spec, split)[["pair_id", "cluster"]] if shipped is None else shipped
+        if shipped is not None:
+            return shipped
+        return self._part(spec, split, lambda: load.split(spec, split)[["pair_id", "cluster"]])
+
+    def _part(self, spec: Spec, split: str, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """What every statistic asks for, read once.  Who changes it changes their own: pandas copies on write."""
+        if (spec.key, split) not in self._parts:
+            self._parts[spec.key, split] = read()
+        return self._parts[spec.key, split].copy(deep=False)
 
     def replies(self, spec: Train) -> pd.DataFrame:
         """What a policy replied to test prompts: ``pair_id``, ``reply``, ``says``; trains it if missing."""
