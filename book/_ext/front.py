@@ -76,6 +76,8 @@ def tag(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: n
     """What machines read at the head of a page, and another copy of a notebook to download."""
     if doctree is None:
         return
+    # a list of the references would need items, which they are not
+    context["body"] = context["body"].replace(' role="list" class="citation-list"', ' class="citation-list"')
     title, says, about = app.env.titles[pagename].astext(), describe(doctree), CITED
     named = {"description": says, "citation_title": f"{title}. {about['title']}" if pagename != "index" else title}
     named |= {"citation_author": about["authors"][0]["name"], "citation_publication_date": f"{about['date-released']}"}
