@@ -189,6 +189,16 @@ def test_frozen_layers_are_read_at_their_last_token_only():
     assert load("world", {"reward_model": recipe}).reward_model.score_at == "count_of_nonzero_ids"
 
 
+def test_noisy_labels_and_frozen_models_are_the_world_s():
+    with pytest.raises(ParameterError, match="label_noise=0.3: real labels have a noise of their own"):
+        load("hh-smol", {"label_noise": 0.3})
+    with pytest.raises(ParameterError, match="reward_model.frozen=True: is for the world's models"):
+        load("hh-smol", {"reward_model": {"frozen": True}})
+    with pytest.raises(ParameterError, match="label_noise=0.5: must be below 0.5"):
+        load("world", {"label_noise": 0.5})
+    assert load("world", {"label_noise": 0.3, "reward_model": {"frozen": True}}).reward_model.frozen
+
+
 # As files are written
 
 SMOKE = (FOLDER / "smoke.yaml").read_text(encoding="utf-8")

@@ -55,3 +55,20 @@ def test_no_pairs_are_refused():
 
 def test_split_is_indexed_from_zero():
     assert split(SPEC, "test").index.tolist() == list(range(150))
+
+
+def test_label_noise_turns_a_share_of_all_labels_around_and_less_noise_is_part_of_more():
+    clean = load(SPEC)
+    turned = {}
+    for noise in (0.1, 0.3):
+        noisy = load(SPEC.model_copy(update={"label_noise": noise}))
+        assert noisy["pair_id"].tolist() == clean["pair_id"].tolist() and noisy["split"].equals(clean["split"])
+        turned[noise] = noisy["chosen"] != clean["chosen"]
+        assert turned[noise].mean() == pytest.approx(noise, abs=0.06)
+        assert (turned[noise] == (noisy["chosen"] == clean["rejected"])).all()
+    assert not (turned[0.1] & ~turned[0.3]).any()
+
+
+def test_pairs_of_another_objective_have_no_label_noise():
+    noisy = SPEC.model_copy(update={"label_noise": 0.3})
+    assert load(noisy, "helpfulness")["chosen"].equals(load(SPEC, "helpfulness")["chosen"])

@@ -6,11 +6,12 @@ import pytest
 import torch
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
-from w2s_lib.data.load import split
+from w2s_lib.data.load import load, split
 from w2s_lib.models import packing
+from w2s_lib.models.features import of_ladder
 from w2s_lib.models.pretrain import build, tokenizer
 from w2s_lib.models.scores import encode, reward_gaps
-from w2s_lib.specs import Conflict, Pairs, Pretrain, Recipe, Train, World
+from w2s_lib.specs import Checkpoint, Conflict, Pairs, Pretrain, Recipe, Source, Texts, Train, World
 from w2s_lib.training.labels import training_pairs
 from w2s_lib.training.losses import explicit_conflict, soft_label_loss
 from w2s_lib.training.reward_model import PairCollator, fit
@@ -32,6 +33,7 @@ def base(tmp_path_factory):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("base")
     build(MODEL).save_pretrained(folder)
+    tokenizer(WORLD).save_pretrained(folder)
     return folder
 
 
@@ -156,3 +158,22 @@ def test_a_reward_is_read_where_the_recipe_says(epochs, base, labels, tmp_path, 
         {False, True} if epochs else {False}
     )
     assert not any(learns for place, learns in places if place == "last_token"), "but for the trial of shared prefixes"
+
+
+def test_a_frozen_model_is_a_head_on_its_features_also_where_other_pairs_are_mixed_in(base, labels, tmp_path):
+    """What train leaves are the gaps of one vector of weights, found here from gaps and features."""
+    for conflict in (Conflict(), Conflict(kind="mixed", objective="helpfulness")):
+        run = student(conflict=conflict, recipe=Recipe(frozen=True, epochs=4, head_learning_rate=0.1))
+        train(run, [base], [labels], tmp_path)
+        left = pd.read_parquet(tmp_path / "scores.parquet")
+        pairs = load(PAIRS).set_index("pair_id").loc[left["pair_id"]].reset_index()
+        x, gaps = of_ladder(base, pairs), left["margin"].to_numpy()
+        head = np.linalg.lstsq(x, gaps)[0]
+        assert x @ head == pytest.approx(gaps, abs=1e-4) and np.std(gaps) > 0.1
+
+
+def test_a_frozen_checkpoint_is_named_by_a_layer():
+    with pytest.raises(ValueError, match="name a layer: model@layer"):
+        own = Texts(source=Source(name="pairs", revision="1"))
+        checkpoint = Checkpoint(name="m", revision="1")
+        Train(model=checkpoint, pairs=own, split="ground_truth", recipe=Recipe(frozen=True))

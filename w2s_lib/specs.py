@@ -90,6 +90,7 @@ class Pairs(Spec):
     objective: Objective = Field("harmlessness", description="what supervision aims at")
     train_pairs: int = Field(1000, ge=8, description="pairs in each of the two training halves")
     test_pairs: int = Field(1500, ge=8)
+    label_noise: float = Field(0.0, ge=0, lt=0.5, description="share of all labels that are turned around by chance")
 
     @property
     def seed(self) -> int:
@@ -182,7 +183,8 @@ class Recipe(Spec):
     ``head_scale``, or, as linear layers of torch do, ``uniform`` within ± 1 / √width.  ``mixed_batch`` and ``order``:
     as of ``PolicyRecipe``.  ``loss``: what is minimised between a label and the student's probability, ``forward``
     cross-entropy, or one of the reverse losses of Yao et al. (2025; ``training.losses``), in which a label is an
-    argument of a logarithm.
+    argument of a logarithm.  ``frozen``: the world's models keep their weights, and the head alone learns, on what the
+    last layer makes of a text's last token, as the layers of a checkpoint always do.
     """
 
     epochs: int = Field(2, ge=0)
@@ -201,6 +203,7 @@ class Recipe(Spec):
     mixed_batch: MixedBatch = "larger"
     order: Order = "reshuffled"
     loss: Loss = Field("forward", exclude_if=lambda loss: loss == "forward")  # editions, too, keep their names
+    frozen: bool = Field(False, exclude_if=lambda frozen: not frozen)
 
     @model_validator(mode="after")
     def _confidence_mixes_labels(self) -> Recipe:
@@ -352,6 +355,8 @@ class Train(Spec):
             raise ValueError("the features are of other pairs")
         if isinstance(self.model, Layer) and (self.recipe.order, self.pairs.truncation_side) != ("reshuffled", "right"):
             raise ValueError("frozen layers read a text from its beginning, and learn in an order that is reshuffled")
+        if isinstance(self.model, Checkpoint) and getattr(self.recipe, "frozen", False):
+            raise ValueError("reward_model.frozen is for the world's models; of a checkpoint, name a layer: model@layer")
         if self.split == "test":
             raise ValueError("split 'test' is never trained on")
         if any(run.pairs != self.pairs for run in self.labellers):

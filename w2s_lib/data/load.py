@@ -107,12 +107,23 @@ def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame
     return frame[[*"pair_id prompt chosen rejected objective split kind cluster hazardous turned".split()]]
 
 
+def mislabelled(frame: pd.DataFrame, pairs: Pairs) -> pd.DataFrame:
+    """The pairs, of which ``label_noise`` have changed chosen for rejected: as if people had marked them in haste.
+
+    Which ones depends on the study seed and the pair alone: those of less noise are among those of more."""
+    drawn = frame["pair_id"].map(lambda pair: stream(pairs.seed, "label noise", pair) / 2**63)
+    wrong, sides = drawn < pairs.label_noise, ["chosen", "rejected"]
+    frame.loc[wrong, sides] = frame.loc[wrong, sides[::-1]].to_numpy()
+    return frame
+
+
 @lru_cache(maxsize=16)
 def load(pairs: Pairs | Texts, objective: Objective | None = None) -> pd.DataFrame:
     """All pairs of one objective (None: the spec's own) in three splits; the same frame for the same spec.
 
     Splits: ``ground_truth`` (the weak supervisor's half), ``weak_label`` (the half it labels for the student, on which
     the ceiling is trained with ground truth) and ``test``; no substance, prompt or pair is in two of them.
+    Where the world's labels are noisy, what is called true here is what the label says, as in any data set.
     Columns as of ``draw_pairs`` or ``load_texts``, with ``pair_id`` and what a model reads around a reply: ``opening``
     before it, ``ending`` behind it.
     """
@@ -123,6 +134,8 @@ def load(pairs: Pairs | Texts, objective: Objective | None = None) -> pd.DataFra
         sizes = dict.fromkeys(SPLITS, pairs.train_pairs) | {"test": pairs.test_pairs}
         frames = [draw_pairs(pairs.world, objective, name, size) for name, size in sizes.items()]
         frame = with_ids(pd.concat(frames, ignore_index=True))
+        if pairs.label_noise and objective == pairs.objective:
+            frame = mislabelled(frame, pairs)
         frame = frame.assign(opening=frame["prompt"].map(opening) + " ", ending=f" {EOS}")
     return check_disjoint(frame)
 

@@ -188,6 +188,9 @@ class Edition(Value):
     reading: float = Field(1.0, description="scales the pretraining tokens of every model", ge=0.002, le=10)
     train_pairs: int = Field(1000, ge=32)
     test_pairs: int = Field(1500, ge=32)
+    label_noise: float = Field(
+        0.0, description="share of the world's labels, also those of test pairs, that are turned around", ge=0, lt=0.5
+    )
     draws: int = Field(1000, description="bootstrap draws", ge=100, le=100_000)
     data: str = Field(
         WORLD,
@@ -342,6 +345,15 @@ class Edition(Value):
         for name, chosen, stock, done in choices:
             if chosen != stock and any(parse(model).layer is not None for model in self.models):
                 raise ParameterError(name, chosen, says.format(done))
+        return self
+
+    @model_validator(mode="after")
+    def _what_only_the_world_has(self) -> Edition:
+        if self.data != WORLD and self.label_noise:
+            raise ParameterError("label_noise", self.label_noise, "real labels have a noise of their own; leave it 0")
+        if self.data != WORLD and self.reward_model.frozen:
+            says = "is for the world's models; of other models, name layers, such as model@3"
+            raise ParameterError("reward_model.frozen", True, says)
         return self
 
     @model_validator(mode="after")

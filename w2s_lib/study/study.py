@@ -146,7 +146,8 @@ class Study:
         e = self.edition
         sizes = {"objective": self.objective, "train_pairs": e.train_pairs, "test_pairs": e.test_pairs}
         if e.data == WORLD:
-            return Pairs(world=World(seed=seed, substances=e.substances), **sizes)
+            world = World(seed=seed, substances=e.substances)
+            return Pairs(world=world, label_noise=e.label_noise, **sizes)
         helpful = None if e.helpful is None else source(e.at(e.helpful))
         cut = {"max_tokens": e.max_tokens, "truncation_side": e.truncation_side}
         return Texts(source=source(e.at(e.data)), seed=seed, helpful=helpful, **cut, **sizes)

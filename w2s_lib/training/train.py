@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from w2s_lib.data import load
 from w2s_lib.models import checkpoints, features, pretrain
 from w2s_lib.models.packing import TOKEN_BUDGET
 from w2s_lib.models.scores import as_scores, reply_log_probs, reward_gaps
-from w2s_lib.specs import Checkpoint, Layer, Pairs, Pretrain, Texts, Train, stream
+from w2s_lib.specs import Checkpoint, Layer, Pairs, Pretrain, Recipe, Texts, Train, stream
 from w2s_lib.training import policy, probe, reward_model, shards
 from w2s_lib.training.labels import training_pairs
 
@@ -29,7 +29,9 @@ def train(run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], fol
     frame = _scored(run.pairs)
     fitted = _reward_gaps if run.method == "reward_model" else _policy_margins
     if isinstance(run.model, Layer):
-        fitted = _probe_gaps
+        fitted = _layer_gaps
+    elif isinstance(run.recipe, Recipe) and run.recipe.frozen:
+        fitted = _frozen_gaps
     margins = fitted(run, bases, training_pairs(run, labels), frame, folder)
     as_scores(frame, margins).to_parquet(folder / "scores.parquet")
 
@@ -71,15 +73,40 @@ def _tokenizer(model: Pretrain | Checkpoint, pairs: Pairs | Texts) -> PreTrained
     return checkpoints.tokenizer(model, pairs.max_tokens, pairs.truncation_side)
 
 
-def _probe_gaps(
+def _layer_gaps(
     run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path
 ) -> np.ndarray:
     found, row_of = features.read(tuple(bases), run.model.layer, run.model.pooling)
+    of = partial(features.oriented, found, row_of)
     pairs = load.load(run.pairs)
-    trained = features.oriented(found, row_of, pairs[pairs["split"] != "test"])
+    return _head_gaps(run, learned_from, of(pairs[pairs["split"] != "test"]), of(learned_from), of(scored))
+
+
+def _frozen_gaps(
+    run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path
+) -> np.ndarray:
+    found, pairs = _of_ladder(bases[0], run.pairs), load.load(run.pairs)
+    place = pd.Series(range(len(pairs)), index=pairs["pair_id"])
+    of = lambda frame: found[place.loc[frame["pair_id"]].to_numpy()]
+    mixed_in = ~learned_from["pair_id"].isin(place.index)  # pairs of another objective come last
+    learned = [of(learned_from[~mixed_in])]
+    if mixed_in.any():
+        learned.append(features.of_ladder(bases[0], learned_from[mixed_in]))
+    return _head_gaps(run, learned_from, of(pairs[pairs["split"] != "test"]), np.concatenate(learned), of(scored))
+
+
+@lru_cache(maxsize=4)
+def _of_ladder(base: Path, pairs: Pairs) -> np.ndarray:
+    """Features of all pairs of a study, the same for every run that has this model."""
+    return features.of_ladder(base, load.load(pairs))
+
+
+def _head_gaps(
+    run: Train, learned_from: pd.DataFrame, trained: np.ndarray, learned: np.ndarray, scored: np.ndarray
+) -> np.ndarray:
+    """Gaps of the scored pairs by a head on their features; ``trained`` are those of both halves, for the scale."""
     scale = np.sqrt(np.mean(trained**2, axis=0)) + 1e-6  # the same whichever reply stands first
-    turned = features.oriented(found, row_of, learned_from) / scale
-    return features.oriented(found, row_of, scored) / scale @ probe.fit(turned, learned_from, run)
+    return scored / scale @ probe.fit(learned / scale, learned_from, run)
 
 
 def _reward_gaps(
