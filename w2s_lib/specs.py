@@ -356,9 +356,7 @@ class Train(Spec):
         if isinstance(self.model, Layer) and (self.recipe.order, self.pairs.truncation_side) != ("reshuffled", "right"):
             raise ValueError("frozen layers read a text from its beginning, and learn in an order that is reshuffled")
         if isinstance(self.model, Checkpoint) and getattr(self.recipe, "frozen", False):
-            raise ValueError(
-                "frozen is for the world's models; of a checkpoint, name a layer: model@layer"
-            )
+            raise ValueError("frozen is for the world's models; of a checkpoint, name a layer: model@layer")
         if self.split == "test":
             raise ValueError("split 'test' is never trained on")
         if any(run.pairs != self.pairs for run in self.labellers):

@@ -18,6 +18,7 @@ from scipy import stats
 
 from w2s_lib.findings import (
     another_loss,
+    bridge,
     conflict,
     controls,
     early_warning,
@@ -123,6 +124,7 @@ FINDINGS = {
     "21_another_loss": another_loss.another_loss,
     "23_no_training": search.no_training,
     "24_policies_speak": policies.policies_speak,
+    "25_bridge": bridge.bridge,
     "27_hard_labels": policies.hard_labels,
     "28_two_remedies": mitigations.two_remedies,
 }

@@ -162,11 +162,18 @@ IN_NATS = (
 SIGNED = (
     "gap", "pgr", "net_change", "lift", "band_contrast", "overconfidence_weak", "overconfidence_student",
     "overconfidence_ceiling", *(name for name in STATISTICS if name.startswith(("excess", "explained", "share_of"))),
-    "gain", "gain_beyond_misfit", "kappa", *IN_NATS,
+    "gain", "gain_beyond_misfit", "kappa", "shift_by_ceiling", *IN_NATS,
 )  # fmt: skip
 """Statistics that are no shares of pairs: their intervals may leave [0, 1]."""
 
-RATIOS = ("pgr", "lift", "kappa", *IN_NATS, *(name for name in SIGNED if name.startswith("share_of")))
+RATIOS = (
+    "pgr",
+    "lift",
+    "kappa",
+    "shift_by_ceiling",
+    *IN_NATS,
+    *(name for name in SIGNED if name.startswith("share_of")),
+)
 """Of these, which may leave [-1, 1] as well; the others are differences of shares, which in turn may differ by 2."""
 
 STABLE, TRAINING, OTHER, UNMODIFIED = "stable", "training", "other", "unmodified"

@@ -45,7 +45,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "editions"
 CHAPTERS = tuple(sorted(path.name[:2] for path in FOLDER.parent.glob("[0-9][0-9]_*.ipynb")))
 """Numbers of the book's chapters."""
 
-ABOUT_THE_WORLD = ("02", "03", "10", "19", "22", "23", "26", "29")
+ABOUT_THE_WORLD = ("02", "03", "10", "19", "22", "23", "25", "26", "29")
 """Chapters that need the world: its facts, models that were told them, objectives that no data set is labelled by,
 what a pretrained model thinks of replies, texts that may be shown to anybody, another world beside it, and what two
 aims want of one pair."""

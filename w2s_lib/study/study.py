@@ -52,6 +52,17 @@ from w2s_lib.study.mitigations import ENSEMBLE, EXAMPLE, FOR_POLICIES, MITIGATIO
 
 Run = Pretrain | Features | Train
 
+COMPARED = ("explicit", "rerun")
+
+NOISE = 0.3
+"""Share of labels that are turned around where the world is given noisy ones: people agree on about as many of the
+harmless pairs of HH-RLHF as that leaves."""
+
+HEAD: dict[str, Any] = {
+    "frozen": True, "epochs": 3, "batch_size": 32, "head_learning_rate": 3e-3, "schedule": "cosine", "warmup_steps": 6
+}  # fmt: skip
+"""Recipe of linear heads on frozen models of the world: that of the edition hh-smol."""
+
 
 def distinct(runs: Iterable[Run]) -> list[Run]:
     """Each run once, in the order of its first appearance."""
@@ -342,6 +353,22 @@ class Study:
         by = [one for few in at for one in (few, *(few.under_mitigation(loss) for loss in REVERSE))]
         return distinct(run for one in by for run in one.student_runs(("none", "explicit", "rerun")))
 
+    def like_real_texts(self) -> dict[tuple[str, str], Study]:
+        """The world as it is, and with what real texts have: noisy labels, linear heads on frozen features, and both;
+        on the control pairs, by the columns ``labels`` and ``method`` of their results.
+
+        Where a label is noise in ν of all cases, nobody can be surer of it than 1 − ν: who would know a clean label
+        with T knows a noisy one with (1 − ν) T + ν (1 − T)."""
+        few, t = self.on_control_pairs(), self.edition.threshold
+        noisy = few.with_parameters(label_noise=NOISE, threshold=(1 - NOISE) * t + NOISE * (1 - t))
+        whole = {("", "reward_model"): few, ("noisy", "reward_model"): noisy}
+        heads = {(labels, "frozen_head"): one.trained_by("reward_model", **HEAD) for (labels, _), one in whole.items()}
+        return whole | heads
+
+    def bridge_runs(self) -> list[Train]:
+        """The explicit conflict and a rerun in each of these."""
+        return distinct(run for one in self.like_real_texts().values() for run in one.student_runs(COMPARED))
+
     def dose_runs(self) -> list[Train]:
         """The explicit conflict at every alpha of the edition, on weak and on gold labels, for the control pairs."""
         at = [self.on_control_pairs().with_parameters(alpha=alpha) for alpha in self.edition.alphas]
@@ -363,6 +390,7 @@ class Study:
             *(self.challenge_runs() if has("26") else ()),
             *(self.loss_runs() if has("21") else ()),
             *(self.search_runs() if has("23") else ()),
+            *(self.bridge_runs() if has("25") else ()),
         ])  # fmt: skip
 
     def clusters(self, seed: int, on: Split = "test") -> np.ndarray:
