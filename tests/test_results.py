@@ -541,7 +541,16 @@ NO_SHARES = (
     *("gap", "pgr", "net_change", "lift", "band_contrast", "explained_by_label"),
     *(f"{kind}_{null}" for kind in ("excess", "share_of_attainable") for null in NULLS),
     *(f"overconfidence_{role}" for role in ("weak", "student", "ceiling")),
-    *("gain", "gain_beyond_misfit", "kappa", "loss_weak", "loss_student", "loss_distance", "bound_beyond_coin"),
+    *(
+        "gain",
+        "gain_beyond_misfit",
+        "kappa",
+        "shift_by_ceiling",
+        "loss_weak",
+        "loss_student",
+        "loss_distance",
+        "bound_beyond_coin",
+    ),
     *(f"bound_{how}" for how in ("pair_by_pair", "by_variation", "by_kl", "by_reverse_kl")),
     *(f"slack_{name}" for name in ("mixtures", "mixtures_truth", "heads", "heads_truth", "heads_forward")),
 )

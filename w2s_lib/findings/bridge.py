@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from w2s_lib.data.load import split
 from w2s_lib.findings.results import MATCHED, Cell, Estimate, difference, measure, minus, summarise, tabulate
 from w2s_lib.measures.metrics import Array, Comparison, log_odds
 from w2s_lib.study import Study
@@ -90,5 +91,5 @@ def of_real_texts(studies: Mapping[str, Study]) -> dict[str, pd.DataFrame]:
 
 def turned(study: Study, seed: int, noisy: Study) -> np.ndarray:
     """Which of the pairs that students learn from have a label that noise turned around; shape (pairs,)."""
-    clean, after = (one.lab.pairs(one.pairs(seed), "weak_label") for one in (study, noisy))
-    return clean["chosen"].to_numpy() != after["chosen"].to_numpy()
+    clean, after = (split(one.pairs(seed), "weak_label")["chosen"] for one in (study, noisy))
+    return (clean != after).to_numpy()

@@ -55,8 +55,8 @@ Run = Pretrain | Features | Train
 COMPARED = ("explicit", "rerun")
 
 NOISE = 0.3
-"""Share of labels that are turned around where the world is given noisy ones: its ceilings then rank about as many pairs
-right as those of the edition hh-smol."""
+"""Share of labels that are turned around where the world is given noisy ones: its ceilings then rank about as many
+pairs right as those of the edition hh-smol."""
 
 HEAD: dict[str, Any] = {
     "frozen": True, "epochs": 3, "batch_size": 32, "head_learning_rate": 3e-3, "schedule": "cosine", "warmup_steps": 6
