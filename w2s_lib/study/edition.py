@@ -189,7 +189,11 @@ class Edition(Value):
     train_pairs: int = Field(1000, ge=32)
     test_pairs: int = Field(1500, ge=32)
     label_noise: float = Field(
-        0.0, description="share of the world's labels, also those of test pairs, that are turned around", ge=0, lt=0.5
+        0.0,
+        description="share of the world's labels, also those of test pairs, that are turned around",
+        ge=0,
+        lt=0.5,
+        exclude_if=lambda noise: noise == 0,  # editions and records from before it keep their names
     )
     draws: int = Field(1000, description="bootstrap draws", ge=100, le=100_000)
     data: str = Field(
