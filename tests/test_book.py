@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ import psutil
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
+from jupyter_client.manager import KernelManager
 from PIL import Image
 
 from tests.conftest import build_command, of_few_chapters
@@ -535,6 +537,29 @@ def test_processes_of_notebooks_end_on_ctrl_c():
     assert isinstance(job.exception(60), BrokenProcessPool) and time.monotonic() - begin < 180
 
 
+POOL = """
+import os, sys, time
+from w2s_lib.book.build import notebook_processes
+if __name__ == "__main__":
+    with notebook_processes(1) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        time.sleep(300)
+"""
+
+
+@pytest.mark.slow
+def test_processes_of_notebooks_end_with_a_build_that_is_killed(tmp_path):
+    (tmp_path / "pool.py").write_text(POOL, encoding="utf-8")
+    build = subprocess.Popen(
+        [sys.executable, "pool.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
+    )
+    waits = psutil.Process(int(build.stdout.readline()))
+    build.kill()
+    build.wait()
+    _, alive = psutil.wait_procs([waits], timeout=30)
+    assert not alive, "it waits for work that nobody will give it"
+
+
 SERIOUS = ("serious", "critical")
 
 LINKED_DATA = r'<script type="application/ld\+json">(.*?)</script>'
@@ -652,13 +677,37 @@ def test_forked_kernels_begin_with_the_library_share_nothing_and_end_with_who_as
         time.sleep(0.1)
 
 
-def test_a_kernel_that_dies_as_it_starts_is_one_line(tmp_path, monkeypatch):
+def test_a_kernel_that_dies_as_it_starts_is_started_again_and_is_one_line_the_second_time(tmp_path, monkeypatch):
+    times = []
+
     def start(*_, **__):
+        times.append(1)
         raise RuntimeError("Kernel died before replying to kernel_info")  # as jupyter_client says
 
     monkeypatch.setattr("papermill.execute_notebook", start)
     with pytest.raises(BuildError, match="x.ipynb: its kernel died, .*finished runs are kept"):
         run_notebook(tmp_path / "x.ipynb", tmp_path / "out.ipynb", {"edition": "smoke"}, tmp_path)
+    assert len(times) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux")
+def test_a_port_that_is_taken_costs_a_kernel_and_no_notebook(tmp_path, monkeypatch, capfd):
+    """Ports are chosen before the kernel that will listen there has begun."""
+    taken, starts = socket.create_server(("127.0.0.1", 0)), []
+    write = KernelManager.write_connection_file
+
+    def collide(self, **keywords):
+        starts.append(self)
+        if len(starts) == 1:
+            self.iopub_port = taken.getsockname()[1]
+        write(self, **keywords)
+
+    monkeypatch.setattr(KernelManager, "write_connection_file", collide)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")])
+    nbformat.write(notebook, tmp_path / "x.ipynb")
+    run_notebook(tmp_path / "x.ipynb", tmp_path / "out.ipynb", {"edition": "smoke"}, tmp_path)
+    assert len(starts) == 2 and "Traceback" not in "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize(

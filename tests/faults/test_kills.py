@@ -85,13 +85,18 @@ def test_killed_builds_complete(tmp_path, small_book, chance, tried):
         with (tmp_path / "log").open("w+", encoding="utf-8") as log:
             process, kind = small_book.start(store, output, stdout=log, stderr=log), chance.choice(kinds)
             moment, killed = time.monotonic() + chance.uniform(0.05, 0.8) * small_book.seconds, False
+            under: list[psutil.Process] = []
             while not killed and not ended(process, 0.05):
-                killed = time.monotonic() > moment and kill_one(process, kind)
+                if time.monotonic() > moment:
+                    with suppress(psutil.Error):
+                        under = psutil.Process(process.pid).children(recursive=True)
+                    killed = kill_one(process, kind)
             if process.wait(1800) != 0:
                 log.seek(0)
                 told = log.read()
                 assert killed and "Traceback" not in told, told[-3000:]
         seen[kind] += killed
+        assert not psutil.wait_procs(under, timeout=60)[1], "processes outlive the build that they work for"
         now = records(store)
         assert all(now[key] == text for key, text in before.items()), "a finished run was done twice"
         if killed and sum(seen.values()) % 5 == 0:

@@ -24,8 +24,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 import nbformat
 import pandas as pd
@@ -253,18 +254,24 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
     quiet = ["--IPKernelApp.log_level=50"]  # kernels talk over the loopback interface, or are interrupted, and say so
     how = {"cwd": str(ROOT / "notebooks"), "progress_bar": False, "extra_arguments": quiet}
     how |= {"kernel_name": KERNEL, "language": "python"}
-    try:
-        papermill.execute_notebook(plain(source), plain(draft), parameters, **how)
-    except PapermillExecutionError as error:
-        says = " ".join(str(error.evalue).split())
-        raise BuildError(f"{source.name}, cell {error.cell_index}: {error.ename}: {says}") from None
-    except NoSuchKernel:
-        raise BuildError(f"kernel {KERNEL!r}: this Python has none; pip install ipykernel") from None
-    except (DeadKernelError, RuntimeError) as error:
-        # jupyter_client has no class of its own for a kernel that is killed while it starts
-        if not isinstance(error, DeadKernelError) and "Kernel died" not in str(error):
-            raise
-        raise BuildError(f"{source.name}: its kernel died, killed perhaps for want of memory; {GOES_ON}") from None
+    for again in (True, False):
+        try:
+            papermill.execute_notebook(plain(source), plain(draft), parameters, **how)
+            break
+        except PapermillExecutionError as error:
+            says = " ".join(str(error.evalue).split())
+            raise BuildError(f"{source.name}, cell {error.cell_index}: {error.ename}: {says}") from None
+        except NoSuchKernel:
+            raise BuildError(f"kernel {KERNEL!r}: this Python has none; pip install ipykernel") from None
+        except (DeadKernelError, RuntimeError) as error:
+            # jupyter_client has no class of its own for a kernel that dies while it starts: killed, or since another
+            # process took a port that had been free a moment before
+            starting = not isinstance(error, DeadKernelError)
+            if starting and "Kernel died" not in str(error):
+                raise
+            if not (starting and again):
+                died = "its kernel died, killed perhaps for want of memory"
+                raise BuildError(f"{source.name}: {died}; {GOES_ON}") from None
     executed = polish(nbformat.read(draft, as_version=4), parameters["edition"])
     nbformat.write(announced(executed, load(parameters["edition"])), target)
     draft.unlink()
@@ -289,19 +296,21 @@ def times_before(results: Path) -> dict[str, float]:
         return {}
 
 
-def _leave_at_once() -> None:
-    """Ctrl-C in a terminal reaches all processes: the first says what is to be said, those of notebooks just end."""
+def _leave_with_the_build() -> None:
+    """Ctrl-C in a terminal reaches all processes: the first says what is to be said, those of notebooks just end, as
+    they do when it is killed; else they would wait for work for ever."""
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    Thread(target=lambda: (parent_process().join(), os._exit(130)), daemon=True).start()
 
 
 @contextmanager
 def notebook_processes(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that execute notebooks; on Ctrl-C they end at once, their kernels with them.
+    """Processes that execute notebooks; on Ctrl-C, and when this one is killed, they end, their kernels with them.
 
     Raises:
         BuildError: one was killed.
     """
-    with ProcessPoolExecutor(max(workers, 1), get_context("spawn"), _leave_at_once) as pool:
+    with ProcessPoolExecutor(max(workers, 1), get_context("spawn"), _leave_with_the_build) as pool:
         try:
             yield pool
         except BaseException as error:

@@ -71,6 +71,7 @@ class Forked(LocalProvisioner):
 def serve(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
     """Be a kernel, in a session of its own, until it is told to end or its client is gone."""
     from ipykernel.kernelapp import IPKernelApp
+    from zmq import ZMQError
 
     os.setsid()
     os.chdir(folder)
@@ -78,7 +79,10 @@ def serve(arguments: list[str], folder: str, environment: dict[str, str]) -> Non
     os.environ.update(environment)
     sys.argv = ["ipykernel_launcher", *arguments]
     Thread(target=_end_with_client, daemon=True).start()
-    IPKernelApp.launch_instance(argv=arguments)
+    try:
+        IPKernelApp.launch_instance(argv=arguments)
+    except ZMQError:  # another process took one of its ports; who asked for the kernel asks for another
+        os._exit(1)
 
 
 def _end_with_client() -> None:
