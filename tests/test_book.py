@@ -102,7 +102,7 @@ def test_rows_by_seed_say_what_the_rows_say(results, seed_rows):
 
 def test_results_csv_is_tidy(results):
     assert list(results.columns) == list(COLUMNS)
-    assert set(results["method"]) == {"reward_model", "dpo", "simpo", "search", "guide"}
+    assert set(results["method"]) == {"reward_model", "dpo", "simpo", "search", "guide", "frozen_head"}
     wanted = {
         "accuracy",
         "pgr",

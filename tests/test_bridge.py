@@ -66,10 +66,10 @@ def test_what_the_chapter_finds(study, lab):
     per_seed, results = bridge(one)
     assert not results.duplicated(list(NAMES)).any() and results["run_keys"].str.len().gt(0).all()
     values = lambda **names: pick(results, SHARE, "explicit", **names)["value"]
-    clean, noisy = (values(labels=labels, method="reward_model") for labels in ("", "noisy"))
-    both = values(labels="noisy", method="frozen_head", versus=WHOLE)
-    assert values(labels="noisy", method="reward_model", versus=NOISELESS) == pytest.approx(noisy - clean)
-    assert both == pytest.approx(values(labels="noisy", method="frozen_head") - noisy)
+    clean, noisy = (values(labels=labels, method="frozen_head") for labels in ("", "noisy"))
+    assert values(labels="noisy", method="frozen_head", versus=NOISELESS) == pytest.approx(noisy - clean)
+    whole = values(labels="", method="reward_model")
+    assert values(labels="", method="frozen_head", versus=WHOLE) == pytest.approx(clean - whole)
     told = ledger({"25_bridge": results}, [claim for claim in CLAIMS.values() if claim.chapter == "25_bridge"])
     assert list(told["claim"]) == ["B1", "B2", "B3", "B4"]
     around = turned(one, 7, one.like_real_texts()["noisy", "reward_model"])
