@@ -25,7 +25,8 @@ class Shipped:
     column a run, named by its key (fp16 to stay small: probabilities keep three digits); ``records.parquet`` has the
     runs' records as JSON.
 
-    Of the world's, ``margins-<seed>-<objective>.parquet`` has those on the pairs of the other ``split`` as well, fp32,
+    Of the world's, ``margins-<seed>-<objective>.parquet``, with the share of noisy labels behind that where there are
+    any, has those on the pairs of the other ``split`` as well, fp32,
     and ``knowledge`` and ``replies`` hold those tables of all runs, with the ``key`` of each; no weights.
     """
 
@@ -51,7 +52,9 @@ class Shipped:
         return self._tested[spec.key]
 
     def _margins(self, pairs: Pairs | Texts) -> Path:
-        of = pairs.seed if isinstance(pairs, Texts) else f"{pairs.world.seed}-{pairs.objective}"
+        of = str(pairs.seed)
+        if isinstance(pairs, Pairs):
+            of += f"-{pairs.objective}" + (f"-noise-{pairs.label_noise:g}" if pairs.label_noise else "")
         return self.folder / f"margins-{of}.parquet"
 
     @staticmethod
