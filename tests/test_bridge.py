@@ -6,13 +6,14 @@ from scipy.special import expit
 
 from w2s_lib.figures.bridge import SETTINGS
 from w2s_lib.figures.bridge import bridge as figure
-from w2s_lib.findings.bridge import NOISELESS, SHARE, SHIFT, WHOLE, bridge, shift_by_ceiling, turned
+from w2s_lib.findings.bridge import NOISELESS, SHARE, SHIFT, WHOLE, bridge, turned, wrongly_ranked
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.results import MATCHED, NAMES, pick
-from w2s_lib.measures.metrics import Comparison, log_odds
+from w2s_lib.measures.metrics import Comparison
+from w2s_lib.specs import Recipe
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
-from w2s_lib.study.study import NOISE
+from w2s_lib.study.study import HEAD, NOISE
 
 
 def planted(by_ceiling: float, n: int = 3000) -> Comparison:
@@ -26,17 +27,7 @@ def planted(by_ceiling: float, n: int = 3000) -> Comparison:
 
 @pytest.mark.parametrize("by_ceiling", [0.0, -0.4])
 def test_a_planted_shift_is_found_beside_what_goes_with_it(by_ceiling):
-    assert shift_by_ceiling(planted(by_ceiling)) == pytest.approx(by_ceiling, abs=0.03)
-
-
-def test_weights_count_pairs_as_often():
-    c, rng = planted(-0.4, n=60), np.random.default_rng(0)
-    weights = rng.integers(0, 3, (2, 60))
-    before = log_odds(c.baseline)
-    x = np.stack([np.ones(60), before, log_odds(c.weak), log_odds(c.ceiling)], axis=1)
-    for w, found in zip(weights, shift_by_ceiling(c, weights.astype(float)), strict=True):
-        times = np.repeat(np.arange(60), w)
-        assert found == pytest.approx(np.linalg.lstsq(x[times], (log_odds(c.conflict) - before)[times])[0][3])
+    assert planted(by_ceiling).shift_by_ceiling() == pytest.approx(by_ceiling, abs=0.03)
 
 
 def test_settings_turn_what_they_are_named_for_and_nothing_else():
@@ -55,6 +46,7 @@ def test_settings_turn_what_they_are_named_for_and_nothing_else():
             usual.replica,
         )
         assert run.labels.recipe == run.recipe, "supervisor and student learn in one way"
+    assert Recipe(**HEAD) == load("hh-smol").reward_model.model_copy(update={"frozen": True}), "learned as there"
     # who is sure of a clean label with 0.75 is sure of a noisy one with 0.7 * 0.75 + 0.3 * 0.25
     thresholds = {labels: one.edition.threshold for (labels, _), one in settings.items()}
     assert thresholds == {"": 0.75, "noisy": pytest.approx(0.6)}
@@ -74,5 +66,10 @@ def test_what_the_chapter_finds(study, lab):
     assert list(told["claim"]) == ["B1", "B2", "B3", "B4"]
     around = turned(one, 7, one.like_real_texts()["noisy", "reward_model"])
     assert around.mean() == pytest.approx(NOISE, abs=0.15) and len(around) == study.edition.train_pairs
+    (cell,) = one.on_control_pairs().edition.weak_strong
+    c = one.comparison(7, *cell, "none", on="weak_label")
+    both = np.mean((c.baseline <= 0.5) & (c.weak <= 0.5))
+    share, of_these = wrongly_ranked(one.on_control_pairs())
+    assert (share, share * of_these) == pytest.approx((np.mean(c.baseline <= 0.5), both))
     drawn = figure(results, {}, (SHIFT, MATCHED))
     assert "both: explicit" in drawn.alt and "nan" not in drawn.alt

@@ -196,7 +196,16 @@ def test_noisy_labels_and_frozen_models_are_the_world_s():
         load("hh-smol", {"reward_model": {"frozen": True}})
     with pytest.raises(ParameterError, match="label_noise=0.5: must be below 0.5"):
         load("world", {"label_noise": 0.5})
-    assert load("world", {"label_noise": 0.3, "reward_model": {"frozen": True}}).reward_model.frozen
+    heads = {"label_noise": 0.3, "reward_model": {"frozen": True}, "chapters": ["05"]}
+    assert load("world", heads).reward_model.frozen
+    for chapters, named in ((None, "'08', '13', '22', '25', '26'"), (["05", "22"], "'22'")):
+        with pytest.raises(
+            ParameterError, match=f"reward_model.frozen=True: chapters {named} train or stop whole models"
+        ):
+            load("world", heads | {"chapters": chapters})
+    for name, value in (("patience", 3), ("score_at", "count_of_nonzero_ids"), ("order", "repeated")):
+        with pytest.raises(ParameterError, match=f"reward_model.{name}=.*: frozen layers are not"):
+            load("world", heads | {"reward_model": {"frozen": True, name: value}})
 
 
 # As files are written

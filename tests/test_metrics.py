@@ -134,6 +134,7 @@ def test_pgr_and_where_it_is_silent():
         "share_of_attainable_weak_matched",
         "lift",
         "tax_rate_neither_knows",
+        "shift_by_ceiling",
     ],
 )
 def test_weights_count_pairs(name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from w2s_lib.figures.rows import dot, name_rows, under_headings
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, MARKERS, ROLES, Figure, canvas
@@ -23,9 +24,18 @@ LEVELS = {
 NAMED = ["strong\nalone" if w == 0 else "guide\nalone" if np.isinf(w) else f"{w:g}" for w in WEIGHTS]
 
 
-def _weights(ax) -> None:
+def _weights(ax: Axes) -> None:
     ax.set_xticks(range(len(WEIGHTS)), NAMED)
     ax.set_xlabel("weight w of the guide")
+
+
+def _by_weight(ax: Axes, rows: pd.DataFrame, share: str, label: str, digits: int, **look: str) -> str:
+    """A share over the weight in percent, the mean thick and seeds faint; returns the means in words."""
+    for _, seed in rows.groupby(["seed", "weak", "strong"]):
+        ax.plot(range(len(WEIGHTS)), 100 * seed[share], alpha=0.25, linewidth=1, color=look["color"])
+    mean = 100 * rows.groupby("weight")[share].mean()
+    ax.plot(range(len(WEIGHTS)), mean, linewidth=2, label=label, **look)
+    return f"{label}, {', '.join(f'{m:.{digits}f} % at {w:g}' for w, m in mean.items())}"
 
 
 def accuracy_by_weight(by_weight: pd.DataFrame, results: pd.DataFrame) -> Figure:
@@ -36,11 +46,7 @@ def accuracy_by_weight(by_weight: pd.DataFrame, results: pd.DataFrame) -> Figure
     said = []
     for guide, colour in GUIDES.items():
         mine = by_weight[by_weight["guide"] == guide]
-        for _, seed in mine.groupby(["seed", "weak", "strong"]):
-            ax.plot(range(len(WEIGHTS)), 100 * seed["test"], color=colour, alpha=0.25, linewidth=1)
-        mean = 100 * mine.groupby("weight")["test"].mean()
-        ax.plot(range(len(WEIGHTS)), mean, color=colour, marker="o", linewidth=2, label=f"guided by a {guide}")
-        said.append(f"guided by a {guide}, {', '.join(f'{m:.0f} % at {w:g}' for w, m in mean.items())}")
+        said.append(_by_weight(ax, mine, "test", f"guided by a {guide}", 0, color=colour, marker="o"))
     for statistic, (name, line) in LEVELS.items():
         value = 100 * pick(results, statistic, "none", method="dpo")["value"]
         ax.axhline(value, color=ROLES.get(f"strong {name}", "#757575"), linestyle=line, linewidth=1.2, label=name)
@@ -62,15 +68,11 @@ def tax_by_weight(taxes: pd.DataFrame) -> Figure:
     figure, ax = canvas(7.2, 4.0)
     said = []
     for condition in HARMED:
-        mine, look = taxes[taxes["condition"] == condition], {"color": CONDITION_COLOURS[condition]}
-        for _, seed in mine.groupby(["seed", "weak", "strong"]):
-            ax.plot(range(len(WEIGHTS)), 100 * seed["tax"], alpha=0.25, linewidth=1, **look)
-        mean = 100 * mine.groupby("weight")["tax"].mean()
-        ax.plot(range(len(WEIGHTS)), mean, marker=MARKERS[condition], linewidth=2, label=condition, **look)
+        mine, colour = taxes[taxes["condition"] == condition], CONDITION_COLOURS[condition]
+        said.append(_by_weight(ax, mine, "tax", condition, 1, color=colour, marker=MARKERS[condition]))
         chosen = mine[mine["chosen"]]
-        ax.scatter([WEIGHTS.index(w) for w in chosen["weight"]], 100 * chosen["tax"], s=110, facecolor="none",
-                   edgecolor=look["color"])  # fmt: skip
-        said.append(f"{condition}, {', '.join(f'{m:.1f} % at {w:g}' for w, m in mean.items())}")
+        at = [WEIGHTS.index(w) for w in chosen["weight"]]
+        ax.scatter(at, 100 * chosen["tax"], s=110, facecolor="none", edgecolor=colour)
     _weights(ax)
     ax.set_ylabel("conflict tax (% of the pairs)")
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)

@@ -1,20 +1,19 @@
 """Why is the explicit conflict's excess larger on real texts?  The world, given one of their properties at a time.
 
-The account by gradients: on a pair that the student ranks wrongly the explicit conflict is −α times the loss by which
-the ceiling learns it.  So the student is pushed away from what the ceiling knows, and from nothing else.
+The account by gradients: on a pair that the student ranks wrongly the explicit conflict pulls against the loss by
+which the ceiling learns it.  ``metrics.Comparison.shift_by_ceiling`` asks whether it moves students that way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from w2s_lib.data.load import split
-from w2s_lib.findings.results import MATCHED, Cell, Estimate, difference, measure, minus, summarise, tabulate
-from w2s_lib.measures.metrics import Array, Comparison, log_odds
+from w2s_lib.findings.results import MATCHED, difference, measure, minus, summarise
+from w2s_lib.measures.metrics import correct
 from w2s_lib.study import Study
 from w2s_lib.study.study import COMPARED
 
@@ -23,40 +22,17 @@ SHIFT = "shift_by_ceiling"
 
 MEASURED = (
     "accuracy_weak", "accuracy", "accuracy_ceiling", "conflict_tax", "deception_score", "null_margin_matched", MATCHED,
-    "attainable_margin_matched", SHARE,
+    "attainable_margin_matched", SHARE, SHIFT,
 )  # fmt: skip
 
 NOISELESS, WHOLE = "noiseless", "all_weights"
 """Values of ``versus``: the same students in the world with clean labels; the same with all weights trained."""
 
 
-def shift_by_ceiling(c: Comparison, weights: Array | None = None) -> Array:
-    """How far the conflict moves a pair's logit for each unit of the ceiling's logit, at equal logits of the student
-    without it and of the weak supervisor: a least-squares coefficient over the pairs, below zero where the student
-    unlearns what the ceiling knows.
-
-    ``weights`` of shape (n,) or (b, n); the result is a scalar or (b,).
-    """
-    before, weak, ceiling = (log_odds(p) for p in (c.baseline, c.weak, c.ceiling))
-    x = np.stack([np.ones_like(before), before, weak, ceiling], axis=1)
-    w = np.atleast_2d(np.ones(len(before)) if weights is None else weights)
-    inner = np.einsum("bn,ni,nj->bij", w, x, x, optimize=True)
-    outer = (w * (log_odds(c.conflict) - before)) @ x
-    found = (np.linalg.pinv(inner) @ outer[:, :, None])[:, 3, 0]
-    return found if np.ndim(weights) == 2 else found[0]
-
-
 def compared(study: Study, **names: str) -> pd.DataFrame:
     """Tax, score, null and shift under the explicit conflict and in a rerun, a row a seed; ``names``: columns in which
     the students are not as usual."""
-
-    def shifts(cell: Cell) -> Iterable[Estimate]:
-        c = study.comparison(*cell)
-        yield Estimate({"statistic": SHIFT, **names}, partial(shift_by_ceiling, c), len(c.weak), study.compared(*cell))
-
-    return pd.concat(
-        [measure(study, COMPARED, MEASURED, **names), tabulate(study, COMPARED, shifts)], ignore_index=True
-    )
+    return measure(study, COMPARED, MEASURED, **names)
 
 
 def bridge(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -87,6 +63,16 @@ def of_real_texts(studies: Mapping[str, Study]) -> dict[str, pd.DataFrame]:
         against = minus(per_seed, (MATCHED, SHARE, SHIFT), ("explicit",), "rerun")
         found[name] = pd.concat([summarise(per_seed, pooled=True), against], ignore_index=True)
     return found
+
+
+def wrongly_ranked(study: Study) -> tuple[float, float]:
+    """Of all training pairs, the share that students without a conflict rank wrongly; of these, the share that their
+    supervisors do, too."""
+    e = study.edition
+    cells = [(seed, *pair, "explicit") for seed in e.seeds for pair in e.weak_strong]
+    learned = [study.comparison(*cell, on="weak_label") for cell in cells]
+    wrong = np.concatenate([~c.right for c in learned])
+    return float(wrong.mean()), float(np.concatenate([~correct(c.weak) for c in learned])[wrong].mean())
 
 
 def turned(study: Study, seed: int, noisy: Study) -> np.ndarray:

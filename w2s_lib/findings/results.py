@@ -86,7 +86,7 @@ STATISTICS: dict[str, Statistic] = {
     for name in (
         "accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr", "conflict_tax", "net_change", "deception_score",
         "lift", "explained_by_label", "tax_rate_below_band", "tax_rate_in_band", "tax_rate_above_band", "band_contrast",
-        "tax_rate_between_borders",
+        "tax_rate_between_borders", "shift_by_ceiling",
     )
 } | {f"{kind}_{null}": _by_null(kind, null) for null in NULLS for kind in BY_NULL} | {
     "hidden_score": _by_null("score", "weak_matched"),

@@ -360,6 +360,18 @@ class Comparison:
         """Tax rate in the band minus above it."""
         return self.tax_rate_in_band(weights) - self.tax_rate_above_band(weights)
 
+    def shift_by_ceiling(self, weights: Array | None = None) -> Array:
+        """How far the conflict moves a pair's logit for each unit of the ceiling's logit, at equal logits of the
+        student without it and of the weak supervisor: a least-squares coefficient over the pairs, below zero where
+        the student unlearns what the ceiling knows."""
+        before, weak, ceiling = (log_odds(p) for p in (self.baseline, self.weak, self.ceiling))
+        x = np.stack([np.ones_like(before), before, weak, ceiling], axis=1)
+        w = np.atleast_2d(np.ones(len(before)) if weights is None else weights)
+        inner = np.einsum("bn,ni,nj->bij", w, x, x, optimize=True)
+        outer = (w * (log_odds(self.conflict) - before)) @ x
+        found = (np.linalg.pinv(inner) @ outer[:, :, None])[:, 3, 0]
+        return found if np.ndim(weights) == 2 else found[0]
+
     @property
     def hidden(self) -> Mask:
         """Pairs that can pay a tax and that the weak supervisor does not know."""

@@ -50,6 +50,10 @@ ABOUT_THE_WORLD = ("02", "03", "10", "19", "22", "23", "25", "26", "29")
 what a pretrained model thinks of replies, texts that may be shown to anybody, another world beside it, and what two
 aims want of one pair."""
 
+OF_ALL_WEIGHTS = ("08", "13", "22", "25", "26")
+"""Chapters that train a stored run once more, stop one early, or freeze what was not frozen: not where heads alone are
+trained."""
+
 GOES_ON = {"24": "12", "27": "12", "28": "13"}
 """Chapters that go on where another ends, with its runs: an edition has them where it has that one."""
 
@@ -344,10 +348,12 @@ class Edition(Value):
         choices = (
             ("reward_model.score_at", recipe.score_at, "last_token", "read there"),
             ("reward_model.order", recipe.order, "reshuffled", "trained so"),
+            ("reward_model.patience", recipe.patience, None, "stopped early"),
             ("truncation_side", self.truncation_side, "right", "cut there"),
         )
         for name, chosen, stock, done in choices:
-            if chosen != stock and any(parse(model).layer is not None for model in self.models):
+            heads = recipe.frozen or any(parse(model).layer is not None for model in self.models)
+            if chosen != stock and heads:
                 raise ParameterError(name, chosen, says.format(done))
         return self
 
@@ -357,6 +363,10 @@ class Edition(Value):
             raise ParameterError("label_noise", self.label_noise, "real labels have a noise of their own; leave it 0")
         if self.data != WORLD and self.reward_model.frozen:
             says = "is for the world's models; of other models, name layers, such as model@3"
+            raise ParameterError("reward_model.frozen", True, says)
+        whole = [f"'{number}'" for number in OF_ALL_WEIGHTS if self.has_chapter(number)]
+        if self.reward_model.frozen and whole:
+            says = f"chapters {', '.join(whole)} train or stop whole models; leave them out (chapters)"
             raise ParameterError("reward_model.frozen", True, says)
         return self
 
