@@ -147,6 +147,21 @@ def test_what_is_not_built_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: edition='smoke': not built yet")
 
 
+def test_small_tables_of_either_kind_are_shown_and_large_ones_are_not():
+    markdown = lambda rows: "\n".join(["| a | b |", "|---|---|", *["| 1 | 2 |"] * rows])
+    html = lambda rows: (
+        "<table>" + "<tr><th>a</th><th>b</th></tr>" + "<tr>\n<td>1</td><td>2</td></tr>" * rows + "</table>"
+    )
+    for table in (markdown, html):
+        assert [decks.fits(table(rows)) for rows in (0, 1, decks.ROWS - 1, decks.ROWS)] == [False, True, True, False]
+
+
+def test_what_a_slide_that_goes_has_to_say_stays_with_its_section():
+    slide = lambda title, note, rank=0: decks.Slide(title, "", "", (note,), "text", rank)
+    kept = decks.shortened([slide("A", "1"), slide("B", "2", rank=5), slide("B", "3"), slide("C", "4", rank=5)], 2)
+    assert [(s.title, s.notes) for s in kept] == [("A", ("1",)), ("B", ("2", "3", "4"))]
+
+
 # In a browser
 
 

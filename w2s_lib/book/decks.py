@@ -192,7 +192,8 @@ def _fragment(index: int, opened: str) -> str:
 
 def fits(table: str) -> bool:
     """Whether a table, of HTML or Markdown, can be read from the last row."""
-    rows = re.findall(r"<tr.*?</tr>|^\|.*$", table, re.DOTALL | re.MULTILINE)
+    rows = re.findall(r"<tr.*?</tr>", table, re.DOTALL)
+    rows = rows or [row for row in table.splitlines() if set(row) - set("|-: ")]  # the line below its head has no words
     columns = max((len(re.findall(r"<t[hd]|(?<=.)\|", row)) for row in rows), default=0)
     longest = sum(len(re.sub(r"<[^>]+>|[*|]", "", row).strip()) for row in rows)
     return 2 <= len(rows) <= ROWS and columns <= COLUMNS and longest <= CELLS
@@ -360,7 +361,9 @@ def shortened(slides: list[Slide], most: int) -> list[Slide]:
         highest = max(s.rank for s in slides)
         at = next(i for i in reversed(range(len(slides))) if slides[i].rank == highest)
         gone = slides.pop(at)
-        if at and slides[at - 1].title == gone.title:
+        if at < len(slides) and slides[at].title == gone.title:
+            slides[at] = replace(slides[at], notes=(*gone.notes, *slides[at].notes))
+        elif at:
             slides[at - 1] = replace(slides[at - 1], notes=(*slides[at - 1].notes, *gone.notes))
     return slides
 
@@ -389,7 +392,7 @@ def deck(notebook: NotebookNode, source: Source, chapter: str) -> tuple[str, lis
     aims = Slide("After this chapter you can", "\n".join(f"- {goal}" for goal in goals), "", tuple(before), "text")
     given = [Slide("The answer", answer, "", (), "text")] if answer else []
     asked = questions(notes)
-    worked = exercise(notebook, source, page)
+    worked = [replace(s, notes=(long.get(EXERCISES, ""), *s.notes)) for s in exercise(notebook, source, page)]
     fixed = 2 + len(mind) + len(given) + len(worked) + len(summed)
     made = shortened(made, MOST - fixed - min(1, len(asked)))
     asked = asked[: max(1, FEWEST + 2 - fixed - len(made))]
@@ -483,7 +486,7 @@ def _prune(target: Path) -> None:
         if path.is_dir():
             if not any(path.iterdir()):
                 path.rmdir()
-        elif "_static" in path.relative_to(target).parts and not set(path.parts) & set(KEPT):
+        elif "_static" in (parts := path.relative_to(target).parts) and not set(parts) & set(KEPT):
             path.unlink()
     shutil.rmtree(target / ".doctrees")
     for name in ("genindex.html", "search.html", "searchindex.js", "objects.inv", ".buildinfo"):

@@ -19,10 +19,11 @@ from w2s_lib.study.mitigations import title
 
 
 class Work(NamedTuple):
-    """A work of the field: its key in the references, its name on the map, where it acts, and the book's chapter that
-    runs it (empty: read, not run)."""
+    """A work of the field: its key in the references, how it is cited, its name on the map, where it acts, and the
+    book's chapter that runs it (empty: read, not run)."""
 
     key: str
+    cited: str
     name: str
     acts: str
     chapter: str = ""
@@ -39,26 +40,26 @@ ACTS = {
 """Where works act, from explanation to purpose."""
 
 WORKS = (
-    Work("charikar2024", "misfit", "theory", "19_theory"),
-    Work("yao2025", "bounds", "theory", "19_theory"),
-    Work("goel2025", "shared errors", "theory", "19_theory"),
-    Work("wu2025", "benign overfitting", "theory", "20_provable"),
-    Work("burns2023", "weak labels", "labels", "04_weak_to_strong"),
-    Work("yang2025", "conflicts", "labels", "05_conflict_tax_deception"),
-    Work("shi2025", "label again", "labels"),
-    Work("somerstep2025", "refine, then learn", "labels"),
-    Work("yao2025reverse", "reverse KL", "loss", "21_another_loss"),
-    Work("rafailov2023", "DPO", "loss", "12_preference_optimisation"),
-    Work("meng2024", "SimPO", "loss", "12_preference_optimisation"),
-    Work("yang2025sepo", "chosen tokens", "loss"),
-    Work("zhou2024", "search", "use", "23_no_training"),
-    Work("mitchell2024", "emulation", "use", "23_no_training"),
-    Work("sang2024", "ensembles", "agents", "13_what_helps"),
-    Work("lyu2025", "many agents", "agents"),
-    Work("wen2026", "agents do research", "agents", "26_sealed_challenge"),
-    Work("kim2024", "survey", "aims"),
-    Work("kim2025", "two aims", "aims", "29_competence_and_conformity"),
-    Work("mazzu2024", "trust", "aims"),
+    Work("charikar2024", "Charikar 2024", "misfit", "theory", "19_theory"),
+    Work("yao2025", "Yao 2025", "bounds", "theory", "19_theory"),
+    Work("goel2025", "Goel 2025", "shared errors", "theory", "19_theory"),
+    Work("wu2025", "Wu 2025", "benign overfitting", "theory", "20_provable"),
+    Work("burns2023", "Burns 2023", "weak labels", "labels", "04_weak_to_strong"),
+    Work("yang2025", "Yang 2025", "conflicts", "labels", "05_conflict_tax_deception"),
+    Work("shi2025", "Shi 2025", "label again", "labels"),
+    Work("somerstep2025", "Somerstep 2025", "refine, then learn", "labels"),
+    Work("yao2025reverse", "Yao 2025", "reverse KL", "loss", "21_another_loss"),
+    Work("rafailov2023", "Rafailov 2023", "DPO", "loss", "12_preference_optimisation"),
+    Work("meng2024", "Meng 2024", "SimPO", "loss", "12_preference_optimisation"),
+    Work("yang2025sepo", "Yang 2025", "chosen tokens", "loss"),
+    Work("zhou2024", "Zhou 2024", "search", "use", "23_no_training"),
+    Work("mitchell2024", "Mitchell 2024", "emulation", "use", "23_no_training"),
+    Work("sang2024", "Sang 2024", "ensembles", "agents", "13_what_helps"),
+    Work("lyu2025", "Lyu 2025", "many agents", "agents"),
+    Work("wen2026", "Wen 2026", "agents do research", "agents", "26_sealed_challenge"),
+    Work("kim2024", "Kim 2024", "survey", "aims"),
+    Work("kim2025", "Kim 2025", "two aims", "aims", "29_competence_and_conformity"),
+    Work("mazzu2024", "Mazzu 2024", "trust", "aims"),
 )
 """The works that this book is built on or stands beside; keys are of ``references.bib``."""
 
@@ -78,10 +79,8 @@ def field_map(works: Sequence[Work] = WORKS) -> Figure:
             look = {"facecolor": colour + "2E" if work.chapter else "none", "edgecolor": colour, "linewidth": 1.4}
             look |= {} if work.chapter else {"linestyle": "--"}
             ax.add_patch(FancyBboxPatch((x + 0.07, -y - 0.8), 0.86, 0.6, boxstyle="round,pad=0.03", **look))
-            year = "".join(letter for letter in work.key if letter.isdigit())
-            who = work.key.partition(year)[0].capitalize()
             chapter = f" · {work.chapter[:2]}" if work.chapter else ""
-            ax.text(x + 0.5, -y - 0.5, f"{work.name}\n{who} {year}{chapter}", ha="center", va="center", fontsize=8)
+            ax.text(x + 0.5, -y - 0.5, f"{work.name}\n{work.cited}{chapter}", ha="center", va="center", fontsize=8)
         names = (f"{work.name} ({'chapter ' + work.chapter[:2] if work.chapter else 'not run'})" for work in held)
         said.append(f"{ACTS[act].replace(chr(10), ' ')}: {', '.join(names)}")
     return Figure(

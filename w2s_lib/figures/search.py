@@ -16,9 +16,9 @@ METHODS = {"dpo": "strong model, trained", SEARCH: "strong model, guided", GUIDE
 
 GUIDES = {"supervisor": ROLES["weak supervisor"], "student": ROLES["strong student"]}
 LEVELS = {
-    "accuracy_weak": ("weak supervisor", ":"),
-    "accuracy": ("trained student", "--"),
-    "accuracy_ceiling": ("ceiling", "-"),
+    "accuracy_weak": ("weak supervisor", "weak supervisor", ":"),
+    "accuracy": ("trained student", "strong student", "--"),
+    "accuracy_ceiling": ("ceiling", "strong ceiling", "-"),
 }
 
 NAMED = ["strong\nalone" if w == 0 else "guide\nalone" if np.isinf(w) else f"{w:g}" for w in WEIGHTS]
@@ -47,9 +47,9 @@ def accuracy_by_weight(by_weight: pd.DataFrame, results: pd.DataFrame) -> Figure
     for guide, colour in GUIDES.items():
         mine = by_weight[by_weight["guide"] == guide]
         said.append(_by_weight(ax, mine, "test", f"guided by a {guide}", 0, color=colour, marker="o"))
-    for statistic, (name, line) in LEVELS.items():
+    for statistic, (name, role, line) in LEVELS.items():
         value = 100 * pick(results, statistic, "none", method="dpo")["value"]
-        ax.axhline(value, color=ROLES.get(f"strong {name}", "#757575"), linestyle=line, linewidth=1.2, label=name)
+        ax.axhline(value, color=ROLES[role], linestyle=line, linewidth=1.2, label=name)
         said.append(f"{name} {value:.0f} %")
     _weights(ax)
     ax.set_ylabel("pairs ranked right (%)")

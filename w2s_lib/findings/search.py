@@ -7,7 +7,7 @@ weak supervisor's labels, under the same conditions.  Conflicts so reach the gui
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,17 +18,16 @@ from w2s_lib.data.load import split
 from w2s_lib.findings.results import (
     GENERALIZATION,
     MATCHED,
-    PER_SEED,
     SCORES,
     Cell,
+    Estimate,
     cells,
     difference,
     estimate,
     measure,
     minus,
-    row,
-    seed_weights,
     summarise,
+    tabulate,
 )
 from w2s_lib.measures.metrics import Comparison, accuracy
 from w2s_lib.specs import Pairs, Pretrain, Spec, Split, Train
@@ -130,15 +129,15 @@ def taxes(study: Study) -> pd.DataFrame:
 
 def _measured(study: Study, method: str) -> pd.DataFrame:
     """Rows of the guided strong model at its chosen weight, or of its guide alone; columns ``PER_SEED``."""
-    rows = []
-    for cell in cells(study, ("none", *HARMED)):
-        weight = chosen_weight(study, cell) if method == SEARCH else np.inf
-        c, weights = comparison(study, cell, weight), seed_weights(study, cell.seed, study.clusters(cell.seed))
+
+    def estimates(cell: Cell) -> Iterable[Estimate]:
+        c = comparison(study, cell, chosen_weight(study, cell) if method == SEARCH else np.inf)
         heard: list[Spec] = [study.model(cell.seed, cell.strong)] if method == SEARCH else []
         runs = [*study.compared(*cell)[:2], *heard, *study.guides(*cell)]
         for name in GENERALIZATION if cell.condition == "none" else ("accuracy", *SCORES):
-            rows.append(row(study, cell, estimate(c, name, runs, method=method), weights))
-    return pd.DataFrame(rows, columns=PER_SEED)
+            yield estimate(c, name, runs, method=method)
+
+    return tabulate(study, ("none", *HARMED), estimates)
 
 
 def no_training(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:

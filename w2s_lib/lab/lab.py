@@ -224,10 +224,12 @@ class Lab:
 
     def pairs(self, spec: Pairs | Texts, split: Split = "test") -> pd.DataFrame:
         """``pair_id`` and ``cluster`` (substance, task or prompt) of the pairs of one split, in their order."""
-        shipped = self.shipped.pairs(spec) if self.shipped and split == "test" else None
-        if shipped is not None:
-            return shipped
-        return self._part(spec, split, lambda: load.split(spec, split)[["pair_id", "cluster"]])
+
+        def read() -> pd.DataFrame:
+            shipped = self.shipped.pairs(spec) if self.shipped and split == "test" else None
+            return load.split(spec, split)[["pair_id", "cluster"]] if shipped is None else shipped
+
+        return self._part(spec, split, read)
 
     def _part(self, spec: Spec, split: str, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """What every statistic asks for, read once.  Who changes it changes their own: pandas copies on write."""

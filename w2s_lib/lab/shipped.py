@@ -34,7 +34,6 @@ class Shipped:
         self.folder = Path(folder)
         path = self.folder / RECORDS
         self.records: dict[str, dict] = {}
-        self._tested: dict[str, pd.DataFrame] = {}
         if path.is_file():
             lines = self._read(path, ["record"])["record"]
             self.records = {record["key"]: record for record in map(json.loads, lines)}
@@ -47,9 +46,7 @@ class Shipped:
         anybody can make them, as those of the world."""
         if not isinstance(spec, Texts) or spec.key not in {record.get("pairs") for record in self.records.values()}:
             return None
-        if spec.key not in self._tested:  # read once: every comparison asks for them
-            self._tested[spec.key] = self._read(self._margins(spec), ["pair_id", "cluster"])
-        return self._tested[spec.key]
+        return self._read(self._margins(spec), ["pair_id", "cluster"])
 
     def _margins(self, pairs: Pairs | Texts) -> Path:
         of = str(pairs.seed)
@@ -137,7 +134,7 @@ class Shipped:
             self.write_table(name, pd.concat([frame, pd.DataFrame(margins[pairs], index=frame.index)], axis=1))
         for name, parts in tables.items():
             self.write_table(name, pd.concat(parts, ignore_index=True))
-        self.records, self._tested = records, {}
+        self.records = records
         lines = [json.dumps(record, sort_keys=True) for record in records.values()]
         self.write_table("records", pd.DataFrame({"record": lines}))
         for old in set(self.folder.glob("margins-*.parquet")) - {self._margins(pairs) for pairs in beside}:
