@@ -253,9 +253,9 @@ def test_figures_have_alt_texts(html):
     assert count >= 12
 
 
-def test_parameter_cells_are_hidden_and_the_table_is_shown(html):
+def test_parameter_cells_are_hidden_and_the_table_is_folded(html):
     text = (html / "notebooks" / "05_conflict_tax_deception.html").read_text(encoding="utf-8")
-    assert "Parameters of this run" in text and "None: the edition" not in text
+    assert "<summary>Parameters of this run: smoke, seeds 7" in text and "None: the edition" not in text
 
 
 def test_no_paragraph_carries_more_than_two_intervals(build_folder):

@@ -82,6 +82,19 @@ def test_exercises_have_three_levels_and_say_what_is_handed_in(name):
     assert all(f'check("{e.name}", {e.variable})' in code for e in told if e.sealed)
 
 
+UNGUESSED = (BENCHMARKS, LAST, RECORD, "16_bring_your_own_pairs", "22_play")
+"""Pages whose figures are of the reader's own making, or reference."""
+
+
+@pytest.mark.parametrize("name", [n for n in SOURCES if n not in UNGUESSED])
+def test_a_guess_is_asked_right_before_what_answers_it(name):
+    """The page covers what the next cell shows (``w2s.answersAfter`` in play.js), and nothing beyond a heading."""
+    seen = [c for c in SOURCES[name].cells if "remove-cell" not in c.metadata.get("tags", [])]
+    asked = [i for i, cell in enumerate(seen) if "chapter.predict(" in cell.source]
+    assert asked and all(seen[i].source.splitlines()[-1].startswith("chapter.predict(") for i in asked)
+    assert {seen[i + 1].cell_type for i in asked} == {"code"}
+
+
 def test_papermill_helps(tmp_path):
     command = [
         sys.executable,

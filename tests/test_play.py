@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from w2s_lib.findings.play import NULLS, ROOM, STEP, of_book, packed, planes, pl
 from w2s_lib.findings.results import CONFLICTS, Cell
 from w2s_lib.measures.metrics import Comparison
 from w2s_lib.specs import Pretrain, World
+from w2s_lib.study import Study
 from w2s_lib.study.edition import PARAMETERS
 
 ASSETS = Path(__file__).resolve().parent.parent / "book" / "assets"
@@ -454,7 +456,7 @@ def test_a_guess_comes_before_the_reveal_and_is_kept(opened):
         "<p>in words</p><table><td>0.30</td></table><section><table><td>another</td></table></section>", ""
     )
     page = opened(
-        in_cells(TAX.html, "<p>the figure</p>"), tables, shown.calibration(), viewport={"width": 390, "height": 800}
+        in_cells(TAX.html, "<p>the figure</p>"), tables, shown.calibration(24), viewport={"width": 390, "height": 800}
     )
     assert page.locator(".unguessed").all_inner_texts() == ["the figure", "0.30"], (
         "and not what stands under a later heading"
@@ -487,7 +489,7 @@ def test_a_guess_comes_before_the_reveal_and_is_kept(opened):
 def test_without_storage_guesses_last_for_the_page_and_without_scripts_nothing_is_hidden(opened):
     nan = shown.prediction("made/05/nan", "Undefined?", float("nan"), "undefined", 0.0, 1.0)
     page = opened(in_cells(nan.html, "<p>the figure</p>"))
-    assert page.locator("input, .unguessed").count() == 0, "what is undefined is not asked"
+    assert page.locator("input, .unguessed, [data-play]").count() == 0, "what is undefined is not asked"
     page = opened(in_cells(TAX.html, "<p>the figure</p>"), java_script_enabled=False)
     assert page.get_by_text("the figure").is_visible() and page.locator(".unguessed").count() == 0
     page = opened(in_cells(TAX.html, "<p>the figure</p>"))
@@ -499,12 +501,23 @@ def test_without_storage_guesses_last_for_the_page_and_without_scripts_nothing_i
     assert page.get_by_text("Predict first").is_visible() and not page.get_by_label("your guess").is_visible()
 
 
+def test_counts_are_guessed_as_whole_numbers(opened):
+    page = opened(shown.prediction("made/13/count", "How many?", 2.0, "2", 0.0, 9.0))
+    guess = page.get_by_label("your guess")
+    assert guess.input_value() == "5" and guess.get_attribute("step") == "1"
+    guess.fill("3")
+    page.get_by_label("give or take").fill("1")
+    page.get_by_role("button", name="Reveal").click()
+    assert page.locator("[aria-live]").inner_text() == "It is 2. You said 3 give or take 1: within it."
+
+
 def test_damaged_guesses_count_as_none(opened):
-    page = opened(shown.calibration())
+    page = opened(shown.calibration(24))
     for kept in ("{", "[]", '{"x": null}', '{"x": {"guess": "<b>"}}', '"text"'):
         page.evaluate("kept => localStorage.setItem('w2s-predictions', kept)", kept)
         page.reload()
-        assert "once there are some" in page.locator("main").inner_text(), kept
+        text = page.locator("main").inner_text()
+        assert "asks for 24 predictions" in text and "once there are some" in text, kept
 
 
 def test_a_chapter_asks_for_its_own_numbers(tmp_path):
@@ -516,3 +529,9 @@ def test_a_chapter_asks_for_its_own_numbers(tmp_path):
     assert 'data-truth="25"' in percent.html and "25.0 % [20.0, 30.0]" in percent.html
     assert 'data-name="smoke/05/score"' in asked.html and 'data-truth="0.25"' in asked.html
     assert "0.25 [0.20, 0.30]" in asked.html and "How &lt;much&gt;?" in asked.html and "How <much>" not in asked.html
+    count, share = chapter.predict("n", "How many?", 3, high=9), chapter.predict("s", "Which share?", 0.3)
+    assert 'data-told="3"' in count.html and 'data-told="0.30"' in share.html
+    assert chapter.predict("nan", "Undefined?", row.replace(0.25, np.nan)).html == ""
+    edition = chapter.study.edition
+    asked = lambda *names: replace(chapter, study=Study(edition.model_copy(update={"chapters": names}))).n_predictions
+    assert asked("05") == 2 < asked("05", "06") < chapter.n_predictions

@@ -551,9 +551,9 @@
   };
   widgets.prediction = function (root) {
     const {name, told} = root.dataset, [truth, low, high] = ["truth", "low", "high"].map((x) => Number(root.dataset[x]));
-    if (Number.isNaN(truth)) return;
-    const question = root.querySelector("span").textContent, step = (high - low) / 50, id = "w2s-" + ++made;
-    const unit = told.includes("%") ? " %" : "", text = (x) => show(x, high - low > 5 ? 1 : 2) + unit;
+    const question = root.querySelector("span").textContent, id = "w2s-" + ++made;
+    const counts = /^\d+$/.test(told), step = counts ? 1 : (high - low) / 50, rounded = (x) => counts ? Math.round(x) : x;
+    const unit = told.includes("%") ? " %" : "", text = (x) => show(x, counts ? 0 : high - low > 5 ? 1 : 2) + unit;
     const covered = w2s.answersAfter(root.closest(".cell"));
     const slider = (label, about) => {
       const output = make("output", {}, text(about.value)), its = `${id}-${label[0]}`;
@@ -561,8 +561,8 @@
         oninput: () => { output.textContent = text(+input.value); }});
       return [input, make("div", {}, make("label", {for: its}, `${label}: `, output), input)];
     };
-    const [guess, guessing] = slider("your guess", {min: low, max: high, value: (low + high) / 2});
-    const [give, giving] = slider("give or take (so that you would bet four to one)", {min: 0, max: (high - low) / 2, value: (high - low) / 10});
+    const [guess, guessing] = slider("your guess", {min: low, max: high, value: rounded((low + high) / 2)});
+    const [give, giving] = slider("give or take (so that you would bet four to one)", {min: 0, max: (high - low) / 2, value: rounded((high - low) / 10)});
     const said = make("p", {"aria-live": "polite"});
     const reveal = (one) => {
       uncover(covered);
@@ -589,19 +589,18 @@
   };
 
   widgets.calibration = function (root) {
-    const text = "w2s-sheet", says = root.firstElementChild;
+    const text = "w2s-sheet", [, here] = root.children, none = here.firstElementChild;
     function draw() {
       const mine = Object.entries(w2s.guesses());
-      if (!mine.length) return root.replaceChildren(says);
+      if (!mine.length) return here.replaceChildren(none);
       const hits = mine.filter(([, one]) => within(one)).length;
-      const off = mean(mine.map(([, one]) => Math.abs(one.guess - one.truth)));
       const field = make("textarea", {id: text, rows: 4, cols: 30, spellcheck: "false"}), pooled = make("div", {"aria-live": "polite"});
-      root.replaceChildren(
+      here.replaceChildren(
         make("div", {class: "wide", tabindex: 0, role: "region", "aria-label": "predictions"},
           table(["question", "your guess", "give or take", "truth", "within"], mine.map(([, one]) =>
             [one.question || "", show(one.guess), show(one.give), show(one.truth), within(one) ? "yes" : "no"]))),
         make("p", {}, make("strong", {}, `${hits} of ${mine.length} truths lay within what you gave.`),
-          ` Whoever bets four to one, and is calibrated, has ${show(0.8 * mine.length, 1)}. Your guesses were off by ${show(off)} on average.`),
+          ` Whoever bets four to one, and is calibrated, has ${show(0.8 * mine.length, 1)}.`),
         make("p", {}, "Your code, for the class: ", make("code", {class: "code"}, w2s.toGuessCode(Object.fromEntries(mine)))),
         make("p", {}, make("label", {for: text}, "Pool: paste codes, one a line"), make("br"), field, make("br"),
           make("button", {type: "button", onclick: () => pool(field.value, pooled)}, "Pool"), " ",

@@ -51,6 +51,9 @@ COLUMNS = {
 }  # fmt: skip
 """What a leaderboard shows, with the statistic and what it is held against."""
 
+SIDES = {"lower": "▼", "higher": "▲", "not told apart": "○", "cannot tell": "?"}
+"""How a leaderboard marks a change beside no mitigation."""
+
 
 def board_of(lab: Lab, board: str | None = None) -> Path:
     """Where the leaderboard is."""
@@ -154,7 +157,10 @@ def rehearsed(code: str, tried: dict[str, Study], name: str) -> None:
 
 
 def shown(entries: tuple[Entry, ...], world: str, columns: dict[str, tuple[str, str]] = COLUMNS) -> pd.DataFrame:
-    """A leaderboard of one world as a table of texts, a row an entry; the least tax first."""
+    """A leaderboard of one world as a table of texts, a row an entry; the least tax first.
+
+    Beside no mitigation a change is marked: ▼ lower, ▲ higher, ○ not told apart, ? cannot tell.
+    """
     found = standing(entries)
     found = found[found["world"] == world] if len(found) else found
     rows = []
@@ -164,7 +170,7 @@ def shown(entries: tuple[Entry, ...], world: str, columns: dict[str, tuple[str, 
         for name, key in columns.items():
             row = cell.loc[key]
             percent = key[0] == "conflict_tax"
-            told[name] = say(row, percent) + (f", {row['says']}" if key[1] == UNMODIFIED else "")
+            told[name] = say(row, percent) + (f" {SIDES[row['says']]}" if key[1] == UNMODIFIED else "")
         rows.append(told | {"_": cell.loc[("conflict_tax", ""), "value"]})
     frame = pd.DataFrame(rows)
     return frame if frame.empty else frame.sort_values("_", ignore_index=True).drop(columns="_")

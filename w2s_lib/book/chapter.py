@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import html
 import json
+import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -101,12 +102,29 @@ class Chapter:
         return len(text.encode())
 
     def predict(
-        self, name: str, question: str, row: pd.Series, low: float = 0.0, high: float = 1.0, percent: bool = False
+        self,
+        name: str,
+        question: str,
+        truth: pd.Series | float,
+        low: float = 0.0,
+        high: float = 1.0,
+        percent: bool = False,
     ) -> Widget:
-        """A results row for readers to guess before they see it, on a slider from ``low`` to ``high``; ``percent``: it,
-        and these, are read as percentages."""
+        """A number for readers to guess before they see it, on a slider from ``low`` to ``high``.
+
+        ``truth`` is a results row, which is said with its interval, or a number, of which a whole one is a count.
+        ``percent``: it, and these, are read as percentages.  What is undefined is not asked.
+        """
+        row = truth if isinstance(truth, pd.Series) else pd.Series({"value": truth, "low": math.nan, "high": math.nan})
+        told = str(truth) if isinstance(truth, int) else say(row, percent=percent)
         value, about = row["value"] * (100 if percent else 1), f"{self.study.edition.name}/{self.name[:2]}/{name}"
-        return prediction(about, question, float(value), say(row, percent=percent), low, high)
+        return prediction(about, question, float(value), told, low, high)
+
+    @property
+    def n_predictions(self) -> int:
+        """How many numbers the chapters of this edition ask to guess; what is undefined among them counts as well."""
+        names = (path for path in (ROOT / "notebooks").glob("*.ipynb") if self.study.edition.has_chapter(path.stem[:2]))
+        return sum(path.read_text(encoding="utf-8").count("chapter.predict(") for path in names)
 
     def found(self, name: str, finding: Callable[[Study], tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
         """Another chapter's results rows: those it published in this build; outside a build, what its finding gives.
@@ -252,7 +270,11 @@ class Chapter:
             "threshold": e.threshold, "alpha": e.alpha,
         }  # fmt: skip
         body = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in cells.items())
-        return f'<table class="parameters"><caption>Parameters of this run</caption>{body}</table>'
+        told = html.escape(f"{e.name}, seeds {cells['seeds']}, T = {e.threshold:g}, α = {e.alpha:g}")
+        return (
+            f"<details><summary>Parameters of this run: {told}</summary>"
+            f'<table class="parameters">{body}</table></details>'
+        )
 
 
 def open_lab(store: object = None, workers: object = None, edition: Edition | None = None) -> Lab:

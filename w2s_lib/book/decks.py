@@ -34,6 +34,15 @@ FEWEST, MOST = 12, 20
 WORDS = 40
 """Of a section's text, so many words stand on a slide."""
 
+LEAD = 9
+"""A sentence of fewer words says little by itself, and takes its neighbour along."""
+
+ROOMY, SHORT = 320, 110
+"""Characters of a table, and of a formula's longest line, that are shown in larger letters."""
+
+SCRAP = 20
+"""A slide of text alone that says less goes, while there are slides enough."""
+
 ROWS, COLUMNS, CELLS = 11, 7, 800
 """Rows, columns and characters of a table that can be read from the last row."""
 
@@ -51,8 +60,10 @@ ITEM = re.compile(r"^\s*(?:[-*]|\d+\.) (?=\S)", re.MULTILINE)
 ASKED = re.compile(r'data-play="prediction".*?data-told="([^"]*)".*?<span>(.*?)</span>', re.DOTALL)
 MISTAKEN = re.compile(r"^\*\*(?P<mistake>.+?)\*\* \*Ask:\* (?P<ask>[^?]+\?)(?P<answer>.*)$", re.DOTALL)
 DISCUSSED = re.compile(r"^\*(?P<ask>[^*]+)\*(?P<answer>.*)$", re.DOTALL)
+COSTS = re.compile(r"\*What [^*]* cost: [^*]*\*$")
 LEADS = re.compile(r"[^.!)*”\"`|]$")
 """How prose ends that leads over to what follows it."""
+TITLE = re.compile(r"^(\*\*[^*]+\*\*|\*[^*]+\*)")
 STEP = re.compile(r'<g id="step-(\d+)-\d+">')
 
 
@@ -251,13 +262,26 @@ def sections(notebook: NotebookNode, source: Source, page: str) -> tuple[list[tu
     return told, figures
 
 
+def with_lead(told: Sequence[str]) -> list[str]:
+    """Sentences of a paragraph, the first of which says something without those behind it; a title alone does not."""
+    enough = lambda text: words(text) >= LEAD and words(TITLE.sub("", text)) > LEAD // 2
+    n = next((n for n in range(1, len(told)) if enough(" ".join(told[:n]))), len(told))
+    return [" ".join(told[:n]), *told[n:]] if told else []
+
+
+def ending(paragraph: str) -> str:
+    """The last sentence of a paragraph, with as many before it as it takes to say something."""
+    told = sentences(paragraph)
+    return next((text for n in range(1, len(told)) if words(text := " ".join(told[-n:])) >= LEAD), " ".join(told))
+
+
 def chosen_words(paragraphs: Sequence[str], most: int = WORDS) -> list[str]:
     """What of some paragraphs stands on a slide: first sentences first, then second ones, as many as there is room for.
 
     What leads over to something else does not, nor the end of a sentence, nor what stands below a table in italics.
     """
     split = [sentences(p) for p in paragraphs if not re.fullmatch(r"\*[^*].*[^*]\*", p, re.DOTALL)]
-    split = [[s for s in told if s and not (LEADS.search(s) or s[0].islower())] for told in split]
+    split = [with_lead([s for s in told if s and not (LEADS.search(s) or s[0].islower())]) for told in split]
     kept, room = [0] * len(split), most
     for depth in range(max(map(len, split), default=0)):
         for i, told in enumerate(split):
@@ -284,7 +308,7 @@ def of_group(title: str, group: Group) -> list[Slide]:
     lead = text(group.before, 5) if sum(map(words, group.before)) > 60 and group.kind != "formula" else []
     beside = (group.after[:1], [] if lead else group.before[-1:], [group.told])
     if group.kind == "formula" and group.before:
-        finding = sentences(group.before[-1])[-1]
+        finding = ending(group.before[-1])
     else:
         found = [" ".join(chosen_words(prose)) for prose in beside]
         finding = next((says for says in found if words(says) > 8), max(found, key=words))
@@ -368,6 +392,14 @@ def shortened(slides: list[Slide], most: int) -> list[Slide]:
     return slides
 
 
+def without_scraps(slides: Sequence[Slide], fewest: int) -> list[Slide]:
+    """Slides without those of text alone that say little, of which as many stay as make up the fewest."""
+    scrap = lambda slide: slide.look == "text" and words(slide.says) < SCRAP
+    last = max((s.rank for s in slides), default=0) + 1
+    ranked = [replace(s, rank=last) if scrap(s) else s for s in slides]
+    return shortened(ranked, max(fewest, sum(not scrap(s) for s in slides)))
+
+
 def deck(notebook: NotebookNode, source: Source, chapter: str) -> tuple[str, list[Slide], dict[str, str]]:
     """A chapter's title, its slides after the first, which is made of the title and the question, and its figures."""
     page = f"notebooks/{chapter}"
@@ -384,7 +416,7 @@ def deck(notebook: NotebookNode, source: Source, chapter: str) -> tuple[str, lis
                     mind = [Slide(MIND, says, "", (), "question")]
         slides = [slide for group in groups for slide in of_group(title, group)]
         if title == SUMMARY:
-            said = [p for group in groups for p in group.before if not p.startswith("*What this chapter cost")]
+            said = [p for group in groups for p in group.before if not COSTS.match(p)]
             summed = [Slide(title, "\n".join(f"- {p}" for p in said), "", (), "text")]
         elif slides:
             made += [replace(slides[0], notes=(long.get(title, ""), *slides[0].notes)), *slides[1:]]
@@ -394,9 +426,19 @@ def deck(notebook: NotebookNode, source: Source, chapter: str) -> tuple[str, lis
     asked = questions(notes)
     worked = [replace(s, notes=(long.get(EXERCISES, ""), *s.notes)) for s in exercise(notebook, source, page)]
     fixed = 2 + len(mind) + len(given) + len(worked) + len(summed)
-    made = shortened(made, MOST - fixed - min(1, len(asked)))
+    made = shortened(without_scraps(made, FEWEST - fixed), MOST - fixed - min(1, len(asked)))
     asked = asked[: max(1, FEWEST + 2 - fixed - len(made))]
     return source.book.titles[page], [first, aims, *made, *mind, *asked, *worked, *given, *summed], figures
+
+
+def _look(slide: Slide) -> str:
+    """What the style sheet is told of a slide: larger letters where there is room, smaller ones where there is not."""
+    if slide.look == "text" and words(slide.says) > 75:
+        return "dense"
+    lines = re.sub(r"<[^>]+>|\s*\|[\s|:-]*", " ", slide.shows) if slide.look == "table" else ""
+    roomy_table = slide.look == "table" and len(" ".join(lines.split())) <= ROOMY
+    roomy_formula = slide.look == "formula" and max(map(len, slide.shows.splitlines())) <= SHORT
+    return f"roomy {slide.look}" if roomy_table or roomy_formula else slide.look
 
 
 def _raw(text: str) -> str:
@@ -410,7 +452,7 @@ def as_markdown(title: str, slides: Sequence[Slide], edition: Edition) -> str:
     parts = [f"---\norphan: true\n---\n\n# {title}\n", f"{first.title}\n", _raw(f'<p class="edition">{foot}</p>')]
     parts.append(_notes(first.notes))
     for slide in others:
-        look = "dense" if slide.look == "text" and words(slide.says) > 75 else slide.look
+        look = _look(slide)
         parts.append(f"## {slide.title}\n\n```{{revealjs-section}}\n:data-state: {look}\n```\n")
         parts += [f"{slide.says}\n"] if slide.says else []
         if slide.shows:

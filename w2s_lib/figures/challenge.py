@@ -42,7 +42,11 @@ def transfer(found: pd.DataFrame) -> Figure:
             ax.scatter(
                 x[entry], at[entry], s=46, zorder=3, edgecolor=colour, facecolor=colour if told_apart else "none"
             )
-            ax.annotate(str(i + 1), (x[entry], at[entry]), xytext=(5, 3), textcoords="offset points", fontsize=9)
+            left = i % 2 == 1  # names of neighbours stand on either side
+            ax.annotate(
+                str(i + 1), (x[entry], at[entry]), (-6 if left else 6, 0), textcoords="offset points", fontsize=9,
+                ha="right" if left else "left", va="center",
+            )  # fmt: skip
         ax.set(xlim=(low - room, high + room), ylim=(low - room, high + room), xlabel=f"{axis}\nown world")
         ax.set_ylabel("second world")
         ax.set_aspect("equal")

@@ -13,11 +13,23 @@ from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, GREY, MARKERS
 from w2s_lib.findings.results import RATES, say, usual
 from w2s_lib.measures.metrics import Comparison
 
+SURE, STRIP = 0.998, 1.4
+"""What is surer than this lies in a strip behind the edge, of so many log-odds; without it, all on one line."""
 
-def _logit(p: np.ndarray | float, clip: float = 0.002) -> np.ndarray:
-    """Log-odds, so that sure models do not pile up at the edges; what is beyond ``clip`` is drawn at the edge."""
-    p = np.clip(p, clip, 1 - clip)
+
+def _logit(p: np.ndarray | float) -> np.ndarray:
+    p = np.clip(p, 1 - SURE, SURE)
     return np.log(p / (1 - p))
+
+
+EDGE = float(_logit(1.0))
+
+
+def _place(p: np.ndarray) -> np.ndarray:
+    """Log-odds; in the strips, where order means nothing, pairs are spread evenly."""
+    odds = _logit(p)
+    spread = STRIP * ((np.arange(len(odds)) + 1) * 0.618034 % 1)  # the golden ratio leaves no gaps and no heaps
+    return odds + np.sign(odds) * np.where(np.abs(odds) >= EDGE, spread, 0.0)
 
 
 def log_odds_axes(ax: Axes, c: Comparison, ticks: Sequence[float] = (0.01, 0.1, 0.5, 0.99)) -> list[np.ndarray]:
@@ -25,16 +37,16 @@ def log_odds_axes(ax: Axes, c: Comparison, ticks: Sequence[float] = (0.01, 0.1, 
 
     Returns the pairs' places, weak and ceiling.
     """
-    threshold = c.threshold
-    cut, edge = float(_logit(np.array(threshold))), float(_logit(np.array(1.0)))
-    ax.fill_between([-edge, cut], cut, edge, color=AREA, alpha=0.10, linewidth=0)
+    cut, end = float(_logit(c.threshold)), EDGE + STRIP
+    ax.fill_between([-end, cut], cut, end, color=AREA, alpha=0.10, linewidth=0)
     ax.axhline(cut, color=GREY, linewidth=1)
     ax.axvline(cut, color=GREY, linewidth=1)
-    ticks = np.array(sorted({*ticks, threshold}))
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_ticks(_logit(ticks), [f"{x:g}" for x in ticks])
-    ax.set(xlim=(-edge * 1.02, edge * 1.02), ylim=(-edge * 1.02, edge * 1.12))
-    return [_logit(c.weak), _logit(c.ceiling)]
+    ax.axhline(EDGE, color=GREY, linewidth=0.6, linestyle=":")
+    far = np.array(sorted({c.threshold, *(x for x in ticks if abs(_logit(x) - cut) > 1.3)}))  # labels do not meet
+    ax.xaxis.set_ticks(_logit(far), [f"{x:g}" for x in far])
+    ax.yaxis.set_ticks([*_logit(far), EDGE + STRIP / 2], [*(f"{x:g}" for x in far), f"> {SURE:g}"])
+    ax.set(xlim=(-end * 1.02, end * 1.02), ylim=(-end * 1.02, end * 1.12))
+    return [_place(c.weak), _place(c.ceiling)]
 
 
 def deception_plane(comparison: Comparison, condition: str) -> Figure:
@@ -47,14 +59,20 @@ def deception_plane(comparison: Comparison, condition: str) -> Figure:
     (top, corner), (ax, side) = axes
     corner.axis("off")
     weak, ceiling = log_odds_axes(ax, c)
-    edge, colour, rest = float(_logit(1.0)), CONDITION_COLOURS[condition], c.right & ~c.tax
+    end, colour, rest = EDGE + STRIP, CONDITION_COLOURS[condition], c.right & ~c.tax
     ax.scatter(weak[rest], ceiling[rest], s=6, color=GREY, alpha=0.35, linewidth=0)
-    lit = {"s": 20, "color": colour, "marker": MARKERS[condition], "alpha": 0.8, "linewidth": 0}
+    lit = {
+        "s": 14 if c.tax.sum() > 200 else 20,
+        "color": colour,
+        "marker": MARKERS[condition],
+        "alpha": 0.7,
+        "linewidth": 0,
+    }
     ax.scatter(weak[c.tax], ceiling[c.tax], **lit)
-    ax.text(-edge, edge * 1.04, "deception area: strong knows, weak does not", va="bottom", fontsize=9, color=AREA)
+    ax.text(-end, end * 1.03, "deception area: only strong knows", va="bottom", fontsize=9, color=AREA)
     ax.set(xlabel="weak supervisor's p of the truth", ylabel="strong ceiling's p of the truth")
     for axis, values, orientation in ((top, weak, "vertical"), (side, ceiling, "horizontal")):
-        shape = {"bins": np.linspace(-edge, edge, 25), "density": True, "orientation": orientation}
+        shape = {"bins": np.linspace(-end, end, 29), "density": True, "orientation": orientation}
         axis.hist(values[c.right], color=GREY, alpha=0.35, **shape)
         if c.tax.any():
             axis.hist(values[c.tax], histtype="step", color=colour, linewidth=1.8, **shape)
@@ -66,7 +84,8 @@ def deception_plane(comparison: Comparison, condition: str) -> Figure:
         f"{n} taxed pairs are lit; {hit:.0%} of them lie in the deception area (ceiling above {t}, weak not), "
         f"against {null:.0%} of all pairs that the no-conflict student ranks right.",
         f"Each dot is a test pair that the no-conflict student ranks right; the {n} that the {condition} student then "
-        "ranks wrong are lit. At the edges: grey, all of them; outlined, the taxed ones.",
+        f"ranks wrong are lit. Above the dotted line the ceiling is surer than {SURE:g}, and height means nothing. "
+        "At the edges: grey, all of them; outlined, the taxed ones.",
     )
 
 

@@ -111,8 +111,8 @@ def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
     usual_method = found["method"] == "reward_model"
     plain = found[usual_method & (found["mitigation"] == "")]
     tried = found[usual_method & (found["mitigation"] != "") & (found["condition"] == "explicit")]
-    figure, axes = canvas(8.6, 4.9, 1, 3, sharex=True, sharey=True)
-    panels = (("reward models", plain), ("under a mitigation", tried), ("policies", found[~usual_method]))
+    figure, axes = canvas(9.2, 4.7, 1, 3)
+    panels = (("reward models", plain), ("under a mitigation, enlarged", tried), ("policies", found[~usual_method]))
     said = []
     for ax, (name, rows) in zip(axes, panels):
         ax.set_title(name, fontsize=10.5)
@@ -123,22 +123,28 @@ def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
                 100 * pick(results, f"{aim}_{who}", "none", method="reward_model", rival=RIVAL)["value"] for aim in AIMS
             )
             ax.scatter(x, y, marker="*", s=120, color=ROLES[called], zorder=4)
-            ax.annotate(called, (x, y), (5, 4), textcoords="offset points", fontsize=8, color=ROLES[called])
+            if ax is axes[0]:
+                ax.annotate(called, (x, y), (7, -3), textcoords="offset points", fontsize=8.5, color=ROLES[called])
         told = []
-        for row in rows.itertuples():
+        for row in rows.sort_values("score", ascending=False).itertuples():  # small discs lie on large ones
             look = {"color": CONDITION_COLOURS.get(row.condition, GREY)}
             x, y = 100 * row.competence, 100 * row.conformity
             if np.isnan(row.score):
                 ax.scatter(x, y, marker=MARKERS.get(row.condition, "o"), s=40, **look)
             else:
-                ax.scatter(x, y, s=300 * row.score, alpha=0.35, linewidth=0, **look)
-                ax.scatter(x, y, s=300 * row.null, facecolor="none", edgecolor=look["color"], linewidth=1.3)
+                ax.scatter(x, y, s=220 * row.score, alpha=0.3, linewidth=0, **look)
+                ax.scatter(x, y, s=220 * row.null, facecolor="none", edgecolor=look["color"], linewidth=1.3)
             called = title(row.mitigation) if row.mitigation else row.condition
             called = called if row.method == "reward_model" else f"{TITLES[row.method]}, {called}"
             score = "" if np.isnan(row.score) else f", DS {row.score:.2f} and null {row.null:.2f}"
             told.append(f"{called} {x:.0f} % and {y:.0f} %{score}")
         said.append(f"{name}: {'; '.join(told)}")
         ax.set_xlabel("competence\n(helpful reply preferred, %)")
+    for ax in axes[::2]:
+        ax.set(xlim=(25, 104), ylim=(45, 104))
+    if len(tried):
+        near = [(100 * tried[aim].min() - 4, 100 * tried[aim].max() + 6) for aim in AIMS]
+        axes[1].set(xlim=near[0], ylim=near[1])
     axes[0].set_ylabel("conformity\n(harmless reply preferred, %)")
     seen = [c for c in CONDITIONS if c in set(found["condition"])]
     handles = [axes[0].scatter([], [], color=CONDITION_COLOURS[c], label=c.replace("_", " "), s=30) for c in seen]

@@ -63,8 +63,9 @@ def knowing_and_ranking(results: pd.DataFrame) -> Figure:
     look = {"fmt": "s", "color": ROLES["strong ceiling"], "ecolor": GREY, "elinewidth": 1, "markersize": 8}
     ax.errorbar(x["value"], y["value"], xerr=across, yerr=along, **look)
     points = list(zip(wide.index, x["value"], y["value"]))
-    for model, *point in points:
-        ax.annotate(model, point, xytext=(8, -12), textcoords="offset points", fontsize=9)
+    for i, (model, *point) in enumerate(points):  # neighbours' names stand on either side
+        above = {"xytext": (-8, 8), "ha": "right"} if i % 2 else {"xytext": (8, -14)}
+        ax.annotate(model, point, textcoords="offset points", fontsize=9, **above)
     ax.set(xlabel="facts known as a language model", ylabel="accuracy as a ceiling")
     ax.set(xlim=(0.45, 1.02), ylim=(0.5, 1.02))
     said = "; ".join(f"{model}: knows {knows:.2f}, ranks {ranks:.2f}" for model, knows, ranks in points)

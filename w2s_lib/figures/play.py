@@ -154,17 +154,22 @@ def ask(found: dict | None) -> Widget:
 
 
 def prediction(name: str, question: str, truth: float, told: str, low: float, high: float) -> Widget:
-    """A number to guess before the next figure shows it; ``told`` is how it is said, with its interval.
+    """A number to guess before the next figure shows it; ``told`` is how it is said, with its interval, or as a count.
 
-    Guesses stay in the reader's browser under ``name``.  On paper only the question stands.
+    Guesses stay in the reader's browser under ``name``.  On paper only the question stands; what is undefined (NaN)
+    is not asked.
     """
+    if np.isnan(truth):
+        return Widget("", "undefined here, and not asked")
     about = {"name": name, "truth": f"{truth:.6g}", "told": told, "low": f"{low:g}", "high": f"{high:g}"}
     attributes = "".join(f' data-{key}="{escape(value)}"' for key, value in about.items())
     asked = f"<p><strong>Predict first.</strong> <span>{escape(question)}</span></p>"
     return Widget(f'<div class="play" data-play="prediction" data-alone="yes"{attributes}>{asked}</div>', question)
 
 
-def calibration() -> Widget:
-    """All predictions that the reader has made in this book, beside the truth, and those of a class."""
-    says = "<p>Your predictions stay in your browser, and are shown here once there are some.</p>"
-    return Widget(f'<div class="play" data-play="calibration" data-alone="yes">{says}</div>', "Predictions and truths.")
+def calibration(asked: int) -> Widget:
+    """All predictions that the reader has made, of so many ``asked`` in this book, beside the truth; and a class's."""
+    says = f"This book asks for {asked} predictions, one or two a chapter."
+    kept = "<p>Yours stay in your browser, and are shown here once there are some.</p>"
+    inside = f"<p>{says}</p><div>{kept}</div>"
+    return Widget(f'<div class="play" data-play="calibration" data-alone="yes">{inside}</div>', says)

@@ -52,8 +52,8 @@ def misfit_and_gain(per_seed: pd.DataFrame) -> Figure:
     ax.plot([0, most], [0, most], **DASHED)
     ax.text(0.97 * most, 0.99 * most, "gain = misfit", ha="right", va="top", rotation=0, fontsize=9)
     ax.axhline(0, color=GREY, linewidth=0.6)
-    ax.set(xlabel="misfit: mean (p − q)²", ylabel="gain in mean squared distance from the truth", xlim=(0, most))
-    ax.legend(fontsize=9, loc="lower right")
+    ax.set(xlabel="misfit: mean (p − q)²", ylabel="gain in mean squared\ndistance from the truth", xlim=(0, most))
+    ax.legend(fontsize=9, loc="upper left")
     below = int((cells["gain"] < cells["misfit"]).sum())
     return Figure(
         figure,
