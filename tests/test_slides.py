@@ -85,6 +85,31 @@ def test_words_on_a_slide_are_few_and_whole_sentences():
     assert 30 < decks.words(" ".join(kept)) <= decks.WORDS and all(text.endswith(".") for text in kept)
 
 
+def test_a_sentence_that_says_little_takes_its_neighbour_along():
+    kept = decks.chosen_words(["**A word on counting.** It has two parts. They are told apart by nothing but a name."])
+    assert kept == ["**A word on counting.** It has two parts. They are told apart by nothing but a name."]
+    assert decks.ending("Let γ be the least probability of any truth. Then") == (
+        "Let γ be the least probability of any truth. Then"
+    )
+    assert decks.ending("The first one says little. It has at least nine words, and so it stands.").startswith("It has")
+
+
+def test_slides_of_few_words_go_while_there_are_enough():
+    slide = lambda n, **about: decks.Slide("a", "word " * n, "", (str(n),), "text", 3, **about)
+    long = [slide(30), slide(5), slide(29), slide(6)]
+    assert [decks.words(s.says) for s in decks.without_scraps(long, 2)] == [30, 29]
+    assert [decks.words(s.says) for s in decks.without_scraps(long, 3)] == [30, 5, 29]
+    assert "6" in decks.without_scraps(long, 3)[-1].notes, "what was to be said stays with the speaker"
+
+
+def test_long_formulas_stand_in_rows_and_short_ones_in_large_letters(tmp_path):
+    long = "$$\n" + ",\\qquad ".join(["a = b + c + d + e + f + g + h + i + j + k"] * 3) + "\n$$"
+    assert decks.in_rows(long).count("\\\\[0.6em]") == 2 and decks.in_rows("$$a,\\qquad b$$") == "$$a,\\qquad b$$"
+    look = lambda shows, kind: decks._look(decks.Slide("a", "", shows, (), kind))
+    assert look(decks.in_rows(long), "formula") == look("| a |\n|---|\n| b |", "table").replace("table", "formula")
+    assert look("$$" + "a + " * 60 + "$$", "formula") == "formula" and look("| a |\n" * 200, "table") == "table"
+
+
 def test_a_deck_that_is_too_long_loses_what_matters_least_and_no_note():
     long = [decks.Slide("a", notes=("1",), rank=1), *(decks.Slide("a", notes=(str(n),), rank=n) for n in (3, 5, 3))]
     kept = decks.shortened(long, 2)
@@ -195,7 +220,7 @@ MEASURE = """() => {
     Reveal.slide(i, 0, 99);
     const slide = Reveal.getCurrentSlide(), title = slide.querySelector("h1, h2").innerText;
     const walk = document.createTreeWalker(slide, NodeFilter.SHOW_TEXT), range = document.createRange();
-    const boxes = [...slide.querySelectorAll("mjx-container")].map((formula) => formula.getBoundingClientRect());
+    const boxes = [...slide.querySelectorAll("mjx-math")].map((formula) => formula.getBoundingClientRect());
     for (let node; node = walk.nextNode();) {
       if (!node.data.trim() || node.parentElement.closest("aside, svg, mjx-container")) continue;
       range.selectNodeContents(node);

@@ -210,6 +210,15 @@ def fits(table: str) -> bool:
     return 2 <= len(rows) <= ROWS and columns <= COLUMNS and longest <= CELLS
 
 
+def in_rows(formula: str) -> str:
+    """A display formula; parts of it that would not fit side by side stand one below the other."""
+    body = formula.strip("$\n ")
+    if len(body) <= SHORT or "\\qquad" not in body or "\\\\" in body:
+        return formula
+    parts = [part.strip() for part in re.split(r"\\qquad", body) if part.strip()]
+    return "\n".join(["$$", "\\begin{gathered}", " \\\\[0.6em]\n".join(parts), "\\end{gathered}", "$$"])
+
+
 def _kind(block: str) -> str:
     if block.startswith("|"):
         return "table"
@@ -244,7 +253,7 @@ def sections(notebook: NotebookNode, source: Source, page: str) -> tuple[list[tu
                         return told, figures
                     told.append((block[3:], [Group()]))
                 elif (kind := _kind(block)) != "prose":
-                    add(kind, block)
+                    add(kind, in_rows(block) if kind == "formula" else block)
                 elif not block.startswith("# "):
                     last = told[-1][1][-1]
                     (last.after if last.kind else last.before).extend(items(block))
@@ -437,7 +446,8 @@ def _look(slide: Slide) -> str:
         return "dense"
     lines = re.sub(r"<[^>]+>|\s*\|[\s|:-]*", " ", slide.shows) if slide.look == "table" else ""
     roomy_table = slide.look == "table" and len(" ".join(lines.split())) <= ROOMY
-    roomy_formula = slide.look == "formula" and max(map(len, slide.shows.splitlines())) <= SHORT
+    rows = [" ".join(row.split()) for row in re.split(r"\\\\|\n\n", slide.shows)]
+    roomy_formula = slide.look == "formula" and max(map(len, rows)) <= SHORT
     return f"roomy {slide.look}" if roomy_table or roomy_formula else slide.look
 
 
