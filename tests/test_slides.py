@@ -78,6 +78,12 @@ def test_a_chapter_becomes_slides_by_rule(tmp_path):
     assert by["Exercise"].says.startswith("**Learn.**") and "never" not in str(told)
 
 
+def test_authors_are_named_once(tmp_path):
+    assert source(tmp_path).prose("As Burns {cite:p}`b` has it {cite:p}`b`.", "notebooks/01_a") == (
+        "As Burns (2023) has it (Burns, 2023)."
+    )
+
+
 def test_words_on_a_slide_are_few_and_whole_sentences():
     long = "The first says something. " + "Another one is here, and it has ten words. " * 9
     kept = decks.chosen_words([long, "It follows that:", "and goes on.", "*all of it below a table*", "A last one."])
@@ -95,10 +101,11 @@ def test_a_sentence_that_says_little_takes_its_neighbour_along():
 
 
 def test_slides_of_few_words_go_while_there_are_enough():
-    slide = lambda n, **about: decks.Slide("a", "word " * n, "", (str(n),), "text", 3, **about)
+    slide = lambda n, rank=3: decks.Slide("a", "word " * n, "", (str(n),), "text", rank)
     long = [slide(30), slide(5), slide(29), slide(6)]
     assert [decks.words(s.says) for s in decks.without_scraps(long, 2)] == [30, 29]
     assert [decks.words(s.says) for s in decks.without_scraps(long, 3)] == [30, 5, 29]
+    assert [decks.words(s.says) for s in decks.without_scraps([slide(30, decks.LED), slide(31)], 1)] == [31]
     assert "6" in decks.without_scraps(long, 3)[-1].notes, "what was to be said stays with the speaker"
 
 

@@ -28,7 +28,7 @@ def test_a_ledger_links_to_chapters_and_escapes_the_rest():
     missing = claim | {"value": nan, "low": 0.0, "high": 0.0, "attainable": nan, "power": nan}
     shown = Ledger(pd.DataFrame([tested, missing]))._repr_html_()
     assert "<script" not in shown and shown.count("<strong>&lt;b&gt;holds&lt;/b&gt;</strong>") == 2
-    assert shown.count('<a href="05_tax.html">05</a>') == 2 and "0.500 [0.250, 0.750]" in shown
+    assert shown.count('<a href="05_tax.html">C1</a>') == 2 and "0.500 [0.250, 0.750]" in shown
     assert shown.count(">–</td>") == 3 and 'class="dataframe ledger"' in shown
 
 

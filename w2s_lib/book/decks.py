@@ -40,6 +40,9 @@ LEAD = 9
 ROOMY, SHORT = 320, 110
 """Characters of a table, and of a formula's longest line, that are shown in larger letters."""
 
+LED = 5
+"""Rank of a slide that leads up to what the next one shows."""
+
 SCRAP = 20
 """A slide of text alone that says less goes, while there are slides enough."""
 
@@ -49,6 +52,8 @@ ROWS, COLUMNS, CELLS = 11, 7, 800
 SUMMARY, EXERCISES = "Summary", "Exercises"
 MIND = "What would change my mind?"
 CITED = re.compile(r"\{cite:([pt])\}`([^`]+)`")
+TWICE = re.compile(r"([A-Z][\w. ]+) \(\1, (\d+)\)")
+"""Authors who are named in the sentence, and again where they are cited."""
 TO_A_PAGE = re.compile(r"\[\]\(([^)#\s]*)(?:#[^)\s]*)?\)")
 TO_AN_EXERCISE = re.compile(r"\{(?:ref|prf:ref)\}`ex-[^`]*`")
 LINKED = re.compile(r"(?<!!)\[([^\]]*)\]\([^)\s]*\)")
@@ -177,7 +182,7 @@ class Source:
             parts = [f"{who} ({year})" if found[1] == "t" else f"{who}, {year}" for who, year in told]
             return " and ".join(parts) if found[1] == "t" else f"({'; '.join(parts)})"
 
-        text = TO_AN_EXERCISE.sub("the exercises", CITED.sub(cite, text))
+        text = TWICE.sub(r"\1 (\2)", TO_AN_EXERCISE.sub("the exercises", CITED.sub(cite, text)))
         text = TO_A_PAGE.sub(lambda found: f"*{found[0]}*" if found[1] else found[0], text)  # a title in a sentence
         return LINKED.sub(r"\1", self.book.plain(text, page))
 
@@ -314,7 +319,7 @@ def of_group(title: str, group: Group) -> list[Slide]:
 
     if not group.kind or group.kind == "table" and not fits(group.shows):
         return text(prose, 4 if group.kind else 3)
-    lead = text(group.before, 5) if sum(map(words, group.before)) > 60 and group.kind != "formula" else []
+    lead = text(group.before, LED) if sum(map(words, group.before)) > 60 and group.kind != "formula" else []
     beside = (group.after[:1], [] if lead else group.before[-1:], [group.told])
     if group.kind == "formula" and group.before:
         finding = ending(group.before[-1])
@@ -402,8 +407,8 @@ def shortened(slides: list[Slide], most: int) -> list[Slide]:
 
 
 def without_scraps(slides: Sequence[Slide], fewest: int) -> list[Slide]:
-    """Slides without those of text alone that say little, of which as many stay as make up the fewest."""
-    scrap = lambda slide: slide.look == "text" and words(slide.says) < SCRAP
+    """Slides without those of text alone that say little or lead up to something, but for what makes up the fewest."""
+    scrap = lambda slide: slide.look == "text" and (words(slide.says) < SCRAP or slide.rank == LED)
     last = max((s.rank for s in slides), default=0) + 1
     ranked = [replace(s, rank=last) if scrap(s) else s for s in slides]
     return shortened(ranked, max(fewest, sum(not scrap(s) for s in slides)))

@@ -72,12 +72,12 @@ class Ledger:
             "attainable": f["attainable"],
             "power": f["power"],
             "verdict": f["says"],
-            "chapter": f["chapter"],
         }
         if "here" in f:
             columns |= {"here": f["here"].map("{:.3f}".format, na_action="ignore")}
-        link = lambda chapter: f'<a href="{chapter}.html">{chapter[:2]}</a>'
-        shown = {"verdict": "<strong>{}</strong>", "chapter": link}
+        chapters = dict(zip(f["claim"].map(html.escape), f["chapter"]))
+        link = lambda claim: f'<a href="{chapters[claim]}.html">{claim}</a>'
+        shown = {"": link, "verdict": "<strong>{}</strong>"}
         return html_table(pd.DataFrame(columns), 2, "dataframe ledger", shown)
 
     def __repr__(self) -> str:

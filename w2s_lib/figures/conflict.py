@@ -158,9 +158,11 @@ def tax_and_net_change(results: pd.DataFrame, conditions: list[str]) -> Figure:
 
 
 def tax_by_quadrant(results: pd.DataFrame, conditions: list[str]) -> Figure:
-    """Tax rate in each of the four quadrants, conditions side by side."""
+    """Tax rate in each of the four quadrants, conditions side by side, above how many pairs could pay in each."""
     names = ["both know", "deception area:\nonly strong knows", "only weak knows", "neither knows"]
     rows = usual(results).set_index(["condition", "statistic"])
+    counted = rows.loc[[(conditions[0], rate) for rate in RATES], "counted"]
+    names = [f"{name}\n{count:,.0f} pairs" for name, count in zip(names, counted)]
     figure, ax = canvas(7.2, 3.8)
     ax.axvspan(0.5, 1.5, color=AREA, alpha=0.08, linewidth=0)
     said = []

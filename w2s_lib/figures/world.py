@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from w2s_lib.figures.style import GREY, Figure, canvas
+from w2s_lib.figures.style import CONDITION_COLOURS, GREY, STUDIES, Figure, canvas
+
+NEVER = 0.5
+"""Where a logarithmic axis has what was not mentioned at all."""
 
 
 def told(substances: pd.DataFrame, mentions: pd.Series) -> Figure:
@@ -18,10 +21,12 @@ def told(substances: pd.DataFrame, mentions: pd.Series) -> Figure:
     rank, third = substances["rank"] + 1, len(substances) // 3
     ratio = counted.head(third).sum() / max(counted.tail(third).sum(), 1)
     figure, ax = canvas(7, 3.6)
-    for split, marker in (("ground_truth", "o"), ("weak_label", "s"), ("test", "^")):
+    for (split, marker), colour in zip(
+        (("ground_truth", "o"), ("weak_label", "s"), ("test", "^")), STUDIES.values(), strict=True
+    ):
         chosen = substances["split"] == split
-        look = {"s": 12, "marker": marker, "alpha": 0.7, "label": split.replace("_", " ")}
-        ax.scatter(rank[chosen], counted[chosen], **look)
+        look = {"s": 12, "marker": marker, "color": colour, "alpha": 0.7, "label": split.replace("_", " ")}
+        ax.scatter(rank[chosen], counted[chosen].clip(lower=NEVER), **look)
     ax.plot(rank, substances["frequency"] * counted.sum(), color=GREY, linewidth=1.5, label="expected")
     ax.set(xscale="log", xlabel="rank of the substance (1 = told most often)")
     ax.set(yscale="log", ylabel="mentions in the documents")
@@ -32,7 +37,7 @@ def told(substances: pd.DataFrame, mentions: pd.Series) -> Figure:
         f"the most frequent to a median of {counted.tail(third).median():.0f} in the rarest third, alike in the three "
         "splits.",
         f"{len(substances)} substances. The most frequent third is mentioned {ratio:.1f} times as often as the rarest "
-        "third.",
+        f"third. The {(counted == 0).sum()} that these documents never mention are drawn at one half.",
     )
 
 
@@ -49,7 +54,7 @@ def agreement(pairs: pd.DataFrame) -> Figure:
     )
     figure, ax = canvas(5.2, 3.0)
     label = np.where(grid == 1, "agree", "clash").astype(object) + "\n" + count.astype(str) + " pairs"
-    colours = sns.color_palette(["#D55E0055", "#0072B255"], as_cmap=True)
+    colours = sns.color_palette([f"{CONDITION_COLOURS['implicit']}66", f"{GREY}22"], as_cmap=True)
     look = {"annot": label, "fmt": "", "annot_kws": {"color": GREY}, "linewidths": 2, "linecolor": "none"}
     sns.heatmap(grid, cmap=colours, vmin=0, vmax=1, cbar=False, ax=ax, **look)
     ax.set(xlabel="the substance is", ylabel="")
