@@ -93,21 +93,20 @@ def test_the_file_beside_the_page_says_the_same(found):
 
 def test_the_sentences_are_read_off_the_intervals(found):
     weak, strong = found.study.edition.weak_strong[0]
-    (summary,) = re.findall(r"<h2>In short</h2>\s*<ul>(.*?)</ul>", found.page, re.S)
-    chance, first, *others = re.findall(r"<li>(.*?)</li>", summary, re.S)
+    (summary,) = re.findall(r"<h2>In short</h2>\s*<ul>(.*?)</ul>\s*<p>", found.page, re.S)
+    _, chance, first, *others = summary.split("<li><b>")
     assert say(pick(found.results, "gap", "none", weak, strong), percent=True) in chance
     pgr, gap, ceiling = (pick(found.results, s, "none", weak, strong) for s in ("pgr", "gap", "accuracy_ceiling"))
     assert chance.count("better than chance") == 3 and ceiling["value"] > 0.9
     silent = math.isnan(pgr["value"]) or not gap["low"] > 0
     assert ("PGR is not reported" in first) == silent == (say(pgr) not in first)
-    *others, placebo = others
-    assert len(others) == len(CONFLICTS) and placebo.startswith("The placebo taxes")
+    assert len(others) == len(CONFLICTS) and "<li>The placebo taxes" in others[-1]
     for condition, sentence in zip(CONFLICTS, others):
         row, most = (
             pick(found.results, f"{s}_margin_matched", condition, weak, strong) for s in ("excess", "attainable")
         )
         blind = cannot_tell(most)
-        assert sentence.startswith(f"<b>{condition.capitalize()}</b>")
+        assert sentence.startswith(f"{condition.capitalize()}</b>") and sentence.count("<ul>") == 1
         assert (blind or f"{say(row)},\n<b>{reads(row)}</b>") in sentence and (say(row) in sentence) == (not blind)
 
 

@@ -102,16 +102,18 @@ def scores_and_nulls(results: pd.DataFrame, conditions: list[str]) -> Figure:
         score = rows.loc[(condition, "deception_score")]
         random, matched = (rows.loc[(condition, f"null_{name}"), "value"] for name in ("random", "margin_matched"))
         dot(ax, y, score, condition, size=90, label=None if y else "deception score")
+        excess_bar = {"color": CONDITION_COLOURS[condition], "alpha": 0.35, "linewidth": 5, "solid_capstyle": "butt"}
+        ax.plot([matched, score["value"]], [y + 0.22] * 2, **excess_bar, label=None if y else "difference")
         nulls(ax, y + 0.22, random, matched, named=y == 0, size=1.6)
         said.append(f"{condition} {score['value']:.2f} (random null {random:.2f}, margin-matched {matched:.2f})")
     name_rows(ax, conditions, above=0.6, below=0.6)
     ax.set(xlim=(0, 1.0), xlabel="share of the taxed pairs in the deception area")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.45, -0.22), ncols=3)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.45, -0.22), ncols=4, fontsize=10, columnspacing=1.2)
     return Figure(
         figure,
         f"Deception score by condition: {'; '.join(said)}.",
-        "A score means something only beside its nulls. Bars: 95 % intervals over seeds; the edition's "
-        "weak-strong pairs are pooled by their taxed pairs.",
+        "A score means something only beside its nulls: look from × to the large mark. Bars: 95 % intervals over "
+        "seeds; the edition's weak-strong pairs are pooled by their taxed pairs.",
     )
 
 
