@@ -455,10 +455,9 @@ def test_a_guess_comes_before_the_reveal_and_is_kept(opened):
     tables = shown.Widget(
         "<p>in words</p><table><td>0.30</td></table><section><table><td>another</td></table></section>", ""
     )
-    page = opened(
-        in_cells(TAX.html, "<p>the figure</p>"), tables, shown.calibration(24), viewport={"width": 390, "height": 800}
-    )
-    assert page.locator(".unguessed").all_inner_texts() == ["the figure", "0.30"], (
+    cells = in_cells(TAX.html, "<p>the figure</p>", "<p>a second figure</p>", "<table><td>in a cell</td></table>")
+    page = opened(cells, tables, shown.calibration(24), viewport={"width": 390, "height": 800})
+    assert page.locator(".unguessed").all_inner_texts() == ["the figure", "in a cell", "0.30"], (
         "and not what stands under a later heading"
     )
     figure, said = page.locator(".cell_output").nth(1), page.locator("[aria-live]").first

@@ -544,7 +544,7 @@
   w2s.answersAfter = function (cell) {
     const found = [];
     for (let next = cell && cell.nextElementSibling, first = true; next && next.tagName !== "SECTION"; next = next.nextElementSibling, first = false) {
-      if (first) found.push(...next.querySelectorAll(".cell_output"));
+      if (first || next.querySelector(".cell_output table")) found.push(...next.querySelectorAll(".cell_output"));
       else if (next.matches("table, .pst-scrollable-table-container") || next.querySelector(":scope > table")) found.push(next);
     }
     return found;
