@@ -284,13 +284,15 @@ class Conflict(Spec):
 
     ``explicit`` pays the student, with weight ``alpha``, for pairs it ranks wrongly with respect to
     ground truth; ``mixed`` adds ``share`` times as many pairs of another objective with their own hard labels:
-    the paper's implicit conflict with helpfulness, a placebo with politeness.
+    the paper's implicit conflict with helpfulness, a placebo with politeness.  Helpfulness pairs may be those of one
+    ``part`` of their data set.
     """
 
     kind: Literal["none", "explicit", "mixed"] = "none"
     alpha: float | None = Field(None, gt=0, le=10)
     objective: Objective | None = None
     share: float = Field(1.0, gt=0, le=1)
+    part: str | None = Field(None, description="what the rows of the mixed-in pairs name as their source; None: any")
 
     @model_validator(mode="after")
     def _only_what_the_kind_uses(self) -> Conflict:
@@ -298,6 +300,8 @@ class Conflict(Spec):
             raise ValueError("alpha belongs to the explicit conflict, and to it alone")
         if (self.kind == "mixed") != (self.objective is not None):
             raise ValueError("objective belongs to a mixed conflict, and to it alone")
+        if self.part is not None and self.objective != "helpfulness":
+            raise ValueError("part belongs to helpfulness pairs, and to them alone")
         return self
 
 

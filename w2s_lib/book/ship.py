@@ -5,9 +5,10 @@
 
 Writes, beside the edition file, the margins of finished runs and their records (``shipped.Shipped``).  Of real texts,
 none is among them, and two small tables say what they are: ``counts`` (what was read, dropped and kept) and
-``agreement`` (how often each surface objective agrees with the labels).  Of a preview of the world there is what its
-chapters need besides: margins on training pairs, what models know and reply, and the ``paths`` of one training.  What
-the edition would need, such as conditions that are too costly, is not run here.
+``agreement`` (how often each surface objective agrees with the labels).  Where there are helpful pairs, ``longer`` says
+how often the longer reply is the better one, in each part of their data set and in ``all``.  Of a preview of the world
+there is what its chapters need besides: margins on training pairs, what models know and reply, and the ``paths`` of one
+training.  What the edition would need, such as conditions that are too costly, is not run here.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ def ship(study: Study) -> Shipped:
     shipped.write_table("counts", cleaned(texts, e.max_tokens).report)
     agreements = [(objective, *agreement(frame, objective)) for objective in SURFACE]
     shipped.write_table("agreement", pd.DataFrame(agreements, columns=["objective", *Agreement._fields]))
+    if e.helpful is not None:
+        helpful = pool(source(e.at(e.helpful)), e.max_tokens)
+        parts = [*helpful.groupby("part"), ("all", helpful)]
+        longer = [(part, *agreement(pairs, "verbosity")) for part, pairs in parts]
+        shipped.write_table("longer", pd.DataFrame(longer, columns=["part", *Agreement._fields]))
     return shipped
 
 

@@ -66,9 +66,9 @@ class TiesError(PairsError):
 def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame:
     """The pairs of one study by one objective (None: its own), in three splits; the same frame for the same spec.
 
-    Columns ``pair_id``, ``prompt``, ``chosen``, ``rejected``, ``objective``, ``split``, ``kind`` (the data set),
-    ``cluster`` (names the prompt), ``hazardous`` (missing: nobody knows) and ``turned`` (whether the data set labels it
-    the other way).
+    Columns ``pair_id``, ``prompt``, ``chosen``, ``rejected``, ``objective``, ``split``, ``kind`` (the data set, or the
+    part of it that the row names), ``cluster`` (names the prompt), ``hazardous`` (missing: nobody knows) and ``turned``
+    (whether the data set labels it the other way).
 
     A ``SURFACE`` objective beside the study's own is mixed in with the pairs of a split, and a student must not meet
     the same pair twice, under two labels.  So for ``weak_label`` it takes the pairs of ``ground_truth``, which the
@@ -98,7 +98,7 @@ def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame
     if aim != texts.objective and mine:
         frame["split"] = frame["split"].replace({"ground_truth": "weak_label", "weak_label": "ground_truth"})
         frame = pd.concat([frame[frame["split"] == name] for name in SPLITS], ignore_index=True)
-    frame = prefer(frame, aim).assign(objective=aim, kind=source.name)
+    frame = prefer(frame, aim).assign(objective=aim, kind=lambda f: f["part"].where(f["part"] != "", source.name))
     told = (frame["split"] == "weak_label").sum()
     if aim != texts.objective and mine and told < TOLD_APART * texts.train_pairs:
         raise TiesError(aim, told, texts.train_pairs)
@@ -153,7 +153,10 @@ def mixed_in(pairs: Pairs | Texts, name: Split, conflict: Conflict, among: int) 
         PairsError: there are fewer pairs of another data set than that.
     """
     frame, wanted = split(pairs, name, conflict.objective), round(conflict.share * among)
+    if conflict.part is not None:
+        frame = frame[frame["kind"] == conflict.part]
     if len(frame) < wanted and conflict.objective not in SURFACE:
-        says = f"{wanted} {conflict.objective} pairs are asked for, and there are {len(frame)}"
+        of = f" of {conflict.part!r}" if conflict.part else ""
+        says = f"{wanted} {conflict.objective} pairs{of} are asked for, and there are {len(frame)}"
         raise PairsError(f"helpful_share={conflict.share:g}: {says}; use at most {len(frame) / among:.4f}")
     return frame.iloc[:wanted]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from w2s_lib.data.rows import ASKED, BEFORE, LABELLED, SAFER, pair
+from w2s_lib.data.rows import ASKED, BEFORE, LABELLED, ORIGIN, SAFER, pair
 from w2s_lib.digests import POINTER, Stamp, digest
 from w2s_lib.errors import OneLineError, first_line
 
@@ -81,7 +81,7 @@ class Reading(NamedTuple):
     """What stands in some files."""
 
     frame: pd.DataFrame
-    """Columns ``prompt``, ``chosen``, ``rejected``, and ``file``, the number of the file."""
+    """Columns ``prompt``, ``chosen``, ``rejected``, ``part`` (what ``ORIGIN`` says), ``file`` (the file's number)."""
     unread: tuple[str, ...]
     """Columns that hold something and say nothing of the pairs."""
     encodings: dict[str, str]
@@ -102,12 +102,14 @@ def _rows(path: Path) -> tuple[Iterator[tuple[str, object]], set[str], str]:
     file = ParquetFile(BufferReader(content))
     columns = set(file.schema_arrow.names)
     known = columns & {*ASKED, *BEFORE, *LABELLED, *SAFER}
-    rows = (row for batch in file.iter_batches(columns=sorted(known) or None) for row in batch.to_pylist())
-    return ((f"row {number}", row) for number, row in enumerate(rows, 1)), columns - known, ""
+    read = sorted(known | columns & {ORIGIN}) if known else None
+    rows = (row for batch in file.iter_batches(columns=read) for row in batch.to_pylist())
+    return ((f"row {number}", row) for number, row in enumerate(rows, 1)), columns - {*known, ORIGIN}, ""
 
 
-def _pairs(path: Path, called: str) -> tuple[list[tuple[str, str, str]], set[str], str]:
-    """The pairs in a file, the names of its columns that say nothing of them, and its encoding unless UTF-8."""
+def _pairs(path: Path, called: str) -> tuple[list[tuple[str, str, str, str]], set[str], str]:
+    """The pairs in a file, each with its part, the names of its columns that say nothing of them, and its encoding
+    unless UTF-8."""
     found, wrong, first = [], Counter(), {}
     try:
         rows, unread, encoding = _rows(path)
@@ -120,8 +122,9 @@ def _pairs(path: Path, called: str) -> tuple[list[tuple[str, str, str]], set[str
                 wrong[says := first_line(error)] += 1
                 first.setdefault(says, where)
             else:
-                found.append(said)
-                unread |= {column for column, value in row.items() if value not in (None, "", [])} - read
+                origin = row.get(ORIGIN)
+                found.append((*said, origin if isinstance(origin, str) else ""))
+                unread |= {column for column, value in row.items() if value not in (None, "", [])} - {*read, ORIGIN}
     except (ValueError, OSError, EOFError, zlib.error, RecursionError) as error:  # not Parquet, cut short, ...
         raise DataError(called, f"cannot be read: {first_line(error)}") from None
     if not wrong:
@@ -141,7 +144,7 @@ def read_files(files: tuple[Stamp, ...]) -> Reading:
         DataError: a file cannot be read, or a row of it is no pair; says which row, why, and how many are like it.
     """
     paths = [Path(file) for file, _, _ in files]
-    found: list[tuple[str, str, str, int]] = []
+    found: list[tuple[str, str, str, str, int]] = []
     unread: set[str] = set()
     encodings: dict[str, str] = {}
     for index, (path, called) in enumerate(zip(paths, names_of(paths))):
@@ -149,7 +152,7 @@ def read_files(files: tuple[Stamp, ...]) -> Reading:
         found += [(*said, index) for said in pairs]
         unread |= more
         encodings |= {called: encoding} if encoding else {}
-    texts = ["prompt", "chosen", "rejected"]
+    texts = ["prompt", "chosen", "rejected", "part"]
     frame = pd.DataFrame(found, columns=[*texts, "file"]).astype(dict.fromkeys(texts, "str"))
     return Reading(frame, tuple(sorted(unread)), encodings)
 

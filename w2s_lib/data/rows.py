@@ -25,6 +25,8 @@ ASKED = {"prompt": "user", "messages": None, "conversations": None}
 """Columns of what is replied to, of which the first counts that says anything; whose words text in them is."""
 BEFORE = {"system": "system", "history": None}
 """Columns of what was said before that, likewise."""
+ORIGIN = "source"
+"""The column that may say from which part of its data set a pair comes."""
 
 
 def prompt_and_replies(chosen: str, rejected: str) -> tuple[str, str, str]:

@@ -69,6 +69,10 @@ DATA = {
         "HH-RLHF, the single-turn harmless pairs that the paper used", None, "MIT", LABELLED,
         ("*harmless_",), "569aa8e41f114348", single_turn=True,
     ),
+    "hh-harmless-4k": DataSet(
+        "HH-RLHF, the single-turn harmless pairs that the paper tested on", None, "MIT", LABELLED,
+        ("*harmless_test",), "95f1044bc160e2d6", single_turn=True,
+    ),
     "helpful-by-people": DataSet(
         "PandaLM's test set and LLMBar, the better of two replies as people judge", None, "Apache-2.0 and MIT",
         LABELLED, ("helpful_human_pairs",), "92973ab10a70f0cc", single_turn=True,

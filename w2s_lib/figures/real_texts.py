@@ -7,9 +7,9 @@ from itertools import cycle
 
 import pandas as pd
 
-from w2s_lib.figures.rows import beside, dot, name_rows
+from w2s_lib.figures.rows import beside, dot, name_rows, under_headings
 from w2s_lib.figures.style import DASHED, GREY, STUDIES, Figure, canvas
-from w2s_lib.findings.results import usual
+from w2s_lib.findings.results import pick, usual
 
 PANELS = (
     ("conflict_tax", "conflict tax"),
@@ -17,6 +17,18 @@ PANELS = (
     ("excess_margin_matched", "score − margin-\nmatched null"),
 )
 NULL = "null_margin_matched"
+SHARE = ("share_of_attainable_margin_matched", "… as a share of\nthe attainable")
+BY_PEOPLE = {
+    "helpful pairs, judged by people": {
+        "as many as weak labels": "implicit",
+        "a quarter": "implicit_quarter",
+        "a quarter, of PandaLM": "implicit_pandalm",
+        "a quarter, of LLMBar": "implicit_llmbar",
+    },
+    "read off the replies, as many": {"the longer one (verbosity)": "verbosity", "more vowels (placebo)": "placebo"},
+    "no other pairs": {"explicit conflict": "explicit", "rerun": "rerun"},
+}
+"""Rows of the figure of helpful pairs, by what is mixed in: each condition's name there."""
 
 
 def looks(studies: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -60,4 +72,38 @@ def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str])
         f"{'; '.join(said)}.",
         "Bars: 95 % intervals, over seeds; for a study of one seed, over prompts. The dashed line is what a tax comes "
         "to that falls blindly among pairs of equal margin.",
+    )
+
+
+def by_people(results: pd.DataFrame) -> Figure:
+    """One panel a statistic, one row a condition, with the number of taxed pairs that its score is of.
+
+    ``results``: pooled results rows of one study with helpful pairs that people judged.
+    """
+    panels, said = (*PANELS, SHARE), []
+    counted = lambda condition: pick(results, "deception_score", condition)["counted"]
+    groups = {
+        heading: [(f"{name}: {counted(c):,.0f}", c) for name, c in rows.items()] for heading, rows in BY_PEOPLE.items()
+    }
+    rows = under_headings(groups)
+    figure, axes = canvas(9.6, 0.36 * len(rows) + 1.6, columns=len(panels), sharey=True)
+    for ax, (statistic, title) in zip(axes, panels):
+        told = []
+        for y, _, condition in (row for row in rows if row.about):
+            row = pick(results, statistic, condition)
+            dot(ax, y, row, condition)
+            if statistic == "deception_score":
+                ax.scatter(pick(results, NULL, condition)["value"], y, s=30, color=GREY, marker="x", zorder=4)
+            told.append(f"{condition.replace('_', ' ')} {row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
+        ax.set_title(title)
+        said.append(f"{statistic.replace('_', ' ')}: {', '.join(told)}")
+    name_rows(axes, rows)
+    for ax in axes[2:]:
+        ax.axvline(0, **DASHED)
+    axes[0].set_xlim(left=0)
+    return Figure(
+        figure,
+        f"Tax, deception score, and what the margin-matched null leaves of it, by what is mixed in. {'; '.join(said)}.",
+        "Behind each name: taxed pairs, of all model pairs and divisions. Bars: 95 % intervals over divisions of the "
+        "same texts. The dashed line is what a tax comes to that falls blindly among pairs of equal margin.",
     )

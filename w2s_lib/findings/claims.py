@@ -91,7 +91,8 @@ class Claim:
         return {"method": "reward_model"} | {name: value for name, value in self.row.items() if name != "chapter"}
 
 
-def _read(path: Path) -> dict[str, Claim]:
+def claims_in(path: Path) -> dict[str, Claim]:
+    """The claims of a file, by key, in its order."""
     sentences = ("yes", "small", "no", "undecided")
     claims = yaml.safe_load(path.read_text(encoding="utf-8"))
     return {
@@ -100,7 +101,7 @@ def _read(path: Path) -> dict[str, Claim]:
     }
 
 
-CLAIMS = _read(Path(__file__).with_name("claims.yaml"))
+CLAIMS = claims_in(Path(__file__).with_name("claims.yaml"))
 """The paper's claims C1 to C7 and ours, in the order of the ledger.
 
 :meta hide-value:

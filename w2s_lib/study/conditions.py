@@ -40,6 +40,10 @@ def _implicit_quarter(alpha: float, target: Objective) -> Conflict:
     return Conflict(kind="mixed", objective=RIVAL[target], share=0.25)
 
 
+def _quarter_of(part: str) -> Callable[[float, Objective], Conflict]:
+    return lambda alpha, target: Conflict(kind="mixed", objective="helpfulness", share=0.25, part=part)
+
+
 def _mixed(objective: Objective) -> Callable[[float, Objective], Conflict]:
     return lambda alpha, target: Conflict(kind="mixed", objective=objective)
 
@@ -76,6 +80,10 @@ CONDITIONS = {
         Condition("rerun", "another training seed, no conflict", _none),
         Condition("placebo", "politeness pairs mixed in", _mixed("politeness")),
         Condition("implicit_quarter", "a quarter as many helpfulness pairs mixed in", _implicit_quarter),
+        Condition("implicit_pandalm", "as many of PandaLM's helpfulness pairs mixed in", _quarter_of("pandalm")),
+        Condition(
+            "implicit_llmbar", "as many of LLMBar's adversarial ones mixed in", _quarter_of("llmbar-adversarial")
+        ),
         Condition(
             "explicit_shared", "paid for pairs it ranks wrongly, the baseline's own random streams", _explicit, BASELINE
         ),
@@ -99,6 +107,10 @@ CONTROLS = (
     "explicit_shared", "verbosity", "untrained", "gold", "gold_explicit", "gold_implicit", "gold_rerun",
 )  # fmt: skip
 """Trained for the edition's control pairs, beside the core."""
+
+BY_PEOPLE = ("implicit_quarter", "implicit_pandalm", "implicit_llmbar", "verbosity")
+"""Trained beside the core where people judged the helpfulness pairs: a smaller dose, that dose of one source, in which
+the longer reply is mostly the better or mostly the worse one, and the longer reply in their place."""
 
 ABOVE_ONE = 2.0
 """An alpha at which the explicit conflict pays on gold labels, too: the gold control is trained there as well."""
