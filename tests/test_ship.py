@@ -14,13 +14,13 @@ from w2s_lib.book import ship
 from w2s_lib.book.build import NOT_SHIPPED
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.findings import record
-from w2s_lib.findings.claims import FINDINGS
+from w2s_lib.findings.claims import FINDINGS, ledger
 from w2s_lib.findings.conflict import conflict
 from w2s_lib.findings.controls import controls
 from w2s_lib.findings.gap import capability_gap
 from w2s_lib.findings.ladder import ladder_results
 from w2s_lib.findings.mechanism import REGIONS, paths
-from w2s_lib.findings.real_texts import real_texts
+from w2s_lib.findings.real_texts import EXPECTED, by_people, real_texts
 from w2s_lib.findings.results import pick
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
@@ -207,10 +207,31 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
     assert 0.55 < accuracy < 0.8, "on noisy labels: better than chance, and no leak"
 
 
-def test_shipped_runs_are_runs_of_the_edition():
-    study = Study(load("hh-smol"))
+@pytest.mark.parametrize("name", ["hh-smol", "hh-smol-helpful"])
+def test_shipped_runs_are_runs_of_the_edition(name):
+    study = Study(load(name))
     runs = {run.key for run in study.runs() if isinstance(run, Train)}
-    assert runs == set(Shipped(FOLDER / "hh-smol").records)
+    assert runs == set(Shipped(FOLDER / name).records)
+
+
+def test_helpful_pairs_by_people_need_neither_texts_nor_model(tmp_path, monkeypatch):
+    """All that the chapter shows of them comes with the edition; every expectation has its row, and a taxed pair is
+    counted by hand."""
+    monkeypatch.delenv("W2S_DATA", raising=False)
+    study = Study(load("hh-smol-helpful", {"seeds": [0, 1]}))
+    study = study.on(open_lab(str(tmp_path), 0, study.edition))
+    results = by_people(study)
+    assert study.lab.trained == 0
+    told = ledger({"15_real_models_and_data": results}, EXPECTED.values())
+    assert len(told) == 5 and not told["verdict"].isin(["untested"]).any() and told["value"].notna().all()
+    cells = [(seed, *pair) for seed in study.edition.seeds for pair in study.edition.weak_strong]
+    tax = {
+        c: [study.comparison(*cell, c).tax.mean() for cell in cells] for c in ("implicit_pandalm", "implicit_llmbar")
+    }
+    by_hand = np.mean(tax["implicit_pandalm"]) - np.mean(tax["implicit_llmbar"])
+    assert told.set_index("claim").loc["T3", "value"] == pytest.approx(by_hand)
+    longer = Shipped(FOLDER / "hh-smol-helpful").table("longer").set_index("part")["value"]
+    assert longer["pandalm"] > 0.6 > longer["all"] > 0.4 > longer["llmbar-adversarial"], "length for, and against"
 
 
 def test_the_preview_is_the_world_with_one_seed_and_all_its_runs():

@@ -570,6 +570,23 @@ def test_helpful_pairs_come_from_a_data_set_of_their_own(tmp_path):
     assert not frame["prompt"].isin(load_texts(texts)["prompt"]).any() and set(frame["objective"]) == {"helpfulness"}
 
 
+def test_helpful_pairs_of_one_part_are_mixed_in_alone(tmp_path):
+    """A row may name its source; who does not name one is of the data set."""
+    rows = [row | ({"source": "a"} if i % 3 else {}) for i, row in enumerate(many(24, name="h"))]
+    texts = Texts(
+        source=made(tmp_path, many(90)), helpful=made(tmp_path, rows, "helpful.jsonl"), train_pairs=30, test_pairs=20
+    )
+    kinds = load_texts(texts, "helpfulness")["kind"].value_counts().to_dict()
+    assert kinds == {"a": 16, "local": 8}
+    of = lambda share: Conflict(kind="mixed", objective="helpfulness", share=share, part="a")
+    found = mixed_in(texts, "weak_label", of(0.5), 30)
+    assert len(found) == 15 and set(found["kind"]) == {"a"}
+    with pytest.raises(PairsError, match="18 helpfulness pairs of 'a' are asked for, and there are 16"):
+        mixed_in(texts, "weak_label", of(0.6), 30)
+    with pytest.raises(ValueError, match="part belongs to helpfulness pairs"):
+        Conflict(kind="mixed", objective="verbosity", part="a")
+
+
 def test_too_few_helpful_pairs_for_two_halves_are_all_for_the_students(tmp_path):
     harmless, helpful = made(tmp_path, many(90)), made(tmp_path, many(22, each=2, name="h"), "helpful.jsonl")
     texts = Texts(source=harmless, helpful=helpful, train_pairs=30, test_pairs=20)
