@@ -5,8 +5,8 @@ of an entry and the key of the text in it.  An exercise is a handful of such ent
 for each mistake that has a hint, alike in length and without order.  Whoever has an answer opens its entry; whoever has
 none sees as little of the hints as of the right answer.
 
-A guess takes about 0.1 s and 32 MB.  A number with two decimals is one of 101 and would fall in ten seconds, so that an
-answer is one of ``GUESSES`` or more: seven minutes.  Better are answers whose guesses nobody can count, such as *which*
+A guess takes about 0.06 s and 16 MB.  A number with two decimals is one of 101 and would fall in seconds, so that an
+answer is one of ``GUESSES`` or more: minutes.  Better are answers whose guesses nobody can count, such as *which*
 pairs are taxed instead of how many.  A seal does not keep from the answer those who compute it, with their own lines or
 with the library's.
 """
@@ -29,8 +29,8 @@ from w2s_lib.errors import OneLineError, ParameterError, nearest
 GUESSES = 4096
 """How many answers there are to try, at least: yes or no twelve times, or a share with four decimals."""
 
-COST = 2**15
-"""What a guess takes: scrypt's n, with blocks of 8 (32 MB)."""
+COST = 2**14
+"""What a guess takes: scrypt's n, with blocks of 8 (16 MB)."""
 
 SLACK = 1e-9
 """How far an array's numbers may lie from the sealed ones by rounding of the machine, where they fall on an edge."""

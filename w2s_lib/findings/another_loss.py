@@ -60,12 +60,12 @@ def another_loss(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         for loss in REVERSE:
             these = {"condition": "explicit", "mitigation": loss, "alpha": alpha}
             those = {"condition": "explicit", "alpha": alpha}
-            rows += [difference(per_seed, s, UNMODIFIED, these, those) for s in CHANGES]
+            rows.append(difference(per_seed, CHANGES, UNMODIFIED, these, those))
             on = {"on": TRAINING}
-            rows += [difference(per_seed, s, UNMODIFIED, these | on, those | on) for s in BY_REGION]
+            rows.append(difference(per_seed, BY_REGION, UNMODIFIED, these | on, those | on))
     for loss in REVERSE:
         these = {"condition": "none", "mitigation": loss}
-        rows += [difference(per_seed, s, UNMODIFIED, these, {"condition": "none"}) for s in ("accuracy", "pgr")]
+        rows.append(difference(per_seed, ("accuracy", "pgr"), UNMODIFIED, these, {"condition": "none"}))
     return per_seed, pd.concat(rows, ignore_index=True)
 
 

@@ -153,7 +153,7 @@ def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]
     tried = per_seed[(per_seed["mitigation"] != "") & (per_seed["condition"] == "explicit") & (per_seed["via"] == "")]
     for name in dict.fromkeys(tried["mitigation"]):
         both = {"condition": "explicit", "method": "reward_model", "rival": RIVAL}
-        rows += [difference(per_seed, aim, UNMODIFIED, both | {"mitigation": name}, both) for aim in AIMS]
+        rows.append(difference(per_seed, AIMS, UNMODIFIED, both | {"mitigation": name}, both))
     if study.edition.has_chapter("13") and "confidence_loss" in study.edition.mitigations:
         fences = confidence_fences(study)
         per_seed = pd.concat([per_seed, fences], ignore_index=True)

@@ -52,7 +52,7 @@ def _tried(few: Study, mitigated: Sequence[Study], conflict: str) -> tuple[pd.Da
     rows, tried = [summarise(per_seed, pooled=True)], per_seed[per_seed["mitigation"] != ""]
     for names in tried[["condition", "mitigation", "via"]].drop_duplicates().to_dict("records"):
         statistics = ("accuracy", "pgr") if names["condition"] == "none" else OF_A_MITIGATION
-        rows += [difference(per_seed, s, UNMODIFIED, names, {"condition": names["condition"]}) for s in statistics]
+        rows.append(difference(per_seed, statistics, UNMODIFIED, names, {"condition": names["condition"]}))
     return per_seed, pd.concat(rows, ignore_index=True)
 
 

@@ -83,9 +83,7 @@ def beyond_reward_models(per_seed: pd.DataFrame, policies: dict[str, object]) ->
     """Results rows of what is compared between methods: these policies minus the reward models under the same
     condition."""
     those = {"method": "reward_model", "condition": policies["condition"]}
-    return pd.concat(
-        [difference(per_seed, s, "reward_model", policies, those) for s in SIDE_BY_SIDE], ignore_index=True
-    )
+    return difference(per_seed, SIDE_BY_SIDE, "reward_model", policies, those)
 
 
 CHANGED: dict[str, dict[str, tuple[str, ...]]] = {
@@ -129,7 +127,7 @@ def beside_dpo(name: str, per_seed: pd.DataFrame) -> pd.DataFrame:
     changed_dpo = usual_dpo | OPTIONS[name]
     for condition, statistics in CHANGED[name].items():
         these, those = changed_dpo | {"condition": condition}, usual_dpo | {"condition": condition}
-        rows += [difference(per_seed, s, UNMODIFIED, these, those) for s in statistics]
+        rows.append(difference(per_seed, statistics, UNMODIFIED, these, those))
     if name == "on_soft_labels":
         rows += [beyond_reward_models(per_seed, by | {"condition": "explicit"}) for by in (usual_dpo, changed_dpo)]
     return pd.concat(rows, ignore_index=True)

@@ -156,5 +156,5 @@ def no_training(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     for other in ("dpo", GUIDE):
         for condition, statistics in (("none", ["accuracy"]), ("explicit", compared), ("implicit", compared)):
             these, those = ({"method": method, "condition": condition} for method in (SEARCH, other))
-            rows += [difference(per_seed, s, other, these, those) for s in statistics]
+            rows.append(difference(per_seed, statistics, other, these, those))
     return per_seed, pd.concat(rows, ignore_index=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,12 +135,21 @@ def alike(among: Mask, features: Sequence[Array], neighbours: int, of: Mask | No
     ``among`` and each feature have shape (n,).  Row i of the result, (n, n), has a one at each pair that pair i is
     matched with, itself included; pairs outside ``among``, and outside ``of`` where it is given, have none.
     """
-    inside = np.flatnonzero(among)
-    asked = np.ones(len(inside), dtype=bool) if of is None else of[inside]
-    k = min(neighbours, len(inside))
+    of = among if of is None else of
+    features = tuple(np.asarray(feature, float).tobytes() for feature in features)
+    return _alike(among.tobytes(), features, neighbours, of.tobytes())
+
+
+@lru_cache(maxsize=256)
+def _alike(among: bytes, features: tuple[bytes, ...], neighbours: int, of: bytes) -> csr_array:
+    """As ``alike``; masks and features as bytes.  One set of students is asked about by many statistics and at many
+    thresholds, and the search among their pairs would take half of the time of it all."""
+    among, of = np.frombuffer(among, bool), np.frombuffer(of, bool)
+    inside, k = np.flatnonzero(among), min(neighbours, among.sum())
+    asked = of[inside]
     if not asked.any():
         return csr_array((len(among), len(among)))
-    ranks = np.stack([rankdata(feature[inside]) for feature in features], axis=1)
+    ranks = np.stack([rankdata(np.frombuffer(feature)[inside]) for feature in features], axis=1)
     near = inside[KDTree(ranks).query(ranks[asked], k=k, p=np.inf)[1].reshape(asked.sum(), k)]
     return csr_array((np.ones(near.size), (np.repeat(inside[asked], k), near.ravel())), shape=(len(among), len(among)))
 
@@ -269,14 +278,8 @@ class Comparison:
         return found
 
     def matched(self, null: str) -> csr_array:
-        if null not in self._matches:
-            features = [getattr(self, name) for name in NULLS[null]]
-            self._matches[null] = alike(self.scored(null)[1], features, self.neighbours)
-        return self._matches[null]
-
-    @cached_property
-    def _matches(self) -> dict[str, csr_array]:
-        return {}
+        """Which pairs a null matches, as ``alike``."""
+        return alike(self.scored(null)[1], [getattr(self, name) for name in NULLS[null]], self.neighbours)
 
     def null(self, null: str, weights: Array | None = None) -> Array:
         """The score if the tax had fallen blindly, pair by pair among those that the null matches; NaN where nothing
