@@ -46,6 +46,7 @@ def own(tmp_path_factory, folders):
         "reward_model": FAST,
     }  # fmt: skip
     edition["chapters"] = ["05", "12", "13", "14", "99"]  # others train as well, and take long
+    edition["mitigations"] = ["filter"]
     for name in ("control_pairs", "policy_pairs", "mitigation_pairs"):
         edition.pop(name)
     path = folder / "own.yaml"
