@@ -47,7 +47,7 @@ from w2s_lib.book.build import (
     stand_in,
     studied,
 )
-from w2s_lib.findings.claims import CLAIMS
+from w2s_lib.findings.claims import CLAIMS, on_real_texts, verdict
 from w2s_lib.findings.record import ROW
 from w2s_lib.findings.results import ALL, BY_SEED, COLUMNS, NAMES, OPTIONS, STATISTICS, among, read_results, usual
 from w2s_lib.lab import Lab
@@ -101,6 +101,16 @@ def test_rows_by_seed_say_what_the_rows_say(results, seed_rows):
     powers = both["statistic"].str.startswith("power_of_")
     assert len(both) == len(results) and both.loc[~powers & both["value"].notna(), "mean"].notna().all()
     np.testing.assert_allclose(both["mean"][~powers], both["value"][~powers], atol=1e-12)
+
+
+def test_the_ledger_asks_real_texts_the_same(html):
+    results = read_results(html / "results.csv")
+    told = on_real_texts(results[results["chapter"] == "15_real_models_and_data"]).set_index("claim")
+    assert {"C1", "N1", "N2", "N7"} <= set(told.index), "asked of frozen layers"
+    assert told.loc["N4", "value"] < 0 < told.loc["N12", "value"], "helpful pairs, and longer replies, of one edition"
+    assert all(told.loc[key, "verdict"] == verdict(CLAIMS[key], *told.loc[key, ["low", "high"]]) for key in told.index)
+    assert "on real texts</th>" in (html / "notebooks" / "14_claims.html").read_text(encoding="utf-8")
+    assert on_real_texts(results[results["edition"] == "smoke"]).empty
 
 
 def test_results_csv_is_tidy(results):

@@ -73,6 +73,8 @@ class Ledger:
             "power": f["power"],
             "verdict": f["says"],
         }
+        if "on_real_texts" in f:
+            columns |= {"on real texts": f["on_real_texts"]}
         if "here" in f:
             columns |= {"here": f["here"].map("{:.3f}".format, na_action="ignore")}
         chapters = dict(zip(f["claim"].map(html.escape), f["chapter"]))

@@ -32,7 +32,7 @@ from w2s_lib.findings import (
     search,
     theory,
 )
-from w2s_lib.findings.results import ROWS, among, pick, usual
+from w2s_lib.findings.results import ALL, ROWS, among, pick, usual
 from w2s_lib.measures.intervals import LEVEL, minimum_detectable_effect, power
 
 Rule = Literal["above", "below", "absent", "no_more"]
@@ -260,6 +260,24 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None =
         })  # fmt: skip
     frame = pd.DataFrame(rows)
     return frame.assign(holm=frame.groupby("family", sort=False)["p"].transform(holm)).drop(columns="p")
+
+
+REAL = {"hh-smol": ("none", "explicit", "gold_explicit"), "hh-smol-helpful": ("implicit", "verbosity")}
+"""Editions of real texts that the ledger asks as well, with the conditions that each is asked about: of pairs that are
+mixed in, the one that has helpful pairs."""
+
+
+def on_real_texts(results: pd.DataFrame) -> pd.DataFrame:
+    """The same claims by the same rules on real texts; as ``ledger``, a row for each claim that can be asked there.
+
+    ``results``: rows of the chapter on real texts, with their ``edition``."""
+    told = []
+    for edition, conditions in REAL.items():
+        rows = results[results["edition"] == edition]
+        mine = [claim for claim in CLAIMS.values() if claim.names["condition"] in conditions]
+        asked = [claim for claim in mine if len(usual(rows, weak=ALL, strong=ALL, **claim.names)) == 1]
+        told.append(ledger(dict.fromkeys(FINDINGS, rows), asked) if asked else pd.DataFrame())
+    return pd.concat(told, ignore_index=True)
 
 
 def hangs_on_it(frame: pd.DataFrame) -> pd.Series:
