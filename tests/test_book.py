@@ -238,7 +238,7 @@ def test_the_ledger_on_the_page_reads_the_rows_of_the_file(html, results):
         ((_, row),) = rows.iterrows()
         bounds = "[nan, nan]" if pd.isna(row["low"]) else f"[{row['low']:.3f}, {row['high']:.3f}]"
         number = "–" if pd.isna(row["value"]) else f"{row['value']:.3f} {bounds}"
-        cells = r"</td>\s*<td[^>]*>".join((claim.key, "[^<]*", re.escape(number)))
+        cells = r"</td>\s*<td[^>]*>".join((f"<a[^>]*>{claim.key}</a>", "[^<]*", re.escape(number)))
         assert re.search(rf"<td[^>]*>{cells}</td>", page), claim.key
     assert "verdict" in (html / "index.html").read_text(encoding="utf-8")
 
@@ -505,10 +505,11 @@ def test_a_second_build_trains_nothing(build_folder, tmp_path, monkeypatch, capf
     """Of a few chapters of the same edition, whose rows are those of the whole book.  Its pages are left out."""
 
     def tables(source: Path, output: Path, _: int) -> Path:
-        return shutil.copytree(source, output / "html", ignore=shutil.ignore_patterns("*.md", "assets", "notebooks"))
+        return shutil.copytree(source, output / "html", ignore=shutil.ignore_patterns("*.md", "notebooks"))
 
     monkeypatch.setattr(build, "render", tables)
-    monkeypatch.setattr(build.decks, "write", lambda *_: None)
+    for of_pages in (build.decks, build.crate):
+        monkeypatch.setattr(of_pages, "write", lambda *_: None)
     told = ["--edition", of_few_chapters(tmp_path), "--store", build_folder / "store", "--output", tmp_path / "book"]
     assert build.main([str(word) for word in told]) == 0
     said = capfd.readouterr().out
