@@ -14,7 +14,7 @@ from w2s_lib.book import ship
 from w2s_lib.book.build import NOT_SHIPPED
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.findings import record
-from w2s_lib.findings.claims import FINDINGS, ledger
+from w2s_lib.findings.claims import CLAIMS, FINDINGS, ledger
 from w2s_lib.findings.conflict import conflict
 from w2s_lib.findings.controls import controls
 from w2s_lib.findings.gap import capability_gap
@@ -223,13 +223,14 @@ def test_helpful_pairs_by_people_need_neither_texts_nor_model(tmp_path, monkeypa
     results = by_people(study)
     assert study.lab.trained == 0
     told = ledger({"15_real_models_and_data": results}, EXPECTED.values())
+    assert not set(EXPECTED) & set(CLAIMS), "names of their own"
     assert len(told) == 5 and not told["verdict"].isin(["untested"]).any() and told["value"].notna().all()
     cells = [(seed, *pair) for seed in study.edition.seeds for pair in study.edition.weak_strong]
     tax = {
         c: [study.comparison(*cell, c).tax.mean() for cell in cells] for c in ("implicit_pandalm", "implicit_llmbar")
     }
     by_hand = np.mean(tax["implicit_pandalm"]) - np.mean(tax["implicit_llmbar"])
-    assert told.set_index("claim").loc["T3", "value"] == pytest.approx(by_hand)
+    assert told.set_index("claim").loc["H3", "value"] == pytest.approx(by_hand)
     longer = Shipped(FOLDER / "hh-smol-helpful").table("longer").set_index("part")["value"]
     assert longer["pandalm"] > 0.6 > longer["all"] > 0.4 > longer["llmbar-adversarial"], "length for, and against"
 
