@@ -13,6 +13,7 @@ from w2s_lib.findings.claims import (
     VERDICTS,
     WORDS,
     Claim,
+    agreeing,
     effect,
     holm,
     ledger,
@@ -117,6 +118,14 @@ def test_every_claim_has_a_sentence_for_every_verdict_and_no_two_claims_share_on
     assert all(set(claim.says) == set(SAYS) for claim in CLAIMS.values()) and len(set(sentences)) == len(sentences)
     assert all(text[0].isupper() and text.endswith(".") and len(text) < 150 for text in sentences)
     assert sentence(ABOVE, "blind").startswith("Cannot tell") and sentence(ABOVE, "yes") == "so"
+
+
+def test_two_ledgers_agree_where_claims_that_can_fail_have_one_verdict():
+    one = pd.DataFrame({"claim": list("abcd"), "verdict": ["yes", "no", "yes", "yes"], "can_fail": [1, 1, 1, 0]})
+    one["can_fail"] = one["can_fail"].astype(bool)
+    assert agreeing(one, one.iloc[::-1]) == (3, 3)
+    assert agreeing(one, one.iloc[1:].assign(verdict="yes")) == (1, 2)
+    assert agreeing(one, one.iloc[:0]) == (0, 0)
 
 
 def test_claims_that_cannot_fail_are_those_that_any_tax_would_pass():

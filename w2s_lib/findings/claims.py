@@ -280,6 +280,12 @@ def on_real_texts(results: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(told, ignore_index=True)
 
 
+def agreeing(verdicts: pd.DataFrame, others: pd.DataFrame) -> tuple[int, int]:
+    """Of the claims of two ledgers that can fail, how many have the same verdict in both, and how many there are."""
+    both = verdicts[verdicts["can_fail"]].merge(others, on="claim", suffixes=("", "_there"))
+    return int((both["verdict"] == both["verdict_there"]).sum()), len(both)
+
+
 def hangs_on_it(frame: pd.DataFrame) -> pd.Series:
     """Rows of a ledger whose verdict would be undecided if its family were corrected for."""
     return frame["holm"] > 1 - LEVEL

@@ -80,9 +80,9 @@ CONDITIONS = {
         Condition("rerun", "another training seed, no conflict", _none),
         Condition("placebo", "politeness pairs mixed in", _mixed("politeness")),
         Condition("implicit_quarter", "a quarter as many helpfulness pairs mixed in", _implicit_quarter),
-        Condition("implicit_pandalm", "as many of PandaLM's helpfulness pairs mixed in", _quarter_of("pandalm")),
+        Condition("implicit_pandalm", "a quarter as many of PandaLM's pairs mixed in", _quarter_of("pandalm")),
         Condition(
-            "implicit_llmbar", "as many of LLMBar's adversarial ones mixed in", _quarter_of("llmbar-adversarial")
+            "implicit_llmbar", "a quarter as many of LLMBar's adversarial ones", _quarter_of("llmbar-adversarial")
         ),
         Condition(
             "explicit_shared", "paid for pairs it ranks wrongly, the baseline's own random streams", _explicit, BASELINE
