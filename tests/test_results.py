@@ -370,6 +370,16 @@ def test_a_cell_without_a_partner_is_an_error():
         difference(frame, "deception_score", "rerun", these, those)
 
 
+def test_cells_that_differ_in_more_than_is_named_are_an_error():
+    """Two model pairs, of which the control's second has another alpha: pooled, there would be two rows a seed."""
+    these, those = {"condition": "explicit"}, {"condition": "rerun"}
+    frame = pd.concat([scores(range(4), LEFT, **these), scores(range(4), RIGHT, **those)], ignore_index=True)
+    frame = frame.assign(draws=None)
+    frame.loc[frame.index[-1], "alpha"] = 2.0
+    with pytest.raises(KeyError, match="cells differ in more"):
+        difference(frame, "deception_score", "rerun", these, those)
+
+
 def test_published_rows_are_read_as_they_were_written(tmp_path):
     rows = planted.per_seed(
         {"statistic": "deception_score", "seed": seed, "value": value, "threshold": 0.75, "run_keys": keys} | names

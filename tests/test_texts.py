@@ -19,12 +19,15 @@ from w2s_lib.data.preferences import agreement, prefer
 from w2s_lib.data.reading import DataError
 from w2s_lib.data.rows import ASSISTANT, HUMAN, prompt_and_replies
 from w2s_lib.data.sources import DATA, read, source
+from w2s_lib.errors import ParameterError
 from w2s_lib.specs import Conflict, Texts
+from w2s_lib.study import Study
+from w2s_lib.study.edition import load
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = [REAL_PAIRS / f"rucbm_harmless_{name}.jsonl" for name in ("train_gt", "train_w2s", "test")]
 HELPFUL = REAL_PAIRS / "helpful_human_pairs.jsonl"
-COLUMNS = ["pair_id", "prompt", "chosen", "rejected", "objective", "split", "kind", "cluster", "hazardous", "turned"]
+COLUMNS = "pair_id prompt chosen rejected objective split kind part cluster hazardous turned".split()
 
 real = pytest.mark.skipif(
     not all(map(Path.is_file, FILES)), reason=f"no real pairs in {REAL_PAIRS}: the loader is tried on made ones only"
@@ -576,15 +579,30 @@ def test_helpful_pairs_of_one_part_are_mixed_in_alone(tmp_path):
     texts = Texts(
         source=made(tmp_path, many(90)), helpful=made(tmp_path, rows, "helpful.jsonl"), train_pairs=30, test_pairs=20
     )
-    kinds = load_texts(texts, "helpfulness")["kind"].value_counts().to_dict()
-    assert kinds == {"a": 16, "local": 8}
+    helpful = load_texts(texts, "helpfulness")
+    assert helpful["part"].value_counts().to_dict() == {"a": 16, "": 8} and set(helpful["kind"]) == {"local"}
     of = lambda share: Conflict(kind="mixed", objective="helpfulness", share=share, part="a")
     found = mixed_in(texts, "weak_label", of(0.5), 30)
-    assert len(found) == 15 and set(found["kind"]) == {"a"}
+    assert len(found) == 15 and set(found["part"]) == {"a"}
     with pytest.raises(PairsError, match="18 helpfulness pairs of 'a' are asked for, and there are 16"):
         mixed_in(texts, "weak_label", of(0.6), 30)
     with pytest.raises(ValueError, match="part belongs to helpfulness pairs"):
         Conflict(kind="mixed", objective="verbosity", part="a")
+
+
+def test_a_source_that_is_no_text_names_no_part(tmp_path):
+    path = tmp_path / "a.jsonl"
+    rows = (
+        json.dumps({"prompt": "q", "chosen": f"a{i}", "rejected": "b", "source": s}) for i, s in enumerate("\ud800x")
+    )
+    path.write_text("\n".join([*rows, json.dumps({"prompt": "q", "chosen": "c", "rejected": "d", "source": 3})]))
+    assert reading.read_files((sources.stamp(path),)).frame["part"].tolist() == ["?", "x", ""]
+
+
+def test_a_part_is_asked_of_helpful_pairs_alone():
+    for edition in ("world", "hh-smol"):
+        with pytest.raises(ParameterError, match="condition='implicit_pandalm': mixes in helpful pairs of 'pandalm'"):
+            Study(load(edition)).conflict("implicit_pandalm")
 
 
 def test_too_few_helpful_pairs_for_two_halves_are_all_for_the_students(tmp_path):

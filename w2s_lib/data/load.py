@@ -66,9 +66,9 @@ class TiesError(PairsError):
 def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame:
     """The pairs of one study by one objective (None: its own), in three splits; the same frame for the same spec.
 
-    Columns ``pair_id``, ``prompt``, ``chosen``, ``rejected``, ``objective``, ``split``, ``kind`` (the data set, or the
-    part of it that the row names), ``cluster`` (names the prompt), ``hazardous`` (missing: nobody knows) and ``turned``
-    (whether the data set labels it the other way).
+    Columns ``pair_id``, ``prompt``, ``chosen``, ``rejected``, ``objective``, ``split``, ``kind`` (the data set),
+    ``part`` (of it, where the row names one), ``cluster`` (names the prompt), ``hazardous`` (missing: nobody knows) and
+    ``turned`` (whether the data set labels it the other way).
 
     A ``SURFACE`` objective beside the study's own is mixed in with the pairs of a split, and a student must not meet
     the same pair twice, under two labels.  So for ``weak_label`` it takes the pairs of ``ground_truth``, which the
@@ -98,13 +98,13 @@ def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame
     if aim != texts.objective and mine:
         frame["split"] = frame["split"].replace({"ground_truth": "weak_label", "weak_label": "ground_truth"})
         frame = pd.concat([frame[frame["split"] == name] for name in SPLITS], ignore_index=True)
-    frame = prefer(frame, aim).assign(objective=aim, kind=lambda f: f["part"].where(f["part"] != "", source.name))
+    frame = prefer(frame, aim).assign(objective=aim, kind=source.name)
     told = (frame["split"] == "weak_label").sum()
     if aim != texts.objective and mine and told < TOLD_APART * texts.train_pairs:
         raise TiesError(aim, told, texts.train_pairs)
     frame["cluster"] = frame["prompt"].map(lambda prompt: hashlib.sha256(prompt.encode()).hexdigest()[:12])
     frame["hazardous"] = pd.array([pd.NA] * len(frame), dtype="boolean")
-    return frame[[*"pair_id prompt chosen rejected objective split kind cluster hazardous turned".split()]]
+    return frame[[*"pair_id prompt chosen rejected objective split kind part cluster hazardous turned".split()]]
 
 
 def mislabelled(frame: pd.DataFrame, pairs: Pairs) -> pd.DataFrame:
@@ -154,8 +154,8 @@ def mixed_in(pairs: Pairs | Texts, name: Split, conflict: Conflict, among: int) 
     """
     frame, wanted = split(pairs, name, conflict.objective), round(conflict.share * among)
     if conflict.part is not None:
-        frame = frame[frame["kind"] == conflict.part]
-    if len(frame) < wanted and conflict.objective not in SURFACE:
+        frame = frame[frame["part"] == conflict.part]
+    if len(frame) < wanted and (conflict.part is not None or conflict.objective not in SURFACE):
         of = f" of {conflict.part!r}" if conflict.part else ""
         says = f"{wanted} {conflict.objective} pairs{of} are asked for, and there are {len(frame)}"
         raise PairsError(f"helpful_share={conflict.share:g}: {says}; use at most {len(frame) / among:.4f}")

@@ -123,7 +123,8 @@ def _pairs(path: Path, called: str) -> tuple[list[tuple[str, str, str, str]], se
                 first.setdefault(says, where)
             else:
                 origin = row.get(ORIGIN)
-                found.append((*said, origin if isinstance(origin, str) else ""))
+                named = origin.encode(errors="replace").decode() if isinstance(origin, str) else ""
+                found.append((*said, named))
                 unread |= {column for column, value in row.items() if value not in (None, "", [])} - {*read, ORIGIN}
     except (ValueError, OSError, EOFError, zlib.error, RecursionError) as error:  # not Parquet, cut short, ...
         raise DataError(called, f"cannot be read: {first_line(error)}") from None

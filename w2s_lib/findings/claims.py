@@ -275,14 +275,16 @@ def on_real_texts(results: pd.DataFrame) -> pd.DataFrame:
     for edition, conditions in REAL.items():
         rows = results[results["edition"] == edition]
         mine = [claim for claim in CLAIMS.values() if claim.names["condition"] in conditions]
-        asked = [claim for claim in mine if len(usual(rows, weak=ALL, strong=ALL, **claim.names)) == 1]
+        asked = [claim for claim in mine if len(usual(rows, **{"weak": ALL, "strong": ALL} | claim.names)) == 1]
         told.append(ledger(dict.fromkeys(FINDINGS, rows), asked) if asked else pd.DataFrame())
     return pd.concat(told, ignore_index=True)
 
 
 def agreeing(verdicts: pd.DataFrame, others: pd.DataFrame) -> tuple[int, int]:
-    """Of the claims of two ledgers that can fail, how many have the same verdict in both, and how many there are."""
+    """Of the claims that can fail and are tested in both of two ledgers, how many have one verdict, and how many there
+    are."""
     both = verdicts[verdicts["can_fail"]].merge(others, on="claim", suffixes=("", "_there"))
+    both = both[~both[["verdict", "verdict_there"]].isin(["untested", "blind"]).any(axis=1)]
     return int((both["verdict"] == both["verdict_there"]).sum()), len(both)
 
 

@@ -226,7 +226,7 @@ def _at_least(bars: Array, mean: Array, cov: Array) -> float:
     return float(multivariate_normal.cdf(mean - bars, cov=cov, allow_singular=True, abseps=1e-4, rng=generator))
 
 
-def analytic(cov: Array, threshold: float, points: int = 13) -> dict[str, float]:
+def analytic(cov: Array, threshold: float, points: int = 25) -> dict[str, float]:
     """``conflict_tax``, ``deception_score``, ``null_random``, ``null_margin_matched`` and ``excess_margin_matched``
     of a conflict student, by Gaussian integrals; NaN where nothing is taxed.
 

@@ -488,7 +488,7 @@ def difference(
     ``versus`` says what was taken off.
 
     Raises:
-        KeyError: several rows a cell answer to these names, or a cell has no row to compare with.
+        KeyError: several rows a cell answer to these names, a cell has no row to compare with, or cells differ in more.
     """
     return summarise(differences(per_seed, statistics, versus, these, those))
 
@@ -514,6 +514,8 @@ def differences(
         pool(side.assign(value=side["value"].mask(undefined), less=taken_off), weak=ALL, strong=ALL)
         for side in (left, right)
     )
+    if not left[["statistic", "seed"]].equals(right[["statistic", "seed"]]):
+        raise KeyError(f"{', '.join(statistics)} of {these} versus {those}: cells differ in more; name more columns")
     return left.assign(
         versus=versus,
         value=left["value"] - right["value"],

@@ -135,12 +135,13 @@ def alike(among: Mask, features: Sequence[Array], neighbours: int, of: Mask | No
     ``among`` and each feature have shape (n,).  Row i of the result, (n, n), has a one at each pair that pair i is
     matched with, itself included; pairs outside ``among``, and outside ``of`` where it is given, have none.
     """
-    of = among if of is None else of
+    among = np.asarray(among, bool)
+    of = among if of is None else np.asarray(of, bool)
     features = tuple(np.asarray(feature, float).tobytes() for feature in features)
     return _alike(among.tobytes(), features, neighbours, of.tobytes())
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _alike(among: bytes, features: tuple[bytes, ...], neighbours: int, of: bytes) -> csr_array:
     """As ``alike``; masks and features as bytes.  One set of students is asked about by many statistics and at many
     thresholds, and the search among their pairs would take half of the time of it all."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from w2s_lib.data.sources import source
+from w2s_lib.errors import ParameterError
 from w2s_lib.lab import Lab
 from w2s_lib.measures.metrics import Comparison
 from w2s_lib.models.ladder import LADDER, parse
@@ -184,6 +185,9 @@ class Study:
     def conflict(self, condition: str) -> Conflict:
         """The conflict of a condition; where only the world has an objective, what takes its place on real texts."""
         found = CONDITIONS[condition].conflict(self.edition.alpha, self.objective)
+        if found.part is not None and self.edition.helpful is None:
+            says = f"mixes in helpful pairs of {found.part!r}; name helpful pairs (helpful) that say so"
+            raise ParameterError("condition", condition, says)
         if self.edition.data == WORLD:
             return found
         if found.objective == "helpfulness" and self.edition.helpful is not None:
@@ -384,7 +388,7 @@ class Study:
             *(few.student_runs(CONTROLS) if has("07") else ()),
             *(few.with_parameters(alpha=ABOVE_ONE).student_runs(("gold_explicit",)) if has("07") else ()),
             *(replace(few, ceiling_half="ground_truth").student_runs() if has("07") or has("17") else ()),
-            *(self.student_runs(BY_PEOPLE) if has("15") and self.edition.helpful == "helpful-by-people" else ()),
+            *(self.student_runs(BY_PEOPLE) if has("15") and self.edition.name == "hh-smol-helpful" else ()),
             *(self.dose_runs() if has("08") else ()),
             *(few.aiming_at("honesty").student_runs() if has("10") else ()),
             *(self.policy_runs() if has("12") else ()),
