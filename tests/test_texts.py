@@ -595,7 +595,9 @@ def test_a_source_that_is_no_text_names_no_part(tmp_path):
     rows = (
         json.dumps({"prompt": "q", "chosen": f"a{i}", "rejected": "b", "source": s}) for i, s in enumerate("\ud800x")
     )
-    path.write_text("\n".join([*rows, json.dumps({"prompt": "q", "chosen": "c", "rejected": "d", "source": 3})]))
+    path.write_text(
+        "\n".join([*rows, json.dumps({"prompt": "q", "chosen": "c", "rejected": "d", "source": 3})]), encoding="utf-8"
+    )
     assert reading.read_files((sources.stamp(path),)).frame["part"].tolist() == ["?", "x", ""]
 
 
