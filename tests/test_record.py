@@ -11,7 +11,7 @@ from tests.planted import USUAL
 from w2s_lib.book import record as command
 from w2s_lib.figures.record import beside, power_panel
 from w2s_lib.findings import record
-from w2s_lib.findings.claims import CLAIMS, verdict
+from w2s_lib.findings.claims import CLAIMS, FINDINGS, verdict
 from w2s_lib.findings.record import RecordError
 from w2s_lib.findings.results import ALL, BY_SEED, NAMES, by_seed, pick, summarise
 from w2s_lib.measures.intervals import prediction_interval, seeds_for
@@ -128,6 +128,22 @@ def test_merging_again_changes_nothing_and_another_seed_of_that_number_is_refuse
     record._write(tmp_path / "third", WORLD, {400: frame}, {"400": entry()})
     with pytest.raises(RecordError, match=r"seed-400.parquet: seed 400 is in .*, too, with other numbers"):
         record.merge(folder, tmp_path / "third", WORLD)
+
+
+def test_a_seed_joins_a_record_with_the_chapters_that_it_has(folder, tmp_path):
+    """Others have come to the ledger since: a seed that is added has no rows of theirs, and trains none of their runs."""
+    assert record.chapters(folder, WORLD) == [CHAPTER]
+    every = record.chapters(tmp_path / "new", WORLD)
+    assert every == list(FINDINGS)
+    study = Study(WORLD)
+    few, all_of_them = (
+        {run.key for run in record.of_chapters(study, 406, names).runs()} for names in ([CHAPTER], every)
+    )
+    assert few < all_of_them <= {run.key for run in study.one_of_many(406).runs()}
+    more = pd.concat([planted(406), planted(406).assign(chapter="19_theory")])
+    record._write(tmp_path / "wider", WORLD, {406: record.in_order(more)}, {"406": entry()})
+    assert record.merge(folder, tmp_path / "wider", WORLD) == [406]
+    assert set(record.load(folder).frame["chapter"]) == {CHAPTER} and 406 in record.load(folder).seeds
 
 
 def test_a_seed_that_is_there_is_not_made_again(folder):

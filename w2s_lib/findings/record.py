@@ -13,6 +13,7 @@ import math
 import subprocess
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,16 +80,34 @@ def parameters(edition: Edition) -> str:
     return digests.digest(json.dumps(fields, sort_keys=True))
 
 
-def statistics(study: Study, seed: int) -> pd.DataFrame:
-    """Every statistic of one seed of the study, of all chapters that the ledger reads; columns ``BY_SEED``; trains
+def chapters(folder: Path, edition: Edition) -> list[str]:
+    """Chapters whose statistics a seed of this record has: those that its seeds have, and in a new record all of the
+    edition's that the ledger reads.
+
+    Raises:
+        RecordError: a file of the record cannot be read.
+    """
+    for seed in opened(folder, edition)["seeds"]:
+        return sorted({name for _, rows in _seeds_of(_file(folder, int(seed))) for name in rows["chapter"]})
+    return [name for name in FINDINGS if edition.has_chapter(name.partition("_")[0])]
+
+
+def of_chapters(study: Study, seed: int, names: Iterable[str]) -> Study:
+    """The study of one seed with these chapters alone: it asks for no run that they do not need."""
+    one = study.one_of_many(seed)
+    numbers = [name.partition("_")[0] for name in names]
+    return replace(one, edition=one.edition.model_copy(update={"chapters": numbers}))
+
+
+def statistics(study: Study) -> pd.DataFrame:
+    """Every statistic of a study of one seed, of all its chapters that the ledger reads; columns ``BY_SEED``; trains
     what is missing.
 
     Statistics of planted students have no row in a seed in which they are undefined.
     """
-    one = study.one_of_many(seed)
-    told = [name for name in FINDINGS if one.edition.has_chapter(name.partition("_")[0])]
-    rows = pd.concat([by_seed(FINDINGS[name](one)[1], one.edition.name, name) for name in told], ignore_index=True)
-    return in_order(rows)
+    told = [name for name in FINDINGS if study.edition.has_chapter(name.partition("_")[0])]
+    rows = [by_seed(FINDINGS[name](study)[1], study.edition.name, name) for name in told]
+    return in_order(pd.concat(rows, ignore_index=True))
 
 
 def in_order(frame: pd.DataFrame) -> pd.DataFrame:
@@ -103,7 +122,7 @@ def _file(folder: Path, seed: int) -> Path:
 def make(study: Study, seed: int, folder: Path) -> bool:
     """Add one seed to the record in ``folder``; trains what is missing.  Whether there was anything to do.
 
-    The seed's file and its entry are written as soon as it is whole.
+    It has the statistics of the chapters that the record's other seeds have.  The seed's file and its entry are written as soon as it is whole.
 
     Raises:
         RecordError: the record there cannot be read, or is of another scheme, edition or parameters.
@@ -111,11 +130,11 @@ def make(study: Study, seed: int, folder: Path) -> bool:
     about = opened(folder, study.edition)
     if str(seed) in about["seeds"]:
         return False
-    one, start = study.one_of_many(seed), time.perf_counter()
+    start, one = time.perf_counter(), of_chapters(study, seed, chapters(folder, study.edition))
     runs, lab = closure(one.runs()), study.lab
     lab.run(runs)
     trained = time.perf_counter()
-    frame = statistics(study, seed)
+    frame = statistics(one)
     records = [lab.record(run) for run in runs]
     entry = {
         "runs": len(runs),
@@ -267,7 +286,8 @@ def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
         if seed in mine and mine[seed]["file"] != entry["file"]:
             raise RecordError(f"{_file(other, int(seed))}: seed {seed} is in {folder}, too, with other numbers")
     new = [seed for seed in theirs.seeds if str(seed) not in mine]
-    frames = {seed: in_order(theirs.frame[theirs.frame["seed"] == seed]) for seed in new}
+    held = theirs.frame[theirs.frame["chapter"].isin(chapters(folder, edition) if mine else theirs.frame["chapter"])]
+    frames = {seed: in_order(held[held["seed"] == seed]) for seed in new}
     _write(folder, edition, frames, {str(seed): dict(theirs.about["seeds"][str(seed)]) for seed in new})
     return new
 
