@@ -11,19 +11,21 @@ import pytest
 
 from tests.faults.conftest import TIMES, check, records, start, takes_long
 
-PROGRAMS = {
-    "worker or executor": "multiprocessing.spawn",
-    "kernel": "multiprocessing.forkserver",
-    "renderer": "jupyter_book",
-}
-"""Processes under a build, and what their command lines hold."""
+KINDS = ("worker or executor", "kernel", "renderer")
+"""Processes under a build."""
+
+SPAWNED, FORKED, PAGES = "multiprocessing.spawn", "multiprocessing.forkserver", "jupyter_book"
+"""What their command lines hold; a copy of a fork server has that of the server."""
 
 
 def kind_of(process: psutil.Process) -> str | None:
-    """Which of ``PROGRAMS`` a process is, if any."""
+    """Which of ``KINDS`` a process is, if any: executors are spawned, kernels are copies of an executor's fork server,
+    and workers are copies of the build's."""
     with suppress(psutil.Error):
-        told = " ".join(process.cmdline())
-        return next((kind for kind, program in PROGRAMS.items() if program in told), None)
+        told, *above = (" ".join(each.cmdline()) for each in (process, *process.parents()))
+        if FORKED in told and above and FORKED in above[0]:
+            return "kernel" if any(SPAWNED in each for each in above) else "worker or executor"
+        return "renderer" if PAGES in told else "worker or executor" if SPAWNED in told else None
     return None
 
 
@@ -47,6 +49,13 @@ def ended(process: subprocess.Popen, seconds: float) -> bool:
     return process.poll() is not None
 
 
+def wait_for(root: subprocess.Popen, kind: str) -> None:
+    """Wait until there is a process of that kind under a build, or the build has ended."""
+    while not ended(root, 0.05):
+        if kind in map(kind_of, psutil.Process(root.pid).children(recursive=True)):
+            return
+
+
 @pytest.mark.slow
 def test_killed_runs_go_on(tmp_path, undisturbed, chance, tried):
     begin = time.monotonic()
@@ -55,8 +64,11 @@ def test_killed_runs_go_on(tmp_path, undisturbed, chance, tried):
     while kills < max(1, TIMES):
         process = start(tmp_path, workers=1)
         kind = chance.choice(("build", "worker or executor"))
-        if not ended(process, chance.uniform(0.4, 0.9) * usual) and kill_one(process, kind):
-            kills += 1
+        if kind == "build":
+            kills += not ended(process, chance.uniform(0.4, 0.9) * usual) and kill_one(process, kind)
+        else:
+            wait_for(process, kind)
+            kills += not ended(process, chance.uniform(0, 0.3) * usual) and kill_one(process, kind)
         if kind == "build" and process.poll() is None:
             process.kill()
         _, told = process.communicate(timeout=400)
@@ -77,7 +89,7 @@ def test_killed_runs_go_on(tmp_path, undisturbed, chance, tried):
 def test_killed_builds_complete(tmp_path, small_book, chance, tried):
     """Each build is killed once, or a process under it; the one after it goes on from there, and after every fifth kill
     one is left to complete."""
-    kinds = ["build", *PROGRAMS]
+    kinds = ["build", *KINDS]
     seen = dict.fromkeys(kinds, 0)
     while (kills := sum(seen.values())) < TIMES:
         store, output = tmp_path / f"store-{kills // 5}", tmp_path / "book"

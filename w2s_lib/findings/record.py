@@ -122,7 +122,8 @@ def _file(folder: Path, seed: int) -> Path:
 def make(study: Study, seed: int, folder: Path) -> bool:
     """Add one seed to the record in ``folder``; trains what is missing.  Whether there was anything to do.
 
-    It has the statistics of the chapters that the record's other seeds have.  The seed's file and its entry are written as soon as it is whole.
+    It has the statistics of the chapters that the record's other seeds have.  The seed's file and its entry are written
+    as soon as it is whole.
 
     Raises:
         RecordError: the record there cannot be read, or is of another scheme, edition or parameters.

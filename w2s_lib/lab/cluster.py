@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -74,6 +74,13 @@ SETTINGS = {
     "distributed.scheduler.unknown-task-duration": "1m",
 }
 """Dask's configuration while the lab runs something."""
+
+FORKS = sys.platform == "linux"
+"""Whether workers without a GPU start as copies of a fork server.  Elsewhere forking is not safe once libraries are
+loaded (macOS) or is not known (Windows); and CUDA wants a process of its own."""
+
+FORKED = ("distributed", "w2s_lib.training.train")
+"""What the fork server imports, once for all its copies."""
 
 AT_HAND = "w2s-at-hand"
 """Dask's topic of what workers say of the runs that they are at."""
@@ -174,6 +181,18 @@ def worker_specs(cpus: int, gpus: Sequence[str] = (), memory: int = 0) -> dict[s
 
 
 @contextmanager
+def _as_copies() -> Iterator[None]:
+    """Dask's workers start as copies of this process's fork server, where forking is known to be safe."""
+    import dask
+    from distributed.utils import get_mp_context
+
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"} if FORKS else {}):
+        if FORKS:
+            get_mp_context().set_forkserver_preload(list(FORKED))  # Dask has set what it would have imported
+        yield
+
+
+@contextmanager
 def _local(workers: int, tasks: int, gpu_tasks: int) -> Iterator[Connection]:
     from distributed import Client, Scheduler, SpecCluster
     from distributed.system import MEMORY_LIMIT
@@ -187,15 +206,16 @@ def _local(workers: int, tasks: int, gpu_tasks: int) -> Iterator[Connection]:
     specs = worker_specs(min(workers, tasks - gpu_tasks if gpus else tasks), gpus, MEMORY_LIMIT)
     options = {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": ":0"}
     scheduler = {"cls": Scheduler, "options": options}
-    try:
-        started = SpecCluster(specs, scheduler, silence_logs=50)
-    except RuntimeError as error:
-        raise ClusterError(
-            f"workers={workers}: a worker process did not start ({first_line(error)}): killed, or lacking memory? "
-            f"{GOES_ON}"
-        ) from None
-    with started as cluster, Client(cluster) as client:
-        yield Connection(client, frozenset((GPU, CPU)) if gpus else frozenset(), patience(RESTARTED))
+    with nullcontext() if gpus else _as_copies():
+        try:
+            started = SpecCluster(specs, scheduler, silence_logs=50)
+        except RuntimeError as error:
+            raise ClusterError(
+                f"workers={workers}: a worker process did not start ({first_line(error)}): killed, or lacking memory? "
+                f"{GOES_ON}"
+            ) from None
+        with started as cluster, Client(cluster) as client:
+            yield Connection(client, frozenset((GPU, CPU)) if gpus else frozenset(), patience(RESTARTED))
 
 
 @contextmanager
