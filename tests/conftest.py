@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from filelock import FileLock
 
+from w2s_lib.findings.claims import FINDINGS
 from w2s_lib.lab import Lab
 from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, load
@@ -76,6 +79,17 @@ def study() -> Study:
 def lab(build_folder: Path) -> Lab:
     """The smoke build's store; missing runs are done in this process."""
     return Lab(build_folder / "store", workers=0, progress=False)
+
+
+@pytest.fixture(scope="session")
+def findings(study: Study, lab: Lab, build_folder: Path) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+    """What each chapter that the ledger reads finds in the smoke build's store: its frame a seed, and its results;
+    computed once for all processes that share the tests."""
+    path = build_folder / "findings.pickle"
+    with FileLock(build_folder / ".findings"):
+        if not path.is_file():
+            path.write_bytes(pickle.dumps({name: finding(study.on(lab)) for name, finding in FINDINGS.items()}))
+        return pickle.loads(path.read_bytes())
 
 
 @pytest.fixture(scope="session")

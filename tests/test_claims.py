@@ -148,8 +148,8 @@ def test_every_claim_of_the_paper_is_there():
 
 
 @pytest.fixture(scope="module")
-def found(study, lab) -> dict[str, pd.DataFrame]:
-    return {name: finding(study.on(lab))[1] for name, finding in FINDINGS.items()}
+def found(findings) -> dict[str, pd.DataFrame]:
+    return {name: rows for name, (_, rows) in findings.items()}
 
 
 def test_findings_are_tidy(found):

@@ -15,7 +15,6 @@ from w2s_lib.findings.early_warning import (
     WATCHED,
     View,
     auc,
-    early_warning,
     reads_chance,
     recall,
     roc,
@@ -156,8 +155,8 @@ def test_words_are_read_off_the_interval(low, high, says):
 
 
 @pytest.fixture(scope="module")
-def found(study, lab):
-    return early_warning(study.on(lab))
+def found(findings):
+    return findings["11_early_warning"]
 
 
 def test_every_student_on_trial_has_its_rows(study, found):

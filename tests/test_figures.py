@@ -19,13 +19,9 @@ from w2s_lib.figures.mitigations import forest, steps
 from w2s_lib.figures.policies import by_method, tax_and_scores, words_and_rankings
 from w2s_lib.figures.positive_controls import planted_students, shares, what_it_sees
 from w2s_lib.figures.real_texts import side_by_side
-from w2s_lib.findings.claims import FINDINGS, ledger
+from w2s_lib.findings.claims import ledger
 from w2s_lib.findings.controls import controls
-from w2s_lib.findings.gap import capability_gap
 from w2s_lib.findings.ladder import ladder_results
-from w2s_lib.findings.mechanism import mechanism
-from w2s_lib.findings.mitigations import what_helps
-from w2s_lib.findings.policies import policies_speak, preference_optimisation
 from w2s_lib.findings.positive_controls import SEEN, observed, positive_controls
 from w2s_lib.findings.results import DECEPTION, GENERALIZATION, measure, pick, summarise
 from w2s_lib.study.conditions import CONDITIONS, CORE
@@ -34,7 +30,7 @@ CONFLICTS = [name for name in CORE if name != "none"]
 
 
 @pytest.fixture(scope="module")
-def drawn(study, lab) -> dict[str, style.Figure]:
+def drawn(study, lab, findings) -> dict[str, style.Figure]:
     none, conflicts = measure(study.on(lab), ["none"], GENERALIZATION), measure(study.on(lab), CONFLICTS, DECEPTION)
     pooled = summarise(conflicts, pooled=True)
     facts, ladder = ladder_results(study.on(lab))
@@ -46,10 +42,10 @@ def drawn(study, lab) -> dict[str, style.Figure]:
     )
     weak, strong = study.edition.weak_strong[0]
     comparison = study.on(lab).comparison(study.edition.seeds[0], weak, strong, "implicit")
-    grid, gap = capability_gap(study.on(lab))
-    doubts, doses = controls(study.on(lab))[1], mechanism(study.on(lab))[1]
-    (policies, policy_results), helps = preference_optimisation(study.on(lab)), what_helps(study.on(lab))[1]
-    spoken = policies_speak(study.on(lab))[1]
+    found = {name: rows for name, (_, rows) in findings.items()}
+    (grid, gap), (policies, policy_results) = findings["06_capability_gap"], findings["12_preference_optimisation"]
+    doubts, doses = found["07_nulls_and_controls"], found["08_mechanism"]
+    helps, spoken = found["13_what_helps"], found["24_policies_speak"]
     planted, real = positive_controls(study.on(lab), students=10)[1], observed(study.on(lab))[1]
     alphas, threshold = study.edition.alphas, study.edition.threshold
     return {
@@ -83,7 +79,7 @@ def drawn(study, lab) -> dict[str, style.Figure]:
         "words": words_and_rankings(spoken),
         "forest": forest(helps),
         "steps": steps(helps),
-        "ledger": claims.ledger(ledger({name: finding(study.on(lab))[1] for name, finding in FINDINGS.items()})),
+        "ledger": claims.ledger(ledger(found)),
     }
 
 

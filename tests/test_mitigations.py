@@ -211,8 +211,8 @@ def test_bootstrapping_is_averaged_over_its_ways_within_a_seed():
 
 
 @pytest.fixture(scope="module")
-def found(study, lab):
-    return what_helps(study.on(lab))
+def found(findings):
+    return findings["13_what_helps"]
 
 
 def test_what_the_chapter_finds(study, lab, found):
