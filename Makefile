@@ -98,7 +98,7 @@ lab: env  ## open the notebooks in JupyterLab
 
 # files in their order, not those with most tests first: the slow ones have few, and would come last, one core idle
 test: env  ## run all tests, the smoke edition and its book among them, a process a core
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile --no-loadscope-reorder --durations=20
 
 test-quick: env  ## run all but what is slow by nature, for everyday work: three minutes on two cores
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile --no-loadscope-reorder -m "not slow"
