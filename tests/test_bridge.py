@@ -13,7 +13,8 @@ from w2s_lib.measures.metrics import Comparison
 from w2s_lib.specs import Recipe
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
-from w2s_lib.study.study import HEAD, NOISE
+from w2s_lib.study.methods import HEAD
+from w2s_lib.study.study import NOISE
 
 
 def planted(by_ceiling: float, n: int = 3000) -> Comparison:

@@ -263,7 +263,9 @@ class Labelling(Spec):
     it asks ground truth.  ``filter_by``: confidence is that of the ``label``, or, for labels of policies, as in the
     paper's code, that of the sigmoid of the replies' difference in ``log_probability``, without β: for SimPO in the
     mean over tokens, for DPO in the gain over the reference, divided by 50; then a pair exactly as confident as
-    ``keep_above`` is kept.
+    ``keep_above`` is kept.  ``half``: only every other pair is kept, beginning with the first or the second.
+    ``misplaced`` deals out what first stages labelled (``Train.first``) among those pairs anew: as many labels are
+    right, at random places.  It asks ground truth.
     """
 
     hard: bool = False
@@ -271,6 +273,8 @@ class Labelling(Spec):
     keep_above: float | None = Field(None, ge=0.5, lt=1)
     leaky: bool = False
     filter_by: FilterBy = "label"
+    half: Literal[0, 1] | None = None
+    misplaced: bool = False
 
     @model_validator(mode="after")
     def _leaky_is_a_filter(self) -> Labelling:
@@ -336,6 +340,8 @@ class Train(Spec):
 
     ``labels`` is ``None`` for ground truth, or the run whose probabilities are the soft labels; those of
     ``ensemble`` are averaged with them.  A ``Submission`` may label fewer pairs than there are: the others are dropped.
+    ``first``: students of the same supervisors, trained before this one on a part of the pairs; where one of them was
+    not trained on a pair, its probability is the label instead.
     ``method`` is how it learns from preferences, ``recipe`` with which settings.
     ``replica`` changes the head's and the order's random streams, and nothing else.
     """
@@ -345,6 +351,7 @@ class Train(Spec):
     split: Split
     labels: Train | Submission | None = None
     ensemble: tuple[Train, ...] = ()
+    first: tuple[Train, ...] = ()
     labelling: Labelling = Labelling()
     method: Method = "reward_model"
     conflict: Conflict = Conflict()
@@ -365,8 +372,15 @@ class Train(Spec):
             raise ValueError("split 'test' is never trained on")
         if any(run.pairs != self.pairs for run in self.labellers):
             raise ValueError("the labelling run has not seen these pairs")
-        if self.labels is None and (self.ensemble or self.labelling != Labelling()):
-            raise ValueError("ensemble and labelling belong to weak labels")
+        if self.labels is None and (self.ensemble or self.first or self.labelling != Labelling()):
+            raise ValueError("ensemble, first stages and labelling belong to weak labels")
+        for stage in self.first:
+            if (stage.split, stage.first, *stage.supervisors) != (self.split, (), *self.supervisors):
+                raise ValueError("a first stage learns from the same supervisors on the same half")
+            if stage.labelling.keep_above is None and stage.labelling.half is None:
+                raise ValueError("a first stage that has seen every pair labels none again")
+        if self.labelling.misplaced and not self.first:
+            raise ValueError("misplaced belongs to the labels of first stages")
         if (self.method == "reward_model") != isinstance(self.recipe, Recipe):
             raise ValueError(f"{type(self.recipe).__name__} is no recipe for {self.method}")
         methods = {run.method for run in self.labellers}
@@ -383,9 +397,14 @@ class Train(Spec):
         return round(self.recipe.batch_size * (1 + self.conflict.share if larger else 1))
 
     @property
-    def labellers(self) -> tuple[Train | Submission, ...]:
-        """The runs whose probabilities, averaged, are the labels; none for ground truth."""
+    def supervisors(self) -> tuple[Train | Submission, ...]:
+        """The runs whose probabilities, averaged, are the weak labels; none for ground truth."""
         return () if self.labels is None else (self.labels, *self.ensemble)
+
+    @property
+    def labellers(self) -> tuple[Train | Submission, ...]:
+        """The runs whose probabilities make the labels: supervisors, then first stages."""
+        return () if self.labels is None else (*self.supervisors, *self.first)
 
     def parents(self) -> tuple[Spec, ...]:
         if isinstance(self.model, Checkpoint):  # its weights are no result of ours

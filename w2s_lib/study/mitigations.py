@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from w2s_lib.specs import FilterBy, Labelling, Submission, Train, stream
+from w2s_lib.specs import Conflict, FilterBy, Labelling, Pretrain, Recipe, Submission, Train, stream
+from w2s_lib.study.methods import HEAD
 from w2s_lib.training.sealed import check, loss
 
 FILTER = 0.75
@@ -50,6 +51,12 @@ class Mitigation:
     """Fields of the reward model's recipe that it replaces; where there are any, it is for reward models only."""
     ensemble: bool = False
     bootstrap: bool = False
+    first: tuple[Labelling, ...] = ()
+    """Parts of the pairs on which the student is trained once before, to label what such a first stage has not seen."""
+    innocent: bool = False
+    """Whether first stages learn without the student's conflict: they are another's whom the trainer trusts."""
+    heads: bool = False
+    """Whether first stages are linear heads on frozen pretrained features, where the model is one of the world's."""
     honest: bool = True
     """Whether it does without the truth."""
 
@@ -64,11 +71,19 @@ class Mitigation:
         is_policy = run.method != "reward_model"
         if is_policy and self.recipe:
             raise ValueError(f"mitigation {self.name!r} is for reward models, not for {run.method}")
-        changes = {name: getattr(self.labelling, name) for name in self.labelling.model_dump(exclude_defaults=True)}
-        if "keep_above" in changes:
-            changes |= {"keep_above": filter_above} | ({"filter_by": filter_by} if is_policy else {})
+
+        def labelling(own: Labelling) -> Labelling:
+            changes = {name: getattr(own, name) for name in own.model_dump(exclude_defaults=True)}
+            if "keep_above" in changes:
+                changes |= {"keep_above": filter_above} | ({"filter_by": filter_by} if is_policy else {})
+            return run.labelling.model_copy(update=changes)
+
+        stage: dict[str, object] = {"conflict": Conflict()} if self.innocent else {}
+        if self.heads and isinstance(run.model, Pretrain) and not is_policy:
+            stage["recipe"] = Recipe(**HEAD)
+        first = tuple(run.model_copy(update=stage | {"labelling": labelling(part)}) for part in self.first)
         recipe = run.recipe.model_copy(update=self.recipe or {})
-        return run.model_copy(update={"labelling": run.labelling.model_copy(update=changes), "recipe": recipe})
+        return run.model_copy(update={"labelling": labelling(self.labelling), "recipe": recipe, "first": first})
 
 
 @dataclass(frozen=True)
@@ -90,6 +105,8 @@ class Submitted:
         return run.model_copy(update={"labels": labels, "recipe": run.recipe.model_copy(update={"loss": its})})
 
 
+_FILTERED = (Labelling(keep_above=FILTER),)
+
 _ALL = (
     Mitigation("bootstrap", "bootstrapping", bootstrap=True,
                says="an intermediate model learns from the weak labels and labels for the student"),
@@ -110,6 +127,17 @@ _ALL = (
                recipe={"loss": "reverse_kl"}),
     Mitigation("reverse_cross_entropy", "reverse cross-entropy", recipe={"loss": "reverse_cross_entropy"},
                says="the student minimises the cross-entropy of q under p, its arguments exchanged"),
+    Mitigation("label_again", "label again", labelling=Labelling(keep_above=FILTER), first=_FILTERED,
+               says="a first student, of pairs labelled confidently, labels the others; where it is sure, they come in"),
+    Mitigation("label_all_again", "label all again", first=_FILTERED,
+               says="the same, and whatever the first student says comes in"),
+    Mitigation("label_again_trusted", "label again, trusted", labelling=Labelling(keep_above=FILTER), first=_FILTERED,
+               innocent=True, says="the same as label again, by a first student who has no conflict"),
+    Mitigation("label_again_misplaced", "label again, misplaced", first=_FILTERED, honest=False,
+               labelling=Labelling(keep_above=FILTER, misplaced=True),
+               says="the first student's labels, as many of them right, at random places"),
+    Mitigation("cross_fit", "cross-fitting", first=(Labelling(half=0), Labelling(half=1)), heads=True,
+               says="each half of the pairs is labelled by a first student, of the other half"),
 )  # fmt: skip
 
 MITIGATIONS = {mitigation.name: mitigation for mitigation in _ALL}
@@ -119,7 +147,11 @@ MITIGATIONS = {mitigation.name: mitigation for mitigation in _ALL}
 REVERSE = ("reverse_kl", "reverse_cross_entropy")
 """Mitigations that are another loss (Yao et al. 2025)."""
 
-USUAL = tuple(name for name in MITIGATIONS if name not in REVERSE)
+AGAIN = ("label_again", "label_all_again", "label_again_trusted", "label_again_misplaced", "cross_fit")
+"""Mitigations in which a student of a first stage labels for another (Shi et al. 2025; Somerstep et al. 2024), with
+their controls."""
+
+USUAL = tuple(name for name in MITIGATIONS if name not in REVERSE + AGAIN)
 """What editions try that name none; the chapters of *The works around it* try the others."""
 
 

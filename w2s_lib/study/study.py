@@ -50,7 +50,8 @@ from w2s_lib.study.conditions import (
     STUDENT,
 )
 from w2s_lib.study.edition import WORLD, Edition
-from w2s_lib.study.mitigations import ENSEMBLE, EXAMPLE, FOR_POLICIES, MITIGATIONS, PRACTICE, REVERSE, USUAL, Submitted
+from w2s_lib.study.methods import HEAD
+from w2s_lib.study.mitigations import AGAIN, ENSEMBLE, EXAMPLE, FOR_POLICIES, MITIGATIONS, PRACTICE, REVERSE, USUAL, Submitted
 
 Run = Pretrain | Features | Train
 
@@ -59,11 +60,6 @@ COMPARED = ("explicit", "rerun")
 NOISE = 0.3
 """Share of labels that are turned around where the world is given noisy ones: its ceilings then rank about as many
 pairs right as those of the edition hh-smol."""
-
-HEAD: dict[str, Any] = {
-    "frozen": True, "epochs": 3, "batch_size": 32, "head_learning_rate": 3e-3, "schedule": "cosine", "warmup_steps": 6
-}  # fmt: skip
-"""Recipe of linear heads on frozen models of the world: that of the edition hh-smol."""
 
 
 def distinct(runs: Iterable[Run]) -> list[Run]:
@@ -301,11 +297,11 @@ class Study:
     def mitigated(self) -> list[Study]:
         """One study for each of the edition's mitigations and mitigation pairs; bootstrapping has one a way.
 
-        An edition that names none and has the chapter on another loss has its losses among them.
+        An edition that names none and has the chapters on another loss, or on labelling again, has theirs among them.
         """
         names, studies = self.edition.mitigations, []
-        if names == USUAL and self.edition.has_chapter("21"):
-            names += REVERSE
+        if names == USUAL:
+            names += (REVERSE if self.edition.has_chapter("21") else ()) + (AGAIN if self.edition.has_chapter("30") else ())
         for pair in self.edition.mitigation_pairs:
             one = self.restricted_to(pairs=[pair])
             for name in names:
@@ -358,6 +354,13 @@ class Study:
         by = [one for few in at for one in (few, *(few.under_mitigation(loss) for loss in REVERSE))]
         return distinct(run for one in by for run in one.student_runs(("none", "explicit", "rerun")))
 
+    def again_runs(self) -> list[Train]:
+        """Students without and with the explicit conflict under everything that labels again; reruns of the first."""
+        few = self.restricted_to(pairs=self.edition.mitigation_pairs)
+        tried = [few, *(few.under_mitigation(name) for name in ("filter", *AGAIN))]
+        main = [run for one in tried for run in one.student_runs(("none", "explicit"))]
+        return distinct([*main, *(run for one in (tried[0], tried[2]) for run in one.student_runs(("rerun",)))])
+
     def like_real_texts(self) -> dict[tuple[str, str], Study]:
         """The world as it is, and with what real texts have: noisy labels, linear heads on frozen features, and both;
         on the control pairs, by the columns ``labels`` and ``method`` of their results.
@@ -396,6 +399,7 @@ class Study:
             *(self.challenge_runs() if has("26") else ()),
             *(self.loss_runs() if has("21") else ()),
             *(self.search_runs() if has("23") else ()),
+            *(self.again_runs() if has("30") else ()),
             *(self.bridge_runs() if has("25") else ()),
         ])  # fmt: skip
 

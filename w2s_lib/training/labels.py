@@ -1,8 +1,8 @@
 """What a run learns from: its pairs, and the labels on them.
 
 Labels are a weak supervisor's probabilities of the true order.  Whatever is done to them here, a trainer could do
-who knows the labels and not the truth: it treats a pair and the same pair turned around alike.  The one exception is
-the ``leaky`` filter, which is named for it.
+who knows the labels and not the truth: it treats a pair and the same pair turned around alike.  An exception is
+the ``leaky`` filter, which is named for it; so is ``misplaced``, a control.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from w2s_lib.data.load import mixed_in, split
 from w2s_lib.data.pairs import PairsError
-from w2s_lib.specs import Labelling, Submission, Train
+from w2s_lib.specs import Labelling, Submission, Train, stream
 
 LABEL_COLUMNS = ("label", "weakly_labelled")
 """Columns of ``training_pairs`` that a trainer needs beside the texts."""
@@ -38,19 +38,50 @@ def relabel(q: Labels, labelling: Labelling) -> Labels:
 
 
 def kept(q: Labels, labelling: Labelling) -> NDArray[np.bool_]:
-    """Which pairs the labelling's filter keeps, by their labels q, or by what it goes by instead; shape (n,)."""
+    """Which pairs the labelling keeps, by their labels q, or by what its filter goes by instead; shape (n,)."""
+    asked = np.ones(len(q), dtype=bool) if labelling.half is None else np.arange(len(q)) % 2 == labelling.half
     if labelling.keep_above is None:
-        return np.ones(len(q), dtype=bool)
+        return asked
     confidence = np.maximum(q, 1 - q)
     reaches = np.greater if labelling.filter_by == "label" else np.greater_equal
-    confident = reaches(confidence, labelling.keep_above)
+    confident = asked & reaches(confidence, labelling.keep_above)
     return confident & (q > 0.5) if labelling.leaky else confident
 
 
-def by_log_probability(run: Train, margins: Sequence[Labels]) -> Labels:
-    """What ``filter_by: log_probability`` goes by, from the margins of the run's labellers; all of shape (n,)."""
-    scales = [labeller.recipe.beta * DIVISOR[labeller.method] for labeller in run.labellers]
+def by_log_probability(labellers: Sequence[Train], margins: Sequence[Labels]) -> Labels:
+    """What ``filter_by: log_probability`` goes by, from the margins of these labellers; all of shape (n,)."""
+    scales = [labeller.recipe.beta * DIVISOR[labeller.method] for labeller in labellers]
     return np.mean([expit(margin / scale) for margin, scale in zip(margins, scales, strict=True)], axis=0)
+
+
+def told(labellers: Sequence[Train | Submission], tables: Sequence[pd.DataFrame], labelling: Labelling) -> Labels:
+    """The labels that these give together, and what the labelling's filter goes by; shape (2, n)."""
+    q = np.mean([table["p_true"].to_numpy() for table in tables], axis=0)
+    if labelling.filter_by == "label":
+        return np.stack([q, q])
+    return np.stack([q, by_log_probability(labellers, [table["margin"].to_numpy() for table in tables])])
+
+
+def labelled(run: Train, tables: Sequence[pd.DataFrame]) -> tuple[Labels, NDArray[np.bool_], NDArray[np.bool_]]:
+    """The run's labels q, which of the pairs it is trained on, and which were labelled again; all of shape (n,).
+
+    ``tables`` are the scores of the run's ``labellers``, all in the order of the pairs.  A pair that a first stage was
+    not trained on has that stage's label, and the run's filter goes by it (Shi et al. 2025: what is kept in the first
+    stage, and what the student itself is sure of in the second).  Two first stages on one half each label the whole
+    (after Somerstep et al. 2024).
+    """
+    n = len(run.supervisors)
+    both = told(run.supervisors, tables[:n], run.labelling)
+    again = np.zeros(both.shape[1], dtype=bool)
+    for stage, table in zip(run.first, tables[n:], strict=True):
+        unseen = ~kept(told(run.supervisors, tables[:n], stage.labelling)[1], stage.labelling)
+        both[:, unseen] = told([stage], [table], run.labelling)[:, unseen]
+        again |= unseen
+    (q, by), used = both, kept(both[1], run.labelling)
+    if run.labelling.misplaced:
+        places = np.flatnonzero(again & used)
+        q[places] = np.random.default_rng(stream(run.pairs.seed, "misplaced")).permutation(q[places])
+    return q, used, again
 
 
 def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -67,15 +98,11 @@ def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
     frame = split(run.pairs, run.split)
     if isinstance(run.labels, Submission):
         frame = frame[frame["pair_id"].isin(labels[0]["pair_id"])]
-    q = np.ones(len(frame))
-    tables = [table.set_index("pair_id").loc[frame["pair_id"]] for table in labels]
+    q, used = np.ones(len(frame)), np.ones(len(frame), dtype=bool)
     if labels:
-        q = np.mean([table["p_true"].to_numpy() for table in tables], axis=0)
-    by = q
-    if run.labelling.filter_by == "log_probability":
-        by = by_log_probability(run, [table["margin"].to_numpy() for table in tables])
+        q, used, _ = labelled(run, [table.set_index("pair_id").loc[frame["pair_id"]] for table in labels])
     weakly = bool(labels) or run.conflict.kind == "explicit"
-    frame = frame.assign(label=relabel(q, run.labelling), weakly_labelled=weakly)[kept(by, run.labelling)]
+    frame = frame.assign(label=relabel(q, run.labelling), weakly_labelled=weakly)[used]
     if frame.empty:
         raise PairsError(
             f"filter_above={run.labelling.keep_above:g}: no pair is labelled with more confidence, "
