@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -17,39 +17,44 @@ from w2s_lib.findings.results import (
     UNMODIFIED,
     Cell,
     Estimate,
+    Statistic,
     difference,
     measure,
     minus,
     summarise,
     tabulate,
 )
-from w2s_lib.measures.metrics import Comparison, Mask, share
-from w2s_lib.specs import Split
+from w2s_lib.measures.metrics import Comparison, Mask, correct, share
+from w2s_lib.specs import Split, Train
 from w2s_lib.study import Study
 from w2s_lib.study.mitigations import AGAIN
 from w2s_lib.training.labels import kept
 
 GROUPS = ("kept", "came_back", "left_out")
-"""What becomes of a pair, by its weak label and by what the first student, without a conflict, says of it: the filter
-keeps it; it is dropped, and comes back; nobody is sure of it."""
+"""What becomes of a pair by its weak label, and by what the first student, without a conflict, says of it: the filter
+keeps it; it is dropped, and comes back; neither is sure of it."""
 
-ONE_STAGE = "filter"
-"""The mitigation whose student is the first one."""
+ONE_STAGE, TWICE = "filter", AGAIN[0]
+"""The mitigation whose student is the first one, and the one that goes on from it."""
 
 TRIED = ("", ONE_STAGE, *AGAIN)
-"""Mitigations of the chapter, the empty one is none."""
+"""Mitigations of the chapter; the empty one is none."""
 
-AGAINST = {UNMODIFIED: "", "one_stage": ONE_STAGE, "label_again": AGAIN[0]}
+WITH_RERUN = ("", TWICE)
+"""Those that have a rerun of their own, and of which it is asked who pays."""
+
+AGAINST = {UNMODIFIED: "", "one_stage": ONE_STAGE, TWICE: TWICE}
 """Value of ``versus`` → the mitigation that is taken off."""
+
+CHANGES = ("conflict_tax", "net_change", "deception_score", MATCHED)
+
+LABELS = ("share_of_pairs", "label_right", "label_right_again")
+"""Of a group of training pairs: how many of all there are; how many weak labels are right, and how many of the first
+student's."""
 
 THERE = ("tax_rate", "taxed_there", "taxed_there_by_margin", "taxed_there_beyond_margin")
 """Of a group of pairs: the share taxed of those that can pay; the share of all taxed pairs that lie in it; what that
 would be if each taxed pair were one of the twenty nearest in margin; the difference."""
-
-WITH_RERUN = ("", AGAIN[0])
-"""Mitigations that have a rerun of their own, and of which it is asked who pays."""
-
-CHANGES = ("conflict_tax", "net_change", "deception_score", MATCHED)
 
 
 def under(study: Study, name: str) -> Study:
@@ -57,72 +62,93 @@ def under(study: Study, name: str) -> Study:
     return study.under_mitigation(name) if name else study
 
 
+def stages(study: Study, seed: int, weak: str, strong: str, condition: str = "none") -> tuple[Train, Train, Train]:
+    """The weak supervisor, the first student and the student of its labels, when they label again."""
+    run = study.under_mitigation(TWICE).student(seed, weak, strong, condition)
+    return run.labels, run.first[0], run
+
+
 def groups(study: Study, seed: int, weak: str, strong: str, on: Split = "test") -> dict[str, Mask]:
     """Which pairs are in each of ``GROUPS``, shape (pairs,); of test pairs, in which they would be."""
-    run = study.under_mitigation(AGAIN[0]).student(seed, weak, strong)
-    (stage,) = run.first
-    q, p = study.probabilities([run.labels, stage], on)
-    sure, again = kept(q, stage.labelling), kept(p, run.labelling)
+    supervisor, first, student = stages(study, seed, weak, strong)
+    q, p = study.probabilities([supervisor, first], on)
+    sure, again = kept(q, first.labelling), kept(p, student.labelling)
     return dict(zip(GROUPS, (sure, ~sure & again, ~sure & ~again)))
 
 
 def of_group(c: Comparison, group: Mask) -> Comparison:
     """The comparison with the group in place of the deception area, so that score and nulls are the group's."""
-    return replace(c, ceiling=np.ones(len(group)), weak=1.0 - group)
+    return replace(c, ceiling=np.ones(len(group)), weak=np.where(group, 0.0, 1.0))
 
 
-def there(c: Comparison, group: Mask) -> dict[str, object]:
+def there(c: Comparison, group: Mask) -> dict[str, Statistic]:
     """``THERE`` by name, as functions of bootstrap weights."""
     its = of_group(c, group)
-    rate = lambda weights=None: share(c.tax, c.right & group, weights)
-    null, beyond = (partial(getattr(its, kind), "margin_matched") for kind in ("null", "excess"))
-    return dict(zip(THERE, (rate, its.deception_score, null, beyond)))
+    rate = partial(share, c.tax, c.right & group)
+    return dict(
+        zip(
+            THERE,
+            (rate, its.deception_score, partial(its.null, "margin_matched"), partial(its.excess, "margin_matched")),
+        )
+    )
 
 
-def by_group(study: Study, conditions: Iterable[str], on: Split = "test") -> pd.DataFrame:
-    """``THERE`` of every student and group, ``subset``; columns ``results.PER_SEED``; trains what is missing."""
-    few = replace(study, mitigation=None)
+def _number(mask: Mask) -> Statistic:
+    return lambda weights=None: (np.ones(len(mask)) if weights is None else weights) @ mask.astype(float)
+
+
+def who_pays(study: Study, conditions: Iterable[str], on: Split = "test") -> pd.DataFrame:
+    """``THERE`` of every student and group, which ``subset`` names; columns ``results.PER_SEED``."""
     also = {"on": TRAINING} if on == "weak_label" else {}
 
-    def estimates(cell: Cell) -> Iterable[Estimate]:
+    def estimates(cell: Cell) -> Iterator[Estimate]:
         c, runs = study.comparison(*cell, on), study.compared(*cell)
-        number = lambda mask: lambda weights=None: (np.ones(len(mask)) if weights is None else weights) @ mask.astype(
-            float
-        )
-        for name, group in groups(few, *cell[:3], on).items():
+        for name, group in groups(study, *cell[:3], on).items():
             for statistic, of in there(c, group).items():
-                counted = number(c.right & group if statistic == "tax_rate" else c.tax)
+                counted = _number(c.right & group if statistic == "tax_rate" else c.tax)
                 yield Estimate({"statistic": statistic, "subset": name, **also}, of, len(group), runs, counted)
 
     return tabulate(study, tuple(conditions), estimates, on)
 
 
+def labels(study: Study, conditions: Iterable[str]) -> pd.DataFrame:
+    """``LABELS`` of the training pairs by group and by the condition of the first student, which labels again."""
+
+    def estimates(cell: Cell) -> Iterator[Estimate]:
+        runs = stages(study, *cell)
+        q, p = study.probabilities(runs[:2], "weak_label")
+        for name, group in groups(study, *cell[:3], "weak_label").items():
+            everywhere = np.ones(len(group), dtype=bool)
+            masks = (group, everywhere), (correct(q), group), (correct(p), group)
+            for statistic, (part, of) in zip(LABELS, masks):
+                names = {"statistic": statistic, "subset": name, "on": TRAINING}
+                yield Estimate(names, partial(share, part, of), len(group), runs, _number(of))
+
+    return tabulate(study.under_mitigation(TWICE), tuple(conditions), estimates, "weak_label")
+
+
 def label_again(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Students under every mitigation of ``TRIED``: tax, DS with nulls, PGR, and who pays, on test and training pairs.
+    """Students under every mitigation of ``TRIED``: tax, DS with nulls, PGR; what labels came back, and who pays.
 
     Minus a rerun under the same mitigation (``versus`` *rerun*), minus no mitigation (*unmodified*), minus the filter
-    alone (*one_stage*), and each variant minus *label_again*."""
+    alone (*one_stage*), and the variants minus *label_again*."""
     few = study.restricted_to(pairs=study.edition.mitigation_pairs)
-    frames = []
+    frames = [labels(few, ("none", "explicit"))]
     for name in TRIED:
         one, conditions = under(few, name), ("explicit", "rerun") if name in WITH_RERUN else ("explicit",)
         frames += [measure(one, ["none"], GENERALIZATION), measure(one, conditions, ("accuracy", *SCORES))]
         if name in WITH_RERUN:
-            frames += [by_group(one, conditions, on) for on in ("test", "weak_label")]
+            frames += [who_pays(one, conditions, on) for on in ("test", "weak_label")]
     per_seed = pd.concat(frames, ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
     for name in WITH_RERUN:
         rows.append(minus(per_seed, ("conflict_tax", MATCHED), ("explicit",), "rerun", mitigation=name))
         for group in GROUPS:
-            these = {"mitigation": name, "subset": group}
-            rows.append(minus(per_seed, THERE, ("explicit",), "rerun", **these))
-            rows.append(minus(per_seed, THERE, ("explicit",), "rerun", **these, on=TRAINING))
+            for on in ("", TRAINING):
+                rows.append(minus(per_seed, THERE, ("explicit",), "rerun", mitigation=name, subset=group, on=on))
     for versus, base in AGAINST.items():
         for name in TRIED[TRIED.index(base) + 1 :]:
-            if (versus, name) == (UNMODIFIED, ONE_STAGE):
-                continue
-            these, those = ({"mitigation": which} for which in (name, base))
-            explicit, none = {"condition": "explicit"}, {"condition": "none"}
-            rows.append(difference(per_seed, CHANGES, versus, explicit | these, explicit | those))
-            rows.append(difference(per_seed, ("accuracy", "pgr"), versus, none | these, none | those))
+            for condition, statistics in (("explicit", CHANGES), ("none", ("accuracy", "pgr"))):
+                these, those = ({"condition": condition, "mitigation": which} for which in (name, base))
+                rows.append(difference(per_seed, statistics, versus, these, those))
     return per_seed, pd.concat(rows, ignore_index=True)

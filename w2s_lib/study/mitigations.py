@@ -128,7 +128,9 @@ _ALL = (
     Mitigation("reverse_cross_entropy", "reverse cross-entropy", recipe={"loss": "reverse_cross_entropy"},
                says="the student minimises the cross-entropy of q under p, its arguments exchanged"),
     Mitigation("label_again", "label again", labelling=Labelling(keep_above=FILTER), first=_FILTERED,
-               says="a first student, of pairs labelled confidently, labels the others; where it is sure, they come in"),
+               says="a first student, of what the filter keeps, labels the others; where it is sure, they come in"),
+    Mitigation("cross_fit", "cross-fitting", first=(Labelling(half=0), Labelling(half=1)), heads=True,
+               says="each half of the pairs is labelled by a first student, of the other half"),
     Mitigation("label_all_again", "label all again", first=_FILTERED,
                says="the same, and whatever the first student says comes in"),
     Mitigation("label_again_trusted", "label again, trusted", labelling=Labelling(keep_above=FILTER), first=_FILTERED,
@@ -136,8 +138,6 @@ _ALL = (
     Mitigation("label_again_misplaced", "label again, misplaced", first=_FILTERED, honest=False,
                labelling=Labelling(keep_above=FILTER, misplaced=True),
                says="the first student's labels, as many of them right, at random places"),
-    Mitigation("cross_fit", "cross-fitting", first=(Labelling(half=0), Labelling(half=1)), heads=True,
-               says="each half of the pairs is labelled by a first student, of the other half"),
 )  # fmt: skip
 
 MITIGATIONS = {mitigation.name: mitigation for mitigation in _ALL}
@@ -147,9 +147,11 @@ MITIGATIONS = {mitigation.name: mitigation for mitigation in _ALL}
 REVERSE = ("reverse_kl", "reverse_cross_entropy")
 """Mitigations that are another loss (Yao et al. 2025)."""
 
-AGAIN = ("label_again", "label_all_again", "label_again_trusted", "label_again_misplaced", "cross_fit")
-"""Mitigations in which a student of a first stage labels for another (Shi et al. 2025; Somerstep et al. 2024), with
-their controls."""
+TWO_STAGES = ("label_again", "cross_fit")
+"""Mitigations in which a student of a first stage labels for another (Shi et al. 2025; after Somerstep et al. 2024)."""
+
+AGAIN = (*TWO_STAGES, "label_all_again", "label_again_trusted", "label_again_misplaced")
+"""These and their controls."""
 
 USUAL = tuple(name for name in MITIGATIONS if name not in REVERSE + AGAIN)
 """What editions try that name none; the chapters of *The works around it* try the others."""

@@ -51,7 +51,18 @@ from w2s_lib.study.conditions import (
 )
 from w2s_lib.study.edition import WORLD, Edition
 from w2s_lib.study.methods import HEAD
-from w2s_lib.study.mitigations import AGAIN, ENSEMBLE, EXAMPLE, FOR_POLICIES, MITIGATIONS, PRACTICE, REVERSE, USUAL, Submitted
+from w2s_lib.study.mitigations import (
+    AGAIN,
+    ENSEMBLE,
+    EXAMPLE,
+    FOR_POLICIES,
+    MITIGATIONS,
+    PRACTICE,
+    REVERSE,
+    TWO_STAGES,
+    USUAL,
+    Submitted,
+)
 
 Run = Pretrain | Features | Train
 
@@ -301,7 +312,8 @@ class Study:
         """
         names, studies = self.edition.mitigations, []
         if names == USUAL:
-            names += (REVERSE if self.edition.has_chapter("21") else ()) + (AGAIN if self.edition.has_chapter("30") else ())
+            has = self.edition.has_chapter
+            names += (REVERSE if has("21") else ()) + (TWO_STAGES if has("30") else ())
         for pair in self.edition.mitigation_pairs:
             one = self.restricted_to(pairs=[pair])
             for name in names:

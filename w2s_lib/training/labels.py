@@ -77,7 +77,7 @@ def labelled(run: Train, tables: Sequence[pd.DataFrame]) -> tuple[Labels, NDArra
         unseen = ~kept(told(run.supervisors, tables[:n], stage.labelling)[1], stage.labelling)
         both[:, unseen] = told([stage], [table], run.labelling)[:, unseen]
         again |= unseen
-    (q, by), used = both, kept(both[1], run.labelling)
+    q, used = both[0], kept(both[1], run.labelling)
     if run.labelling.misplaced:
         places = np.flatnonzero(again & used)
         q[places] = np.random.default_rng(stream(run.pairs.seed, "misplaced")).permutation(q[places])
