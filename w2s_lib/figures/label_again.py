@@ -1,0 +1,92 @@
+"""Figures of labelling again: what comes back with which labels, and who pays."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from w2s_lib.figures.rows import Row, dot, name_rows, under_headings
+from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
+from w2s_lib.findings.label_again import GROUPS, TWICE, WITH_RERUN
+from w2s_lib.findings.results import TRAINING, pick, say
+from w2s_lib.study.mitigations import title
+
+CALLED = {"kept": "kept: supervisor sure", "came_back": "came back: first student sure", "left_out": "neither is sure"}
+"""Groups of pairs in figures."""
+
+
+def labels(results: pd.DataFrame) -> Figure:
+    """How many training pairs are in each group, and how many of their labels are right: the supervisor's, the first
+    student's without a conflict, and under it."""
+    figure, (many, right) = canvas(8.4, 2.9, 1, 2, sharey=True)
+    at = lambda statistic, group, condition="none": pick(
+        results, statistic, condition, mitigation=TWICE, subset=group, on=TRAINING
+    )
+    told = []
+    for y, group in enumerate(GROUPS):
+        dot(many, y, at("share_of_pairs", group), scale=100, color=GREY)
+        looks = {
+            "supervisor's": ("label_right", "none", -0.2, {"color": GREY, "marker": "D"}),
+            "first student's": ("label_right_again", "none", 0.0, {}),
+            "first student's, under the conflict": ("label_right_again", "explicit", 0.2, {}),
+        }
+        said = [f"{say(at('share_of_pairs', group), percent=True)} of the pairs"]
+        for name, (statistic, condition, lower, look) in looks.items():
+            row = at(statistic, group, condition)
+            dot(right, y + lower, row, condition, scale=100, size=44, label=name if y == 0 else None, **look)
+            said.append(f"right {name} {say(row, percent=True)}")
+        told.append(f"{CALLED[group]}: {', '.join(said)}")
+    many.set_xlabel("share of the training pairs (%)")
+    many.set_xlim(left=0)
+    right.axvline(50, **DASHED)
+    right.set_xlabel("of their labels, right (%)")
+    for ax in (many, right):
+        ax.spines["left"].set_visible(False)
+    name_rows((many, right), [Row(y, CALLED[group].replace(": ", ":\n"), group) for y, group in enumerate(GROUPS)])
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+    return Figure(
+        figure,
+        f"Training pairs by what becomes of them. {'; '.join(told)}.",
+        "Training pairs by whether the supervisor is sure of its label, and else whether the first student is, who "
+        "learnt from the pairs that were kept. Dashed: a coin. Bars: 95 % intervals over seeds.",
+    )
+
+
+def who_pays(results: pd.DataFrame) -> Figure:
+    """Tax rates by group of pairs, without a mitigation and when students label again, on training and on test pairs;
+    and how far the groups' share of the taxed pairs is beyond what margins explain."""
+    rows = under_headings({title(name or "none"): [(CALLED[g], (name, g)) for g in GROUPS] for name in WITH_RERUN})
+    figure, axes = canvas(8.6, 0.42 * len(rows) + 1.5, 1, 3, sharey=True)
+    panels = (
+        ("tax rate of training\npairs (%)", "tax_rate", TRAINING, 100),
+        ("tax rate of test\npairs (%)", "tax_rate", "", 100),
+        ("share of the taxed test\npairs, beyond margins", "taxed_there_beyond_margin", "", 1),
+    )
+    told = []
+    for ax, (name, statistic, on, scale) in zip(axes, panels):
+        said = []
+        for row in (row for row in rows if row.about):
+            mitigation, group = row.about
+            for condition, lower in (("explicit", -0.13), ("rerun", 0.2)):
+                found = pick(results, statistic, condition, mitigation=mitigation, subset=group, on=on)
+                label = condition if row is rows[1] else None
+                dot(ax, row.y + lower, found, condition, scale=scale, size=40, label=label)
+                if condition == "explicit":
+                    said.append(
+                        f"{title(mitigation or 'none')}, {group.replace('_', ' ')} {say(found, percent=scale == 100)}"
+                    )
+        told.append(f"{name.replace(chr(10), ' ')}: {'; '.join(said)}")
+        ax.set_xlabel(name, fontsize=10)
+        ax.spines["left"].set_visible(False)
+    axes[2].axvline(0, **DASHED)
+    most = max(ax.get_xlim()[1] for ax in axes[:2])
+    for ax in axes[:2]:
+        ax.set_xlim(-0.02 * most, most)
+    name_rows(axes, rows)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return Figure(
+        figure,
+        f"Who pays, under the explicit conflict. {'. '.join(told)}.",
+        "Rates are shares of the pairs that the no-conflict student under the same mitigation ranks right. Right: the "
+        "group's share of all taxed pairs minus what it would be if each were one of the twenty nearest in margin. "
+        "Triangles: a rerun. Bars: 95 % intervals over seeds.",
+    )
