@@ -556,6 +556,7 @@ NO_SHARES = (
         "gain_beyond_misfit",
         "kappa",
         "shift_by_ceiling",
+        "taxed_there_beyond_margin",
         "loss_weak",
         "loss_student",
         "loss_distance",

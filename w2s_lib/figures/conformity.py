@@ -46,7 +46,7 @@ WORKS = (
     Work("wu2025", "Wu 2025", "benign overfitting", "theory", "20_provable"),
     Work("burns2023", "Burns 2023", "weak labels", "labels", "04_weak_to_strong"),
     Work("yang2025", "Yang 2025", "conflicts", "labels", "05_conflict_tax_deception"),
-    Work("shi2025", "Shi 2025", "label again", "labels"),
+    Work("shi2025", "Shi 2025", "label again", "labels", "30_label_again"),
     Work("somerstep2025", "Somerstep 2025", "refine, then learn", "labels"),
     Work("yao2025reverse", "Yao 2025", "reverse KL", "loss", "21_another_loss"),
     Work("rafailov2023", "Rafailov 2023", "DPO", "loss", "12_preference_optimisation"),

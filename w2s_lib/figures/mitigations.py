@@ -117,8 +117,8 @@ def _changes(results: pd.DataFrame, students: Mapping[tuple[str, str], str], con
     for ax, better in zip(axes, BETTER):
         ax.axvline(0, **DASHED)
         ax.set_title(better, fontsize=9.5)
-        if any(leaky) and len(leaky) > 1:
-            ax.axhline(heights[-1] - 0.85, color=GREY, linewidth=0.6)
+        if any(leaky) and not all(leaky):
+            ax.axhline(heights[leaky.index(True)] - 0.85, color=GREY, linewidth=0.6)
     names = [f"{name}\n(asks the truth)" if hollow else name for name, _, hollow in drawn]
     name_rows(axes, [Row(y, name, name) for y, name in zip(heights, names)], above=0.65, below=0.65)
     return figure, ". ".join(told)
@@ -149,7 +149,7 @@ def forest(results: pd.DataFrame, times: Mapping[str, float] | None = None) -> F
         f"Each mitigation minus no mitigation{', with its arithmetic as a multiple' if times else ''}, from the one "
         "that lowers DS − margin-matched null most. Squares: under the explicit conflict, measured from the "
         "mitigation's own no-conflict student; the matched null is the margin-matched one. Circles: its PGR. "
-        "Hollow: a filter that asks the truth, out of competition. "
+        "Hollow: what asks the truth, out of competition. "
         "Bars: 95 % intervals over seeds; a bar that leaves the frame goes on.",
     )
 

@@ -24,6 +24,7 @@ from w2s_lib.findings import (
     early_warning,
     gap,
     generalization,
+    label_again,
     mechanism,
     mitigations,
     objectives,
@@ -128,6 +129,7 @@ FINDINGS = {
     "25_bridge": bridge.bridge,
     "27_hard_labels": policies.hard_labels,
     "28_two_remedies": mitigations.two_remedies,
+    "30_label_again": label_again.label_again,
 }
 """The functions behind the chapters that the ledger reads: each from a study on a lab to a frame a seed and results
 rows.

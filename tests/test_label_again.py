@@ -1,0 +1,195 @@
+"""Labelling again: who labels which pair, what is refused, groups and their null, what the chapter finds."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+from tests.planted import DrawnLab
+from tests.test_labels import WEAK, scores, student
+from w2s_lib.errors import ParameterError
+from w2s_lib.figures.label_again import CALLED, labels, who_pays
+from w2s_lib.figures.mitigations import forest
+from w2s_lib.findings.claims import CLAIMS, ledger
+from w2s_lib.findings.label_again import GROUPS, THERE, TRIED, groups, label_again, of_group, stages, there
+from w2s_lib.findings.results import MATCHED, NAMES, TRAINING, UNMODIFIED, pick
+from w2s_lib.lab.graph import closure
+from w2s_lib.measures.metrics import Comparison
+from w2s_lib.specs import Labelling, Recipe, Train
+from w2s_lib.study import Study
+from w2s_lib.study.edition import load
+from w2s_lib.study.methods import HEAD
+from w2s_lib.study.mitigations import AGAIN, MITIGATIONS
+from w2s_lib.training.labels import labelled, training_pairs
+
+CELL = (21, "tiny-24", "tiny-56")
+WORLD = Study(load("world"))
+MINE = [claim for claim in CLAIMS.values() if claim.chapter == "30_label_again"]
+
+
+def q_and_p() -> tuple[np.ndarray, np.ndarray]:
+    """The supervisor's p of the truth, and the first student's: sure or not, right or wrong, in all combinations."""
+    four = np.array([0.95, 0.6, 0.4, 0.05])
+    return np.tile(np.repeat(four, 4), 3), np.tile(four, 12)
+
+
+def used(name: str, **fields) -> pd.Series:
+    """Label by pair that a student under the mitigation learns from."""
+    run = MITIGATIONS[name].of(student(**fields))
+    frame = training_pairs(run, [scores(one) for one in (*q_and_p(), q_and_p()[1])][: len(run.labellers)])
+    return frame.set_index("pair_id")["label"]
+
+
+def test_the_first_student_labels_what_the_filter_dropped_and_comes_in_where_it_is_sure():
+    (q, p), ids = q_and_p(), scores(0.5)["pair_id"].to_numpy()
+    sure = lambda x: np.maximum(x, 1 - x) > 0.75
+    expected = pd.Series(np.where(sure(q), q, p), index=ids)
+    assert used("label_again").to_dict() == expected[sure(q) | sure(p)].to_dict()
+    assert used("label_all_again").to_dict() == expected.to_dict()
+    assert used("label_again_trusted").to_dict() == used("label_again").to_dict(), "by these labels the two are alike"
+    assert used("filter").to_dict() == expected[sure(q)].to_dict()
+
+
+def test_misplaced_labels_are_as_many_as_right_and_as_sure_on_the_same_pairs():
+    placed, elsewhere = used("label_again"), used("label_again_misplaced")
+    sure = pd.Series(np.abs(q_and_p()[0] - 0.5) > 0.25, index=scores(0.5)["pair_id"])
+    assert placed.index.equals(elsewhere.index) and sorted(placed) == sorted(elsewhere) and not placed.equals(elsewhere)
+    kept = placed.index[sure[placed.index]]
+    assert placed[kept].equals(elsewhere[kept]), "the supervisor's labels stay where they are"
+
+
+def test_cross_fitted_labels_are_of_those_who_did_not_see_the_pair():
+    run = MITIGATIONS["cross_fit"].of(student())
+    evens, odds = np.full(48, 0.7), np.full(48, 0.2)
+    q, use, again = labelled(run, [scores(p) for p in (0.9, evens, odds)])
+    assert q.tolist() == [0.2, 0.7] * 24 and use.all() and again.all()
+    seen = [training_pairs(stage, [scores(0.9)])["pair_id"] for stage in run.first]
+    assert [len(one) for one in seen] == [24, 24] and set(seen[0]).isdisjoint(seen[1])
+    assert [stage.recipe for stage in run.first] == [Recipe(**HEAD)] * 2 and run.recipe == Recipe()
+
+
+def test_both_stages_have_the_conflict_but_where_the_first_is_trusted():
+    for name in AGAIN:
+        run = WORLD.under_mitigation(name).student(*CELL, "explicit")
+        kinds = {stage.conflict.kind for stage in run.first}
+        assert kinds == {"none" if name == "label_again_trusted" else "explicit"} and run.conflict.kind == "explicit"
+        assert all(stage.replica == run.replica for stage in run.first)
+    first = WORLD.under_mitigation("label_again").student(*CELL, "explicit").first
+    assert first == (WORLD.under_mitigation("filter").student(*CELL, "explicit"),), (
+        "the filter's student is trained once"
+    )
+
+
+def test_policies_label_again_by_what_their_filter_goes_by():
+    study = Study(load("world", {"filter_by": "log_probability", "filter_above": 0.8})).trained_by("simpo")
+    run = study.under_mitigation("label_again").student(*CELL, "implicit")
+    asked = Labelling(hard=True, keep_above=0.8, filter_by="log_probability")
+    assert run.labelling == asked and [stage.labelling for stage in run.first] == [asked]
+    ids = DrawnLab().pairs(run.pairs, "weak_label")["pair_id"]
+    margin = lambda size: pd.DataFrame({"pair_id": ids, "margin": size, "p_true": expit(size)})
+    weak = np.where(np.arange(len(ids)) % 2 == 0, 50.0, -0.1)
+    told = [margin(weak), margin(np.full(len(ids), 50.0))]
+    frame = training_pairs(run.model_copy(update={"conflict": student().conflict}), told)
+    assert len(frame) == len(ids) and (frame["label"] == 1).all(), (
+        "rounded, and those dropped as the first student says"
+    )
+
+
+def test_keys_of_what_was_there_before_stay():
+    """Written down before runs had first stages: a store of before is read."""
+    keys = {
+        "weak": WORLD.weak(21, "tiny-24").key,
+        "filter": WORLD.under_mitigation("filter").student(*CELL, "explicit").key,
+    }
+    assert keys == {"weak": "e12691095f07050f", "filter": "994781ab45088049"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"labels": None, "first": (student(labelling=Labelling(half=0)),)}, "belong to weak labels"),
+        ({"first": (student(),)}, "a first stage that has seen every pair labels none again"),
+        ({"first": (WEAK,)}, "learns from the same supervisors on the same half"),
+        ({"labelling": Labelling(misplaced=True)}, "misplaced belongs to the labels of first stages"),
+    ],
+)
+def test_stages_that_make_no_sense_are_refused(fields, says):
+    with pytest.raises(ValueError, match=says):
+        student(**fields)
+
+
+def test_an_unknown_name_is_one_line():
+    with pytest.raises(ParameterError, match="no such mitigation; did you mean 'label_again'?") as error:
+        load("smoke", {"mitigations": ["label_agan"]})
+    assert "\n" not in str(error.value)
+
+
+# Who pays
+
+
+def planted(seeks: bool, n: int = 4000) -> tuple[Comparison, np.ndarray]:
+    """A tax that falls on small margins, of which the group has more, or on the group whatever its margins."""
+    rng = np.random.default_rng(3)
+    group = rng.uniform(size=n) < 0.3
+    margin = rng.exponential(np.where(group, 0.5, 1.5))
+    chance = np.where(group, 0.3, 0.05) if seeks else np.where(margin < 0.5, 0.3, 0.02)
+    taxed = rng.uniform(size=n) < chance
+    right = np.full(n, 0.9)
+    return Comparison(right, right, expit(margin), np.where(taxed, 0.1, 0.9), expit(margin)), group
+
+
+@pytest.mark.parametrize("seeks", [True, False])
+def test_a_group_that_pays_by_its_margins_alone_is_told_from_one_that_is_sought(seeks):
+    c, group = planted(seeks)
+    rate, share, null, beyond = (float(of()) for of in there(c, group).values())
+    assert rate == np.mean(c.tax[group]) > 1.5 * np.mean(c.tax[~group]), "it pays more in either case"
+    assert share == np.mean(group[c.tax]) and beyond == pytest.approx(share - null)
+    assert (beyond > 0.2) if seeks else abs(beyond) < 0.05
+    assert (of_group(c, group).area == group).all() and list(there(c, group)) == list(THERE)
+
+
+# What the chapter finds
+
+
+def test_the_chapter_trains_what_it_needs_and_no_more():
+    study = Study(load("smoke"))
+    runs = study.again_runs()
+    needed = {run for run in closure(runs) if isinstance(run, Train)}
+    assert {"label_again", "cross_fit"} <= {one.mitigation for one in study.mitigated()}
+    assert set(runs) <= set(study.runs())
+    assert {run.pairs for run in needed} == {study.pairs(7)}
+
+
+@pytest.fixture(scope="module")
+def found(study, lab):
+    return study.on(lab), label_again(study.on(lab))[1]
+
+
+def test_what_the_chapter_finds(found):
+    study, results = found
+    assert not results.duplicated(list(NAMES)).any()
+    cell = (study.edition.seeds[0], *study.edition.weak_strong[0])
+    supervisor, first, run = stages(study, *cell, "explicit")
+    at = groups(study, *cell, "weak_label")
+    assert (np.sum([*at.values()], axis=0) == 1).all() and tuple(at) == GROUPS
+    q, p = study.probabilities([supervisor, first], "weak_label")
+    for name, group in at.items():
+        of = lambda statistic: pick(results, statistic, "explicit", mitigation="label_again", subset=name, on=TRAINING)
+        assert of("share_of_pairs")["value"] == pytest.approx(group.mean())
+        assert of("label_right")["value"] == pytest.approx(np.mean(q[group] > 0.5), nan_ok=True)
+        assert of("label_right_again")["value"] == pytest.approx(np.mean(p[group] > 0.5), nan_ok=True)
+    again = study.under_mitigation("label_again").comparison(*cell, "explicit")
+    usual = study.comparison(*cell, "explicit")
+    less = pick(results, "conflict_tax", "explicit", mitigation="label_again", versus=UNMODIFIED)["value"]
+    assert less == pytest.approx(again.tax.mean() - usual.tax.mean())
+    beyond = [pick(results, THERE[-1], "explicit", mitigation="label_again", subset=g)["value"] for g in GROUPS]
+    assert sum(beyond) == pytest.approx(0, abs=1e-9), "what one group has beyond its margins, the others lack"
+    assert len(MINE) == 6 and (ledger({"30_label_again": results}, MINE)["verdict"] != "untested").all()
+
+
+def test_figures_say_what_they_show(found):
+    _, results = found
+    assert all(name in labels(results).alt for name in CALLED.values())
+    assert who_pays(results).alt.count("label again, came back") == 3
+    drawn = forest(results).alt
+    assert all(MITIGATIONS[name].title in drawn for name in TRIED if name) and MATCHED not in drawn
