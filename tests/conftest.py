@@ -137,6 +137,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "gpt_neox": {"intermediate_size": 64},
         "mistral": {"intermediate_size": 64, "num_key_value_heads": 1},
         "qwen2": {"intermediate_size": 64, "num_key_value_heads": 2},
+        "gemma3_text": {"intermediate_size": 64, "num_key_value_heads": 1, "head_dim": 16, "sliding_window": 7},
     }
     out = {}
     for name, own in fields.items():

