@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaModel, OPTConfig, OPTModel
 from w2s_lib.models import checkpoints, features, names
 from w2s_lib.models.features import begins, differences, oriented, read
 from w2s_lib.models.scores import encode, openings
+from w2s_lib.specs import Checkpoint, Features, Source
 
 
 class Words:
@@ -94,6 +95,20 @@ def test_layers_may_differ_in_width():
     chosen, rejected, _ = read_by(Words())
     good, bad = (model(input_ids=torch.tensor([side[0]])).last_hidden_state[0, -1] for side in (chosen, rejected))
     assert torch.allclose(found["2.last"][0].float(), good - bad, atol=2e-3)
+
+
+def test_states_too_large_for_half_precision_are_refused(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    large = LlamaModel(LlamaConfig(intermediate_size=32, **SMALL)).eval()
+    monkeypatch.setattr(features, "pool", lambda source, max_tokens: PAIRS.assign(pair_id=list("abcd")))
+    monkeypatch.setattr(checkpoints, "tokenizer", lambda checkpoint, max_tokens: Words())
+    monkeypatch.setattr(features, "_backbone", lambda checkpoint: large)
+    run = Features(checkpoint=Checkpoint(name="m", revision="1"), source=Source(name="texts", revision="0"), shards=1)
+    assert features.extract(run, tmp_path)["pairs"] == 4
+    with torch.no_grad():
+        large.norm.weight.mul_(1e6)
+    with pytest.raises(checkpoints.CheckpointError, match="model='m': its states at 2.last are too large for half"):
+        features.extract(run, tmp_path)
 
 
 def test_a_model_is_kept_for_its_shards_and_no_longer(folders, monkeypatch):

@@ -13,6 +13,8 @@ from tests.test_real_edition import BAD, GOOD, dialogues
 from w2s_lib.book import ship
 from w2s_lib.book.build import NOT_SHIPPED
 from w2s_lib.book.chapter import open_lab
+from w2s_lib.figures import real_texts as figures_of_real_texts
+from w2s_lib.findings import real_texts as findings_of_real_texts
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, ledger
 from w2s_lib.findings.conflict import conflict
@@ -20,12 +22,21 @@ from w2s_lib.findings.controls import controls
 from w2s_lib.findings.gap import capability_gap
 from w2s_lib.findings.ladder import ladder_results
 from w2s_lib.findings.mechanism import REGIONS, paths
-from w2s_lib.findings.real_texts import EXPECTED, by_people, real_texts
-from w2s_lib.findings.results import pick
+from w2s_lib.findings.real_texts import (
+    ACROSS,
+    EXPECTED,
+    EXPECTED_ACROSS,
+    WITHIN,
+    by_people,
+    families,
+    real_texts,
+)
+from w2s_lib.findings.results import pick, say
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.shipped import Shipped
 from w2s_lib.lab.store import StoreError
+from w2s_lib.measures.divergences import capa
 from w2s_lib.specs import Train
 from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, load
@@ -233,6 +244,51 @@ def test_helpful_pairs_by_people_need_neither_texts_nor_model(tmp_path, monkeypa
     assert told.set_index("claim").loc["H3", "value"] == pytest.approx(by_hand)
     longer = Shipped(FOLDER / "hh-smol-helpful").table("longer").set_index("part")["value"]
     assert longer["pandalm"] > 0.6 > longer["all"] > 0.4 > longer["llmbar-adversarial"], "length for, and against"
+
+
+@pytest.mark.parametrize(
+    ("weak", "strong", "kind"),
+    [
+        ("smollm2-135m-q4:19@1.last", "smollm2-135m-q4:19@18.last", WITHIN),
+        ("gemma3-270m-q4@2.last", "smollm2-135m-q4:19@18.last", ACROSS),
+        ("gpt2", "gpt2-medium", ACROSS),
+    ],
+)
+def test_layers_of_one_model_are_one_family(weak, strong, kind):
+    assert findings_of_real_texts.family(weak, strong) == kind
+
+
+def test_what_is_compared_across_families_is_counted_by_hand(tmp_path, monkeypatch):
+    """Real scores, of which one supervisor is taken for another family's; the numbers stand in the figure."""
+    monkeypatch.delenv("W2S_DATA", raising=False)
+    for module in (findings_of_real_texts, figures_of_real_texts):
+        monkeypatch.setattr(module, "family", lambda weak, strong: ACROSS if "@3." in weak else WITHIN)
+    study = Study(load("hh-smol-helpful", {"seeds": [0, 1]}))
+    study = study.on(open_lab(str(tmp_path), 0, study.edition))
+    results = families(study)
+    assert study.lab.trained == 0
+    by_kind = dict(zip((WITHIN, ACROSS), ([pair] for pair in study.edition.weak_strong)))
+    told = ledger({"15_real_models_and_data": results}, EXPECTED_ACROSS.values()).set_index("claim")
+    assert not set(EXPECTED_ACROSS) & {*CLAIMS, *EXPECTED}, "names of their own"
+    assert len(told) == 5 and not told["verdict"].isin(["untested"]).any()
+
+    def by_seed(of, kind, condition="none"):
+        return [np.mean([of(study.comparison(s, *p, condition)) for p in by_kind[kind]]) for s in study.edition.seeds]
+
+    recovered = {
+        kind: np.divide(
+            by_seed(lambda c: c.accuracy() - c.accuracy_weak(), kind), by_seed(lambda c: c.gap(), kind)
+        ).mean()
+        for kind in by_kind
+    }
+    assert told.loc["F2", "value"] == pytest.approx(recovered[ACROSS] - recovered[WITHIN])
+    alike = {kind: np.mean(by_seed(lambda c: capa(c.weak, c.ceiling), kind)) for kind in by_kind}
+    assert told.loc["F1", "value"] == pytest.approx(alike[ACROSS] - alike[WITHIN])
+    tax = lambda kind, condition: np.mean(by_seed(lambda c: c.conflict_tax(), kind, condition))
+    found = pick(results, "conflict_tax", "explicit", ACROSS, ACROSS, versus="rerun")["value"]
+    assert found == pytest.approx(tax(ACROSS, "explicit") - tax(ACROSS, "rerun"))
+    drawn = figures_of_real_texts.families(results)
+    assert all(say(pick(results, "pgr", "none", kind, kind)) in drawn.alt for kind in by_kind)
 
 
 def test_the_preview_is_the_world_with_one_seed_and_all_its_runs():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 import pandas as pd
 
-from w2s_lib.figures.rows import beside, dot, name_rows, under_headings
-from w2s_lib.figures.style import DASHED, GREY, STUDIES, Figure, canvas
-from w2s_lib.findings.results import pick, usual
+from w2s_lib.figures.rows import Row, beside, dot, name_rows, under_headings
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, STUDIES, Figure, canvas
+from w2s_lib.findings.real_texts import ACROSS, WITHIN, family
+from w2s_lib.findings.results import ALL, pick, say, usual
+from w2s_lib.models.ladder import parse
 
 PANELS = (
     ("conflict_tax", "conflict tax"),
@@ -18,6 +21,12 @@ PANELS = (
 )
 NULL = "null_margin_matched"
 SHARE = ("share_of_attainable_margin_matched", "… as a share of\nthe attainable")
+ACROSS_PANELS = (
+    ("gap", "capability gap"),
+    ("kappa", "likeness of\nerrors (κ)"),
+    ("pgr", "PGR"),
+    ("excess_margin_matched", "score − margin-\nmatched null"),
+)
 BY_PEOPLE = {
     "helpful pairs, judged by people": {
         "as many as weak labels": "implicit",
@@ -75,35 +84,93 @@ def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str])
     )
 
 
+def _a_row_each(
+    panels: Sequence[tuple[str, str]],
+    groups: Mapping[str, Iterable[tuple[str, Any]]],
+    marks: Callable[[str, Any], Mapping[str, pd.Series]],
+    width: float,
+) -> tuple[Any, Any, list[Row], list[str]]:
+    """Figure, axes, rows and a sentence a panel: one panel a statistic, one row what a group has, below its heading.
+
+    ``marks``: from a statistic and what a row is about, its results rows by condition, side by side.
+    """
+    rows, said = under_headings(groups), []
+    figure, axes = canvas(width, 0.36 * len(rows) + 1.6, columns=len(panels), sharey=True)
+    for ax, (statistic, title) in zip(axes, panels):
+        told = []
+        for y, name, about in (row for row in rows if row.about):
+            found = marks(statistic, about)
+            for shift, (condition, row) in zip(beside(len(found), 0.3), found.items()):
+                dot(ax, y + shift, row, condition)
+                told.append(f"{name}, {condition.replace('_', ' ')} {say(row)}")
+        ax.set_title(title)
+        said.append(f"{statistic.replace('_', ' ')}: {'; '.join(told)}")
+    name_rows(axes, rows)
+    return figure, axes, rows, said
+
+
 def by_people(results: pd.DataFrame) -> Figure:
     """One panel a statistic, one row a condition, with the number of taxed pairs that its score is of.
 
     ``results``: pooled results rows of one study with helpful pairs that people judged.
     """
-    panels, said = (*PANELS, SHARE), []
     counted = lambda condition: pick(results, "deception_score", condition)["counted"]
     groups = {
         heading: [(f"{name}: {counted(c):,.0f}", c) for name, c in rows.items()] for heading, rows in BY_PEOPLE.items()
     }
-    rows = under_headings(groups)
-    figure, axes = canvas(9.6, 0.36 * len(rows) + 1.6, columns=len(panels), sharey=True)
-    for ax, (statistic, title) in zip(axes, panels):
-        told = []
-        for y, _, condition in (row for row in rows if row.about):
-            row = pick(results, statistic, condition)
-            dot(ax, y, row, condition)
-            if statistic == "deception_score":
-                ax.scatter(pick(results, NULL, condition)["value"], y, s=30, color=GREY, marker="x", zorder=4)
-            told.append(f"{condition.replace('_', ' ')} {row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
-        ax.set_title(title)
-        said.append(f"{statistic.replace('_', ' ')}: {', '.join(told)}")
-    name_rows(axes, rows)
+    marks = lambda statistic, condition: {condition: pick(results, statistic, condition)}
+    figure, axes, rows, said = _a_row_each((*PANELS, SHARE), groups, marks, 9.6)
+    for y, _, condition in (row for row in rows if row.about):
+        axes[1].scatter(pick(results, NULL, condition)["value"], y, s=30, color=GREY, marker="x", zorder=4)
     for ax in axes[2:]:
         ax.axvline(0, **DASHED)
     axes[0].set_xlim(left=0)
     return Figure(
         figure,
-        f"Tax, deception score, and what the margin-matched null leaves of it, by what is mixed in. {'; '.join(said)}.",
+        f"Tax, deception score, and what the margin-matched null leaves of it, by what is mixed in. {'. '.join(said)}.",
         "Behind each name: taxed pairs, of all model pairs and divisions. Bars: 95 % intervals over divisions of the "
         "same texts. The dashed line is what a tax comes to that falls blindly among pairs of equal margin.",
     )
+
+
+def families(results: pd.DataFrame) -> Figure:
+    """One panel a statistic, one row a weak-strong pair, those of one family and those of two, with what each group
+    comes to.
+
+    ``results``: rows of ``findings.real_texts.families``.
+    """
+    pairs = results.loc[~results["weak"].isin([ALL, WITHIN, ACROSS]), ["weak", "strong"]].drop_duplicates()
+    kinds = {"one family": WITHIN, "two families": ACROSS}
+    groups = {heading: [("all of them", (kind, kind))] for heading, kind in kinds.items()}
+    for heading, kind in kinds.items():
+        mine = [(w, s) for w, s in pairs.itertuples(index=False) if family(w, s) == kind]
+        groups[heading] += [(f"{_short(w)} → {_short(s)}", (w, s)) for w, s in mine]
+
+    def marks(statistic: str, names: tuple[str, str]) -> dict[str, pd.Series]:
+        conditions = ("explicit", "rerun") if statistic == "excess_margin_matched" else ("none",)
+        return {condition: pick(results, statistic, condition, *names) for condition in conditions}
+
+    figure, axes, _, _ = _a_row_each(ACROSS_PANELS, groups, marks, 9.6)
+    for ax in axes[2:]:
+        ax.axvline(0, **DASHED)
+    for condition in ("explicit", "rerun"):
+        axes[-1].scatter([], [], s=60, label=condition, color=CONDITION_COLOURS[condition], marker=MARKERS[condition])
+    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower right", ncols=2)
+    told = []
+    for statistic, _ in ACROSS_PANELS:
+        of = {heading: marks(statistic, (kind, kind)) for heading, kind in kinds.items()}
+        values = [f"{heading}, {c} {say(row)}" for heading, rows in of.items() for c, row in rows.items()]
+        told.append(f"{statistic.replace('_', ' ')}: {'; '.join(values)}")
+    return Figure(
+        figure,
+        "Gap, likeness of errors, PGR, and what the margin-matched null leaves of the explicit conflict's score and of "
+        f"a rerun's, for each model pair of one family and of two, and for all of them. {'. '.join(told)}.",
+        "A family and the layer that is read; every weak and every strong layer stands as often in the one group as in "
+        "the other. Bars: 95 % intervals over divisions of the same texts.",
+    )
+
+
+def _short(model: str) -> str:
+    """A layer of a real model as a figure names it: ``smollm2-135m-q4@3.last`` is ``smollm2 3``."""
+    found = parse(model)
+    return f"{found.base.partition('-')[0]} {found.layer}"

@@ -11,14 +11,22 @@ import pandas as pd
 from w2s_lib.findings.claims import claims_in
 from w2s_lib.findings.generalization import generalization
 from w2s_lib.findings.results import (
+    ALL,
     CONFLICTS,
+    GENERALIZATION,
     MATCHED,
     OTHER,
     SCORES,
     measure,
     minus,
+    one_less_other,
+    pool,
+    slopes,
     summarise,
+    taken_off,
 )
+from w2s_lib.findings.theory import likeness
+from w2s_lib.models.ladder import parse
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import BY_PEOPLE
 
@@ -27,6 +35,21 @@ EXPECTED = claims_in(Path(__file__).with_name("by_people.yaml"))
 
 :meta hide-value:
 """
+
+EXPECTED_ACROSS = claims_in(Path(__file__).with_name("families.yaml"))
+"""What was expected of supervisors and students of two families, with the rule that each is told by.
+
+:meta hide-value:
+"""
+
+OF_MARGINS = (
+    "conflict_tax", "deception_score", "null_margin_matched", MATCHED, "attainable_margin_matched",
+    "share_of_attainable_margin_matched",
+)  # fmt: skip
+"""What is measured of the conflicts across families."""
+
+WITHIN, ACROSS = "within", "across"
+"""Stand for weak and strong in rows that pool the weak-strong pairs of one family, or those of two."""
 
 
 def real_texts(
@@ -68,3 +91,27 @@ def by_people(study: Study) -> pd.DataFrame:
         ],
         ignore_index=True,
     )
+
+
+def family(weak: str, strong: str) -> str:
+    """``WITHIN`` where two models are the same one, or layers of it, else ``ACROSS``."""
+    return WITHIN if parse(weak).base == parse(strong).base else ACROSS
+
+
+def families(study: Study) -> pd.DataFrame:
+    """Results rows of a study whose weak-strong pairs are of one family and of two, by pair, pooled over those of one
+    family and over those of two: accuracies, PGR, κ and every conflict, each minus a rerun's too; two families minus
+    one; and how PGR grows with κ, alone and at an equal gap."""
+    none = pd.concat([measure(study, ["none"], GENERALIZATION), likeness(study)], ignore_index=True)
+    per_seed = pd.concat([none, measure(study, CONFLICTS, OF_MARGINS)], ignore_index=True)
+    kinds = [family(weak, strong) for weak, strong in zip(per_seed["weak"], per_seed["strong"])]
+    groups = {kind: per_seed[[found == kind for found in kinds]] for kind in (WITHIN, ACROSS)}
+    paid, against = ("conflict_tax", MATCHED), [condition for condition in CONFLICTS if condition != "rerun"]
+    found = [summarise(per_seed)]
+    for kind, rows in groups.items():
+        mine = [summarise(rows, pooled=True), minus(rows, paid, against, "rerun")]
+        found += [its.assign(weak=kind, strong=kind) for its in mine]
+    one, two = (pool(rows, weak=ALL, strong=ALL).assign(less=taken_off) for rows in groups.values())
+    apart = summarise(one_less_other(two, one, WITHIN), pooled=True).assign(weak=ACROSS, strong=ACROSS)
+    lines = [slopes(none, ("pgr",), "kappa", given) for given in ("", "gap")]
+    return pd.concat([*found, apart, *lines], ignore_index=True)

@@ -516,10 +516,16 @@ def differences(
     )
     if not left[["statistic", "seed"]].equals(right[["statistic", "seed"]]):
         raise KeyError(f"{', '.join(statistics)} of {these} versus {those}: cells differ in more; name more columns")
+    return one_less_other(left, right, versus)
+
+
+def one_less_other(left: pd.DataFrame, right: pd.DataFrame, versus: str) -> pd.DataFrame:
+    """A per-seed frame minus another, row by row in their order; ``less`` as ``taken_off`` gives it.  The names are the
+    first one's, and ``versus``."""
     return left.assign(
         versus=versus,
-        value=left["value"] - right["value"],
-        less=left["less"] + right["less"] + right["value"],
+        value=left["value"].to_numpy() - right["value"].to_numpy(),
+        less=left["less"].to_numpy() + right["less"].to_numpy() + right["value"].to_numpy(),
         run_keys=[tuple(dict.fromkeys(a + b)) for a, b in zip(left["run_keys"], right["run_keys"])],
         draws=[None if a is None else a - b for a, b in zip(left["draws"], right["draws"])],
     )

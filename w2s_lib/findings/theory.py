@@ -94,9 +94,18 @@ def students(study: Study) -> pd.DataFrame:
         for name in OF_STUDENTS if cell.condition == "none" else ("misfit", "gain"):
             yield _estimate(name, partial(OF_STUDENTS[name], c.conflict, c.weak), c, runs)
         if cell.condition == "none":
-            yield _estimate("kappa", partial(d.capa, c.weak, c.ceiling), c, runs)
+            yield _kappa(c, runs)
 
     return tabulate(study, CORE, estimates)
+
+
+def likeness(study: Study) -> pd.DataFrame:
+    """``kappa``, CAPA of weak supervisor and ceiling, on test pairs; columns ``PER_SEED``."""
+    return tabulate(study, ["none"], lambda cell: [_kappa(study.comparison(*cell), study.compared(*cell))])
+
+
+def _kappa(c: Comparison, runs: Iterable) -> Estimate:
+    return _estimate("kappa", partial(d.capa, c.weak, c.ceiling), c, runs)
 
 
 def _estimate(name: str, of: Callable[..., Array], c: Comparison, runs: Iterable) -> Estimate:

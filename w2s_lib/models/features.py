@@ -79,6 +79,9 @@ def extract(run: Features, folder: Path) -> dict[str, object]:
     """Read one shard of the pairs; leaves ``features.safetensors`` and ``pairs.parquet`` (its pair ids) in ``folder``.
 
     Returns notes for the record: ``pairs``, ``tokens`` (what the texts share counted once).
+
+    Raises:
+        CheckpointError: a layer's states are no numbers of half precision.
     """
     pairs = pool(run.source, run.max_tokens).iloc[run.shard :: run.shards]
     pairs = pairs.assign(opening=pairs["prompt"], ending="")
@@ -87,6 +90,9 @@ def extract(run: Features, folder: Path) -> dict[str, object]:
     found = differences(
         _backbone(run.checkpoint), chosen, rejected, begins(openings(tokenizer, pairs), chosen, rejected)
     )
+    if wrong := [name for name, rows in found.items() if not rows.isfinite().all()]:
+        says = f"its states at {wrong[0]} are too large for half precision, or no numbers"
+        raise checkpoints.CheckpointError(checkpoints.called(run.checkpoint), says)
     save_file(found, folder / "features.safetensors")
     pairs[["pair_id"]].to_parquet(folder / "pairs.parquet")
     tokens = sum(len(c) + len(r) - len(commonprefix([c, r])) for c, r in zip(chosen, rejected))
