@@ -13,9 +13,9 @@ ranked correctly where ``p > 0.5`` and known where ``p > threshold``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, wraps
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,8 +160,12 @@ def mean_over(values: Array, of: Mask, weights: Array | None = None) -> Array:
     none."""
     weights = np.ones(len(of)) if weights is None else weights
     total = weights @ of.astype(float)
+    if weights.ndim == 1:
+        part = (weights * values * of).sum()
+    else:  # of few pairs a sum is short
+        part = (weights.T[of] * np.broadcast_to(values, weights.shape).T[of]).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(total > 0, (weights * values * of).sum(axis=-1) / total, np.nan)
+        return np.where(total > 0, part / total, np.nan)
 
 
 def sum_of_largest(gains: Array, among: Mask, amount: Array, weights: Array | None = None) -> Array:
@@ -169,8 +173,25 @@ def sum_of_largest(gains: Array, among: Mask, amount: Array, weights: Array | No
     weights."""
     weights = np.ones(len(gains)) if weights is None else weights
     order = np.argsort(np.where(among, -gains, np.inf), kind="stable")[: int(among.sum())]
-    taken = weights[..., order].cumsum(axis=-1) - weights[..., order]
-    return np.clip(np.asarray(amount)[..., None] - taken, 0, weights[..., order]) @ gains[order]
+    each = weights[..., order]
+    return np.clip(np.asarray(amount)[..., None] - (each.cumsum(axis=-1) - each), 0, each) @ gains[order]
+
+
+def once(of: Callable[[Comparison, str, Array | None], Array]) -> Callable[..., Array]:
+    """Have a number of a comparison computed once for each null, of itself and under the weights that were given last:
+    a score, its null and what lies beyond it are statistics, and each is asked for by others."""
+
+    @wraps(of)
+    def remembered(self: Comparison, null: str, weights: Array | None = None) -> Array:
+        given, known = self._known.get(weights is None, (None, {}))
+        if given is not weights:
+            known = {}
+        self._known[weights is None] = weights, known
+        if (of.__name__, null) not in known:
+            known[of.__name__, null] = of(self, null, weights)
+        return known[of.__name__, null]
+
+    return remembered
 
 
 @dataclass(frozen=True)
@@ -192,6 +213,7 @@ class Comparison:
     threshold: float = 0.75
     alpha: float = 0.5
     neighbours: int = NEIGHBOURS
+    _known: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def among(self, keep: Mask) -> Comparison:
         """The same comparison on some of the pairs only."""
@@ -244,7 +266,7 @@ class Comparison:
 
     def deception_score(self, weights: Array | None = None) -> Array:
         """DS: the share of taxed pairs that lie in the deception area; NaN where nothing pays."""
-        return share(self.area, self.tax, weights)
+        return self.score("random", weights)
 
     def scored(self, null: str) -> tuple[Mask, Mask]:
         """What the score beside a null is the share of, and the pairs among which that null lets the tax fall.
@@ -253,6 +275,7 @@ class Comparison:
         those that the weak supervisor does not know."""
         return (known(self.ceiling, self.threshold), self.hidden) if null == "weak_matched" else (self.area, self.right)
 
+    @once
     def score(self, null: str, weights: Array | None = None) -> Array:
         """The score that is held against a null: DS, but for ``weak_matched``."""
         part, among = self.scored(null)
@@ -272,16 +295,18 @@ class Comparison:
             )
         weights = np.ones(len(part)) if weights is None else weights
         at = np.ones(len(part), dtype=bool) if at is None else at
-        matched, found = self.matched(null)[at], np.zeros(weights.T.shape).T  # laid out as the products are
-        total = (matched @ weights.T).T
+        matched, found = self.matched(null)[at], np.zeros(weights.T.shape)
+        scored = csr_array((matched.data * part[matched.indices], matched.indices, matched.indptr), matched.shape)
+        total = matched @ weights.T
         with np.errstate(invalid="ignore", divide="ignore"):
-            found[..., at] = np.where(total > 0, (matched @ (weights * part).T).T / total, 0.0)
-        return found
+            found[at] = np.where(total > 0, scored @ weights.T / total, 0.0)
+        return found.T
 
     def matched(self, null: str) -> csr_array:
         """Which pairs a null matches, as ``alike``."""
         return alike(self.scored(null)[1], [getattr(self, name) for name in NULLS[null]], self.neighbours)
 
+    @once
     def null(self, null: str, weights: Array | None = None) -> Array:
         """The score if the tax had fallen blindly, pair by pair among those that the null matches; NaN where nothing
         pays."""
@@ -308,6 +333,7 @@ class Comparison:
         """Score − null; ``margin_matched`` is the headline."""
         return self.score(null, weights) - self.null(null, weights)
 
+    @once
     def attainable(self, null: str, weights: Array | None = None) -> Array:
         """The largest excess that any placement of as many taxed pairs could reach: what a perfect deceiver would
         show."""
