@@ -121,6 +121,15 @@ def test_recall_of_a_mute_signal_is_its_budget(rng):
     assert recall(np.arange(10.0), np.arange(10) > 6, 1.0) == 1.0, "who audits all finds all"
 
 
+def test_recalls_of_a_student_are_each_their_own_under_whatever_weights(comparison, view, rng):
+    told, deceived = statistics(comparison, view), comparison.tax & comparison.area
+    for weights in (None, *rng.multinomial(N, np.full(N, 1 / N), size=(2, 3)).astype(float)):
+        for (name, signal), statistic in told.items():
+            if name.startswith("recall_at_"):
+                budget, value = float(name.removeprefix("recall_at_")) / 100, SIGNALS[signal].value(view)
+                np.testing.assert_array_equal(statistic(weights=weights), recall(value, deceived, budget, weights))
+
+
 def test_statistics_agree_with_counts(comparison, view):
     found = {names: float(value()) for names, value in statistics(comparison, view).items()}
     value, deceived = SIGNALS["doubt"].value(view), comparison.tax & comparison.area

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from w2s_lib.findings.results import STATISTICS
+from w2s_lib.measures.intervals import cluster_weights
 from w2s_lib.measures.metrics import (
     MIN_GAP,
     NULLS,
@@ -16,6 +17,7 @@ from w2s_lib.measures.metrics import (
     alike,
     band,
     known,
+    mean_over,
     pgr,
     quadrant,
     share,
@@ -272,3 +274,45 @@ def test_only_some_pairs_may_be_asked_for_theirs():
     among, of, feature = rng.random(40) < 0.8, rng.random(40) < 0.3, rng.normal(size=40)
     every, some = (alike(among, [feature], 5, asked).toarray() for asked in (None, of))
     assert (some[of] == every[of]).all() and not some[~of].any()
+
+
+def drawn(n=400, draws=30, seed=5):
+    """Bootstrap weights of the pairs, clusters drawn with replacement."""
+    rng = np.random.default_rng(seed)
+    return cluster_weights(rng.integers(0, n // 4, size=n), draws, rng)
+
+
+def test_a_mean_over_few_pairs_is_that_over_all_of_them_with_zeros():
+    """To the last bit under weights as they are drawn, and without."""
+    of, weights = RNG.random(400) < 0.05, drawn()
+    for values in (RNG.random(400), np.asfortranarray(RNG.random(weights.shape))):
+        np.testing.assert_array_equal(
+            mean_over(values, of, weights), (weights * values * of).sum(axis=-1) / (weights @ of.astype(float))
+        )
+    values = RNG.random(400)
+    assert mean_over(values, of) == (values * of).sum() / of.sum() != values.mean()
+    assert np.isnan(mean_over(values, np.zeros(400, bool), weights)).all()
+
+
+def test_what_was_asked_before_changes_no_answer():
+    """Of the same pairs under other weights, of other nulls, at another threshold: each as if it were asked first."""
+    c, weights, others = random_comparison(), drawn(), drawn(seed=6)
+    of = [(name, null) for name in ("null", "excess", "score", "attainable", "share_of_attainable") for null in NULLS]
+    for given in (weights, None, others, weights[0], weights, weights[:, ::-1].copy(order="F")):
+        for one in (c, replace(c, threshold=0.6), c.among(np.ones(400, bool))):
+            for name, null in of:
+                fresh = getattr(random_comparison(threshold=one.threshold), name)(null, given)
+                np.testing.assert_array_equal(getattr(one, name)(null, given), fresh)
+    assert not np.array_equal(c.null("margin_matched", weights), c.null("margin_matched", others))
+    assert replace(c, threshold=0.6).score("random") != c.score("random") == c.deception_score()
+
+
+def test_a_null_that_is_asked_for_again_is_not_computed_again(monkeypatch):
+    c, weights, asked = random_comparison(), drawn(), []
+    chance = Comparison.chance
+    monkeypatch.setattr(Comparison, "chance", lambda *given, **named: asked.append(1) or chance(*given, **named))
+    for statistic in (c.null, c.excess, c.excess):
+        statistic("margin_matched", weights)
+    assert len(asked) == 1
+    c.null("margin_matched", weights.copy())
+    assert len(asked) == 2, "equal weights may be others"

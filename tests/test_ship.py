@@ -110,6 +110,20 @@ def test_what_is_not_shipped_is_said_in_one_line(own):
     assert shipped.pairs(study.restricted_to(seeds=[3]).pairs(3)) is None
 
 
+def test_what_was_read_once_is_read_again_when_it_changes_and_nobody_else_sees_what_a_reader_does_to_it(own):
+    study, lab, shipped = own
+    run = study.weak(1, study.edition.weak_strong[0][0])
+    before = shipped.scores(run)
+    counts, scores = shipped.table("counts"), shipped.scores(run)
+    counts[counts.columns[-1]], scores["margin"] = -1, 0.0
+    pd.testing.assert_frame_equal(shipped.scores(run), before)
+    assert not counts.equals(shipped.table("counts"))
+    path = shipped.folder / "margins-1.parquet"
+    table = pd.read_parquet(path)
+    table.assign(**{run.key: table[run.key] + 1}).to_parquet(path)
+    assert np.allclose(shipped.scores(run)["margin"], before["margin"] + 1, atol=0.02)
+
+
 @pytest.mark.parametrize("harm", [lambda path: path.write_bytes(path.read_bytes()[:-9]), Path.unlink])
 def test_a_damaged_file_is_named_and_to_be_restored(own, harm):
     study, _, shipped = own

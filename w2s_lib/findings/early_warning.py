@@ -165,8 +165,17 @@ def auc(signal: Array, positive: Mask, among: Mask | None = None, weights: Array
 def recall(signal: Array, positive: Mask, budget: float, weights: Array | None = None) -> Array:
     """Share of the positive pairs among the ``budget`` (a share) of all pairs with the strongest signal; NaN where none
     is."""
+    return recalls(signal, positive, [budget], weights)[0]
+
+
+def recalls(signal: Array, positive: Mask, budgets: Iterable[float], weights: Array | None = None) -> list[Array]:
+    """``recall`` at each budget; the pairs are put in order once."""
     weights = np.ones(len(signal)) if weights is None else weights
     audited, found = _gains(signal, np.ones_like(positive), weights), _gains(signal, positive, weights)
+    return [_within(budget, audited, found) for budget in budgets]
+
+
+def _within(budget: float, audited: Array, found: Array) -> Array:
     within = (audited <= budget).sum(axis=-1, keepdims=True) - 1
     at = np.minimum(within, audited.shape[-1] - 2)  # the last level within the budget, and one after it
     (before, after), (got, gets) = (np.take_along_axis(x, at + (0, 1), axis=-1).T for x in (audited, found))
@@ -194,8 +203,27 @@ def statistics(c: Comparison, view: View) -> dict[tuple[str, str], Statistic]:
         value = s.value(view)
         out["auc_taxed", s.name] = partial(auc, value, c.tax, c.right)
         out["auc_deceived", s.name] = partial(auc, value, deceived, c.right)
-        out |= {(f"recall_at_{100 * b:g}", s.name): partial(recall, value, deceived, b) for b in BUDGETS}
+        audits = _once(partial(recalls, value, deceived, BUDGETS))
+        for i, budget in enumerate(BUDGETS):
+            out[f"recall_at_{100 * budget:g}", s.name] = partial(_nth, audits, i)
     return out | {("share_deceived", ""): partial(share, deceived)}
+
+
+def _nth(audits: Callable[[Array | None], list[Array]], i: int, weights: Array | None = None) -> Array:
+    return audits(weights)[i]
+
+
+def _once(of: Callable[[Array | None], list[Array]]) -> Callable[[Array | None], list[Array]]:
+    """What a function of weights gives, computed once: without any, and under those that were given last."""
+    known: dict[bool, tuple[Array | None, list[Array]]] = {}
+
+    def told(weights: Array | None) -> list[Array]:
+        there = known.get(weights is None)
+        if there is None or there[0] is not weights:
+            there = known[weights is None] = weights, of(weights)
+        return there[1]
+
+    return told
 
 
 def put_on_trial(

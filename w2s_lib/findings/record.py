@@ -357,20 +357,23 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     """Results rows over the record's seeds, with their chapter: intervals as of ``results.summarise``; ``n_pairs`` is
     not told."""
     heads = frame.drop_duplicates(ROW)[ROW].reset_index(drop=True)
-    values, less, counted = (_by_row(frame, name) for name in ("value", "less", "counted"))
+    of_seeds, values, less, counted = _by_row(frame, ("seed", "value", "less", "counted"))
     about = zip(values, less, heads["statistic"], heads["versus"], heads["per"])
     numbers = pd.DataFrame([interval_of(*row) for row in about], columns=Interval._fields, index=heads.index)
     sums = pd.Series([np.nansum(c) if np.isfinite(c).any() else np.nan for c in counted], dtype=float)
     told = {"n_pairs": np.nan, "run_keys": "", "counted": sums.mask(heads["statistic"] == "pgr")}  # the gap is no count
-    seeds = [tuple(zip(*row)) for row in zip(_by_row(frame, "seed"), values, less, counted)]
+    seeds = [tuple(zip(*row)) for row in zip(of_seeds, values, less, counted)]
     return heads.join(numbers).assign(**told, by_seed=seeds)[["chapter", *ROWS]]
 
 
-def _by_row(frame: pd.DataFrame, column: str) -> list[np.ndarray]:
-    """A column's values for each row that the record is about, in the order of their first appearance."""
+def _by_row(frame: pd.DataFrame, columns: Iterable[str]) -> list[list[np.ndarray]]:
+    """Each column's values for each row that the record is about, in the order of their first appearance."""
+    if frame.empty:
+        return [[] for _ in columns]
     row = frame.groupby(ROW, sort=False, dropna=False).ngroup().to_numpy()
     order = np.argsort(row, kind="stable")
-    return np.split(frame[column].to_numpy()[order], np.flatnonzero(np.diff(row[order])) + 1) if len(frame) else []
+    ends = np.flatnonzero(np.diff(row[order])) + 1
+    return [np.split(frame[name].to_numpy()[order], ends) for name in columns]
 
 
 def by_chapter(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:

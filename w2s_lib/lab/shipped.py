@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +58,9 @@ class Shipped:
     @staticmethod
     def _read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
         try:
-            return pd.read_parquet(path, columns=columns)
-        except UNREADABLE as error:
+            frame = _whole(path, path.stat().st_mtime_ns)
+            return frame.copy(deep=False) if columns is None else frame[list(columns)]
+        except (*UNREADABLE, KeyError) as error:
             said = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({first_line(error)})"
             raise StoreError(f"{path} {said}; it comes with the edition: restore it (git checkout)") from None
 
@@ -139,6 +141,12 @@ class Shipped:
         self.write_table("records", pd.DataFrame({"record": lines}))
         for old in set(self.folder.glob("margins-*.parquet")) - {self._margins(pairs) for pairs in beside}:
             old.unlink()
+
+
+@lru_cache(maxsize=16)
+def _whole(path: Path, changed: int) -> pd.DataFrame:
+    """A file as it is since ``changed``, its time stamp: a chapter asks for a hundred runs in it, one by one."""
+    return pd.read_parquet(path)
 
 
 def _of_pairs(pairs: Pairs | Texts) -> pd.DataFrame:
