@@ -18,6 +18,7 @@ from w2s_lib.findings import real_texts as findings_of_real_texts
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, ledger
 from w2s_lib.findings.conflict import conflict
+from w2s_lib.findings.conformity import competence_and_conformity
 from w2s_lib.findings.controls import controls
 from w2s_lib.findings.gap import capability_gap
 from w2s_lib.findings.ladder import ladder_results
@@ -332,12 +333,14 @@ def test_the_preview_needs_no_model(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["08_mechanism", "13_what_helps", "28_two_remedies"])
+@pytest.mark.parametrize("name", ["08_mechanism", "13_what_helps", "28_two_remedies", "29_competence_and_conformity"])
 def test_chapters_of_the_preview_train_nothing(name, tmp_path):
     """Of those that read most: doses, trainings that were watched; every mitigation, and those of policies."""
+    findings = FINDINGS | {"29_competence_and_conformity": competence_and_conformity}
     study = Study(load("preview", {"draws": 100}))
     study = study.on(open_lab(str(tmp_path), 0, study.edition))
-    assert not FINDINGS[name](study)[1].empty and study.lab.trained == 0
+    assert not findings[name](study)[1].empty and study.lab.trained == 0
+    assert study.edition.has_chapter(name[:2])
 
 
 def test_what_is_shipped_of_the_world_is_what_was_computed(study, lab, tmp_path, monkeypatch):
