@@ -501,6 +501,14 @@ def test_every_page_of_a_preview_says_what_it_is_and_one_why_it_is_left_out():
     assert all(NOT_SHIPPED[name] in told[name] for name in NOT_SHIPPED)
 
 
+def test_a_page_that_is_left_out_names_the_chapters_that_it_goes_on_from():
+    few, sources = load("smoke", {"chapters": ["13"]}), {source.stem[:2]: source for source in chapters()}
+    assert left_out(sources["28"], few) and not left_out(sources["13"], few)
+    told = {number: stand_in(sources[number], few).cells[0].source for number in ("18", "27", "28")}
+    assert "from [](12_preference_optimisation.ipynb) and [](13_what_helps.ipynb), and" in told["28"]
+    assert "from [](12_preference_optimisation.ipynb), and" in told["27"] and "goes on" not in told["18"]
+
+
 def test_a_second_build_trains_nothing(build_folder, tmp_path, monkeypatch, capfd):
     """Of a few chapters of the same edition, whose rows are those of the whole book.  Its pages are left out."""
 

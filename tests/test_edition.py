@@ -9,7 +9,7 @@ import yaml
 from w2s_lib.errors import ParameterError
 from w2s_lib.models.ladder import LADDER
 from w2s_lib.study import Study
-from w2s_lib.study.edition import FOLDER, PARAMETERS, Edition, available, load, split_pair
+from w2s_lib.study.edition import ALWAYS, CHAPTERS, FOLDER, PARAMETERS, Edition, available, load, split_pair
 
 
 @pytest.mark.parametrize(
@@ -341,5 +341,16 @@ def test_pages_that_lead_to_each_other_are_in_an_edition_together(name):
 def test_chapters_that_go_on_from_another_come_with_it_and_never_alone():
     few = load("smoke", {"chapters": ["05", "12"]})
     assert few.has_chapter("24") and few.has_chapter("27") and not few.has_chapter("28")
-    with pytest.raises(ParameterError, match="chapters='28': goes on where 13 ends; name that one"):
-        load("smoke", {"chapters": ["05", "28"]})
+    without_policies, both = (load("smoke", {"chapters": given}) for given in (["13"], ["12", "13"]))
+    assert both.has_chapter("28") and not without_policies.has_chapter("28"), "its rows are of policies"
+    for given, says in ((["05", "28"], "12 and 13 end"), (["13", "28"], "12 ends")):
+        with pytest.raises(ParameterError, match=f"chapters='28': goes on where {says}; name that one, too"):
+            load("smoke", {"chapters": given})
+
+
+def test_an_edition_of_one_chapter_has_those_that_all_have():
+    """The landing page, the ledger and the record read them: their runs are among the edition's."""
+    one = load("smoke", {"chapters": ["01"]})
+    assert [number for number in CHAPTERS if one.has_chapter(number)] == ["01", *ALWAYS]
+    assert Study(one).runs() == Study(load("smoke", {"chapters": ["01", *ALWAYS]})).runs()
+    assert not load("smoke", {"chapters": []}).has_chapter("01")

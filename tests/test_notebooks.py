@@ -11,9 +11,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from w2s_lib.book.build import BENCHMARKS, LAST, RECORD, chapters
+from w2s_lib.book.build import BENCHMARKS, LAST, READERS, RECORD, chapters
 from w2s_lib.book.course import found
-from w2s_lib.study.edition import ALSO, PARAMETERS
+from w2s_lib.study.edition import ALSO, ALWAYS, GOES_ON, PARAMETERS
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {path.stem: nbformat.read(path, as_version=4) for path in chapters()}
@@ -93,6 +93,14 @@ def test_a_guess_is_asked_right_before_what_answers_it(name):
     asked = [i for i, cell in enumerate(seen) if "chapter.predict(" in cell.source]
     assert asked and all(seen[i].source.splitlines()[-1].startswith("chapter.predict(") for i in asked)
     assert {seen[i + 1].cell_type for i in asked} == {"code"}
+
+
+@pytest.mark.parametrize("name", [n for n in SOURCES if n not in READERS])
+def test_rows_of_another_chapter_are_there_wherever_they_are_read(name):
+    """That chapter is in every edition, or this one is left out without it; the ledger reads what there is."""
+    code = "\n".join(c.source for c in SOURCES[name].cells if c.cell_type == "code")
+    read = set(re.findall(r"chapter\.found\(\s*[\"'](\d\d)_", code))
+    assert read <= {*ALWAYS, *GOES_ON.get(name[:2], ())}
 
 
 def test_papermill_helps(tmp_path):

@@ -45,6 +45,7 @@ from w2s_lib.progress import Progress, span
 from w2s_lib.study import Study
 from w2s_lib.study.cost import plan, print_plan
 from w2s_lib.study.edition import FOLDER, Edition, find, load
+from w2s_lib.study.edition import GOES_ON as GOES_ON_FROM
 
 ROOT = Path(__file__).resolve().parents[2]
 LEDGER, LAST = "14_claims", "99_reproducibility"
@@ -86,9 +87,6 @@ JUPYTER_BOOK = (
 )
 """Its command line, which has no option for what its library can: several processes."""
 
-ALWAYS = ("04", "05", "14", "97", "98", "99")
-"""Chapters that every edition has: the landing page reads them, or they depend on none."""
-
 
 class BuildError(OneLineError):
     """A build that failed, in one line."""
@@ -100,15 +98,17 @@ def chapters() -> list[Path]:
 
 
 def left_out(source: Path, edition: Edition) -> bool:
-    """Whether an edition does without a chapter; what the landing page and the ledger read is in every edition."""
-    number = source.stem.partition("_")[0]
-    return not edition.has_chapter(number) and number not in ALWAYS
+    """Whether an edition does without a chapter."""
+    return not edition.has_chapter(source.stem.partition("_")[0])
 
 
 def stand_in(source: Path, edition: Edition) -> nbformat.NotebookNode:
     """The page of a chapter that an edition leaves out: its title, so that links lead somewhere, and why no more."""
     title = nbformat.read(source, as_version=4).cells[0].source.splitlines()[0]
     says = f"{title}\n\nThis chapter is not part of the edition `{edition.name}` ({edition.title})."
+    if others := GOES_ON_FROM.get(source.stem.partition("_")[0]):
+        links = " and ".join(f"[]({path.name})" for path in chapters() if path.stem[:2] in others)
+        says += f" It goes on from {links}, and is in every edition that has {'both' if len(others) > 1 else 'it'}."
     if edition.record_of:
         why = NOT_SHIPPED.get(source.stem, "Its runs do not come with the book.")
         says += f" {why} `make book EDITION={edition.record_of}` builds it with the rest."

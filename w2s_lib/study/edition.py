@@ -54,8 +54,11 @@ OF_ALL_WEIGHTS = ("08", "13", "22", "25", "26")
 """Chapters that train a stored run once more, stop one early, or freeze what was not frozen: not where heads alone are
 trained."""
 
-GOES_ON = {"24": "12", "27": "12", "28": "13"}
-"""Chapters that go on where another ends, with its runs: an edition has them where it has that one."""
+GOES_ON = {"24": ("12",), "27": ("12",), "28": ("12", "13")}
+"""Chapters that go on where others end, with their runs: an edition has them where it has all of those."""
+
+ALWAYS = ("04", "05", "14", "97", "98", "99")
+"""Chapters that every edition has: landing page, ledger and other chapters read them, or they depend on none."""
 
 ARROW = " -> "
 
@@ -305,7 +308,8 @@ class Edition(Value):
 
     def has_chapter(self, chapter: str) -> bool:
         """Whether this edition has the chapter of that number."""
-        return self.chapters is None or GOES_ON.get(chapter, chapter) in self.chapters
+        named = {*(CHAPTERS if self.chapters is None else self.chapters), *ALWAYS}
+        return named.issuperset(GOES_ON.get(chapter, (chapter,)))
 
     @model_validator(mode="after")
     def _models_fit_the_data(self) -> Edition:
@@ -330,7 +334,9 @@ class Edition(Value):
     def _chapters_are_there_with_those_that_they_go_on_from(self) -> Edition:
         for number in self.chapters or ():
             if not self.has_chapter(number):
-                raise ParameterError("chapters", number, f"goes on where {GOES_ON[number]} ends; name that one")
+                wanted = [other for other in GOES_ON[number] if not self.has_chapter(other)]
+                says = f"goes on where {' and '.join(wanted)} end{'s' * (len(wanted) == 1)}; name that one, too"
+                raise ParameterError("chapters", number, says)
         return self
 
     @model_validator(mode="after")
