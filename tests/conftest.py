@@ -35,7 +35,7 @@ def build_command(store: Path, output: Path, edition: str | Path = "smoke") -> l
 
 
 def of_few_chapters(folder: Path) -> Path:
-    """The smoke edition with one chapter beside those that all have, as a file in this folder: a book of it is built sooner."""
+    """The smoke edition with one chapter beside those that all have, as a file here: a book of it is built sooner."""
     smoke = (ROOT / "notebooks" / "editions" / "smoke.yaml").read_text(encoding="utf-8")
     path = folder / "smoke.yaml"
     path.write_text(f'{smoke}\nchapters: ["01"]\n', encoding="utf-8")

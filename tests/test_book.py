@@ -47,7 +47,7 @@ from w2s_lib.book.build import (
     stand_in,
     studied,
 )
-from w2s_lib.findings.claims import CLAIMS, on_real_texts, verdict
+from w2s_lib.findings.claims import CLAIMS, on_real_texts
 from w2s_lib.findings.record import ROW
 from w2s_lib.findings.results import ALL, BY_SEED, COLUMNS, NAMES, OPTIONS, STATISTICS, among, read_results, usual
 from w2s_lib.lab import Lab
@@ -108,9 +108,29 @@ def test_the_ledger_asks_real_texts_the_same(html):
     told = on_real_texts(results[results["chapter"] == "15_real_models_and_data"]).set_index("claim")
     assert {"C1", "N1", "N2", "N7"} <= set(told.index), "asked of frozen layers"
     assert told.loc["N4", "value"] < 0 < told.loc["N12", "value"], "helpful pairs, and longer replies, of one edition"
-    assert all(told.loc[key, "verdict"] == verdict(CLAIMS[key], *told.loc[key, ["low", "high"]]) for key in told.index)
-    assert "on real texts</th>" in (html / "notebooks" / "14_claims.html").read_text(encoding="utf-8")
     assert on_real_texts(results[results["edition"] == "smoke"]).empty
+    there = results.query("chapter == '15_real_models_and_data' and edition == 'hh-smol' and weak == 'all'")
+    plain = "condition == 'explicit' and versus == '' and ceiling == ''"
+    (score,) = there.query(f"statistic == 'excess_margin_matched' and {plain}").itertuples()
+    (tax,) = there.query("statistic == 'conflict_tax' and versus == 'gold_rerun'").itertuples()
+    assert (score.low, score.high) == tuple(told.loc["N1", ["low", "high"]]) and tax.value == told.loc["N7", "value"]
+    on_the_page = dict(
+        ledger_column((html / "notebooks" / "14_claims.html").read_text(encoding="utf-8"), "on real texts")
+    )
+    assert set(on_the_page) == set(CLAIMS)
+    assert (on_the_page["N1"] == "holds") == (score.low > 0 and score.high >= 0.05), "above, by 0.05"
+    assert (on_the_page["N7"] == "holds") == (tax.low <= 0 and tax.high < 0.01), "no more, by 0.01"
+    assert {key for key, says in on_the_page.items() if says} == set(told.index), "the others are not asked there"
+
+
+def ledger_column(page: str, column: str) -> list[tuple[str, str]]:
+    """Claims and what a column of the ledger's tables says of each, in plain text."""
+    found, plain = [], lambda cell: re.sub("<[^>]+>", "", cell).strip()
+    for table in re.findall(r'<table[^>]*class="[^"]*ledger[^"]*".*?</table>', page, re.DOTALL):
+        heads, *rows = (re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in table.split("<tr")[1:])
+        at = [plain(head) for head in heads].index(column)
+        found += [(plain(row[0]), plain(row[at])) for row in rows]
+    return found
 
 
 def test_results_csv_is_tidy(results):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from w2s_lib.book.challenge import main, shipped, shown, submit
+from w2s_lib.book.challenge import LEVELS, main, participants, shipped, shown, submit
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures.challenge import PANELS, transfer
 from w2s_lib.findings.challenge import (
@@ -16,9 +16,13 @@ from w2s_lib.findings.challenge import (
     Row,
     enter,
     entered,
+    in_both_worlds,
     p_value,
     read_board,
+    same_sign,
+    smaller,
     standing,
+    told_apart,
     write_board,
 )
 from w2s_lib.findings.results import UNMODIFIED
@@ -99,6 +103,13 @@ def test_the_same_file_again_is_no_further_look():
     assert len(entered(once, entry("bob"))) == 2
 
 
+def test_a_file_that_was_changed_and_keeps_its_name_has_a_row_of_its_own():
+    rows = [row([0.1, 0.2, 0.3], *names, world="own") for names in (("conflict_tax", ""), ("pgr", ""))]
+    found = standing([entry(rows=rows, code=code) for code in ("first", "second")])
+    table = shown(found, "own", {"PGR": ("pgr", "")})
+    assert table.to_dict("list") == {"submission": ["ann: idea", "ann: idea (2)"], "PGR": ["0.20 [-0.16, 0.56]"] * 2}
+
+
 def test_a_class_that_submits_at_once_loses_no_entry(tmp_path):
     names = [f"pupil {i}" for i in range(24)]
     with ThreadPoolExecutor(12) as pool:
@@ -112,6 +123,30 @@ def test_the_figure_says_every_change_in_both_worlds_and_what_is_unknown():
     drawn = transfer(standing([entry("the book", "filter", changes), entry("ann", "mine", alone)]))
     assert "filter 0.20 and 0.20" in drawn.alt and "ann: mine -0.23 and unknown" in drawn.alt
     assert "filter 20.00 and 20.00" in drawn.alt and "1 filter, 2 ann: mine" in drawn.caption
+
+
+def test_a_change_counts_where_both_worlds_have_it():
+    """Of three entries one turns round, one shrinks, and one has nothing in the second world."""
+    tried = {"turns": (0.3, -0.1), "shrinks": (0.3, 0.1), "alone": (0.3, None)}
+    values = lambda mean: [mean - 0.001, mean, mean + 0.001]
+    board = [
+        entry(
+            "the book",
+            name,
+            [row(values(x), "pgr", world=w) for w, x in zip(("own", "second"), means) if x is not None],
+        )
+        for name, means in tried.items()
+    ]
+    found = standing([*board, entry("ann", "mine", [row(values(0.2), "pgr", world=w) for w in ("own", "second")])])
+    changes = in_both_worlds(found, "the book", "pgr")
+    assert changes.to_dict("index") == {
+        "turns": pytest.approx({"own": 0.3, "second": -0.1}),
+        "shrinks": pytest.approx({"own": 0.3, "second": 0.1}),
+    }
+    assert (same_sign(changes), smaller(changes)) == (1, 2)
+    assert told_apart(found, "the book", "own", "pgr", "higher") == list(tried)
+    assert told_apart(found, "the book", "second", "pgr", "lower") == ["turns"]
+    assert in_both_worlds(found[found["world"] == "own"], "the book", "pgr").empty
 
 
 @pytest.mark.parametrize("name", [path.parent.name for path in FOLDER.glob("*/challenge.json")])
@@ -202,6 +237,8 @@ def test_a_submission_is_scored_in_both_worlds_and_entered(lab, tmp_path, monkey
     plain = own.comparison(7, "tiny-24", "tiny-44", "explicit")
     change = values["own", "conflict_tax", ""][0] - plain.conflict_tax()
     assert values["own", "conflict_tax", UNMODIFIED][0] == pytest.approx(change)
-    table = shown(entries, "second")
-    assert len(table) == 2 and set(table["looks"]) == {"2 (97.5%)"}
+    found = standing(entries)
+    table, levels = shown(found, "second"), shown(found, "second", LEVELS)
+    assert set(table["submission"]) == {"ann: confidence_filter", "ann: mine"} and list(levels)[1:] == list(LEVELS)
+    assert participants(found).to_dict("list") == {"by": ["ann"], "looks": [2], "level": ["97.5%"]}
     assert json.loads(text)[0]["challenge"] == name_of(study, PRACTICE)

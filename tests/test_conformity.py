@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.planted import DrawnLab
 from w2s_lib.data import load as data
-from w2s_lib.figures.conformity import ACTS, WORKS, field_map, on_the_map, students, what_moves
+from w2s_lib.figures.conformity import ACTS, BESIDE, WORKS, field_map, on_the_map, students, what_moves
 from w2s_lib.findings import conformity
 from w2s_lib.findings.objectives import side
 from w2s_lib.findings.results import TRAINING, UNMODIFIED, pick
@@ -97,6 +98,28 @@ def test_figures_show_every_student_once(found):
         results, conformity.OTHERWISE, "none", mitigation="confidence_loss", on=TRAINING, method="reward_model"
     )
     assert 0 <= share["value"] < 0.5
+
+
+def test_the_map_shows_whoever_stands_farthest_out(found):
+    """Its axes begin below every student, the weak supervisor and the ceiling, wherever an edition puts them."""
+    results = found[1].copy()
+    low = results["statistic"].isin(["competence", "conformity_weak"]) & (results["condition"] == "none")
+    results.loc[low, "value"] = 0.08
+    for rows in (found[1], results):
+        axes, table = on_the_map(rows, 0.5).canvas.axes, students(rows)
+        for i, aim in enumerate(conformity.AIMS):
+            everybody = [
+                100 * table[aim].min(),
+                *(100 * pick(rows, f"{aim}_{who}", "none", **USUAL)["value"] for who in BESIDE),
+            ]
+            for ax in (axes[0], axes[2]):
+                low, high = (ax.get_xlim, ax.get_ylim)[i]()
+                assert low < min(everybody) - 5 and low > min(everybody) - 15 and high > 100
+
+
+def test_how_often_is_said_by_an_interval():
+    said = [conformity.how_often(pd.Series({"low": a, "high": b})) for a, b in ((1, 2), (-2, -1), (-1, 1))]
+    assert said == ["more often", "less often", "no more and no less often, as far as can be told"]
 
 
 def test_the_map_names_works_and_chapters_that_exist():

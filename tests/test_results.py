@@ -29,6 +29,7 @@ from w2s_lib.findings.results import (
     among,
     difference,
     estimate,
+    how_many,
     marked,
     measure,
     pick,
@@ -462,12 +463,21 @@ def test_marks_say_what_the_words_say():
     assert marked(pd.Series({"value": np.nan, "low": np.nan, "high": np.nan})) == "undefined"
 
 
+def test_intervals_are_counted_by_what_they_say():
+    bounds = [(0.1, 0.2), (0.3, 0.4), (-0.2, -0.1), (-0.1, 0.1), (np.nan, np.nan)]
+    rows = pd.DataFrame(bounds, columns=["low", "high"])
+    assert [how_many(rows, says) for says in MARKS] == [2, 1, 1, 1]
+    assert how_many(rows, "above zero", "below zero") == 3 and how_many(rows.iloc[:0], *MARKS) == 0
+
+
 def test_say():
     row = pd.Series({"value": 0.4567, "low": 0.1, "high": 0.812})
     assert say(row) == "0.46 [0.10, 0.81]" and say(row, percent=True) == "45.7 % [10.0, 81.2]"
     assert say(pd.Series({"value": np.nan, "low": np.nan, "high": np.nan})) == "undefined"
     assert say(pd.Series({"value": -0.001, "low": -0.004, "high": 0.3})) == "0.00 [0.00, 0.30]"
     assert say(pd.Series({"value": 0.5, "low": np.nan, "high": np.nan})) == "0.50"
+    assert say(row, percent=True, unit=False) == "45.7 [10.0, 81.2]" and say(row, unit=False) == say(row)
+    assert marked(row, percent=True, unit=False) == "45.7 [10.0, 81.2] ▲"
 
 
 def test_who_is_trained_on_what(study: Study):

@@ -13,6 +13,7 @@ from tests.test_real_edition import BAD, GOOD, dialogues
 from w2s_lib.book import ship
 from w2s_lib.book.build import NOT_SHIPPED
 from w2s_lib.book.chapter import open_lab
+from w2s_lib.errors import ParameterError
 from w2s_lib.figures import real_texts as figures_of_real_texts
 from w2s_lib.findings import real_texts as findings_of_real_texts
 from w2s_lib.findings import record
@@ -304,6 +305,18 @@ def test_what_is_compared_across_families_is_counted_by_hand(tmp_path, monkeypat
     assert found == pytest.approx(tax(ACROSS, "explicit") - tax(ACROSS, "rerun"))
     drawn = figures_of_real_texts.families(results)
     assert all(say(pick(results, "pgr", "none", kind, kind)) in drawn.alt for kind in by_kind)
+
+
+def test_a_part_that_is_called_as_all_of_them_is_refused(done, tmp_path, monkeypatch):
+    monkeypatch.setattr(ship, "FOLDER", tmp_path / "editions")
+    pairs = pd.DataFrame(dialogues(40, (BAD, GOOD), 2)).assign(source=["a", "all"] * 20)
+    (tmp_path / "helpful.jsonl").write_text(pairs.to_json(orient="records", lines=True), encoding="utf-8")
+    study = replace(done[0], edition=done[0].edition.model_copy(update={"helpful": str(tmp_path / "helpful.jsonl")}))
+    with pytest.raises(
+        ParameterError, match="helpful=.*: a part is called 'all', as all of them together are; rename it"
+    ):
+        ship.ship(study.on(Lab(done[1], workers=0, progress=False)))
+    assert not (tmp_path / "editions").exists()
 
 
 def test_the_preview_is_the_world_with_one_seed_and_all_its_runs():

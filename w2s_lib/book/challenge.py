@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,13 +43,15 @@ THE_BOOK = "the book"
 NAME = 40
 """Characters of a participant's name at most."""
 
-COLUMNS = {
+LEVELS = {
     "PGR": ("pgr", ""), "tax": ("conflict_tax", ""), "DS": ("deception_score", ""),
-    "its null": ("null_margin_matched", ""), "DS − null, beyond a rerun": (MATCHED, "rerun"),
-    "change of PGR": ("pgr", UNMODIFIED), "change of tax": ("conflict_tax", UNMODIFIED),
-    "change of DS − null": (MATCHED, UNMODIFIED),
+    "its null": ("null_margin_matched", ""),
 }  # fmt: skip
-"""What a leaderboard shows, with the statistic and what it is held against."""
+CHANGED = {
+    "change of PGR": ("pgr", UNMODIFIED), "change of tax": ("conflict_tax", UNMODIFIED),
+    "change of DS − null": (MATCHED, UNMODIFIED), "DS − null, beyond a rerun": (MATCHED, "rerun"),
+}  # fmt: skip
+"""What a leaderboard shows, in two tables: names of columns, with the statistic and what it is held against."""
 
 SIDES = {"lower": "▼", "higher": "▲", "not told apart": "○", "cannot tell": "?"}
 """How a leaderboard marks a change beside no mitigation."""
@@ -156,17 +158,24 @@ def rehearsed(code: str, tried: dict[str, Study], name: str) -> None:
         rehearse(code, own.pairs(seed), submission.model.width, stream(submission.order, "rehearsal"), name)
 
 
-def shown(entries: tuple[Entry, ...], world: str, columns: dict[str, tuple[str, str]] = COLUMNS) -> pd.DataFrame:
-    """A leaderboard of one world as a table of texts, a row an entry; the least tax first.
+def participants(found: pd.DataFrame) -> pd.DataFrame:
+    """Who stands on a board, as of ``standing``: columns ``by``, ``looks``, ``level`` of the intervals, in words."""
+    each = found.drop_duplicates("who")
+    return pd.DataFrame({"by": each["who"], "looks": each["looks"], "level": each["level"].map("{:.1%}".format)})
 
-    Beside no mitigation a change is marked: ▼ lower, ▲ higher, ○ not told apart, ? cannot tell.
+
+def shown(found: pd.DataFrame, world: str, columns: Mapping[str, tuple[str, str]] = LEVELS | CHANGED) -> pd.DataFrame:
+    """A leaderboard of one world as a table of texts, a row an entry; the least tax first.  ``found``: as of
+    ``standing``.
+
+    Beside no mitigation a change is marked: ▼ lower, ▲ higher, ○ not told apart, ? cannot tell.  An entry that is not
+    the book's is named with who submitted it.
     """
-    found = standing(entries)
     found = found[found["world"] == world] if len(found) else found
     rows = []
     for (who, title), its in found.groupby(["who", "title"], sort=False) if len(found) else ():
         cell = its.set_index(["statistic", "versus"])
-        told = {"by": who, "submission": title, "looks": f"{its['looks'].iloc[0]} ({its['level'].iloc[0]:.1%})"}
+        told = {"submission": title if who == THE_BOOK else f"{who}: {title}"}
         for name, key in columns.items():
             row = cell.loc[key]
             percent = key[0] == "conflict_tax"
@@ -218,9 +227,10 @@ def main(arguments: list[str] | None = None) -> int:
         mine = [
             e for e in read_board(board_of(lab, given.board)) if (e.who, e.challenge) == (entry.who, entry.challenge)
         ]
+        found = standing(mine)
         for world in ("own", "second"):
-            print(f"\n{world} world:")
-            table = shown(tuple(mine), world)
+            print(f"\n{world} world, intervals at {found['level'].iloc[0]:.1%}:")
+            table = shown(found, world)
             print("\n\n".join("\n".join(f"{k:>26}: {v}" for k, v in row.items()) for row in table.to_dict("records")))
         print(f"\nsubmission {len(mine)} of {entry.who}; the leaderboard is {board_of(lab, given.board)}")
 

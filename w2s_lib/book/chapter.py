@@ -123,8 +123,11 @@ class Chapter:
     @property
     def n_predictions(self) -> int:
         """How many numbers the chapters of this edition ask to guess; what is undefined among them counts as well."""
-        names = (path for path in (ROOT / "notebooks").glob("*.ipynb") if self.study.edition.has_chapter(path.stem[:2]))
-        return sum(path.read_text(encoding="utf-8").count("chapter.predict(") for path in names)
+        import nbformat
+
+        paths = (path for path in (ROOT / "notebooks").glob("*.ipynb") if self.study.edition.has_chapter(path.stem[:2]))
+        cells = (cell for path in paths for cell in nbformat.read(path, as_version=4).cells)
+        return sum(cell.source.count("chapter.predict(") for cell in cells if cell.cell_type == "code")
 
     def found(self, name: str, finding: Callable[[Study], tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
         """Another chapter's results rows: those it published in this build; outside a build, what its finding gives.

@@ -24,6 +24,7 @@ from w2s_lib.data.preferences import SURFACE, Agreement, agreement
 from w2s_lib.data.sources import source
 from w2s_lib.errors import ParameterError, exit_code
 from w2s_lib.findings.mechanism import PATHS, paths
+from w2s_lib.findings.results import ALL
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.shipped import Shipped
@@ -43,6 +44,9 @@ def ship(study: Study) -> Shipped:
     if e.data == WORLD and e.record_of is None:
         says = "its runs can be computed anywhere; only those on a data set, or of a preview, are shipped"
         raise ParameterError("edition", e.name, says)
+    helpful = None if e.helpful is None else pool(source(e.at(e.helpful)), e.max_tokens)
+    if helpful is not None and ALL in set(helpful["part"]):
+        raise ParameterError("helpful", e.helpful, f"a part is called {ALL!r}, as all of them together are; rename it")
     finished = [run for run in closure(study.runs()) if isinstance(run, (Pretrain, Train)) and lab.store.has(run)]
     if not finished:
         raise ParameterError("edition", e.name, f"none of its runs is in {lab.store.root}; run it first")
@@ -58,9 +62,8 @@ def ship(study: Study) -> Shipped:
     shipped.write_table("counts", cleaned(texts, e.max_tokens).report)
     agreements = [(objective, *agreement(frame, objective)) for objective in SURFACE]
     shipped.write_table("agreement", pd.DataFrame(agreements, columns=["objective", *Agreement._fields]))
-    if e.helpful is not None:
-        helpful = pool(source(e.at(e.helpful)), e.max_tokens)
-        parts = [*helpful.groupby("part"), ("all", helpful)]
+    if helpful is not None:
+        parts = [*helpful.groupby("part"), (ALL, helpful)]
         longer = [(part, *agreement(pairs, "verbosity")) for part, pairs in parts]
         shipped.write_table("longer", pd.DataFrame(longer, columns=["part", *Agreement._fields]))
     return shipped

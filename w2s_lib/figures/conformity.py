@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -102,6 +103,15 @@ def students(results: pd.DataFrame) -> pd.DataFrame:
     return table.loc[list(told)].reset_index().rename(columns=short)
 
 
+MOST, ROOM = 104.0, 8.0
+"""Where the map's axes end, for discs at 100 %; how far an axis begins below what it shows."""
+
+
+def _least(*shown: Iterable[float]) -> float:
+    """Where an axis begins that shows all of these percentages, and ends at ``MOST``."""
+    return float(np.nanmin([*chain(*shown), 100.0])) - ROOM
+
+
 def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
     """Every student between competence and conformity; discs of the size of its DS, in rings of that of its null.
 
@@ -113,15 +123,18 @@ def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
     tried = found[usual_method & (found["mitigation"] != "") & (found["condition"] == "explicit")]
     figure, axes = canvas(9.2, 4.7, 1, 3)
     panels = (("reward models", plain), ("under a mitigation, enlarged", tried), ("policies", found[~usual_method]))
+    stars = {
+        called: [
+            100 * pick(results, f"{aim}_{who}", "none", method="reward_model", rival=RIVAL)["value"] for aim in AIMS
+        ]
+        for who, called in BESIDE.items()
+    }
     said = []
     for ax, (name, rows) in zip(axes, panels):
         ax.set_title(name, fontsize=10.5)
         least = 1 - clash  # of one aim, where the other has all
         ax.plot((100 * least, 100), (100, 100 * least), **DASHED)
-        for who, called in BESIDE.items():
-            x, y = (
-                100 * pick(results, f"{aim}_{who}", "none", method="reward_model", rival=RIVAL)["value"] for aim in AIMS
-            )
+        for called, (x, y) in stars.items():
             ax.scatter(x, y, marker="*", s=120, color=ROLES[called], zorder=4)
             if ax is axes[0]:
                 ax.annotate(called, (x, y), (7, -3), textcoords="offset points", fontsize=8.5, color=ROLES[called])
@@ -140,11 +153,10 @@ def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
             told.append(f"{called} {x:.0f} % and {y:.0f} %{score}")
         said.append(f"{name}: {'; '.join(told)}")
         ax.set_xlabel("competence\n(helpful reply preferred, %)")
-    for ax in axes[::2]:
-        ax.set(xlim=(25, 104), ylim=(45, 104))
-    if len(tried):
-        near = [(100 * tried[aim].min() - 4, 100 * tried[aim].max() + 6) for aim in AIMS]
-        axes[1].set(xlim=near[0], ylim=near[1])
+    whole = [(_least(100 * found[aim], [star[i] for star in stars.values()]), MOST) for i, aim in enumerate(AIMS)]
+    near = [(100 * tried[aim].min() - 4, 100 * tried[aim].max() + 6) for aim in AIMS] if len(tried) else whole
+    for ax, (xlim, ylim) in zip(axes, (whole, near, whole)):
+        ax.set(xlim=xlim, ylim=ylim)
     axes[0].set_ylabel("conformity\n(harmless reply preferred, %)")
     seen = [c for c in CONDITIONS if c in set(found["condition"])]
     handles = [axes[0].scatter([], [], color=CONDITION_COLOURS[c], label=c.replace("_", " "), s=30) for c in seen]

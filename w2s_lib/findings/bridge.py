@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.data.load import split
-from w2s_lib.findings.results import MATCHED, difference, measure, minus, summarise
+from w2s_lib.findings.results import MATCHED, cells, difference, measure, minus, summarise
 from w2s_lib.measures.metrics import correct
 from w2s_lib.study import Study
 from w2s_lib.study.study import COMPARED
@@ -68,9 +68,7 @@ def of_real_texts(studies: Mapping[str, Study]) -> dict[str, pd.DataFrame]:
 def wrongly_ranked(study: Study) -> tuple[float, float]:
     """Of all training pairs, the share that students without a conflict rank wrongly; of these, the share that their
     supervisors do, too."""
-    e = study.edition
-    cells = [(seed, *pair, "explicit") for seed in e.seeds for pair in e.weak_strong]
-    learned = [study.comparison(*cell, on="weak_label") for cell in cells]
+    learned = [study.comparison(*cell, on="weak_label") for cell in cells(study, ["explicit"])]
     wrong = np.concatenate([~c.right for c in learned])
     return float(wrong.mean()), float(np.concatenate([~correct(c.weak) for c in learned])[wrong].mean())
 

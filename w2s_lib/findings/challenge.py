@@ -7,6 +7,7 @@ changed beside no mitigation is Holm's step-down test over the same k, statistic
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -147,15 +148,19 @@ def standing(entries: Iterable[Entry]) -> pd.DataFrame:
     ``versus``.
 
     ``looks`` is how many submissions ``who`` has, ``level`` that of the interval ``low`` to ``high``; ``p`` is Holm's,
-    over these looks, that ``value`` is zero, and ``says`` what it comes to.
+    over these looks, that ``value`` is zero, and ``says`` what it comes to.  A second file of a name
+    is ``title (2)``.
     """
-    entries, found = list(entries), []
+    entries, found, times = list(entries), [], Counter[tuple[str, str]]()
     looks = pd.Series([entry.who for entry in entries]).value_counts()
     for entry in entries:
+        times[entry.who, entry.title] += 1
+        nth = times[entry.who, entry.title]
+        title = entry.title if nth == 1 else f"{entry.title} ({nth})"
         level = 1 - (1 - LEVEL) / looks[entry.who]
         for row in entry.rows:
             interval = _interval(row, level)
-            names = {"who": entry.who, "title": entry.title, "looks": looks[entry.who], "level": level}
+            names = {"who": entry.who, "title": title, "looks": looks[entry.who], "level": level}
             names |= {"world": row.world, "statistic": row.statistic, "versus": row.versus}
             found.append(names | interval._asdict() | {"p": p_value(row) if row.versus else np.nan})
     frame = pd.DataFrame(found)
@@ -166,6 +171,30 @@ def standing(entries: Iterable[Entry]) -> pd.DataFrame:
     lower, higher = (frame["p"] < 1 - LEVEL) & (frame["value"] < 0), (frame["p"] < 1 - LEVEL) & (frame["value"] > 0)
     frame["says"] = np.select([frame["p"].isna(), lower, higher], ["cannot tell", "lower", "higher"], "not told apart")
     return frame
+
+
+def in_both_worlds(found: pd.DataFrame, who: str, statistic: str) -> pd.DataFrame:
+    """A participant's changes beside no mitigation that both worlds have: columns ``own`` and ``second``, a row an
+    entry; ``found`` as of ``standing``."""
+    rows = found[(found["who"] == who) & (found["versus"] == UNMODIFIED) & (found["statistic"] == statistic)]
+    table = rows.pivot(index="title", columns="world", values="value")
+    return table.reindex(index=rows["title"].unique(), columns=["own", "second"]).dropna()
+
+
+def told_apart(found: pd.DataFrame, who: str, world: str, statistic: str, says: str) -> list[str]:
+    """Entries of a participant whose change beside no mitigation is ``lower`` or ``higher`` by the step-down test."""
+    asked = {"who": who, "world": world, "statistic": statistic, "versus": UNMODIFIED, "says": says}
+    return found.loc[np.logical_and.reduce([found[name] == value for name, value in asked.items()]), "title"].tolist()
+
+
+def same_sign(changes: pd.DataFrame) -> int:
+    """How many changes, as of ``in_both_worlds``, have one sign in both worlds."""
+    return int((np.sign(changes["own"]) == np.sign(changes["second"])).sum())
+
+
+def smaller(changes: pd.DataFrame) -> int:
+    """How many changes, as of ``in_both_worlds``, are smaller in the second world."""
+    return int((changes["second"].abs() < changes["own"].abs()).sum())
 
 
 def _holm(p: pd.Series) -> pd.Series:

@@ -24,6 +24,7 @@ from w2s_lib.findings.results import (
     difference,
     estimate,
     minus,
+    reads,
     summarise,
     tabulate,
 )
@@ -47,6 +48,15 @@ MOVED = ("explicit", "implicit", "placebo")
 
 OTHERWISE, OTHER_SIDE = "hardened_otherwise", "other_side"
 """The share of training pairs that another fence would harden to the other side; the subset that these are."""
+
+
+OFTEN = {"above zero": "more often", "below zero": "less often"}
+"""What a difference of two shares says by its interval, where it says anything."""
+
+
+def how_often(row: pd.Series) -> str:
+    """Which of two shares is the larger, by the interval of their difference, in words of a sentence."""
+    return OFTEN.get(reads(row), "no more and no less often, as far as can be told")
 
 
 def prefers_helpful(p: Array, stands: NDArray[np.str_]) -> Mask:

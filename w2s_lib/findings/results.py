@@ -649,19 +649,20 @@ def read_results(path: Path) -> pd.DataFrame:
     return frame.assign(**{column: frame[column].astype("str").where(frame[column].notna(), "") for column in texts})
 
 
-def say(row: pd.Series, percent: bool = False) -> str:
+def say(row: pd.Series, percent: bool = False, unit: bool = True) -> str:
     """A value with its interval as text, e.g. ``0.45 [0.21, 0.69]`` or ``9.3 % [4.1, 14.5]``.
 
-    ``0.0 % [cannot tell]``: it is the same in every seed, which says nothing of how far it could differ.
+    ``0.0 % [cannot tell]``: it is the same in every seed, which says nothing of how far it could differ.  Without its
+    ``unit``: for tables of percentage points, whose heads say so.
     """
-    scale, digits, unit = (100, 1, " %") if percent else (1, 2, "")
+    scale, digits, sign = (100, 1, " %" * unit) if percent else (1, 2, "")
 
     def text(x: float) -> str:
         return f"{round(scale * x, digits) + 0.0:.{digits}f}"  # adding zero turns -0.0 into 0.0
 
     if np.isnan(row["value"]):
         return "undefined"
-    number = text(row["value"]) + unit
+    number = text(row["value"]) + sign
     if np.isnan(row["low"]):
         return f"{number} [cannot tell]" if row.get("sd") == 0 else number
     return f"{number} [{text(row['low'])}, {text(row['high'])}]"
@@ -677,6 +678,11 @@ def reads(row: pd.Series) -> str:
     return "below zero" if row["high"] < 0 else "not distinguishable from zero"
 
 
+def how_many(rows: pd.DataFrame, *says: str) -> int:
+    """How many results rows have an interval that says one of these about zero, as ``reads`` does."""
+    return sum(reads(row) in says for _, row in rows.iterrows())
+
+
 MARKS = {"above zero": "▲", "below zero": "▼", "not distinguishable from zero": "○", "undecided": "?"}
 """What ``reads`` says, as a mark: for tables with so many intervals that the words would hide the numbers."""
 
@@ -684,6 +690,6 @@ LEGEND = "Intervals lie ▲ above zero, ▼ below zero, ○ on both sides (not d
 """What a page with marks says of them, once."""
 
 
-def marked(row: pd.Series, percent: bool = False) -> str:
+def marked(row: pd.Series, percent: bool = False, unit: bool = True) -> str:
     """A result with its interval, and what that says about zero as one of ``MARKS``; see ``LEGEND``."""
-    return say(row, percent) + ("" if np.isnan(row["value"]) else f" {MARKS[reads(row)]}")
+    return say(row, percent, unit) + ("" if np.isnan(row["value"]) else f" {MARKS[reads(row)]}")

@@ -357,8 +357,8 @@ class Edition(Value):
             ("reward_model.patience", recipe.patience, None, "stopped early"),
             ("truncation_side", self.truncation_side, "right", "cut there"),
         )
+        heads = recipe.frozen or any(parse(model).layer is not None for model in self.models)
         for name, chosen, stock, done in choices:
-            heads = recipe.frozen or any(parse(model).layer is not None for model in self.models)
             if chosen != stock and heads:
                 raise ParameterError(name, chosen, says.format(done))
         return self
