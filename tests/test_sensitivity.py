@@ -147,10 +147,8 @@ def test_words_count_intervals_and_survive_missing_ones():
         **intervals
     )
     rows = pd.concat([rows, planted.pooled([{"statistic": "s", "condition": "c", "versus": "rerun", "value": -9.0}])])
-    assert (
-        verdicts(rows, "s", "c") == "above zero at 1 of 3, not distinguishable from zero at 1 of 3, undecided at 1 of 3"
-    )
-    assert verdicts(rows, "s", "c", versus="rerun") == "below zero at 1 of 1"
+    assert verdicts(rows, "s", "c") == "▲ 1, ○ 1, ? 1"
+    assert verdicts(rows, "s", "c", versus="rerun") == "▼ 1"
     assert extent(rows, "s", "c") == "0.00 to 0.10" and extent(rows, "s", "other") == "undefined"
 
 

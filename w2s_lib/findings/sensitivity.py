@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from w2s_lib.findings.results import (
+    MARKS,
     MATCHED,
     PER_SEED,
     Cell,
@@ -32,8 +33,8 @@ from w2s_lib.findings.results import (
     cells,
     difference,
     estimate,
+    how_many,
     minus,
-    reads,
     row,
     seed_weights,
     summarise,
@@ -254,10 +255,9 @@ def by_neighbours(study: Study, conditions: Sequence[str], control: str = "rerun
 
 
 def verdicts(results: pd.DataFrame, statistic: str, condition: str, versus: str = "") -> str:
-    """What the intervals say at the thresholds of a frame, counted: ``above zero at 5 of 12, undecided at 7``."""
+    """How many of a frame's thresholds have an interval that says so, by ``results.MARKS``: ``▲ 5, ? 7``."""
     mine = usual(results, statistic=statistic, condition=condition, versus=versus)
-    said = [reads(row) for _, row in mine.iterrows()]
-    return ", ".join(f"{words} at {said.count(words)} of {len(said)}" for words in dict.fromkeys(said))
+    return ", ".join(f"{mark} {n}" for says, mark in MARKS.items() if (n := how_many(mine, says)))
 
 
 def extent(results: pd.DataFrame, statistic: str, condition: str) -> str:
