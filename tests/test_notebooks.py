@@ -1,6 +1,7 @@
 """Source notebooks are clean, take the same parameters, and refuse bad ones before anything runs."""
 
 import ast
+import builtins
 import re
 import shutil
 import statistics
@@ -101,6 +102,28 @@ def test_rows_of_another_chapter_are_there_wherever_they_are_read(name):
     code = "\n".join(c.source for c in SOURCES[name].cells if c.cell_type == "code")
     read = set(re.findall(r"chapter\.found\(\s*[\"'](\d\d)_", code))
     assert read <= {*ALWAYS, *GOES_ON.get(name[:2], ())}
+
+
+def names_in(source):
+    """Names that a cell reads, and those that it makes, arguments included."""
+    nodes = list(ast.walk(ast.parse(source)))
+    made = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    made |= {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.ExceptHandler))}
+    made |= {n.arg for n in nodes if isinstance(n, ast.arg)}
+    imports = [n for n in nodes if isinstance(n, (ast.Import, ast.ImportFrom))]
+    made |= {(a.asname or a.name).partition(".")[0] for n in imports for a in n.names}
+    return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)} - made, made
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_code_on_the_page_needs_no_name_from_a_cell_that_is_hidden(name):
+    """A reader can follow it, and type it."""
+    code = [c for c in SOURCES[name].cells if c.cell_type == "code"]
+    known = {*dir(builtins), "display"}
+    for cell in (c for c in code if "remove-cell" not in c.metadata.get("tags", [])):
+        read, made = names_in(cell.source)
+        assert read <= known | made, (cell.id, read - known)
+        known |= made
 
 
 def test_papermill_helps(tmp_path):
