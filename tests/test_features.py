@@ -97,18 +97,19 @@ def test_layers_may_differ_in_width():
     assert torch.allclose(found["2.last"][0].float(), good - bad, atol=2e-3)
 
 
-def test_states_too_large_for_half_precision_are_refused(tmp_path, monkeypatch):
+def test_a_layer_with_states_too_large_for_half_precision_is_refused_and_the_others_are_read(tmp_path, monkeypatch):
     torch.manual_seed(0)
     large = LlamaModel(LlamaConfig(intermediate_size=32, **SMALL)).eval()
     monkeypatch.setattr(features, "pool", lambda source, max_tokens: PAIRS.assign(pair_id=list("abcd")))
     monkeypatch.setattr(checkpoints, "tokenizer", lambda checkpoint, max_tokens: Words())
     monkeypatch.setattr(features, "_backbone", lambda checkpoint: large)
     run = Features(checkpoint=Checkpoint(name="m", revision="1"), source=Source(name="texts", revision="0"), shards=1)
-    assert features.extract(run, tmp_path)["pairs"] == 4
     with torch.no_grad():
         large.norm.weight.mul_(1e6)
-    with pytest.raises(checkpoints.CheckpointError, match="model='m': its states at 2.last are too large for half"):
-        features.extract(run, tmp_path)
+    assert features.extract(run, tmp_path)["pairs"] == 4
+    assert np.isfinite(read((tmp_path,), 1, "last")[0]).all()
+    with pytest.raises(features.FeaturesError, match="layer 2, last: states of 4 of 4 pairs are too large for half"):
+        read((tmp_path,), 2, "last")
 
 
 def test_a_model_is_kept_for_its_shards_and_no_longer(folders, monkeypatch):

@@ -19,9 +19,14 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from w2s_lib import progress
 from w2s_lib.data.cleaning import pool
+from w2s_lib.errors import OneLineError
 from w2s_lib.models import checkpoints, packing
 from w2s_lib.models.scores import encode, openings
 from w2s_lib.specs import Checkpoint, Features
+
+
+class FeaturesError(OneLineError):
+    """A layer that no head can read."""
 
 
 def begins(prompts: Sequence[list[int]], chosen: Sequence[list[int]], rejected: Sequence[list[int]]) -> list[int]:
@@ -79,9 +84,6 @@ def extract(run: Features, folder: Path) -> dict[str, object]:
     """Read one shard of the pairs; leaves ``features.safetensors`` and ``pairs.parquet`` (its pair ids) in ``folder``.
 
     Returns notes for the record: ``pairs``, ``tokens`` (what the texts share counted once).
-
-    Raises:
-        CheckpointError: a layer's states are no numbers of half precision.
     """
     pairs = pool(run.source, run.max_tokens).iloc[run.shard :: run.shards]
     pairs = pairs.assign(opening=pairs["prompt"], ending="")
@@ -90,9 +92,6 @@ def extract(run: Features, folder: Path) -> dict[str, object]:
     found = differences(
         _backbone(run.checkpoint), chosen, rejected, begins(openings(tokenizer, pairs), chosen, rejected)
     )
-    if wrong := [name for name, rows in found.items() if not rows.isfinite().all()]:
-        says = f"its states at {wrong[0]} are too large for half precision, or no numbers"
-        raise checkpoints.CheckpointError(checkpoints.called(run.checkpoint), says)
     save_file(found, folder / "features.safetensors")
     pairs[["pair_id"]].to_parquet(folder / "pairs.parquet")
     tokens = sum(len(c) + len(r) - len(commonprefix([c, r])) for c, r in zip(chosen, rejected))
@@ -104,14 +103,22 @@ def read(shards: tuple[Path, ...], layer: int, pooling: str) -> tuple[np.ndarray
     """One layer's differences, shape (pairs, hidden), float32, of all shards, and each pair's row in it by ``pair_id``.
 
     A pair that two data sets hold has the row of the first.
+
+    Raises:
+        FeaturesError: some are no numbers of half precision, which is how they are kept.
     """
     found, ids = [], []
     for folder in shards:
         with safe_open(folder / "features.safetensors", "pt") as file:
             found.append(file.get_tensor(f"{layer}.{pooling}").float().numpy())
         ids += pd.read_parquet(folder / "pairs.parquet")["pair_id"].tolist()
-    rows = pd.Series(range(len(ids)), index=ids)
-    return np.concatenate(found), rows[~rows.index.duplicated()]
+    whole, rows = np.concatenate(found), pd.Series(range(len(ids)), index=ids)
+    if wrong := int((~np.isfinite(whole).all(axis=1)).sum()):
+        raise FeaturesError(
+            f"layer {layer}, {pooling}: states of {wrong} of {len(whole)} pairs are too large for half precision; "
+            "read another layer"
+        )
+    return whole, rows[~rows.index.duplicated()]
 
 
 def oriented(differences: np.ndarray, row_of: pd.Series, pairs: pd.DataFrame) -> np.ndarray:
