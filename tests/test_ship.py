@@ -234,7 +234,7 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
     assert 0.55 < accuracy < 0.8, "on noisy labels: better than chance, and no leak"
 
 
-@pytest.mark.parametrize("name", ["hh-smol", "hh-smol-helpful"])
+@pytest.mark.parametrize("name", ["hh-smol", "hh-smol-helpful", "hh-families"])
 def test_shipped_runs_are_runs_of_the_edition(name):
     study = Study(load(name))
     runs = {run.key for run in study.runs() if isinstance(run, Train)}
@@ -317,6 +317,26 @@ def test_a_part_that_is_called_as_all_of_them_is_refused(done, tmp_path, monkeyp
     ):
         ship.ship(study.on(Lab(done[1], workers=0, progress=False)))
     assert not (tmp_path / "editions").exists()
+
+
+def test_two_families_need_neither_texts_nor_models(tmp_path, monkeypatch):
+    """Every supervisor has both students, so that the mean gap is the same within a family and across; every
+    expectation has its row."""
+    monkeypatch.delenv("W2S_DATA", raising=False)
+    study = Study(load("hh-families", {"seeds": [0, 1]}))
+    study = study.on(open_lab(str(tmp_path), 0, study.edition))
+    results = findings_of_real_texts.families(study)
+    assert study.lab.trained == 0
+    pairs = study.edition.weak_strong
+    supervisors, students = map(set, zip(*pairs))
+    assert len(pairs) == len(supervisors) * len(students) == 8
+    kinds = [findings_of_real_texts.family(*pair) for pair in pairs]
+    assert kinds.count(WITHIN) == kinds.count(ACROSS) == 4
+    gaps = [pick(results, "gap", "none", kind, kind)["value"] for kind in (WITHIN, ACROSS)]
+    assert gaps[0] == pytest.approx(gaps[1]) and gaps[0] > 0.01
+    told = ledger({"15_real_models_and_data": results}, EXPECTED_ACROSS.values())
+    assert len(told) == 5 and not told["verdict"].isin(["untested"]).any() and told["value"].notna().all()
+    assert sum(path.stat().st_size for path in (FOLDER / "hh-families").iterdir()) < 3e6
 
 
 def test_the_preview_is_the_world_with_one_seed_and_all_its_runs():
