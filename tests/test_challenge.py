@@ -108,6 +108,9 @@ def test_a_file_that_was_changed_and_keeps_its_name_has_a_row_of_its_own():
     found = standing([entry(rows=rows, code=code) for code in ("first", "second")])
     table = shown(found, "own", {"PGR": ("pgr", "")})
     assert table.to_dict("list") == {"submission": ["ann: idea", "ann: idea (2)"], "PGR": ["0.20 [-0.16, 0.56]"] * 2}
+    downloaded = ("idea", "idea", "idea (2)")
+    found = standing([entry(rows=rows, title=title, code=str(i)) for i, title in enumerate(downloaded)])
+    assert list(found["title"].unique()) == ["idea", "idea (2)", "idea (2) (2)"], "a browser's name for a second copy"
 
 
 def test_a_class_that_submits_at_once_loses_no_entry(tmp_path):

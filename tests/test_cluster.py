@@ -150,6 +150,13 @@ def test_without_a_gpu_there_are_plain_workers(monkeypatch, tmp_path):
     with connect("local", workers=1, tasks=1, gpu_tasks=1, logs=tmp_path) as connection:
         assert connection.resources(gpu=True) is None
         assert len(connection.client.scheduler_info()["workers"]) == 1
+        found = connection.client.submit(begun, cluster.FORKED[0], pure=False).result(timeout=60)
+    assert found == (cluster.FORKS, "")
+
+
+def begun(module: str) -> tuple[bool, str]:
+    """Whether a worker began with a module imported, and which GPUs it sees."""
+    return module in sys.modules, os.environ["CUDA_VISIBLE_DEVICES"]
 
 
 def test_a_worker_that_is_killed_as_it_starts_is_one_line(tmp_path, monkeypatch):

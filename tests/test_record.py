@@ -14,6 +14,7 @@ from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, verdict
 from w2s_lib.findings.record import RecordError
 from w2s_lib.findings.results import ALL, BY_SEED, NAMES, by_seed, pick, summarise
+from w2s_lib.lab import Lab
 from w2s_lib.measures.intervals import prediction_interval, seeds_for
 from w2s_lib.measures.variance import best_replicas, components
 from w2s_lib.study import Study
@@ -130,7 +131,7 @@ def test_merging_again_changes_nothing_and_another_seed_of_that_number_is_refuse
         record.merge(folder, tmp_path / "third", WORLD)
 
 
-def test_a_seed_joins_a_record_with_the_chapters_that_it_has(folder, tmp_path):
+def test_a_seed_joins_a_record_with_the_chapters_that_it_has(folder, tmp_path, monkeypatch):
     """Others have come to the ledger since: a seed that is added has no rows of theirs, nor trains their runs."""
     assert record.chapters(folder, WORLD) == [CHAPTER]
     every = record.chapters(tmp_path / "new", WORLD)
@@ -140,10 +141,23 @@ def test_a_seed_joins_a_record_with_the_chapters_that_it_has(folder, tmp_path):
         {run.key for run in record.of_chapters(study, 406, names).runs()} for names in ([CHAPTER], every)
     )
     assert few < all_of_them <= {run.key for run in study.one_of_many(406).runs()}
+    monkeypatch.setattr(Study, "runs", lambda study: [])
+    monkeypatch.setattr(record, "FINDINGS", dict.fromkeys(FINDINGS, lambda study: ([], study.edition.seeds[0])))
+    monkeypatch.setattr(record, "by_seed", lambda seed, edition, name: planted(seed).assign(chapter=name))
+    assert record.make(study.on(Lab(tmp_path / "store", workers=0, progress=False)), 406, folder)
+    assert set(record.load(folder).frame["chapter"]) == {CHAPTER} and 406 in record.load(folder).seeds
+
+
+def test_a_wider_record_is_merged_in_the_chapters_that_are_there_and_a_narrower_one_refused(folder, tmp_path):
     more = pd.concat([planted(406), planted(406).assign(chapter="19_theory")])
     record._write(tmp_path / "wider", WORLD, {406: record.in_order(more)}, {"406": entry()})
     assert record.merge(folder, tmp_path / "wider", WORLD) == [406]
     assert set(record.load(folder).frame["chapter"]) == {CHAPTER} and 406 in record.load(folder).seeds
+    assert record.merge(folder, tmp_path / "wider", WORLD) == []
+    before = {path.name: path.read_bytes() for path in (tmp_path / "wider").iterdir()}
+    with pytest.raises(RecordError, match="chapter 19_theory is missing, which the record in .*wider has"):
+        record.merge(tmp_path / "wider", write(tmp_path / "narrower", [408]), WORLD)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "wider").iterdir()} == before
 
 
 def test_a_seed_that_is_there_is_not_made_again(folder):
@@ -154,7 +168,9 @@ def test_a_seed_that_is_there_is_not_made_again(folder):
 
 def test_the_command_goes_on_where_it_was(folder, tmp_path, capsys, monkeypatch):
     made = []
-    monkeypatch.setattr(record, "statistics", lambda study: made.extend(study.edition.seeds) or planted(made[-1]))
+    monkeypatch.setattr(
+        record, "statistics", lambda study, names: made.extend(study.edition.seeds) or planted(made[-1])
+    )
     monkeypatch.setattr(Study, "runs", lambda study: [])
     asked = ["--folder", str(folder), "--store", str(tmp_path / "store"), "--workers", "0", "--seeds", "404-407"]
     assert command.main(asked) == 0 and made == [406, 407]

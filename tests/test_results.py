@@ -32,6 +32,7 @@ from w2s_lib.findings.results import (
     how_many,
     marked,
     measure,
+    one_less_other,
     pick,
     pool,
     published,
@@ -379,6 +380,13 @@ def test_cells_that_differ_in_more_than_is_named_are_an_error():
     frame.loc[frame.index[-1], "alpha"] = 2.0
     with pytest.raises(KeyError, match="cells differ in more"):
         difference(frame, "deception_score", "rerun", these, those)
+
+
+def test_rows_in_another_order_are_not_subtracted():
+    frame = pool(scores(range(4), LEFT, condition="explicit").assign(draws=None))
+    with pytest.raises(KeyError, match="minus rerun: cells differ in more"):
+        one_less_other(frame, frame[::-1], "rerun")
+    assert (one_less_other(frame, frame, "rerun")["value"] == 0).all()
 
 
 def test_published_rows_are_read_as_they_were_written(tmp_path):

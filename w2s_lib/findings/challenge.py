@@ -7,8 +7,8 @@ changed beside no mitigation is Holm's step-down test over the same k, statistic
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Literal
 
@@ -151,12 +151,12 @@ def standing(entries: Iterable[Entry]) -> pd.DataFrame:
     over these looks, that ``value`` is zero, and ``says`` what it comes to.  A second file of a name
     is ``title (2)``.
     """
-    entries, found, times = list(entries), [], Counter[tuple[str, str]]()
+    entries, found, titles = list(entries), [], set[tuple[str, str]]()
     looks = pd.Series([entry.who for entry in entries]).value_counts()
     for entry in entries:
-        times[entry.who, entry.title] += 1
-        nth = times[entry.who, entry.title]
-        title = entry.title if nth == 1 else f"{entry.title} ({nth})"
+        free = chain([entry.title], (f"{entry.title} ({nth})" for nth in count(2)))
+        title = next(name for name in free if (entry.who, name) not in titles)
+        titles.add((entry.who, title))
         level = 1 - (1 - LEVEL) / looks[entry.who]
         for row in entry.rows:
             interval = _interval(row, level)

@@ -112,6 +112,8 @@ def families(study: Study) -> pd.DataFrame:
         mine = [summarise(rows, pooled=True), minus(rows, paid, against, "rerun")]
         found += [its.assign(weak=kind, strong=kind) for its in mine]
     one, two = (pool(rows, weak=ALL, strong=ALL).assign(less=taken_off) for rows in groups.values())
-    apart = summarise(one_less_other(two, one, WITHIN), pooled=True).assign(weak=ACROSS, strong=ACROSS)
+    apart = summarise(one_less_other(two, one, WITHIN, ("statistic", "seed", "condition")), pooled=True).assign(
+        weak=ACROSS, strong=ACROSS
+    )
     lines = [slopes(none, ("pgr",), "kappa", given) for given in ("", "gap")]
     return pd.concat([*found, apart, *lines], ignore_index=True)

@@ -93,20 +93,18 @@ def chapters(folder: Path, edition: Edition) -> list[str]:
 
 
 def of_chapters(study: Study, seed: int, names: Iterable[str]) -> Study:
-    """The study of one seed with these chapters alone: it asks for no run that they do not need."""
+    """The study of one seed with these chapters, and those that every edition has: it asks for no other's runs."""
     one = study.one_of_many(seed)
     numbers = [name.partition("_")[0] for name in names]
     return replace(one, edition=one.edition.model_copy(update={"chapters": numbers}))
 
 
-def statistics(study: Study) -> pd.DataFrame:
-    """Every statistic of a study of one seed, of all its chapters that the ledger reads; columns ``BY_SEED``; trains
-    what is missing.
+def statistics(study: Study, names: Iterable[str]) -> pd.DataFrame:
+    """Every statistic of these chapters in a study of one seed; columns ``BY_SEED``; trains what is missing.
 
     Statistics of planted students have no row in a seed in which they are undefined.
     """
-    told = [name for name in FINDINGS if study.edition.has_chapter(name.partition("_")[0])]
-    rows = [by_seed(FINDINGS[name](study)[1], study.edition.name, name) for name in told]
+    rows = [by_seed(FINDINGS[name](study)[1], study.edition.name, name) for name in names]
     return in_order(pd.concat(rows, ignore_index=True))
 
 
@@ -131,11 +129,12 @@ def make(study: Study, seed: int, folder: Path) -> bool:
     about = opened(folder, study.edition)
     if str(seed) in about["seeds"]:
         return False
-    start, one = time.perf_counter(), of_chapters(study, seed, chapters(folder, study.edition))
-    runs, lab = closure(one.runs()), study.lab
+    start, names = time.perf_counter(), chapters(folder, study.edition)
+    one, lab = of_chapters(study, seed, names), study.lab
+    runs = closure(one.runs())
     lab.run(runs)
     trained = time.perf_counter()
-    frame = statistics(one)
+    frame = statistics(one, names)
     records = [lab.record(run) for run in runs]
     entry = {
         "runs": len(runs),
@@ -273,22 +272,24 @@ def _first(rows: pd.DataFrame) -> str:
 def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
     """Add the seeds of another record to the one in ``folder``; returns those that were new.
 
-    A seed that both have must be the same in both.
+    A seed that both have must be the same in both, in the chapters of the one in ``folder``; the other may have more.
 
     Raises:
         RecordError: one of them cannot be used, or they differ in scheme, edition or parameters, or in a seed that
-        both have.
+        both have; or the other lacks a chapter.
     """
     opened(other, edition)
     theirs, mine = load(other), opened(folder, edition)["seeds"]
-    if mine:
-        load(folder)
-    for seed, entry in theirs.about["seeds"].items():
-        if seed in mine and mine[seed]["file"] != entry["file"]:
-            raise RecordError(f"{_file(other, int(seed))}: seed {seed} is in {folder}, too, with other numbers")
+    here = load(folder).frame if mine else theirs.frame
+    held = set(here["chapter"])
+    if lacking := sorted(held - set(theirs.frame["chapter"])):
+        raise RecordError(f"{other}: chapter {lacking[0]} is missing, which the record in {folder} has")
+    of = lambda frame, seed: in_order(frame[(frame["seed"] == seed) & frame["chapter"].isin(held)])
+    for seed in theirs.seeds:
+        if str(seed) in mine and not of(theirs.frame, seed).equals(of(here, seed)):
+            raise RecordError(f"{_file(other, seed)}: seed {seed} is in {folder}, too, with other numbers")
     new = [seed for seed in theirs.seeds if str(seed) not in mine]
-    held = theirs.frame[theirs.frame["chapter"].isin(chapters(folder, edition) if mine else theirs.frame["chapter"])]
-    frames = {seed: in_order(held[held["seed"] == seed]) for seed in new}
+    frames = {seed: of(theirs.frame, seed) for seed in new}
     _write(folder, edition, frames, {str(seed): dict(theirs.about["seeds"][str(seed)]) for seed in new})
     return new
 

@@ -520,14 +520,21 @@ def differences(
         pool(side.assign(value=side["value"].mask(undefined), less=taken_off), weak=ALL, strong=ALL)
         for side in (left, right)
     )
-    if not left[["statistic", "seed"]].equals(right[["statistic", "seed"]]):
-        raise KeyError(f"{', '.join(statistics)} of {these} versus {those}: cells differ in more; name more columns")
     return one_less_other(left, right, versus)
 
 
-def one_less_other(left: pd.DataFrame, right: pd.DataFrame, versus: str) -> pd.DataFrame:
+def one_less_other(
+    left: pd.DataFrame, right: pd.DataFrame, versus: str, on: Sequence[str] = ("statistic", "seed")
+) -> pd.DataFrame:
     """A per-seed frame minus another, row by row in their order; ``less`` as ``taken_off`` gives it.  The names are the
-    first one's, and ``versus``."""
+    first one's, and ``versus``.
+
+    Raises:
+        KeyError: their rows are not of the same, in the columns ``on``.
+    """
+    these, those = (side[list(on)].reset_index(drop=True) for side in (left, right))
+    if not these.equals(those):
+        raise KeyError(f"minus {versus}: cells differ in more than is subtracted; name more columns")
     return left.assign(
         versus=versus,
         value=left["value"].to_numpy() - right["value"].to_numpy(),

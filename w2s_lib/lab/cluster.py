@@ -76,11 +76,11 @@ SETTINGS = {
 """Dask's configuration while the lab runs something."""
 
 FORKS = sys.platform == "linux"
-"""Whether workers without a GPU start as copies of a fork server.  Elsewhere forking is not safe once libraries are
-loaded (macOS) or is not known (Windows); and CUDA wants a process of its own."""
+"""Whether workers start as copies of a fork server, where none of them has a GPU: CUDA wants a process of its own.
+Elsewhere forking is not safe once libraries are loaded (macOS) or is not known (Windows)."""
 
-FORKED = ("distributed", "w2s_lib.training.train")
-"""What the fork server imports, once for all its copies."""
+FORKED = ("w2s_lib.lab.forked",)
+"""What the fork server imports, once for all its copies; they have the environment in which it began."""
 
 AT_HAND = "w2s-at-hand"
 """Dask's topic of what workers say of the runs that they are at."""

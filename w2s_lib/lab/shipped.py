@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from w2s_lib import digests
 from w2s_lib.data.load import split
 from w2s_lib.errors import first_line
 from w2s_lib.lab.store import UNREADABLE, Store, StoreError, replacing
@@ -58,7 +59,7 @@ class Shipped:
     @staticmethod
     def _read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
         try:
-            frame = _whole(path, path.stat().st_mtime_ns)
+            frame = _whole(digests.stamp(path))
             return frame.copy(deep=False) if columns is None else frame[list(columns)]
         except (*UNREADABLE, KeyError) as error:
             said = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({first_line(error)})"
@@ -144,9 +145,10 @@ class Shipped:
 
 
 @lru_cache(maxsize=16)
-def _whole(path: Path, changed: int) -> pd.DataFrame:
-    """A file as it is since ``changed``, its time stamp: a chapter asks for a hundred runs in it, one by one."""
-    return pd.read_parquet(path)
+def _whole(stamped: digests.Stamp) -> pd.DataFrame:
+    """A file as it is under its stamp: a chapter asks for a hundred runs in it, one by one.  Copies of it share its
+    columns until one is written to (pandas 3 copies on write)."""
+    return pd.read_parquet(stamped[0])
 
 
 def _of_pairs(pairs: Pairs | Texts) -> pd.DataFrame:

@@ -161,7 +161,7 @@ def mean_over(values: Array, of: Mask, weights: Array | None = None) -> Array:
     weights = np.ones(len(of)) if weights is None else weights
     total = weights @ of.astype(float)
     if weights.ndim == 1:
-        part = (weights * values * of).sum()
+        part = (weights * np.where(of, values, 0.0)).sum()
     else:  # of few pairs a sum is short
         part = (weights.T[of] * np.broadcast_to(values, weights.shape).T[of]).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -179,7 +179,8 @@ def sum_of_largest(gains: Array, among: Mask, amount: Array, weights: Array | No
 
 def once(of: Callable[[Comparison, str, Array | None], Array]) -> Callable[..., Array]:
     """Have a number of a comparison computed once for each null, of itself and under the weights that were given last:
-    a score, its null and what lies beyond it are statistics, and each is asked for by others."""
+    a score, its null and what lies beyond it are statistics, and each is asked for by others.  Neither the weights nor
+    what comes back may be written to."""
 
     @wraps(of)
     def remembered(self: Comparison, null: str, weights: Array | None = None) -> Array:

@@ -130,9 +130,9 @@ def packaged(known: Known) -> Checkpoint:
 def _in_package(known: Known, name: str, install: str) -> Path:
     """The GGUF file, or the part of one, in an installed package."""
     spec = find_spec(name)
-    if spec is None:
+    if spec is None or spec.origin is None:
         raise CheckpointError(known.name, f"its package {name.replace('_', '-')} is missing; {install} gguf")
-    return next(iter(sorted(Path(spec.origin).parent.rglob("*.gguf*"))), Path(spec.origin))
+    return next(iter(sorted(Path(spec.origin).parent.rglob("*.gguf*" if known.parts else "*.gguf"))), Path(spec.origin))
 
 
 def _joined(known: Known, parts: Sequence[Path], install: str) -> Path:

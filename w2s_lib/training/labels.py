@@ -103,6 +103,8 @@ def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
         q, used, _ = labelled(run, [table.set_index("pair_id").loc[frame["pair_id"]] for table in labels])
     weakly = bool(labels) or run.conflict.kind == "explicit"
     frame = frame.assign(label=relabel(q, run.labelling), weakly_labelled=weakly)[used]
+    if frame.empty and run.labelling.keep_above is None:
+        raise PairsError("no labelled pair is in the half that this first stage is trained on; label more")
     if frame.empty:
         raise PairsError(
             f"filter_above={run.labelling.keep_above:g}: no pair is labelled with more confidence, "
