@@ -386,7 +386,7 @@ def test_rows_in_another_order_are_not_subtracted():
     frame = pool(scores(range(4), LEFT, condition="explicit").assign(draws=None))
     with pytest.raises(KeyError, match="minus rerun: cells differ in more"):
         one_less_other(frame, frame[::-1], "rerun")
-    assert (one_less_other(frame, frame, "rerun")["value"] == 0).all()
+    assert set(one_less_other(frame, frame, "rerun")["value"].dropna()) == {0}
 
 
 def test_published_rows_are_read_as_they_were_written(tmp_path):
