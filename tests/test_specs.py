@@ -52,7 +52,10 @@ def test_defaults_are_part_of_the_scheme():
         "sft_mean": "tokens", "mixed_batch": "larger", "order": "reshuffled", "warmup_share": None,
         "encode_apart": False,
     }  # fmt: skip
-    nothing = {"hard": False, "floor": None, "keep_above": None, "leaky": False, "filter_by": "label"}
+    nothing = {
+        "hard": False, "floor": None, "keep_above": None, "leaky": False, "filter_by": "label", "half": None,
+        "misplaced": False,
+    }  # fmt: skip
     assert Labelling().model_dump() == nothing
 
 
