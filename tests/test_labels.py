@@ -12,7 +12,7 @@ from w2s_lib.data.pairs import PairsError
 from w2s_lib.errors import OneLineError
 from w2s_lib.models.pretrain import build, tokenizer
 from w2s_lib.models.scores import encode, reward_gaps
-from w2s_lib.specs import Conflict, Labelling, Pairs, PolicyRecipe, Pretrain, Recipe, Train, World
+from w2s_lib.specs import Conflict, Labelling, Pairs, PolicyRecipe, Pretrain, Recipe, Submission, Train, World
 from w2s_lib.study.mitigations import ENSEMBLE, FLOOR, MITIGATIONS
 from w2s_lib.training import reward_model as module
 from w2s_lib.training.labels import describe, kept, relabel, training_pairs
@@ -192,6 +192,15 @@ def test_a_filter_that_keeps_nothing_is_one_line_that_names_the_parameter(leaky)
     with pytest.raises(PairsError, match="^filter_above=0.75: no pair") as error:
         training_pairs(student(labelling=Labelling(keep_above=0.75, leaky=leaky)), [scores(p)])
     assert isinstance(error.value, OneLineError) and "\n" not in str(error.value)
+
+
+def test_a_half_without_a_labelled_pair_is_one_line():
+    """A submission may label a single pair, and a first stage of cross-fitting be trained on the others."""
+    submitted = Submission(code="", model=MODEL, labels=WEAK, order=0)
+    first, second = (student(labels=submitted, labelling=Labelling(half=half)) for half in (0, 1))
+    assert len(training_pairs(first, [scores(0.9)[:1]])) == 1
+    with pytest.raises(PairsError, match="no labelled pair is in the half"):
+        training_pairs(second, [scores(0.9)[:1]])
 
 
 # The confidence loss

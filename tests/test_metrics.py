@@ -292,6 +292,9 @@ def test_a_mean_over_few_pairs_is_that_over_all_of_them_with_zeros():
     values = RNG.random(400)
     assert mean_over(values, of) == (values * of).sum() / of.sum() != values.mean()
     assert np.isnan(mean_over(values, np.zeros(400, bool), weights)).all()
+    hole = np.where(of, values, np.nan)
+    assert mean_over(hole, of) == mean_over(values, of), "what lies outside is not read, with weights or without"
+    assert np.allclose(mean_over(hole, of, weights), mean_over(values, of, weights))
 
 
 def test_what_was_asked_before_changes_no_answer():

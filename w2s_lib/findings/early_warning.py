@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.findings.results import Cell, Estimate, Statistic, minus, reads, say, summarise, tabulate, usual
-from w2s_lib.measures.metrics import Array, Comparison, Mask, log_odds, share
+from w2s_lib.measures.metrics import Array, Comparison, Mask, log_odds, remember, share
 from w2s_lib.specs import Train
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import BASELINE, INDEPENDENT
@@ -203,27 +203,15 @@ def statistics(c: Comparison, view: View) -> dict[tuple[str, str], Statistic]:
         value = s.value(view)
         out["auc_taxed", s.name] = partial(auc, value, c.tax, c.right)
         out["auc_deceived", s.name] = partial(auc, value, deceived, c.right)
-        audits = _once(partial(recalls, value, deceived, BUDGETS))
+        audits = partial(_audits, {}, value, deceived)
         for i, budget in enumerate(BUDGETS):
-            out[f"recall_at_{100 * budget:g}", s.name] = partial(_nth, audits, i)
+            out[f"recall_at_{100 * budget:g}", s.name] = partial(audits, i)
     return out | {("share_deceived", ""): partial(share, deceived)}
 
 
-def _nth(audits: Callable[[Array | None], list[Array]], i: int, weights: Array | None = None) -> Array:
-    return audits(weights)[i]
-
-
-def _once(of: Callable[[Array | None], list[Array]]) -> Callable[[Array | None], list[Array]]:
-    """What a function of weights gives, computed once: without any, and under those that were given last."""
-    known: dict[bool, tuple[Array | None, list[Array]]] = {}
-
-    def told(weights: Array | None) -> list[Array]:
-        there = known.get(weights is None)
-        if there is None or there[0] is not weights:
-            there = known[weights is None] = weights, of(weights)
-        return there[1]
-
-    return told
+def _audits(known: dict, signal: Array, positive: Mask, i: int, weights: Array | None = None) -> Array:
+    """``recall`` at the i-th of ``BUDGETS``; those of all are computed at once."""
+    return remember(known, "recalls", weights, lambda: recalls(signal, positive, BUDGETS, weights))[i]
 
 
 def put_on_trial(

@@ -13,9 +13,10 @@ ranked correctly where ``p > 0.5`` and known where ``p > threshold``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, wraps
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from scipy.stats import rankdata
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+T = TypeVar("T")
 
 MIN_GAP = 0.05
 """PGR is reported only where ceiling − weak is at least this: below it the ratio is noise."""
@@ -177,20 +179,27 @@ def sum_of_largest(gains: Array, among: Mask, amount: Array, weights: Array | No
     return np.clip(np.asarray(amount)[..., None] - (each.cumsum(axis=-1) - each), 0, each) @ gains[order]
 
 
+def remember(known: dict, name: Hashable, weights: Array | None, of: Callable[[], T]) -> T:
+    """What ``of`` gives, computed once a name: without weights, and under those that were given last.
+
+    ``known`` is where it is kept.  Neither the weights nor what comes back may be written to.
+    """
+    given, kept = known.get(weights is None, (None, {}))
+    if given is not weights:
+        kept = {}
+    known[weights is None] = weights, kept
+    if name not in kept:
+        kept[name] = of()
+    return kept[name]
+
+
 def once(of: Callable[[Comparison, str, Array | None], Array]) -> Callable[..., Array]:
-    """Have a number of a comparison computed once for each null, of itself and under the weights that were given last:
-    a score, its null and what lies beyond it are statistics, and each is asked for by others.  Neither the weights nor
-    what comes back may be written to."""
+    """Have a number of a comparison remembered for each null: a score, its null and what lies beyond it are statistics,
+    and each is asked for by others."""
 
     @wraps(of)
     def remembered(self: Comparison, null: str, weights: Array | None = None) -> Array:
-        given, known = self._known.get(weights is None, (None, {}))
-        if given is not weights:
-            known = {}
-        self._known[weights is None] = weights, known
-        if (of.__name__, null) not in known:
-            known[of.__name__, null] = of(self, null, weights)
-        return known[of.__name__, null]
+        return remember(self._known, (of.__name__, null), weights, lambda: of(self, null, weights))
 
     return remembered
 

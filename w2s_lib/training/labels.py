@@ -88,12 +88,11 @@ def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The pairs that a run trains on, with ``label`` (probability of the true order) and ``weakly_labelled``.
 
     ``labels`` are the scores of the run's ``labellers``, in any order of the pairs; none for ground truth.  Pairs that
-    a submission does not label are dropped.  A mixed
-    conflict appends pairs of its objective, from the same split's substances, with their own hard labels: its share of
-    those that a filter has left.
+    a submission does not label are dropped.  A mixed conflict appends pairs of its objective, from the same split's
+    substances, with their own hard labels: its share of those that a filter has left.
 
     Raises:
-        PairsError: the filter keeps no pair, or there are fewer to mix in than the conflict's share asks for.
+        PairsError: filter or half keep no pair, or there are fewer to mix in than the conflict's share asks for.
     """
     frame = split(run.pairs, run.split)
     if isinstance(run.labels, Submission):
