@@ -65,12 +65,13 @@ def test_a_module_is_no_catch_all():
 
 
 def loads_torch(*modules: str) -> str:
-    """The first of these modules that loads torch or transformers in a process that imports one after another."""
+    """The first of these modules that loads torch, transformers or a parser of addresses (``w2s_lib.book`` says of
+    which) in a process that imports one after another."""
     code = (
         "import importlib, sys\n"
         "for name in sys.argv[1:]:\n"
         "    importlib.import_module(f'w2s_lib.{name}')\n"
-        "    if {'torch', 'transformers'} & set(sys.modules):\n"
+        "    if {'torch', 'transformers', 'lark'} & set(sys.modules):\n"
         "        sys.exit(name)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True, encoding="utf-8")
@@ -78,7 +79,7 @@ def loads_torch(*modules: str) -> str:
     return done.stderr.strip()
 
 
-def test_reading_results_loads_no_torch():
+def test_reading_results_loads_no_torch_and_no_grammar():
     assert not loads_torch(*NO_TORCH)
 
 

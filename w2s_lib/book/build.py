@@ -82,10 +82,12 @@ CHALLENGE = "26_sealed_challenge"
 READERS = (RECORD, LEDGER)
 
 JUPYTER_BOOK = (
-    "from functools import partial; from jupyter_book import sphinx; from jupyter_book.cli.main import main; "
+    "import w2s_lib.book; from functools import partial; from jupyter_book import sphinx; "
+    "from jupyter_book.cli.main import main; "
     "sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs={jobs}); main()"
 )
-"""Its command line, which has no option for what its library can: several processes."""
+"""Its command line, which has no option for what its library can: several processes.  The book's package comes first:
+see there."""
 
 
 class BuildError(OneLineError):

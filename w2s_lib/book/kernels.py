@@ -24,7 +24,8 @@ from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvision
 NAME = "forked"
 
 IMPORTED = (
-    "ipykernel.kernelapp", "matplotlib.backends.backend_svg", "myst_nb", "w2s_lib.book.build", "w2s_lib.book.tables",
+    "w2s_lib.book", "ipykernel.kernelapp", "matplotlib.backends.backend_svg", "myst_nb", "w2s_lib.book.build",
+    "w2s_lib.book.tables",
     *(f"w2s_lib.figures.{path.stem}" for path in sorted((Path(__file__).parents[1] / "figures").glob("[a-z]*.py"))),
 )  # fmt: skip
 """What the fork server imports; none of it starts a thread, which a copy would lack."""
