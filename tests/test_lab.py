@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import w2s_lib.training.train
+from tests.small import LARGE, RERUN, SMALL, STUDENT, WEAK, WORLD
 from w2s_lib.data.pairs import PairsError
 from w2s_lib.data.reading import DataError
 from w2s_lib.data.sources import source
@@ -24,14 +25,7 @@ from w2s_lib.lab.execute import RunError, execute
 from w2s_lib.lab.graph import closure, describe, wants_gpu
 from w2s_lib.lab.provenance import code
 from w2s_lib.lab.store import StoreError
-from w2s_lib.specs import Checkpoint, Conflict, Features, Layer, Pairs, Pretrain, Source, Texts, Train, World
-
-WORLD = World(seed=9, substances=60)
-PAIRS = Pairs(world=WORLD, train_pairs=40, test_pairs=40)
-SMALL, LARGE = (Pretrain(world=WORLD, width=w, tokens=20_000) for w in (12, 16))
-WEAK = Train(model=SMALL, pairs=PAIRS, split="ground_truth")
-STUDENT = Train(model=LARGE, pairs=PAIRS, split="weak_label", labels=WEAK)
-RERUN = STUDENT.model_copy(update={"replica": 1})
+from w2s_lib.specs import Checkpoint, Conflict, Features, Layer, Pretrain, Source, Texts, Train
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
-from tests.test_lab import LARGE, RERUN, SMALL, STUDENT, WEAK
+from tests.small import LARGE, RERUN, SMALL, STUDENT, WEAK
 from w2s_lib import progress
 from w2s_lib.book.build import chapters, seconds_after_runs, times_before
 from w2s_lib.lab import Lab, cluster

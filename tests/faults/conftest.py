@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import ROOT, build_command, of_few_chapters
-from tests.test_lab import RERUN, STUDENT
+from tests.small import RERUN, STUDENT
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 

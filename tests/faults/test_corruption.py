@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.conftest import RUNS, TIMES, check
-from tests.test_lab import LARGE, SMALL, STUDENT, WEAK
+from tests.small import LARGE, SMALL, STUDENT, WEAK
 from w2s_lib.lab import Lab
 from w2s_lib.lab.store import DamagedError, Store
 from w2s_lib.specs import Train

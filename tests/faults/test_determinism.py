@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.faults.conftest import RUNS, check, start
-from tests.test_lab import LARGE, RERUN, SMALL, STUDENT, WEAK
+from tests.small import LARGE, RERUN, SMALL, STUDENT, WEAK
 from w2s_lib.data.load import split
 from w2s_lib.lab import Lab, again
 from w2s_lib.lab.execute import execute

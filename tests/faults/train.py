@@ -3,7 +3,7 @@ to."""
 
 import sys
 
-from tests.test_lab import RERUN, STUDENT
+from tests.small import RERUN, STUDENT
 from w2s_lib.errors import exit_code
 from w2s_lib.lab import Lab
 
