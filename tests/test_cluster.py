@@ -7,6 +7,7 @@ import stat
 import sys
 import time
 import types
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,10 +122,18 @@ def test_runs_ask_for_what_workers_declare():
     assert declared(["--resources", "GPU=2,CPU=1"]) == {GPU, CPU} and declared([]) == frozenset()
 
 
-def look(_: int) -> tuple[str, ...]:
-    time.sleep(0.3)
-    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_")
-    return (*(os.environ.get(name, "unset") for name in names), str(os.getpid()))
+def looks() -> Callable[[int], tuple[str, ...]]:
+    """What workers are asked, as a function that travels by value: they import neither this file nor its torch."""
+
+    def look(_: int) -> tuple[str, ...]:
+        time.sleep(0.3)
+        names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_")
+        return (*(os.environ.get(name, "unset") for name in names), str(os.getpid()))
+
+    return look
+
+
+look = looks()
 
 
 @pytest.mark.slow
