@@ -294,9 +294,10 @@ def test_a_step_of_supervised_fine_tuning(grid, texts, step, tmp_path, family):
     assert_same(step, trained, preferred_loss(model, tokenizer, frame), model)
 
 
-@pytest.mark.parametrize("conflict", CONFLICTS)
-@pytest.mark.parametrize("method", ["dpo", "simpo"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "method", "conflict"),
+    [(f, ("dpo", "simpo")[(i + j) % 2], c) for i, f in enumerate(FAMILIES) for j, c in enumerate(CONFLICTS)],
+)  # each family with each method and each conflict, and each conflict with each method
 def test_a_step_of_a_policy(grid, texts, step, tmp_path, family, method, conflict, monkeypatch):
     run = run_of(grid[family], texts, method, CONFLICTS[conflict], epochs=1)
     frame, trained = learned_from(run), checkpoints.language_model(run.model)
