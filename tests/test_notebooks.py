@@ -11,8 +11,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from papermill import execute_notebook
+from papermill.exceptions import PapermillExecutionError
 
-from w2s_lib.book.build import BENCHMARKS, LAST, READERS, RECORD, chapters
+from w2s_lib.book import kernels
+from w2s_lib.book.build import BENCHMARKS, KERNEL, LAST, READERS, RECORD, chapters
 from w2s_lib.book.course import found
 from w2s_lib.study.edition import ALSO, ALWAYS, GOES_ON, PARAMETERS
 
@@ -138,32 +141,44 @@ def test_papermill_helps(tmp_path):
     assert all(name in text for name in PARAMETERS) and "a model knows a pair where p > threshold" in text
 
 
+def executed(name, folder, **parameters):
+    """A notebook as papermill leaves it, executed by a kernel as builds have them: another papermill, which starts for
+    seconds, would have nothing else to say."""
+    kernels.use()
+    given = {"edition": "smoke", "store": str(folder / "store"), **parameters}
+    source, target = (str(path) for path in (ROOT / "notebooks" / f"{name}.ipynb", folder / "out.ipynb"))
+    how = {"cwd": str(ROOT / "notebooks"), "progress_bar": False, "kernel_name": KERNEL, "language": "python"}
+    return execute_notebook(source, target, given, **how)
+
+
 def test_another_threshold_trains_nothing(tmp_path, build_folder):
     shutil.copytree(build_folder / "store", tmp_path / "store")  # other tests may be training into the shared one
-    build_folder = tmp_path
-    before = sorted((build_folder / "store").rglob("record.json"))
-    done, target = papermill(tmp_path, build_folder, "05_conflict_tax_deception", "-p", "threshold", "0.9")
-    assert done.returncode == 0, done.stderr
-    assert sorted((build_folder / "store").rglob("record.json")) == before
-    assert "0.9" in target.read_text(encoding="utf-8")
+    before = sorted((tmp_path / "store").rglob("record.json"))
+    done = executed("05_conflict_tax_deception", tmp_path, threshold=0.9)
+    assert sorted((tmp_path / "store").rglob("record.json")) == before
+    assert any("0.9" in str(cell.outputs) for cell in done.cells if cell.cell_type == "code")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("parameters", "says"),
     [
-        (("-p", "treshold", "0.9"), "treshold=0.9: no such parameter; did you mean 'threshold'?"),
-        pytest.param(("-p", "threshold", "1.5"), "threshold=1.5: must be below 1", marks=pytest.mark.slow),
-        pytest.param(
-            ("-y", "pairs: [tiny-44 -> tiny-24]"),
-            "the weak model must be smaller than the strong one",
-            marks=pytest.mark.slow,
-        ),
+        ({"threshold": 1.5}, "threshold=1.5: must be below 1"),
+        ({"pairs": ["tiny-44 -> tiny-24"]}, "the weak model must be smaller than the strong one"),
     ],
 )
-def test_bad_parameters_fail_before_anything_runs(tmp_path, arguments, says):
-    done, _ = papermill(tmp_path, tmp_path, "05_conflict_tax_deception", *arguments)
+def test_bad_parameters_fail_before_anything_runs(tmp_path, parameters, says):
+    with pytest.raises(PapermillExecutionError) as failed:
+        executed("05_conflict_tax_deception", tmp_path, **parameters)
+    assert not list((tmp_path / "store").rglob("record.json"))
+    shown = [line for line in str(failed.value).splitlines() if says in line]
+    assert shown and "Traceback" not in shown[0]
+
+
+def test_a_bad_parameter_of_the_command_is_one_line(tmp_path):
+    done, _ = papermill(tmp_path, tmp_path, "05_conflict_tax_deception", "-p", "treshold", "0.9")
     assert done.returncode != 0 and not list((tmp_path / "store").rglob("record.json"))
-    assert says in done.stderr
+    says = "treshold=0.9: no such parameter; did you mean 'threshold'?"
     shown = [line for line in done.stderr.splitlines() if says in line]
     assert shown and "Traceback" not in shown[0]
 
