@@ -21,6 +21,7 @@ from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, load
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported: no test waits for a hub
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a hundred processes would each compile the library again
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_PAIRS = Path(os.environ.get("W2S_DATA") or "no folder: W2S_DATA is not set")
@@ -43,10 +44,20 @@ def of_few_chapters(folder: Path) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the smoke book or a browser is slow: ``make test-quick`` leaves it out."""
+    """What needs the smoke book or a browser is slow: ``make test-quick`` leaves it out.
+
+    Files that need the book come last, but for one, which comes first: its process builds the book while the others
+    have something else to do, and none waits for it with a core idle.
+    """
+    of_the_book: dict[Path, None] = {}
     for item in items:
-        if {"build_folder", "browser"} & set(getattr(item, "fixturenames", ())):
+        needs = {"build_folder", "browser"} & set(getattr(item, "fixturenames", ()))
+        if needs:
             item.add_marker(pytest.mark.slow)
+        if "build_folder" in needs and not any(mark.args[0] for mark in item.iter_markers("skipif")):
+            of_the_book[item.path] = None
+    first = next(iter(of_the_book), None)
+    items.sort(key=lambda item: -1 if item.path == first else item.path in of_the_book)
 
 
 @pytest.fixture(scope="session")
