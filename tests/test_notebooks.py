@@ -15,7 +15,7 @@ from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
 
 from w2s_lib.book import kernels
-from w2s_lib.book.build import BENCHMARKS, KERNEL, LAST, READERS, RECORD, chapters
+from w2s_lib.book.build import BENCHMARKS, KERNEL, LAST, READERS, chapters
 from w2s_lib.book.course import found
 from w2s_lib.study.edition import ALSO, ALWAYS, GOES_ON, PARAMETERS
 
@@ -60,7 +60,7 @@ def test_all_chapters_take_the_same_parameters(name):
     assert all(line.count("#") == 1 for line in parameter_cell(SOURCES[name]).source.splitlines()), "each has its help"
 
 
-@pytest.mark.parametrize("name", [n for n in SOURCES if n not in (BENCHMARKS, LAST, RECORD)])
+@pytest.mark.parametrize("name", [n for n in SOURCES if n not in (BENCHMARKS, LAST)])
 def test_a_chapter_is_a_lecture(name):
     notebook = SOURCES[name]
     prose = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
@@ -72,7 +72,7 @@ def test_a_chapter_is_a_lecture(name):
     assert statistics.median(len(source.splitlines()) for source in code) <= 8
 
 
-@pytest.mark.parametrize("name", [n for n in SOURCES if n not in (BENCHMARKS, LAST, RECORD)])
+@pytest.mark.parametrize("name", [n for n in SOURCES if n not in (BENCHMARKS, LAST)])
 def test_exercises_have_three_levels_and_say_what_is_handed_in(name):
     """One asks for a prediction first; what is sealed is what its solution checks, under the exercise's name."""
     prose = "\n".join(c.source for c in SOURCES[name].cells if c.cell_type == "markdown")
@@ -86,7 +86,7 @@ def test_exercises_have_three_levels_and_say_what_is_handed_in(name):
     assert all(f'check("{e.name}", {e.variable})' in code for e in told if e.sealed)
 
 
-UNGUESSED = (BENCHMARKS, LAST, RECORD, "16_bring_your_own_pairs", "22_play")
+UNGUESSED = (BENCHMARKS, LAST, "16_bring_your_own_pairs", "22_play")
 """Pages whose figures are of the reader's own making, or reference."""
 
 
