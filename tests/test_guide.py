@@ -15,7 +15,7 @@ GUIDE, BOOK = ROOT / "book" / "teaching", ROOT / "book"
 CONTENTS = (BOOK / "_toc.yml").read_text(encoding="utf-8")
 CHAPTERS = re.findall(r"file: notebooks/(\w+)", CONTENTS)
 REFERENCE = ("98_benchmarks", "99_reproducibility")
-"""Pages that are looked up, and not taught: they have minutes and questions for a class, and neither goals nor exercises."""
+"""Pages that are looked up, and not taught: minutes and questions for a class, neither goals nor exercises."""
 ROW = re.compile(r"^\| (.+?) \| (.*?) ?\| (\d+) \|$", re.MULTILINE)
 """What is taught, which part of it or nothing, minutes."""
 TAUGHT = re.compile(r"^\| (.+?) \| (\d+) \| .+ \|$", re.MULTILINE)
@@ -142,7 +142,9 @@ def test_notes_take_over_the_opening_with_links_that_lead_somewhere(tmp_path):
         overview,
         re.MULTILINE,
     )
-    assert {name: int(n) for name, n, _ in rows} == {n: sum(sections(n).values()) for n in CHAPTERS if n not in REFERENCE}
+    assert {name: int(n) for name, n, _ in rows} == {
+        n: sum(sections(n).values()) for n in CHAPTERS if n not in REFERENCE
+    }
     assert all(int(asked) >= 2 for *_, asked in rows) and "<!--" not in overview
     for path in (tmp_path / "teaching" / "chapters").glob("*.md"):
         text = path.read_text(encoding="utf-8")

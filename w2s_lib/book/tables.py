@@ -63,7 +63,8 @@ class Ledger:
 
     def _repr_html_(self) -> str:
         f = self.frame
-        estimates = [f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in f.itertuples()]
+        bounds = [f" [{row.low:.3f}, {row.high:.3f}]" if row.low == row.low else "" for row in f.itertuples()]
+        estimates = [f"{value:.3f}{told}" for value, told in zip(f["value"], bounds)]
         columns = {
             "": f["claim"],
             "claim": f["statement"],

@@ -171,7 +171,7 @@ def tax_by_quadrant(results: pd.DataFrame, conditions: list[str]) -> Figure:
     for shift, condition in zip(beside(len(conditions), 0.8 / len(conditions)), conditions):
         of_condition = [rows.loc[(condition, rate)] for rate in RATES]
         values = bars(ax, np.arange(4) + shift, of_condition, condition, markersize=7, linewidth=1.8)
-        said.append(f"{condition}: " + ", ".join(f"{value:.1f}" for value in values))
+        said.append(f"{condition}: " + ", ".join("no pairs" if np.isnan(value) else f"{value:.1f}" for value in values))
     ax.axhline(0, color=GREY, linewidth=0.8)
     ax.set_xticks(range(4), names)
     ax.set(ylabel="tax rate (% of pairs ranked right)", ylim=(max(-15, min(-2.0, ax.get_ylim()[0])), None))

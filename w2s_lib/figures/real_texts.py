@@ -128,7 +128,7 @@ def by_people(results: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         f"Tax, deception score, and what the margin-matched null leaves of it, by what is mixed in. {'. '.join(said)}.",
-        "Behind each name: taxed pairs, of all model pairs and divisions. Bars: 95 % intervals over divisions of the "
+        "Behind each name: taxed pairs, of all weak–strong pairs and divisions. Bars: 95 % intervals over divisions of the "
         "same texts. The dashed line is what a tax comes to that falls blindly among pairs of equal margin.",
     )
 
@@ -164,7 +164,7 @@ def families(results: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         "Gap, likeness of errors, PGR, and what the margin-matched null leaves of the explicit conflict's score and of "
-        f"a rerun's, for each model pair of one family and of two, and for all of them. {'. '.join(told)}.",
+        f"a rerun's, for each weak–strong pair of one family and of two, and for all of them. {'. '.join(told)}.",
         "A family and the layer that is read; every weak and every strong layer stands as often in the one group as in "
         "the other. Bars: 95 % intervals over divisions of the same texts.",
     )
