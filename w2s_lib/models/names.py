@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
 from huggingface_hub import HfApi, resolve_revision, try_to_load_from_cache
 from huggingface_hub.constants import HF_HOME
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
@@ -136,21 +136,30 @@ def _in_package(known: Known, name: str, install: str) -> Path:
 
 
 def _joined(known: Known, parts: Sequence[Path], install: str) -> Path:
-    """One file of the parts, beside the hub's cache; written where what the registry says does not lie there yet."""
+    """One file of the parts, beside the hub's cache; written where what the registry says does not lie there yet.
+
+    One process joins at a time, into a draft that has one name: what one that was killed left, the next one replaces.
+    """
     whole = Path(HF_HOME, "w2s", f"{known.name}.gguf")
-    if whole.is_file() and digests.of_file(whole) == known.revision:
+    is_there = lambda: whole.is_file() and digests.of_file(whole) == known.revision
+    if is_there():
         return whole
+    draft = whole.with_suffix(".draft")
     try:
         whole.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=whole.parent) as folder:  # another process may be at it as well
-            draft = Path(folder, whole.name)
-            with draft.open("wb") as file:
-                for part in parts:
-                    with part.open("rb") as piece:
-                        shutil.copyfileobj(piece, file, 2**20)
-            if digests.of_file(draft) != known.revision:
-                raise CheckpointError(known.name, f"its parts, joined, are another version; {install}")
-            draft.replace(whole)
+        with FileLock(whole.with_suffix(".lock")):
+            if is_there():  # another process was at it
+                return whole
+            try:
+                with draft.open("wb") as file:
+                    for part in parts:
+                        with part.open("rb") as piece:
+                            shutil.copyfileobj(piece, file, 2**20)
+                if digests.of_file(draft) != known.revision:
+                    raise CheckpointError(known.name, f"its parts, joined, are another version; {install}")
+                draft.replace(whole)
+            finally:
+                draft.unlink(missing_ok=True)
     except OSError as error:
         says = f"its parts cannot be joined in {whole.parent} ({error.strerror}); HF_HOME may name another folder"
         raise CheckpointError(known.name, says) from None

@@ -361,6 +361,11 @@ class Edition(Value):
         for name, chosen, stock, done in choices:
             if chosen != stock and heads:
                 raise ParameterError(name, chosen, says.format(done))
+        students = [split_pair(pair)[1] for pair in self.mitigation_pairs if self.has_chapter("13")]
+        stop = [name for name in self.mitigations if "patience" in (MITIGATIONS[name].recipe or {})]
+        if stop and any(parse(model).layer is not None for model in students):
+            says = "frozen layers are not stopped early; name other mitigations (mitigations), or no chapter 13"
+            raise ParameterError("mitigations", stop[0], says)
         return self
 
     @model_validator(mode="after")

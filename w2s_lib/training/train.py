@@ -76,7 +76,7 @@ def _tokenizer(model: Pretrain | Checkpoint, pairs: Pairs | Texts) -> PreTrained
 def _layer_gaps(
     run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path
 ) -> np.ndarray:
-    found, row_of = features.read(tuple(bases), run.model.layer, run.model.pooling)
+    found, row_of = features.read(tuple(bases), run.model)
     of = partial(features.oriented, found, row_of)
     pairs = load.load(run.pairs)
     return _head_gaps(run, learned_from, of(pairs[pairs["split"] != "test"]), of(learned_from), of(scored))
