@@ -111,6 +111,7 @@ test-slurm: env  ## run the smoke edition through a SLURM of one node (root; apt
 
 bench: env  ## measure set-up, training, scoring, look-up; then how often intervals cover planted truth (two hours)
 	$(RUN) -m tests.benchmarks.runs
+	$(RUN) -m tests.benchmarks.workers
 	$(RUN) -m tests.benchmarks.load
 	$(RUN) -m tests.benchmarks.throughput
 	$(RUN) -m tests.benchmarks.cost

@@ -17,6 +17,7 @@ import pytest
         "measures.intervals",
         "study.edition",
         "lab.provenance",
+        "findings.benchmarks",
         "findings.results",
         "findings.objectives",
         "findings.sensitivity",

@@ -1,4 +1,4 @@
-"""What a run costs: set-up against steps, TRL against a bare loop, scoring, look-up, two workers against one.
+"""What a run costs: set-up against steps, TRL against a bare loop, scoring, look-up.
 
     make bench
 
@@ -23,11 +23,10 @@ from transformers.utils import logging
 
 from tests.benchmarks.record import record
 from w2s_lib.data.load import load, split
-from w2s_lib.lab import Lab
 from w2s_lib.lab.store import Store, hardware
 from w2s_lib.models.pretrain import build, tokenizer
 from w2s_lib.models.scores import encode, reward_gaps
-from w2s_lib.specs import Pairs, Pretrain, Recipe, Train, World
+from w2s_lib.specs import Pairs, Pretrain, Train, World
 from w2s_lib.training.labels import training_pairs
 from w2s_lib.training.losses import soft_label_loss
 from w2s_lib.training.reward_model import WeakToStrongRewardTrainer, fit, optimizer
@@ -122,21 +121,6 @@ def look_up(results: int) -> float:
         return 1e6 * min(seconds(lambda: [store.has(s) for s in probe]) for _ in range(5)) / len(probe)
 
 
-def sweep(workers: int) -> tuple[float, float]:
-    """Seconds for sixteen students with so many workers, and seconds a student once each of them has done its first: to
-    start takes a while."""
-    with tempfile.TemporaryDirectory() as folder:
-        lab = Lab(folder, workers=workers, progress=False)
-        model = MODEL.model_copy(update={"tokens": 20_000})
-        lab.run([model])
-        runs = [
-            Train(model=model, pairs=PAIRS, split="ground_truth", recipe=Recipe(epochs=4), replica=r) for r in range(16)
-        ]
-        whole = seconds(lambda: lab.run(runs))
-        finished = sorted((lab.store.path(run) / "record.json").stat().st_mtime for run in runs)
-        return whole, (finished[-1] - finished[workers - 1]) / (len(runs) - workers)
-
-
 def main() -> int:
     warnings.simplefilter("ignore")
     logging.set_verbosity_error()
@@ -171,10 +155,7 @@ def main() -> int:
     few, many = zip(*[(look_up(100), look_up(100_000)) for _ in range(3)])
     report("store look-up: 100,000 results / 100 results", [b / a for a, b in zip(few, many)])
     report("  one look-up among 100,000", list(many), "µs")
-    whole, steady = zip(*[[one / two for one, two in zip(sweep(1), sweep(2))] for _ in range(3)])
-    report("sixteen runs: one worker / two workers", list(whole))
-    report("  once the workers have started", list(steady))
-    record("runs", ROWS, {"work": f"one thread a run; median [smallest, largest] of {REPEATS}, the last four of 3"})
+    record("runs", ROWS, {"work": f"one thread a run; median [smallest, largest] of {REPEATS}, the last two of 3"})
     return 0
 
 

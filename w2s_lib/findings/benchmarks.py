@@ -22,8 +22,8 @@ class Section(NamedTuple):
 
 
 def read(path: Path = LAST) -> dict[str, Section]:
-    """The bench file's sections by name: ``throughput``, ``runs``, ``cost``, ``cost_world``, those that have been
-    measured."""
+    """The bench file's sections by name: ``throughput``, ``runs``, ``workers``, ``cost``, ``cost_world``, those that
+    have been measured."""
     found = json.loads(path.read_text(encoding="utf-8"))
     return {name: Section(**{**section, "rows": pd.DataFrame(section["rows"])}) for name, section in found.items()}
 
@@ -64,6 +64,46 @@ def said_of_cost(cost: pd.DataFrame, world: pd.DataFrame) -> dict[str, str]:
         "predicted_pretraining": _span(ratio[is_pretraining]),
         "predicted_training": _span(ratio[~is_pretraining]),
     }
+
+
+def lost(workers: pd.DataFrame) -> dict[str, float]:
+    """What keeps two workers from doing twice as much as one: factors whose product is what is missing, by who takes
+    them; below one, where somebody gives.
+
+    ``rows`` of the section ``workers``.
+
+    >>> names = ["the lab", "the lab, workers started", "plain processes"]
+    >>> lost(pd.DataFrame({"name": names, "value": [1.25, 1.25, 1.6]}))
+    {'the machine': 1.25, 'the lab': 1.28, 'starting workers': 1.0}
+    """
+    times = workers.set_index("name")["value"]
+    whole, started, plain = (times[name] for name in ("the lab", "the lab, workers started", "plain processes"))
+    taken = {"the machine": 2 / plain, "the lab": plain / started, "starting workers": started / whole}
+    return {who: round(float(times), 3) for who, times in taken.items()}
+
+
+BOUNDS = {
+    "the machine": "the machine, on which two plain processes hinder each other as much",
+    "the lab": "lab and Dask, for plain processes reach more",
+    "starting workers": "the start and the end of workers, which a longer study would not notice",
+}
+"""Who takes most of what is missing, in words."""
+
+
+def said_of_workers(workers: Section | None) -> str:
+    """What bounds two workers, in words; that it is not known, where nobody has measured it."""
+    if workers is None:
+        return "How much more two workers do than one has not been measured since this page asks for it."
+    times, taken = workers.rows.set_index("name"), lost(workers.rows)
+    told = [
+        "{value:.2f} [{low:.2f}, {high:.2f}]".format(**times.loc[name])
+        for name in ("the lab", "the lab, workers started")
+    ]
+    most = max(taken, key=taken.get)
+    return (
+        f"Two workers do {told[0]} times as much as one, and {told[1]} times once they have started. "
+        f"What is missing to twice as much, most of it, is taken by {BOUNDS[most]}."
+    )
 
 
 def said(throughput: Section) -> dict[str, str]:
