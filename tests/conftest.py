@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -35,11 +36,11 @@ def build_command(store: Path, output: Path, edition: str | Path = "smoke") -> l
     return [sys.executable, "-m", "w2s_lib.book", *(str(word) for pair in told.items() for word in pair)]
 
 
-def of_few_chapters(folder: Path) -> Path:
-    """The smoke edition with one chapter beside those that all have, as a file here: a book of it is built sooner."""
+def of_few_chapters(folder: Path, chapters: Sequence[str] = ("01",)) -> Path:
+    """The smoke edition with these chapters beside those that all have, as a file here: its book is built sooner."""
     smoke = (ROOT / "notebooks" / "editions" / "smoke.yaml").read_text(encoding="utf-8")
     path = folder / "smoke.yaml"
-    path.write_text(f'{smoke}\nchapters: ["01"]\n', encoding="utf-8")
+    path.write_text(f"{smoke}\nchapters: {json.dumps(chapters)}\n", encoding="utf-8")
     return path
 
 

@@ -1,7 +1,7 @@
 """What the faults have in common: how often, runs that nothing disturbs, and a file of what was tried.
 
 ``make test`` causes the short ones, on five small runs.  ``make test-faults`` sets ``W2S_FAULTS``, the number of
-kills: then builds of three chapters of the smoke edition are disturbed as well, and ``book/tried.csv`` is written,
+kills: then builds of a few chapters of the smoke edition are disturbed as well, and ``book/tried.csv`` is written,
 which the page *What was tried* shows.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -21,14 +22,21 @@ import pytest
 
 from tests.conftest import ROOT, build_command, of_few_chapters
 from tests.small import RERUN, STUDENT
+from w2s_lib.findings.record import commit
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
+from w2s_lib.lab.store import Store
+from w2s_lib.study import Study
+from w2s_lib.study.edition import load
 
 TIMES = int(os.environ.get("W2S_FAULTS") or 0)
 """How many builds are killed; 0: no builds are, and of the other faults the short ones once."""
 
 TRIED = ROOT / "book" / "tried.csv"
-COLUMNS = ("fault", "times", "what was seen", "minutes", "on")
+COLUMNS = ("fault", "times", "what was seen", "minutes", "on", "commit")
+
+COMMIT = commit() if TIMES else ""
+"""What is tried, before this file's rows change it."""
 
 RUNS = closure([STUDENT, RERUN])
 
@@ -51,35 +59,62 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 @pytest.fixture
 def tried() -> Callable[..., None]:
-    """Note what was tried, how often and what was seen, where ``W2S_FAULTS`` asks for it."""
+    """Note what was tried, how often, what was seen and of which commit, where ``W2S_FAULTS`` asks for it.
+
+    What was tried more often of an older one stays beside it.
+    """
     start = time.monotonic()
 
     def note(fault: str, times: int, seen: str) -> None:
         if TIMES:
-            minutes = f"{(time.monotonic() - start) / 60:.1f}"
-            row = pd.DataFrame([[fault, times, seen, minutes, time.strftime("%Y-%m-%d")]], columns=list(COLUMNS))
+            told = [fault, times, seen, f"{(time.monotonic() - start) / 60:.1f}", time.strftime("%Y-%m-%d"), COMMIT]
+            row = pd.DataFrame([told], columns=list(COLUMNS))
             others = pd.read_csv(TRIED, dtype="str") if TRIED.is_file() else row[:0]
-            pd.concat([others[others["fault"] != fault], row]).to_csv(TRIED, index=False)
+            more = (others["times"].astype(int) > times) & (others["commit"] != COMMIT)
+            pd.concat([others[(others["fault"] != fault) | more], row]).to_csv(TRIED, index=False)
 
     return note
 
 
 class SmallBook(NamedTuple):
-    """Three chapters of the smoke edition, and what a build of them ends with that nothing disturbs."""
+    """A few chapters of the smoke edition, and what a build of them that nothing disturbs leaves and takes."""
 
     edition: Path
-    tables: list[pd.DataFrame]
-    seconds: float
-    """What that build took, from an empty store."""
+    folder: Path
+    """Where its ``store`` and its ``book`` lie."""
+    seconds: dict[str, float]
+    """What each of ``PHASES`` took, from an empty store."""
 
     def start(self, store: Path, output: Path, **to: IO) -> subprocess.Popen:
-        """Begin a build of it."""
-        return subprocess.Popen(build_command(store, output, self.edition), cwd=ROOT, **to)
+        """Begin a build of it, with one worker: others may be at work beside it."""
+        return subprocess.Popen([*build_command(store, output, self.edition), "--workers", "1"], cwd=ROOT, **to)
 
     def check(self, html: Path) -> None:
         """The tables of a built book are those of the undisturbed one."""
-        for found, one in zip(tables(html), self.tables, strict=True):
+        for found, one in zip(tables(html), tables(self.folder / "book" / "html"), strict=True):
             pd.testing.assert_frame_equal(found, one)
+
+    def cut_off(self, at: float, pages: bool, order: random.Random, store: Path) -> None:
+        """Make a store that is as a build leaves it which was cut off: with that share of the runs, the first ones, or,
+        where it had come to ``pages``, of runs and executed notebooks, which come in any order."""
+        shutil.copytree(self.folder / "store", store)
+        done = [Store(store).path(run) for run in closure(Study(load(self.edition)).runs())]
+        executed = sorted(store.glob("page/*/*"))
+        for result in [] if pages else executed:
+            shutil.rmtree(result)
+        done += order.sample(executed, len(executed)) if pages else []
+        for result in done[round(at * len(done)) :]:
+            shutil.rmtree(result)
+
+
+PHASES = {"runs": "edition smoke", "notebooks": "executing the notebooks", "pages": "rendering the pages"}
+"""Parts of a build, and how the line begins with which each does."""
+
+
+def begun(log: Path) -> list[str]:
+    """The parts to which a build has come whose output goes to ``log``."""
+    told = log.read_text(encoding="utf-8")
+    return [phase for phase, line in PHASES.items() if line in told]
 
 
 def tables(html: Path) -> list[pd.DataFrame]:
@@ -89,9 +124,16 @@ def tables(html: Path) -> list[pd.DataFrame]:
 @pytest.fixture(scope="session")
 def small_book(tmp_path_factory: pytest.TempPathFactory) -> SmallBook:
     folder = tmp_path_factory.mktemp("small")
-    edition, begin = of_few_chapters(folder), time.monotonic()
-    subprocess.run(build_command(folder / "store", folder / "book", edition), cwd=ROOT, check=True)
-    return SmallBook(edition, tables(folder / "book" / "html"), time.monotonic() - begin)
+    book = SmallBook(of_few_chapters(folder, ()), folder, {})
+    log, begins = folder / "log", {}
+    with log.open("w", encoding="utf-8") as stream:
+        process = book.start(folder / "store", folder / "book", stdout=stream, stderr=stream)
+        while process.poll() is None:
+            begins = dict.fromkeys(begun(log), time.monotonic()) | begins
+            time.sleep(0.05)
+    assert process.returncode == 0, log.read_text(encoding="utf-8")
+    ends = [*[begins[phase] for phase in PHASES][1:], time.monotonic()]
+    return book._replace(seconds={phase: end - begins[phase] for phase, end in zip(PHASES, ends, strict=True)})
 
 
 def start(store: Path, workers: int = 0, *before: str, **environment: str) -> subprocess.Popen:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import random
+import shutil
 import subprocess
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
+from pathlib import Path
+from queue import Queue
+from typing import NamedTuple
 
 import psutil
 import pytest
 
-from tests.faults.conftest import TIMES, check, records, start, takes_long
+from tests.faults.conftest import PHASES, TIMES, SmallBook, begun, check, records, start, takes_long
 
 KINDS = ("worker or executor", "kernel", "renderer")
 """Processes under a build."""
@@ -85,36 +93,95 @@ def test_killed_runs_go_on(tmp_path, undisturbed, chance, tried):
     tried("kill -9 of five small runs or of their worker", kills, "the next call ended with the same numbers")
 
 
+class Kill(NamedTuple):
+    """One kill of a build: whom, in which part of it, how far into the part, and how far an earlier build had come."""
+
+    who: str
+    phase: str
+    far: float
+    before: float
+    anew: bool
+    """Whether no earlier book lies where it is built."""
+
+
+WHOM = {"runs": ("build", "worker or executor"), "notebooks": ("build", "worker or executor", "kernel"),
+        "pages": ("build", "renderer")}  # fmt: skip
+"""Who is at work in which part of a build."""
+
+
+def drawn(chance: random.Random) -> Kill:
+    phase = chance.choice(list(PHASES))
+    return Kill(chance.choice(WHOM[phase]), phase, chance.random(), chance.random(), chance.random() < 0.3)
+
+
+def killed(book: SmallBook, kill: Kill, output: Path, order: random.Random) -> str | None:
+    """Kill a build so, and have the next one complete; the part of the build in which the kill was, None where the
+    build had ended before.
+
+    Raises:
+        AssertionError: anything is left otherwise than if nobody had been killed.
+    """
+    store, log = output.with_name(f"{output.name}-store"), output.with_name(f"{output.name}-log")
+    shutil.rmtree(store, ignore_errors=True)
+    book.cut_off(kill.before, kill.phase != "runs", order, store)
+    if kill.anew:
+        shutil.rmtree(output, ignore_errors=True)
+    before, under, during = records(store), [], None
+    with log.open("w", encoding="utf-8") as stream:
+        process = book.start(store, output, stdout=stream, stderr=stream)
+        while kill.phase not in begun(log) and not ended(process, 0.05):
+            pass
+        moment = time.monotonic() + kill.far * book.seconds[kill.phase]
+        while during is None and not ended(process, 0.05):
+            if time.monotonic() > moment:
+                with suppress(psutil.Error):
+                    under = psutil.Process(process.pid).children(recursive=True)
+                during = begun(log)[-1] if kill_one(process, kill.who) else None
+        failed = process.wait(1800) != 0
+    told = log.read_text(encoding="utf-8")
+    assert (during or not failed) and "Traceback" not in told, told[-3000:]
+    assert not psutil.wait_procs(under, timeout=60)[1], "processes outlive the build that they work for"
+    now = records(store)
+    if failed:
+        with log.open("w", encoding="utf-8") as stream:
+            code = book.start(store, output, stdout=stream, stderr=stream).wait(1800)
+        assert code == 0, log.read_text(encoding="utf-8")[-3000:]
+    book.check(output / "html")
+    after = records(store)
+    assert all(after[key] == text for known in (before, now) for key, text in known.items()), "a run was done twice"
+    assert not list(store.rglob(".draft-*"))
+    return during
+
+
 @takes_long
 def test_killed_builds_complete(tmp_path, small_book, chance, tried):
-    """Each build is killed once, or a process under it; the one after it goes on from there, and after every fifth kill
-    one is left to complete."""
-    kinds = ["build", *KINDS]
-    seen = dict.fromkeys(kinds, 0)
-    while (kills := sum(seen.values())) < TIMES:
-        store, output = tmp_path / f"store-{kills // 5}", tmp_path / "book"
-        before = records(store)
-        with (tmp_path / "log").open("w+", encoding="utf-8") as log:
-            process, kind = small_book.start(store, output, stdout=log, stderr=log), chance.choice(kinds)
-            moment, killed = time.monotonic() + chance.uniform(0.05, 0.8) * small_book.seconds, False
-            under: list[psutil.Process] = []
-            while not killed and not ended(process, 0.05):
-                if time.monotonic() > moment:
-                    with suppress(psutil.Error):
-                        under = psutil.Process(process.pid).children(recursive=True)
-                    killed = kill_one(process, kind)
-            if process.wait(1800) != 0:
-                log.seek(0)
-                told = log.read()
-                assert killed and "Traceback" not in told, told[-3000:]
-        seen[kind] += killed
-        assert not psutil.wait_procs(under, timeout=60)[1], "processes outlive the build that they work for"
-        now = records(store)
-        assert all(now[key] == text for key, text in before.items()), "a finished run was done twice"
-        if killed and sum(seen.values()) % 5 == 0:
-            assert small_book.start(store, output, stdout=subprocess.DEVNULL).wait(1800) == 0
-            small_book.check(output / "html")
-            after = records(store)
-            assert all(after[key] == text for key, text in now.items()) and not list(store.rglob(".draft-*"))
-            for kind, times in seen.items():
-                tried(f"kill -9 at a random moment of a build: {kind}", times, "builds went on; the same tables")
+    """Each build is killed once, or a process under it, and after each the next one completes.
+
+    So that fifty take the better part of an hour, builds begin where an earlier one was cut off, at any point of its
+    runs and notebooks; most are rendered over an earlier book; and each core has one of them.
+    """
+    seen: Counter[tuple[str, str]] = Counter()
+    places: Queue[Path] = Queue()
+    for lane in range(os.cpu_count()):
+        places.put(tmp_path / f"book-{lane}")
+
+    def one(kill: Kill, order: random.Random) -> tuple[str, str | None]:
+        place = places.get()
+        during = killed(small_book, kill, place, order)
+        places.put(place)
+        return kill.who, during
+
+    with ThreadPoolExecutor(os.cpu_count()) as lanes:
+        while seen.total() < TIMES:
+            more = range(TIMES - seen.total())
+            jobs = [lanes.submit(one, drawn(chance), random.Random(chance.random())) for _ in more]
+            try:
+                for job in as_completed(jobs):
+                    who, during = job.result()
+                    if during is not None:
+                        seen[who, during] += 1
+                        fault = f"kill -9 of a build at a random moment of its {during}: {who}"
+                        tried(fault, seen[who, during], "the next build completed; the same tables")
+            except BaseException:
+                lanes.shutdown(cancel_futures=True)
+                raise
