@@ -497,5 +497,5 @@ def test_a_number_is_said_beside_the_record():
 
 def test_a_field_that_editions_did_not_have_names_them_only_where_it_differs():
     kept = json.loads((record.folder_of(load("world")) / record.ABOUT).read_text(encoding="utf-8"))["parameters"]
-    asked = [load("world"), load("world", {"helpful_share": 1.0}), load("world", {"helpful_share": 0.5})]
+    asked = [WORLD, *(WORLD.model_copy(update={"helpful_share": share}) for share in (1.0, 0.5))]
     assert [record.parameters(edition) == kept for edition in asked] == [True, True, False]

@@ -251,8 +251,12 @@ def test_all_pairs_are_used_evenly(tmp_path, folders, each, given):
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason=f"no real pairs in {REAL.parent}")
-def test_real_pairs_of_a_new_user(folders):
-    study = own(REAL, f"{folders['llama']}@0", f"{folders['llama']}@2", max_tokens=2048)
+def test_real_pairs_of_a_new_user(folders, tmp_path):
+    """Its tokens are bytes, of which the longest pair has more than the model of other tests has positions."""
+    model = shutil.copytree(folders["llama"], tmp_path / "long")
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    (model / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 2048}), encoding="utf-8")
+    study = own(REAL, f"{model}@0", f"{model}@2", max_tokens=2048)
     kept = len(cleaned(study.pairs(0).source, 2048).frame)
     assert kept > 3900 and kept - 40 < 2 * study.edition.train_pairs + study.edition.test_pairs <= kept
 
@@ -291,6 +295,19 @@ BADLY = [
     ({"out": "pickle/" + "x" * 220 + ".html"}, "out=.*cannot be written"),
     ({"out": "no/folder/page.html"}, "out=.*in a folder that exists"),
     ({"workers": -1}, "workers=-1: must be a whole number"),
+    ({"out": "x" * 300 + ".html"}, "out=.*cannot be written"),
+    ({"weak": "./" + "x" * 300}, "models='./x*': no such folder"),
+    ({"data": "more.jsonl", "helpful": "more.jsonl"}, "data='more.jsonl': cannot be helpful pairs as well"),
+    (
+        {"test_pairs": 100},
+        "test_pairs=100: too few pairs: 150 can be used; use at most 86, so that each other split has 32",
+    ),
+    ({"train_pairs": 60}, "train_pairs=60: too few pairs: 150 can be used; use at most 59"),
+    ({"helpful_share": 0.5}, "helpful_share=0.5: is a share of helpful pairs, and none are named"),
+    (
+        {"weak": "LAYER 1", "strong": "LAYER 2", "lora_rank": 4},
+        "lora_rank=4: frozen layers are not trained by adapters",
+    ),
 ]
 
 
@@ -301,11 +318,14 @@ def test_bad_input_is_one_line_before_anything_is_trained(tmp_path, monkeypatch,
     write(tmp_path / "one.jsonl", many(1, 120))
     write(tmp_path / "little.jsonl", many(20, 1))
     write(tmp_path / "some.jsonl", many(40, 1))
+    write(tmp_path / "more.jsonl", many(120, 1))
     (tmp_path / "pickle").mkdir()
     arguments = {"data": pairs, "weak": models[0], "strong": models[1], "out": "page.html", "store": "store"}
     arguments |= {"workers": 0, **changed}
     if arguments["weak"] == "STRONG":
         arguments["weak"] = models[1] + ":3"
+    for side in ("weak", "strong"):
+        arguments[side] = arguments[side].replace("LAYER ", f"{models[1]}@")
     if arguments["weak"] == "pickle":
         arguments["weak"] = str(tmp_path / "pickle")
     with pytest.raises(OneLineError, match=says) as error:
@@ -326,6 +346,20 @@ def test_the_command(tmp_path, capsys, found, folder, pairs, models):
     assert main([str(pairs), *target, "--threshold", "high"]) == 2
     told = capsys.readouterr().err
     assert told.startswith("error: threshold='high': must be a number") and len(told.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [
+        (["epochs=1", "epochs=2"], "recipe='epochs=2': epochs stands there for the second time"),
+        (["epochs"], "recipe='epochs': must be field=value"),
+        (["epochs", "=", "3"], "recipe='epochs': must be field=value"),
+        (["=3"], "recipe='=3': must be field=value"),
+    ],
+)
+def test_a_recipe_on_the_command_line_is_fields_each_once(pairs, models, capsys, recipe, says):
+    assert main([str(pairs), "--weak", models[0], "--strong", models[1], "--dry-run", "--recipe", *recipe]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {says}")
 
 
 def test_help_names_every_option(capsys):

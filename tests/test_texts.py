@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from datasets import Dataset
 
 from tests.conftest import REAL_PAIRS
 from w2s_lib.data import preferences, reading, sources
@@ -285,6 +286,15 @@ BAD_FILES = {
     "list.jsonl": (b"[1]", "item 1: a number stands where an object with columns is needed"),
     "columns.jsonl": (GOOD + b'\n{"chosen": "a"}', "line 2: lacks columns chosen and rejected .* it has 'chosen'"),
     "columns.parquet": (pd.DataFrame({"text": ["a"]}).to_parquet(), "row 1: lacks columns .* it has 'text'"),
+    "columns.json": (
+        json.dumps({"chosen": ["a", "b"], "rejected": ["c", "d"]}).encode(),
+        "line 1: chosen: text stands where a message is needed; the file is one object; pairs are an object each",
+    ),
+    "pandas.json": (
+        pd.DataFrame({"chosen": ["a"], "rejected": ["b"]}).to_json().encode(),
+        "has the keys .* one object",
+    ),
+    "below.json": (json.dumps({"data": many(3)}).encode(), "it has 'data'; the file is one object"),
     "number.jsonl": (b'{"chosen": 5, "rejected": "b"}', "line 1: chosen: a number stands where text or messages are"),
     "safer.jsonl": (
         b'{"prompt": "q", "response_0": "a", "response_1": "b", "safer_response_id": 2}',
@@ -311,6 +321,12 @@ def test_bad_files_are_refused_in_one_line(tmp_path, name):
     with pytest.raises(DataError, match=says) as error:
         source(tmp_path / name)
     assert "\n" not in str(error.value) and str(error.value).startswith("data=")
+
+
+def test_a_folder_as_datasets_saves_it_says_how_to_write_it_otherwise(tmp_path):
+    Dataset.from_list(many(3)).save_to_disk(tmp_path / "saved")
+    with pytest.raises(DataError, match=r"'saved' holds 'data-00000-of-00001.arrow', as save_to_disk .* by to_parquet"):
+        source(tmp_path / "saved")
 
 
 @pytest.mark.parametrize(

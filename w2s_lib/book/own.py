@@ -5,6 +5,7 @@ It is a study like the book's: the edition ``own`` with other names in it, the s
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -77,9 +78,9 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
 
 def _say_which(base: str) -> None:
     """Say what is meant by a name that a model of the hub and a folder here both have."""
-    if base in KNOWN and Path(base).is_dir():
+    if base in KNOWN and os.path.isdir(base):
         print(f"note: {base} is {KNOWN[base].source} of the hub; the folder is written ./{base}", file=sys.stderr)
-    elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", base) and Path(base).is_dir():
+    elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", base) and os.path.isdir(base):
         print(f"note: {base} is the folder here, not the hub's model of that name", file=sys.stderr)
 
 
@@ -167,6 +168,10 @@ def _room(data: str, max_tokens: int) -> tuple[int, str]:
 def _sizes(e: Edition, given: set[str]) -> dict[str, int]:
     """``train_pairs`` and ``test_pairs``: as given, else as many as there are, evenly, up to what the edition says."""
     (room, why), train, test = _room(e.at(e.data), e.max_tokens), e.train_pairs, e.test_pairs
+    for name, most in (("test_pairs", room - 2 * LEAST), ("train_pairs", (room - LEAST) // 2)):
+        if name in given and getattr(e, name) > most >= LEAST:
+            says = f"too few pairs: {room} can be used{why}; use at most {most}, so that each other split has {LEAST}"
+            raise ParameterError(name, getattr(e, name), says)
     if "test_pairs" not in given:
         test = min(test, room - 2 * train if "train_pairs" in given else room // 3)
     if "train_pairs" not in given:

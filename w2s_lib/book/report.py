@@ -11,6 +11,7 @@ import argparse
 import html
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -72,7 +73,7 @@ def target(out: str | Path) -> Path:
         ParameterError: it cannot be written there.
     """
     path = Path(os.path.expanduser(out)).absolute()
-    if path.suffix != ".html" or not path.parent.is_dir() or path.is_dir():
+    if path.suffix != ".html" or not os.path.isdir(path.parent) or os.path.isdir(path):
         raise ParameterError("out", str(out), "must be the path of an .html file, in a folder that exists")
     as_long_as_a_drafts = f".draft-{24 * '0'}-{path.name}"
     try:
@@ -126,6 +127,23 @@ def _remark(study: Study) -> None:
         print(sentence, file=sys.stderr)
 
 
+def _fields(recipe: Sequence[str]) -> dict[str, str]:
+    """The fields of a recipe, as a command line gives them.
+
+    Raises:
+        ParameterError: one has no value, or two.
+    """
+    fields: dict[str, str] = {}
+    for given in recipe:
+        name, equals, value = given.partition("=")
+        if not (name and equals):
+            raise ParameterError("recipe", given, "must be field=value, without spaces around the =")
+        if name in fields:
+            raise ParameterError("recipe", given, f"{name} stands there for the second time; keep one of them")
+        fields[name] = value
+    return fields
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = Arguments(
@@ -154,9 +172,9 @@ def main(arguments: list[str] | None = None) -> int:
     dry = "check everything, say what would be run and what it would take; run nothing"
     add("--dry-run", action="store_true", help=dry)
     given = vars(parser.parse_args(arguments))
-    given["reward_model"] = dict(field.partition("=")[::2] for field in given.pop("recipe"))
 
     def do() -> None:
+        given["reward_model"] = _fields(given.pop("recipe"))
         if given.pop("dry_run"):
             lab = open_lab(given.pop("store"), given.pop("workers"))
             target(given.pop("out"))

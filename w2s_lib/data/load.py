@@ -83,6 +83,8 @@ def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame
     """
     aim = objective or texts.objective
     sources = dict.fromkeys((labelled(texts.source), *SURFACE), texts.source)
+    if texts.helpful == texts.source:
+        raise DataError(called(texts.source), "cannot be helpful pairs as well: a student would learn the same twice")
     if texts.helpful is not None:
         sources.setdefault("helpfulness", texts.helpful)
     if aim not in sources:

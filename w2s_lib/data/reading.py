@@ -30,6 +30,9 @@ class DataError(OneLineError, ValueError):
         super().__init__(f"data={data!r}: {says}")
 
 
+ALONE = "the file is one object; pairs are an object each, one a line or all in a list"
+"""What is said of a file with columns as lists, or with its rows below a name."""
+
 BLANK, OBJECT = re.compile(r"[\s\ufeff]*"), re.compile(r"^\{", re.MULTILINE)
 
 
@@ -134,6 +137,7 @@ def _pairs(path: Path, called: str) -> tuple[list[tuple[str, str, str, str]], se
     told = [f"{where}: {says}"]
     told += [f"{wrong[says]} such rows in all"] if wrong[says] > 1 else []
     told += [f"{wrong.total() - wrong[says]} wrong otherwise, from {others[0][1]} on"] if others else []
+    told += [ALONE] if not found and isinstance(row, dict) and wrong.total() == 1 and where == "line 1" else []
     raise DataError(called, "; ".join(told))
 
 

@@ -165,6 +165,10 @@ def _local_files(data: str | Path | Sequence[str | Path]) -> tuple[list[Path], l
         try:
             if path.is_dir():
                 files, others = _in_folder(path)
+                arrow = [name for name in others if name.endswith(".arrow") and not name.startswith(".")]
+                if arrow and all(file.suffix == ".json" for file in files):
+                    says = f"{path.name!r} holds {arrow[0]!r}, as save_to_disk writes it; write it by to_parquet"
+                    raise DataError(str(data), says)
                 read, left = read + files, left + others
                 what = "" if files else f"no files in {path.name!r}"
             elif path.is_file() and _holds_pairs(path.name):

@@ -55,10 +55,10 @@ def weights(folder: Path, gguf: str | None = None) -> list[Path]:
     Raises:
         CheckpointError: there are none, or not all, or what lies there is no model.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         near = difflib.get_close_matches(folder.name, [path.name for path in folder.parent.glob("*")], n=1)
         what = f"no such folder; did you mean {near[0]!r}? " if near else "no such folder; "
-        what = "is a file, not a folder; " if folder.is_file() else what
+        what = "is a file, not a folder; " if os.path.isfile(folder) else what
         raise CheckpointError(str(folder), f"{what}allowed: {ALLOWED}")
     one, index, packed = folder / SAFETENSORS[0], folder / INDEX, files_of(folder, gguf or "*.gguf")
     if (folder / "adapter_config.json").is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -55,7 +56,7 @@ def local(path: str | Path, name: str | None = None, **fields: Any) -> Checkpoin
         CheckpointError: there is none, or its files cannot be used; see ``folders``.
     """
     folder, gguf = Path(path).expanduser().absolute(), None
-    if folder.suffix == ".gguf" and folder.is_file():
+    if folder.suffix == ".gguf" and os.path.isfile(folder):
         folder, gguf, name = folder.parent, folder.name, name or folder.stem
     found = folders.weights(folder, gguf)
     packed = found[0].suffix == ".gguf"

@@ -86,7 +86,7 @@ def _model(name: str, info: ValidationInfo) -> str:
         says = f"{ARROW.strip()!r} stands between the models of a pair"
         raise ValueError(f"{says}; rename the folder, or link to it by another name")
     base, (before, _, layer) = parse(name).base, name.rpartition("@")
-    is_folder = lambda name: ((_folder(info) or Path()) / os.path.expanduser(name)).is_dir()
+    is_folder = lambda name: os.path.isdir(os.path.join(_folder(info) or "", os.path.expanduser(name)))
     if base not in (name, *KNOWN) and is_folder(name):
         if is_folder(base):
             rest = name.removeprefix(base)
@@ -357,15 +357,24 @@ class Edition(Value):
             ("reward_model.patience", recipe.patience, None, "stopped early"),
             ("truncation_side", self.truncation_side, "right", "cut there"),
         )
-        heads = recipe.frozen or any(parse(model).layer is not None for model in self.models)
+        is_layer = [parse(model).layer is not None for model in self.models]
         for name, chosen, stock, done in choices:
-            if chosen != stock and heads:
+            if chosen != stock and (recipe.frozen or any(is_layer)):
                 raise ParameterError(name, chosen, says.format(done))
+        if self.lora_rank is not None and all(is_layer):
+            raise ParameterError("lora_rank", self.lora_rank, says.format("trained by adapters"))
         students = [split_pair(pair)[1] for pair in self.mitigation_pairs if self.has_chapter("13")]
         stop = [name for name in self.mitigations if "patience" in (MITIGATIONS[name].recipe or {})]
         if stop and any(parse(model).layer is not None for model in students):
             says = "frozen layers are not stopped early; name other mitigations (mitigations), or no chapter 13"
             raise ParameterError("mitigations", stop[0], says)
+        return self
+
+    @model_validator(mode="after")
+    def _a_share_of_helpful_pairs_is_of_some(self) -> Edition:
+        if self.helpful is None and self.helpful_share != 1:
+            says = "is a share of helpful pairs, and none are named (helpful)"
+            raise ParameterError("helpful_share", self.helpful_share, says)
         return self
 
     @model_validator(mode="after")
