@@ -335,6 +335,25 @@ class Submission(Spec):
         return (self.model, self.labels)
 
 
+class Selection(Spec):
+    """The tokens of a reply that a policy learns from (selective preference optimization, K. Yang et al. 2024).
+
+    A ``share`` of each reply's tokens, rounded down, and one at least.  ``oracle`` is a small policy, by DPO, that
+    leaves what each token has gained (``Train.tokens``): of the reply that the label prefers those count that have
+    gained most, of the other those that have gained least.  Without one, as many tokens count, drawn by lot.  Replies
+    of pairs that no supervisor labels, and those of a label that takes no side, are learnt from whole.
+    """
+
+    share: float = Field(gt=0, le=1)
+    oracle: Train | None = None
+
+    @model_validator(mode="after")
+    def _the_oracle_tells_of_tokens(self) -> Selection:
+        if self.oracle is not None and not self.oracle.tokens:
+            raise ValueError("the oracle of a token selection leaves no tokens")
+        return self
+
+
 class Train(Spec):
     """A trained preference model: weak supervisor, strong ceiling or strong student.
 
@@ -343,7 +362,9 @@ class Train(Spec):
     ``first``: students of the same supervisors, trained before this one on a part of the pairs; where one of them was
     not trained on a pair, its probability is the label instead.
     ``method`` is how it learns from preferences, ``recipe`` with which settings.
-    ``replica`` changes the head's and the order's random streams, and nothing else.
+    ``replica`` changes the head's and the order's random streams, and nothing else.  ``selection``: a policy by SimPO
+    learns from some tokens of its replies.  ``tokens``: a policy by DPO leaves, beside its scores, what each token of
+    the scored replies has gained.
     """
 
     model: Pretrain | Checkpoint | Layer
@@ -357,6 +378,8 @@ class Train(Spec):
     conflict: Conflict = Conflict()
     recipe: Recipe | PolicyRecipe = Recipe()
     replica: int = Field(0, ge=0)
+    selection: Selection | None = None
+    tokens: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Train:
@@ -388,6 +411,13 @@ class Train(Spec):
             raise ValueError("filter_by=log_probability is for labels of policies: reward models give none")
         if self.method == "dpo" and self.recipe.gamma:
             raise ValueError("gamma is SimPO's target margin; DPO has none")
+        if self.tokens and self.method != "dpo":
+            raise ValueError(f"tokens gain over a reference, which DPO has; {self.method} has none")
+        if self.selection is not None and (self.method != "simpo" or self.labels is None):
+            raise ValueError("a token selection is for SimPO, without a reference, on weak labels")
+        if self.selection is not None and self.selection.oracle is not None:
+            if self.selection.oracle.pairs != self.pairs:
+                raise ValueError("the oracle of the token selection has not seen these pairs")
         return self
 
     @property
@@ -407,10 +437,11 @@ class Train(Spec):
         return () if self.labels is None else (*self.supervisors, *self.first)
 
     def parents(self) -> tuple[Spec, ...]:
+        oracle = () if self.selection is None or self.selection.oracle is None else (self.selection.oracle,)
         if isinstance(self.model, Checkpoint):  # its weights are no result of ours
-            return self.labellers
+            return (*self.labellers, *oracle)
         if not isinstance(self.model, Layer):
-            return (self.model, *self.labellers)
+            return (self.model, *self.labellers, *oracle)
         read = [self.model.features]
         if self.conflict.objective == "helpfulness" and self.pairs.helpful is not None:  # pairs of another data set
             read.append(self.model.features.model_copy(update={"source": self.pairs.helpful}))

@@ -140,7 +140,10 @@ def _ready(spec: Spec, store: Store) -> Callable[[Path], dict[str, object] | Non
     _freeze(Train)
     labels = [read(run) for run in spec.labellers]
     bases = [store.path(parent) for parent in spec.parents() if not isinstance(parent, Train | Submission)]
-    return partial(train, spec, bases, labels)
+    told = None
+    if spec.selection is not None and (oracle := spec.selection.oracle) is not None:
+        told = sound(partial(store.table, oracle, "tokens"), store, oracle, partial(_do, oracle, store))
+    return partial(train, spec, bases, labels, told=told)
 
 
 def main(arguments: list[str]) -> int:

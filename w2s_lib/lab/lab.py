@@ -242,6 +242,13 @@ class Lab:
         self.run([spec])
         return self.shipped.of_run(spec, "replies") if self._ships(spec) else self._table(spec, "replies")
 
+    def tokens(self, spec: Train, split: str = "test") -> pd.DataFrame:
+        """What an oracle says of the replies of one split, token by token (``training.tokens.gained``), in the order of
+        the pairs; trains it if missing."""
+        self.run([spec])
+        frame = self.shipped.of_run(spec, "tokens") if self._ships(spec) else self._table(spec, "tokens")
+        return frame[frame["split"] == split].reset_index(drop=True)
+
     def record(self, spec: Spec) -> dict:
         """The record of a run; does it if it is missing."""
         if self._ships(spec):

@@ -81,7 +81,7 @@ class Shipped:
         )
 
     def of_run(self, spec: Spec, name: str) -> pd.DataFrame:
-        """A run's part of a table, ``knowledge`` or ``replies``.
+        """A run's part of a table, ``knowledge``, ``replies`` or ``tokens``.
 
         Raises:
             StoreError: it is not among them, or the table cannot be read.
@@ -120,7 +120,7 @@ class Shipped:
         records = {}
         for spec in runs:
             records[spec.key] = store.record(spec)
-            for name in ("knowledge", "replies"):
+            for name in ("knowledge", "replies", "tokens"):
                 if (store.path(spec) / f"{name}.parquet").is_file():
                     tables.setdefault(name, []).append(store.table(spec, name).assign(key=spec.key))
             if isinstance(spec, Train):

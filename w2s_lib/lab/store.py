@@ -234,7 +234,8 @@ class Store:
         _verify(self.path(spec), self.record(spec).get("files", {}))
 
     def table(self, spec: Spec, name: str) -> pd.DataFrame:
-        """A table of a finished run: a ``Train``'s ``scores``, a policy's ``replies``, a ``Pretrain``'s ``knowledge``.
+        """A table of a finished run: a ``Train``'s ``scores``, a policy's ``replies``, an oracle's ``tokens``, a
+        ``Pretrain``'s ``knowledge``.
 
         Raises:
             StoreError: there is no such result, or it has no such table.

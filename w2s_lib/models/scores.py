@@ -126,7 +126,6 @@ LOGITS = 2**27
 """Logits at once, at most: half a gigabyte, of which a few copies live for a moment."""
 
 
-@torch.no_grad()
 def reply_log_probs(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -139,6 +138,32 @@ def reply_log_probs(
     Replies are whole with what ends them in the data: the world's with an end token, those of other texts with none.
     ``apart``: as of ``exchanges``.  In batches of ``batch_size`` texts, or fewer, of up to ``LOGITS`` logits.
     """
+    sequences, begins = exchanges(tokenizer, pairs, apart)
+    out = np.empty(len(sequences))
+    for index, found, _ in _by_token(model, sequences, begins, batch_size):
+        out[index] = found.double().sum(dim=1).cpu().numpy()
+    return out.reshape(2, -1).T, _lengths(sequences, begins)
+
+
+def token_log_probs(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, apart: bool = False
+) -> tuple[list[NDArray[np.float64]], list[list[int]]]:
+    """As ``reply_log_probs``, of each predicted token: one array a reply, all chosen ones first, in nats; and their
+    token ids."""
+    sequences, begins = exchanges(tokenizer, pairs, apart)
+    out: list[NDArray[np.float64]] = [np.empty(0)] * len(sequences)
+    for index, found, replied in _by_token(model, sequences, begins, 256):
+        for i, row, its in zip(index, found.double().cpu().numpy(), replied.cpu().numpy()):
+            out[i] = row[its]
+    return out, [ids[max(begin, 1) :] for ids, begin in zip(sequences, begins)]
+
+
+@torch.no_grad()
+def _by_token(
+    model: PreTrainedModel, sequences: list[list[int]], begins: list[int], batch_size: int
+) -> Iterator[tuple[NDArray[np.intp], torch.Tensor, torch.Tensor]]:
+    """Of texts of one length at a time: their indices, log-probabilities of their tokens but the first, 0 outside of
+    replies, and which are a reply's; both of shape (texts, tokens − 1)."""
 
     def told(ids: torch.Tensor, replied: torch.Tensor) -> torch.Tensor:
         hidden = model.base_model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
@@ -147,13 +172,10 @@ def reply_log_probs(
         return logits.gather(-1, ids[:, 1:][replied][:, None])[:, 0]
 
     model.eval()
-    sequences, begins = exchanges(tokenizer, pairs, apart)
-    out = np.empty(len(sequences))
     most = LOGITS // (model.config.vocab_size * max(map(len, sequences), default=1))
     for index in batches(sequences, max(1, min(batch_size, most))):
         ids = torch.tensor([sequences[i] for i in index], device=model.device)
         replied = torch.arange(1, ids.shape[1]) >= torch.tensor([begins[i] for i in index])[:, None]
         found = torch.zeros(replied.shape, device=model.device)
         found[replied] = packing.called(model, told, ids, replied)
-        out[index] = found.double().sum(dim=1).cpu().numpy()
-    return out.reshape(2, -1).T, _lengths(sequences, begins)
+        yield index, found, replied

@@ -38,7 +38,7 @@ from w2s_lib.models.ranks import rank
 from w2s_lib.specs import FilterBy, Method, PolicyRecipe, Recipe, TruncationSide, Value
 from w2s_lib.study.edition_file import EditionFile, read
 from w2s_lib.study.methods import POLICY_METHODS, RECIPES
-from w2s_lib.study.mitigations import FILTER, MITIGATIONS, USUAL
+from w2s_lib.study.mitigations import FILTER, MITIGATIONS, TOKEN_SHARE, USUAL
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "editions"
 
@@ -185,6 +185,13 @@ class Edition(Value):
     )
     filter_by: FilterBy = Field(
         "label", description="what a filter of policies' labels goes by; log_probability: as the paper's scripts do"
+    )
+    token_share: float = Field(
+        TOKEN_SHARE,
+        description="share of a reply's tokens that a token selection chooses",
+        gt=0,
+        le=1,
+        exclude_if=lambda share: share == TOKEN_SHARE,  # editions and records from before it keep their names
     )
     intermediates: Some[Model] | None = Field(
         None, description="models that bootstrapping goes through; None: all of the edition between weak and strong"

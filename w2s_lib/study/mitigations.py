@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from w2s_lib.specs import Conflict, FilterBy, Labelling, Pretrain, Recipe, Submission, Train, stream
 from w2s_lib.study.methods import HEAD
@@ -35,6 +36,9 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "notebooks" / "submissions" / "c
 PRACTICE = "practice"
 """The challenge's secret where the teacher has none: open, for practice."""
 
+TOKEN_SHARE = 0.3
+"""Share of a reply's tokens that is chosen (K. Yang et al. 2024)."""
+
 ENSEMBLE = (11, 12)
 """Replicas of the weak supervisor that join it in an ensemble."""
 
@@ -55,22 +59,30 @@ class Mitigation:
     """Parts of the pairs on which the student is trained once before, to label what such a first stage has not seen."""
     innocent: bool = False
     """Whether first stages learn without the student's conflict: they are another's whom the trainer trusts."""
+    tokens: Literal["oracle", "lot"] | None = None
+    """Who chooses the tokens that the student learns from; where anybody does, it is for SimPO only."""
+    share: float | None = None
+    """The share of them that is chosen; None: the edition's."""
     heads: bool = False
     """Whether first stages are linear heads on frozen pretrained features, where the model is one of the world's."""
     honest: bool = True
     """Whether it does without the truth."""
 
     def of(self, run: Train, filter_above: float = FILTER, filter_by: FilterBy = "label") -> Train:
-        """The student, under this mitigation; bootstrapping and ensembles, which need other runs, are ``Study``'s.
+        """The student, under this mitigation; bootstrapping, ensembles and token selections, which need other runs, are
+        ``Study``'s.
 
         ``filter_by`` is for policies; what a reward model's filter reads is always the label.
 
         Raises:
-            ValueError: the student is a policy, and the mitigation changes a reward model's recipe.
+            ValueError: the student is a policy, and the mitigation changes a reward model's recipe, or it is none by
+                SimPO, and the mitigation chooses tokens.
         """
         is_policy = run.method != "reward_model"
         if is_policy and self.recipe:
             raise ValueError(f"mitigation {self.name!r} is for reward models, not for {run.method}")
+        if self.tokens and run.method != "simpo":
+            raise ValueError(f"mitigation {self.name!r} is for simpo, not for {run.method}")
 
         def labelling(own: Labelling) -> Labelling:
             changes = {name: getattr(own, name) for name in own.model_dump(exclude_defaults=True)}
@@ -138,6 +150,14 @@ _ALL = (
     Mitigation("label_again_misplaced", "label again, misplaced", first=_FILTERED, honest=False,
                labelling=Labelling(keep_above=FILTER, misplaced=True),
                says="the first student's labels, as many of them right, at random places"),
+    Mitigation("chosen_tokens", "chosen tokens", tokens="oracle",
+               says="a policy learns from those tokens of its replies that a small oracle chooses"),
+    Mitigation("chosen_half", "chosen half", tokens="oracle", share=0.5,
+               says="the same, from half of the tokens"),
+    Mitigation("random_tokens", "random tokens", tokens="lot",
+               says="as many tokens as the oracle would choose, drawn by lot"),
+    Mitigation("random_half", "random half", tokens="lot", share=0.5,
+               says="half of the tokens, drawn by lot"),
 )  # fmt: skip
 
 MITIGATIONS = {mitigation.name: mitigation for mitigation in _ALL}
@@ -153,7 +173,10 @@ TWO_STAGES = ("label_again", "cross_fit")
 AGAIN = (*TWO_STAGES, "label_all_again", "label_again_trusted", "label_again_misplaced")
 """These and their controls."""
 
-USUAL = tuple(name for name in MITIGATIONS if name not in REVERSE + AGAIN)
+TOKENS = ("chosen_tokens", "chosen_half", "random_tokens", "random_half")
+"""Mitigations of SimPO that choose the tokens it learns from (K. Yang et al. 2024), and their controls."""
+
+USUAL = tuple(name for name in MITIGATIONS if name not in REVERSE + AGAIN + TOKENS)
 """What editions try that name none; the chapters of *The works around it* try the others."""
 
 

@@ -32,6 +32,7 @@ from w2s_lib.specs import (
     PolicyRecipe,
     Pretrain,
     Recipe,
+    Selection,
     Split,
     Texts,
     Train,
@@ -59,6 +60,7 @@ from w2s_lib.study.mitigations import (
     MITIGATIONS,
     PRACTICE,
     REVERSE,
+    TOKENS,
     TWO_STAGES,
     USUAL,
     Submitted,
@@ -246,7 +248,14 @@ class Study:
             changes["labels"] = self._trained(seed, self.via, "weak_label", **labels)
         if m.ensemble:
             changes["ensemble"] = tuple(self.weak(seed, weak, replica) for replica in ENSEMBLE)
+        if m.tokens:
+            oracle = self.oracle(seed, weak) if m.tokens == "oracle" else None
+            changes["selection"] = Selection(share=m.share or self.edition.token_share, oracle=oracle)
         return m.of(run.model_copy(update=changes), self.edition.filter_above, self.edition.filter_by)
+
+    def oracle(self, seed: int, weak: str) -> Train:
+        """The weak supervisor's policy by DPO, which leaves what each token of the replies has gained."""
+        return self.trained_by("dpo").weak(seed, weak).model_copy(update={"tokens": True})
 
     def reruns(self, seed: int, weak: str, strong: str) -> list[Train]:
         """Students without a conflict that differ in their random streams only, the baseline left out."""
@@ -316,7 +325,7 @@ class Study:
             names += (REVERSE if has("21") else ()) + (TWO_STAGES if has("30") else ())
         for pair in self.edition.mitigation_pairs:
             one = self.restricted_to(pairs=[pair])
-            for name in names:
+            for name in (name for name in names if name not in TOKENS):
                 ways = one.edition.ways(*one.edition.weak_strong[0]) if MITIGATIONS[name].bootstrap else [None]
                 studies += [one.under_mitigation(name, way) for way in ways]
         return studies
@@ -333,7 +342,8 @@ class Study:
         for one in (self.restricted_to(pairs=[pair]) for pair in both):
             ways = one.edition.ways(*one.edition.weak_strong[0])
             few = ways if self.edition.intermediates else ways[len(ways) // 2 :][:1]
-            for name in (name for name in FOR_POLICIES if name in self.edition.mitigations):
+            mine = FOR_POLICIES + (TOKENS if method == "simpo" else ())
+            for name in (name for name in mine if name in self.edition.mitigations):
                 through = few if MITIGATIONS[name].bootstrap else [None]
                 studies += [one.trained_by(method).under_mitigation(name, way) for way in through]
         return studies
@@ -350,7 +360,8 @@ class Study:
         few = self.restricted_to(pairs=self.edition.mitigation_pairs)
         ways = few.edition.ways(*few.edition.weak_strong[0])
         via = {name: ways[len(ways) // 2 :][:1] if MITIGATIONS[name].bootstrap else (None,) for name in MITIGATIONS}
-        return {name: few.under_mitigation(name, *via[name]) for name in self.edition.mitigations if via[name]}
+        names = (name for name in self.edition.mitigations if via[name] and name not in TOKENS)
+        return {name: few.under_mitigation(name, *via[name]) for name in names}
 
     def challenge_runs(self) -> list[Train]:
         """No mitigation, the book's entries and the worked submission in the edition's own world, each with a rerun."""
@@ -372,6 +383,15 @@ class Study:
         tried = [few, *(few.under_mitigation(name) for name in ("filter", *AGAIN))]
         main = [run for one in tried for run in one.student_runs(("none", "explicit"))]
         return distinct([*main, *(run for one in (tried[0], tried[2]) for run in one.student_runs(("rerun",)))])
+
+    def token_runs(self) -> list[Train]:
+        """Policies by SimPO that learn from all tokens, from chosen and from random ones, without and with the explicit
+        conflict, each with a rerun; and the oracles."""
+        few = self.on_policy_pairs().trained_by("simpo")
+        tried = (few, *(few.under_mitigation(name) for name in TOKENS))
+        main = [run for one in tried for run in one.student_runs(("none", "explicit", "rerun"))]
+        cells = [(seed, weak) for seed in few.edition.seeds for weak, _ in few.edition.weak_strong]
+        return distinct([*main, *(few.oracle(*cell) for cell in cells)])
 
     def like_real_texts(self) -> dict[tuple[str, str], Study]:
         """The world as it is, and with what real texts have: noisy labels, linear heads on frozen features, and both;
@@ -412,6 +432,7 @@ class Study:
             *(self.loss_runs() if has("21") else ()),
             *(self.search_runs() if has("23") else ()),
             *(self.again_runs() if has("30") else ()),
+            *(self.token_runs() if has("31") else ()),
             *(self.bridge_runs() if has("25") else ()),
         ])  # fmt: skip
 

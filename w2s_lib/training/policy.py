@@ -25,7 +25,17 @@ from w2s_lib.models.scores import exchanges, openings, reply_lengths, reply_log_
 from w2s_lib.specs import Train
 from w2s_lib.training.labels import LABEL_COLUMNS
 from w2s_lib.training.losses import explicit_conflict, soft_label_term
-from w2s_lib.training.trl_settings import BEGINS, KeepsLabels, PairCollator, WarmsUp, arguments, in_order, train_quietly
+from w2s_lib.training.tokens import masks
+from w2s_lib.training.trl_settings import (
+    BEGINS,
+    COUNT,
+    KeepsLabels,
+    PairCollator,
+    WarmsUp,
+    arguments,
+    in_order,
+    train_quietly,
+)
 
 TALKS = 300
 """Test prompts that a finished policy replies to."""
@@ -126,11 +136,22 @@ class WeakToStrongDPOTrainer(WarmsUp, KeepsLabels, DPOTrainer):
         return self.beta * (chosen - rejected) + self.gamma
 
 
-def reference(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, run: Train) -> np.ndarray:
-    """What stands for the reference's log-probabilities of chosen and rejected, shape (n, 2)."""
+def reference(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    frame: DataFrame,
+    run: Train,
+    counted: np.ndarray | None = None,
+) -> np.ndarray:
+    """What stands for the reference's log-probabilities of chosen and rejected, shape (n, 2).
+
+    ``counted``: tokens of these that the reward is a mean over, shape (n, 2); None: all.
+    """
     recipe = run.recipe
     if run.method == "simpo":
-        return reply_lengths(tokenizer, frame, recipe.encode_apart) * np.array([recipe.gamma / recipe.beta, 0.0])
+        if counted is None:
+            counted = reply_lengths(tokenizer, frame, recipe.encode_apart)
+        return counted * np.array([recipe.gamma / recipe.beta, 0.0])
     # As the policy will be computed: the gap between the two is to begin at zero.
     half = getattr(run.model, "dtype", "float32") == "bfloat16"
     with torch.autocast(model.device.type, torch.bfloat16, enabled=half):
@@ -155,14 +176,27 @@ def sft(
 
 
 def fit(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, run: Train, folder: Path, **part: int
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    frame: DataFrame,
+    run: Train,
+    folder: Path,
+    told: DataFrame | None = None,
+    **part: int,
 ) -> None:
-    """Train ``model`` in place on ``frame`` by the run's method, recipe and conflict; see ``reward_model.fit``."""
+    """Train ``model`` in place on ``frame`` by the run's method, recipe and conflict; see ``reward_model.fit``.
+
+    ``told``: what the oracle of the run's token selection says of the replies, as of ``tokens.gained``.
+    """
     n, (ids, begins) = len(frame), exchanges(tokenizer, frame, run.recipe.encode_apart)
-    refs = reference(model, tokenizer, frame, run)
+    count = masks(run, frame, reply_lengths(tokenizer, frame, run.recipe.encode_apart), told)
+    counted = None if count is None else np.reshape([mask.sum() for mask in count], (2, n)).T
+    refs = reference(model, tokenizer, frame, run, *([] if counted is None else [counted]))
     columns = {"chosen_ids": ids[:n], "rejected_ids": ids[n:], BEGINS[0]: begins[:n], BEGINS[1]: begins[n:]}
     columns |= {"ref_chosen_logps": refs[:, 0], "ref_rejected_logps": refs[:, 1]}
     columns |= {key: frame[key].astype(float) for key in LABEL_COLUMNS}
+    if count is not None:
+        columns |= {COUNT[0]: count[:n], COUNT[1]: count[n:]}
     data, order = in_order(Dataset.from_dict(columns), run, run.recipe.epochs)
     loss_type = ["sigmoid" if run.method == "dpo" else "sigmoid_norm"]
     own = dict(beta=run.recipe.beta, loss_type=loss_type, precompute_ref_log_probs=True)

@@ -13,21 +13,29 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from w2s_lib.data import load
 from w2s_lib.models import checkpoints, features, pretrain
 from w2s_lib.models.packing import TOKEN_BUDGET
-from w2s_lib.models.scores import as_scores, reply_log_probs, reward_gaps
+from w2s_lib.models.scores import as_scores, reply_log_probs, reward_gaps, token_log_probs
 from w2s_lib.specs import Checkpoint, Layer, Pairs, Pretrain, Recipe, Texts, Train, stream
 from w2s_lib.training import policy, probe, reward_model, shards
 from w2s_lib.training.labels import training_pairs
+from w2s_lib.training.tokens import gained
 
 
-def train(run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], folder: Path) -> None:
-    """Fine-tune a model as the run says; leaves ``scores.parquet``, and a policy's ``replies.parquet``, in ``folder``.
+def train(
+    run: Train,
+    bases: Sequence[Path],
+    labels: Sequence[pd.DataFrame],
+    folder: Path,
+    told: pd.DataFrame | None = None,
+) -> None:
+    """Fine-tune a model as the run says; leaves ``scores.parquet``, a policy's ``replies.parquet``, and an oracle's
+    ``tokens.parquet`` (see ``tokens.gained``), in ``folder``.
 
     ``bases`` are the folders of what the model is made of: a pretrained model, the shards of frozen features, or none
     for a checkpoint.  Scored are the test pairs and the weak-label half: what a supervisor's students learn from, and
-    what a student made of its own training pairs.
+    what a student made of its own training pairs.  ``told``: the tokens of the run's oracle, if it has one.
     """
     frame = _scored(run.pairs)
-    fitted = _reward_gaps if run.method == "reward_model" else _policy_margins
+    fitted = _reward_gaps if run.method == "reward_model" else partial(_policy_margins, told=told)
     if isinstance(run.model, Layer):
         fitted = _layer_gaps
     elif isinstance(run.recipe, Recipe) and run.recipe.frozen:
@@ -137,7 +145,12 @@ def _untuned(model: Pretrain | Checkpoint, bases: tuple[Path, ...], pairs: Pairs
 
 
 def _policy_margins(
-    run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path
+    run: Train,
+    bases: Sequence[Path],
+    learned_from: pd.DataFrame,
+    scored: pd.DataFrame,
+    folder: Path,
+    told: pd.DataFrame | None = None,
 ) -> np.ndarray:
     tokenizer = _tokenizer(run.model, run.pairs)
     model = _language_model(run.model, bases, stream(run.pairs.seed, "head", run.replica))
@@ -152,7 +165,11 @@ def _policy_margins(
         start = _untuned(run.model, tuple(bases), run.pairs, apart)
     else:
         start = reply_log_probs(model, tokenizer, scored, apart=apart)[0]
-    policy.fit(model, tokenizer, learned_from, run, folder, **part)
+    before = token_log_probs(model, tokenizer, scored, apart)[0] if run.tokens else []
+    policy.fit(model, tokenizer, learned_from, run, folder, told, **part)
+    if run.tokens:
+        after, replies = token_log_probs(model, tokenizer, scored, apart)
+        gained(before, after, replies, scored).to_parquet(folder / "tokens.parquet")
     seed = stream(run.pairs.seed, "replies", run.replica) % 2**32
     policy.replies(model, tokenizer, scored[scored["split"] == "test"], seed).to_parquet(folder / "replies.parquet")
     return policy.margins(model, start, tokenizer, scored, run)

@@ -21,6 +21,9 @@ from w2s_lib.training.labels import LABEL_COLUMNS
 BEGINS = ("chosen_begins", "rejected_begins")
 """Columns of a policy's data: where in a text its reply begins."""
 
+COUNT = ("chosen_count", "rejected_count")
+"""Columns of its data where it learns from some tokens: which of those that it predicts of a reply."""
+
 
 @dataclass
 class PairCollator:
@@ -37,6 +40,12 @@ class PairCollator:
         if BEGINS[0] in examples[0]:
             begins = torch.tensor([e[side] for side in BEGINS for e in examples])
             batch["completion_mask"] = mask * (torch.arange(ids.shape[1]) >= begins[:, None])
+        if COUNT[0] in examples[0]:
+            batch["completion_mask"] = torch.zeros_like(mask)
+            for row, begin, its in zip(
+                batch["completion_mask"], begins.tolist(), (e[side] for side in COUNT for e in examples)
+            ):
+                row[max(begin, 1) :][: len(its)] = torch.tensor(its)
         numbers = (key for key in ("ref_chosen_logps", "ref_rejected_logps", *LABEL_COLUMNS) if key in examples[0])
         return batch | {key: torch.tensor([float(e[key]) for e in examples]) for key in numbers}
 
@@ -46,7 +55,7 @@ class KeepsLabels:
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
-        self._signature_columns = list(dict.fromkeys([*self._signature_columns, *LABEL_COLUMNS, *BEGINS]))
+        self._signature_columns = list(dict.fromkeys([*self._signature_columns, *LABEL_COLUMNS, *BEGINS, *COUNT]))
 
 
 class WarmsUp:
