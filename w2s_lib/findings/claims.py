@@ -32,6 +32,7 @@ from w2s_lib.findings import (
     positive_controls,
     search,
     theory,
+    token_by_token,
 )
 from w2s_lib.findings.results import ALL, ROWS, among, pick, usual
 from w2s_lib.measures.intervals import LEVEL, minimum_detectable_effect, power
@@ -130,6 +131,7 @@ FINDINGS = {
     "27_hard_labels": policies.hard_labels,
     "28_two_remedies": mitigations.two_remedies,
     "30_label_again": label_again.label_again,
+    "31_token_by_token": token_by_token.token_by_token,
 }
 """The functions behind the chapters that the ledger reads: each from a study on a lab to a frame a seed and results
 rows.

@@ -1,0 +1,217 @@
+"""Token by token: a small oracle says where a policy may learn.  What does that do to tax, score and PGR, and who pays?
+
+The *deciding token* of a pair is the first in which its two replies differ: up to there a policy has said the same, and
+all that it prefers lies in what comes next.  It is read off the texts, and asks neither oracle nor truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.findings.label_again import THERE, of_group, there, under
+from w2s_lib.findings.positive_controls import PLANTED, PLANTED_STUDENTS, scores
+from w2s_lib.findings.results import (
+    GENERALIZATION,
+    MATCHED,
+    SCORES,
+    TRAINING,
+    UNMODIFIED,
+    Cell,
+    Estimate,
+    Statistic,
+    difference,
+    measure,
+    minus,
+    summarise,
+    tabulate,
+)
+from w2s_lib.measures.metrics import Comparison, Mask, correct, share
+from w2s_lib.specs import Split, Train, stream
+from w2s_lib.study import Study
+from w2s_lib.study.mitigations import TOKENS
+from w2s_lib.training.tokens import SIDES, selected
+
+GROUPS = ("in_both", "in_one", "in_neither")
+"""Pairs by the replies in which their deciding token counts."""
+
+MISSED = GROUPS[-1]
+
+CHOSEN, LOT = "chosen_tokens", "random_tokens"
+
+TRIED = ("", *TOKENS)
+"""Mitigations of the chapter; the empty one learns from all tokens."""
+
+LOTS = {CHOSEN: LOT, "chosen_half": "random_half"}
+"""Who chooses → the lot that draws as many tokens."""
+
+CHANGES = ("conflict_tax", "net_change", "deception_score", MATCHED)
+
+PLANTED_HERE = ("perfect", "half", "by_margin")
+"""Students that are planted to see what the groups' null can tell: all of their tax on the missed pairs, half of it,
+and none but by margin."""
+
+
+def policies(study: Study) -> Study:
+    """The study on its policy pairs by SimPO, to which all students of the chapter belong."""
+    return study.on_policy_pairs().trained_by("simpo")
+
+
+def oracle_and_student(study: Study, seed: int, weak: str, strong: str, by: str = CHOSEN) -> tuple[Train, Train]:
+    """The oracle of a cell, and a student without a conflict that learns from the tokens that ``by`` names."""
+    return study.oracle(seed, weak), study.under_mitigation(by).student(seed, weak, strong)
+
+
+def tokens(study: Study, seed: int, weak: str, strong: str, on: Split = "test", by: str = CHOSEN) -> pd.DataFrame:
+    """A row a pair, in their order: the oracle's ``chosen``, ``rejected`` (what each token has gained, in nats) and
+    ``differ_at``; ``chosen_count`` and ``rejected_count``, masks of the tokens that count under the
+    supervisor's rounded label.  Of test pairs, which nobody learns from, those that would."""
+    oracle, student = oracle_and_student(study, seed, weak, strong, by)
+    (q,) = study.probabilities([student.labels], on)
+    told = study.lab.tokens(oracle, on)
+    both = selected(student.selection, student.pairs.seed, told["pair_id"], (np.sign(q - 0.5) + 1) / 2, told)
+    return told.assign(**{f"{side}_count": [masks[i] for masks in both] for i, side in enumerate(SIDES)})
+
+
+def counts_at_decision(frame: pd.DataFrame) -> np.ndarray:
+    """Whether the deciding token counts, in chosen and in rejected, shape (pairs, 2); of a reply that ends before the
+    two differ it does not."""
+    at = frame["differ_at"].to_numpy()
+    marks = [[i < len(its) and bool(its[i]) for i, its in zip(at, frame[f"{side}_count"])] for side in SIDES]
+    return np.array(marks, dtype=bool).T
+
+
+def groups(study: Study, seed: int, weak: str, strong: str, on: Split = "test", by: str = CHOSEN) -> dict[str, Mask]:
+    """Which pairs are in each of ``GROUPS``, shape (pairs,)."""
+    found = counts_at_decision(tokens(study, seed, weak, strong, on, by)).sum(axis=1)
+    return dict(zip(GROUPS, (found == 2, found == 1, found == 0)))
+
+
+def by_place(study: Study) -> pd.DataFrame:
+    """Of the training pairs: ``seed``, ``by`` (who chooses), ``reply`` (``preferred`` by the label, or ``other``),
+    ``place`` of a token from the decision on (0: the deciding one), ``counts`` (share of the replies that have such a
+    token in which it counts), ``gain`` (its mean, in nats), ``replies`` (how many have it)."""
+    few, frames = policies(study), []
+    for cell in ((s, *pair) for s in few.edition.seeds for pair in few.edition.weak_strong):
+        (q,) = study.on(few.lab).probabilities([few.weak(*cell[:2])], "weak_label")
+        for by in (CHOSEN, LOT):
+            frame = tokens(few, *cell, "weak_label", by)
+            for side, preferred in zip(SIDES, (q > 0.5, q < 0.5)):
+                long = frame[[side, f"{side}_count", "differ_at"]].set_axis(["gain", "counts", "at"], axis=1)
+                long = long.assign(reply=np.where(preferred, "preferred", "other"))
+                long = long.assign(place=[np.arange(len(g)) - at for g, at in zip(long["gain"], long["at"])])
+                long = long.explode(["gain", "counts", "place"]).astype({"gain": float, "counts": float, "place": int})
+                frames.append(long.assign(seed=cell[0], by=by))
+    told = pd.concat(frames, ignore_index=True).groupby(["by", "reply", "place", "seed"], sort=False)
+    return told.agg(counts=("counts", "mean"), gain=("gain", "mean"), replies=("gain", "size")).reset_index()
+
+
+def _number(mask: Mask) -> Statistic:
+    return lambda weights=None: (np.ones(len(mask)) if weights is None else weights) @ mask.astype(float)
+
+
+def labels(study: Study, by: str, on: Split = "weak_label") -> pd.DataFrame:
+    """How many pairs are in each group, and how many of their weak labels are right; columns ``results.PER_SEED``."""
+    also = {"on": TRAINING} if on == "weak_label" else {}
+
+    def estimates(cell: Cell) -> Iterator[Estimate]:
+        runs = oracle_and_student(study, *cell[:3], by)
+        (q,) = study.probabilities([runs[1].labels], on)
+        for name, group in groups(study, *cell[:3], on, by).items():
+            everywhere = np.ones(len(group), dtype=bool)
+            for statistic, part, of in (
+                ("share_of_pairs", group, everywhere),
+                ("label_right", correct(q), group),
+            ):
+                names = {"statistic": statistic, "subset": name, **also}
+                yield Estimate(names, partial(share, part, of), len(group), runs, _number(of))
+
+    return tabulate(under(study, by), ("none",), estimates, on)
+
+
+def who_pays(study: Study, name: str, conditions: Iterable[str], on: Split = "test") -> pd.DataFrame:
+    """``label_again.THERE`` of the groups, which ``subset`` names, in students under that mitigation.
+
+    The groups are those of the tokens that it chooses, or draws; in students of all tokens, those that the oracle would
+    choose: there its choice has no part in what is learnt."""
+    also = {"on": TRAINING} if on == "weak_label" else {}
+    one, by = under(study, name), name or CHOSEN
+
+    def estimates(cell: Cell) -> Iterator[Estimate]:
+        c, runs = one.comparison(*cell, on), [*one.compared(*cell), study.oracle(*cell[:2])]
+        for group, mask in groups(study, *cell[:3], on, by).items():
+            for statistic, of in there(c, mask).items():
+                counted = _number(c.right & mask if statistic == "tax_rate" else c.tax)
+                yield Estimate({"statistic": statistic, "subset": group, **also}, of, len(mask), runs, counted)
+
+    return tabulate(one, tuple(conditions), estimates, on)
+
+
+def planted(c: Comparison, missed: Mask, kind: str, seed: int, students: int = PLANTED_STUDENTS) -> np.ndarray:
+    """What the groups' null says of planted students, shape (students,): each pays as many pairs as the real one."""
+    its, rng = of_group(c, missed), np.random.default_rng(stream(seed, "planted tokens", kind))
+    part, whole = scores(its, PLANTED[kind].plant(its, students, rng))[MATCHED]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return part / whole
+
+
+def controls(study: Study) -> pd.DataFrame:
+    """``taxed_there_beyond_margin`` of planted students in the place of those that learn from chosen tokens under the
+    explicit conflict, by ``planted``: mean over as many as are planted; columns ``results.PER_SEED``."""
+    one = under(study, CHOSEN)
+
+    def estimates(cell: Cell) -> Iterator[Estimate]:
+        c, runs = one.comparison(*cell), [*one.compared(*cell), study.oracle(*cell[:2])]
+        missed = groups(study, *cell[:3])[MISSED]
+        for kind in PLANTED_HERE:
+            mean = float(planted(c, missed, kind, cell.seed).mean())
+            of = lambda weights=None, mean=mean: mean if weights is None else np.full(len(weights), mean)
+            names = {"statistic": THERE[-1], "subset": MISSED, "planted": kind}
+            yield Estimate(names, of, len(missed), runs, _number(c.tax))
+
+    return tabulate(one, ("explicit",), estimates)
+
+
+def _subtract(per_seed: pd.DataFrame, statistics: Sequence[str], versus: str, name: str, base: str, **also: object):
+    these, those = ({"method": "simpo", "mitigation": which} | also for which in (name, base))
+    return difference(per_seed, statistics, versus, these, those)
+
+
+def token_by_token(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Policies by SimPO that learn from all tokens, from chosen and from random ones: tax, DS with nulls, PGR; whose
+    deciding token counts, and who pays; planted students.
+
+    Minus a rerun of their own (``versus`` *rerun*), minus students of all tokens (*unmodified*), and chosen minus
+    random tokens (*random_tokens*, *random_half*)."""
+    few = policies(study)
+    study.lab.run(study.token_runs())
+    frames = [labels(few, CHOSEN, "test"), labels(few, CHOSEN), labels(few, LOT), controls(few)]
+    for name in TRIED:
+        one = under(few, name)
+        frames += [
+            measure(one, ["none"], GENERALIZATION),
+            measure(one, ("explicit", "rerun"), ("accuracy", *SCORES)),
+        ]
+    where = [("", "test"), ("", "weak_label"), (CHOSEN, "test"), (CHOSEN, "weak_label"), (LOT, "weak_label")]
+    frames += [who_pays(few, name, ("explicit", "rerun"), on) for name, on in where]
+    per_seed = pd.concat(frames, ignore_index=True)
+    rows = [summarise(per_seed, pooled=True)]
+    for name in TRIED:
+        own = {"method": "simpo", "mitigation": name}
+        rows.append(minus(per_seed, ("conflict_tax", MATCHED), ("explicit",), "rerun", **own))
+    for name, on in where:
+        own = {"method": "simpo", "mitigation": name, "on": TRAINING if on == "weak_label" else ""}
+        rows += [minus(per_seed, THERE, ("explicit",), "rerun", subset=group, **own) for group in GROUPS]
+    for name in TOKENS:
+        rows.append(_subtract(per_seed, CHANGES, UNMODIFIED, name, "", condition="explicit"))
+        rows.append(_subtract(per_seed, ("accuracy", "pgr"), UNMODIFIED, name, "", condition="none"))
+    for name, lot in LOTS.items():
+        rows.append(_subtract(per_seed, CHANGES, lot, name, lot, condition="explicit"))
+        rows.append(_subtract(per_seed, ("accuracy", "pgr"), lot, name, lot, condition="none"))
+    for on in ("", TRAINING):
+        also = {"condition": "explicit", "subset": MISSED, "on": on}
+        rows.append(_subtract(per_seed, THERE, UNMODIFIED, CHOSEN, "", **also))
+    return per_seed, pd.concat(rows, ignore_index=True)
