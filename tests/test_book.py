@@ -1058,7 +1058,7 @@ def test_no_page_gives_another_verdict_than_the_ledger(html):
     for name, texts in pages.items():
         for key, text in texts.items():
             for claim, kind in re.findall(
-                r"^(?:(?=says_|sentence_)(?:says|sentence)_)?([ABCNTLS]\d+[a-d]?)(?:_(says|sentence))?$", key
+                r"^(?:(?=says_|sentence_)(?:says|sentence)_)?([ABCKNTLS]\d+[a-d]?)(?:_(says|sentence))?$", key
             ):
                 kind = kind or key.partition("_")[0]
                 assert text == ledger[f"{kind}_{claim}"], f"{name}: {key}"

@@ -129,4 +129,4 @@ def test_the_map_names_works_and_chapters_that_exist():
     assert {work.key for work in WORKS} <= known and {work.acts for work in WORKS} == set(ACTS)
     for work in WORKS:
         assert not work.chapter or (ROOT / "notebooks" / f"{work.chapter}.ipynb").is_file(), work
-    assert "chosen tokens (not run)" in field_map().alt and "search (chapter 23)" in field_map().alt
+    assert "refine, then learn (not run)" in field_map().alt and "search (chapter 23)" in field_map().alt

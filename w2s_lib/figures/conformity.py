@@ -52,7 +52,7 @@ WORKS = (
     Work("yao2025reverse", "Yao 2025", "reverse KL", "loss", "21_another_loss"),
     Work("rafailov2023", "Rafailov 2023", "DPO", "loss", "12_preference_optimisation"),
     Work("meng2024", "Meng 2024", "SimPO", "loss", "12_preference_optimisation"),
-    Work("yang2025sepo", "Yang 2025", "chosen tokens", "loss"),
+    Work("yang2025sepo", "Yang 2025", "chosen tokens", "loss", "31_token_by_token"),
     Work("zhou2024", "Zhou 2024", "search", "use", "23_no_training"),
     Work("mitchell2024", "Mitchell 2024", "emulation", "use", "23_no_training"),
     Work("sang2024", "Sang 2024", "ensembles", "agents", "13_what_helps"),

@@ -13,7 +13,7 @@ from w2s_lib.figures.rows import Row, dot, name_rows, nulls
 from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
 from w2s_lib.findings.results import MATCHED, UNMODIFIED, among, say, usual
 from w2s_lib.study.methods import POLICY_METHODS, TITLES
-from w2s_lib.study.mitigations import FOR_POLICIES, MITIGATIONS, title
+from w2s_lib.study.mitigations import FOR_POLICIES, MITIGATIONS, TOKENS, title
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def tried_on_policies(results: pd.DataFrame) -> list[tuple[str, str]]:
     """The methods and mitigations of policies that the results hold, in the order of the figure."""
     mine = among(results, condition="implicit")
     held = set(zip(mine["method"], mine["mitigation"]))
-    return [(m, name) for m in POLICY_METHODS for name in FOR_POLICIES if (m, name) in held]
+    return [(m, name) for m in POLICY_METHODS for name in FOR_POLICIES + TOKENS if (m, name) in held]
 
 
 def in_policies(results: pd.DataFrame) -> Figure:

@@ -38,17 +38,17 @@ from w2s_lib.models.ranks import rank
 from w2s_lib.specs import FilterBy, Method, PolicyRecipe, Recipe, TruncationSide, Value
 from w2s_lib.study.edition_file import EditionFile, read
 from w2s_lib.study.methods import POLICY_METHODS, RECIPES
-from w2s_lib.study.mitigations import FILTER, MITIGATIONS, TOKEN_SHARE, USUAL
+from w2s_lib.study.mitigations import FILTER, MITIGATIONS, TOKEN_SHARE, TOKENS, USUAL
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "editions"
 
 CHAPTERS = tuple(sorted(path.name[:2] for path in FOLDER.parent.glob("[0-9][0-9]_*.ipynb")))
 """Numbers of the book's chapters."""
 
-ABOUT_THE_WORLD = ("02", "03", "10", "19", "22", "23", "25", "26", "29")
+ABOUT_THE_WORLD = ("02", "03", "10", "19", "22", "23", "25", "26", "29", "31")
 """Chapters that need the world: its facts, models that were told them, objectives that no data set is labelled by,
-what a pretrained model thinks of replies, texts that may be shown to anybody, another world beside it, and what two
-aims want of one pair."""
+what a pretrained model thinks of replies, texts that may be shown to anybody, another world beside it, what two aims
+want of one pair, and replies whose first differing token decides."""
 
 OF_ALL_WEIGHTS = ("08", "13", "22", "25", "26")
 """Chapters that train a stored run once more, stop one early, or freeze what was not frozen: not where heads alone are
@@ -356,6 +356,14 @@ class Edition(Value):
         return self
 
     @model_validator(mode="after")
+    def _tokens_are_chosen_for_a_method_of_the_edition(self) -> Edition:
+        chosen = [name for name in self.mitigations if name in TOKENS]
+        if chosen and "simpo" not in self.methods:
+            says = f"is for simpo, and methods are {', '.join(self.methods)}; name simpo among them (methods)"
+            raise ParameterError("mitigations", chosen[0], says)
+        return self
+
+    @model_validator(mode="after")
     def _frozen_layers_are_read_and_trained_in_one_way(self) -> Edition:
         recipe, says = self.reward_model, "frozen layers are not {}; a choice for models that are trained whole"
         choices = (
@@ -427,6 +435,7 @@ PARAMETERS = ("edition", "seeds", "pairs", "threshold", "alpha", "store", "worke
 ALSO = {
     "12_preference_optimisation": ("methods", "dpo_beta", "simpo_beta", "simpo_gamma"),
     "13_what_helps": ("mitigations", "intermediates", "filter_above"),
+    "31_token_by_token": ("token_share",),
 }
 """What some notebooks take besides."""
 
