@@ -31,7 +31,7 @@ from w2s_lib.specs import Labelling, Train
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
 from w2s_lib.study.methods import TITLES
-from w2s_lib.study.mitigations import AGAIN, MITIGATIONS, TWO_STAGES, title
+from w2s_lib.study.mitigations import AGAIN, MITIGATIONS, TOKENS, TWO_STAGES, title
 from w2s_lib.training.labels import training_pairs
 
 HONEST = [name for name, m in MITIGATIONS.items() if m.honest]
@@ -219,7 +219,7 @@ def found(findings):
 def test_what_the_chapter_finds(study, lab, found):
     per_seed, results = found
     assert not results.duplicated(list(NAMES)).any() and set(results["method"]) == {"reward_model"}
-    controls = {*AGAIN} - {*TWO_STAGES}
+    controls = {*AGAIN, *TOKENS} - {*TWO_STAGES}
     assert tried(results) == [*(name for name in HONEST if name not in controls), "leaky_filter"]
     cell = (study.edition.seeds[0], *study.edition.weak_strong[0])
     for name in ("filter", "clear_labels", "ensemble"):

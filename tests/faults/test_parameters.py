@@ -31,7 +31,7 @@ from w2s_lib.study import Study
 from w2s_lib.study.cost import plan
 from w2s_lib.study.edition import ALSO, CHAPTERS, FOLDER, GOES_ON, PARAMETERS, Edition, load
 from w2s_lib.study.methods import POLICY_METHODS
-from w2s_lib.study.mitigations import MITIGATIONS
+from w2s_lib.study.mitigations import MITIGATIONS, TOKENS
 
 FIELDS = Edition.model_fields
 RECIPES = {name: type(FIELDS[name].default) for name in ("reward_model", *POLICY_METHODS)}
@@ -107,7 +107,10 @@ def editions(draw: st.DrawFn) -> dict[str, Any]:
     }
     alone = {"name", "models", "pairs", "data", "helpful", "dask", "intermediates", "truncation_side", "record_of"}
     fields |= {name: values(name, field) for name, field in FIELDS.items() if name not in fields.keys() | alone}
-    return {"models": list(MODELS), "pairs": pairs} | draw(st.fixed_dictionaries({}, optional=fields))
+    simpo = lambda fields: (
+        "simpo" in fields.get("methods", ["simpo"]) or not {*TOKENS} & {*fields.get("mitigations", ())}
+    )
+    return {"models": list(MODELS), "pairs": pairs} | draw(st.fixed_dictionaries({}, optional=fields).filter(simpo))
 
 
 def accepted(fields: dict[str, Any], folder: Path) -> None:
