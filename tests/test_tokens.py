@@ -40,7 +40,7 @@ from w2s_lib.study.edition import load
 from w2s_lib.study.mitigations import MITIGATIONS, TOKENS
 from w2s_lib.training.labels import training_pairs
 from w2s_lib.training.policy import build, fit
-from w2s_lib.training.tokens import by_lot, by_oracle, gained, how_many, masks, outermost, selected
+from w2s_lib.training.tokens import by_lot, by_oracle, gained, how_many, masks, outermost
 from w2s_lib.training.train import train
 
 CELL = (21, "tiny-24", "tiny-56")
@@ -139,8 +139,8 @@ def test_an_oracle_of_another_tokenizer_is_one_line(labels):  # noqa: F811
 
 
 def test_the_gradient_is_that_of_the_written_loss_on_these_tokens_alone(base, labels, given, tmp_path):  # noqa: F811
-    """−log σ(R_w − R_l), R = β times the mean log π over the tokens that count; γ where the recipe has a margin, and the
-    explicit conflict on the same gap."""
+    """−log σ(R_w − R_l), R = β times the mean log π over the tokens that count; the recipe's margin, and the explicit
+    conflict, on the same gap."""
     run = student(conflict=Conflict(kind="explicit", alpha=0.5))
     frame = training_pairs(run, [labels])
     table = told(frame)
