@@ -220,6 +220,7 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
     if shared:
         return Work(recipe.epochs * learned, scored, frozen=frozen, steps=_steps(run, recipe.epochs))
     reference = learned + scored if run.method == "dpo" else learned if recipe.gamma else 0
+    reference += 2 * scored if run.tokens else 0  # token by token, before and after
     trained = recipe.epochs * learned + recipe.sft_epochs * learned / 2
     steps = _steps(run, recipe.epochs) + _steps(run, recipe.sft_epochs)
     return Work(trained, scored + reference, predicts=True, frozen=frozen, steps=steps)
