@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from w2s_lib.data.world import EOS
 from w2s_lib.findings.label_again import THERE, of_group, there, under
 from w2s_lib.findings.positive_controls import PLANTED, PLANTED_STUDENTS, scores
 from w2s_lib.findings.results import (
@@ -74,6 +75,16 @@ def tokens(study: Study, seed: int, weak: str, strong: str, on: Split = "test", 
     told = study.lab.tokens(oracle, on)
     both = selected(student.selection, student.pairs.seed, told["pair_id"], (np.sign(q - 0.5) + 1) / 2, told)
     return told.assign(**{f"{side}_count": [masks[i] for masks in both] for i, side in enumerate(SIDES)})
+
+
+def spelled(reply: str, gains: Sequence[float], counts: Sequence[bool]) -> str:
+    """A reply of the world word by word, with its end token, and what each has gained in nats; a star: it counts.
+
+    >>> spelled("no thanks", [0.1, -0.2, 0.0], [True, False, False])
+    '*no +0.10  thanks -0.20  <eos> +0.00'
+    """
+    words = zip([*reply.split(), EOS], gains, counts, strict=True)
+    return "  ".join(f"{'*' * bool(its)}{word} {gain:+.2f}" for word, gain, its in words)
 
 
 def counts_at_decision(frame: pd.DataFrame) -> np.ndarray:
