@@ -326,7 +326,8 @@ def test_what_a_killed_join_left_is_gone_after_the_next(in_parts):
     known, whole, folder = in_parts
     parts = sorted(map(str, folder.glob("w2s_planted_part*/data/*")))
     told = os.environ | {"HF_HOME": str(folder / "cache")}
-    done = subprocess.run([sys.executable, "-c", JOIN, *parts], env=told, capture_output=True, text=True)
+    join = [sys.executable, "-c", JOIN, *parts]
+    done = subprocess.run(join, env=told, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == -signal.SIGKILL, done.stderr
     (draft,) = (folder / "cache" / "w2s").glob("*.draft")
     assert draft.stat().st_size == 100, "killed after the first part"

@@ -15,6 +15,7 @@ import pytest
 
 import w2s_lib.training.train
 from tests.small import LARGE, RERUN, SMALL, STUDENT, WEAK, WORLD
+from w2s_lib.data import world
 from w2s_lib.data.pairs import PairsError
 from w2s_lib.data.reading import DataError
 from w2s_lib.data.sources import source
@@ -168,6 +169,16 @@ def test_pairs_that_cannot_be_made_are_refused_before_anything_is_run(tmp_path):
     with pytest.raises(DataError, match="objective='honesty'"):
         lab.check([mixed])
     assert not list((tmp_path / "store").rglob("*.json"))
+
+
+def test_more_pairs_than_a_world_has_are_refused_before_anything_is_run(tmp_path, monkeypatch):
+    """Also where they are those of an objective that is mixed in, of which there are fewer."""
+    monkeypatch.setattr(world, "GIVE_UP", 3)
+    lab, polite = Lab(tmp_path, workers=0, progress=False), Conflict(kind="mixed", objective="politeness")
+    pairs = WEAK.pairs.model_copy(update={"train_pairs": 3000})
+    assert lab.check([WEAK.model_copy(update={"pairs": pairs})])
+    with pytest.raises(PairsError, match=r"train_pairs=3000: no more than \d+ distinct politeness pairs found"):
+        lab.check([STUDENT.model_copy(update={"pairs": pairs, "conflict": polite})])
 
 
 def test_a_wrong_cluster_is_refused_before_anything_is_run(tmp_path, monkeypatch):

@@ -37,6 +37,9 @@ STUDENT = Train(model=MODEL, pairs=Pairs(world=WORLD), split="ground_truth", rec
 
 Work = Callable[[int], object]
 
+TOGETHER = 1800.0
+"""Seconds that processes wait for each other, at most: one may have failed."""
+
 
 def train(base: Path, replica: int) -> None:
     """One student's training, as a run does it, into a folder that is thrown away."""
@@ -73,7 +76,7 @@ def _take_part(work: Work, part: Sequence[int], begin: object, took: object) -> 
     logging.disable_progress_bar()
     disable_progress_bars()
     work(part[0])
-    begin.wait()
+    begin.wait(TOGETHER)
     start = time.perf_counter()
     for piece in part[1:]:
         work(piece)
@@ -88,7 +91,7 @@ def side_by_side(work: Work, processes: int, pieces: int) -> float:
     started = [context.Process(target=_take_part, args=(work, part, begin, took), daemon=True) for part in parts]
     for process in started:
         process.start()
-    found = [took.get(timeout=3600) for _ in started]
+    found = [took.get(timeout=TOGETHER) for _ in started]
     for process in started:
         process.join()
     return statistics.mean(found) / processes

@@ -22,6 +22,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from w2s_lib.data.pairs import PairsError
 from w2s_lib.specs import Objective, Split, World, stream
 
 Decision = Literal["risky", "cautious", "neither"]
@@ -320,7 +321,8 @@ def draw_pairs(world: World, objective: Objective, split: Split, n: int) -> pd.D
     the task where there is none: what pairs of the same cluster share is not independent) and ``hazardous`` (missing
     where no substance is involved).
 
-    Raises ``ValueError`` where the split cannot yield ``n`` distinct pairs.
+    Raises:
+        PairsError: the split cannot yield ``n`` distinct pairs.
     """
     rng = random.Random(stream(world.seed, "pairs", objective, split))
     table = substances(world)
@@ -331,8 +333,9 @@ def draw_pairs(world: World, objective: Objective, split: Split, n: int) -> pd.D
     in_vain = 0
     while len(rows) < n:
         if in_vain == GIVE_UP:
-            found = f"{n} asked for, only {len(rows)} distinct ones found in this world"
-            raise ValueError(f"{objective} pairs of split {split!r}: {found}")
+            name = "test_pairs" if split == "test" else "train_pairs"
+            found = f"{len(rows)} distinct {objective} pairs found in the world of one split"
+            raise PairsError(f"{name}={n}: no more than {found}; use fewer")
         slots, hazardous = _slots(rng, tasks), rng.random() < 0.5
         slots["name"] = rng.choice(names[hazardous])
         u = rng.random()

@@ -80,13 +80,14 @@ class Lab:
         Raises:
             ShardedError: a run cannot be shared as ``$W2S_SHARDS`` asks.
             CheckpointError: a model cannot be used.
-            DataError, PairsError: pairs that lie here are too few, or too seldom told apart by what is mixed in.
+            DataError, PairsError: pairs of the world, or that lie here, are too few, or too seldom told apart by what
+                is mixed in.
         """
         todo = self.missing(specs)
         shards.check(todo)
         learned = ((run.pairs, run.conflict) for run in todo if isinstance(run, Train))
         for its, conflict in dict.fromkeys(learned):
-            if isinstance(its, Texts) and its.source.files and (its.helpful is None or its.helpful.files):
+            if isinstance(its, Pairs) or its.source.files and (its.helpful is None or its.helpful.files):
                 load.load(its)
                 if conflict.kind == "mixed":
                     load.mixed_in(its, "weak_label", conflict, its.train_pairs)
