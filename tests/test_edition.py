@@ -199,6 +199,18 @@ def test_students_of_frozen_layers_are_not_stopped_early_by_a_mitigation_either(
     assert load("hh-smol", {"mitigations": ["early_stopping"]}), "no chapter asks for it"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("helpful", "mine.jsonl"), ("max_tokens", 16), ("dtype", "bfloat16"), ("bfloat16_policies", ["tiny-24"]),
+        ("lora_rank", 4),
+    ],
+)  # fmt: skip
+def test_what_the_world_would_pass_over_is_refused(name, value):
+    with pytest.raises(ParameterError, match=f"{name}=.*: is for real models and texts, and data is 'world'; leave it"):
+        load("world", {name: value})
+
+
 def test_noisy_labels_and_frozen_models_are_the_world_s():
     with pytest.raises(ParameterError, match="label_noise=0.3: real labels have a noise of their own"):
         load("hh-smol", {"label_noise": 0.3})

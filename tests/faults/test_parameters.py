@@ -29,7 +29,7 @@ from w2s_lib.lab.graph import closure
 from w2s_lib.specs import PolicyRecipe, Recipe
 from w2s_lib.study import Study
 from w2s_lib.study.cost import plan
-from w2s_lib.study.edition import ALSO, CHAPTERS, FOLDER, GOES_ON, PARAMETERS, Edition, load
+from w2s_lib.study.edition import ALSO, CHAPTERS, FOLDER, GOES_ON, OF_REAL_TEXTS, PARAMETERS, Edition, load
 from w2s_lib.study.methods import POLICY_METHODS
 from w2s_lib.study.mitigations import MITIGATIONS, TOKENS
 
@@ -101,11 +101,11 @@ def editions(draw: st.DrawFn) -> dict[str, Any]:
         "alphas": st.lists(st.floats(0.01, 10), min_size=1, max_size=3, unique=True),
         "methods": some(POLICY_METHODS, 1),
         "mitigations": some(list(MITIGATIONS), 1),
-        "bfloat16_policies": some(MODELS),
         "chapters": some([number for number in CHAPTERS if number not in GOES_ON]),
         **{name: recipes(model) for name, model in RECIPES.items()},
     }
-    alone = {"name", "models", "pairs", "data", "helpful", "dask", "intermediates", "truncation_side", "record_of"}
+    alone = {"name", "models", "pairs", "data", "dask", "intermediates", "truncation_side", "record_of"}
+    alone |= {"helpful_share", *OF_REAL_TEXTS}  # they are refused where data is the world
     fields |= {name: values(name, field) for name, field in FIELDS.items() if name not in fields.keys() | alone}
     simpo = lambda fields: (
         "simpo" in fields.get("methods", ["simpo"]) or not {*TOKENS} & {*fields.get("mitigations", ())}

@@ -42,6 +42,9 @@ from w2s_lib.study.mitigations import FILTER, MITIGATIONS, TOKEN_SHARE, TOKENS, 
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "editions"
 
+OF_REAL_TEXTS = ("helpful", "max_tokens", "dtype", "bfloat16_policies", "lora_rank")
+"""Parameters that mean nothing to the world."""
+
 CHAPTERS = tuple(sorted(path.name[:2] for path in FOLDER.parent.glob("[0-9][0-9]_*.ipynb")))
 """Numbers of the book's chapters."""
 
@@ -415,6 +418,9 @@ class Edition(Value):
                 raise ParameterError(f"{method}.encode_apart", True, says)
         if self.truncation_side != "right":
             raise ParameterError("truncation_side", self.truncation_side, "the world's texts are short, and never cut")
+        for name in OF_REAL_TEXTS:
+            if (value := getattr(self, name)) != type(self).model_fields[name].default:
+                raise ParameterError(name, value, f"is for real models and texts, and data is {WORLD!r}; leave it out")
         return self
 
     def ways(self, weak: str, strong: str) -> tuple[str, ...]:
