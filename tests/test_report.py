@@ -296,6 +296,7 @@ BADLY = [
     ({"out": "no/folder/page.html"}, "out=.*in a folder that exists"),
     ({"workers": -1}, "workers=-1: must be a whole number"),
     ({"out": "x" * 300 + ".html"}, "out=.*cannot be written"),
+    ({"out": "beside.html"}, "out='beside.html': results go beside it, and 'beside.csv' is a folder"),
     ({"weak": "./" + "x" * 300}, "models='./x*': no such folder"),
     ({"data": "more.jsonl", "helpful": "more.jsonl"}, "data='more.jsonl': cannot be helpful pairs as well"),
     (
@@ -320,6 +321,7 @@ def test_bad_input_is_one_line_before_anything_is_trained(tmp_path, monkeypatch,
     write(tmp_path / "some.jsonl", many(40, 1))
     write(tmp_path / "more.jsonl", many(120, 1))
     (tmp_path / "pickle").mkdir()
+    (tmp_path / "beside.csv").mkdir()
     arguments = {"data": pairs, "weak": models[0], "strong": models[1], "out": "page.html", "store": "store"}
     arguments |= {"workers": 0, **changed}
     if arguments["weak"] == "STRONG":

@@ -100,10 +100,12 @@ def exit_code(command: Callable[[], object]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        if error.errno not in OF_THE_DISK:
+        if error.errno not in (*OF_THE_DISK, errno.ENAMETOOLONG):
             raise
-        where = error.filename or "while writing"
-        print(f"error: {where}: {error.strerror}; make room, or let it be written; {GOES_ON}", file=sys.stderr)
+        where, do = error.filename or "while writing", f"make room, or let it be written; {GOES_ON}"
+        if error.errno == errno.ENAMETOOLONG:
+            where, do = f"{str(where)[:80]}…", "use shorter names"
+        print(f"error: {where}: {error.strerror}; {do}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\ninterrupted: {GOES_ON}", file=sys.stderr)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +87,11 @@ def test_what_the_disk_says_is_one_line(number, capsys):
         "error: results.csv: what the system says; make room, or let it be written; finished runs are kept, "
         "the same command goes on from there\n"
     )
+
+
+def test_a_name_that_is_too_long_for_the_disk_is_one_line(capsys):
+    assert exit_code(lambda: Path("x" * 300).stat()) == 2
+    assert capsys.readouterr().err == f"error: {'x' * 80}…: File name too long; use shorter names\n"
 
 
 def test_other_faults_keep_their_traceback():
