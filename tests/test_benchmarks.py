@@ -13,11 +13,11 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from tests.benchmarks import load, quick, throughput
+from tests.benchmarks import load, quick, throughput, workers
 from tests.benchmarks.record import record
 from tests.conftest import REAL_PAIRS, ROOT
 from w2s_lib.figures.benchmarks import WAYS, WORKS, gemm_shares, named, predictions, speed_ups
-from w2s_lib.findings.benchmarks import LAST, Section, limits, native, read, said, said_of_cost
+from w2s_lib.findings.benchmarks import LAST, Section, limits, lost, native, read, said, said_of_cost, said_of_workers
 from w2s_lib.study.methods import TITLES
 
 DATA = REAL_PAIRS / "rucbm_harmless_test.jsonl"
@@ -178,6 +178,29 @@ def test_words_about_throughput_span_its_models():
         "training": "1.5 to 2.0", "scoring": "5.0", "alone": "2.4", "shares": "0.15 to 0.50", "full": "60", "half": "9",
         "native": "emulated",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("times", "who"),
+    [
+        ((1.5, 1.6, 1.6), "the machine, on which two plain processes hinder"),
+        ((1.5, 1.55, 1.98), "lab and Dask"),
+        ((1.5, 1.95, 1.98), "the start and the end of workers"),
+    ],
+)
+def test_words_about_workers_name_who_takes_most(times, who):
+    names = ["the lab", "the lab, workers started", "plain processes"]
+    rows = pd.DataFrame({"name": names, "value": times, "low": 1.0, "high": 2.0, "unit": "×"})
+    assert np.prod(list(lost(rows).values())) == pytest.approx(2 / times[0], abs=0.01), "nothing is left over"
+    told = said_of_workers(Section("a machine", "2026-01-01", {}, {}, rows))
+    assert told.startswith("Two workers do 1.50 [1.00, 2.00] times as much as one") and f"is taken by {who}" in told
+    assert "has not been measured" in said_of_workers(None)
+
+
+@pytest.mark.slow
+def test_work_side_by_side_is_timed_without_what_comes_before_it():
+    alone, both = (workers.side_by_side(workers.multiply, processes, 4) for processes in (1, 2))
+    assert 0 < both < 3 * alone < 100
 
 
 # Today against the last release
