@@ -1,5 +1,6 @@
 """Answers under seal: the right one and common mistakes are recognised, and nothing can be read without them."""
 
+import hashlib
 import json
 import time
 
@@ -8,16 +9,20 @@ import pytest
 
 from w2s_lib.book import seal as seal_module
 from w2s_lib.book.chapter import open_chapter
-from w2s_lib.book.seal import GUESSES, RIGHT, WrongAnswer, exercises, on_grid, read, right, seal
+from w2s_lib.book.seal import GUESSES, RIGHT, WrongAnswer, exercise, exercises, on_grid, read, right, seal
 from w2s_lib.errors import ParameterError
 
 MASK = np.random.default_rng(3).random(200) > 0.5
 HINT = "turn it round: p, not 1 - p"
 
 
+def under_seal(*answer, **options):
+    return seal(exercise(*answer, **options))
+
+
 @pytest.fixture(scope="module")
 def sealed():
-    return seal("x", MASK, hints={HINT: ~MASK, "never shown: no mistake": MASK})
+    return under_seal("x", MASK, hints={HINT: ~MASK, "never shown: no mistake": MASK})
 
 
 @pytest.fixture
@@ -34,12 +39,20 @@ def test_right_wrong_and_known_mistakes(sealed):
     assert read(sealed, flipped) is None and read(sealed, MASK[:-1]) is None and read(sealed, MASK.mean()) is None
 
 
+def test_where_a_book_was_built_the_same_opens_in_no_time(monkeypatch):
+    """A build tries hundreds of answers; only who has the hand-out alone is to wait."""
+    monkeypatch.setattr(hashlib, "scrypt", None)
+    known = exercise("x", MASK, hints={HINT: ~MASK, "never shown: no mistake": MASK})
+    assert [read(known, answer) for answer in (MASK, ~MASK, MASK[:-1])] == [RIGHT, HINT, None]
+    assert read(exercise("share", 0.12345, 4), 0.1234) == RIGHT and "0.1234" not in json.dumps(known)
+
+
 def test_nothing_can_be_read_without_an_answer(sealed):
     """Neither a text nor which entry is which; a seal of the same answer has nothing in common with it."""
     text = json.dumps(sealed)
     assert HINT not in text and RIGHT not in text and HINT.encode().hex() not in text
     assert len(sealed["entries"]) == 2 and len({len(told) for told in sealed["entries"].values()}) == 1
-    again = seal("x", MASK, hints={HINT: ~MASK})
+    again = under_seal("x", MASK, hints={HINT: ~MASK})
     assert not again["entries"].keys() & sealed["entries"].keys() and again["salt"] != sealed["salt"]
 
 
@@ -58,11 +71,11 @@ def test_a_guess_takes_long_and_plausible_ones_open_nothing(sealed):
 )
 def test_what_guessing_would_find_is_not_sealed(answer, digits, says):
     with pytest.raises(ParameterError, match=f"share='{says}.*is found by trying all; ask for more decimals"):
-        seal("share", answer, digits)
+        under_seal("share", answer, digits)
 
 
 def test_a_single_number_may_be_rounded_to_either_side(cheap):
-    sealed = seal("share", 0.12345, 4, hints={"1 − p": 1 - 0.12345})
+    sealed = under_seal("share", 0.12345, 4, hints={"1 − p": 1 - 0.12345})
     assert all(read(sealed, near) == RIGHT for near in (0.12345, 0.1234, 0.1235, "0.1235"))
     assert read(sealed, 0.1237) is None and read(sealed, 0.8766) == "1 − p"
 
@@ -70,7 +83,7 @@ def test_a_single_number_may_be_rounded_to_either_side(cheap):
 def test_numbers_are_right_to_their_digits(cheap):
     values = np.linspace(0.05, 1, 20)
     values[3] = np.nan
-    sealed = seal("x", values, digits=3)
+    sealed = under_seal("x", values, digits=3)
     assert read(sealed, values + 1e-4) == RIGHT and read(sealed, values + 1e-3) is None
     assert read(sealed, np.nan_to_num(values)) is None
 
@@ -78,7 +91,7 @@ def test_numbers_are_right_to_their_digits(cheap):
 def test_rounding_of_the_machine_does_not_make_an_answer_wrong(cheap):
     """0.5 on a grid of whole numbers lies on an edge."""
     edge = np.full(20, 0.5)
-    sealed = seal("x", edge, digits=0)
+    sealed = under_seal("x", edge, digits=0)
     assert read(sealed, edge - 1e-12) == read(sealed, edge + 1e-12) == RIGHT
     assert read(sealed, edge - 1e-3) is None
 
@@ -89,7 +102,7 @@ def test_what_is_no_answer_is_one_line(answer, cheap):
         assert on_grid(answer, 0) == on_grid(np.nan, 0)
     else:
         with pytest.raises(ValueError, match="an answer (is a number, or an array|has finite numbers)"):
-            read(seal("x", MASK), answer)
+            read(under_seal("x", MASK), answer)
 
 
 def test_large_numbers_of_many_decimals_are_refused_and_not_all_alike(cheap):

@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from w2s_lib import digests
-from w2s_lib.book.seal import RIGHT, Sealed, TooFewError, WrongAnswer, exercises, read, seal
+from w2s_lib.book.seal import RIGHT, Exercise, TooFewError, WrongAnswer, exercise, exercises, read
 from w2s_lib.errors import ParameterError, nearest
 from w2s_lib.figures.play import Widget, prediction
 from w2s_lib.findings import record
@@ -46,7 +46,8 @@ TABLES = {"csv": "results.csv", "runs": "runs.csv", "seeds": "results_by_seed.cs
 """Ending of the file in which a chapter leaves what it publishes → the book's file that it is a part of."""
 
 CHECKS = "checks"
-"""Ending of the file in which a build leaves a chapter's sealed answers; folder in which a hand-out has them."""
+"""Ending of the file in which a build leaves what opens a chapter's answers; folder in which a hand-out has it under
+seal."""
 
 SCRIPT = "js"
 """Ending of the file in which a chapter leaves what its page reads in the browser."""
@@ -68,8 +69,8 @@ class Chapter:
     study: Study
     published: list[tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]] = field(default_factory=list)
     """What results.csv, runs.csv and results_by_seed.csv get from here."""
-    sealed: dict[str, Sealed | None] = field(default_factory=dict)
-    """Answers to this chapter's exercises, under seal, by name; None where there are too few to try."""
+    sealed: dict[str, Exercise | None] = field(default_factory=dict)
+    """This chapter's exercises that can be kept under seal, by name; None where there are too few answers to try."""
 
     @property
     def lab(self) -> Lab:
@@ -140,19 +141,20 @@ class Chapter:
         return read_results(path) if "W2S_RESULTS" in os.environ and path.is_file() else finding(self.study)[1]
 
     def seal(self, name: str, answer: ArrayLike, digits: int = 6, hints: Mapping[str, ArrayLike] | None = None) -> None:
-        """Seal the answer to an exercise (``seal.seal``), for this study's parameters; ``check`` reads it.
+        """Keep the answer to an exercise (``seal.exercise``), for this study's parameters; ``check`` reads it.
 
-        A build leaves all of a chapter's in the folder that ``W2S_RESULTS`` names.  An edition may be so small that
-        an answer would be found by trying all: there it stays open, and ``check`` says so.
+        A build leaves all of a chapter's in the folder that ``W2S_RESULTS`` names; hand-outs get them under seal, which
+        takes a while (``course``).  An edition may be so small that an answer would be found by trying all: there it
+        stays open, and ``check`` says so.
         """
         try:
-            self.sealed[name] = seal(name, answer, digits, hints)
+            self.sealed[name] = exercise(name, answer, digits, hints)
         except TooFewError:
             self.sealed[name] = None
-        closed = {name: sealed for name, sealed in self.sealed.items() if sealed}
+        kept = {name: one for name, one in self.sealed.items() if one}
         if folder := os.environ.get("W2S_RESULTS"):
             with replacing(Path(folder) / f"{self.name}.{CHECKS}") as path:
-                path.write_text(json.dumps({"study": self._asked, "exercises": closed}), encoding="utf-8")
+                path.write_text(json.dumps({"study": self._asked, "exercises": kept}), encoding="utf-8")
 
     def check(self, name: str, answer: ArrayLike) -> None:
         """Print that an answer is right.  ``...`` stands for none yet.
@@ -186,8 +188,8 @@ class Chapter:
         """Names all parameters on which answers depend."""
         return digests.digest(json.dumps(self.study.edition.model_dump(mode="json")))
 
-    def _handed_out(self) -> dict[str, Sealed]:
-        """The sealed answers that lie beside a notebook that was handed out, or where the book was built."""
+    def _handed_out(self) -> dict[str, Exercise]:
+        """The exercises that lie beside a notebook that was handed out, or where the book was built."""
         here = Path(CHECKS) / f"{self.name}.json"
         built = BUILT / self.study.edition.name / "results" / f"{self.name}.{CHECKS}"
         path = next((path for path in (here, built) if path.is_file()), None)

@@ -29,7 +29,7 @@ from w2s_lib.book.build import ROOT, built, chapters, folder_of, left_out
 from w2s_lib.book.chapter import CHECKS
 from w2s_lib.book.copies import NUMBER, glued, unfolded
 from w2s_lib.book.guide import unanswered
-from w2s_lib.book.seal import exercises
+from w2s_lib.book.seal import exercises, seal
 from w2s_lib.errors import Arguments, ParameterError, exit_code, nearest, plain
 from w2s_lib.study.edition import FOLDER, find, load
 
@@ -234,9 +234,10 @@ def course(given: Sequence[str], edition: str = "world", output: str | None = No
     for path in paths:
         name, checks = path.stem, folder / "results" / f"{path.stem}.{CHECKS}"
         notebook = nbformat.read(folder / "source" / "notebooks" / path.name, as_version=4)
-        sealed = exercises(checks)[1] if checks.is_file() else {}
+        study, known = exercises(checks) if checks.is_file() else ("", {})
+        sealed = {one: seal(exercise) for one, exercise in known.items()}
         told[name] = found(notebook.cells, sealed)
-        kept = {f"{CHECKS}/{name}.json": checks.read_bytes()} if sealed else {}
+        kept = {f"{CHECKS}/{name}.json": json.dumps({"study": study, "exercises": sealed})} if sealed else {}
         handed |= {path.name: nbformat.writes(student(notebook, sealed)), **kept}
         solved |= {path.name: nbformat.writes(solutions(notebook)), **kept}
         if sealed:

@@ -1,7 +1,8 @@
 """Answers under seal: what is right can be checked, and common mistakes met with a hint, where no answer is written.
 
-An answer is a number or an array, rounded on a grid.  ``hashlib.scrypt`` makes of it and of a salt two things: the name
-of an entry and the key of the text in it.  An exercise is a handful of such entries, one for the right answer and one
+An answer is a number or an array, rounded on a grid.  Where a book was built, a digest of it names its text.  A hand-out
+gets it sealed: ``hashlib.scrypt`` makes of that digest and of a salt two things, the name of an entry and the key of
+the text in it.  An exercise is a handful of such entries, one for the right answer and one
 for each mistake that has a hint, alike in length and without order.  Whoever has an answer opens its entry; whoever has
 none sees as little of the hints as of the right answer.
 
@@ -39,8 +40,9 @@ RIGHT = "right"
 UNDEFINED = np.iinfo(np.int64).min
 """What stands on the grid for NaN."""
 
-Sealed = dict[str, object]
-"""An exercise under seal, as JSON has it: ``digits``, ``salt``, and ``entries``, text by name."""
+Exercise = dict[str, object]
+"""What opens which text, as JSON has it: ``digits``, and ``texts`` by the digest of an answer; or, under seal,
+``digits``, ``salt``, and ``entries``, text by name."""
 
 
 class WrongAnswer(OneLineError, AssertionError):
@@ -68,10 +70,15 @@ def on_grid(answer: ArrayLike, digits: int) -> bytes:
     return repr(values.shape).encode() + np.where(undefined, UNDEFINED, cells).astype("<i8").tobytes()
 
 
+def _named(answer: ArrayLike, digits: int) -> str:
+    """A digest of an answer on its grid."""
+    return hashlib.sha256(on_grid(answer, digits)).hexdigest()
+
+
 @lru_cache(maxsize=64)
-def _opened(cell: bytes, salt: str) -> tuple[str, bytes]:
-    """The name of an answer's entry, and the key of the text in it.  Whoever has just sealed an answer waits once."""
-    made = hashlib.scrypt(cell, salt=bytes.fromhex(salt), n=COST, r=8, p=1, maxmem=2**27, dklen=48)
+def _opened(named: str, salt: str) -> tuple[str, bytes]:
+    """The name of an answer's entry, and the key of the text in it.  Whoever has just tried an answer waits once."""
+    made = hashlib.scrypt(named.encode(), salt=bytes.fromhex(salt), n=COST, r=8, p=1, maxmem=2**27, dklen=48)
     return made[:16].hex(), made[16:]
 
 
@@ -81,8 +88,11 @@ def _turned(text: bytes, key: bytes) -> bytes:
     return bytes(one ^ other for one, other in zip(text, stream))
 
 
-def seal(name: str, answer: ArrayLike, digits: int = 6, hints: Mapping[str, ArrayLike] | None = None) -> Sealed:
-    """An exercise under seal; ``hints`` are texts that lead on, each with the wrong answer that it is for.
+def exercise(
+    name: str, answer: ArrayLike, digits: int = 6, hints: Mapping[str, ArrayLike] | None = None
+) -> Exercise:
+    """An exercise whose answer can be kept under seal; ``hints`` are texts that lead on, each with the wrong answer that
+    it is for.
 
     A mistake that makes no difference here (its answer is the right one, or another's) gets no hint.
 
@@ -90,43 +100,51 @@ def seal(name: str, answer: ArrayLike, digits: int = 6, hints: Mapping[str, Arra
         TooFewError: an answer that is one of fewer than ``GUESSES``.
         ValueError: as ``on_grid``.
     """
-    texts = {on_grid(answer, digits): RIGHT}
+    texts = {_named(answer, digits): RIGHT}
     values = np.asarray(answer)
     steps = 2 if values.dtype.kind in "biu" else 10**digits + 1  # yes or no, or a share of that many decimals
     if values.size * log(steps) < log(GUESSES):
         says = "is found by trying all; ask for more decimals, or for an array"
         raise TooFewError(name, f"{values.size} numbers of {digits} decimals", says)
     for hint, wrong in (hints or {}).items():
-        texts.setdefault(on_grid(wrong, digits), hint)
-    salt, width = secrets.token_hex(16), max(len(text.encode()) for text in texts.values())
+        texts.setdefault(_named(wrong, digits), hint)
+    return {"digits": digits, "texts": texts}
+
+
+def seal(exercise: Exercise) -> Exercise:
+    """The exercise under seal."""
+    texts, salt = exercise["texts"], secrets.token_hex(16)
+    width = max(len(text.encode()) for text in texts.values())
     entries: dict[str, str] = {}
-    for cell, text in texts.items():
-        entry, key = _opened(cell, salt)
+    for named, text in texts.items():
+        entry, key = _opened(named, salt)
         entries[entry] = _turned(text.encode().ljust(width), key).hex()
-    return {"digits": digits, "salt": salt, "entries": dict(sorted(entries.items()))}
+    return {"digits": exercise["digits"], "salt": salt, "entries": dict(sorted(entries.items()))}
 
 
-def read(sealed: Sealed, answer: ArrayLike) -> str | None:
+def read(exercise: Exercise, answer: ArrayLike) -> str | None:
     """What an answer opens: ``RIGHT``, a hint, or nothing.
 
-    A single number may lie half a unit of the last decimal beside the sealed one, in the neighbouring cell of the grid.
+    A single number may lie half a unit of the last decimal beside the right one, in the neighbouring cell of the grid.
 
     Raises:
         ValueError: as ``on_grid``.
     """
-    digits, entries = sealed["digits"], sealed["entries"]
-    cells = [on_grid(answer, digits)]  # refuses what is no array of numbers, before anything is added to it
+    digits = exercise["digits"]
+    names = [_named(answer, digits)]  # refuses what is no array of numbers, before anything is added to it
     values = np.asarray(answer, dtype=float)
     slack = 0.5 * 10.0**-digits if values.ndim == 0 else SLACK
-    cells += [on_grid(values + off, digits) for off in (-slack, slack)]
-    for cell in dict.fromkeys(cells):
-        entry, key = _opened(cell, sealed["salt"])
-        if entry in entries:
-            return _turned(bytes.fromhex(entries[entry]), key).decode(errors="replace").rstrip()
+    names = dict.fromkeys([*names, *(_named(values + off, digits) for off in (-slack, slack))])
+    if "texts" in exercise:
+        return next((exercise["texts"][named] for named in names if named in exercise["texts"]), None)
+    for named in names:
+        entry, key = _opened(named, exercise["salt"])
+        if entry in exercise["entries"]:
+            return _turned(bytes.fromhex(exercise["entries"][entry]), key).decode(errors="replace").rstrip()
     return None
 
 
-def exercises(path: Path) -> tuple[str, dict[str, Sealed]]:
+def exercises(path: Path) -> tuple[str, dict[str, Exercise]]:
     """What a file of checks holds: whose parameters it is for, and exercises by name.
 
     Raises:
@@ -134,10 +152,10 @@ def exercises(path: Path) -> tuple[str, dict[str, Sealed]]:
     """
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        for sealed in told["exercises"].values():
-            if sealed["digits"] not in range(13):
+        for one in told["exercises"].values():
+            if one["digits"] not in range(13) or not all(isinstance(text, str) for text in one.get("texts", {}).values()):
                 raise ValueError
-            for text in (sealed["salt"], *sealed["entries"].values()):
+            for text in () if "texts" in one else (one["salt"], *one["entries"].values()):
                 bytes.fromhex(text)
         return told["study"], told["exercises"]
     except (ValueError, KeyError, TypeError, AttributeError):

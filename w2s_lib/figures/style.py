@@ -17,6 +17,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
@@ -122,11 +123,13 @@ class Figure:
 
     def svg(self) -> str:
         """The figure as SVG text, the same for the same content."""
-        buffer = io.StringIO()
-        for words in self.canvas.findobj(Text):
+        drawn, buffer = self.canvas, io.StringIO()
+        for words in drawn.findobj(Text):
             words.set_color(readable(words.get_color()))
-        with matplotlib.rc_context({"svg.hashsalt": "w2s"}):
-            self.canvas.savefig(buffer, format="svg", metadata={"Date": None})
+        for patch in (drawn.patch, *(axes.patch for axes in drawn.findobj(Axes))):
+            patch.set(facecolor="none", edgecolor="none")
+        with matplotlib.rc_context({"svg.hashsalt": "w2s"}):  # savefig would draw it twice: once to lay it out
+            FigureCanvasSVG(drawn).print_svg(buffer, metadata={"Date": None})
         return buffer.getvalue()
 
     def for_slides(self, svg: str) -> str | None:
