@@ -250,15 +250,14 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # a page wants no widgets
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # a user's own kernel of that name may be another Python
-    draft = target.with_name(f".draft-{target.name}")
-    plain = lambda path: str(path).replace("{", "{{").replace("}", "}}")  # papermill would fill in braces
+    plain = str(source).replace("{", "{{").replace("}", "}}")  # papermill would fill in braces
     start = time.perf_counter()
     quiet = ["--IPKernelApp.log_level=50"]  # kernels talk over the loopback interface, or are interrupted, and say so
     how = {"cwd": str(ROOT / "notebooks"), "progress_bar": False, "extra_arguments": quiet}
     how |= {"kernel_name": KERNEL, "language": "python"}
     for again in (True, False):
         try:
-            papermill.execute_notebook(plain(source), plain(draft), parameters, **how)
+            executed = papermill.execute_notebook(plain, None, parameters, **how)  # else it is written at every cell
             break
         except PapermillExecutionError as error:
             says = " ".join(str(error.evalue).split())
@@ -274,9 +273,7 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
             if not (starting and again):
                 died = "its kernel died, killed perhaps for want of memory"
                 raise BuildError(f"{source.name}: {died}; {GOES_ON}") from None
-    executed = polish(nbformat.read(draft, as_version=4), parameters["edition"])
-    nbformat.write(announced(executed, load(parameters["edition"])), target)
-    draft.unlink()
+    nbformat.write(announced(polish(executed, parameters["edition"]), load(parameters["edition"])), target)
     return time.perf_counter() - start
 
 

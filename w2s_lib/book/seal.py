@@ -1,10 +1,10 @@
 """Answers under seal: what is right can be checked, and common mistakes met with a hint, where no answer is written.
 
-An answer is a number or an array, rounded on a grid.  Where a book was built, a digest of it names its text.  A hand-out
-gets it sealed: ``hashlib.scrypt`` makes of that digest and of a salt two things, the name of an entry and the key of
-the text in it.  An exercise is a handful of such entries, one for the right answer and one
-for each mistake that has a hint, alike in length and without order.  Whoever has an answer opens its entry; whoever has
-none sees as little of the hints as of the right answer.
+An answer is a number or an array, rounded on a grid.  Where a book was built, a digest of it names its text.  Under
+seal, ``hashlib.scrypt`` makes of that digest and of a salt two things: the name of an entry and the key of the text in
+it.  An exercise is a handful of such entries, one for the right answer and one for each mistake that has a hint, alike
+in length and without order.  Whoever has an answer opens its entry; whoever has none sees as little of the hints as of
+the right answer.
 
 A guess takes about 0.06 s and 16 MB.  A number with two decimals is one of 101 and would fall in seconds, so that an
 answer is one of ``GUESSES`` or more: minutes.  Better are answers whose guesses nobody can count, such as *which*
@@ -88,11 +88,8 @@ def _turned(text: bytes, key: bytes) -> bytes:
     return bytes(one ^ other for one, other in zip(text, stream))
 
 
-def exercise(
-    name: str, answer: ArrayLike, digits: int = 6, hints: Mapping[str, ArrayLike] | None = None
-) -> Exercise:
-    """An exercise whose answer can be kept under seal; ``hints`` are texts that lead on, each with the wrong answer that
-    it is for.
+def exercise(name: str, answer: ArrayLike, digits: int = 6, hints: Mapping[str, ArrayLike] | None = None) -> Exercise:
+    """An exercise that can be sealed; ``hints`` are texts that lead on, each with the wrong answer that it is for.
 
     A mistake that makes no difference here (its answer is the right one, or another's) gets no hint.
 
@@ -153,7 +150,8 @@ def exercises(path: Path) -> tuple[str, dict[str, Exercise]]:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         for one in told["exercises"].values():
-            if one["digits"] not in range(13) or not all(isinstance(text, str) for text in one.get("texts", {}).values()):
+            texts = one.get("texts", {}).values()
+            if one["digits"] not in range(13) or not all(isinstance(text, str) for text in texts):
                 raise ValueError
             for text in () if "texts" in one else (one["salt"], *one["entries"].values()):
                 bytes.fromhex(text)
