@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 from w2s_lib.book import decks, guide
 from w2s_lib.book.copies import Book
 from w2s_lib.book.slides import main
-from w2s_lib.figures.style import ROOM, SMALLEST, Figure, canvas, smallest, step
+from w2s_lib.figures.style import ROOM, SLIDE, SLIDES, SMALLEST, Figure, canvas, smallest, step
 from w2s_lib.study.edition import load
 
 SERIOUS = ("serious", "critical")
@@ -44,7 +44,9 @@ def shown(**words):
     for number, name in enumerate(words, 1):
         with step(ax, number):
             ax.plot([0, number], label=name)
-    data, metadata = Figure(figure, "What is seen.", "What is meant. It rises.")._repr_mimebundle_()
+    with pytest.MonkeyPatch.context() as build:
+        build.setenv(SLIDES, "yes")
+        data, metadata = Figure(figure, "What is seen.", "What is meant. It rises.")._repr_mimebundle_()
     return new_code_cell("draw()", outputs=[new_output("execute_result", data, metadata=metadata)])
 
 
@@ -145,6 +147,7 @@ def test_a_figure_is_drawn_again_where_its_words_would_be_too_small():
     ax.set_xlabel("small", fontsize=7)
     tall = Figure(figure, "a")
     again = tall.for_slides(tall.svg())
+    assert SLIDE not in tall._repr_mimebundle_()[0], "drawn for who asks"
     width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', again).groups())
     scale = min(ROOM[0] / width, ROOM[1] / height)
     assert smallest(again) == pytest.approx(7) and 7 * scale == pytest.approx(SMALLEST, rel=1e-3)

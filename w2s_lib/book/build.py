@@ -36,7 +36,9 @@ from w2s_lib.book import crate, decks, guide
 from w2s_lib.book.challenge import BOARD
 from w2s_lib.book.chapter import BUILT, CHECKS, SCRIPT, TABLES, open_lab
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
+from w2s_lib.figures.style import SLIDES
 from w2s_lib.findings import benchmarks, record
+from w2s_lib.lab import Lab
 from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.provenance import hardware, versions
@@ -172,8 +174,8 @@ def keep_figures(notebook: nbformat.NotebookNode, folder: Path) -> None:
                 (folder / f"{name}.md").write_text(says, encoding="utf-8")
 
 
-SWITCHES = ("W2S_SHIPPED", "W2S_DATA")
-"""Environment variables by which a chapter reads other results or texts."""
+SWITCHES = ("W2S_SHIPPED", "W2S_DATA", SLIDES)
+"""Environment variables by which a chapter reads other results or texts, or draws more."""
 
 
 def studied(study: Study) -> str:
@@ -411,6 +413,13 @@ def folder_of(edition: Edition, output: str | None = None) -> Path:
     return Path(output).expanduser().absolute() if output else BUILT / edition.name
 
 
+def parameters(edition: str, lab: Lab) -> dict[str, object]:
+    """What notebooks are given: the edition by its name, or by its path where it is a file of the reader's own."""
+    path = find(edition)
+    given = path.stem if path.parent == FOLDER else str(path)
+    return {"edition": given, "store": str(lab.store.root), "workers": lab.workers}
+
+
 def command(edition: str) -> str:
     """The command that builds the book of an edition."""
     return shlex.join(["make", "book", f"EDITION={edition}"])
@@ -449,7 +458,9 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
     (source / "notebooks").mkdir()
     shown = [path for path in chapters() if not left_out(path, study.edition)]
-    guide.take_over(source / "teaching", ROOT / "notebooks", [path.stem for path in shown])
+    decked = [] if study.edition.record_of else shown  # of a preview, ``slides`` makes them for whoever asks
+    os.environ[SLIDES] = "yes" if decked else "no"
+    guide.take_over(source / "teaching", ROOT / "notebooks", [path.stem for path in decked])
 
     runs = study.runs()
     total, missing = len(closure(runs)), len(lab.missing(runs))
@@ -462,10 +473,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     (results / "runs.json").write_text(json.dumps(counts), encoding="utf-8")
 
     say("executing the notebooks")
-    path = find(edition)
-    given = path.stem if path.parent == FOLDER else str(path)
-    parameters = {"edition": given, "store": str(lab.store.root), "workers": lab.workers}
-    execute_all(source / "notebooks", results, parameters, lab.workers, studied(study))
+    execute_all(source / "notebooks", results, parameters(edition, lab), lab.workers, studied(study))
     for ending, name in TABLES.items():
         tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
         pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)
@@ -476,7 +484,8 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
 
     say("rendering the pages")
     html, name = render(source, folder, lab.workers), study.edition.name
-    decks.write(source, study.edition, shown, html / "slides")
+    if decked:
+        decks.write(source, study.edition, decked, html / "slides")
     crate.write(html, study.edition, lab.records(runs))
     took, now = time.perf_counter() - start, datetime.now(UTC).isoformat(timespec="minutes")
     made |= counts | {"seconds": round(took, 1), "finished": now}

@@ -56,7 +56,9 @@ def release(edition: str, output: str | None = None, target: str | None = None, 
     if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").is_file():
         raise ParameterError("target", str(target), "must be a new folder, or that of a release")
     if not (html / "slides").is_dir():
-        raise ParameterError("edition", edition, f"built before books had slides; run {command(edition)} again")
+        raise ParameterError(
+            "edition", edition, f"has no slides: a preview, or built before books had; run {command(edition)}"
+        )
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.make_archive(str(folder / "site"), "zip", html)

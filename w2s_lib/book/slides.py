@@ -2,20 +2,25 @@
 
     python -m w2s_lib.book.slides --chapters 01 05 --edition preview
 
-The book has the same decks among its pages; here they stand by themselves.  Nothing is computed.
+The book has the same decks among its pages; here they stand by themselves, and nothing is computed.  A preview has
+none: of it, chapters are executed again, with figures for slides.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from w2s_lib.book import decks
-from w2s_lib.book.build import built, folder_of
+from w2s_lib.book.build import built, execute, folder_of, parameters, studied
+from w2s_lib.book.chapter import open_lab
 from w2s_lib.book.course import chosen
 from w2s_lib.book.pdf import printer
 from w2s_lib.errors import Arguments, ParameterError, exit_code
+from w2s_lib.figures.style import SLIDES
+from w2s_lib.study import Study
 from w2s_lib.study.edition import load
 
 LAID_OUT = (
@@ -48,6 +53,12 @@ def slides(given: Sequence[str], edition: str = "world", output: str | None = No
     built(edition, output)
     e, paths = load(edition), chosen(given, edition)
     folder = folder_of(e, output)
+    if e.record_of:
+        os.environ[SLIDES] = "yes"
+        study = Study(e)
+        given_to, of = parameters(edition, open_lab(None, None, e)), studied(study)
+        for path in paths:
+            execute(path, folder / "source" / "notebooks" / path.name, given_to, folder / "results", of)
     made = decks.write(folder / "source", e, paths, folder / "slides")
     if not made:
         raise ParameterError("chapters", " ".join(given), "no goals, no deck: pages of reference have none")

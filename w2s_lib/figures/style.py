@@ -7,6 +7,7 @@ white page.  Dark pages turn a figure's lightness over and keep its hues (``book
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,6 +80,8 @@ def readable(colour: str | tuple[float, ...]) -> tuple[float, ...]:
 
 SLIDE = "application/vnd.w2s.slide+svg"
 """Type under which a figure comes drawn for a slide."""
+SLIDES = "W2S_SLIDES"
+"""Environment variable: ``yes`` has figures drawn for slides as well."""
 ROOM, SMALLEST = (1776, 690), 24
 """What a slide of 1920 × 1080 CSS pixels has for a figure, and its smallest words: 18 points, for the last row."""
 SIZED = re.compile(r"scale\(([\d.]+) -[\d.]+\)")
@@ -148,7 +151,7 @@ class Figure:
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
         svg = self.svg()
         data = {"image/svg+xml": svg, "text/plain": self.alt}
-        if drawn := self.for_slides(svg):
+        if os.environ.get(SLIDES) == "yes" and (drawn := self.for_slides(svg)):
             data[SLIDE] = drawn
         return data, {"image/svg+xml": {"alt": self.alt, "caption": self.caption}}
 
