@@ -24,7 +24,7 @@ from scipy import stats
 from w2s_lib import digests
 from w2s_lib.errors import OneLineError, first_line
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, Claim, verdict, word
-from w2s_lib.findings.results import ALL, BY_SEED, NAMES, ROWS, SIGNED, by_seed, interval_of, say, usual
+from w2s_lib.findings.results import ALL, BY_SEED, NAMES, ROWS, SIGNED, by_seed, interval_of, intervals_of, say, usual
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.provenance import versions
 from w2s_lib.lab.store import UNREADABLE, replacing
@@ -384,7 +384,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     heads = frame.drop_duplicates(ROW)[ROW].reset_index(drop=True)
     of_seeds, values, less, counted = _by_row(frame, ("seed", "value", "less", "counted"))
     about = zip(values, less, heads["statistic"], heads["versus"], heads["per"])
-    numbers = pd.DataFrame([interval_of(*row) for row in about], columns=Interval._fields, index=heads.index)
+    numbers = pd.DataFrame(intervals_of(about), columns=Interval._fields, index=heads.index)
     sums = pd.Series([np.nansum(c) if np.isfinite(c).any() else np.nan for c in counted], dtype=float)
     told = {"n_pairs": np.nan, "run_keys": "", "counted": sums.mask(heads["statistic"] == "pgr")}  # the gap is no count
     seeds = [tuple(zip(*row)) for row in zip(of_seeds, values, less, counted)]

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from w2s_lib.digests import digest
-from w2s_lib.measures.intervals import LEVEL, Interval, cluster_weights, percentile_interval, seed_interval
+from w2s_lib.measures.intervals import LEVEL, Interval, cluster_weights, percentile_interval, seed_intervals
 from w2s_lib.measures.metrics import MIN_GAP, NULLS, Comparison, Mask, band, borders, correct, quadrant
 from w2s_lib.specs import Spec, Split, stream
 from w2s_lib.study import Study
@@ -400,13 +400,20 @@ def taken_off(per_seed: pd.DataFrame) -> pd.Series:
     return per_seed["less"].astype(float).mask(share, 0.0)
 
 
-def _interval(group: Mapping[str, np.ndarray]) -> Interval:
-    """Over the rows of a group, one a seed; it has a width, and stays where values can be."""
-    value, draws = group["value"], group["draws"]
-    if not any(drawn is None for drawn in draws):
-        return percentile_interval(float(value[0]), draws[0])
-    first = (group[name][0] for name in ("statistic", "versus", "per"))
-    return interval_of(value, group["less"], *first)
+def _intervals(groups: Sequence[Mapping[str, np.ndarray]]) -> list[Interval]:
+    """Over the rows of each group, one a seed: of bootstrap draws, where there are any, else over the seeds."""
+    drawn = [not any(draws is None for draws in group["draws"]) for group in groups]
+    about = ("statistic", "versus", "per")
+    rows = [
+        (group["value"], group["less"], *(group[name][0] for name in about))
+        for group, is_drawn in zip(groups, drawn)
+        if not is_drawn
+    ]
+    over_seeds = iter(intervals_of(rows))
+    return [
+        percentile_interval(float(group["value"][0]), group["draws"][0]) if is_drawn else next(over_seeds)
+        for group, is_drawn in zip(groups, drawn)
+    ]
 
 
 def interval_of(
@@ -414,14 +421,29 @@ def interval_of(
 ) -> Interval:
     """Of one row, from its values by study seed, and what was taken off each (``LESS``); the other arguments are the
     row's, and say where the values can lie."""
-    values, less = (np.asarray(numbers, dtype=float) for numbers in (values, less))
-    if statistic not in SIGNED and not versus and not per:
-        less = np.zeros_like(values)  # a share, of which nothing was taken off
-    if not np.isnan(less[~np.isnan(values)]).any():
-        return seed_interval(values, level, less)
-    interval = seed_interval(values, level)
-    most = np.inf if statistic in RATIOS or per else 2.0 if versus else 1.0
-    return interval._replace(low=float(np.maximum(interval.low, -most)), high=float(np.minimum(interval.high, most)))
+    return intervals_of([(values, less, statistic, versus, per)], level)[0]
+
+
+def intervals_of(rows: Iterable[tuple[ArrayLike, ArrayLike, str, str, str]], level: float = LEVEL) -> list[Interval]:
+    """As ``interval_of``, for each of many rows: those of as many seeds are reckoned together."""
+    alike: dict[tuple[int, bool], list[tuple[int, np.ndarray, np.ndarray, float]]] = {}
+    for place, (values, less, statistic, versus, per) in enumerate(rows):
+        values, less = (np.asarray(numbers, dtype=float) for numbers in (values, less))
+        if statistic not in SIGNED and not versus and not per:
+            less = np.zeros_like(values)  # a share, of which nothing was taken off
+        there = ~np.isnan(values)
+        most = np.inf if statistic in RATIOS or per else 2.0 if versus else 1.0
+        of_shares = not np.isnan(less[there]).any()
+        alike.setdefault((int(there.sum()), of_shares), []).append((place, values[there], less[there], most))
+    found: dict[int, Interval] = {}
+    for (_, of_shares), group in alike.items():
+        values, less = (np.stack([row[part] for row in group]) for part in (1, 2))
+        for (place, _, _, most), interval in zip(group, seed_intervals(values, level, less if of_shares else None)):
+            if not of_shares:
+                low, high = max(interval.low, -most), min(interval.high, most)  # NaN stays
+                interval = interval._replace(low=low, high=high)
+            found[place] = interval
+    return [found[place] for place in range(len(found))]
 
 
 def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
@@ -436,12 +458,12 @@ def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
     else:
         too_few = per_seed["counted"] < per_seed["statistic"].map(LEAST)
         frame = per_seed.assign(value=per_seed["value"].mask(too_few))
-    frame, rows = frame.assign(less=taken_off), []
-    for group in _groups(frame, NAMES):
+    groups, rows = list(_groups(frame.assign(less=taken_off), NAMES)), []
+    for group, interval in zip(groups, _intervals(groups)):
         counted = _total(group["counted"]) if group["statistic"][0] != "pgr" else np.nan
         rows.append(
             {name: group[name][0] for name in NAMES}
-            | _interval(group)._asdict()
+            | interval._asdict()
             | {
                 "n_pairs": int(group["n_pairs"].mean()),
                 "counted": counted,
@@ -477,7 +499,9 @@ def usual(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
     >>> len(usual(rows)), usual(rows, versus="rerun")["versus"].tolist(), len(usual(rows, versus=None))
     (1, ['rerun'], 2)
     """
-    return among(rows, **dict.fromkeys(OPTIONS, "") | names)
+    others = [column for column in OPTIONS if column not in names]
+    rows = among(rows, **names)
+    return rows[(rows[others].to_numpy(object) == "").all(axis=1)]
 
 
 def difference(

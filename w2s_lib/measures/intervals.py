@@ -67,19 +67,35 @@ def seed_interval(values: ArrayLike, level: float = LEVEL, less: ArrayLike | Non
     """
     x = np.asarray(values, dtype=float)
     off = np.broadcast_to(np.nan if less is None else np.asarray(less, dtype=float), x.shape)[~np.isnan(x)]
-    x = x[~np.isnan(x)]
-    if len(x) == 0:
-        return Interval(np.nan, np.nan, np.nan, 0)
-    mean = float(x.mean())
-    if len(x) == 1:
-        return Interval(mean, np.nan, np.nan, 1)
-    if np.ptp(x) < SAME:
-        return Interval(mean, np.nan, np.nan, len(x), 0.0)
-    low, high = t_bounds(x, level)
-    if less is not None:
-        most = max(1.0, np.ceil(max((x + off).max(), off.max()) - SAME))
-        low, high = (most * bound for bound in share_bounds((x + off) / most, off / most, level))
-    return Interval(mean, float(low), float(high), len(x), float(x.std(ddof=1)))
+    return seed_intervals(x[~np.isnan(x)][None], level, None if less is None else off[None])[0]
+
+
+AT_ONCE = 256
+"""Intervals of shares that are reckoned together: each takes 30 kB."""
+
+
+def seed_intervals(
+    values: NDArray[np.float64], level: float = LEVEL, less: NDArray[np.float64] | None = None
+) -> list[Interval]:
+    """As ``seed_interval``, for each row of ``values`` and ``less``, shape (n, n_seeds); all seeds are defined."""
+    n, n_seeds = values.shape
+    if n_seeds == 0:
+        return [Interval(np.nan, np.nan, np.nan, 0)] * n
+    mean, bounds, sd = values.mean(axis=1), np.full((2, n), np.nan), np.full(n, np.nan)
+    if n_seeds > 1:
+        differ = np.ptp(values, axis=1) >= SAME
+        sd = np.where(differ, values.std(axis=1, ddof=1), 0.0)
+        for at in np.split(np.flatnonzero(differ), range(AT_ONCE, int(differ.sum()), AT_ONCE)):
+            bounds[:, at] = _bounds(values[at], None if less is None else less[at], level)
+    numbers = zip(mean.tolist(), *bounds.tolist(), sd.tolist())
+    return [Interval(value, low, high, n_seeds, spread) for value, low, high, spread in numbers]
+
+
+def _bounds(x: NDArray[np.float64], off: NDArray[np.float64] | None, level: float) -> NDArray[np.float64]:
+    if off is None:
+        return np.stack(t_bounds(x, level))
+    most = np.maximum(1.0, np.ceil(np.maximum((x + off).max(axis=1), off.max(axis=1)) - SAME))
+    return most * np.stack(share_bounds((x + off) / most[:, None], off / most[:, None], level))
 
 
 def t_bounds(values: ArrayLike, level: float = LEVEL) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
