@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -151,6 +152,7 @@ def conflicting(z: Array, against: float) -> Array:
     return np.sign(np.sqrt(1 - against**2) * z[:, 1] - against * z[:, 0])
 
 
+@lru_cache(maxsize=256)
 def covariance(
     setting: Setting, n: int, seed: int, m: int, share: float, against: float = 0.5, dose: float = 1.0
 ) -> Array:
@@ -158,7 +160,8 @@ def covariance(
 
     Each strong student learns from m points of its own by the weak model's outputs, the ceiling from the baseline's by
     their true labels.  Conflict also learns share · m further points by the second label, ± ``dose`` times the size of
-    weak labels; with a share of 0 it is a rerun.
+    weak labels; with a share of 0 it is a rerun.  Kept, as several thresholds are asked of the same models: who changes
+    it takes a copy.
     """
     world = World(setting, n, seed)
     z = world.draw(n)
