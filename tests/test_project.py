@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import w2s_lib
+from w2s_lib.book.build import chapters, left_out
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.lab.provenance import PACKAGES
@@ -183,6 +184,16 @@ def test_the_readme_names_every_package_and_edition_in_short_lines():
     editions = [path.stem for path in (ROOT / "notebooks" / "editions").glob("*.yaml") if path.stem != "hh-smol-tuned"]
     assert not [p.name for p in rooms if p.name not in readme] and not [name for name in editions if name not in readme]
     assert max(map(len, readme.splitlines())) <= 104
+
+
+def test_the_time_of_a_preview_and_what_it_leaves_out_are_told_alike():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    costs = (ROOT / "book" / "teaching" / "costs.md").read_text(encoding="utf-8")
+    [(left, took)] = re.findall(r"^make preview # all chapters but (\w+), .*: (.+), no training$", readme, re.MULTILINE)
+    assert re.findall(r"^\| `make preview`: [^|]* \| (.+?) \| measured", costs, re.MULTILINE) == [took]
+    assert f"shipped results | {took}, once |" in costs
+    few = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    assert left == few[sum(left_out(path, load("preview")) for path in chapters())]
 
 
 def test_the_reference_names_every_module():

@@ -236,15 +236,23 @@ def load(folder: Path) -> Record:
             if str(seed) not in about["seeds"]:
                 raise RecordError(f"{path}: seed {seed} is not in {ABOUT}; merge records with --merge")
             frames[seed] = path, frame
+    told = [frame for _, frame in frames.values()]
+    every = pd.concat(told, ignore_index=True) if told else pd.DataFrame(columns=list(BY_SEED))
+    row = every.groupby(ROW, sort=False, dropna=False).ngroup().to_numpy(int)
+    for seed, rows in every[pd.DataFrame({"seed": every["seed"], "row": row}).duplicated()].groupby("seed"):
+        raise RecordError(f"{frames[seed][0]}: seed {seed}: {_first(rows)} occurs twice")
     for seed, entry in about["seeds"].items():
         path = _file(folder, int(seed))
         if int(seed) not in frames:
             raise RecordError(f"{path}: seed {seed} is missing; restore it, or take it out of {ABOUT}")
         if digests.of_file(frames[int(seed)][0]) != entry["file"]:
             raise RecordError(f"{path}: seed {seed} was cut short or changed: it is not what {ABOUT} names; restore it")
-    _complete(frames)
-    told = [frame for _, frame in frames.values()]
-    return Record(about, in_order(pd.concat(told)) if told else pd.DataFrame(columns=list(BY_SEED)))
+    # those of planted students may be undefined in a seed
+    lacking = every[(every["planted"] == "") & (np.bincount(row)[row] < len(frames))]
+    for _, rows in lacking.groupby(ROW, dropna=False, sort=False):
+        seed = min(set(frames) - set(rows["seed"]))
+        raise RecordError(f"{frames[seed][0]}: seed {seed}: {_first(rows)} is missing")
+    return Record(about, in_order(every))
 
 
 def _seeds_of(path: Path) -> Iterable[tuple[int, pd.DataFrame]]:
@@ -254,21 +262,9 @@ def _seeds_of(path: Path) -> Iterable[tuple[int, pd.DataFrame]]:
         raise RecordError(f"{path}: cannot be read ({first_line(error)}); restore it") from None
     if missing := [name for name in BY_SEED if name not in frame]:
         raise RecordError(f"{path}: no column {missing[0]!r}; it is no part of a record of scheme {SCHEME}")
-    for seed, rows in frame.groupby("seed"):
-        if twice := _first(rows[rows.duplicated(ROW)]):
-            raise RecordError(f"{path}: seed {seed}: {twice} occurs twice")
+    of = frame["seed"].unique()
+    for seed, rows in frame.groupby("seed") if len(of) > 1 else zip(of, [frame]):
         yield int(seed), rows
-
-
-def _complete(frames: dict[int, tuple[Path, pd.DataFrame]]) -> None:
-    """Refuse a seed that lacks a statistic which another has; those of planted students may be undefined in a seed."""
-    if not frames:
-        return
-    every = pd.concat(rows[rows["planted"] == ""] for _, rows in frames.values())
-    lacking = every[every.groupby(ROW, dropna=False)["seed"].transform("size") < len(frames)]
-    for _, rows in lacking.groupby(ROW, dropna=False, sort=False):
-        seed = min(set(frames) - set(rows["seed"]))
-        raise RecordError(f"{frames[seed][0]}: seed {seed}: {_first(rows)} is missing")
 
 
 def _first(rows: pd.DataFrame) -> str:
