@@ -129,3 +129,14 @@ def test_a_run_refuses_what_its_method_or_labels_cannot_use(fields, says):
         Train(model=Pretrain(world=World(), width=24), pairs=pairs, split="weak_label", **fields)
     with pytest.raises(ValueError, match="leaky belongs to a filter"):
         Labelling(leaky=True)
+
+
+def test_a_copy_with_other_fields_has_a_key_of_its_own():
+    """A key is reckoned once; what was changed on the way must not keep it."""
+    spec = Pretrain(world=World(seed=1), width=20)
+    assert (known := spec.key) == spec.key
+    for deep in (False, True):
+        copied = spec.model_copy(update={"width": 24}, deep=deep)
+        assert copied.key == Pretrain(world=World(seed=1), width=24).key != known
+    assert spec.model_copy().key == known and spec == Pretrain(world=World(seed=1), width=20)
+    assert "key" not in spec.model_dump()

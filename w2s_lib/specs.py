@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -62,12 +64,18 @@ class Value(BaseModel):
 class Spec(Value):
     """A value with a content key."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """16 hexadecimal digits that name this value: a hash of its kind and non-default fields."""
         science = self.model_dump(mode="json", exclude_defaults=True)
         text = json.dumps([SCHEME, type(self).__name__, science], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, with a key of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("key", None)
+        return copied
 
     def parents(self) -> tuple[Spec, ...]:
         """The runs whose results this one reads."""
