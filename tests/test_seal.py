@@ -9,7 +9,7 @@ import pytest
 
 from w2s_lib.book import seal as seal_module
 from w2s_lib.book.chapter import open_chapter
-from w2s_lib.book.seal import GUESSES, RIGHT, WrongAnswer, exercise, exercises, on_grid, read, right, seal
+from w2s_lib.book.seal import GUESSES, RIGHT, WrongAnswer, exercise, exercises, has_comma, on_grid, read, right, seal
 from w2s_lib.errors import ParameterError
 
 MASK = np.random.default_rng(3).random(200) > 0.5
@@ -105,6 +105,15 @@ def test_what_is_no_answer_is_one_line(answer, cheap):
             read(under_seal("x", MASK), answer)
 
 
+@pytest.mark.parametrize(
+    ("answer", "comma"),
+    [((0, 45), True), ([0, 45, 1, 2], True), ("0,45", True), (["0,4", "0,5"], True), ([0, 1, 1, 3], False),
+     ("0.45", False), ([0.2, 45], False), (0.45, False), ([], False), (MASK, False), ([[1], 2], False)],
+)  # fmt: skip
+def test_a_decimal_comma_is_seen(answer, comma):
+    assert has_comma(answer) is comma
+
+
 def test_large_numbers_of_many_decimals_are_refused_and_not_all_alike(cheap):
     with pytest.raises(ValueError, match="finite numbers below 9e\\+03"):
         on_grid(1e8, 12)
@@ -148,6 +157,9 @@ def test_a_hand_out_checks_with_its_first_cell_alone(chapter, capsys):
         here.check("ds-mask", [0.5])
     with pytest.raises(WrongAnswer, match="array of numbers"):
         here.check("ds-mask", "yes")
+    for answer in ("0,45", (0, 45)):
+        with pytest.raises(WrongAnswer, match="^decimals are written with a point: 0.45, and not 0,45"):
+            here.check("ds-mask", answer)
 
 
 def test_an_edition_too_small_for_a_seal_leaves_the_answer_open(chapter, capsys, tmp_path):
@@ -168,5 +180,5 @@ def test_what_cannot_be_checked_is_one_line(chapter, tmp_path):
     with pytest.raises(ParameterError, match="05_x.json.*is no file of checks"):
         chapter().check("ds-mask", MASK)
     (tmp_path / "checks" / "05_x.json").unlink()
-    with pytest.raises(ParameterError, match="not here; open a hand-out in its own folder"):
+    with pytest.raises(ParameterError, match=f"{tmp_path.name}.*not here; open a hand-out in its own folder"):
         chapter().check("ds-mask", MASK)

@@ -20,7 +20,18 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from w2s_lib import digests
-from w2s_lib.book.seal import RIGHT, Exercise, TooFewError, WrongAnswer, exercise, exercises, read
+from w2s_lib.book.seal import (
+    COMMA,
+    NOT_YET,
+    RIGHT,
+    Exercise,
+    TooFewError,
+    WrongAnswer,
+    exercise,
+    exercises,
+    has_comma,
+    read,
+)
 from w2s_lib.errors import ParameterError, nearest
 from w2s_lib.figures.play import Widget, prediction
 from w2s_lib.findings import record
@@ -180,7 +191,7 @@ class Chapter:
         except ValueError as error:
             raise WrongAnswer(str(error)) from None
         if says != RIGHT:
-            raise WrongAnswer(says or "not yet; look again at what is asked, and in which order")
+            raise WrongAnswer(says or (COMMA if has_comma(answer) else NOT_YET))
         print("✓ right")
 
     @property
@@ -195,7 +206,7 @@ class Chapter:
         path = next((path for path in (here, built) if path.is_file()), None)
         if path is None:
             says = "not here; open a hand-out in its own folder, build this edition, or run the solution first"
-            raise ParameterError("checks", str(here), says)
+            raise ParameterError("checks", str(here.absolute()), says)
         study, known = exercises(path)
         if study != self._asked:
             raise ParameterError("checks", str(path), "sealed for other parameters than this run's; answers differ")

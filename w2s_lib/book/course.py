@@ -36,6 +36,9 @@ from w2s_lib.study.edition import FOLDER, find, load
 POINTS = {"Recall": 1, "Apply": 2, "Extend": 3}
 """Levels of exercises, and what each is worth."""
 
+RESTARTED = "# NameError? The kernel forgot: run the cells above first"
+"""What a traceback shows to whoever restarts in the middle, and answers at once."""
+
 EXAM = ROOT / "book" / "teaching" / "exam.md"
 """Questions and rubric: on no page, and in no hand-out."""
 
@@ -107,7 +110,7 @@ def _to_answer(name: str, sealed: bool) -> list[NotebookNode]:
     if not sealed:
         return [new_markdown_cell("*Your answer:*")]
     variable = name.replace("-", "_")
-    code = f'{variable} = ...  # your answer; lines of your own go above\n\ncheck("{name}", {variable})'
+    code = f'{variable} = ...  # your answer; lines of your own go above\n\ncheck("{name}", {variable})  {RESTARTED}'
     return [new_code_cell(code), new_markdown_cell("*In words:*")]
 
 
@@ -197,10 +200,11 @@ def chosen(given: Sequence[str], edition: str) -> list[Path]:
 
 READ_ME = """# Exercises
 
-Open a notebook in JupyterLab, in the environment of the book (`make env`, `make lab`), and run it from the top.
-Write your answer where a cell says `...`. `check` says whether it is right; it does not know the answer, and a try
-takes a moment. Answers are sealed for the edition `{edition}`; other parameters, or models that were trained on another
-machine, can have other answers. What is *handed in* in words is marked by a person.
+Open a notebook in JupyterLab, in the environment of the book (`make env`, `make lab`), and run it from the top, again
+after a restart of its kernel. The folder `checks` stays beside it. Write your answer where a cell says `...`, decimals
+with a point (0.45). `check` says whether it is right; it does not know the answer, and a try takes a moment. Answers
+are sealed for the edition `{edition}`; other parameters, or models that were trained on another machine, can have other
+answers. What is *handed in* in words is marked by a person.
 
 Every chapter takes the results of models from the store (`.store` of the book, or the folder in `W2S_STORE`).
 

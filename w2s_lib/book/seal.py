@@ -37,6 +37,8 @@ SLACK = 1e-9
 """How far an array's numbers may lie from the sealed ones by rounding of the machine, where they fall on an edge."""
 
 RIGHT = "right"
+NOT_YET = "not yet; look again at what is asked, and in which order"
+COMMA = "decimals are written with a point: 0.45, and not 0,45, which makes two numbers"
 UNDEFINED = np.iinfo(np.int64).min
 """What stands on the grid for NaN."""
 
@@ -62,7 +64,8 @@ def on_grid(answer: ArrayLike, digits: int) -> bytes:
     try:
         values = np.asarray(answer, dtype=float)
     except (TypeError, ValueError):
-        raise ValueError("an answer is a number, or an array of numbers or of true and false") from None
+        says = "an answer is a number, or an array of numbers or of true and false"
+        raise ValueError(COMMA if has_comma(answer) else says) from None
     if np.any(np.abs(values) * 10.0**digits >= 2**53):  # beyond that, neighbours on the grid are one number
         raise ValueError(f"an answer has finite numbers below {2**53 / 10**digits:.0e}")
     undefined = np.isnan(values)
@@ -73,6 +76,21 @@ def on_grid(answer: ArrayLike, digits: int) -> bytes:
 def _named(answer: ArrayLike, digits: int) -> str:
     """A digest of an answer on its grid."""
     return hashlib.sha256(on_grid(answer, digits)).hexdigest()
+
+
+def has_comma(answer: ArrayLike) -> bool:
+    """Whether an answer looks as if its decimals were written with a comma.
+
+    That is text with one in it, or whole numbers in which 0 or 1 stands before every other, as ``0,45`` makes them.
+
+    >>> has_comma((0, 45)), has_comma([0, 1, 1, 3]), has_comma("0,45")
+    (True, False, True)
+    """
+    told = np.ravel(np.asarray(answer, dtype=object)).tolist()
+    if any(isinstance(one, str) for one in told):
+        return any(isinstance(one, str) and "," in one for one in told)
+    whole = bool(told) and len(told) % 2 == 0 and all(type(one) is int for one in told)
+    return whole and set(told[::2]) <= {0, 1} and max(told[1::2]) > 9
 
 
 @lru_cache(maxsize=64)

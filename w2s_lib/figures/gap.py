@@ -53,7 +53,7 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
         for tick in ax.get_xticklabels():
             tick.set_rotation(40)
         values = rows["value"].dropna()
-        told = f"{name} from {values.min():.2f} to {values.max():.2f}"
+        told = f"{name} from {round(values.min(), 2) + 0.0:.2f} to {round(values.max(), 2) + 0.0:.2f}"
         said.append(told if len(values) else f"{statistic} undefined")
     return Figure(
         figure,

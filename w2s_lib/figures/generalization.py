@@ -59,7 +59,7 @@ def pgr_ladder(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
 def pgr_intervals(results: pd.DataFrame, pooled: pd.Series) -> Figure:
     """PGR with its 95 % interval for each weak-strong pair, and over all of them."""
     rows = results[results["statistic"] == "pgr"].dropna(subset="value")
-    names = [*(f"{w} → {s}" for w, s in zip(rows["weak"], rows["strong"])), "all pairs"]
+    names = [*(f"{w} → {s}" for w, s in zip(rows["weak"], rows["strong"])), "all of them"]
     rows = pd.concat([rows, pooled.to_frame().T], ignore_index=True)
     figure, ax = canvas(6.6, 0.42 * len(rows) + 1.3)
     for y, row in rows.iterrows():
@@ -74,8 +74,8 @@ def pgr_intervals(results: pd.DataFrame, pooled: pd.Series) -> Figure:
     return Figure(
         figure,
         f"Performance gap recovered with its 95 % interval, by weak-strong pair: {said}.",
-        "95 % t intervals over seeds; a bar that leaves the frame goes on. Pairs whose gap is too small for PGR in "
-        "every seed are left out.",
+        "95 % t intervals over seeds; a bar that leaves the frame goes on. Where the gap of a weak–strong pair is too "
+        "small for PGR in every seed, the pair is left out.",
     )
 
 

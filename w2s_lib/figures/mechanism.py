@@ -179,7 +179,8 @@ def dose(results: pd.DataFrame, alphas: Sequence[float], threshold: float) -> Fi
             colour = CONDITION_COLOURS[condition]
             ax.plot(alphas, y, color=colour, marker=MARKERS[condition], label=condition.replace("_", " "))
             ax.fill_between(alphas, low, high, color=colour, alpha=0.12, linewidth=0)
-            said.append(f"{statistic.replace('_', ' ')} {condition} from {y[0]:.2f} to {y[-1]:.2f}")
+            first, last = (round(value, 2) + 0.0 for value in (y[0], y[-1]))
+            said.append(f"{statistic.replace('_', ' ')} {condition} from {first:.2f} to {last:.2f}")
         ax.set_xscale("log", base=2)
         ax.set_xticks(list(alphas), [f"{a:g}" for a in alphas])
         ax.minorticks_off()

@@ -128,8 +128,8 @@ def by_people(results: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         f"Tax, deception score, and what the margin-matched null leaves of it, by what is mixed in. {'. '.join(said)}.",
-        "Behind each name: taxed pairs, of all weak–strong pairs and divisions. Bars: 95 % intervals over divisions of the "
-        "same texts. The dashed line is what a tax comes to that falls blindly among pairs of equal margin.",
+        "Behind each name: taxed pairs, of all weak–strong pairs and divisions. Bars: 95 % intervals over divisions of "
+        "the same texts. The dashed line is what a tax comes to that falls blindly among pairs of equal margin.",
     )
 
 
