@@ -192,8 +192,17 @@ def test_words_lead_to_the_glossary(name):
     assert used and set(used) <= known
 
 
+def test_every_word_of_the_glossary_is_linked_from_a_chapter():
+    """By its own name, or by another that stands above the same lines."""
+    glossary = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8").partition(":sorted:")[2]
+    entries = [re.findall(r"^(\w.*)$", entry, re.MULTILINE) for entry in re.split(r"\n\s*\n", glossary)]
+    prose = "\n".join(c.source for notebook in SOURCES.values() for c in notebook.cells if c.cell_type == "markdown")
+    linked = set(re.findall(r"\{term\}`(?:[^`<]+ <)?([^`>]+)>?`", prose))
+    assert len(linked) > 80 and [words for words in entries if words and not linked & set(words)] == []
+
+
 @pytest.mark.parametrize("name", SOURCES)
 def test_two_models_are_no_pair_and_chapters_are_named_by_links(name):
     """Words with one meaning: a pair is two replies, two models are a weak–strong pair."""
-    prose = "\n".join(c.source for c in SOURCES[name].cells if c.cell_type == "markdown").partition("\n## Exercises")[0]
+    prose = "\n".join(c.source for c in SOURCES[name].cells if c.cell_type == "markdown")
     assert not re.search(r"model pair|pairs? of models|seed and pair\b|[Cc]hapter \d|\(exercise \d", prose)

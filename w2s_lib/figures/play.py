@@ -169,7 +169,7 @@ def prediction(name: str, question: str, truth: float, told: str, low: float, hi
 
 def calibration(asked: int) -> Widget:
     """All predictions that the reader has made, of so many ``asked`` in this book, beside the truth; and a class's."""
-    says = f"This book asks for {asked} predictions, one or two a chapter."
+    says = f"This book asks for {asked} predictions, one to three a chapter."
     kept = "<p>Yours stay in your browser, and are shown here once there are some.</p>"
     inside = f"<p>{says}</p><div>{kept}</div>"
     return Widget(f'<div class="play" data-play="calibration" data-alone="yes">{inside}</div>', says)
