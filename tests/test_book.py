@@ -256,8 +256,8 @@ def test_the_ledger_on_the_page_reads_the_rows_of_the_file(html, results):
     for claim in CLAIMS.values():
         rows = among(usual(results, weak=ALL, **claim.names), chapter=claim.chapter)
         ((_, row),) = rows.iterrows()
-        bounds = "[nan, nan]" if pd.isna(row["low"]) else f"[{row['low']:.3f}, {row['high']:.3f}]"
-        number = "–" if pd.isna(row["value"]) else f"{row['value']:.3f} {bounds}"
+        bounds = "" if pd.isna(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]"
+        number = "–" if pd.isna(row["value"]) else f"{row['value']:.3f}{bounds}"
         cells = r"</td>\s*<td[^>]*>".join((f"<a[^>]*>{claim.key}</a>", "[^<]*", re.escape(number)))
         assert re.search(rf"<td[^>]*>{cells}</td>", page), claim.key
     assert "verdict" in (html / "index.html").read_text(encoding="utf-8")
@@ -275,6 +275,12 @@ def test_no_key_is_left_unglued(html):
     for page in pages(html):
         text = page.read_text(encoding="utf-8")
         assert "glue:text" not in text and "Unknown" not in text, page.name
+
+
+def test_no_name_stands_twice_on_a_page(html):
+    for page in pages(html):
+        names = re.findall(r'\sid="([^"]+)"', page.read_text(encoding="utf-8"))
+        assert len(names) == len(set(names)), (page.name, {name for name in names if names.count(name) > 1})
 
 
 def test_figures_have_alt_texts(html):

@@ -17,7 +17,7 @@ def test_nothing_is_cut_and_missing_is_a_dash():
     table = Table(pd.DataFrame({"a_name": ["x" * 500, None, pd.NA], "b": [0.12345, float("nan"), 1]}))
     shown = table._repr_html_()
     assert "x" * 500 in shown and "0.12" in shown and shown.count(">–</td>") == 3
-    assert ">a name</th>" in shown and 'class="dataframe"' in shown and "id=" not in shown
+    assert '<th scope="col">a name</th>' in shown and 'class="dataframe"' in shown and "id=" not in shown
     assert table._repr_html_() == shown, "the same table twice is the same page"
 
 
@@ -30,6 +30,8 @@ def test_a_ledger_links_to_chapters_and_escapes_the_rest():
     assert "<script" not in shown and shown.count("<strong>&lt;b&gt;holds&lt;/b&gt;</strong>") == 2
     assert shown.count('<a href="05_tax.html">C1</a>') == 2 and "0.500 [0.250, 0.750]" in shown
     assert shown.count(">–</td>") == 3 and 'class="dataframe ledger"' in shown
+    alike = Ledger(pd.DataFrame([tested | {"low": nan, "high": nan}]))._repr_html_()
+    assert ">0.500</td>" in alike and "nan" not in alike, "what is the same in all seeds has no interval"
 
 
 def test_parts_are_folded_counted_and_escaped():

@@ -1,4 +1,4 @@
-"""Sphinx extension: the built book asks no other host for anything.
+"""Sphinx extension: the built book asks no other host for anything, and gives no name twice on a page.
 
 Drops the scripts of sphinx-thebe, which load from a content delivery network, and MathJax's other entry points, which
 no page loads.
@@ -6,11 +6,15 @@ no page loads.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from sphinx.application import Sphinx
 
 MATHJAX = "tex-chtml.js"
+
+OF_ALL = re.compile(r' id="(?:exercise|solution)-content"')
+"""What sphinx-exercise calls every exercise, and every solution."""
 
 
 def drop_thebe(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
@@ -20,6 +24,12 @@ def drop_thebe(app: Sphinx, pagename: str, templatename: str, context: dict, doc
             context[kind] = [
                 file for file in context[kind] if "thebe" not in f"{file} {getattr(file, 'attributes', '')}".lower()
             ]
+
+
+def drop_names(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
+    """Leave out names that several parts of a page share: they name none."""
+    if "body" in context:
+        context["body"] = OF_ALL.sub("", context["body"])
 
 
 def prune(app: Sphinx, exception: Exception | None) -> None:
@@ -32,5 +42,6 @@ def prune(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-page-context", drop_thebe, priority=990)
+    app.connect("html-page-context", drop_names, priority=990)
     app.connect("build-finished", prune, priority=990)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

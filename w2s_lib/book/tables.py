@@ -18,7 +18,8 @@ def html_table(frame: pd.DataFrame, digits: int, css: str, shown: Mapping[str, s
     heads = [str(name).replace("_", " ") for name in frame.columns]
     style = cells.set_axis(heads, axis="columns").style.hide(axis="index")
     style.format(shown, precision=digits, na_rep="–", escape="html").format_index(axis="columns", escape="html")
-    return style.to_html(exclude_styles=True).replace("<table>", f'<table class="{css}">', 1)  # styles would bring ids
+    made = style.to_html(exclude_styles=True).replace("<th >", '<th scope="col">')  # styles would bring ids
+    return made.replace("<table>", f'<table class="{css}">', 1)
 
 
 class Table:
