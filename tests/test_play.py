@@ -14,14 +14,14 @@ from axe_playwright_python.sync_playwright import Axe
 from w2s_lib.book.chapter import open_chapter
 from w2s_lib.data.world import draw_pairs, judge, substances
 from w2s_lib.figures import play as shown
-from w2s_lib.findings.ask import ASKED, ask, stored, world_of
+from w2s_lib.findings.ask import ASKED, ask, runs, stored, world_of
 from w2s_lib.findings.game import EACH, TRUTH, _some, game
 from w2s_lib.findings.play import NULLS, ROOM, STEP, of_book, packed, planes, play, signed, told_apart
 from w2s_lib.findings.results import CONFLICTS, Cell
 from w2s_lib.measures.metrics import Comparison
 from w2s_lib.specs import Pretrain, World
 from w2s_lib.study import Study
-from w2s_lib.study.edition import PARAMETERS
+from w2s_lib.study.edition import PARAMETERS, load
 
 ASSETS = Path(__file__).resolve().parent.parent / "book" / "assets"
 PAIRS = 400
@@ -439,6 +439,14 @@ def test_without_models_the_page_says_so():
 def test_models_of_the_page_are_those_of_the_runs(study, lab):
     found = ask(study.on(lab))
     assert set(found["models"]) == set(ASKED) and found["differs"] < 1e-3
+
+
+@pytest.mark.parametrize("name", ["world", "world-large", "smoke"])
+def test_models_of_the_page_take_two_megabytes_at_most(name):
+    from w2s_lib.models.pretrain import build
+
+    kept = [stored(build(run.model), exact=role == ASKED[0]) for role, run in runs(Study(load(name))).items()]
+    assert len(kept) == 4 and 0.5e6 < sum(len(json.dumps(model)) for model in kept) < 2e6
 
 
 # Predict first
