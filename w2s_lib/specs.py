@@ -454,3 +454,43 @@ class Train(Spec):
         if self.conflict.objective == "helpfulness" and self.pairs.helpful is not None:  # pairs of another data set
             read.append(self.model.features.model_copy(update={"source": self.pairs.helpful}))
         return (*(shard for features in read for shard in features.all()), *self.labellers)
+
+
+class Society(Spec):
+    """Weak agents and a strong one that teach each other, all in one run (MACPO, Lyu et al. 2024).
+
+    Each agent is a policy and has a negative twin.  The weak ones begin with supervised fine-tuning on the chosen
+    replies of ``ground_truth`` pairs, their twins on the rejected ones; the strong one begins with what the weak ones
+    reply to the first ``prompts`` about a substance of ``weak_label`` pairs, and its twin goes on from there with what
+    the weak twins reply.  In each of the ``rounds`` the strong agent learns to prefer a weak agent's reply to its own
+    twin's, and then each weak agent the strong one's to its own twin's.
+
+    ``mutual``: the weak agents learn, too.  ``familiar``: of the weak agents' replies to a prompt the strong one learns
+    from that which it finds least perplexing, else from one that is drawn.  ``replica`` changes the strong agent's
+    random streams, and those of the rounds: the weak agents begin alike, and say the same at first.
+    """
+
+    weak: Pretrain
+    model: Pretrain = Field(description="the strong one")
+    pairs: Pairs
+    agents: int = Field(3, ge=1, le=9, description="how many weak ones")
+    rounds: int = Field(2, ge=1, le=9)
+    prompts: int = Field(400, ge=8)
+    recipe: PolicyRecipe
+    conflict: Conflict = Conflict()
+    mutual: bool = True
+    familiar: bool = True
+    replica: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Society:
+        if not self.weak.world == self.model.world == self.pairs.world:
+            raise ValueError("models and pairs come from different worlds")
+        if not self.recipe.sft_epochs:
+            raise ValueError("agents begin with supervised fine-tuning: sft_epochs must be at least 1")
+        if self.conflict.kind == "mixed":
+            raise ValueError("agents teach each other by their replies: no other pairs are mixed in")
+        return self
+
+    def parents(self) -> tuple[Spec, ...]:
+        return (self.weak, self.model)

@@ -20,7 +20,7 @@ from w2s_lib.lab.cluster import heard_by_client
 from w2s_lib.lab.graph import describe
 from w2s_lib.lab.store import DamagedError, Draft, Store
 from w2s_lib.progress import Say, at_hand, say
-from w2s_lib.specs import Features, Pretrain, Spec, Submission, Train
+from w2s_lib.specs import Features, Pretrain, Society, Spec, Submission, Train
 from w2s_lib.training import shards
 
 _at_work = threading.Lock()
@@ -128,6 +128,11 @@ def _ready(spec: Spec, store: Store) -> Callable[[Path], dict[str, object] | Non
 
         _freeze(Pretrain)
         return partial(pretrain, spec)
+    if isinstance(spec, Society):
+        from w2s_lib.training.society import live
+
+        _freeze(Society)
+        return partial(live, spec, [store.path(parent) for parent in spec.parents()])
     if not isinstance(spec, Train | Submission):
         raise TypeError(f"{type(spec).__name__} is not a run")
     read = lambda run: sound(partial(store.table, run, "scores"), store, run, partial(_do, run, store))

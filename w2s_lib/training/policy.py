@@ -226,12 +226,14 @@ def margins(
 
 
 @torch.no_grad()
-def replies(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, seed: int) -> DataFrame:
+def replies(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, seed: int, most: int = TALKS
+) -> DataFrame:
     """A sampled reply to each of the first prompts about a substance: ``pair_id``, ``reply``, ``says`` (``judge``).
 
     Only of the world's replies it is known what they say: for a data set's prompts there are none.
     """
-    asked = frame[frame["kind"].isin(EXCHANGES)].head(TALKS)
+    asked = frame[frame["kind"].isin(EXCHANGES)].head(most)
     if asked.empty:
         return DataFrame({"pair_id": [], "reply": [], "says": []}, dtype=str)
     prompts = openings(tokenizer, asked)
