@@ -456,6 +456,10 @@ class Train(Spec):
         return (*(shard for features in read for shard in features.all()), *self.labellers)
 
 
+STRONG = "strong"
+"""Name of a society's strong agent; the weak ones are called ``weak 0``, ``weak 1``, …"""
+
+
 class Society(Spec):
     """Weak agents and a strong one that teach each other, all in one run (MACPO, Lyu et al. 2024).
 

@@ -33,6 +33,7 @@ from w2s_lib.specs import (
     Objective,
     Pairs,
     Pretrain,
+    Society,
     Source,
     Spec,
     Submission,
@@ -208,6 +209,14 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
         return Work(0, read * tokens_a_pair(pairs) / run.shards)
     if isinstance(run, Submission):
         return Work(0, run.pairs.train_pairs * tokens_a_pair(run.pairs, shared=False))
+    if isinstance(run, Society):
+        # At most, as if every agent were as large as the strong one.  Agent and twin are tuned on a reply a prompt each.
+        own, n = tokens_a_pair(run.pairs, shared=False), run.agents + 1
+        tuned = run.recipe.sft_epochs * (run.pairs.train_pairs * run.agents + run.prompts)
+        taught = run.recipe.epochs * run.rounds * run.prompts * n
+        read = (run.rounds + 2) * n * (run.pairs.test_pairs + run.prompts)
+        steps = ceil((2 * tuned + taught) / run.recipe.batch_size)
+        return Work((tuned + taught) * own, read * own, predicts=True, steps=steps)
     assert isinstance(run, Train)
     pairs, recipe, shared = run.pairs, run.recipe, run.method == "reward_model"
     if isinstance(run.model, Layer):

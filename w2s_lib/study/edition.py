@@ -48,10 +48,10 @@ OF_REAL_TEXTS = ("helpful", "max_tokens", "dtype", "bfloat16_policies", "lora_ra
 CHAPTERS = tuple(sorted(path.name[:2] for path in FOLDER.parent.glob("[0-9][0-9]_*.ipynb")))
 """Numbers of the book's chapters."""
 
-ABOUT_THE_WORLD = ("02", "03", "10", "19", "22", "23", "25", "26", "29", "31")
+ABOUT_THE_WORLD = ("02", "03", "10", "19", "22", "23", "25", "26", "29", "31", "32")
 """Chapters that need the world: its facts, models that were told them, objectives that no data set is labelled by,
 what a pretrained model thinks of replies, texts that may be shown to anybody, another world beside it, what two aims
-want of one pair, and replies whose first differing token decides."""
+want of one pair, replies whose first differing token decides, and whether a reply fits the truth."""
 
 OF_ALL_WEIGHTS = ("08", "13", "22", "25", "26")
 """Chapters that train a stored run once more, stop one early, or freeze what was not frozen: not where heads alone are
@@ -198,6 +198,12 @@ class Edition(Value):
     )
     intermediates: Some[Model] | None = Field(
         None, description="models that bootstrapping goes through; None: all of the edition between weak and strong"
+    )
+    agents: int = Field(
+        3, description="weak agents of chapter 32", ge=1, le=9, exclude_if=lambda agents: agents == 3
+    )
+    rounds: int = Field(
+        2, description="rounds in which agents teach each other", ge=1, le=9, exclude_if=lambda rounds: rounds == 2
     )
     threshold: float = Field(0.75, description="a model knows a pair where p > threshold", ge=0.5, lt=1)
     alpha: float = Field(0.5, description="weight of the explicit conflict", gt=0, le=10)
@@ -442,6 +448,7 @@ ALSO = {
     "12_preference_optimisation": ("methods", "dpo_beta", "simpo_beta", "simpo_gamma"),
     "13_what_helps": ("mitigations", "intermediates", "filter_above"),
     "31_token_by_token": ("token_share",),
+    "32_many_agents": ("agents", "rounds"),
 }
 """What some notebooks take besides."""
 

@@ -21,6 +21,21 @@ RECIPES: dict[Method, Recipe | PolicyRecipe] = {
     "simpo": PolicyRecipe(beta=5.0, gamma=0.0),
 }
 
+SOCIETY: dict[str, Any] = {"epochs": 1, "sft_epochs": 2}
+"""Recipe of agents that teach each other, beside that of DPO: each begins with two epochs of supervised fine-tuning."""
+
+PROMPTS = 0.4
+"""To how many prompts they reply, as a share of the labelled pairs; four in five of these are about a substance."""
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "macpo": {},
+    "frozen_weak": {"mutual": False},
+    "any_candidate": {"familiar": False},
+    "one_teacher": {"agents": 1},
+}
+"""The society of Lyu et al. (2024), and what it is held against, each other in one respect: the strong agent learns
+alone, from any weak agent's reply, or from one weak agent.  Lessons are as many."""
+
 HEAD: dict[str, Any] = {
     "frozen": True, "epochs": 3, "batch_size": 32, "head_learning_rate": 3e-3, "schedule": "cosine", "warmup_steps": 6
 }  # fmt: skip

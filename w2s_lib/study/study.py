@@ -33,6 +33,7 @@ from w2s_lib.specs import (
     Pretrain,
     Recipe,
     Selection,
+    Society,
     Split,
     Texts,
     Train,
@@ -51,7 +52,7 @@ from w2s_lib.study.conditions import (
     STUDENT,
 )
 from w2s_lib.study.edition import WORLD, Edition
-from w2s_lib.study.methods import HEAD
+from w2s_lib.study.methods import HEAD, PROMPTS, SOCIETY, VARIANTS
 from w2s_lib.study.mitigations import (
     AGAIN,
     ENSEMBLE,
@@ -66,7 +67,7 @@ from w2s_lib.study.mitigations import (
     Submitted,
 )
 
-Run = Pretrain | Features | Train
+Run = Pretrain | Features | Train | Society
 
 COMPARED = ("explicit", "rerun")
 
@@ -393,6 +394,34 @@ class Study:
         cells = [(seed, weak) for seed in few.edition.seeds for weak, _ in few.edition.weak_strong]
         return distinct([*main, *(few.oracle(*cell) for cell in cells)])
 
+    def society(
+        self, seed: int, weak: str, strong: str, condition: str, variant: str = "macpo", replica: int | None = None
+    ) -> Society:
+        """Weak agents and a strong one that teach each other, under a condition; ``variant``: of ``VARIANTS``.
+
+        ``replica`` replaces the condition's own random streams."""
+        e, c = self.edition, CONDITIONS[condition]
+        return Society(**{
+            "weak": self.model(seed, weak), "model": self.model(seed, strong), "pairs": self.pairs(seed),
+            "agents": e.agents, "rounds": e.rounds, "prompts": round(PROMPTS * e.train_pairs),
+            "recipe": e.recipe("dpo").model_copy(update=SOCIETY), "conflict": self.conflict(condition),
+            "replica": c.replica if replica is None else replica,
+        } | VARIANTS[variant])  # fmt: skip
+
+    def societies(self, seed: int, weak: str, strong: str, condition: str, variant: str = "macpo") -> list[Society]:
+        """Three societies behind one comparison: without the condition, under it, and another one without."""
+        of = lambda condition, **replica: self.society(seed, weak, strong, condition, variant, **replica)
+        return [of("none"), of(condition), of("none", replica=INDEPENDENT)]
+
+    def society_runs(self) -> list[Run]:
+        """Societies of the first policy pair, their controls, and the strong agent's ceiling by DPO."""
+        few, runs = self.restricted_to(pairs=self.edition.policy_pairs[:1]), []
+        for cell in ((s, *pair) for s in few.edition.seeds for pair in few.edition.weak_strong):
+            runs.append(few.trained_by("dpo").ceiling(cell[0], cell[2]))
+            runs += [run for condition in COMPARED for run in few.societies(*cell, condition)]
+            runs += [few.society(*cell, c, variant) for variant in VARIANTS for c in ("none", "explicit")]
+        return distinct(runs)
+
     def like_real_texts(self) -> dict[tuple[str, str], Study]:
         """The world as it is, and with what real texts have: noisy labels, linear heads on frozen features, and both;
         on the control pairs, by the columns ``labels`` and ``method`` of their results.
@@ -434,6 +463,7 @@ class Study:
             *(self.again_runs() if has("30") else ()),
             *(self.token_runs() if has("31") else ()),
             *(self.bridge_runs() if has("25") else ()),
+            *(self.society_runs() if has("32") else ()),
         ])  # fmt: skip
 
     def clusters(self, seed: int, on: Split = "test") -> np.ndarray:

@@ -24,19 +24,11 @@ from w2s_lib.data.pairs import PairsError
 from w2s_lib.data.world import EXCHANGES
 from w2s_lib.models.pretrain import tokenizer
 from w2s_lib.models.scores import as_scores, reply_log_probs
-from w2s_lib.specs import Conflict, Pretrain, Society, Train, stream
+from w2s_lib.specs import STRONG, Conflict, Pretrain, Society, Train, stream
 from w2s_lib.training import policy
-
-STRONG = "strong"
-"""Name of the strong agent; the weak ones are ``weak 0``, ``weak 1``, …"""
 
 Replies = pd.DataFrame
 """A reply to each prompt, in the order of the prompts: ``pair_id``, ``reply``, ``says``, and whether it ``fits``."""
-
-
-def weak_agents(agents: int) -> tuple[str, ...]:
-    """The names of so many weak agents."""
-    return tuple(f"weak {k}" for k in range(agents))
 
 
 def most_familiar(log_probs: NDArray[np.float64], lengths: NDArray[np.float64]) -> NDArray[np.intp]:
