@@ -56,6 +56,7 @@ from w2s_lib.lab.store import versions
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CONDITIONS
 from w2s_lib.study.edition import FOLDER, load
+from w2s_lib.study.methods import VARIANTS
 from w2s_lib.study.mitigations import MITIGATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -135,7 +136,7 @@ def ledger_column(page: str, column: str) -> list[tuple[str, str]]:
 
 def test_results_csv_is_tidy(results):
     assert list(results.columns) == list(COLUMNS)
-    assert set(results["method"]) == {"reward_model", "dpo", "simpo", "search", "guide", "frozen_head"}
+    assert set(results["method"]) == {"reward_model", "dpo", "simpo", "search", "guide", "frozen_head", *VARIANTS}
     wanted = {
         "accuracy",
         "pgr",
@@ -1064,7 +1065,7 @@ def test_no_page_gives_another_verdict_than_the_ledger(html):
     for name, texts in pages.items():
         for key, text in texts.items():
             for claim, kind in re.findall(
-                r"^(?:(?=says_|sentence_)(?:says|sentence)_)?([ABCKNTLS]\d+[a-d]?)(?:_(says|sentence))?$", key
+                r"^(?:(?=says_|sentence_)(?:says|sentence)_)?([ABCKMNTLS]\d+[a-d]?)(?:_(says|sentence))?$", key
             ):
                 kind = kind or key.partition("_")[0]
                 assert text == ledger[f"{kind}_{claim}"], f"{name}: {key}"

@@ -580,6 +580,7 @@ NO_SHARES = (
         "loss_distance",
         "bound_beyond_coin",
     ),
+    *(f"{name}_moved" for name in ("score", "null", "beyond_null")),
     *(f"bound_{how}" for how in ("pair_by_pair", "by_variation", "by_kl", "by_reverse_kl")),
     *(f"slack_{name}" for name in ("mixtures", "mixtures_truth", "heads", "heads_truth", "heads_forward")),
 )

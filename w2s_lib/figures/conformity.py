@@ -56,7 +56,7 @@ WORKS = (
     Work("zhou2024", "Zhou 2024", "search", "use", "23_no_training"),
     Work("mitchell2024", "Mitchell 2024", "emulation", "use", "23_no_training"),
     Work("sang2024", "Sang 2024", "ensembles", "agents", "13_what_helps"),
-    Work("lyu2025", "Lyu 2025", "many agents", "agents"),
+    Work("lyu2025", "Lyu 2025", "many agents", "agents", "32_many_agents"),
     Work("wen2026", "Wen 2026", "agents do research", "agents", "26_sealed_challenge"),
     Work("kim2024", "Kim 2024", "survey", "aims"),
     Work("kim2025", "Kim 2025", "two aims", "aims", "29_competence_and_conformity"),

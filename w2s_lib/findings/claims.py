@@ -31,6 +31,7 @@ from w2s_lib.findings import (
     policies,
     positive_controls,
     search,
+    society,
     theory,
     token_by_token,
 )
@@ -132,6 +133,7 @@ FINDINGS = {
     "28_two_remedies": mitigations.two_remedies,
     "30_label_again": label_again.label_again,
     "31_token_by_token": token_by_token.token_by_token,
+    "32_many_agents": society.many_agents,
 }
 """The functions behind the chapters that the ledger reads: each from a study on a lab to a frame a seed and results
 rows.

@@ -1,0 +1,130 @@
+"""Figures of agents that teach each other: by round, with the deception area frozen and updated, beside controls."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.figures.rows import bars, beside, dot, name_rows, nulls, under_headings
+from w2s_lib.figures.style import DASHED, Figure, canvas
+from w2s_lib.findings.results import pick, say, usual
+from w2s_lib.findings.society import FROZEN, LEVELS, MACPO, MOVED, UPDATED
+from w2s_lib.study.methods import VARIANTS
+
+CALLED = {
+    "accuracy_weak": "weak agents:\nranked right",
+    "known_weak": "weak agents:\nknown",
+    "surely_wrong_weak": "weak agents:\nsure and wrong",
+    "accuracy": "strong agent:\nranked right",
+}
+TITLES = {
+    MACPO: "the society",
+    "frozen_weak": "weak agents frozen",
+    "any_candidate": "any candidate",
+    "one_teacher": "one weak agent",
+}
+"""What societies are called in figures."""
+
+SHOWN = ("none", "explicit")
+
+
+def rounds(results: pd.DataFrame) -> list[str]:
+    """What the column ``knowledge`` says of the rounds, in their order."""
+    between = sorted({name for name in results["knowledge"] if str(name).startswith("round_")}, key=lambda n: int(n[6:]))
+    return [FROZEN, *between, UPDATED]
+
+
+def by_round(results: pd.DataFrame) -> Figure:
+    """What the weak agents rank right, know, and are sure of and wrong about, and what the strong one ranks right,
+    before the first round and after each, without a conflict and under it."""
+    names = rounds(results)
+    figure, axes = canvas(9.0, 3.1, 1, len(LEVELS))
+    said = []
+    for ax, level in zip(axes, LEVELS):
+        told = []
+        for shift, condition in zip(beside(len(SHOWN), 0.12), SHOWN):
+            found = [pick(results, level, condition, method=MACPO, knowledge=name) for name in names]
+            value = bars(ax, np.arange(len(names)) + shift, found, condition, line="-", markersize=6)
+            told.append(f"{condition} {', '.join(f'{v:.1f} %' for v in value)}")
+        said.append(f"{CALLED[level].replace(chr(10), ' ')}, {'; '.join(told)}")
+        ax.set_title(CALLED[level], fontsize=11)
+        ax.set_xticks(range(len(names)))
+        ax.set_xlim(-0.4, len(names) - 0.6)
+        ax.set_xlabel("rounds")
+    axes[0].set_ylabel("share of the test pairs (%)")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return Figure(
+        figure,
+        f"From before the first round on: {'. '.join(said)}.",
+        "The weak agents together, by the mean of their p. Each panel has its own axis. Bars: 95 % intervals over seeds.",
+    )
+
+
+def frozen_and_updated(results: pd.DataFrame) -> Figure:
+    """DS beside its nulls with the area frozen and updated, of the same taxed pairs; and what the update alone moves."""
+    groups = {
+        condition: [(f"area {name}", (condition, name)) for name in (FROZEN, UPDATED)]
+        for condition in ("explicit", "rerun")
+    }
+    rows = under_headings(groups)
+    figure, (scores, moved) = canvas(8.8, 3.6, 1, 2)
+    said = []
+    for row in (row for row in rows if row.about):
+        condition, knowledge = row.about
+        at = lambda statistic: pick(results, statistic, condition, method=MACPO, knowledge=knowledge)
+        score, matched = at("deception_score"), at("null_margin_matched")
+        dot(scores, row.y, score, condition)
+        nulls(scores, row.y, at("null_random")["value"], matched["value"], named=row is rows[1])
+        said.append(f"{condition}, {row.name}: {say(score)}, margin-matched null {matched['value']:.2f}")
+    scores.set_xlabel("deception score and its nulls")
+    scores.legend(loc="lower left", fontsize=8.5)
+    name_rows(scores, rows, above=0.8, below=1.4)
+    names = {"score_moved": "DS", "null_moved": "its null", "beyond_null_moved": "DS − null"}
+    for y, name in enumerate(MOVED):
+        for shift, condition in zip((-0.14, 0.14), groups):
+            found = pick(results, name, condition, method=MACPO)
+            dot(moved, y + shift, found, condition, size=44, label=condition if y == 0 else None)
+            said.append(f"{condition}, {names[name]} moved by {say(found)}")
+    moved.axvline(0, **DASHED)
+    moved.set_xlabel("updated − frozen")
+    name_rows(moved, [names[name] for name in MOVED])
+    moved.legend(loc="best", fontsize=8.5)
+    for ax in (scores, moved):
+        ax.spines["left"].set_visible(False)
+    return Figure(
+        figure,
+        f"Deception scores with two areas. {'; '.join(said)}.",
+        "The taxed pairs are the same in both rows of a condition: only the weak side of the area differs. "
+        "Right: what the update alone moves. Bars: 95 % intervals over seeds.",
+    )
+
+
+def controls(results: pd.DataFrame) -> Figure:
+    """What the weak agents come to know, where the strong one ends, and what the conflict costs it, by society."""
+    figure, axes = canvas(8.8, 2.9, 1, 3, sharey=True)
+    panels = (
+        ("known to the weak agents,\nupdated − frozen (points)", "known_weak", {"versus": FROZEN}, "none"),
+        ("strong agent: ranked\nright at the end (%)", "accuracy", {}, "none"),
+        ("explicit conflict:\ntax (% of the pairs)", "conflict_tax", {}, "explicit"),
+    )
+    said = []
+    for ax, (name, statistic, also, condition) in zip(axes, panels):
+        told = []
+        for y, variant in enumerate(VARIANTS):
+            asked = also if statistic == "conflict_tax" else {"knowledge": UPDATED} | also
+            found = pick(results, statistic, condition, method=variant, **asked)
+            dot(ax, y, found, condition, scale=100)
+            told.append(f"{TITLES[variant]} {say(found, percent=True)}")
+        said.append(f"{name.replace(chr(10), ' ')}: {', '.join(told)}")
+        ax.set_xlabel(name, fontsize=10)
+        ax.spines["left"].set_visible(False)
+    axes[0].axvline(0, **DASHED)
+    churn = usual(results, statistic="conflict_tax", condition="rerun", method=MACPO)["value"]
+    axes[2].axvline(100 * float(churn.iloc[0]), **DASHED)
+    name_rows(axes, [TITLES[variant] for variant in VARIANTS])
+    return Figure(
+        figure,
+        f"By society. {'. '.join(said)}.",
+        "Lessons are as many in each. Dashed: no change; on the right, what a rerun of the first society pays. "
+        "Bars: 95 % intervals over seeds.",
+    )
