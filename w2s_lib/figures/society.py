@@ -30,7 +30,9 @@ SHOWN = ("none", "explicit")
 
 def rounds(results: pd.DataFrame) -> list[str]:
     """What the column ``knowledge`` says of the rounds, in their order."""
-    between = sorted({name for name in results["knowledge"] if str(name).startswith("round_")}, key=lambda n: int(n[6:]))
+    between = sorted(
+        {name for name in results["knowledge"] if str(name).startswith("round_")}, key=lambda n: int(n[6:])
+    )
     return [FROZEN, *between, UPDATED]
 
 
@@ -56,12 +58,12 @@ def by_round(results: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         f"From before the first round on: {'. '.join(said)}.",
-        "The weak agents together, by the mean of their p. Each panel has its own axis. Bars: 95 % intervals over seeds.",
+        "The weak agents together, by their mean p. Each panel has its own axis. Bars: 95 % intervals over seeds.",
     )
 
 
 def frozen_and_updated(results: pd.DataFrame) -> Figure:
-    """DS beside its nulls with the area frozen and updated, of the same taxed pairs; and what the update alone moves."""
+    """DS beside its nulls with the area frozen and updated, of the same taxed pairs; what the update alone moves."""
     groups = {
         condition: [(f"area {name}", (condition, name)) for name in (FROZEN, UPDATED)]
         for condition in ("explicit", "rerun")

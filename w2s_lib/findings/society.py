@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -34,15 +34,22 @@ FROZEN, UPDATED = "frozen", "updated"
 """Whose knowledge divides the pairs: the weak agents' as they began, or as they are after the last round."""
 
 LEVELS = ("accuracy_weak", "known_weak", "surely_wrong_weak", "accuracy")
-"""Of the agents after a round: pairs that the weak ones rank right, know, or are as sure of and wrong about, by the mean
-of their p; and pairs that the strong one ranks right."""
+"""Of the agents after a round: pairs that the weak ones rank right, know, or are as sure of and wrong about, by their
+mean p; and pairs that the strong one ranks right."""
 
 ASK_T = ("known_weak", "surely_wrong_weak")
 
 CONDITIONS = ("none", "explicit", "rerun")
-"""Those that societies are under; controls have no rerun of their own.  (Nobody mixes other pairs in.)"""
+"""Those that societies are under; controls have no rerun of their own."""
 
-SCORED = ("deception_score", "null_margin_matched", MATCHED, "attainable_margin_matched", "null_random", "excess_random")
+SCORED = (
+    "deception_score",
+    "null_margin_matched",
+    MATCHED,
+    "attainable_margin_matched",
+    "null_random",
+    "excess_random",
+)
 """Of a student and an area."""
 
 MOVED = {"score_moved": "deception_score", "null_moved": "null_margin_matched", "beyond_null_moved": MATCHED}

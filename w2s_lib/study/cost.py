@@ -210,7 +210,7 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
     if isinstance(run, Submission):
         return Work(0, run.pairs.train_pairs * tokens_a_pair(run.pairs, shared=False))
     if isinstance(run, Society):
-        # At most, as if every agent were as large as the strong one.  Agent and twin are tuned on a reply a prompt each.
+        # At most, as if every agent were as large as the strong one.  Agent and twin learn a reply a prompt each.
         own, n = tokens_a_pair(run.pairs, shared=False), run.agents + 1
         tuned = run.recipe.sft_epochs * (run.pairs.train_pairs * run.agents + run.prompts)
         taught = run.recipe.epochs * run.rounds * run.prompts * n

@@ -27,6 +27,8 @@ from w2s_lib.models.scores import as_scores, reply_log_probs
 from w2s_lib.specs import STRONG, Conflict, Pretrain, Society, Train, stream
 from w2s_lib.training import policy
 
+NONE = Conflict()
+
 Replies = pd.DataFrame
 """A reply to each prompt, in the order of the prompts: ``pair_id``, ``reply``, ``says``, and whether it ``fits``."""
 
@@ -80,7 +82,7 @@ class Rounds:
             says = f"only {len(self.asked)} labelled pairs are about a substance; use fewer, or more train_pairs"
             raise PairsError(f"prompts={run.prompts}: {says}")
 
-    def as_train(self, base: Pretrain, streams: str, conflict: Conflict = Conflict()) -> Train:
+    def as_train(self, base: Pretrain, streams: str, conflict: Conflict = NONE) -> Train:
         """The recipe, the conflict and the random streams of one training, as ``policy`` takes them."""
         own = dict(method="dpo", recipe=self.run.recipe, conflict=conflict, replica=stream(streams))
         return Train(model=base, pairs=self.run.pairs, split="weak_label", **own)
@@ -102,7 +104,7 @@ class Rounds:
         """The prompts with these replies in place of the chosen ones."""
         return self.asked.assign(chosen=said["reply"].to_numpy())
 
-    def learn(self, agent: Agent, preferred: Replies, streams: str, conflict: Conflict = Conflict()) -> None:
+    def learn(self, agent: Agent, preferred: Replies, streams: str, conflict: Conflict = NONE) -> None:
         """Have an agent prefer these replies to its twin's, by DPO from where it stands."""
         frame, told = lesson(self.asked, preferred, agent.twin_says), self.as_train(agent.base, streams, conflict)
         policy.fit(agent.model, self.tokenizer, frame, told, self.folder)
@@ -150,10 +152,10 @@ def _begin(at: Rounds, bases: Sequence[Path]) -> tuple[list[Agent], Agent]:
 def live(run: Society, bases: Sequence[Path], folder: Path) -> None:
     """Do all rounds of a society; ``bases`` are the folders of the pretrained weak and strong model.
 
-    Leaves ``scores.parquet`` in ``folder``: of every ``agent`` after every ``round``, 0 is before the first, the margins
-    of the test pairs, β times what a reply has gained over the pretrained model.  And ``replies.parquet``: of every
-    lesson, its ``round``, the ``learner``, whose reply it prefers (``teacher``), that reply and the twin's, what each
-    says and whether it fits.
+    Leaves ``scores.parquet`` in ``folder``: the test pairs' margins by every ``agent`` after every ``round`` (0: before
+    the first), β times what chosen has gained over the pretrained model, minus what rejected has.  And
+    ``replies.parquet``, a row a lesson: its ``round``, the ``learner``, whose reply it is to prefer (``teacher``), that
+    reply and its own twin's (``reply_twin``), what each says and whether it fits.
 
     Raises:
         PairsError: there are fewer prompts about a substance than asked for.
