@@ -1,4 +1,4 @@
-"""Agents that teach each other: whose reply is chosen, what a lesson is, a run from end to end, areas, what is found."""
+"""Agents that teach each other: whose reply is chosen, what a lesson is, a run from end to end, areas, findings."""
 
 import numpy as np
 import pandas as pd

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -60,19 +60,17 @@ def lesson(asked: pd.DataFrame, preferred: Replies, other: Replies) -> pd.DataFr
     ).reset_index(drop=True)
 
 
-@dataclass
-class Agent:
-    """A policy with its negative twin, and what the twin replies."""
+class Agent(NamedTuple):
+    """A policy, and what its negative twin replies, who learns no more."""
 
     name: str
     base: Pretrain
     model: PreTrainedModel
-    twin: PreTrainedModel
-    twin_says: Replies | None = None
+    twin_says: Replies
 
 
 class Rounds:
-    """What one society does with its agents; a thin layer over ``policy``."""
+    """What a society does with its agents, by ``policy``: tune one, ask one, have one learn, choose a teacher."""
 
     def __init__(self, run: Society, folder: Path) -> None:
         self.run, self.folder, self.tokenizer = run, folder, tokenizer(run.pairs.world)
@@ -133,7 +131,7 @@ def _weak(plain: Society, k: int, base: Path) -> Agent:
         at = Rounds(plain, Path(folder))
         model = at.tune(policy.build(base), plain.weak, half, f"weak {k}")
         twin = at.tune(policy.build(base), plain.weak, turned, f"weak {k} twin")
-        return Agent(f"weak {k}", plain.weak, model, twin, at.ask(twin, f"weak {k} twin"))
+        return Agent(f"weak {k}", plain.weak, model, at.ask(twin, f"weak {k} twin"))
 
 
 def _begin(at: Rounds, bases: Sequence[Path]) -> tuple[list[Agent], Agent]:
@@ -146,7 +144,7 @@ def _begin(at: Rounds, bases: Sequence[Path]) -> tuple[list[Agent], Agent]:
     model = at.tune(policy.build(bases[1]), run.model, at.with_replies(said), f"strong {run.replica}")
     badly = at.with_replies(taken([agent.twin_says for agent in weak], of))
     twin = at.tune(deepcopy(model), run.model, badly, f"strong twin {run.replica}")
-    return weak, Agent(STRONG, run.model, model, twin, at.ask(twin, f"strong twin {run.replica}"))
+    return weak, Agent(STRONG, run.model, model, at.ask(twin, f"strong twin {run.replica}"))
 
 
 def live(run: Society, bases: Sequence[Path], folder: Path) -> None:
