@@ -21,8 +21,8 @@ RECIPES: dict[Method, Recipe | PolicyRecipe] = {
     "simpo": PolicyRecipe(beta=5.0, gamma=0.0),
 }
 
-SOCIETY: dict[str, Any] = {"epochs": 1, "sft_epochs": 2}
-"""Recipe of agents that teach each other, beside that of DPO: each begins with two epochs of supervised fine-tuning."""
+SOCIETY: dict[str, Any] = {"epochs": 1, "sft_epochs": 1}
+"""Recipe of agents that teach each other, beside that of DPO: an epoch of supervised fine-tuning, and one a round."""
 
 PROMPTS = 0.4
 """To how many prompts they reply, as a share of the labelled pairs; four in five of these are about a substance."""
