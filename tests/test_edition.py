@@ -112,7 +112,7 @@ def own(**fields) -> dict:
     [
         (
             own(chapters=None),
-            "chapters=None: 02, 03, 10, 19, 22, 23, 25, 26, 29, 31 need the world, and data is 'hh-harmless'; name",
+            "chapters=None: 02, 03, 10, 19, 22, 23, 25, 26, 29, 31, 32 need the world, and data is 'hh-harmless'; name",
         ),
         (own(chapters=["04", "10"]), r"chapters=\['04', '10'\]: 10 need the world, .*name others: '04'$"),
         (
