@@ -1,10 +1,10 @@
 """A run that several processes share (FSDP, here on the CPU through gloo) has the scores of one that is done alone."""
 
 import json
-import subprocess
-import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from w2s_lib.data.sources import source
 from w2s_lib.lab import Lab
-from w2s_lib.lab.execute import RunError
+from w2s_lib.lab.execute import RunError, execute
 from w2s_lib.models import names
 from w2s_lib.specs import Checkpoint, Conflict, PolicyRecipe, Pretrain, Recipe, Source, Texts, Train, World
 from w2s_lib.training import shards
@@ -88,57 +88,84 @@ def dpo(model: Checkpoint, texts: Texts) -> Train:
     return Train(model=model, pairs=texts, split="ground_truth", method="dpo", recipe=recipe)
 
 
+class Pair(NamedTuple):
+    """What one pair of processes did, run after run, and what this process did alone."""
+
+    runs: dict[str, list[Train]]
+    alone: Lab
+    shared: Lab
+    held: list[list[int]]
+    """Of a reward model and of a policy: how many numbers its weights are, and how many of them the first holds."""
+
+    failed: str
+    """What the last run, whose model's weights are gone, ended with."""
+
+
+@pytest.fixture(scope="module")
+def pair(texts, tmp_path_factory) -> Pair:
+    """A reward model on weak labels under a conflict, and a policy after supervised fine-tuning, of two architectures;
+    then a run that fails.  Processes take long to start: one pair does it all, the policy by the command line."""
+    folder = tmp_path_factory.mktemp("pair")
+    (folder / "runs").mkdir()
+    models = {name: saved(name, folder / name, layers=n) for name, n in (("gpt2", None), ("llama", 2))}
+    last, gone = dpo(models["llama"], texts), saved("gpt2", folder / "gone")
+    first = student(models["gpt2"], texts)
+    runs = {"gpt2": [*first.labellers, first], "llama": [last]}
+    alone, shared = (Lab(folder / name, workers=0, progress=False) for name in ("alone", "shared"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(SHARDS, raising=False)
+        alone.run([first, last])
+        (folder / "gone" / "model.safetensors").unlink()
+        for i, run in enumerate(sum(runs.values(), [])):
+            written = json.dumps(shards._whole(run))
+            (folder / "runs" / f"{i}.json").write_text(written, encoding="utf-8")
+        patch.setenv(SHARDS, "2")
+        with pytest.raises(ShardedError) as failed:
+            fails = student(gone, texts).labels.model_copy(update={"replica": 7})
+            shards.launch(fails, shared.store.root, "tests.shared")
+    held = json.loads((folder / "held.json").read_text(encoding="utf-8"))
+    return Pair(runs, alone, shared, held, str(failed.value))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "layers", "trained"), [("gpt2", None, student), ("llama", 2, dpo)])
-def test_two_processes_give_the_scores_of_one(kind, layers, trained, texts, tmp_path, monkeypatch):
-    """A reward model on weak labels under a conflict, and a policy after supervised fine-tuning, of two
-    architectures."""
-    run = trained(saved(kind, tmp_path / "model", layers=layers), texts)
-    monkeypatch.delenv(SHARDS, raising=False)
-    alone, shared = (Lab(tmp_path / name, workers=0, progress=False) for name in ("alone", "shared"))
-    alone.run([run])
-    monkeypatch.setenv(SHARDS, "2")
-    launched = []
-    monkeypatch.setattr(shards, "launch", lambda *arguments, launch=shards.launch: launched.append(launch(*arguments)))
-    shared.run([run])
-    every = [*run.labellers, run]
-    assert len(launched) == len(every), "both processes are others than this one"
-    for one in every:
-        a, b = (lab.scores(one)["margin"].to_numpy() for lab in (alone, shared))
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_two_processes_give_the_scores_of_one(kind, pair):
+    assert pair.shared.missing(pair.runs[kind]) == [], "they were done by the pair"
+    for run in pair.runs[kind]:
+        a, b = (lab.scores(run)["margin"].to_numpy() for lab in (pair.alone, pair.shared))
         assert np.abs(a).max() > 0.05, "it has learnt something"
         assert np.abs(a - b).max() < 1e-4 * np.abs(a).max()
 
 
-HELD = """
-import sys, torch
-from w2s_lib.models import checkpoints, names, packing
-from w2s_lib.training import shards
-checkpoint = names.local(sys.argv[1])
-for load in (lambda: checkpoints.reward_model(checkpoint, 0.5, seed=3), lambda: checkpoints.language_model(checkpoint)):
-    model = load()
-    whole = sum(p.numel() for p in model.parameters())
-    packing.share_prefixes(shards.share(model))
-    if shards.is_first():
-        print(whole, sum(p.to_local().numel() for p in model.parameters()))
-torch.distributed.destroy_process_group()
-"""
+@pytest.mark.slow
+def test_each_process_holds_its_part_of_every_weight_also_after_reading_it(pair):
+    assert len(pair.held) == 2, "a reward model and a policy"
+    assert all(part < 0.6 * whole for whole, part in pair.held)
 
 
 @pytest.mark.slow
-def test_each_process_holds_its_part_of_every_weight_also_after_reading_it(tmp_path):
-    saved("llama", tmp_path / "model")
-    (tmp_path / "held.py").write_text(HELD, encoding="utf-8")
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    said = subprocess.run(
-        [sys.executable, *torchrun, tmp_path / "held.py", tmp_path / "model"],
-        capture_output=True,
-        text=True,
-        check=True,
-        encoding="utf-8",
-    )
-    counts = [tuple(map(int, line.split())) for line in said.stdout.splitlines()]
-    assert len(counts) == 2, "a reward model and a policy"
-    assert all(part < 0.6 * whole for whole, part in counts)
+def test_a_shared_run_that_fails_says_in_one_line_what_the_first_process_said_that_failed(pair):
+    assert pair.failed.startswith("W2S_SHARDS=2: model=") and "\n" not in pair.failed
+
+
+def test_a_lab_has_every_run_shared_that_can_be_and_names_one_that_fails(texts, tmp_path, monkeypatch):
+    run, launched = student(saved("gpt2", tmp_path / "model"), texts), []
+
+    def launch(spec, root, module):
+        launched.append((spec, module))
+        if spec == run:
+            raise ShardedError("W2S_SHARDS=2: a line")
+        with monkeypatch.context() as patch:
+            patch.delenv(SHARDS)
+            execute(spec, root)
+
+    monkeypatch.setenv(SHARDS, "2")
+    monkeypatch.setattr("w2s_lib.lab.execute._at_work", threading.RLock())  # this process is both
+    monkeypatch.setattr(shards, "launch", launch)
+    with pytest.raises(RunError, match=f"run {run.key} .* failed: W2S_SHARDS=2: a line") as error:
+        Lab(tmp_path / "store", workers=0, progress=False).run([run])
+    assert "\n" not in str(error.value)
+    assert launched == [(one, "w2s_lib.lab.execute") for one in (*run.labellers, run)]
 
 
 def test_the_processes_run_the_module_that_asks_for_them(texts, tmp_path, monkeypatch):
@@ -150,18 +177,6 @@ def test_the_processes_run_the_module_that_asks_for_them(texts, tmp_path, monkey
     shards.launch(run, tmp_path, "some.module")
     (command,) = commands
     assert command[-4:-1] == ["-m", "some.module", str(tmp_path)]
-
-
-@pytest.mark.slow
-def test_a_shared_run_that_fails_is_one_line(texts, tmp_path, monkeypatch):
-    run = student(saved("gpt2", tmp_path / "model"), texts).labels
-    (tmp_path / "model" / "model.safetensors").unlink()
-    monkeypatch.setattr("w2s_lib.models.usable.check", lambda runs: None)  # as if it went after the check
-    monkeypatch.setattr("w2s_lib.models.names.check", lambda read: None)
-    monkeypatch.setenv(SHARDS, "2")
-    with pytest.raises(RunError, match=f"run {run.key} .* failed: W2S_SHARDS=2: model=") as error:
-        Lab(tmp_path / "store", workers=0, progress=False).run([run])
-    assert "\n" not in str(error.value)
 
 
 def test_what_cannot_be_shared_is_refused_before_any_run(texts, tmp_path, monkeypatch):
