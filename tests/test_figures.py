@@ -20,7 +20,6 @@ from w2s_lib.figures.policies import by_method, tax_and_scores, words_and_rankin
 from w2s_lib.figures.positive_controls import planted_students, shares, what_it_sees
 from w2s_lib.figures.real_texts import side_by_side
 from w2s_lib.findings.claims import ledger
-from w2s_lib.findings.controls import controls
 from w2s_lib.findings.ladder import ladder_results
 from w2s_lib.findings.positive_controls import SEEN, observed, positive_controls
 from w2s_lib.findings.results import DECEPTION, GENERALIZATION, measure, pick, summarise
@@ -98,8 +97,8 @@ def test_alt_texts_state_the_numbers_of_the_frame(drawn, study, lab):
         )
 
 
-def test_the_stairs_can_be_built_up_step_by_step(study, lab):
-    rows = controls(study.on(lab))[1]
+def test_the_stairs_can_be_built_up_step_by_step(findings):
+    rows = findings["07_nulls_and_controls"][1]
     few, all_of_them = stairs(rows, ["explicit"], upto=2), stairs(rows, ["explicit"])
     assert STEPS[1][0].strip() in few.alt and STEPS[2][0].strip() not in few.alt
     assert all(name.strip(" …") in all_of_them.alt for name, _ in STEPS)
@@ -123,9 +122,14 @@ def test_a_study_keeps_its_colour_and_lacks_a_mark_where_it_lacks_a_condition(dr
     assert "placebo" in said.partition("tax, fine-tuned")[0] and said.count("placebo") == 3
 
 
-def test_figures_are_transparent(drawn):
-    for name, figure in drawn.items():
-        svg = figure.svg()
+@pytest.fixture(scope="module")
+def files(drawn) -> dict[str, str]:
+    """What a page gets of each figure."""
+    return {name: figure.svg() for name, figure in drawn.items()}
+
+
+def test_figures_are_transparent(files):
+    for name, svg in files.items():
         assert "fill: #ffffff" not in svg.split("</defs>")[0], f"{name} has a white background"
         if name not in ("heat", "threshold_and_alpha"):  # their numbers stand on coloured cells, not on the page
             assert "fill: #000000" not in svg and 'style="fill: #262626' not in svg, (
@@ -159,11 +163,11 @@ def turned_over(colour: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(np.clip(turn @ (1 - np.array(colour)), 0, 1))
 
 
-def test_words_are_read_on_white_and_on_dark_pages(drawn):
+def test_words_are_read_on_white_and_on_dark_pages(files):
     """WCAG 2.2, 1.4.3: a contrast of 4.5."""
     seen = set()
-    for name, figure in drawn.items():
-        groups = re.findall(r'<g id="text_\d+">.*?</g>', figure.svg(), re.S)
+    for name, svg in files.items():
+        groups = re.findall(r'<g id="text_\d+">.*?</g>', svg, re.S)
         colours = set(re.findall(r"fill: (#[0-9a-f]{6})", " ".join(groups)))
         assert groups, name
         for colour in colours - {"#ffffff"}:  # white words stand on dark cells of their own
