@@ -17,7 +17,8 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from tests.faults.conftest import PHASES, TIMES, SmallBook, begun, check, records, start, takes_long
+from tests.faults.conftest import PHASES, RUNS, TIMES, SmallBook, begun, check, records, start, takes_long
+from w2s_lib.lab import Lab
 
 KINDS = ("worker or executor", "kernel", "renderer")
 """Processes under a build."""
@@ -66,30 +67,29 @@ def wait_for(root: subprocess.Popen, kind: str) -> None:
 
 @pytest.mark.slow
 def test_killed_runs_go_on(tmp_path, undisturbed, chance, tried):
-    begin = time.monotonic()
-    assert start(tmp_path / "in peace", workers=1).wait(400) == 0
-    usual, kills, before, tmp_path = time.monotonic() - begin, 0, {}, tmp_path / "store"
+    """Each kill comes when some further runs are finished, and a moment later."""
+    kills, before, store = 0, {}, tmp_path / "store"
     while kills < max(1, TIMES):
-        process = start(tmp_path, workers=1)
-        kind = chance.choice(("build", "worker or executor"))
-        if kind == "build":
-            kills += not ended(process, chance.uniform(0.4, 0.9) * usual) and kill_one(process, kind)
-        else:
-            wait_for(process, kind)
-            kills += not ended(process, chance.uniform(0, 0.3) * usual) and kill_one(process, kind)
-        if kind == "build" and process.poll() is None:
-            process.kill()
+        kind = chance.choice(("build", "worker or executor")) if kills else "build"
+        process = start(store, workers=1)
+        wait_for(process, "worker or executor")
+        finished = chance.randrange(len(before), len(RUNS))
+        while len(records(store)) < finished and not ended(process, 0.02):
+            pass
+        time.sleep(chance.uniform(0, 0.5))
+        under = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        kills += process.poll() is None and kill_one(process, kind)
         _, told = process.communicate(timeout=400)
         assert "Traceback" not in told, told
-        now = records(tmp_path)
+        assert not psutil.wait_procs(under, timeout=60)[1], "processes outlive the one that they work for"
+        now = records(store)
         assert all(now[key] == text for key, text in before.items()), "a finished run was done twice"
         before = now
-        if len(before) == 5 and kills < max(1, TIMES):  # done: from the start
-            check(tmp_path, undisturbed, before)
-            tmp_path, before = tmp_path / "again", {}
-    process = start(tmp_path)
-    assert process.wait(300) == 0
-    check(tmp_path, undisturbed, before)
+        if len(before) == len(RUNS) and kills < max(1, TIMES):  # done: from the start
+            check(store, undisturbed, before)
+            store, before = tmp_path / f"again-{len(list(tmp_path.iterdir()))}", {}
+    Lab(store, workers=0, progress=False).run(RUNS)
+    check(store, undisturbed, before)
     tried("kill -9 of five small runs or of their worker", kills, "the next call ended with the same numbers")
 
 
