@@ -21,7 +21,7 @@ from w2s_lib.data.reading import DataError
 from w2s_lib.data.sources import source
 from w2s_lib.errors import ParameterError
 from w2s_lib.lab import Lab
-from w2s_lib.lab.cluster import worker_specs
+from w2s_lib.lab.cluster import _as_copies, worker_specs
 from w2s_lib.lab.execute import RunError, execute
 from w2s_lib.lab.graph import closure, describe, wants_gpu
 from w2s_lib.lab.provenance import code
@@ -134,7 +134,7 @@ def test_a_scheduler_at_an_address_gives_the_same_results(here, tmp_path, monkey
 
     monkeypatch.delenv("W2S_DASK", raising=False)
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
-    with SpecCluster(worker_specs(2), scheduler, silence_logs=50) as there:
+    with _as_copies(), SpecCluster(worker_specs(2), scheduler, silence_logs=50) as there:  # so that they begin soon
         lab = Lab(tmp_path, workers=1, progress=False, dask=there.scheduler_address)
         assert lab.run([STUDENT, RERUN]) == 5
     for spec in (WEAK, STUDENT, RERUN):

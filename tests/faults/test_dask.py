@@ -12,8 +12,9 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from tests.faults.conftest import check, one_line, records, start, takes_long
+from tests.faults.conftest import RUNS, check, one_line, records, start, takes_long
 from tests.faults.test_kills import ended
+from w2s_lib.lab import Lab
 
 
 @contextmanager
@@ -66,8 +67,7 @@ def test_a_scheduler_that_goes_away_is_one_line(tmp_path, undisturbed, tried):
         gone = time.monotonic()
         said = one_line(process, 120)
     assert "scheduler" in said and time.monotonic() - gone < 60, said
-    process = start(store)
-    assert process.wait(300) == 0
+    Lab(store, workers=0, progress=False).run(RUNS)
     check(store, undisturbed)
     tried("a scheduler that goes away", 1, f"one line after {time.monotonic() - gone:.0f} s; then the same numbers")
 
