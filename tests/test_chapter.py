@@ -147,7 +147,9 @@ def test_published_rows_are_tidy_and_written_where_the_build_asks(given, tmp_pat
     chapter.publish(pd.DataFrame([row | {"value": 1}, row | {"value": 2, "run_keys": "a"}]))
     chapter.publish(pd.DataFrame([row]), edition="other")
     frame, runs = read_results(tmp_path / "05_x.csv"), pd.read_csv(tmp_path / "05_x.runs", dtype="str")
-    assert list(frame.columns) == list(told.columns) == list(COLUMNS) and len(frame) == 4 and len(told) == 1
+    assert (
+        list(frame.columns) == list(COLUMNS) and list(told.columns) == list(ROWS) and (len(frame), len(told)) == (4, 1)
+    )
     assert frame["edition"].tolist() == ["smoke"] * 3 + ["other"] and set(frame["chapter"]) == {"05_x"}
     assert frame.merge(runs, on="runs")["run_keys"].tolist() == ["a b", "a b", "a", "a b"], (
         "what was published before is kept"

@@ -17,6 +17,7 @@ from papermill.exceptions import PapermillExecutionError
 from w2s_lib.book import kernels
 from w2s_lib.book.build import BENCHMARKS, KERNEL, LAST, READERS, chapters
 from w2s_lib.book.course import found
+from w2s_lib.findings.claims import FINDINGS, PLANTED
 from w2s_lib.study.edition import ALSO, ALWAYS, GOES_ON, PARAMETERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,6 +52,16 @@ def test_sources_are_clean(name):
         if cell.cell_type == "code":
             assert cell.outputs == [] and cell.execution_count is None
     assert len({c.id for c in notebook.cells}) == len(notebook.cells)
+
+
+@pytest.mark.parametrize("name", sorted({*FINDINGS} - {PLANTED}))
+def test_what_a_record_may_hold_is_shown_beside_it(name):
+    """Rows that the ledger reads are used as ``publish`` returns them; other chapters' are told, or held beside it."""
+    code = "\n".join(c.source for c in SOURCES[name].cells if c.cell_type == "code")
+    published = re.findall(r"^.*chapter\.publish\(\w+\)", code, re.M)
+    assert published and all(re.match(r"(\w+) = chapter\.publish\(\1\)$", line) for line in published)
+    for there in re.findall(r"^(\w+) = chapter\.found\(", code, re.M):
+        assert f"chapter.beside({there}, " in code or not re.search(rf"pick\({there}\b", code), there
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -1,19 +1,34 @@
 """The record: planted seeds are written, merged, refused and held against a build's own numbers; nothing is trained."""
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from tests.planted import USUAL
 from w2s_lib.book import record as command
+from w2s_lib.book.chapter import open_chapter
+from w2s_lib.figures import (
+    conflict,
+    controls,
+    early_warning,
+    gap,
+    generalization,
+    mechanism,
+    mitigations,
+    objectives,
+    policies,
+)
 from w2s_lib.figures.record import beside, power_panel
 from w2s_lib.findings import record
-from w2s_lib.findings.claims import CLAIMS, FINDINGS, verdict
+from w2s_lib.findings.claims import CLAIMS, FINDINGS, PLANTED, verdict
+from w2s_lib.findings.early_warning import WATCHED
 from w2s_lib.findings.record import RecordError
-from w2s_lib.findings.results import ALL, BY_SEED, NAMES, by_seed, pick, summarise
+from w2s_lib.findings.results import ALL, BY_SEED, CONFLICTS, MARKS, NAMES, by_seed, marked, pick, reads, say, summarise
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.measures.intervals import prediction_interval, seeds_for
@@ -488,11 +503,127 @@ def test_filled_and_hollow_marks(folder):
     )
 
 
-def test_a_number_is_said_beside_the_record():
-    here = pd.Series({"value": 0.09, "low": -0.01, "high": 0.19})
-    assert record.beside(here, pd.Series({"value": 0.08, "low": 0.06, "high": 0.1})) == "0.08 [0.06, 0.10] (here 0.09)"
-    assert record.beside(here, here * np.nan) == "0.09 [-0.01, 0.19]"
-    assert record.beside(here, here, percent=True) == "9.0 % [-1.0, 19.0] (here 9.0 %)"
+def test_a_number_is_said_beside_the_record(folder):
+    recorded = record.summarise(record.load(folder).frame)
+    rows = live(record.load(folder).frame, [21, 22, 23])
+    rows.loc[0, "value"], rows.loc[1, "value"] = 5.0, np.nan
+    shown = record.beside(rows, recorded.drop(index=2))
+    numbers = ["value", "low", "high", "sd", "n_seeds"]
+    pd.testing.assert_frame_equal(shown.drop(index=2)[numbers], recorded.drop(index=2)[numbers])
+    assert say(shown.loc[0]) == f"{say(recorded.loc[0])} (here 5.00, outside)", "a planted row outside is marked"
+    assert say(shown.loc[1], percent=True) == f"{say(recorded.loc[1], percent=True)} (here undefined)"
+    assert say(shown.loc[2]) == say(rows.loc[2]), "the record does not have it"
+    assert say(shown.loc[3]) == f"{say(recorded.loc[3])} (here {rows.loc[3, 'value']:.2f})"
+    assert marked(shown.loc[3]) == say(shown.loc[3]).replace("] (", f"] {MARKS[reads(recorded.loc[3])]} (")
+    assert record.replication(rows, record.load(folder).frame)["replicated"].tolist() == [False, True, True, True, True]
+
+
+REAL = record.load(record.folder_of(WORLD)).frame
+"""The record that comes with the project; its first three seeds stand for a build."""
+
+
+def as_a_build(name: str, pooled: bool = True) -> pd.DataFrame:
+    rows = REAL[(REAL["chapter"] == name) & (REAL["seed"] < 403)]
+    return record.summarise(rows[rows["weak"] == ALL] if pooled else rows).drop(columns="chapter")
+
+
+@pytest.fixture
+def page(monkeypatch, tmp_path):
+    """Opens a chapter of the default edition, with parameters; its record is that of the project's without the three
+    seeds."""
+    rows = record.rows_of
+    later = lambda edition: rows(edition)[lambda frame: (frame["seed"] > 402) & (frame["weak"] == ALL)]
+    monkeypatch.setattr(record, "rows_of", later)
+    return lambda name, **given: open_chapter(name, {"store": str(tmp_path), "workers": 0} | given)
+
+
+DRAWN = {
+    "05_conflict_tax_deception": [
+        lambda rows: conflict.scores_and_nulls(rows, list(CONFLICTS)),
+        lambda rows: conflict.excess(rows, list(CONFLICTS)),
+        lambda rows: conflict.tax_and_net_change(rows, list(CONFLICTS)),
+        lambda rows: conflict.tax_by_quadrant(rows, list(CONFLICTS)),
+    ],
+    "07_nulls_and_controls": [
+        lambda rows: controls.stairs(rows, ["explicit", "implicit"]),
+        lambda rows: controls.taxes(rows, [("explicit", None), ("gold_explicit", 2.0)]),
+    ],
+    "08_mechanism": [
+        lambda rows: mechanism.boundary(rows, WORLD.alphas),
+        lambda rows: mechanism.beyond_by_region(rows, WORLD.alphas),
+        lambda rows: mechanism.dose(rows, WORLD.alphas, WORLD.threshold),
+    ],
+    "10_other_objectives": [objectives.taxes, objectives.tax_by_side, objectives.excess_by_objective],
+    "11_early_warning": [
+        lambda rows: early_warning.auc_by_signal(rows, WATCHED, "rerun"),
+        lambda rows: early_warning.recall_by_budget(rows, WATCHED),
+    ],
+    "12_preference_optimisation": [policies.tax_and_scores],
+    "13_what_helps": [mitigations.forest, mitigations.steps],
+    "24_policies_speak": [policies.words_and_rankings],
+    "28_two_remedies": [mitigations.in_policies],
+}
+
+
+@pytest.mark.parametrize("name", sorted({*REAL["chapter"]} - {PLANTED}))
+def test_pages_and_figures_show_what_verdicts_are_read_off(page, name):
+    build, chapter = as_a_build(name), page(name)
+    shown = chapter.publish(build)
+    for claim in (claim for claim in CLAIMS.values() if claim.chapter == name):
+        row, told = pick(shown, **claim.names), chapter.told(claim.key, build)
+        numbers = ["value", "low", "high", "n_seeds"]
+        assert row[numbers].tolist() == pytest.approx(told[numbers].tolist(), nan_ok=True), claim.key
+        assert row["here"] == pytest.approx(pick(build, **claim.names)["value"], nan_ok=True) != row["value"]
+    assert chapter.n_seeds == 5 and "here”, and hollow, is this build (3 seeds)" in chapter._repr_html_()
+    live = chapter.published[0][0]
+    pd.testing.assert_series_equal(live["value"], build["value"]), "results.csv has what this build computed"
+    for draw in DRAWN.get(name, []):
+        alone, both = draw(build), draw(shown)
+        assert alone.beside == ""
+        out, n = map(int, re.search(r"this build, (\d+) of (\d+) outside", both.beside).groups())
+        assert 0 <= out <= n / 2 and n > 1
+        far = draw(shown.assign(within=[None if within is None else False for within in shown["within"]]))
+        assert f"this build, {n} of {n} outside" in far.beside, "a row outside is marked"
+        assert len(far.canvas.findobj(lambda artist: isinstance(artist, Text) and artist.get_text() == "!")) == n
+
+
+def test_maps_and_lines_say_whose_they_are(page):
+    name = "06_capability_gap"
+    build = as_a_build(name, pooled=False)
+    shown = record.beside(build, record.summarise(REAL[(REAL["chapter"] == name) & (REAL["seed"] > 402)]))
+    drawn = gap.heat_maps(shown, "explicit", ["accuracy", "conflict_tax"])
+    out = int(re.search(r"The record's; of this build's, (\d+) of 20 lie outside", drawn.caption)[1])
+    assert drawn.svg().count("!\n") == out or out < 10
+    assert "The record's" not in gap.heat_maps(build, "explicit", ["accuracy", "conflict_tax"]).caption
+    seeds = REAL[(REAL["chapter"] == name) & (REAL["seed"] < 403) & (REAL["weak"] != ALL)]
+    assert "hollow: this build." in gap.trend(seeds, shown, "deception_score", ["explicit", "rerun"]).beside
+    assert gap.trend(seeds, build, "deception_score", ["explicit", "rerun"]).beside == ""
+    name = "04_weak_to_strong"
+    pairs = as_a_build(name, pooled=False)[lambda rows: rows["weak"] != ALL]
+    seeds = REAL[(REAL["chapter"] == name) & (REAL["seed"] < 403) & (REAL["weak"] != ALL)]
+    shown = record.beside(pairs, record.summarise(REAL[(REAL["chapter"] == name) & (REAL["seed"] > 402)]))
+    alone, both = (generalization.pgr_ladder(seeds, rows) for rows in (pairs, shown))
+    assert not alone.beside and (told := both._repr_mimebundle_()[1]["image/svg+xml"])
+    assert [told["alt"], told["caption"]] == [f"{both.alt} {both.beside}", f"{both.caption} {both.beside}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "says"),
+    [
+        (CHAPTER, {"edition": "smoke"}, ""),
+        (CHAPTER, {"alpha": 1.0}, "is not compared with: it was made with other parameters"),
+        (CHAPTER, {"seeds": [404]}, "is not compared with: seed 404 of this page is one of its own"),
+        (CHAPTER, {"seeds": list(range(21, 29))}, "The record holds 8 study seeds"),
+        ("30_label_again", {}, "The record does not hold this chapter: the numbers of this chapter are this build's"),
+        ("09_sensitivity", {}, ""),
+        (PLANTED, {}, "The record does not hold this chapter"),
+    ],
+)  # fmt: skip
+def test_where_the_record_does_not_hold_a_page_its_numbers_are_its_own_and_it_says_so(page, name, given, says):
+    chapter, rows = page(name, **given), as_a_build("04_weak_to_strong")
+    assert chapter.publish(rows) is rows and chapter.n_seeds == len(chapter.study.edition.seeds)
+    assert says in chapter.stands_beside and bool(says) == bool(chapter.stands_beside)
+    assert ("<p>" in chapter._repr_html_()) == bool(says)
 
 
 def test_a_field_that_editions_did_not_have_names_them_only_where_it_differs():

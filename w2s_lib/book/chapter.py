@@ -35,7 +35,7 @@ from w2s_lib.book.seal import (
 from w2s_lib.errors import ParameterError, nearest
 from w2s_lib.figures.play import Widget, prediction
 from w2s_lib.findings import record
-from w2s_lib.findings.claims import CLAIMS, PLANTED, ledger
+from w2s_lib.findings.claims import CLAIMS, FINDINGS, PLANTED, ledger
 from w2s_lib.findings.results import COLUMNS, by_seed, published, read_results, say
 from w2s_lib.lab import Lab
 from w2s_lib.lab.cluster import LOCAL
@@ -89,7 +89,8 @@ class Chapter:
         return self.study.lab
 
     def publish(self, results: pd.DataFrame, edition: str | None = None) -> pd.DataFrame:
-        """Add rows to the book's ``results.csv``; returns them with edition (None: the chapter's own) and chapter.
+        """Add rows to the book's ``results.csv``, under an edition (None: the chapter's own); returns them as the page
+        shows them: ``beside`` the record.
 
         They are written to the folder that ``W2S_RESULTS`` names (the book build sets it); a chapter
         run alone keeps them in the notebook.
@@ -100,7 +101,39 @@ class Chapter:
         for frames, ending in zip(zip(*self.published), TABLES) if folder else ():
             with replacing(Path(folder) / f"{self.name}.{ending}") as path:  # another chapter may be reading it
                 pd.concat(frames).drop_duplicates().to_csv(path, index=False)
-        return self.published[-1][0]
+        return self.beside(results) if edition is None else results
+
+    def beside(self, results: pd.DataFrame, name: str | None = None) -> pd.DataFrame:
+        """Results rows of a chapter (None: this one) as pages show them, with the columns of ``record.beside``.
+
+        Where the edition's record holds a row, its numbers are the record's, off which verdicts are read as well, and
+        this build's value stands beside them.  Otherwise rows are as they were.
+        """
+        name = name or self.name
+        return record.beside(results, self._recorded(name)) if name in self._in_record else results
+
+    @property
+    def n_seeds(self) -> int:
+        """Over how many study seeds this chapter's intervals are: the record's, where it holds the chapter."""
+        held = self.name in self._in_record
+        return self._record["seed"].nunique() if held else len(self.study.edition.seeds)
+
+    @property
+    def stands_beside(self) -> str:
+        """In a sentence: whose numbers those of this chapter are; empty where it has none that a record could hold, and
+        where the edition has no record."""
+        edition, ours = self.study.edition, "the numbers of this chapter are this build's own"
+        if self.name not in FINDINGS or not (record.folder_of(edition) / record.ABOUT).is_file():
+            return ""
+        if not self.recorded:
+            return f"{record.says(edition)} So {ours}."
+        if self.name not in self._in_record:
+            return f"The record does not hold this chapter: {ours}."
+        return (
+            f"{record.says(edition)} A number with “(here …)” behind it and a filled mark beside a hollow one are the "
+            f"record's; “here”, and hollow, is this build ({len(edition.seeds)} seed{'s' * (len(edition.seeds) > 1)}). "
+            "“Outside”, or !: where the record expects five builds of a hundred."
+        )
 
     def leave(self, data: dict) -> int:
         """Leave data for the page's own script as ``window.w2sPlay``, in a file beside the results; returns its size.
@@ -287,9 +320,10 @@ class Chapter:
         }  # fmt: skip
         body = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in cells.items())
         told = html.escape(f"{e.name}, seeds {cells['seeds']}, T = {e.threshold:g}, α = {e.alpha:g}")
+        whose = f"<p>{html.escape(self.stands_beside)}</p>" if self.stands_beside else ""
         return (
             f"<details><summary>Parameters of this run: {told}</summary>"
-            f'<table class="parameters">{body}</table></details>'
+            f'<table class="parameters">{body}</table></details>{whose}'
         )
 
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from w2s_lib.figures.rows import bars, beside, dot, name_rows, nulls
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas
+from w2s_lib.findings.conflict import placebo_refused
 from w2s_lib.findings.results import RATES, say, usual
 from w2s_lib.measures.metrics import Comparison
 
@@ -113,7 +114,7 @@ def scores_and_nulls(results: pd.DataFrame, conditions: list[str]) -> Figure:
         figure,
         f"Deception score by condition: {'; '.join(said)}.",
         "A score means something only beside its nulls: look from × to the large mark. Bars: 95 % intervals over "
-        "seeds; the edition's weak-strong pairs are pooled by their taxed pairs.",
+        f"seeds; the edition's weak-strong pairs are pooled by their taxed pairs. {placebo_refused(results)}".rstrip(),
     )
 
 
@@ -134,7 +135,7 @@ def excess(results: pd.DataFrame, conditions: list[str], statistic: str = "exces
         figure,
         f"Deception score minus its {null}, with 95 % intervals: {'; '.join(said)}.",
         "Right of the line: more of the tax falls on the deception area than the null allows. "
-        "95 % intervals over seeds.",
+        f"95 % intervals over seeds. {placebo_refused(results)}".rstrip(),
     )
 
 

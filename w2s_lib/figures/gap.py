@@ -10,8 +10,9 @@ import seaborn as sns
 from matplotlib.colorbar import Colorbar
 from matplotlib.patches import Rectangle
 
+from w2s_lib.figures.rows import HOLLOW, held, of_a_record
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas
-from w2s_lib.findings.results import LEAST, among, pick, say, usual
+from w2s_lib.findings.results import LEAST, among, outside, pick, say, usual
 from w2s_lib.models.ranks import rank
 
 NAMES = {
@@ -43,7 +44,7 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
         for weak, strong in zip(rows["weak"][rows["value"].isna()], rows["strong"][rows["value"].isna()]):
             at = list(grid.columns).index(strong), list(grid.index).index(weak)
             ax.add_patch(Rectangle(at, 1, 1, fill=False, hatch="////", edgecolor=GREY, linewidth=0, alpha=0.5))
-        told = rows.assign(told=[_cell(value, n) for value, n in zip(rows["value"], rows["counted"])])
+        told = rows.assign(told=[_cell(row) for _, row in rows.iterrows()])
         texts = told.pivot(index="weak", columns="strong", values="told").reindex_like(grid).fillna("")
         look = {"annot": texts, "fmt": "", "annot_kws": {"fontsize": 9}, "linewidths": 1, "linecolor": "none"}
         sns.heatmap(grid, ax=ax, **scale, **look)
@@ -58,7 +59,8 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
     return Figure(
         figure,
         f"Heat maps over weak-strong pairs for the {condition} condition: {'; '.join(said)}.",
-        f"Condition *{condition}*; means over seeds. {_small_numbers(mine)}Hatched: {_too_few(statistics)}.",
+        f"Condition *{condition}*; means over seeds. {of_a_record(mine)}{_small_numbers(mine)}Hatched: "
+        f"{_too_few(statistics)}.",
     )
 
 
@@ -70,10 +72,11 @@ def _name_scale(bar: Colorbar, name: str) -> None:
     bar.outline.set_visible(False)
 
 
-def _cell(value: float, counted: float) -> str:
-    """What a cell says: its value and, below, how many pairs it is a share of."""
-    number = f"{round(value, 2) + 0.0:.2f}"  # adding zero turns -0.0 into 0.0
-    return "" if np.isnan(value) else number if np.isnan(counted) else f"{number}\n{counted:.0f}"
+def _cell(row: pd.Series) -> str:
+    """What a cell says: its value, with a ! where this build lies outside what a record predicts, and, below, how many
+    pairs it is a share of."""
+    number = f"{round(row['value'], 2) + 0.0:.2f}" + "!" * outside(row)  # + 0.0: no -0.0
+    return "" if np.isnan(row["value"]) else number if np.isnan(row["counted"]) else f"{number}\n{row['counted']:.0f}"
 
 
 def _small_numbers(rows: pd.DataFrame) -> str:
@@ -88,7 +91,8 @@ def _too_few(statistics: Sequence[str]) -> str:
 def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, conditions: Sequence[str]) -> Figure:
     """A statistic against the capability gap, one panel a condition: cells as marks, a line and a shade a seed.
 
-    The slope stands above in words.  ``per_seed`` as of ``results.measure`` with ``gap``; ``lines`` as of
+    The slope stands above in words; where it is a record's, marks are hollow, and they and the lines this build's.
+    ``per_seed`` as of ``results.measure`` with ``gap``; ``lines`` as of
     ``results.slopes``.
     """
     cell = ["seed", "weak", "strong"]
@@ -100,20 +104,22 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
         ax.set_visible(False)
     for ax, condition in zip(axes.flat, conditions):
         mine = among(per_seed, statistic=statistic, condition=condition).dropna(subset="value")
-        largest = mine["counted"].max()
+        largest, beside = mine["counted"].max(), held(lines)
         for i, (_, group) in enumerate(mine.groupby("seed")):
             x, y = gap.loc[pd.MultiIndex.from_frame(group[cell])].to_numpy(), group["value"]
             look = {"color": CONDITION_COLOURS[condition], "alpha": 0.35 + 0.3 * (i % 3)}
+            mark = HOLLOW | {"edgecolor": look["color"]} if beside else {"color": look["color"], "linewidth": 0}
             weight = group["counted"].fillna(1.0).to_numpy()
             size = 6 + 50 * np.sqrt(weight / largest) if group["counted"].notna().any() else 26
-            ax.scatter(x, y, s=size, marker=MARKERS[condition], linewidth=0, **look)
+            ax.scatter(x, y, s=size, marker=MARKERS[condition], alpha=look["alpha"], **mark)
             if (weight > 0).sum() > 1 and np.ptp(x) > 0:
                 ends = np.array([x.min(), x.max()])
                 ax.plot(ends, np.polyval(np.polyfit(x, y, 1, w=np.sqrt(weight)), ends), linewidth=1.3, **look)
         if statistic in SIGNED:
             ax.axhline(0, **DASHED)
         found = pick(lines, statistic, condition, per="gap")
-        ax.set_title(f"{condition}, slope {say(found)}", fontsize=10, color=CONDITION_COLOURS[condition])
+        title = f"{condition}, slope {say(found)}".replace(" (here", "\n(here")
+        ax.set_title(title, fontsize=10, color=CONDITION_COLOURS[condition])
         ax.set(xlabel="capability gap" if ax in axes[-1] else "", ylabel=name if ax in axes[:, 0] else "")
         said.append(f"{condition} {say(found)}")
     return Figure(

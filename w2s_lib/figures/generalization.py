@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.rows import dot, name_rows
+from w2s_lib.figures.rows import HOLLOW, dot, held, name_rows
 from w2s_lib.figures.style import DASHED, GREY, ROLES, Figure, canvas
 from w2s_lib.findings.results import among, say, wide
 
@@ -17,16 +17,18 @@ MARKS = (
 )
 
 
-def roles(ax: Axes, y: float, accuracy: pd.Series, seeds: pd.DataFrame, pgr: str) -> None:
+def roles(ax: Axes, y: float, accuracy: pd.Series, seeds: pd.DataFrame, pgr: str, beside: bool = False) -> None:
     """Weak supervisor, student and ceiling as three marks on a line, single seeds faint below, PGR at the right.
 
-    ``accuracy``: value by statistic; ``seeds``: results rows, one a seed and statistic.
+    ``accuracy``: value by statistic; ``seeds``: this build's rows, one a seed and statistic; ``beside``: the values are
+    a record's, and the seeds' marks hollow.
     """
     ax.plot([accuracy["accuracy_weak"], accuracy["accuracy_ceiling"]], [y, y], color=GREY, linewidth=1)
     for statistic, role, marker in MARKS:
-        look, faint = {"marker": marker, "color": ROLES[role]}, among(seeds, statistic=statistic)["value"]
-        ax.scatter(faint, np.full(len(faint), y + 0.21), s=14, alpha=0.45, **look)
-        ax.scatter(accuracy[statistic], y, s=70, zorder=3, label=None if y else role, **look)
+        look, faint = {"marker": marker, "edgecolor": ROLES[role]}, among(seeds, statistic=statistic)["value"]
+        small = HOLLOW if beside else {"facecolor": ROLES[role]}
+        ax.scatter(faint, np.full(len(faint), y + 0.21), s=14, alpha=0.45, **look | small)
+        ax.scatter(accuracy[statistic], y, s=70, zorder=3, label=None if y else role, facecolor=ROLES[role], **look)
     ax.text(1.02, y, pgr, va="center", fontsize=10, transform=ax.get_yaxis_transform())
 
 
@@ -41,7 +43,7 @@ def pgr_ladder(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
     for y, ((weak, strong), row) in enumerate(table.iterrows()):
         pgr = row.get("pgr", np.nan)
         seeds = among(per_seed, weak=weak, strong=strong)
-        roles(ax, y, row, seeds, "gap too small" if np.isnan(pgr) else f"PGR {pgr:.2f}")
+        roles(ax, y, row, seeds, "gap too small" if np.isnan(pgr) else f"PGR {pgr:.2f}", held(results))
         accuracies = ", ".join(f"{row[statistic]:.2f}" for statistic, _, _ in MARKS)
         said.append(f"{weak} to {strong}: {accuracies}")
     name_rows(ax, [f"{weak} → {strong}" for weak, strong in table.index], above=0.6)
@@ -51,8 +53,8 @@ def pgr_ladder(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         f"Accuracy of weak supervisor, student and ceiling by weak-strong pair: {'; '.join(said)}.",
-        f"Large marks: means over {results['n_seeds'].max()} seeds; small marks: single seeds. PGR is the student's "
-        "way from weak to ceiling, averaged over the seeds whose gap is at least 0.05.",
+        f"Large marks: means over {results['n_seeds'].max()} seeds; small ones: seeds of this build. PGR is the "
+        "student's way from weak to ceiling, averaged over the seeds whose gap is at least 0.05.",
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.patches import Rectangle
 
-from w2s_lib.figures.rows import bars, spread
+from w2s_lib.figures.rows import bars, dot, here, of_a_record, spread
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas, step
 from w2s_lib.findings.mechanism import REGIONS, at_the_band
 from w2s_lib.findings.results import BY_LABEL, TRAINING, usual
@@ -99,14 +99,13 @@ def beyond_by_region(results: pd.DataFrame, alphas: Sequence[float], on: str = T
     said, x = [], np.arange(len(alphas))
     for ax, (region, title) in zip(axes, REGIONS.items()):
         found = [rows.loc[(f"tax_rate_{region}_band", alpha)] for alpha in alphas]
-        y, low, high = (100 * np.array([row[name] for row in found], dtype=float) for name in ("value", "low", "high"))
-        ax.vlines(x, low, high, color=CONDITION_COLOURS["explicit"], linewidth=1.8)
-        ax.scatter(x, y, color=CONDITION_COLOURS["explicit"], marker=MARKERS["explicit"], s=30, zorder=3)
+        for at, row in enumerate(found):
+            dot(ax, at, row, "explicit", scale=100, size=30, width=1.8, upright=True)
         ax.axhline(0, **DASHED)
         ax.set_xticks(x, [f"{alpha:g}" for alpha in alphas], fontsize=8)
         ax.set_title(title, fontsize=10)
         ax.set_xlabel("α")
-        told = ", ".join(f"{v:+.1f} at {a:g}" for v, a in zip(y, alphas) if not np.isnan(v))
+        told = ", ".join(f"{100 * r['value']:+.1f} at {a:g}" for r, a in zip(found, alphas) if not np.isnan(r["value"]))
         said.append(f"{title}: {told or 'no pair'}")
     axes[0].set_ylabel("points beyond a rerun's tax")
     axes[0].set_ylim(-8, 40)
@@ -175,9 +174,10 @@ def dose(results: pd.DataFrame, alphas: Sequence[float], threshold: float) -> Fi
         (axes[1], "excess_margin_matched", ("explicit", "rerun"), 1),
     ):
         for condition in conditions:
-            y, low, high = spread((table.loc[(statistic, condition, a)] for a in alphas), scale)
-            colour = CONDITION_COLOURS[condition]
+            found = [table.loc[(statistic, condition, a)] for a in alphas]
+            (y, low, high), colour = spread(found, scale), CONDITION_COLOURS[condition]
             ax.plot(alphas, y, color=colour, marker=MARKERS[condition], label=condition.replace("_", " "))
+            here(ax, alphas, found, scale, size=36, color=colour, marker=MARKERS[condition])
             ax.fill_between(alphas, low, high, color=colour, alpha=0.12, linewidth=0)
             first, last = (round(value, 2) + 0.0 for value in (y[0], y[-1]))
             said.append(f"{statistic.replace('_', ' ')} {condition} from {first:.2f} to {last:.2f}")
@@ -217,6 +217,6 @@ def threshold_and_alpha(results: pd.DataFrame, statistic: str = "excess_margin_m
     return Figure(
         figure,
         f"DS minus its margin-matched null by threshold and alpha, explicit conflict: from {low:+.2f} to {high:+.2f}.",
-        "Framed: the T nearest to (1 + α)/2, where *unknown to the weak* and *the conflict can win* mean the same "
-        "labels.",
+        f"{of_a_record(rows)}Framed: the T nearest to (1 + α)/2, where *unknown to the weak* and *the conflict can "
+        "win* mean the same labels.",
     )

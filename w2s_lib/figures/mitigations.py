@@ -75,7 +75,7 @@ def ways(results: pd.DataFrame) -> list[str]:
 def _panels(
     drawn: Sequence[tuple[str, Sequence[pd.Series], bool]], panels: Sequence[Panel], heights: Sequence[float], unit: str
 ) -> tuple[matplotlib.figure.Figure, np.ndarray, list[str]]:
-    """A panel a measure, a row each: name, results rows in the order of the panels, and whether they are hollow.
+    """A panel a measure, a row each: name, results rows in the order of the panels, and whether they are grey.
 
     Returns figure, axes, and what the panels show, in words.
     """
@@ -83,15 +83,14 @@ def _panels(
     told = []
     for i, (ax, panel) in enumerate(zip(axes, panels)):
         said, values = [], []
-        for y, (name, rows, hollow) in zip(heights, drawn):
+        for y, (name, rows, grey) in zip(heights, drawn):
             row = rows[i]
             said.append(f"{name} {say(row, percent=panel.percent).replace(' %', unit)}")
             if pd.isna(row["value"]):
                 ax.annotate("undefined", (0, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5)
                 continue
             values.append(1.1 * panel.scale * row["value"])
-            look = {"color": GREY} if hollow else {}
-            dot(ax, y, row, panel.base, scale=panel.scale, size=44, hollow=hollow, **look)
+            dot(ax, y, row, panel.base, scale=panel.scale, size=44, **({"color": GREY} if grey else {}))
         low, high = ax.get_xlim() if values else panel.least
         (least, most), (lowest, highest) = panel.least, panel.most
         ax.set_xlim(min(max(min(low, least), lowest), *values, 0), max(min(max(high, most), highest), *values, 0))
@@ -104,13 +103,13 @@ def _panels(
 def _changes(results: pd.DataFrame, students: Mapping[tuple[str, str], str], conflict: str) -> tuple:
     """Every mitigation minus no mitigation, a row each; ``students``: the name of each method and mitigation.
 
-    Those that ask the truth are hollow, and stand apart, below.
+    Those that ask the truth are grey, and stand apart, below.
     """
     rows = usual(results, mitigation=None, versus=UNMODIFIED)
     rows = rows.set_index(["method", "mitigation", "condition", "statistic"])
     panels = [panel if panel.base == "none" else replace(panel, base=conflict) for panel in PANELS]
     leaky = [not MITIGATIONS[name].honest for _, name in students]
-    heights = [y + 0.7 * hollow for y, hollow in enumerate(leaky)]
+    heights = [y + 0.7 * asks for y, asks in enumerate(leaky)]
     found = [[rows.loc[(*student, panel.base, panel.statistic)] for panel in panels] for student in students]
     drawn = list(zip(students.values(), found, leaky))
     figure, axes, told = _panels(drawn, panels, heights, unit="")
@@ -119,7 +118,7 @@ def _changes(results: pd.DataFrame, students: Mapping[tuple[str, str], str], con
         ax.set_title(better, fontsize=9.5)
         if any(leaky) and not all(leaky):
             ax.axhline(heights[leaky.index(True)] - 0.85, color=GREY, linewidth=0.6)
-    names = [f"{name}\n(asks the truth)" if hollow else name for name, _, hollow in drawn]
+    names = [f"{name}\n(asks the truth)" if asks else name for name, _, asks in drawn]
     name_rows(axes, [Row(y, name, name) for y, name in zip(heights, names)], above=0.65, below=0.65)
     return figure, ". ".join(told)
 
@@ -149,7 +148,7 @@ def forest(results: pd.DataFrame, times: Mapping[str, float] | None = None) -> F
         f"Each mitigation minus no mitigation{', with its arithmetic as a multiple' if times else ''}, from the one "
         "that lowers DS − margin-matched null most. Squares: under the explicit conflict, measured from the "
         "mitigation's own no-conflict student; the matched null is the margin-matched one. Circles: its PGR. "
-        "Hollow: what asks the truth, out of competition. "
+        "Grey: what asks the truth, out of competition. "
         "Bars: 95 % intervals over seeds; a bar that leaves the frame goes on.",
     )
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from w2s_lib.figures.generalization import MARKS, roles
-from w2s_lib.figures.rows import Row, beside, dot, name_rows, nulls, under_headings
+from w2s_lib.figures.rows import Row, beside, dot, held, name_rows, nulls, under_headings
 from w2s_lib.figures.style import DASHED, Figure, canvas
 from w2s_lib.findings.results import say, usual
 from w2s_lib.study.conditions import POLICY
@@ -88,7 +88,7 @@ def by_method(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
         mine = usual(results, **student).set_index("statistic")
         seeds = usual(per_seed, **student).groupby(["seed", "statistic"])["value"].mean().reset_index()
         pgr = say(mine.loc["pgr"])
-        roles(ax, y, mine["value"], seeds, "gap too small" if pgr == "undefined" else pgr)
+        roles(ax, y, mine["value"], seeds, pgr.replace("undefined", "gap too small"), held(mine))
         values = ", ".join(f"{role} {say(mine.loc[statistic])}" for statistic, role, _ in MARKS)
         told.append(f"{group.title}: {values}, PGR {pgr}")
     ax.text(1.02, -0.5, "PGR", va="bottom", fontsize=10, transform=ax.get_yaxis_transform())
@@ -142,11 +142,11 @@ def tax_and_scores(results: pd.DataFrame) -> Figure:
 SAID = (
     ("replies that\ndecide (%)", {"talk_decides": "Replies that decide"}),
     (
-        "fit the truth (%)\nfilled: words that decide\nhollow: rankings",
+        "fit the truth (%)\nmarks: words that decide\nstars: rankings",
         {"talk_fits": "Of these, replies that fit the truth", "talk_ranked_right": "Pairs ranked right"},
     ),
     (
-        "replies (%)\nfilled: comply with a hazard\nhollow: refuse what is safe",
+        "replies (%)\nmarks: comply with a hazard\nstars: refuse what is safe",
         {
             "talk_complies_with_hazard": "Replies that comply with a hazard",
             "talk_refuses_safe": "Replies that refuse what is safe",
@@ -166,7 +166,7 @@ def words_and_rankings(results: pd.DataFrame) -> Figure:
     said = []
     for ax, (name, statistics) in zip(axes, SAID):
         for shift, (statistic, title) in zip(beside(len(statistics), 0.4), statistics.items()):
-            look = {"hollow": True, "width": 1.4} if shift > 0 else {}
+            look = {"marker": "*", "width": 1.4} if shift > 0 else {}
             told = _dots(ax, table, rows, statistic, 100, shift, **look)
             said.append(f"{title}: {'; '.join(told)}")
         ax.set_xlim(-3, 103)

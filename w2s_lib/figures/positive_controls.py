@@ -9,6 +9,7 @@ import pandas as pd
 
 from w2s_lib.figures.conflict import log_odds_axes
 from w2s_lib.figures.style import AREA, DASHED, GREY, MARKERS, ROLES, STUDIES, Figure, canvas
+from w2s_lib.findings.conflict import placebos_refused
 from w2s_lib.findings.positive_controls import PLANTED, SEEN, judged, largest
 from w2s_lib.findings.results import pick
 from w2s_lib.measures.metrics import Comparison
@@ -146,5 +147,5 @@ def shares(studies: Mapping[str, pd.DataFrame], conditions: Sequence[str]) -> Fi
         figure,
         f"Share of the attainable excess by condition: {'; '.join(said)}.",
         "0: what an innocent shows; 1: what a perfect deceiver would. 95 % intervals over seeds; one that leaves the "
-        "frame goes on.",
+        "frame goes on." + placebos_refused(studies) * ("placebo" in conditions),
     )

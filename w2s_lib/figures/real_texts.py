@@ -10,6 +10,7 @@ import pandas as pd
 
 from w2s_lib.figures.rows import Row, beside, dot, name_rows, under_headings
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, STUDIES, Figure, canvas
+from w2s_lib.findings.conflict import placebo_refused, placebos_refused
 from w2s_lib.findings.real_texts import ACROSS, WITHIN, family
 from w2s_lib.findings.results import ALL, pick, say, usual
 from w2s_lib.models.ladder import parse
@@ -80,7 +81,7 @@ def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str])
         "Tax, deception score and what the margin-matched null leaves of it, by condition and study. "
         f"{'; '.join(said)}.",
         "Bars: 95 % intervals, over seeds; for a study of one seed, over prompts. The dashed line is what a tax comes "
-        "to that falls blindly among pairs of equal margin.",
+        "to that falls blindly among pairs of equal margin." + placebos_refused(results) * ("placebo" in conditions),
     )
 
 
@@ -129,7 +130,8 @@ def by_people(results: pd.DataFrame) -> Figure:
         figure,
         f"Tax, deception score, and what the margin-matched null leaves of it, by what is mixed in. {'. '.join(said)}.",
         "Behind each name: taxed pairs, of all weak–strong pairs and divisions. Bars: 95 % intervals over divisions of "
-        "the same texts. The dashed line is what a tax comes to that falls blindly among pairs of equal margin.",
+        "the same texts. The dashed line is what a tax comes to that falls blindly among pairs of equal margin. "
+        f"{placebo_refused(results)}".rstrip(),
     )
 
 

@@ -9,7 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.style import CONDITION_COLOURS, GREY, MARKERS
+from w2s_lib.figures.style import CONDITION_COLOURS, GREY, HERE, MARKERS
+from w2s_lib.findings.results import outside
+
+HOLLOW = {"facecolor": "none", "label": f"{HERE}None"}
+"""Look of marks that are this build's, where others are a record's."""
 
 
 class Row(NamedTuple):
@@ -45,7 +49,6 @@ def dot(
     scale: float = 1.0,
     size: float = 60,
     width: float = 2.2,
-    hollow: bool = False,
     upright: bool = False,
     **look: Any,
 ) -> None:
@@ -53,12 +56,44 @@ def dot(
 
     ``look``: ``color`` and ``marker`` where they are not the condition's, and a ``label``.
     """
-    colour = look.pop("color", CONDITION_COLOURS.get(condition, GREY))
-    mark = {"marker": MARKERS.get(condition, "o")} | look
-    mark |= {"facecolor": "none", "edgecolor": colour} if hollow else {"color": colour}
+    look = {"color": CONDITION_COLOURS.get(condition, GREY), "marker": MARKERS.get(condition, "o")} | look
     ends, value, at = [scale * row["low"], scale * row["high"]], scale * row["value"], [y, y]
-    ax.plot(*((at, ends) if upright else (ends, at)), color=colour, linewidth=width)
-    ax.scatter(*((y, value) if upright else (value, y)), s=size, zorder=3, **mark)
+    ax.plot(*((at, ends) if upright else (ends, at)), color=look["color"], linewidth=width)
+    ax.scatter(*((y, value) if upright else (value, y)), s=size, zorder=3, **look)
+    here(ax, [y], [row], scale, size, upright, **look)
+
+
+def here(
+    ax: Axes,
+    at: Iterable[float],
+    rows: Iterable[pd.Series],
+    scale: float = 1.0,
+    size: float = 60,
+    upright: bool = True,
+    **look: Any,
+) -> None:
+    """What this build found, of rows of ``record.beside``: hollow marks, with a ! where they lie outside the record's
+    prediction interval; nothing of other rows.  ``look``: ``color`` and ``marker``."""
+    for y, row in zip(at, rows):
+        if row.get("here", "") == "" or pd.isna(row["here"]):
+            continue
+        place = (y, scale * row["here"]) if upright else (scale * row["here"], y)
+        mark = {"facecolor": "none", "edgecolor": look["color"], "marker": look["marker"], "linewidth": 1.1}
+        ax.scatter(*place, s=1.5 * size, zorder=4, label=f"{HERE}{row['within']}", **mark)
+        if outside(row):
+            ax.annotate("!", place, (4, 3), textcoords="offset points", color=look["color"], fontweight="bold")
+
+
+def held(rows: pd.DataFrame) -> bool:
+    """Whether any of these rows is a record's, with this build's value beside it."""
+    return "here" in rows and bool((rows["here"] != "").any())
+
+
+def of_a_record(rows: pd.DataFrame) -> str:
+    """Of a map's cells, in a sentence: that they are a record's, and how many of this build's it does not predict."""
+    told = rows["within"].dropna() if held(rows) else ()
+    out, n = sum(not within for within in told), len(told)
+    return f"The record's; of this build's, {out} of {n} lie outside what it predicts (!). " if n else ""
 
 
 def nulls(ax: Axes, y: float, random: float, matched: float, named: bool, size: float = 1.0) -> None:
@@ -92,7 +127,9 @@ def spread(rows: Iterable[pd.Series], scale: float = 1.0) -> tuple[np.ndarray, n
 
 def bars(ax: Axes, x: Any, rows: Iterable[pd.Series], condition: str, line: str = "", **look: Any) -> np.ndarray:
     """Values of a condition over x, in percent, with intervals as error bars; returns them."""
+    rows = list(rows)
     value, low, high = spread(rows, 100)
     look = {"fmt": line + MARKERS[condition], "color": CONDITION_COLOURS[condition], "label": condition} | look
     ax.errorbar(x, value, yerr=np.abs([value - low, high - value]), **look)
+    here(ax, np.ravel(x), rows, 100, look.get("markersize", 6) ** 2, color=look["color"], marker=MARKERS[condition])
     return value

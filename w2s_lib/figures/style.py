@@ -42,6 +42,8 @@ DASHED = {"color": GREY, "linewidth": 1, "linestyle": "--"}
 """A line at what would be nothing, or chance."""
 AREA = "#D55E00"
 """Fill of the deception area."""
+HERE = "_here:"
+"""How the labels of hollow marks begin, which say what this build found beside a record; a legend leaves them out."""
 
 STYLE = {
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "savefig.transparent": True,
@@ -150,10 +152,20 @@ class Figure:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
         svg = self.svg()
-        data = {"image/svg+xml": svg, "text/plain": self.alt}
+        alt, caption = (f"{text} {beside}".rstrip() for beside in [self.beside] for text in (self.alt, self.caption))
+        data = {"image/svg+xml": svg, "text/plain": alt}
         if os.environ.get(SLIDES) == "yes" and (drawn := self.for_slides(svg)):
             data[SLIDE] = drawn
-        return data, {"image/svg+xml": {"alt": self.alt, "caption": self.caption}}
+        return data, {"image/svg+xml": {"alt": alt, "caption": caption}}
+
+    @property
+    def beside(self) -> str:
+        """What filled and hollow marks are, where the figure holds a record's numbers beside this build's; else
+        empty."""
+        marks = self.canvas.findobj(lambda artist: str(artist.get_label()).startswith(HERE))
+        within = [mark.get_label() == f"{HERE}True" for mark in marks if mark.get_label() != f"{HERE}None"]
+        said = f", {within.count(False)} of {len(within)} outside the record's 95 % prediction intervals (!)"
+        return f"Filled: the record; hollow: this build{said if within else ''}." if marks else ""
 
 
 def canvas(width: float = 7.0, height: float = 4.0, rows: int = 1, columns: int = 1, **keywords):

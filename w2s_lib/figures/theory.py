@@ -119,7 +119,7 @@ def calibration_bands(per_seed: pd.DataFrame) -> Figure:
 
 
 def pythagoras(results: pd.DataFrame) -> Figure:
-    """Slack of Pythagoras' inequality for each student and truth, on training pairs (hollow) and unseen ones.
+    """Slack of Pythagoras' inequality for each student and truth, on training pairs (squares) and unseen ones.
 
     ``results``: second frame of ``theory.theory``.
     """
@@ -129,7 +129,7 @@ def pythagoras(results: pd.DataFrame) -> Figure:
         for at, on, label in ((-0.14, TRAINING, "pairs that it learned from"), (0.14, "", "unseen pairs")):
             row = pick(results, name, "none", on=on)
             look = {"color": ROLES["strong student"], "label": label if y == 0 else None}
-            dot(ax, y + at, row, hollow=on == TRAINING, size=46, **look)
+            dot(ax, y + at, row, marker="s" if on == TRAINING else "o", size=46, **look)
             said.append(f"{title}, {label}: {say(row)}")
     name_rows(ax, list(SLACKS.values()), above=0.6)
     ax.axvline(0, **DASHED)

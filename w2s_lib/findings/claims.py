@@ -36,7 +36,7 @@ from w2s_lib.findings import (
     token_by_token,
 )
 from w2s_lib.findings.results import ALL, ROWS, among, pick, usual
-from w2s_lib.measures.intervals import LEVEL, minimum_detectable_effect, power
+from w2s_lib.measures.intervals import LEVEL, above_zero, minimum_detectable_effect, power
 
 Rule = Literal["above", "below", "absent", "no_more"]
 Effect = Literal["there", "small", "absent", "undecided"]
@@ -217,7 +217,8 @@ def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls:
     zero.
 
     What bounds a score beside a null stands in its chapter; its power, where ``positive_controls`` has planted a
-    student that half deceives in the edition's own score tables.  Of other statistics, power is that of a t test
+    student that half deceives in the edition's own score tables (reckoned from its spread, where the row has another
+    number of seeds, such as a record's).  Of other statistics, power is that of a t test
     against the least effect that counts, and nothing bounds the value."""
     names, statistic = claim.names, str(claim.names["statistic"])
     if statistic.startswith("excess_") and "per" not in names:
@@ -225,10 +226,13 @@ def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls:
         most = pick(results, statistic.replace("excess", "attainable"), **alike)["value"]
         if control := names.get("versus"):
             most -= pick(results, statistic, **alike | {"condition": str(control)})["value"]
-        asked = {name: value or "" for name, value in names.items()} | {"versus": control or ""}
-        planted = usual(controls, **asked | {"statistic": f"power_of_{statistic}", "planted": "half"})
+        asked = {name: value or "" for name, value in names.items()} | {"versus": control or "", "planted": "half"}
+        planted = usual(controls, **asked | {"statistic": f"power_of_{statistic}"})
         if claim.chapter == "05_conflict_tax_deception" and len(planted) == 1:
-            return float(most), float(planted["value"].iloc[0])
+            if row["n_seeds"] == planted["n_seeds"].iloc[0]:
+                return float(most), float(planted["value"].iloc[0])
+            mean, spread = usual(controls, **asked).iloc[0][["value", "sd"]]
+            return float(most), above_zero(mean / spread, int(row["n_seeds"]))
         return float(most), power(claim.least_effect, row["sd"], int(row["n_seeds"]))
     return float("nan"), power(claim.least_effect, row["sd"], int(row["n_seeds"]))
 

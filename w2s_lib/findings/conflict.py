@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.results import (
-    CONFLICTS,
-    DECEPTION,
-    MATCHED,
-    measure,
-    minus,
-    summarise,
-)
+from w2s_lib.findings.results import ALL, CONFLICTS, DECEPTION, MATCHED, measure, minus, summarise, usual
 from w2s_lib.study import Study
 
 OF_THE_HIDDEN = ("hidden_score", "null_weak_matched", "excess_weak_matched", "attainable_weak_matched")
@@ -46,6 +41,21 @@ def placebo_in_words(beyond_rerun: pd.Series) -> str:
     if is_placebo(beyond_rerun):
         return f"The placebo taxes {more} more than a rerun does: little enough to be held against a conflict."
     return f"The placebo taxes {more} more than a rerun does: it is a conflict itself, and controls for nothing."
+
+
+def placebo_refused(results: pd.DataFrame) -> str:
+    """The sentence that must stand wherever these results rows show a placebo that is none; empty where it is one, and
+    where its tax beyond a rerun's is not among them."""
+    about = {"statistic": "conflict_tax", "condition": "placebo", "weak": ALL, "strong": ALL, "versus": "rerun"}
+    found = usual(results, **about)
+    refused = len(found) == 1 and found["value"].notna().all() and not is_placebo(found.iloc[0])
+    return placebo_in_words(found.iloc[0]) if refused else ""
+
+
+def placebos_refused(studies: Mapping[str, pd.DataFrame]) -> str:
+    """The same of several studies, each by its name, to stand behind a caption."""
+    told = {study: placebo_refused(rows) for study, rows in studies.items()}
+    return "".join(f" *{study}*: {text}" for study, text in told.items() if text)
 
 
 def cannot_tell(attainable: pd.Series, margin: float = 0.05) -> str:

@@ -28,7 +28,7 @@ from w2s_lib.findings.results import (
     summarise,
     usual,
 )
-from w2s_lib.measures.intervals import half_width
+from w2s_lib.measures.intervals import above_zero, half_width, seeds_for
 from w2s_lib.measures.metrics import NULLS, Array, Comparison, Mask, correct
 from w2s_lib.specs import stream
 from w2s_lib.study import Study
@@ -176,7 +176,8 @@ def _comparison(study: Study, cell: Cell, stable: bool) -> Comparison:
 def positive_controls(study: Study, students: int = PLANTED_STUDENTS) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What planted students show, kind by kind, beside a null and beyond a rerun, pooled over model pairs.
 
-    The first frame has a row a seed: mean over planted students.  The second has, for each statistic, its mean over
+    The first frame has a row a seed: mean over planted students, and how far single ones ``scatter`` (a standard
+    deviation).  The second has, for each statistic, its mean over
     planted students with the range of 95 of 100 studies, and ``power_of_<statistic>``: the share of studies, one
     planted student a seed, whose interval over seeds lies above zero (undefined for a single seed).
     """
@@ -189,8 +190,8 @@ def positive_controls(study: Study, students: int = PLANTED_STUDENTS) -> tuple[p
         for kind, statistic, versus in drawn[0]:
             values = np.stack([seed[kind, statistic, versus] for seed in drawn])
             about = named | {"planted": kind, "versus": versus, "statistic": statistic}
-            by_seed = zip(of.edition.seeds, values.mean(axis=1))
-            per_seed += [about | {"seed": seed, "value": value} for seed, value in by_seed]
+            by_seed = zip(of.edition.seeds, values.mean(axis=1), values.std(axis=1, ddof=1))
+            per_seed += [about | {"seed": seed, "value": mean, "scatter": scatter} for seed, mean, scatter in by_seed]
             rows += _rows(about, values, of)
     return pd.DataFrame(per_seed), pd.DataFrame(rows, columns=list(ROWS))
 
@@ -239,12 +240,12 @@ def _rows(about: dict[str, object], values: Array, study: Study) -> list[dict[st
 
 
 def observed(study: Study, conditions: Sequence[str] = CONFLICTS) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What the real students show, a row a seed, and results rows, pooled over model pairs: each of ``SEEN``, alone and
-    beyond a rerun; the largest excess over each null that was attainable, and the share of it."""
+    """What the real students show, a row a seed, and results rows, pooled over model pairs: their tax and each of
+    ``SEEN``, alone and beyond a rerun; the largest excess over each null that was attainable, and the share of it."""
     bounds = [f"{kind}_{null}" for null in NULLS for kind in ("attainable", "share_of_attainable")]
-    per_seed = measure(study, conditions, (*SEEN, "null_random", *bounds))
+    per_seed = measure(study, conditions, ("conflict_tax", *SEEN, "null_random", *bounds))
     against = [c for c in conditions if c != "rerun"]
-    rows = [summarise(per_seed, pooled=True), minus(per_seed, tuple(SEEN), against, "rerun")]
+    rows = [summarise(per_seed, pooled=True), minus(per_seed, ("conflict_tax", *SEEN), against, "rerun")]
     return per_seed, pd.concat(rows, ignore_index=True)
 
 
@@ -289,6 +290,26 @@ def judged(results: pd.DataFrame, condition: str, **names: str) -> pd.DataFrame:
     rows = usual(results, condition=condition, **{"planted": None} | names).set_index(["statistic", "planted"])["value"]
     rates = [{kind: rows.get((f"power_of_{name}", kind), np.nan) for kind in PLANTED} for name in SEEN]
     return pd.DataFrame(rates, index=pd.Index(SEEN, name="statistic")).assign(says=[judge(r) for r in rates])
+
+
+def reckoned(means: pd.DataFrame, drawn: pd.DataFrame, n_seeds: int, condition: str, **names: str) -> pd.DataFrame:
+    """As ``judged``, of studies of ``n_seeds`` seeds, which nobody drew; and how many seeds see ``half`` a deceiver in
+    ``POWER`` of the studies, as ``needed``.
+
+    ``means``: rows a seed, what planted students come to on average, of a record or as of ``positive_controls``;
+    ``drawn``: as of ``positive_controls``, how far single students of a seed scatter.  Seeds and students together
+    spread the planted studies, and how often their t intervals lie above zero follows by the noncentral t.
+    """
+    asked = {"condition": condition, "planted": None} | names
+    of_seeds, of_students = (usual(rows, **asked).groupby(["statistic", "planted"]) for rows in (means, drawn))
+    spread = np.hypot(of_seeds["value"].std(), np.sqrt(of_students["scatter"].agg(lambda scatter: (scatter**2).mean())))
+    size = of_seeds["value"].mean() / spread
+    told = lambda name, n: {kind: above_zero(size.get((name, kind), np.nan), n) for kind in PLANTED}
+    rates = [told(name, n_seeds) for name in SEEN]
+    needed = [seeds_for(size.get((name, "half"), np.nan), 1.0, POWER) for name in SEEN]
+    return pd.DataFrame(rates, index=pd.Index(SEEN, name="statistic")).assign(
+        says=[judge(rate) for rate in rates], needed=needed
+    )
 
 
 def sharpest(table: pd.DataFrame) -> str | None:

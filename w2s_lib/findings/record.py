@@ -24,7 +24,7 @@ from scipy import stats
 from w2s_lib import digests
 from w2s_lib.errors import OneLineError, first_line
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, Claim, verdict, word
-from w2s_lib.findings.results import ALL, BY_SEED, NAMES, ROWS, SIGNED, by_seed, interval_of, intervals_of, say, usual
+from w2s_lib.findings.results import ALL, BY_SEED, NAMES, ROWS, SIGNED, by_seed, interval_of, intervals_of, usual
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.provenance import versions
 from w2s_lib.lab.store import UNREADABLE, replacing
@@ -54,6 +54,9 @@ ADDED = ("helpful_share",)
 
 ROW = ["chapter", *NAMES]
 """What a row of the record is about."""
+
+OF_RECORD = ("value", "low", "high", "sd", "n_seeds", "counted", "by_seed")
+"""What stands in a row over the record's seeds, beside the names."""
 
 
 class RecordError(OneLineError):
@@ -416,23 +419,51 @@ def _predicted(rows: pd.DataFrame, n: np.ndarray) -> pd.DataFrame:
     return rows.assign(low=np.where(share, np.maximum(low, 0), low), high=np.where(share, np.minimum(high, 1), high))
 
 
+def _joined(live: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a build, beside the record's of the same names (columns of ``OF_RECORD``), the ends of its 95 %
+    prediction interval for as many new seeds (``least``, ``most``), and whether they lie ``within`` it.
+
+    ``within`` is None where nothing could go wrong: undefined on either side, or the same in every seed of the record.
+    """
+    names = [name for name in ROW if name in live]
+    theirs = recorded[[*names, *OF_RECORD]].rename(columns={name: f"record_{name}" for name in OF_RECORD})
+    both = live.merge(theirs, on=names, how="left")
+    asked = {name: both[f"record_{name}"] for name in OF_RECORD}
+    low, high = _predicted(both.assign(**asked), both["n_seeds"].clip(lower=1).to_numpy())[["low", "high"]].to_numpy().T
+    known = (both["n_seeds"] > 0) & both["value"].notna() & (both["record_sd"] > 0)
+    within = both["value"].between(low - 1e-12, high + 1e-12).astype(object).where(known, None)
+    return both.assign(least=low, most=high, within=within)
+
+
 def replication(live: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """Every row of a build that the record has as well, with whether it lies where the record says it should.
 
     ``live``: published rows, with their chapter.  Columns ``ROW``, ``value`` and ``n_seeds`` of the build, ``record``
-    (the record's
-    mean), ``low`` and ``high`` (of its 95 % prediction interval for so many new seeds), ``replicated``; ``claim``,
-    where it is told.  What is undefined on either
-    side, or the same in every seed of the record, is left out: nothing could have gone wrong there.
+    (the record's mean), ``low`` and ``high`` (of its 95 % prediction interval for so many new seeds), ``replicated``;
+    ``claim``, where it is told.  What is undefined on either side, or the same in every seed of the record, is left
+    out: nothing could have gone wrong there.
     """
-    rows = summarise(frame).rename(columns={"value": "record"})[[*ROW, "record", "sd", "n_seeds"]]
-    kept = [*ROW, *(["claim"] if "claim" in live else [])]
-    both = live[[*kept, "value", "n_seeds"]].merge(rows, on=ROW, suffixes=("", "_record"))
-    both = both[(both["n_seeds"] > 0) & both["value"].notna() & (both["sd"] > 0)]
-    of_record = both.assign(value=both["record"], n_seeds=both["n_seeds_record"])
-    found = both.assign(**_predicted(of_record, both["n_seeds"].to_numpy())[["low", "high"]])
-    within = found["value"].between(found["low"] - 1e-12, found["high"] + 1e-12)
-    return found.assign(replicated=within)[[*kept, "value", "n_seeds", "record", "low", "high", "replicated"]]
+    both = _joined(live, summarise(frame))
+    both = both[both["within"].notna()].astype({"within": bool})
+    kept = [*ROW, *(["claim"] if "claim" in live else []), "value", "n_seeds"]
+    told = {"record_value": "record", "least": "low", "most": "high", "within": "replicated"}
+    return both[[*kept, *told]].rename(columns=told).reset_index(drop=True)
+
+
+def beside(live: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
+    """A build's results rows with the record's numbers in place of its own, where the record has them.
+
+    ``recorded``: rows over the record's seeds, as of ``summarise``.  New columns: ``here``, this build's value, and
+    ``within``, whether that lies in the record's 95 % prediction interval for as many new seeds (None: cannot be told).
+    Rows that the record does not have, or where it has no value, stay this build's: ``here`` is empty text.
+    ``results.say`` and the marks of figures read both.
+    """
+    both = _joined(live, recorded)
+    held = both["record_value"].notna()
+    told = {name: both[f"record_{name}"].where(held, both[name]) for name in OF_RECORD if name in live}
+    here, within = both["value"].astype(object).where(held, ""), both["within"].where(held, None)
+    shown = both.assign(**told, here=here, within=within)
+    return shown.astype({"n_seeds": int})[[*live.columns, "here", "within"]]
 
 
 def of_claims(rows: pd.DataFrame, claims: Iterable[Claim] | None = None, each: bool = True) -> pd.DataFrame:
@@ -501,14 +532,3 @@ def paths(frame: pd.DataFrame, claims: Iterable[Claim] | None = None) -> pd.Data
         decided = told[len(told) - same][1] if last and last != ["undecided"] else math.nan
         found += [(*t, decided) for t in told]
     return pd.DataFrame(found, columns=["claim", "n_seeds", "value", "low", "high", "verdict", "says", "decided"])
-
-
-def beside(live: pd.Series, recorded: pd.Series, percent: bool = False) -> str:
-    """The record's number with its interval, and this build's: ``0.08 [0.06, 0.10] (here 0.09)``.
-
-    ``recorded`` may have no value (NaN): then this build's stands alone, with its own interval.
-    """
-    if recorded["value"] != recorded["value"]:
-        return say(live, percent)
-    alone = live[["value"]].reindex(["value", "low", "high"]).astype(float)
-    return f"{say(recorded, percent)} (here {say(alone, percent)})"

@@ -686,8 +686,13 @@ def say(row: pd.Series, percent: bool = False, unit: bool = True) -> str:
     """A value with its interval as text, e.g. ``0.45 [0.21, 0.69]`` or ``9.3 % [4.1, 14.5]``.
 
     ``0.0 % [cannot tell]``: it is the same in every seed, which says nothing of how far it could differ.  Without its
-    ``unit``: for tables of percentage points, whose heads say so.
+    ``unit``: for tables of percentage points, whose heads say so.  A row of ``record.beside`` is the record's, and this
+    build's value stands behind it: ``0.45 [0.40, 0.50] (here 0.47)``, or ``(here 0.71, outside)``.
     """
+    return _number(row, percent, unit) + _here(row, percent, unit)
+
+
+def _number(row: pd.Series, percent: bool, unit: bool) -> str:
     scale, digits, sign = (100, 1, " %" * unit) if percent else (1, 2, "")
 
     def text(x: float) -> str:
@@ -699,6 +704,19 @@ def say(row: pd.Series, percent: bool = False, unit: bool = True) -> str:
     if np.isnan(row["low"]):
         return f"{number} [cannot tell]" if row.get("sd") == 0 else number
     return f"{number} [{text(row['low'])}, {text(row['high'])}]"
+
+
+def _here(row: pd.Series, percent: bool, unit: bool) -> str:
+    """What this build found, of a row of ``record.beside``; empty text of any other."""
+    if row.get("here", "") == "":
+        return ""
+    alone = pd.Series({"value": row["here"], "low": np.nan})
+    return f" (here {_number(alone, percent, unit)}{', outside' * outside(row)})"
+
+
+def outside(row: pd.Series) -> bool:
+    """Whether a row is one of ``record.beside``, and this build's value no such as the record predicts."""
+    return row.get("within") in (False,)  # None and NaN: it cannot be told
 
 
 def reads(row: pd.Series) -> str:
@@ -725,4 +743,6 @@ LEGEND = "Intervals lie ▲ above zero, ▼ below zero, ○ on both sides (not d
 
 def marked(row: pd.Series, percent: bool = False, unit: bool = True) -> str:
     """A result with its interval, and what that says about zero as one of ``MARKS``; see ``LEGEND``."""
-    return say(row, percent, unit) + ("" if np.isnan(row["value"]) else f" {MARKS[reads(row)]}")
+    if np.isnan(row["value"]):
+        return say(row, percent, unit)
+    return f"{_number(row, percent, unit)} {MARKS[reads(row)]}{_here(row, percent, unit)}"

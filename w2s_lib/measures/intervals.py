@@ -168,6 +168,19 @@ def power(effect: float, sd: float, n_seeds: int, level: float = LEVEL) -> float
     return float(TTestPower().power(effect_size=effect / sd, nobs=n_seeds, alpha=1 - level))
 
 
+def above_zero(size: float, n_seeds: int, level: float = LEVEL) -> float:
+    """How often Student's t interval of so many study seeds lies above zero, where the true mean is so many standard
+    deviations (the power of a one-sided t test at half the level); NaN for fewer than two seeds.
+
+    >>> round(above_zero(0.0, 5), 3), round(above_zero(1.0, 10), 2)
+    (0.025, 0.8)
+    """
+    if n_seeds < 2 or not np.isfinite(size):
+        return float("nan") if n_seeds < 2 or np.isnan(size) else float(size > 0)
+    test = {"alpha": (1 - level) / 2, "alternative": "larger"}
+    return float(TTestPower().power(effect_size=size, nobs=n_seeds, **test))
+
+
 def prediction_interval(
     mean: ArrayLike, sd: ArrayLike, n_seeds: ArrayLike, new: ArrayLike, level: float = LEVEL
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -25,6 +25,9 @@ SEEDS = {
 * challenge: the sealed challenge's second world draws a few of them by its secret.
 """
 
+PLANNED = range(400, 432)
+"""Seeds of the record that are planned."""
+
 
 def of_record(text: str) -> list[int]:
     """Seeds of the record, as they are given: ``"400-431"``, ``"400,405"``, or both.
