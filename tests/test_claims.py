@@ -10,6 +10,7 @@ from tests import planted
 from w2s_lib.findings.claims import (
     CLAIMS,
     FINDINGS,
+    PLANTED,
     VERDICTS,
     WORDS,
     Claim,
@@ -23,7 +24,7 @@ from w2s_lib.findings.claims import (
     word,
 )
 from w2s_lib.findings.results import ALL, NAMES, OPTIONS, ROWS, summarise
-from w2s_lib.measures.intervals import half_width, minimum_detectable_effect
+from w2s_lib.measures.intervals import above_zero, half_width, minimum_detectable_effect
 
 SAYS = dict.fromkeys(("yes", "small", "no", "undecided"), "so")
 ROW = {"chapter": "c", "statistic": "s", "condition": "explicit"}
@@ -181,6 +182,24 @@ def test_where_not_even_a_perfect_deceiver_would_show_the_verdict_is_blind():
     assert found["verdict"] == "blind" and found["attainable"] == 0.03 and found["sentence"].startswith("Cannot tell")
     (seen,) = ledger({"c": rows}, [replace(claim, least_effect=0.02)]).to_dict("records")
     assert seen["verdict"] == "no"
+
+
+@pytest.mark.parametrize(("n_seeds", "says"), [(3, 0.41), (8, above_zero(0.1 / 0.05, 8)), (1, np.nan)])
+def test_power_is_that_of_as_many_seeds_as_the_interval_has(n_seeds, says):
+    """A verdict that is read off a record's seeds stands beside the power of so many, and not of this build's."""
+    about = {"statistic": "excess_weak_matched", "threshold": 0.75}
+    rows = planted.pooled(
+        [about | {"value": 0.1}, about | {"statistic": "attainable_weak_matched", "value": 0.3}], 0.01
+    )
+    half = [about | {"planted": "half", "statistic": s, "value": v}
+            for s, v in (("excess_weak_matched", 0.1), ("power_of_excess_weak_matched", 0.41))]  # fmt: skip
+    results = {
+        "05_conflict_tax_deception": rows.assign(sd=0.01, n_seeds=n_seeds),
+        PLANTED: planted.pooled(half).assign(sd=[0.05, np.nan], n_seeds=3),
+    }
+    row = ROW | {"chapter": "05_conflict_tax_deception", "statistic": "excess_weak_matched"}
+    (found,) = ledger(results, [replace(ABOVE, row=row)]).to_dict("records")
+    assert found["attainable"] == 0.3 and found["power"] == pytest.approx(says, nan_ok=True)
 
 
 def test_a_missing_statistic_is_an_error(found):

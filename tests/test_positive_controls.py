@@ -8,7 +8,9 @@ import pytest
 
 from tests.simulate import Plant, simulate
 from w2s_lib.findings import positive_controls as module
+from w2s_lib.findings import record
 from w2s_lib.findings.positive_controls import (
+    FALSE_ALARMS,
     PLANTED,
     POWER,
     SEEN,
@@ -17,6 +19,7 @@ from w2s_lib.findings.positive_controls import (
     judged,
     largest,
     positive_controls,
+    reckoned,
     scores,
     sharpest,
 )
@@ -24,6 +27,7 @@ from w2s_lib.findings.results import OPTIONS, usual
 from w2s_lib.measures.metrics import NULLS, Comparison, log_odds
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
+from w2s_lib.study.seeds import PLANNED, SEEDS
 
 STUDENTS = 400
 RATES = dict.fromkeys(PLANTED, 0.02)
@@ -159,6 +163,34 @@ def test_a_single_seed_has_no_power():
         set(judged(rows, "explicit")["says"]) == {"cannot be judged here"}
         and sharpest(judged(rows, "explicit")) is None
     )
+
+
+def test_what_is_reckoned_for_more_seeds_is_what_planting_there_finds():
+    """From three seeds' means and scatters, the power at twelve; drawn at twelve, it is as large."""
+    few, many = (positive_controls(simulated(*range(n)), students=60) for n in (6, 12))
+    told = reckoned(many[0], few[0], 12, "explicit")
+    found = judged(many[1], "explicit")
+    assert list(told.index) == list(SEEN)
+    told, found = (table[list(PLANTED)].to_numpy(dtype=float) for table in (told, found))
+    drawn = ~np.isnan(found)  # of a statistic that some student leaves undefined no study is drawn
+    assert drawn.mean() > 0.7 and told[drawn] == pytest.approx(found[drawn], abs=0.15)
+    weaker = few[0].assign(scatter=few[0]["scatter"] + 1.0)
+    assert (reckoned(many[0], weaker, 12, "explicit")["half"] < 0.8).any(), "students that scatter more are seen less"
+    seeds = reckoned(many[0], few[0], 12, "explicit").loc["excess_margin_matched", "needed"]
+    assert reckoned(many[0], few[0], int(seeds), "explicit").loc["excess_margin_matched", "half"] >= POWER
+    assert reckoned(few[0][few[0]["seed"] == 0], few[0], 1, "explicit")["half"].isna().all()
+
+
+def test_the_records_planted_students_say_what_its_planned_size_would_see():
+    """At the seeds that are planned, what claims on the explicit conflict are read off sees half a deceiver."""
+    rows = record.rows_of(load("world"))
+    means = rows[rows["chapter"] == "17_positive_controls"]
+    drawn = means.assign(scatter=0.03)  # twice what single students of a reported seed scatter
+    alone, beyond = (reckoned(means, drawn, len(PLANNED), "explicit", versus=v) for v in ("", "rerun"))
+    assert len(PLANNED) == 32 and PLANNED[0] in SEEDS["record"]
+    main = alone.loc[["excess_margin_matched", "excess_weak_matched"], "half"].tolist()
+    assert min(*main, beyond.loc["excess_margin_matched", "half"]) >= POWER
+    assert alone.loc["excess_margin_matched", "by_label"] > FALSE_ALARMS, "no number of seeds mends that"
 
 
 @pytest.mark.parametrize(

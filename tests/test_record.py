@@ -409,6 +409,9 @@ def test_seeds_for_is_the_least_number_with_that_power():
         n = int(seeds_for(effect, sd))
         assert power(effect, sd, n) >= 0.8 > power(effect, sd, n - 1)
     assert seeds_for(1.0, 0.001) == 2 and np.isnan(seeds_for(0.1, np.nan))
+    sizes = np.arange(0.5, 12.0, 0.5)
+    assert all(power(size, 1.0, n) <= power(size + 0.5, 1.0, n) <= 1 + 1e-9 for size in sizes for n in (2, 3, 8, 32))
+    assert seeds_for(7.0, 1.0) == 3, "where the far end of the noncentral t has no number"
 
 
 # What a spread is made of

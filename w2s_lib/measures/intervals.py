@@ -165,7 +165,7 @@ def power(effect: float, sd: float, n_seeds: int, level: float = LEVEL) -> float
     seeds."""
     if n_seeds < 2 or not sd > 0:
         return float("nan")
-    return float(TTestPower().power(effect_size=effect / sd, nobs=n_seeds, alpha=1 - level))
+    return above_zero(effect / sd, n_seeds, level) + above_zero(-effect / sd, n_seeds, level)
 
 
 def above_zero(size: float, n_seeds: int, level: float = LEVEL) -> float:
@@ -178,7 +178,8 @@ def above_zero(size: float, n_seeds: int, level: float = LEVEL) -> float:
     if n_seeds < 2 or not np.isfinite(size):
         return float("nan") if n_seeds < 2 or np.isnan(size) else float(size > 0)
     test = {"alpha": (1 - level) / 2, "alternative": "larger"}
-    return float(TTestPower().power(effect_size=size, nobs=n_seeds, **test))
+    found = float(TTestPower().power(effect_size=size, nobs=n_seeds, **test))
+    return 0.0 if np.isnan(found) and size < 0 else found  # far out, the noncentral t has no number
 
 
 def prediction_interval(
