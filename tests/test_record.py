@@ -619,7 +619,7 @@ def test_maps_and_lines_say_whose_they_are(page):
         (CHAPTER, {"seeds": list(range(21, 29))}, "The record holds 8 study seeds"),
         ("30_label_again", {}, "The record does not hold this chapter: the numbers of this chapter are this build's"),
         ("09_sensitivity", {}, ""),
-        (PLANTED, {}, "The record does not hold this chapter"),
+        (PLANTED, {}, "The record holds of this chapter what planted students come to, and no more"),
     ],
 )  # fmt: skip
 def test_where_the_record_does_not_hold_a_page_its_numbers_are_its_own_and_it_says_so(page, name, given, says):

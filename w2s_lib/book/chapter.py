@@ -127,6 +127,8 @@ class Chapter:
             return ""
         if not self.recorded:
             return f"{record.says(edition)} So {ours}."
+        if self.name == PLANTED:
+            return f"The record holds of this chapter what planted students come to, and no more: else {ours}."
         if self.name not in self._in_record:
             return f"The record does not hold this chapter: {ours}."
         return (
