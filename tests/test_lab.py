@@ -81,10 +81,10 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path, monkeypatch):
     lab = Lab(tmp_path, workers=0, progress=False)
     original = w2s_lib.training.train.train
 
-    def interrupted(run, *arguments):
+    def interrupted(run, *arguments, **named):
         if run == STUDENT:
             raise KeyboardInterrupt
-        return original(run, *arguments)
+        return original(run, *arguments, **named)
 
     monkeypatch.setattr(w2s_lib.training.train, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
