@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from w2s_lib.book import course as course_module
 from w2s_lib.book.chapter import CHECKS
 from w2s_lib.book.course import RESTARTED, course, found, main, pieces, readable, student, write_zip
-from w2s_lib.book.seal import exercises
+from w2s_lib.book.seal import SCHEME, exercises
 from w2s_lib.errors import ParameterError
 
 CHAPTERS = ("01_tour", "05_conflict_tax_deception")
@@ -191,6 +191,16 @@ def test_hostile_texts_do_nothing(tmp_path, monkeypatch):
         (tmp_path / "a.json").write_text(text, encoding="utf-8")
         with pytest.raises(ParameterError, match="is no file of checks"):
             exercises(tmp_path / "a.json")
+
+
+def test_a_hand_out_of_another_version_says_so(tmp_path):
+    path = tmp_path / "a.json"
+    sealed = {"digits": 1, "salt": "00", "entries": {}}
+    path.write_text(json.dumps({"study": "1", "exercises": {"a": sealed}}), encoding="utf-8")
+    with pytest.raises(ParameterError, match="a.json.*was sealed by another version of the book"):
+        exercises(path)
+    path.write_text(json.dumps({"study": "1", "exercises": {"a": sealed | {"scheme": SCHEME}}}), encoding="utf-8")
+    assert exercises(path) == ("1", {"a": sealed | {"scheme": SCHEME}})
 
 
 def test_a_zip_tells_nothing_of_when_it_was_made(tmp_path):

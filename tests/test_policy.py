@@ -136,14 +136,10 @@ def by_formula(run: Train, frame: pd.DataFrame, model, start) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("kind", "labelled", "method"),
     [
-        ("none", "hard", "dpo"),
-        ("none", "soft", "simpo"),
-        ("explicit", "hard", "simpo"),
-        ("explicit", "soft", "dpo"),
-        ("mixed", "hard", "dpo"),
-        ("mixed", "soft", "simpo"),
+        *((kind, "hard", method) for kind in ("none", "explicit", "mixed") for method in METHODS),
+        *(("explicit", "soft", method) for method in METHODS),
     ],
-)  # every two of a conflict, a kind of label and a method meet
+)  # the book's own students, and soft labels where the loss has most terms
 def test_gradients_equal_a_hand_written_loss(base, other, labels, given, tmp_path, monkeypatch, kind, labelled, method):
     """The gradient that TRL's trainer hands to the optimizer is the gradient of the written loss.
 

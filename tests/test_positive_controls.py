@@ -166,7 +166,7 @@ def test_a_single_seed_has_no_power():
 
 
 def test_what_is_reckoned_for_more_seeds_is_what_planting_there_finds():
-    """From three seeds' means and scatters, the power at twelve; drawn at twelve, it is as large."""
+    """From means of twelve seeds and scatters of six, the power at twelve; drawn at twelve, it is as large."""
     few, many = (positive_controls(simulated(*range(n)), students=60) for n in (6, 12))
     told = reckoned(many[0], few[0], 12, "explicit")
     found = judged(many[1], "explicit")

@@ -77,9 +77,15 @@ def test_editions_that_need_the_hub_plan_without_it(edition, capsys, monkeypatch
     assert all(model in said for model in {run.model.name for run in runs if isinstance(run.model, Checkpoint)})
 
 
+def of_layers(name):
+    """Two frozen layers in the place of the edition's models; early stopping is for whole ones."""
+    pairs = [f"{name}@0 -> {name}@2"]
+    return {"models": [f"{name}@0", f"{name}@2"], "pairs": pairs, "mitigations": ["bootstrap", "filter", "ensemble"]}
+
+
 def test_frozen_layers_are_models_of_a_ladder(own, folders):
     name = str(folders["llama"])
-    study = Study(load(own, {"models": [f"{name}@0", f"{name}@2"], "pairs": [f"{name}@0 -> {name}@2"]}))
+    study = Study(load(own, of_layers(name)))
     models = [run.model for run in study.student_runs()]
     assert {model.layer for model in models if isinstance(model, Layer)} == {0, 2}
     shards = [run for run in closure(study.student_runs()) if type(run).__name__ == "Features"]
@@ -90,7 +96,7 @@ def test_frozen_layers_learn_from_helpful_pairs_as_well(own, folders, tmp_path):
     """The implicit conflict of an edition that names helpful pairs, trained: their features are read like the
     others'."""
     name = str(folders["llama"])
-    study = Study(load(own, {"models": [f"{name}@0", f"{name}@2"], "pairs": [f"{name}@0 -> {name}@2"]}))
+    study = Study(load(own, of_layers(name)))
     lab = Lab(tmp_path, workers=0, progress=False)
     student, calm = (study.student(1, f"{name}@0", f"{name}@2", condition) for condition in ("implicit", "none"))
     assert student.conflict.objective == "helpfulness" and student.pairs.helpful is not None

@@ -135,7 +135,7 @@ def test_one_weak_agent_teaches_as_many_lessons_as_several(small):
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"agents": 0}, "agents=0: must be at least 1"),
+        ({"agents": 1}, "agents=1: must be at least 2"),
         ({"agents": 2.5}, "agents=2.5: must be a whole number"),
         ({"rounds": 0}, "rounds=0: must be at least 1"),
         ({"rounds": 10}, "rounds=10: must be at most 9"),

@@ -16,7 +16,7 @@ from w2s_lib.models import checkpoints, folders, names, usable
 from w2s_lib.models.checkpoints import CheckpointError
 from w2s_lib.models.ladder import parse
 from w2s_lib.models.names import local
-from w2s_lib.specs import Checkpoint, Features, PolicyRecipe, Recipe, Source, Texts, Train
+from w2s_lib.specs import Checkpoint, Features, PolicyRecipe, Recipe, Selection, Source, Texts, Train
 from w2s_lib.study import edition
 
 PAIRS = Source(name="texts", revision="0")
@@ -317,6 +317,26 @@ def test_a_weak_model_that_is_larger_is_told_both_sizes(folders):
     weak, strong = f"{folders['llama']}@3", f"{folders['llama']}@1"
     with pytest.raises(ValueError, match=r"@3 has 0\.0\d+ and .*@1 has 0\.0\d+ million weights"):
         edition.load("own", {"data": "p.jsonl", "models": [weak, strong], "pairs": [f"{weak} -> {strong}"]})
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_an_oracle_that_reads_other_tokens_is_refused(folders, mine, other):
+    if other:
+        told = json.loads((mine / "tokenizer.json").read_text(encoding="utf-8"))
+        vocab = told["model"]["vocab"]
+        first, second = list(vocab)[1:3]
+        vocab[first], vocab[second] = vocab[second], vocab[first]
+        (mine / "tokenizer.json").write_text(json.dumps(told), encoding="utf-8")
+    oracle = run(local(mine), "dpo").model_copy(update={"tokens": True})
+    weak = run(local(mine), "simpo")
+    student = run(local(folders["llama"]), "simpo").model_copy(
+        update={"split": "weak_label", "labels": weak, "selection": Selection(share=0.3, oracle=oracle)}
+    )
+    if other:
+        with pytest.raises(CheckpointError, match="reads other tokens than .*mine.*use one tokenizer"):
+            usable.check([student])
+    else:
+        usable.check([student])
 
 
 def test_a_download_that_was_cut_short_is_no_reason_to_refuse(tmp_path, monkeypatch):

@@ -134,7 +134,8 @@ class Chapter:
         return (
             f"{record.says(edition)} A number with “(here …)” behind it and a filled mark beside a hollow one are the "
             f"record's; “here”, and hollow, is this build ({len(edition.seeds)} seed{'s' * (len(edition.seeds) > 1)}). "
-            "“Outside”, or !: where the record expects five builds of a hundred."
+            "“Outside”, or !: where the record expects five builds of a hundred. Nulls, bounds and cells of tables "
+            "that stand without one are the record's as well; this build's are in results.csv."
         )
 
     def leave(self, data: dict) -> int:

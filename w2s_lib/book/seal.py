@@ -39,12 +39,15 @@ SLACK = 1e-9
 RIGHT = "right"
 NOT_YET = "not yet; look again at what is asked, and in which order"
 COMMA = "decimals are written with a point: 0.45, and not 0,45, which makes two numbers"
+SCHEME = 2
+"""How a seal is made; one of another scheme would tell a right answer that it is none."""
+
 UNDEFINED = np.iinfo(np.int64).min
 """What stands on the grid for NaN."""
 
 Exercise = dict[str, object]
 """What opens which text, as JSON has it: ``digits``, and ``texts`` by the digest of an answer; or, under seal,
-``digits``, ``salt``, and ``entries``, text by name."""
+``digits``, ``scheme``, ``salt``, and ``entries``, text by name."""
 
 
 class WrongAnswer(OneLineError, AssertionError):
@@ -81,16 +84,16 @@ def _named(answer: ArrayLike, digits: int) -> str:
 def has_comma(answer: ArrayLike) -> bool:
     """Whether an answer looks as if its decimals were written with a comma.
 
-    That is text with one in it, or whole numbers in which 0 or 1 stands before every other, as ``0,45`` makes them.
+    That is text with one in it, or two whole numbers, the first 0 or 1, which is what ``0,45`` makes.
 
-    >>> has_comma((0, 45)), has_comma([0, 1, 1, 3]), has_comma("0,45")
+    >>> has_comma((0, 45)), has_comma([0, 45]), has_comma("0,45")
     (True, False, True)
     """
     told = np.ravel(np.asarray(answer, dtype=object)).tolist()
     if any(isinstance(one, str) for one in told):
         return any(isinstance(one, str) and "," in one for one in told)
-    whole = bool(told) and len(told) % 2 == 0 and all(type(one) is int for one in told)
-    return whole and set(told[::2]) <= {0, 1} and max(told[1::2]) > 9
+    pair = isinstance(answer, tuple) and len(told) == 2 and all(type(one) is int for one in told)
+    return pair and told[0] in (0, 1) and told[1] > 9
 
 
 @lru_cache(maxsize=64)
@@ -134,7 +137,7 @@ def seal(exercise: Exercise) -> Exercise:
     for named, text in texts.items():
         entry, key = _opened(named, salt)
         entries[entry] = _turned(text.encode().ljust(width), key).hex()
-    return {"digits": exercise["digits"], "salt": salt, "entries": dict(sorted(entries.items()))}
+    return {"digits": exercise["digits"], "scheme": SCHEME, "salt": salt, "entries": dict(sorted(entries.items()))}
 
 
 def read(exercise: Exercise, answer: ArrayLike) -> str | None:
@@ -163,7 +166,7 @@ def exercises(path: Path) -> tuple[str, dict[str, Exercise]]:
     """What a file of checks holds: whose parameters it is for, and exercises by name.
 
     Raises:
-        ParameterError: it is no such file.
+        ParameterError: it is no such file, or one of another version of the book.
     """
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
@@ -173,9 +176,13 @@ def exercises(path: Path) -> tuple[str, dict[str, Exercise]]:
                 raise ValueError
             for text in () if "texts" in one else (one["salt"], *one["entries"].values()):
                 bytes.fromhex(text)
-        return told["study"], told["exercises"]
+        study, known = told["study"], told["exercises"]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ParameterError("checks", str(path), "is no file of checks; unpack the hand-out again") from None
+    if any("salt" in one and one.get("scheme") != SCHEME for one in known.values()):
+        says = "was sealed by another version of the book; build the book and make the course again"
+        raise ParameterError("checks", str(path), says)
+    return study, known
 
 
 def right(path: str, name: str, answer: ArrayLike) -> bool:

@@ -9,7 +9,9 @@ none: of it, chapters are executed again, with figures for slides.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,13 +55,15 @@ def slides(given: Sequence[str], edition: str = "world", output: str | None = No
     built(edition, output)
     e, paths = load(edition), chosen(given, edition)
     folder = folder_of(e, output)
-    if e.record_of:
-        os.environ[SLIDES] = "yes"
-        study = Study(e)
-        given_to, of = parameters(edition, open_lab(None, None, e)), studied(study)
-        for path in paths:
-            execute(path, folder / "source" / "notebooks" / path.name, given_to, folder / "results", of)
-    made = decks.write(folder / "source", e, paths, folder / "slides")
+    source, results = folder / "source", folder / "results"
+    with tempfile.TemporaryDirectory() as draft:
+        if e.record_of:
+            source, results = (shutil.copytree(kept, Path(draft) / kept.name) for kept in (source, results))
+            os.environ[SLIDES] = "yes"
+            given_to, of = parameters(edition, open_lab(None, None, e)), studied(Study(e))
+            for path in paths:
+                execute(path, source / "notebooks" / path.name, given_to, results, of)
+        made = decks.write(source, e, paths, folder / "slides")
     if not made:
         raise ParameterError("chapters", " ".join(given), "no goals, no deck: pages of reference have none")
     if pdf:

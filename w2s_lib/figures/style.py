@@ -133,8 +133,13 @@ class Figure:
             words.set_color(readable(words.get_color()))
         for patch in (drawn.patch, *(axes.patch for axes in drawn.findobj(Axes))):
             patch.set(facecolor="none", edgecolor="none")
-        with matplotlib.rc_context({"svg.hashsalt": "w2s"}):  # savefig would draw it twice: once to lay it out
-            FigureCanvasSVG(drawn).print_svg(buffer, metadata={"Date": None})
+        canvas, dpi = drawn.canvas, drawn.dpi
+        try:
+            with matplotlib.rc_context({"svg.hashsalt": "w2s"}):  # savefig would draw it twice: once to lay it out
+                FigureCanvasSVG(drawn).print_svg(buffer, metadata={"Date": None})
+        finally:
+            drawn.set_canvas(canvas)
+            drawn.dpi = dpi
         return buffer.getvalue()
 
     def for_slides(self, svg: str) -> str | None:

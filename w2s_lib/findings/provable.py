@@ -160,8 +160,8 @@ def covariance(
 
     Each strong student learns from m points of its own by the weak model's outputs, the ceiling from the baseline's by
     their true labels.  Conflict also learns share · m further points by the second label, ± ``dose`` times the size of
-    weak labels; with a share of 0 it is a rerun.  Kept, as several thresholds are asked of the same models: who changes
-    it takes a copy.
+    weak labels; with a share of 0 it is a rerun.  Kept, as several thresholds are asked of the same models; nobody can
+    write to it.
     """
     world = World(setting, n, seed)
     z = world.draw(n)
@@ -176,7 +176,9 @@ def covariance(
         strong(others, label(others)),
     ])  # fmt: skip
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows @ rows.T
+    found = rows @ rows.T
+    found.setflags(write=False)
+    return found
 
 
 def bar(cov: Array, model: str, threshold: float) -> float:

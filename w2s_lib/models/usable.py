@@ -26,8 +26,9 @@ def check(runs: Iterable[Spec]) -> None:
     against its weights as it is loaded.
 
     Raises:
-        CheckpointError: one cannot.
+        CheckpointError: one cannot, or an oracle is to choose tokens that a student does not read.
     """
+    runs = list(runs)
     for checkpoint, method, max_tokens in dict.fromkeys(map(_asked, runs)):
         files = () if checkpoint is None else _files(checkpoint)
         if not files:
@@ -38,6 +39,24 @@ def check(runs: Iterable[Spec]) -> None:
         if positions is not None and max_tokens > positions:
             says = f"has {positions:,} positions, and max_tokens={max_tokens} asks for more; allowed: up to {positions}"
             raise CheckpointError(checkpoints.called(checkpoint), says)
+    for student, oracle in dict.fromkeys(_chosen_for(run) for run in runs):
+        if student is not None and _files(student) and _files(oracle) and _tokens(student) != _tokens(oracle):
+            says = f"reads other tokens than {checkpoints.called(oracle)}, which is to choose some; use one tokenizer"
+            raise CheckpointError(checkpoints.called(student), says)
+
+
+def _chosen_for(run: Spec) -> tuple[Checkpoint | None, Checkpoint | None]:
+    """A real student and the real oracle that chooses its tokens (``Selection``), if the run has them."""
+    selection = run.selection if isinstance(run, Train) else None
+    oracle = selection.oracle.model if selection is not None and selection.oracle is not None else None
+    both = isinstance(oracle, Checkpoint) and isinstance(run.model, Checkpoint)
+    return (run.model, oracle) if both else (None, None)
+
+
+@lru_cache(maxsize=32)
+def _tokens(checkpoint: Checkpoint) -> dict[str, int]:
+    """What a model's tokenizer calls its tokens."""
+    return checkpoints.tokenizer(checkpoint, 512).get_vocab()
 
 
 def _asked(run: Spec) -> tuple[Checkpoint | None, Method | None, int]:

@@ -321,7 +321,7 @@ def _rows(runs: Iterable[Spec]) -> dict[str, int]:
     return rows
 
 
-def _conflict(run: Train) -> str:
+def _conflict(run: Train | Society) -> str:
     c = run.conflict
     if c.kind == "explicit":
         return f"explicit, alpha {c.alpha:g}"
@@ -331,9 +331,10 @@ def _conflict(run: Train) -> str:
 def _told(run: Spec, model: Pretrain | Checkpoint | Layer) -> dict[str, object]:
     """A plan's columns that say what a run is."""
     method, labels, conflict, seed = "", "", "", run.world.seed if isinstance(run, Pretrain) else None
+    if isinstance(run, Train | Society):
+        conflict, seed = _conflict(run), run.pairs.seed
     if isinstance(run, Train):
-        method, conflict, seed = run.method, _conflict(run), run.pairs.seed
-        labels = "ground truth" if run.labels is None else model_name(run.labels.model)
+        method, labels = run.method, "ground truth" if run.labels is None else model_name(run.labels.model)
     columns = {"key": run.key, "kind": type(run).__name__.lower(), "model": model_name(model), "method": method}
     parents = tuple(p.key for p in run.parents())
     return columns | {"labels": labels, "conflict": conflict, "seed": seed, "parents": parents}

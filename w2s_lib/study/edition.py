@@ -199,7 +199,7 @@ class Edition(Value):
     intermediates: Some[Model] | None = Field(
         None, description="models that bootstrapping goes through; None: all of the edition between weak and strong"
     )
-    agents: int = Field(3, description="weak agents of chapter 32", ge=1, le=9, exclude_if=lambda agents: agents == 3)
+    agents: int = Field(3, description="weak agents of chapter 32", ge=2, le=9, exclude_if=lambda agents: agents == 3)
     rounds: int = Field(
         2, description="rounds in which agents teach each other", ge=1, le=9, exclude_if=lambda rounds: rounds == 2
     )

@@ -189,9 +189,10 @@ def fit(
     ``told``: what the oracle of the run's token selection says of the replies, as of ``tokens.gained``.
     """
     n, (ids, begins) = len(frame), exchanges(tokenizer, frame, run.recipe.encode_apart)
-    count = masks(run, frame, reply_lengths(tokenizer, frame, run.recipe.encode_apart), told)
+    lengths = lambda: reply_lengths(tokenizer, frame, run.recipe.encode_apart)
+    count = None if run.selection is None else masks(run, frame, lengths(), told)
     counted = None if count is None else np.reshape([mask.sum() for mask in count], (2, n)).T
-    refs = reference(model, tokenizer, frame, run, *([] if counted is None else [counted]))
+    refs = reference(model, tokenizer, frame, run, counted)
     columns = {"chosen_ids": ids[:n], "rejected_ids": ids[n:], BEGINS[0]: begins[:n], BEGINS[1]: begins[n:]}
     columns |= {"ref_chosen_logps": refs[:, 0], "ref_rejected_logps": refs[:, 1]}
     columns |= {key: frame[key].astype(float) for key in LABEL_COLUMNS}
