@@ -379,7 +379,7 @@ def test_chapters_of_the_preview_train_nothing(name, tmp_path):
 
 def test_what_is_shipped_of_the_world_is_what_was_computed(study, lab, tmp_path, monkeypatch):
     monkeypatch.setattr(ship, "FOLDER", tmp_path / "editions")
-    study = Study(load("smoke", {"record_of": "smoke"}))
+    study = Study(load("smoke", {"record_of": "smoke", "chapters": list(load("preview").chapters)}))
     shipped = ship.ship(study.on(lab))
     there = Lab(tmp_path / "empty", workers=0, progress=False, shipped=shipped)
     assert there.missing(study.runs()) == []

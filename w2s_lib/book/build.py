@@ -305,6 +305,19 @@ def _leave_with_the_build() -> None:
 
 
 @contextmanager
+def drawing(for_slides: bool) -> Iterator[None]:
+    """Whether notebooks that are executed meanwhile draw their figures for slides as well."""
+    before = os.environ.get(SLIDES)
+    os.environ[SLIDES] = "yes" if for_slides else "no"
+    try:
+        yield
+    finally:
+        os.environ.pop(SLIDES)
+        if before is not None:
+            os.environ[SLIDES] = before
+
+
+@contextmanager
 def notebook_processes(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that execute notebooks; on Ctrl-C, and when this one is killed, they end, their kernels with them.
 
@@ -459,7 +472,6 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     (source / "notebooks").mkdir()
     shown = [path for path in chapters() if not left_out(path, study.edition)]
     decked = [] if study.edition.record_of else shown  # of a preview, ``slides`` makes them for whoever asks
-    os.environ[SLIDES] = "yes" if decked else "no"
     guide.take_over(source / "teaching", ROOT / "notebooks", [path.stem for path in decked])
 
     runs = study.runs()
@@ -473,7 +485,8 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     (results / "runs.json").write_text(json.dumps(counts), encoding="utf-8")
 
     say("executing the notebooks")
-    execute_all(source / "notebooks", results, parameters(edition, lab), lab.workers, studied(study))
+    with drawing(for_slides=bool(decked)):
+        execute_all(source / "notebooks", results, parameters(edition, lab), lab.workers, studied(study))
     for ending, name in TABLES.items():
         tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
         pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)

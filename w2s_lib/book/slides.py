@@ -8,7 +8,6 @@ none: of it, chapters are executed again, with figures for slides.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -16,12 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from w2s_lib.book import decks
-from w2s_lib.book.build import built, execute, folder_of, parameters, studied
+from w2s_lib.book.build import built, drawing, execute, folder_of, parameters, studied
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.book.course import chosen
 from w2s_lib.book.pdf import printer
 from w2s_lib.errors import Arguments, ParameterError, exit_code
-from w2s_lib.figures.style import SLIDES
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
 
@@ -59,10 +57,10 @@ def slides(given: Sequence[str], edition: str = "world", output: str | None = No
     with tempfile.TemporaryDirectory() as draft:
         if e.record_of:
             source, results = (shutil.copytree(kept, Path(draft) / kept.name) for kept in (source, results))
-            os.environ[SLIDES] = "yes"
             given_to, of = parameters(edition, open_lab(None, None, e)), studied(Study(e))
-            for path in paths:
-                execute(path, source / "notebooks" / path.name, given_to, results, of)
+            with drawing(for_slides=True):
+                for path in paths:
+                    execute(path, source / "notebooks" / path.name, given_to, results, of)
         made = decks.write(source, e, paths, folder / "slides")
     if not made:
         raise ParameterError("chapters", " ".join(given), "no goals, no deck: pages of reference have none")
