@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from filelock import FileLock
 
 from w2s_lib.findings.claims import FINDINGS
@@ -27,6 +28,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a hundred processes would eac
 ROOT = Path(__file__).resolve().parent.parent
 REAL_PAIRS = Path(os.environ.get("W2S_DATA") or "no folder: W2S_DATA is not set")
 """Where the files of real pairs lie that some tests read; without them, those tests skip."""
+SERIOUS = ("serious", "critical")
+"""What axe must not find."""
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 
@@ -80,6 +83,18 @@ def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert done.returncode == 0, done.stdout + done.stderr
             (folder / "log.txt").write_text(done.stdout, encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="session")
+def html(build_folder) -> Path:
+    return build_folder / "book" / "html"
+
+
+def pages(html: Path) -> list[Path]:
+    """All pages but those that only lead to another, and slides, which tests/test_slides.py opens."""
+    moved = yaml.safe_load((ROOT / "book" / "redirects.yml").read_text(encoding="utf-8"))
+    found = sorted(p for p in html.rglob("*.html") if not {"_static", "slides"} & set(p.parts))
+    return [p for p in found if p.relative_to(html).with_suffix("").as_posix() not in moved]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The built book: whole, honest about its numbers, quiet on the network, readable in a browser."""
+"""The built book: whole, and honest about its numbers."""
 
 import json
 import os
@@ -8,16 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
 
 import nbformat
 import numpy as np
@@ -25,11 +19,10 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from axe_playwright_python.sync_playwright import Axe
 from jupyter_client.manager import KernelManager
 from PIL import Image
 
-from tests.conftest import build_command, of_few_chapters
+from tests.conftest import build_command, of_few_chapters, pages
 from w2s_lib.book import build, copies
 from w2s_lib.book.build import (
     NOT_SHIPPED,
@@ -63,11 +56,6 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")
-def html(build_folder) -> Path:
-    return build_folder / "book" / "html"
-
-
-@pytest.fixture(scope="session")
 def results(html) -> pd.DataFrame:
     return read_results(html / "results.csv")
 
@@ -75,13 +63,6 @@ def results(html) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def runs(html) -> pd.DataFrame:
     return pd.read_csv(html / "runs.csv", dtype="str")
-
-
-def pages(html: Path) -> list[Path]:
-    """All pages but those that only lead to another, and slides, which tests/test_slides.py opens."""
-    moved = yaml.safe_load((ROOT / "book" / "redirects.yml").read_text(encoding="utf-8"))
-    found = sorted(p for p in html.rglob("*.html") if not {"_static", "slides"} & set(p.parts))
-    return [p for p in found if p.relative_to(html).with_suffix("").as_posix() not in moved]
 
 
 def test_every_page_of_the_contents_exists(html):
@@ -615,8 +596,6 @@ def test_processes_of_notebooks_end_with_a_build_that_is_killed(tmp_path):
     assert not alive, "it waits for work that nobody will give it"
 
 
-SERIOUS = ("serious", "critical")
-
 LINKED_DATA = r'<script type="application/ld\+json">(.*?)</script>'
 
 RENDERS = """
@@ -778,278 +757,6 @@ def test_bad_input_is_one_line_and_an_exit_code(arguments, says, capsys):
     assert main(arguments) == 2
     told = capsys.readouterr().err
     assert told.startswith(says) and len(told.strip().splitlines()) == 1
-
-
-# In a browser
-
-
-@pytest.fixture(scope="session")
-def server(html):
-    handler = partial(SimpleHTTPRequestHandler, directory=str(html))
-    handler.log_message = lambda *_: None
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{httpd.server_address[1]}"
-        httpd.shutdown()
-
-
-class Visit(NamedTuple):
-    """What was seen of a page: requests elsewhere, errors, headings, what is wider than a phone, what axe found."""
-
-    page: str
-    foreign: list[str]
-    errors: list[str]
-    headings: int
-    overflow: int = 0
-    serious: Sequence[tuple[str, str]] = ()
-
-
-@contextmanager
-def listening(browser, base: str) -> Iterator[tuple]:
-    """A page of a context of its own, and the lists of requests to other hosts and of errors, which grow."""
-    context, foreign, errors = browser.new_context(), [], []
-    page = context.new_page()
-    page.on("request", lambda r: None if r.url.startswith((base, "data:", "blob:")) else foreign.append(r.url))
-    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda e: errors.append(str(e)))
-    # A request that the next page cuts short has not failed.
-    page.on(
-        "requestfailed", lambda r: None if "ERR_ABORTED" in (r.failure or "") else errors.append(f"failed: {r.url}")
-    )
-    yield page, foreign, errors
-    context.close()
-
-
-def is_whole(visit: Visit) -> bool:
-    """Whether a page has a heading, where it is no index, and asked for nothing elsewhere without an error."""
-    index = visit.page in ("genindex.html", "search.html", "py-modindex.html")
-    return not visit.foreign and not visit.errors and (visit.headings > 0 or index)
-
-
-def with_other_scripts(paths: list[Path]) -> list[Path]:
-    """Pages that load a script, a style or a frame which none before them loads, or have one of their own in them."""
-    seen, kept = set(), []
-    for path in paths:
-        tags = re.findall(r"<(?:script|link|iframe)\b[^>]*>", path.read_text(encoding="utf-8"))
-        told = {re.sub(r"(\.\./)+|#.*", "", tag) for tag in tags if not re.search(r'rel="(?!stylesheet)', tag)}
-        if told - seen:
-            kept.append(path)
-            seen |= told
-    return kept
-
-
-def test_pages_ask_no_other_host_and_log_no_error_from_the_file_system(browser, html):
-    """Every page is looked at as it is served, below; what the file system changes is how scripts are loaded."""
-    few = with_other_scripts(pages(html))
-    assert len(few) > 4 and html / "notebooks" / "22_play.html" in few
-    with listening(browser, html.as_uri()) as (page, foreign, errors):
-        for path in few:
-            page.goto(path.as_uri(), wait_until="load")
-            visit = Visit(path.name, foreign, errors, page.locator("h1").count())
-            assert is_whole(visit), visit
-
-
-UNSEEN = """seen => {
-  const known = new Set(seen), found = [], clear = "rgba(0, 0, 0, 0)";
-  const behind = e => !e ? "" : getComputedStyle(e).backgroundColor == clear ? behind(e.parentElement)
-    : getComputedStyle(e).backgroundColor;
-  for (const e of document.querySelectorAll("body *")) {
-    e.removeAttribute("data-unseen");
-    if (!e.getClientRects().length || ![...e.childNodes].some(n => n.nodeType == 3 && n.textContent.trim())) continue;
-    const s = getComputedStyle(e), told = [s.color, behind(e), s.fontSize, s.fontWeight, s.opacity].join();
-    if (!known.has(told)) { known.add(told); found.push(told); e.setAttribute("data-unseen", "") }
-  }
-  return found
-}"""
-"""Marks words in colours and a font that no page before had, which is all that contrast depends on; returns what is new
-of these."""
-
-STILL = "*, *::before, *::after { transition: none !important }"
-
-
-MODERATE = (
-    "aria-allowed-role", "empty-heading", "empty-table-header", "heading-order", "identical-links-same-purpose",
-    "image-redundant-alt", "landmark-banner-is-top-level", "landmark-complementary-is-top-level",
-    "landmark-contentinfo-is-top-level", "landmark-main-is-top-level", "landmark-no-duplicate-banner",
-    "landmark-no-duplicate-contentinfo", "landmark-no-duplicate-main", "landmark-one-main", "landmark-unique",
-    "meta-viewport", "meta-viewport-large", "page-has-heading-one", "presentation-role-conflict", "region",
-    "scope-attr-valid", "skip-link", "table-duplicate-name",
-)  # fmt: skip
-"""Rules of axe whose findings are neither serious nor critical; they would take a third of its time."""
-
-
-def by_axe(page, seen: list[str]) -> list[tuple[str, str]]:
-    """What axe finds serious or critical on a page, light and dark; ``seen``, which grows: looks of words that it has
-    judged."""
-    passed_over = dict.fromkeys(("color-contrast", *MODERATE), {"enabled": False})
-    broken = Axe().run(page, options={"resultTypes": ["violations"], "rules": passed_over}).response["violations"]
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        page.wait_for_selector(f"html:is([data-theme={theme}], :not([data-theme]))")
-        if unseen := page.evaluate(UNSEEN, seen):
-            contrast = {"runOnly": ["color-contrast"]}
-            broken += Axe().run(page, {"include": [["[data-unseen]"]]}, contrast).response["violations"]
-            seen += unseen
-    return [(one["id"], one["nodes"][0]["html"]) for one in broken if one["impact"] in SERIOUS]
-
-
-@pytest.fixture(scope="module")
-def visits(browser, server, html) -> list[Visit]:
-    """Every page as it is served, looked at once: as it loads, by axe, and on a phone."""
-    found, seen = [], []
-    with listening(browser, server) as (page, foreign, errors):
-        for path in pages(html):
-            page.goto(f"{server}/{path.relative_to(html)}", wait_until="load")
-            visit = Visit(path.name, foreign.copy(), errors.copy(), page.locator("h1").count())
-            page.add_style_tag(content=STILL)
-            serious = by_axe(page, seen)
-            page.set_viewport_size({"width": 390, "height": 800})
-            over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            page.set_viewport_size({"width": 1280, "height": 720})
-            found.append(visit._replace(overflow=over, serious=serious))
-            foreign.clear()
-            errors.clear()
-    return found
-
-
-def test_pages_ask_no_other_host_and_log_no_error(visits):
-    assert len(visits) > 60 and not [visit for visit in visits if not is_whole(visit)]
-
-
-def test_axe_finds_nothing_serious_on_any_page(visits):
-    assert not [(visit.page, visit.serious) for visit in visits if visit.serious]
-
-
-def test_pages_fit_a_phone(visits):
-    assert not [(visit.page, visit.overflow) for visit in visits if visit.overflow > 1]
-
-
-def test_the_landing_page_answers_within_one_screen(browser, server):
-    page = browser.new_page(viewport={"width": 1366, "height": 768})
-    page.goto(f"{server}/index.html")
-    ends = lambda selector: page.evaluate(f"document.querySelector('{selector}').getBoundingClientRect().bottom")
-    for selector in (".in-a-minute li:last-child", ".in-a-minute img", ".doors .sd-card-title"):
-        assert 0 < ends(selector) <= 768, selector
-    assert page.locator(".in-a-minute li").count() == 3 and page.locator(".doors .sd-card").count() == 3
-    page.close()
-
-
-def test_downloads_keep_their_names_and_figures_grow_on_a_phone(browser, server):
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.goto(f"{server}/notebooks/05_conflict_tax_deception.html")
-    names = page.eval_on_selector_all(".btn-download-source-button", "all => all.map(a => a.download)")
-    assert names == ["05_conflict_tax_deception.ipynb"] * 2 + ["05_conflict_tax_deception.md"]
-    figure = page.locator("figure img[src$='.svg']").first
-    narrow = figure.bounding_box()["width"]
-    figure.press("Enter")
-    assert figure.bounding_box()["width"] > 2 * narrow - 60
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390, "the figure scrolls, and not the page"
-    figure.press("Enter")
-    assert figure.bounding_box()["width"] == narrow
-    page.close()
-
-
-def test_runs_are_folded_by_chapter_and_can_be_searched(browser, server, html):
-    page = browser.new_page()
-    page.goto(f"{server}/notebooks/99_reproducibility.html")
-    rows, parts = page.locator(".searched tbody tr"), page.locator(".searched details")
-    key = rows.nth(0).locator("td").nth(0).text_content().strip()
-    assert rows.count() > 100 and parts.count() > 5 and page.locator(".searched details[open]").count() == 0
-    assert page.evaluate("document.documentElement.scrollHeight") < 12_000
-    page.fill(".searched input", key[:12].upper())
-    assert page.locator(".searched tbody tr:visible").count() == 1 and page.inner_text(".searched output") == "1 found"
-    page.fill(".searched input", "")
-    assert (
-        page.locator(".searched details[open]").count() == 0 and page.locator(".searched details:visible").count() > 5
-    )
-    page.close()
-
-
-def test_formulas_are_set(browser, server):
-    page = browser.new_page()
-    page.goto(f"{server}/notebooks/04_weak_to_strong.html")
-    page.wait_for_selector("mjx-container", timeout=20_000)
-    assert page.locator("mjx-container").count() >= 3
-
-
-def test_figures_have_size_and_no_background_in_the_dark(browser, server):
-    context = browser.new_context(color_scheme="dark")
-    page = context.new_page()
-    page.goto(f"{server}/notebooks/05_conflict_tax_deception.html")
-    page.evaluate("document.documentElement.dataset.theme = 'dark'; document.documentElement.dataset.mode = 'dark'")
-    measure = "es => es.map(e => [e.naturalWidth, e.clientWidth, getComputedStyle(e).backgroundColor])"
-    shown = page.locator("article img").evaluate_all(measure)
-    assert len(shown) >= 5
-    for natural, width, background in shown:
-        assert natural > 100 and width > 100 and background in ("rgba(0, 0, 0, 0)", "transparent")
-    context.close()
-
-
-def test_solutions_are_folded_until_opened(browser, server):
-    page = browser.new_page()
-    page.goto(f"{server}/notebooks/01_tour.html")
-    solution = page.locator("div.solution").first
-    assert not solution.locator("div.cell").first.is_visible()
-    solution.locator(".toggle-button, .admonition-title").first.click()
-    solution.locator("div.cell").first.wait_for(state="visible", timeout=5000)
-
-
-def test_formulas_outlive_their_accessibility_menu(browser, server, html):
-    """Its explorer is loaded with the page; from the file system nothing can be loaded, and there is no menu."""
-    page = browser.new_context().new_page()
-    page.goto(f"{server}/notebooks/04_weak_to_strong.html")
-    page.wait_for_selector("mjx-container", timeout=20_000)
-    count = page.locator("mjx-container").count()
-    activate = "MathJax.startup.document.menu.menu.findID('Accessibility', 'Activate').variable"
-    page.wait_for_function(f"Object.hasOwn({activate}, 'setValue')")
-    with page.expect_navigation():
-        page.evaluate(f"{activate}.setValue(true)")
-    page.wait_for_selector("mjx-container[role=application]", timeout=20_000)
-    assert page.locator("mjx-container").count() == count
-    page = browser.new_context().new_page()
-    page.goto(f"{html.as_uri()}/notebooks/04_weak_to_strong.html")
-    page.evaluate("localStorage.setItem('MathJax-Menu-Settings', JSON.stringify({explorer: true}))")
-    page.reload()
-    page.wait_for_selector("mjx-container", timeout=20_000)
-    assert page.locator("mjx-container").count() == count
-
-
-def test_search_from_the_file_system_finds_and_logs_no_error(browser, html):
-    page, errors = browser.new_context().new_page(), []
-    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-    page.goto(f"{html.as_uri()}/search.html?q=margin-matched")
-    page.wait_for_selector("#search-results li", timeout=20_000)
-    page.wait_for_timeout(1000)
-    assert page.locator("#search-results li").count() > 5 and not errors
-
-
-def test_paper_is_light_and_keeps_solutions_folded(browser, server):
-    context = browser.new_context(color_scheme="dark")
-    page = context.new_page()
-    page.goto(f"{server}/notebooks/05_conflict_tax_deception.html")
-    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
-    note = "window.addEventListener('beforeprint', () => { window.printed = [document.documentElement.dataset.theme,"
-    note += " document.querySelectorAll('.admonition.solution:not(.toggle-hidden)').length]; })"
-    page.evaluate(note)
-    page.pdf()
-    assert page.evaluate("window.printed") == ["light", 0]
-    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
-    context.close()
-
-
-def test_what_scrolls_on_a_phone_takes_focus(browser, server, html):
-    context = browser.new_context(viewport={"width": 390, "height": 800})
-    page = context.new_page()
-    scrolls = """[...document.querySelectorAll("article *")].filter(e => e.scrollWidth > e.clientWidth + 1
-      && ["auto", "scroll"].includes(getComputedStyle(e).overflowX)).map(e => [e.tagName, e.className, e.tabIndex])"""
-    seen = 0
-    for name in ("notebooks/05_conflict_tax_deception", "notebooks/14_claims", "results", "how-to-rerun"):
-        page.goto(f"{server}/{name}.html")
-        found = page.evaluate(scrolls)
-        assert all(tab == 0 for *_, tab in found), (name, found)
-        seen += len(found)
-    assert seen > 3, "some do scroll"
-    context.close()
 
 
 def glued(path: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from tests.conftest import SERIOUS
 from w2s_lib.book.chapter import open_chapter
 from w2s_lib.data.world import draw_pairs, judge, substances
 from w2s_lib.figures import play as shown
@@ -25,7 +26,6 @@ from w2s_lib.study.edition import PARAMETERS, load
 
 ASSETS = Path(__file__).resolve().parent.parent / "book" / "assets"
 PAIRS = 400
-SERIOUS = ("serious", "critical")
 
 
 def sigmoid(margin):

@@ -10,14 +10,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SERIOUS
 from w2s_lib.book import decks, guide
 from w2s_lib.book.copies import Book
 from w2s_lib.book.slides import main
 from w2s_lib.figures.style import ROOM, SLIDE, SLIDES, SMALLEST, Figure, canvas, smallest, step
 from w2s_lib.study.edition import load
 
-SERIOUS = ("serious", "critical")
 HOSTILE = "<script>document.title = 'taken'</script>"
 
 CHAPTER = """# A chapter
