@@ -125,8 +125,8 @@ def who_pays(results: pd.DataFrame) -> Figure:
     for ax in axes[:2]:
         ax.set_xlim(-0.02 * most, most)
     name_rows(axes, rows)
-    handles = [ax.get_legend_handles_labels() for ax in (axes[0], axes[2])]
-    figure.legend(*(a + b for a, b in zip(*handles)), loc="outside lower center", ncols=5, fontsize=9)
+    named = {name: mark for ax in axes for mark, name in zip(*ax.get_legend_handles_labels())}  # each name once
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=5, fontsize=9)
     return Figure(
         figure,
         f"Who pays, under the explicit conflict. {'. '.join(told)}.",
