@@ -30,20 +30,12 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.utils import ModelOutput
 
+from w2s_lib.models.budget import TOKEN_BUDGET, token_budget
 from w2s_lib.models.checkpoints import blocks
 from w2s_lib.specs import ScoreAt
 
 SHARED = "shared_prefix"
 """Name of the attention by which a model shares prefixes, beside transformers' own ``sdpa`` and ``eager``."""
-
-TOKEN_BUDGET = 1024
-"""Tokens of text at once on a processor: enough for matrix products at full rate, few enough to stay in its cache."""
-
-
-def token_budget(width: int, gpu: bool) -> int:
-    """Tokens of text in a minibatch for a model with hidden states of that width: on a GPU more, but of a wide model,
-    which needs few to keep it busy, as few as on a processor, for the sake of memory."""
-    return min(4096, max(TOKEN_BUDGET, 2**22 // width)) if gpu else TOKEN_BUDGET
 
 
 def budget(model: nn.Module) -> int:

@@ -25,6 +25,7 @@ from w2s_lib.data.world import vocabulary
 from w2s_lib.errors import OneLineError
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure, model_name, wants_gpu
+from w2s_lib.models.budget import token_budget
 from w2s_lib.models.ladder import KNOWN
 from w2s_lib.specs import (
     Checkpoint,
@@ -263,11 +264,9 @@ def memory(run: Spec, size: Size, processes: int = 1) -> float:
 
     Weights are fp32, 16 bytes each where all of them learn, and 4 where they are frozen under adapters; under bf16 each
     process keeps a copy of all blocks in it until the backward pass is through.  Features are read in the checkpoint's
-    own precision.  Reward models take ``packing.token_budget`` tokens at once, policies of real models ``shards.ALONE``
+    own precision.  Reward models take ``budget.token_budget`` tokens at once, policies of real models ``shards.ALONE``
     pairs, processes that share a run ``shards.AT_A_TIME``: all as long as they may be.
     """
-    from w2s_lib.models.packing import token_budget  # here, for it loads torch
-
     if isinstance(run, Features):
         return size.weights * (2.0 if run.checkpoint.dtype == "bfloat16" else 4.0)
     model = getattr(run, "model", run)

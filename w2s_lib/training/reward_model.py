@@ -20,8 +20,9 @@ from transformers import (
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import suppress_seqcls_warning
 
+from w2s_lib.models.budget import TOKEN_BUDGET
 from w2s_lib.models.checkpoints import draw
-from w2s_lib.models.packing import TOKEN_BUDGET, budget, minibatches, part, rewards, share_prefixes
+from w2s_lib.models.packing import budget, minibatches, part, rewards, share_prefixes
 from w2s_lib.models.scores import encode, reward_gaps
 from w2s_lib.specs import Checkpoint, Loss, Recipe, ScoreAt, Train
 from w2s_lib.training.labels import LABEL_COLUMNS

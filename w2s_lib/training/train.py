@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 
 from w2s_lib.data import load
 from w2s_lib.models import checkpoints, features, pretrain
-from w2s_lib.models.packing import TOKEN_BUDGET
+from w2s_lib.models.budget import TOKEN_BUDGET
 from w2s_lib.models.scores import as_scores, reply_log_probs, reward_gaps, token_log_probs
 from w2s_lib.specs import Checkpoint, Layer, Pairs, Pretrain, Recipe, Texts, Train, stream
 from w2s_lib.training import policy, probe, reward_model, shards
