@@ -51,7 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs the smoke book or a browser is slow: ``make test-quick`` leaves it out.
 
     Files that need the book come last, but for one, which comes first: its process builds the book while the others
-    have something else to do, and none waits for it with a core idle.
+    have something else to do, and none waits for it with a core idle.  It is the one that takes longest, where it is
+    among them: a browser looks at every page.
     """
     of_the_book: dict[Path, None] = {}
     for item in items:
@@ -60,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if "build_folder" in needs and not any(mark.args[0] for mark in item.iter_markers("skipif")):
             of_the_book[item.path] = None
-    first = next(iter(of_the_book), None)
+    first = next((path for path in of_the_book if path.name == "test_pages.py"), next(iter(of_the_book), None))
     items.sort(key=lambda item: -1 if item.path == first else item.path in of_the_book)
 
 
