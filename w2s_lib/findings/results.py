@@ -284,14 +284,19 @@ def row(study: Study, cell: Cell, estimate: Estimate, weights: np.ndarray | None
 
 
 def tabulate(
-    study: Study, conditions: Sequence[str], estimates: Callable[[Cell], Iterable[Estimate]], on: Split = "test"
+    study: Study,
+    conditions: Sequence[str],
+    estimates: Callable[[Cell], Iterable[Estimate]],
+    on: Split = "test",
+    runs: Iterable[Spec] | None = None,
 ) -> pd.DataFrame:
-    """One row per seed, weak-strong pair, condition and estimate, columns ``PER_SEED``; trains what is missing.
+    """One row per seed, weak-strong pair, condition and estimate, columns ``PER_SEED``; trains what is missing of
+    ``runs``, or of the study's students under these conditions.
 
     ``draws`` are taken under cluster-bootstrap weights, shared by all rows of a seed, where the edition has a single
     seed (None otherwise: the spread over seeds then speaks for pairs as well).
     """
-    study.lab.run(study.student_runs(tuple(conditions)))
+    study.lab.run(study.student_runs(tuple(conditions)) if runs is None else runs)
     rows = []
     for cell in cells(study, conditions):
         weights = seed_weights(study, cell.seed, study.clusters(cell.seed, on))

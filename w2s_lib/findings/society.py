@@ -11,17 +11,14 @@ import pandas as pd
 from w2s_lib.findings.results import (
     COUNTED,
     MATCHED,
-    PER_SEED,
     STATISTICS,
     Cell,
     Estimate,
-    cells,
     difference,
     estimate,
     minus,
-    row,
-    seed_weights,
     summarise,
+    tabulate,
 )
 from w2s_lib.measures.metrics import Array, Comparison, correct, known, share
 from w2s_lib.specs import STRONG, Society
@@ -131,15 +128,14 @@ def _tax(study: Study, cell: Cell, variant: str) -> Iterator[Estimate]:
         yield estimate(Comparison(without, without, without, under, without), name, runs, method=variant)
 
 
-def _measured(study: Study) -> pd.DataFrame:
-    rows = []
-    for cell in cells(study, CONDITIONS):
-        weights = seed_weights(study, cell.seed, study.clusters(cell.seed))
-        found = [*_levels(study, cell, MACPO), *(_scores(study, cell) if cell.condition != "none" else ())]
-        for variant in CONTROLS if cell.condition != "rerun" else ():
-            found += [*_levels(study, cell, variant), *(_tax(study, cell, variant) if cell.condition != "none" else ())]
-        rows += [row(study, cell, one, weights) for one in found]
-    return pd.DataFrame(rows, columns=PER_SEED)
+def _of(study: Study, cell: Cell) -> Iterator[Estimate]:
+    yield from _levels(study, cell, MACPO)
+    if cell.condition != "none":
+        yield from _scores(study, cell)
+    for variant in CONTROLS if cell.condition != "rerun" else ():
+        yield from _levels(study, cell, variant)
+        if cell.condition != "none":
+            yield from _tax(study, cell, variant)
 
 
 def many_agents(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -149,8 +145,7 @@ def many_agents(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     Differences: updated minus *frozen*, of ``LEVELS``; the explicit conflict minus the rerun; the society minus each of
     its controls."""
     few = first_pair(study)
-    few.lab.run(study.society_runs())
-    per_seed = _measured(few)
+    per_seed = tabulate(few, CONDITIONS, partial(_of, few), runs=study.society_runs())
     rows, of = [summarise(per_seed, pooled=True)], partial(dict, method=MACPO)
     for variant in VARIANTS:
         for condition in ("none", "explicit"):

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.data.world import EOS
-from w2s_lib.findings.label_again import THERE, of_group, there, under
+from w2s_lib.findings.label_again import CHANGES, THERE, of_group, there, under
 from w2s_lib.findings.positive_controls import PLANTED, PLANTED_STUDENTS, scores
 from w2s_lib.findings.results import (
     GENERALIZATION,
@@ -48,8 +48,6 @@ TRIED = ("", *TOKENS)
 
 LOTS = {CHOSEN: LOT, "chosen_half": "random_half"}
 """Who chooses → the lot that draws as many tokens."""
-
-CHANGES = ("conflict_tax", "net_change", "deception_score", MATCHED)
 
 PLANTED_HERE = ("perfect", "half", "by_margin")
 """Students that are planted to see what the groups' null can tell: all of their tax on the missed pairs, half of it,
