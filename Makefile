@@ -27,6 +27,10 @@ $(VENV)/.complete: pyproject.toml $(LOCK)
 	@$(MAKE) --no-print-directory packages
 	@touch $@
 
+# Of 20,000 modules a few thousand are ever imported: pip would take minutes to compile all, and Python compiles each
+# when it is first imported, unless it is told to write none.
+INSTALL = -m pip install --quiet --no-deps $(if $(PYTHONDONTWRITEBYTECODE),,--no-compile)
+
 # torch by itself: some registries hold a build for CPUs under its version, which the lock knows by its hash, and which
 # needs none of CUDA's packages.  pip, left alone, takes what PyPI has.
 packages:  ## install these packages into the Python that RUN names, such as a conda environment's or Colab's
@@ -35,11 +39,11 @@ packages:  ## install these packages into the Python that RUN names, such as a c
 	$(RUN) -m pip download --quiet --no-deps --only-binary :all: --dest "$$folder" "$$torch"; \
 	grep -qF -e "$$($(RUN) -m pip hash "$$folder"/torch-*.whl | tail -n 1)" $(LOCK) \
 		|| { echo "error: $$(cd "$$folder" && ls): $(LOCK) does not know this build; is PIP_EXTRA_INDEX_URL set?"; exit 2; }; \
-	$(RUN) -m pip install --quiet --no-deps --no-index --find-links "$$folder" "$$torch"; \
+	$(RUN) $(INSTALL) --no-index --find-links "$$folder" "$$torch"; \
 	case "$$(ls "$$folder")" in *+cpu*) cuda='^(nvidia-|cuda-|triton==)' ;; *) cuda='^$$' ;; esac; \
 	awk -v cuda="$$cuda" '/^[^ #]/ { keep = $$0 !~ cuda } keep' $(LOCK) >"$$folder/requirements.txt"; \
-	$(RUN) -m pip install --quiet --no-deps --only-binary :all: --require-hashes --requirement "$$folder/requirements.txt"; \
-	$(RUN) -m pip install --quiet --no-deps --no-build-isolation --editable .; \
+	$(RUN) $(INSTALL) --only-binary :all: --require-hashes --requirement "$$folder/requirements.txt"; \
+	$(RUN) $(INSTALL) --no-build-isolation --editable .; \
 	$(RUN) -m pip check
 
 lock: env  ## resolve all packages again into requirements.lock; those that it names stay as they are

@@ -11,6 +11,7 @@ from w2s_lib.findings.claims import (
     CLAIMS,
     FINDINGS,
     PLANTED,
+    SLIGHTLY,
     VERDICTS,
     WORDS,
     Claim,
@@ -112,6 +113,8 @@ def test_holm_by_hand():
 def test_words_differ_between_the_papers_claims_and_ours():
     assert word(replace(ABOVE, source="paper"), "yes") == "replicates" and word(ABOVE, "yes") == "holds"
     assert set(WORDS) == {"yes", "small", "no", "undecided", "blind", "untested"}
+    assert word(ABOVE, "small") == WORDS["small"][1] != SLIGHTLY
+    assert word(replace(ABOVE, rule="absent"), "small") == word(replace(ABOVE, rule="no_more"), "small") == SLIGHTLY
 
 
 def test_every_claim_has_a_sentence_for_every_verdict_and_no_two_claims_share_one():

@@ -1,5 +1,6 @@
 """The built book in a browser: quiet on the network, without errors, for everyone to read."""
 
+import json
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,8 @@ def server(html):
 
 
 class Visit(NamedTuple):
-    """What was seen of a page: requests elsewhere, errors, headings, what is wider than a phone, what axe found."""
+    """What was seen of a page: requests elsewhere, errors, headings, what is wider than a phone, what axe found but for
+    contrast, and how its words look, light and dark."""
 
     page: str
     foreign: list[str]
@@ -34,6 +36,7 @@ class Visit(NamedTuple):
     headings: int
     overflow: int = 0
     serious: Sequence[tuple[str, str]] = ()
+    looks: Sequence[tuple[str, str]] = ()
 
 
 @contextmanager
@@ -81,20 +84,26 @@ def test_pages_ask_no_other_host_and_log_no_error_from_the_file_system(browser, 
             assert is_whole(visit), visit
 
 
-UNSEEN = """seen => {
-  const known = new Set(seen), found = [], clear = "rgba(0, 0, 0, 0)";
-  const behind = e => !e ? "" : getComputedStyle(e).backgroundColor == clear ? behind(e.parentElement)
-    : getComputedStyle(e).backgroundColor;
+LOOKS = """() => {
+  const seen = new Map(), clear = c => c == "transparent" || / 0\\)$/.test(c);
   for (const e of document.querySelectorAll("body *")) {
-    e.removeAttribute("data-unseen");
     if (!e.getClientRects().length || ![...e.childNodes].some(n => n.nodeType == 3 && n.textContent.trim())) continue;
-    const s = getComputedStyle(e), told = [s.color, behind(e), s.fontSize, s.fontWeight, s.opacity].join();
-    if (!known.has(told)) { known.add(told); found.push(told); e.setAttribute("data-unseen", "") }
+    const own = getComputedStyle(e), behind = [];
+    if (own.visibility != "visible") continue;
+    let opacity = 1;
+    for (let at = e; at; at = at.parentElement) {
+      const { backgroundColor, opacity: mine } = getComputedStyle(at);
+      opacity *= mine;
+      if (!clear(backgroundColor) && !/^rgb\\(/.test(behind.at(-1))) behind.push(backgroundColor);
+    }
+    if (!opacity) continue;
+    const text = `color: ${own.color}; font: ${own.fontWeight} ${own.fontSize} sans-serif; opacity: ${opacity}`;
+    seen.set(JSON.stringify([text, behind]), e.outerHTML.slice(0, 200));
   }
-  return found
+  return [...seen]
 }"""
-"""Marks words in colours and a font that no page before had, which is all that contrast depends on; returns what is new
-of these."""
+"""How the words of a page look: colour, font and opacity, and the backgrounds behind them down to one that hides the
+others; which is all that contrast depends on.  With each, an element that looks like that."""
 
 STILL = "*, *::before, *::after { transition: none !important }"
 
@@ -110,35 +119,48 @@ MODERATE = (
 """Rules of axe whose findings are neither serious nor critical; they would take a third of its time."""
 
 
-def by_axe(page, seen: list[str]) -> list[tuple[str, str]]:
-    """What axe finds serious or critical on a page, light and dark; ``seen``, which grows: looks of words that it has
-    judged."""
-    passed_over = dict.fromkeys(("color-contrast", *MODERATE), {"enabled": False})
-    broken = Axe().run(page, options={"resultTypes": ["violations"], "rules": passed_over}).response["violations"]
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        page.wait_for_selector(f"html:is([data-theme={theme}], :not([data-theme]))")
-        if unseen := page.evaluate(UNSEEN, seen):
-            contrast = {"runOnly": ["color-contrast"]}
-            broken += Axe().run(page, {"include": [["[data-unseen]"]]}, contrast).response["violations"]
-            seen += unseen
-    return [(one["id"], one["nodes"][0]["html"]) for one in broken if one["impact"] in SERIOUS]
+def serious(page, rules: dict) -> list[tuple[str, str]]:
+    """What axe finds serious or critical on a page."""
+    found = Axe().run(page, options=rules | {"resultTypes": ["violations"], "preload": False}).response["violations"]
+    return [(one["id"], node["html"]) for one in found if one["impact"] in SERIOUS for node in one["nodes"]]
+
+
+def too_faint(browser, looks: Sequence[str]) -> list[int]:
+    """Which of these looks have too little contrast, by axe: words of each, on a page that has nothing else.
+
+    On the pages themselves, axe would take minutes: looks are few, and pages large.
+    """
+    page = browser.new_page()
+    rows = []
+    for n, look in enumerate(looks):
+        text, behind = json.loads(look)
+        around = "".join(f'<div style="background: {colour}">' for colour in reversed(behind))
+        rows.append(f'{around}<p id="look{n}" style="{text}">words</p>{"</div>" * len(behind)}')
+    page.set_content(f"<!doctype html><html lang=en><title>Looks</title><main>{''.join(rows)}</main>")
+    faint = [int(re.search(r'id="look(\d+)"', html)[1]) for _, html in serious(page, {"runOnly": ["color-contrast"]})]
+    page.close()
+    return faint
 
 
 @pytest.fixture(scope="module")
 def visits(browser, server, html) -> list[Visit]:
     """Every page as it is served, looked at once: as it loads, by axe, and on a phone."""
-    found, seen = [], []
+    found = []
+    passed_over = {"rules": dict.fromkeys(("color-contrast", *MODERATE), {"enabled": False})}
     with listening(browser, server) as (page, foreign, errors):
         for path in pages(html):
             page.goto(f"{server}/{path.relative_to(html)}", wait_until="load")
             visit = Visit(path.name, foreign.copy(), errors.copy(), page.locator("h1").count())
             page.add_style_tag(content=STILL)
-            serious = by_axe(page, seen)
+            broken, looks = serious(page, passed_over), []
+            for theme in ("light", "dark"):
+                page.emulate_media(color_scheme=theme)
+                page.wait_for_selector(f"html:is([data-theme={theme}], :not([data-theme]))")
+                looks += page.evaluate(LOOKS)
             page.set_viewport_size({"width": 390, "height": 800})
             over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             page.set_viewport_size({"width": 1280, "height": 720})
-            found.append(visit._replace(overflow=over, serious=serious))
+            found.append(visit._replace(overflow=over, serious=broken, looks=looks))
             foreign.clear()
             errors.clear()
     return found
@@ -150,6 +172,16 @@ def test_pages_ask_no_other_host_and_log_no_error(visits):
 
 def test_axe_finds_nothing_serious_on_any_page(visits):
     assert not [(visit.page, visit.serious) for visit in visits if visit.serious]
+
+
+def test_words_stand_out_in_both_themes(browser, visits):
+    first = {look: (visit.page, html) for visit in reversed(visits) for look, html in visit.looks}
+    assert len(first) > 100, "in colours of code, notes, tables and links"
+    planted = ["color: rgb(150, 150, 150); font: 400 16px sans-serif; opacity: 1", ["rgb(255, 255, 255)"]]
+    looks = [*first, json.dumps(planted)]
+    *faint, last = too_faint(browser, looks)
+    assert last == len(first), "of what is planted, axe says so"
+    assert not [(first[looks[n]], looks[n]) for n in faint]
 
 
 def test_pages_fit_a_phone(visits):

@@ -12,6 +12,7 @@ from functools import cache
 from importlib.metadata import distributions, requires, version
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -23,8 +24,10 @@ import w2s_lib
 from w2s_lib.book.build import chapters, left_out
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, ledger
+from w2s_lib.findings.results import pick, say
 from w2s_lib.lab.provenance import PACKAGES
 from w2s_lib.study.edition import load
+from w2s_lib.study.seeds import LOOKED
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = "3.11"
@@ -165,11 +168,43 @@ def test_what_is_said_to_those_who_cite_is_one():
                     "version": cited["version"], "license": cited["license"]}  # fmt: skip
 
 
+@cache
+def recorded() -> pd.DataFrame:
+    """Results rows over the record's seeds."""
+    return record.summarise(record.rows_of(load("world")))
+
+
+@pytest.mark.parametrize(
+    ("names", "all_of_it"),
+    [
+        (("04_weak_to_strong", "pgr", "none", ""), True),
+        (("05_conflict_tax_deception", "deception_score", "explicit", ""), True),
+        (("05_conflict_tax_deception", "null_margin_matched", "explicit", ""), False),
+        (("05_conflict_tax_deception", "excess_margin_matched", "explicit", ""), True),
+        (("05_conflict_tax_deception", "attainable_margin_matched", "explicit", ""), False),
+        (("05_conflict_tax_deception", "excess_margin_matched", "explicit", "rerun"), True),
+        (("05_conflict_tax_deception", "excess_margin_matched", "implicit", ""), True),
+    ],
+)
+def test_the_readmes_numbers_are_the_records(names, all_of_it):
+    chapter, statistic, condition, versus = names
+    rows = recorded()
+    row = pick(rows[rows["chapter"] == chapter], statistic, condition, versus=versus, method="reward_model")
+    told = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split()).replace("−", "-")
+    number = say(row)
+    assert (number if all_of_it else number.partition(" [")[0]) in told
+
+
+def test_the_readme_says_which_seeds_the_record_holds():
+    seeds = sorted(record.rows_of(load("world"))["seed"].unique())
+    assert f"the study seeds {seeds[0]} to {seeds[-1]} of" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert seeds == list(range(seeds[0], seeds[-1] + 1)) and len(seeds) == LOOKED[-1]
+
+
 def test_the_readme_begins_with_the_landing_pages_sentences_as_the_record_has_them():
     landing = (ROOT / "book" / "index.md").read_text(encoding="utf-8").partition("grid-item-card")[0]
     asked = re.findall(r"^- \{glue:text\}`notebooks/14_claims.ipynb::sentence_(\w+):s`$", landing, re.MULTILINE)
-    rows = record.by_chapter(record.summarise(record.rows_of(load("world"))))
-    told = ledger(rows, [CLAIMS[key] for key in asked])["sentence"].tolist()
+    told = ledger(record.by_chapter(recorded()), [CLAIMS[key] for key in asked])["sentence"].tolist()
     head = (ROOT / "README.md").read_text(encoding="utf-8").partition("three sentences:")[2].partition("![")[0]
     assert [" ".join(said.split()) for said in head.split("\n- ")[1:]] == told and len(told) == 3
 

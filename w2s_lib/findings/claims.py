@@ -52,6 +52,9 @@ WORDS: dict[Verdict, tuple[str, str]] = {
 }
 """What a verdict is called: for the paper's claims, for ours."""
 
+SLIGHTLY = "differs, too little to count"
+"""What a small effect is called where a claim says that there is none."""
+
 VERDICTS: dict[Rule, dict[Effect, Verdict]] = {
     rule: {"there": there, "small": "small", "absent": absent, "undecided": "undecided"}
     for rule, there, absent in (
@@ -194,6 +197,8 @@ def holm(p: pd.Series) -> pd.Series:
 
 def word(claim: Claim, found: Verdict) -> str:
     """The verdict in words, for the paper's claims and for ours."""
+    if found == "small" and claim.rule in ("absent", "no_more"):
+        return SLIGHTLY
     return WORDS[found][claim.source == "ours"]
 
 

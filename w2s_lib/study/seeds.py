@@ -26,7 +26,10 @@ SEEDS = {
 """
 
 PLANNED = range(400, 432)
-"""Seeds of the record that are planned."""
+"""Seeds of the record that were planned before the first was trained."""
+
+LOOKED = (5, 8)
+"""After how many of them the record was looked at."""
 
 
 def of_record(text: str) -> list[int]:
