@@ -65,7 +65,7 @@ def test_a_build_is_told_once_before_those_that_were(book, capsys):
 
 @pytest.mark.slow
 def test_an_editions_own_rows_are_held_against_its_record(shelf, tmp_path, monkeypatch):
-    """Two seeds of the record by themselves, told as the edition that comes with all eight."""
+    """Two seeds of the record by themselves, told as the edition that comes with all of them."""
     html = Path(shelf[0]).parent / "book" / "_build" / "one" / "html"
     rows = compare.read_results(html / "results.csv")
     whole = build.load("world").model_copy(update={"seeds": (21, 22)})
