@@ -155,15 +155,15 @@ class Study:
         return replace(self, submitted=submitted)
 
     @cached_property
-    def _named(self) -> dict[tuple[object, ...], Any]:
-        """What ``pairs`` and ``model`` gave: every run of a study asks for them again."""
+    def _asked(self) -> dict[tuple[object, ...], Any]:
+        """What ``pairs``, ``model``, ``compared`` and ``probabilities`` gave: a study asks for the same over and over."""
         return {}
 
     def pairs(self, seed: int) -> Pairs:
         """The preference pairs of one study seed."""
-        if (seed,) not in self._named:
-            self._named[seed,] = self._pairs(seed)
-        return self._named[seed,]
+        if (seed,) not in self._asked:
+            self._asked[seed,] = self._pairs(seed)
+        return self._asked[seed,]
 
     def _pairs(self, seed: int) -> Pairs | Texts:
         e = self.edition
@@ -177,9 +177,9 @@ class Study:
 
     def model(self, seed: int, name: str) -> Pretrain | Checkpoint | Layer:
         """A pretrained language model, or one layer of it, by its name in the ladder."""
-        if (seed, name) not in self._named:
-            self._named[seed, name] = self._model(seed, name)
-        return self._named[seed, name]
+        if (seed, name) not in self._asked:
+            self._asked[seed, name] = self._model(seed, name)
+        return self._asked[seed, name]
 
     def _model(self, seed: int, name: str) -> Pretrain | Checkpoint | Layer:
         e, pairs = self.edition, self.pairs(seed)
@@ -264,6 +264,12 @@ class Study:
 
     def compared(self, seed: int, weak: str, strong: str, condition: str) -> list[Train]:
         """The five runs behind one comparison: weak, ceiling, baseline, conflict, independent."""
+        asked = seed, weak, strong, condition
+        if asked not in self._asked:
+            self._asked[asked] = self._compared(*asked)
+        return list(self._asked[asked])
+
+    def _compared(self, seed: int, weak: str, strong: str, condition: str) -> list[Train]:
         baseline = CONDITIONS[condition].baseline
         return [
             self.weak(seed, weak),
@@ -477,11 +483,15 @@ class Study:
 
     def probabilities(self, runs: Sequence[Train], on: Split = "test") -> list[np.ndarray]:
         """Each run's probabilities of the true order, all in the order of the pairs; trains what is missing."""
-        self.lab.run(runs)
-        scores = [self.lab.scores(run, on) for run in runs]
-        ids = self.lab.pairs(runs[0].pairs, on)["pair_id"].tolist()
-        assert all(frame["pair_id"].tolist() == ids for frame in scores), "scores are not in the order of the pairs"
-        return [frame["p_true"].to_numpy() for frame in scores]
+        asked = [(run.key, on) for run in runs]
+        if missing := [run for run, name in zip(runs, asked) if name not in self._asked]:
+            self.lab.run(missing)
+            ids = self.lab.pairs(runs[0].pairs, on)["pair_id"].tolist()
+            for run in missing:
+                frame = self.lab.scores(run, on)
+                assert frame["pair_id"].tolist() == ids, "scores are not in the order of the pairs"
+                self._asked[run.key, on] = frame["p_true"].to_numpy()
+        return [self._asked[name] for name in asked]
 
     def names(self, condition: str) -> dict[str, str]:
         """What results call a student of this study: columns of ``results.NAMES``, empty where it is as usual."""
