@@ -403,3 +403,20 @@ def test_no_chapter_of_the_edition_needs_a_run_that_it_does_not_name(finding, tm
     lab = open_lab(str(tmp_path), 0, study.edition)
     finding(study.on(lab))
     assert lab.trained == 0
+
+
+def test_what_was_shipped_of_runs_that_the_store_lacks_stays(own):
+    study, lab, shipped = own
+    runs = study.student_runs(CONDITIONS)
+    before = [shipped.scores(run) for run in runs]
+    gone, changed = lab.store.path(runs[-1]), lab.store.path(runs[0])
+    shutil.rmtree(gone)
+    again = ship.ship(study.on(lab))
+    assert not gone.exists() and changed.exists(), "nothing is trained for it"
+    assert list(again.records) == list(shipped.records) and again.has(runs[-1])
+    for run, frame in zip(runs, before, strict=True):
+        pd.testing.assert_frame_equal(Shipped(again.folder).scores(run), frame)
+    for path in lab.store.root.rglob("record.json"):
+        shutil.rmtree(path.parent)
+    with pytest.raises(ParameterError, match="none of its runs is in"):
+        ship.ship(study.on(lab))

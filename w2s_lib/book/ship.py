@@ -3,7 +3,8 @@
     python -m w2s_lib.book.ship --edition hh-smol
     python -m w2s_lib.book.ship --edition preview
 
-Writes, beside the edition file, the margins of finished runs and their records (``shipped.Shipped``).  Of real texts,
+Writes, beside the edition file, the margins of finished runs and their records (``shipped.Shipped``); of runs that the
+store lacks, what was shipped before stays, so that a chapter can be added.  Of real texts,
 none is among them, and two small tables say what they are: ``counts`` (what was read, dropped and kept) and
 ``agreement`` (how often each surface objective agrees with the labels).  Where there are helpful pairs, ``longer`` says
 how often the longer reply is the better one, in each part of their data set and in ``all``.  Of a preview of the world
@@ -28,13 +29,13 @@ from w2s_lib.findings.results import ALL
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.shipped import Shipped
-from w2s_lib.specs import Pretrain, Train
+from w2s_lib.specs import Pretrain, Society, Train
 from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, WORLD, load
 
 
 def ship(study: Study) -> Shipped:
-    """Write what the lab's store has of the study's runs; returns it.
+    """Write what the lab's store has of the study's runs, beside what is shipped of others; returns it.
 
     Raises:
         ParameterError: the edition is of the world, which everybody can compute, and no preview of another, or no run
@@ -47,16 +48,18 @@ def ship(study: Study) -> Shipped:
     helpful = None if e.helpful is None else pool(source(e.at(e.helpful)), e.max_tokens)
     if helpful is not None and ALL in set(helpful["part"]):
         raise ParameterError("helpful", e.helpful, f"a part is called {ALL!r}, as all of them together are; rename it")
-    finished = [run for run in closure(study.runs()) if isinstance(run, (Pretrain, Train)) and lab.store.has(run)]
-    if not finished:
-        raise ParameterError("edition", e.name, f"none of its runs is in {lab.store.root}; run it first")
     shipped = Shipped(FOLDER / e.name)
-    shipped.write(lab.store, finished)
+    runs = [run for run in closure(study.runs()) if isinstance(run, (Pretrain, Train, Society))]
+    if not any(map(lab.store.has, runs)):
+        raise ParameterError("edition", e.name, f"none of its runs is in {lab.store.root}; run it first")
+    shipped.write(lab.store, [run for run in runs if lab.store.has(run) or shipped.has(run)])
     if e.data == WORLD:
         few = study.on_control_pairs()
         one = (few.edition.seeds[0], *few.edition.weak_strong[0])
-        key = few.student(*one, "explicit").key
-        shipped.write_table(PATHS, paths(few.on(Lab(lab.store.root, lab.workers)), *one).assign(key=key))
+        student = few.student(*one, "explicit")
+        if lab.store.has(student):
+            table = paths(few.on(Lab(lab.store.root, lab.workers)), *one)
+            shipped.write_table(PATHS, table.assign(key=student.key))
         return shipped
     texts, frame = source(e.at(e.data)), pool(source(e.at(e.data)), e.max_tokens)
     shipped.write_table("counts", cleaned(texts, e.max_tokens).report)

@@ -14,10 +14,16 @@ from w2s_lib import digests
 from w2s_lib.data.load import split
 from w2s_lib.errors import first_line
 from w2s_lib.lab.store import UNREADABLE, Store, StoreError, replacing
-from w2s_lib.specs import Pairs, Spec, Texts, Train
+from w2s_lib.specs import Pairs, Society, Spec, Texts, Train
 
 RECORDS = "records.parquet"
 """The file that an edition's folder has where results come with it."""
+
+TABLES = ("knowledge", "replies", "tokens")
+"""What a run may leave beside its scores."""
+
+OF_SOCIETIES = {"scores": "agents", "replies": "lessons"}
+"""What tables of societies are called: their scores are of every agent and round."""
 
 
 class Shipped:
@@ -28,8 +34,8 @@ class Shipped:
     runs' records as JSON.
 
     Of the world's, ``margins-<seed>-<objective>.parquet``, with the share of noisy labels behind that where there are
-    any, has those on the pairs of the other ``split`` as well, fp32,
-    and ``knowledge`` and ``replies`` hold those tables of all runs, with the ``key`` of each; no weights.
+    any, has those on the pairs of the other ``split`` as well, fp32; ``knowledge``, ``replies`` and ``tokens`` hold
+    those tables of all runs, with the ``key`` of each, ``agents`` and ``lessons`` those of societies; no weights.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -65,12 +71,16 @@ class Shipped:
             said = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({first_line(error)})"
             raise StoreError(f"{path} {said}; it comes with the edition: restore it (git checkout)") from None
 
-    def scores(self, spec: Train) -> pd.DataFrame:
-        """``pair_id``, ``split``, ``margin``, ``p_true`` of a run on the test pairs, and on others that are shipped.
+    def scores(self, spec: Train | Society) -> pd.DataFrame:
+        """``pair_id``, ``split``, ``margin``, ``p_true`` of a run on the test pairs and on others that are shipped.
+
+        Of a society, by every agent after every round.
 
         Raises:
             StoreError: it is not among them, or their file cannot be read.
         """
+        if isinstance(spec, Society):
+            return self.of_run(spec, "scores")
         if not self.has(spec):
             raise StoreError(f"{type(spec).__name__} {spec.key}: not among the results in {self.folder}")
         split_too = [] if isinstance(spec.pairs, Texts) else ["split"]
@@ -86,11 +96,17 @@ class Shipped:
         Raises:
             StoreError: it is not among them, or the table cannot be read.
         """
-        table = self.table(name)
+        table = self.table(_called(spec, name))
         mine = table[table["key"] == spec.key].drop(columns="key").reset_index(drop=True)
         if mine.empty:
             raise StoreError(f"{type(spec).__name__} {spec.key}: no {name} among the results in {self.folder}")
         return mine
+
+    def _kept(self, spec: Spec, name: str) -> pd.DataFrame | None:
+        try:
+            return self.of_run(spec, name)
+        except StoreError:
+            return None
 
     def table(self, name: str) -> pd.DataFrame:
         """A table about the texts; see ``ship``.
@@ -111,22 +127,28 @@ class Shipped:
     def write(self, store: Store, runs: Iterable[Spec]) -> None:
         """Write margins, tables and records of finished runs; replaces what is there, once all is read.
 
+        Of a run that the store lacks, what is there stays.
+
         Raises:
-            StoreError: two studies of one seed, or scores that are not those of the pairs.
+            StoreError: two studies of one seed, scores that are not those of the pairs, or a run that is in neither.
         """
         beside: dict[Pairs | Texts, pd.DataFrame] = {}
         margins: dict[Pairs | Texts, dict[str, np.ndarray]] = {}
         tables: dict[str, list[pd.DataFrame]] = {}
         records = {}
         for spec in runs:
-            records[spec.key] = store.record(spec)
-            for name in ("knowledge", "replies", "tokens"):
-                if (store.path(spec) / f"{name}.parquet").is_file():
-                    tables.setdefault(name, []).append(store.table(spec, name).assign(key=spec.key))
+            kept = not store.has(spec) and self.has(spec)
+            records[spec.key] = self.records[spec.key] if kept else store.record(spec)
+            for name in (*TABLES, "scores") if isinstance(spec, Society) else TABLES:
+                table = self._kept(spec, name) if kept else _table(store, spec, name)
+                if table is not None:
+                    tables.setdefault(_called(spec, name), []).append(table.assign(key=spec.key))
             if isinstance(spec, Train):
                 if spec.pairs not in beside:
                     beside[spec.pairs] = _of_pairs(spec.pairs)
-                margins.setdefault(spec.pairs, {})[spec.key] = _margins(store, spec, beside[spec.pairs])
+                mine = self._read(self._margins(spec.pairs), [spec.key])[spec.key].to_numpy() if kept else None
+                mine = _margins(store, spec, beside[spec.pairs]) if mine is None else mine
+                margins.setdefault(spec.pairs, {})[spec.key] = mine
                 records[spec.key] = {"pairs": spec.pairs.key, **records[spec.key]}
         names = [self._margins(pairs).stem for pairs in beside]
         if len(set(names)) < len(names):
@@ -142,6 +164,14 @@ class Shipped:
         self.write_table("records", pd.DataFrame({"record": lines}))
         for old in set(self.folder.glob("margins-*.parquet")) - {self._margins(pairs) for pairs in beside}:
             old.unlink()
+
+
+def _called(spec: Spec, name: str) -> str:
+    return OF_SOCIETIES.get(name, name) if isinstance(spec, Society) else name
+
+
+def _table(store: Store, spec: Spec, name: str) -> pd.DataFrame | None:
+    return store.table(spec, name) if (store.path(spec) / f"{name}.parquet").is_file() else None
 
 
 @lru_cache(maxsize=16)

@@ -156,7 +156,7 @@ class Study:
 
     @cached_property
     def _asked(self) -> dict[tuple[object, ...], Any]:
-        """What ``pairs``, ``model``, ``compared`` and ``probabilities`` gave: a study asks for the same over and over."""
+        """What ``pairs``, ``model``, ``compared`` and ``probabilities`` gave: a study asks for them over and over."""
         return {}
 
     def pairs(self, seed: int) -> Pairs:
