@@ -10,11 +10,21 @@ import pytest
 
 from tests.planted import DrawnLab
 from w2s_lib.data import load as data
-from w2s_lib.figures.conformity import ACTS, BESIDE, WORKS, field_map, on_the_map, students, what_moves
+from w2s_lib.figures.conformity import (
+    ACTS,
+    BESIDE,
+    WORKS,
+    field_map,
+    on_the_map,
+    students,
+    turns_against_mixed,
+    what_moves,
+)
 from w2s_lib.findings import conformity
 from w2s_lib.findings.objectives import side
 from w2s_lib.findings.results import TRAINING, UNMODIFIED, pick
 from w2s_lib.study import Study
+from w2s_lib.study.conditions import TURNS
 from w2s_lib.study.edition import load
 from w2s_lib.study.mitigations import title
 
@@ -68,10 +78,21 @@ def test_rows_say_what_scores_say(found):
     assert change == pytest.approx(both[0] - both[1])
 
 
-def test_nothing_is_trained_but_what_other_chapters_train():
+def test_nothing_is_trained_that_the_plan_does_not_name():
     study = Study(load("smoke"))
     needed = {run for one, conditions in conformity.placed(study) for run in one.student_runs(tuple(conditions))}
     assert needed <= set(study.runs()) and len(needed) > 30
+
+
+def test_aims_in_turn_are_held_against_the_same_pairs_mixed(found):
+    study, results = found
+    for condition, mixed in TURNS.items():
+        told = pick(results, "conflict_tax", condition, versus=mixed, method="reward_model")["value"]
+        taxes = [float(study.comparison(*CELL, name).conflict_tax()) for name in (condition, mixed)]
+        assert told == pytest.approx(taxes[0] - taxes[1]) != 0
+        learned = [study.student(*CELL, name) for name in (condition, mixed)]
+        assert learned[0].model_copy(update={"conflict": learned[1].conflict}) == learned[1], "but for the order"
+    assert "politeness (placebo), which has the last turn" in turns_against_mixed(results).alt
 
 
 def test_fences_part_by_as_many_pairs_as_labels_and_opinions_differ():

@@ -9,14 +9,15 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from trl import DPOConfig
 
 from w2s_lib.data.sources import source
 from w2s_lib.lab import Lab
 from w2s_lib.models import checkpoints, names, packing
-from w2s_lib.specs import PolicyRecipe, Recipe, Texts, Train
+from w2s_lib.specs import Conflict, PolicyRecipe, Recipe, Texts, Train
 from w2s_lib.training import policy
-from w2s_lib.training.trl_settings import one_device
+from w2s_lib.training.trl_settings import in_order, in_turns, one_device
 
 WORDS = "how do i bake a good loaf of bread knead the dough well and wait".split()
 
@@ -51,6 +52,39 @@ def policy_run(texts: Texts, folder, method: str = "dpo", **fields) -> Train:
     rates = {"learning_rate": 1e-2, "sft_learning_rate": 1e-3}
     recipe = PolicyRecipe(epochs=1, batch_size=16, sft_epochs=fields.pop("sft_epochs", 0), **rates)
     return run_of(texts, folder, recipe, method, **fields)
+
+
+@pytest.mark.parametrize(
+    ("turns", "whose"), [(2, "wwwwwwwwwwmmmmmm"), (3, "wwwwwmmmmmmwwwww"), (4, "wwwwwmmmwwwwwmmm")]
+)
+def test_two_aims_take_turns_and_every_pair_comes_once_an_epoch(turns, whose):
+    weakly = np.array([True, False, True, True, False, True, True, False])
+    order = in_turns(weakly, 2, turns, np.random.default_rng(0))
+    assert "".join("mw"[int(weakly[i])] for i in order) == whose
+    assert np.bincount(order).tolist() == [2] * 8
+    for aim in (weakly, ~weakly):
+        mine = [i for i in order if aim[i]]
+        assert sorted(mine[: aim.sum()]) == np.flatnonzero(aim).tolist(), "an epoch has each once"
+
+
+def test_a_trainer_reads_pairs_in_turn(texts, folders):
+    run = reward_run(texts, folders["llama"])
+    run = run.model_copy(update={"conflict": Conflict(kind="mixed", objective="verbosity", turns=2)})
+    data = Dataset.from_dict({"weakly_labelled": [0.0, 1.0, 0.0, 1.0], "n": [0, 1, 2, 3]})
+    ordered, told = in_order(data, run, 1)
+    assert sorted(ordered["n"][:2]) == [1, 3] and told["train_sampling_strategy"] == "sequential"
+    assert in_order(data, run.model_copy(update={"conflict": Conflict()}), 2) == (data, {"num_train_epochs": 2})
+
+
+def test_turns_are_refused_where_there_are_none(texts, folders):
+    with pytest.raises(ValueError, match="turns belong to a mixed conflict"):
+        Conflict(kind="explicit", alpha=0.5, turns=4)
+    run, turns = reward_run(texts, folders["llama"]), Conflict(kind="mixed", objective="verbosity", turns=4)
+    with pytest.raises(ValueError, match="turns are for reward models, trained as a whole on weak labels"):
+        Train(**dict(run) | {"conflict": turns})
+    with pytest.raises(ValueError, match="without patience"):
+        patient = run.recipe.model_copy(update={"patience": 2})
+        Train(**dict(run) | {"conflict": turns, "labels": run, "split": "weak_label", "recipe": patient})
 
 
 @pytest.mark.parametrize("seen", [0, 1, 4])

@@ -305,6 +305,9 @@ class Conflict(Spec):
     objective: Objective | None = None
     share: float = Field(1.0, gt=0, le=1)
     part: str | None = Field(None, description="what the rows of the mixed-in pairs name as their source; None: any")
+    turns: int | None = Field(
+        None, ge=2, le=1000, description="the aims are learned from in so many turns, not mixed; weak labels begin"
+    )
 
     @model_validator(mode="after")
     def _only_what_the_kind_uses(self) -> Conflict:
@@ -314,6 +317,8 @@ class Conflict(Spec):
             raise ValueError("objective belongs to a mixed conflict, and to it alone")
         if self.part is not None and self.objective != "helpfulness":
             raise ValueError("part belongs to helpfulness pairs, and to them alone")
+        if self.turns is not None and self.kind != "mixed":
+            raise ValueError("turns belong to a mixed conflict, which has two aims")
         return self
 
 
@@ -419,6 +424,11 @@ class Train(Spec):
             raise ValueError("filter_by=log_probability is for labels of policies: reward models give none")
         if self.method == "dpo" and self.recipe.gamma:
             raise ValueError("gamma is SimPO's target margin; DPO has none")
+        if self.conflict.turns is not None:
+            if isinstance(self.model, Layer) or self.method != "reward_model" or self.labels is None:
+                raise ValueError("turns are for reward models, trained as a whole on weak labels")
+            if self.recipe.patience is not None:
+                raise ValueError("turns take as long as they take; without patience")
         if self.tokens and self.method != "dpo":
             raise ValueError(f"tokens gain over a reference, which DPO has; {self.method} has none")
         if self.selection is not None and (self.method != "simpo" or self.labels is None):

@@ -13,8 +13,8 @@ from matplotlib.patches import FancyBboxPatch
 from w2s_lib.figures.rows import dot, name_rows, under_headings
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLES, Figure, canvas
 from w2s_lib.findings.conformity import AIMS, BESIDE, MOVED, RIVAL
-from w2s_lib.findings.results import UNMODIFIED, among, pick, say, usual
-from w2s_lib.study.conditions import CONDITIONS
+from w2s_lib.findings.results import MATCHED, UNMODIFIED, among, pick, say, usual
+from w2s_lib.study.conditions import CONDITIONS, TURNS
 from w2s_lib.study.methods import TITLES
 from w2s_lib.study.mitigations import title
 
@@ -203,4 +203,34 @@ def what_moves(results: pd.DataFrame) -> Figure:
         f"What changes in competence and conformity: {'; '.join(said)}.",
         "Bars: 95 % intervals over seeds; a bar that leaves the frame goes on. The placebo is what a second task costs "
         "that wants neither.",
+    )
+
+
+BY_TURNS = {
+    "implicit_in_turns": "helpfulness,\nwhich has the last turn",
+    "implicit_weak_last": "helpfulness,\nweak labels have it",
+    "placebo_in_turns": "politeness (placebo),\nwhich has the last turn",
+}
+
+
+def turns_against_mixed(results: pd.DataFrame) -> Figure:
+    """What it changes to learn two aims in turn instead of mixed: tax, both aims and DS − null, with intervals."""
+    panels = {"conflict_tax": "conflict tax", **dict(zip(AIMS[::-1], AIMS[::-1])), MATCHED: "DS − null"}
+    figure, axes = canvas(8.6, 3.0, 1, len(panels), sharey=True)
+    said = []
+    for ax, (statistic, name) in zip(axes, panels.items()):
+        scale, about = (1, {}) if statistic == MATCHED else (100, {"rival": RIVAL} if statistic in AIMS else {})
+        for y, condition in enumerate(BY_TURNS):
+            row = pick(results, statistic, condition, method="reward_model", versus=TURNS[condition], **about)
+            dot(ax, y, row, condition, scale=scale, size=70)
+            told = say(row, percent=scale == 100)
+            said.append(f"{name} of {BY_TURNS[condition].replace(chr(10), ' ')} {told}")
+        ax.axvline(0, **DASHED)
+        ax.set_xlabel(f"{name}" + "\n(points)" * (scale == 100))
+        ax.spines["left"].set_visible(False)
+    name_rows(axes, list(BY_TURNS.values()))
+    return Figure(
+        figure,
+        f"Two aims in turn, minus the same pairs mixed: {'; '.join(said)}.",
+        "In turn minus mixed, at equal data; bars: 95 % intervals over seeds. Right of the line turns have more of it.",
     )

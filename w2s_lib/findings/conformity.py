@@ -31,7 +31,7 @@ from w2s_lib.findings.results import (
 from w2s_lib.measures.metrics import Array, Mask, correct, share
 from w2s_lib.specs import stream
 from w2s_lib.study import Study
-from w2s_lib.study.conditions import CONTROLS, CORE, POLICY
+from w2s_lib.study.conditions import CONTROLS, CORE, POLICY, TURNS
 
 AIMS = ("competence", "conformity")
 
@@ -45,6 +45,9 @@ BESIDE = {"weak": "weak supervisor", "ceiling": "strong ceiling"}
 
 MOVED = ("explicit", "implicit", "placebo")
 """What is held against a rerun."""
+
+COSTS = ("conflict_tax", "deception_score", "null_margin_matched", MATCHED)
+"""What stands beside the aims, of a condition that may cost something."""
 
 OTHERWISE, OTHER_SIDE = "hardened_otherwise", "other_side"
 """The share of training pairs that another fence would harden to the other side; the subset that these are."""
@@ -77,11 +80,12 @@ def by_side(competence: float, conformity: float, clash: float) -> tuple[float, 
 
 
 def placed(study: Study) -> list[tuple[Study, Sequence[str]]]:
-    """Every student that the book's other chapters train on the edition's mitigation pairs: studies, and conditions of
-    each."""
+    """Every student that the book trains on the edition's mitigation pairs: studies, and conditions of each."""
     few, has = study.restricted_to(pairs=study.edition.mitigation_pairs), study.edition.has_chapter
     within = lambda pairs: set(study.edition.mitigation_pairs) <= set(pairs)
     found = [(few, (*CORE, *CONTROLS) if has("07") and within(study.edition.control_pairs) else CORE)]
+    if few.turn_runs():
+        found.append((few, tuple(TURNS)))
     if has("13"):
         found += [(tried, ("none", "explicit")) for tried in study.mitigated()]
     if has("12") and within(study.edition.policy_pairs):
@@ -106,7 +110,7 @@ def _aims(study: Study, cell: Cell) -> Iterable[Estimate]:
         yield Estimate(about, partial(share, correct(c.conflict), stands == name), int(heard.sum()), [conflict])
     if cell.condition != "none":
         runs = [weak, ceiling, baseline, conflict, independent]
-        for name in ("deception_score", "null_margin_matched", MATCHED):
+        for name in COSTS:
             yield estimate(c, name, runs)
 
 
@@ -150,9 +154,9 @@ def confidence_fences(study: Study) -> pd.DataFrame:
 def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both aims, and DS beside its margin-matched null, of every student of ``placed``: a row a seed, and results rows.
 
-    Differences: the conflicts and the placebo minus the rerun, in both aims and in accuracy on each of ``SIDES``; each
-    mitigation minus no mitigation, in both aims, under the explicit conflict.  The confidence loss' two fences stand
-    beside them."""
+    Differences: the conflicts and the placebo minus the rerun, in both aims and in accuracy on each of ``SIDES``; aims
+    in turn minus the same pairs mixed, in these and in tax and excess; each mitigation minus no mitigation, in both
+    aims, under the explicit conflict.  The confidence loss' two fences stand beside them."""
     frames = [tabulate(one, conditions, partial(_aims, one)) for one, conditions in placed(study)]
     per_seed = pd.concat(frames, ignore_index=True)
     per_seed = pd.concat([per_seed, over_ways(per_seed)], ignore_index=True)
@@ -160,6 +164,10 @@ def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]
     for method in dict.fromkeys(per_seed["method"]):
         moved = partial(minus, per_seed, conditions=MOVED, control="rerun", method=method, rival=RIVAL)
         rows += [moved(statistics=AIMS), *(moved(statistics=["accuracy"], subset=name) for name in SIDES)]
+    for condition, mixed in TURNS.items() if study.turn_runs() else ():
+        beside = partial(minus, per_seed, conditions=[condition], control=mixed, method="reward_model")
+        rows += [beside(statistics=AIMS, rival=RIVAL), beside(statistics=["conflict_tax", MATCHED])]
+        rows += [beside(statistics=["accuracy"], subset=name, rival=RIVAL) for name in SIDES]
     tried = per_seed[(per_seed["mitigation"] != "") & (per_seed["condition"] == "explicit") & (per_seed["via"] == "")]
     for name in dict.fromkeys(tried["mitigation"]):
         both = {"condition": "explicit", "method": "reward_model", "rival": RIVAL}

@@ -80,7 +80,9 @@ class Shipped:
             StoreError: it is not among them, or their file cannot be read.
         """
         if isinstance(spec, Society):
-            return self.of_run(spec, "scores")
+            frame = self.of_run(spec, "scores")
+            margin = frame["margin"].astype(float)
+            return frame.assign(margin=margin, p_true=1 / (1 + np.exp(-margin)))
         if not self.has(spec):
             raise StoreError(f"{type(spec).__name__} {spec.key}: not among the results in {self.folder}")
         split_too = [] if isinstance(spec.pairs, Texts) else ["split"]
@@ -171,7 +173,10 @@ def _called(spec: Spec, name: str) -> str:
 
 
 def _table(store: Store, spec: Spec, name: str) -> pd.DataFrame | None:
-    return store.table(spec, name) if (store.path(spec) / f"{name}.parquet").is_file() else None
+    if not (store.path(spec) / f"{name}.parquet").is_file():
+        return None
+    table = store.table(spec, name)
+    return table.drop(columns="p_true").astype({"margin": np.float32}) if name == "scores" else table
 
 
 @lru_cache(maxsize=16)

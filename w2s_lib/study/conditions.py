@@ -44,8 +44,8 @@ def _quarter_of(part: str) -> Callable[[float, Objective], Conflict]:
     return lambda alpha, target: Conflict(kind="mixed", objective="helpfulness", share=0.25, part=part)
 
 
-def _mixed(objective: Objective) -> Callable[[float, Objective], Conflict]:
-    return lambda alpha, target: Conflict(kind="mixed", objective=objective)
+def _mixed(objective: Objective, turns: int | None = None) -> Callable[[float, Objective], Conflict]:
+    return lambda alpha, target: Conflict(kind="mixed", objective=objective, turns=turns)
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,11 @@ CONDITIONS = {
             "explicit_shared", "paid for pairs it ranks wrongly, the baseline's own random streams", _explicit, BASELINE
         ),
         Condition("verbosity", "verbosity pairs mixed in", _mixed("verbosity")),
+        Condition("implicit_in_turns", "helpfulness pairs in turns, the last one theirs", _mixed("helpfulness", 8)),
+        Condition(
+            "implicit_weak_last", "helpfulness pairs in turns, the last one the weak labels'", _mixed("helpfulness", 9)
+        ),
+        Condition("placebo_in_turns", "politeness pairs in turns, the last one theirs", _mixed("politeness", 8)),
         Condition("untrained", "no training: the pretrained model under a random head", _none, BASELINE, trained=False),
         Condition("gold", "ground truth instead of weak labels", _none, BASELINE, gold=True),
         Condition("gold_explicit", "ground truth, and paid for pairs it ranks wrongly", _explicit, gold=True),
@@ -107,6 +112,10 @@ CONTROLS = (
     "explicit_shared", "verbosity", "untrained", "gold", "gold_explicit", "gold_implicit", "gold_rerun",
 )  # fmt: skip
 """Trained for the edition's control pairs, beside the core."""
+
+TURNS = {"implicit_in_turns": "implicit", "implicit_weak_last": "implicit", "placebo_in_turns": "placebo"}
+"""Two aims in turn (after Kim et al. 2025), and the condition that mixes the same pairs; trained for the mitigation
+pairs of worlds."""
 
 BY_PEOPLE = ("implicit_quarter", "implicit_pandalm", "implicit_llmbar", "verbosity")
 """Trained beside the core where people judged the helpfulness pairs: a smaller dose, that dose of one source, in which

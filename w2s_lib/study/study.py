@@ -50,6 +50,7 @@ from w2s_lib.study.conditions import (
     LOSS_DOSE,
     POLICY,
     STUDENT,
+    TURNS,
 )
 from w2s_lib.study.edition import WORLD, Edition
 from w2s_lib.study.methods import HEAD, PROMPTS, SOCIETY, VARIANTS
@@ -400,6 +401,11 @@ class Study:
         cells = [(seed, weak) for seed in few.edition.seeds for weak, _ in few.edition.weak_strong]
         return distinct([*main, *(few.oracle(*cell) for cell in cells)])
 
+    def turn_runs(self) -> list[Train]:
+        """Students who learn two aims in turn, on the mitigation pairs; none on real texts."""
+        few = self.restricted_to(pairs=self.edition.mitigation_pairs)
+        return few.student_runs(tuple(TURNS)) if self.edition.data == WORLD else []
+
     def society(
         self, seed: int, weak: str, strong: str, condition: str, variant: str = "macpo", replica: int | None = None
     ) -> Society:
@@ -469,6 +475,7 @@ class Study:
             *(self.again_runs() if has("30") else ()),
             *(self.token_runs() if has("31") else ()),
             *(self.bridge_runs() if has("25") else ()),
+            *(self.turn_runs() if has("29") else ()),
             *(self.society_runs() if has("32") else ()),
         ])  # fmt: skip
 
