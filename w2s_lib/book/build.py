@@ -125,8 +125,8 @@ def announced(notebook: nbformat.NotebookNode, edition: Edition) -> nbformat.Not
         says = (
             f"This page was made from one study seed of the edition `{whole}`, whose runs came with the book: no model "
             "was trained for it. Intervals of one seed speak of other pairs like these, not of other trainings. "
-            "Verdicts are read off the record where it holds the chapter, and else off this one seed, which says little "
-            f"of others. `make book EDITION={whole}` computes everything anew."
+            "Verdicts are read off the record where it holds the chapter, and else off this one seed, which says "
+            f"little of others. `make book EDITION={whole}` computes everything anew."
         )
         says = f":::{{admonition}} A preview\n{says}\n:::"
         notebook.cells.insert(1, nbformat.v4.new_markdown_cell(says, id="preview"))
