@@ -95,6 +95,14 @@ def test_aims_in_turn_are_held_against_the_same_pairs_mixed(found):
     assert "politeness (placebo), which has the last turn" in turns_against_mixed(results).alt
 
 
+def test_nobody_takes_turns_where_training_stops_early():
+    edition = load("smoke", {"mitigations": ["filter"], "reward_model": {"patience": 2}})
+    study = Study(edition)
+    assert not study.turn_runs() and len(Study(load("smoke")).turn_runs()) > 3
+    results = conformity.competence_and_conformity(replace(study.on(DrawnLab()), resampled=False))[1]
+    assert not set(TURNS) & set(results["condition"]) and len(results)
+
+
 def test_fences_part_by_as_many_pairs_as_labels_and_opinions_differ():
     rng = np.random.default_rng(1)
     p = rng.uniform(size=64)

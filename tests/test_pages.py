@@ -87,7 +87,8 @@ def test_pages_ask_no_other_host_and_log_no_error_from_the_file_system(browser, 
 LOOKS = """() => {
   const seen = new Map(), clear = c => c == "transparent" || / 0\\)$/.test(c);
   for (const e of document.querySelectorAll("body *")) {
-    if (!e.getClientRects().length || ![...e.childNodes].some(n => n.nodeType == 3 && n.textContent.trim())) continue;
+    const said = [...e.childNodes].some(n => n.nodeType == 3 && /[\\p{L}\\p{N}]/u.test(n.textContent));
+    if (!said || !e.getClientRects().length) continue;
     const own = getComputedStyle(e), behind = [];
     if (own.visibility != "visible") continue;
     let opacity = 1;

@@ -420,7 +420,7 @@ def test_what_was_shipped_of_runs_that_the_store_lacks_stays(own):
     assert list(again.records) == list(shipped.records) and again.has(runs[-1])
     for run, frame in zip(runs, before, strict=True):
         pd.testing.assert_frame_equal(Shipped(again.folder).scores(run), frame)
-    for path in lab.store.root.rglob("record.json"):
+    for path in list(lab.store.root.rglob("record.json")):
         shutil.rmtree(path.parent)
     with pytest.raises(ParameterError, match="none of its runs is in"):
         ship.ship(study.on(lab))

@@ -402,9 +402,11 @@ class Study:
         return distinct([*main, *(few.oracle(*cell) for cell in cells)])
 
     def turn_runs(self) -> list[Train]:
-        """Students who learn two aims in turn, on the mitigation pairs; none on real texts."""
+        """Students who learn two aims in turn, on the mitigation pairs; none on real texts, or where training stops
+        early."""
         few = self.restricted_to(pairs=self.edition.mitigation_pairs)
-        return few.student_runs(tuple(TURNS)) if self.edition.data == WORLD else []
+        tried = self.edition.data == WORLD and self.edition.recipe("reward_model").patience is None
+        return few.student_runs(tuple(TURNS)) if tried else []
 
     def society(
         self, seed: int, weak: str, strong: str, condition: str, variant: str = "macpo", replica: int | None = None
