@@ -85,20 +85,20 @@ def test_pages_ask_no_other_host_and_log_no_error_from_the_file_system(browser, 
 
 
 LOOKS = """() => {
-  const seen = new Map(), clear = c => c == "transparent" || / 0\\)$/.test(c);
+  const seen = new Map(), known = new Map(), clear = c => c == "transparent" || / 0\\)$/.test(c);
+  const under = e => {
+    if (!e || known.has(e)) return known.get(e) || { behind: [], opacity: 1 };
+    const { backgroundColor: own, opacity } = getComputedStyle(e), above = under(e.parentElement);
+    const behind = clear(own) ? above.behind : /^rgb\\(/.test(own) ? [own] : [own, ...above.behind];
+    known.set(e, { behind, opacity: opacity * above.opacity });
+    return known.get(e);
+  };
   for (const e of document.querySelectorAll("body *")) {
     const said = [...e.childNodes].some(n => n.nodeType == 3 && /[\\p{L}\\p{N}]/u.test(n.textContent));
     if (!said || !e.getClientRects().length) continue;
-    const own = getComputedStyle(e), behind = [];
-    if (own.visibility != "visible") continue;
-    let opacity = 1;
-    for (let at = e; at; at = at.parentElement) {
-      const { backgroundColor, opacity: mine } = getComputedStyle(at);
-      opacity *= mine;
-      if (!clear(backgroundColor) && !/^rgb\\(/.test(behind.at(-1))) behind.push(backgroundColor);
-    }
-    if (!opacity) continue;
-    const text = `color: ${own.color}; font: ${own.fontWeight} ${own.fontSize} sans-serif; opacity: ${opacity}`;
+    const { color, fontWeight, fontSize, visibility } = getComputedStyle(e), { behind, opacity } = under(e);
+    if (visibility != "visible" || !opacity) continue;
+    const text = `color: ${color}; font: ${fontWeight} ${fontSize} sans-serif; opacity: ${opacity}`;
     seen.set(JSON.stringify([text, behind]), e.outerHTML.slice(0, 200));
   }
   return [...seen]

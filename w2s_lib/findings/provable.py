@@ -213,22 +213,23 @@ class Orthant:
         bars = np.array([self._bar(NAMES[i]) for i in index])
         cov = sign[:, None] * self.cov[np.ix_(index, index)] * sign
         if given is None:
-            return np.array(_at_least(sign * bars, np.zeros(len(index)), cov))
+            return _at_least(sign * bars, np.zeros(len(index)), cov)
         slope = sign * self.cov[index, -1]
-        left = cov - np.outer(slope, slope)
-        return np.array([_at_least(sign * bars, slope * value, left) for value in np.atleast_1d(given)])
+        return _at_least(sign * bars, np.multiply.outer(given, slope), cov - np.outer(slope, slope))
 
     def _bar(self, name: str) -> float:
         return bar(self.cov, name, self.threshold) if name in ("weak", "ceiling") else 0.0
 
 
-def _at_least(bars: Array, mean: Array, cov: Array) -> float:
-    """Chance that a Gaussian exceeds all bars."""
+def _at_least(bars: Array, mean: Array, cov: Array) -> Array:
+    """Chance that a Gaussian exceeds all bars, for each of its means; the last axis of these is the coordinates'."""
     if np.isinf(bars).any():
         keep = np.isfinite(bars)
-        return 0.0 if (bars[~keep] > 0).any() else _at_least(bars[keep], mean[keep], cov[np.ix_(keep, keep)])
+        if (bars[~keep] > 0).any():
+            return np.zeros(mean.shape[:-1])
+        return _at_least(bars[keep], mean[..., keep], cov[np.ix_(keep, keep)])
     generator = np.random.default_rng(0)
-    return float(multivariate_normal.cdf(mean - bars, cov=cov, allow_singular=True, abseps=1e-4, rng=generator))
+    return np.asarray(multivariate_normal.cdf(mean - bars, cov=cov, allow_singular=True, abseps=1e-4, rng=generator))
 
 
 def analytic(cov: Array, threshold: float, points: int = 25) -> dict[str, float]:
