@@ -67,9 +67,10 @@ def test_two_aims_take_turns_and_every_pair_comes_once_an_epoch(turns, whose):
         assert sorted(mine[: aim.sum()]) == np.flatnonzero(aim).tolist(), "an epoch has each once"
 
 
-def test_a_trainer_reads_pairs_in_turn(texts, folders):
+def test_a_trainer_is_told_to_read_pairs_in_turn(texts, folders):
     run = reward_run(texts, folders["llama"])
-    run = run.model_copy(update={"conflict": Conflict(kind="mixed", objective="verbosity", turns=2)})
+    turns = Conflict(kind="mixed", objective="verbosity", turns=2)
+    run = Train(**dict(run) | {"conflict": turns, "labels": run, "split": "weak_label"})
     data = Dataset.from_dict({"weakly_labelled": [0.0, 1.0, 0.0, 1.0], "n": [0, 1, 2, 3]})
     ordered, told = in_order(data, run, 1)
     assert sorted(ordered["n"][:2]) == [1, 3] and told["train_sampling_strategy"] == "sequential"
@@ -82,9 +83,11 @@ def test_turns_are_refused_where_there_are_none(texts, folders):
     run, turns = reward_run(texts, folders["llama"]), Conflict(kind="mixed", objective="verbosity", turns=4)
     with pytest.raises(ValueError, match="turns are for reward models, trained as a whole on weak labels"):
         Train(**dict(run) | {"conflict": turns})
-    with pytest.raises(ValueError, match="without patience"):
-        patient = run.recipe.model_copy(update={"patience": 2})
-        Train(**dict(run) | {"conflict": turns, "labels": run, "split": "weak_label", "recipe": patient})
+    student = dict(run) | {"conflict": turns, "labels": run, "split": "weak_label"}
+    assert Train(**student).conflict.turns == 4
+    for change, says in (({"patience": 2}, "no patience"), ({"order": "repeated"}, "no other order")):
+        with pytest.raises(ValueError, match=says):
+            Train(**student | {"recipe": run.recipe.model_copy(update=change)})
 
 
 @pytest.mark.parametrize("seen", [0, 1, 4])

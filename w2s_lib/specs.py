@@ -297,7 +297,7 @@ class Conflict(Spec):
     ``explicit`` pays the student, with weight ``alpha``, for pairs it ranks wrongly with respect to
     ground truth; ``mixed`` adds ``share`` times as many pairs of another objective with their own hard labels:
     the paper's implicit conflict with helpfulness, a placebo with politeness.  Helpfulness pairs may be those of one
-    ``part`` of their data set.
+    ``part`` of their data set.  With ``turns`` the two are not mixed but learned from in turn, as often.
     """
 
     kind: Literal["none", "explicit", "mixed"] = "none"
@@ -425,10 +425,11 @@ class Train(Spec):
         if self.method == "dpo" and self.recipe.gamma:
             raise ValueError("gamma is SimPO's target margin; DPO has none")
         if self.conflict.turns is not None:
-            if isinstance(self.model, Layer) or self.method != "reward_model" or self.labels is None:
+            whole = self.method == "reward_model" and not isinstance(self.model, Layer)
+            if not whole or self.recipe.frozen or self.labels is None:
                 raise ValueError("turns are for reward models, trained as a whole on weak labels")
-            if self.recipe.patience is not None:
-                raise ValueError("turns take as long as they take; without patience")
+            if self.recipe.patience is not None or self.recipe.order != "reshuffled":
+                raise ValueError("turns are an order, and end when all are taken: no other order, no patience")
         if self.tokens and self.method != "dpo":
             raise ValueError(f"tokens gain over a reference, which DPO has; {self.method} has none")
         if self.selection is not None and (self.method != "simpo" or self.labels is None):

@@ -3,13 +3,14 @@
     python -m w2s_lib.book.ship --edition hh-smol
     python -m w2s_lib.book.ship --edition preview
 
-Writes, beside the edition file, the margins of finished runs and their records (``shipped.Shipped``); of runs that the
-store lacks, what was shipped before stays, so that a chapter can be added.  Of real texts,
-none is among them, and two small tables say what they are: ``counts`` (what was read, dropped and kept) and
-``agreement`` (how often each surface objective agrees with the labels).  Where there are helpful pairs, ``longer`` says
-how often the longer reply is the better one, in each part of their data set and in ``all``.  Of a preview of the world
-there is what its chapters need besides: margins on training pairs, what models know and reply, and the ``paths`` of one
-training.  What the edition would need, such as conditions that are too costly, is not run here.
+Writes, beside the edition file, the margins of finished runs and their records (``shipped.Shipped``).  Of runs that the
+store lacks, what was shipped before stays, so that a chapter can be added.  Of real texts, none is among them, and two
+small tables say what they are: ``counts`` (what was read, dropped and kept) and ``agreement`` (how often each surface
+objective agrees with the labels).  Where there are helpful pairs, ``longer`` says how often the longer reply is the
+better one, in each part of their data set and in ``all``.  Of a preview of the world there is what its chapters need
+besides: margins on training pairs, what models know and reply, what oracles say of tokens, societies' scores and
+lessons, and the ``paths`` of one training.  What the edition would need, such as conditions that are too costly, is not
+run here.
 """
 
 from __future__ import annotations
@@ -56,10 +57,9 @@ def ship(study: Study) -> Shipped:
     if e.data == WORLD:
         few = study.on_control_pairs()
         one = (few.edition.seeds[0], *few.edition.weak_strong[0])
-        student = few.student(*one, "explicit")
-        if lab.store.has(student):
-            table = paths(few.on(Lab(lab.store.root, lab.workers)), *one)
-            shipped.write_table(PATHS, table.assign(key=student.key))
+        key, there = few.student(*one, "explicit").key, Lab(lab.store.root, lab.workers)
+        if not there.missing(few.compared(*one, "explicit")):
+            shipped.write_table(PATHS, paths(few.on(there), *one).assign(key=key))
         return shipped
     texts, frame = source(e.at(e.data)), pool(source(e.at(e.data)), e.max_tokens)
     shipped.write_table("counts", cleaned(texts, e.max_tokens).report)

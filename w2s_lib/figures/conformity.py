@@ -207,15 +207,15 @@ def what_moves(results: pd.DataFrame) -> Figure:
 
 
 BY_TURNS = {
-    "implicit_in_turns": "helpfulness,\nwhich has the last turn",
-    "implicit_weak_last": "helpfulness,\nweak labels have it",
-    "placebo_in_turns": "politeness (placebo),\nwhich has the last turn",
+    "implicit_in_turns": "helpfulness,\nwhich comes last",
+    "implicit_weak_last": "helpfulness,\nweak labels last",
+    "placebo_in_turns": "politeness (placebo),\nwhich comes last",
 }
 
 
 def turns_against_mixed(results: pd.DataFrame) -> Figure:
     """What it changes to learn two aims in turn instead of mixed: tax, both aims and DS − null, with intervals."""
-    panels = {"conflict_tax": "conflict tax", **dict(zip(AIMS[::-1], AIMS[::-1])), MATCHED: "DS − null"}
+    panels = {"conflict_tax": "conflict tax", **{aim: aim for aim in reversed(AIMS)}, MATCHED: "DS − null"}
     figure, axes = canvas(8.6, 3.0, 1, len(panels), sharey=True)
     said = []
     for ax, (statistic, name) in zip(axes, panels.items()):
@@ -226,7 +226,7 @@ def turns_against_mixed(results: pd.DataFrame) -> Figure:
             told = say(row, percent=scale == 100)
             said.append(f"{name} of {BY_TURNS[condition].replace(chr(10), ' ')} {told}")
         ax.axvline(0, **DASHED)
-        ax.set_xlabel(f"{name}" + "\n(points)" * (scale == 100))
+        ax.set_xlabel(name + "\n(points)" * (scale == 100))
         ax.spines["left"].set_visible(False)
     name_rows(axes, list(BY_TURNS.values()))
     return Figure(

@@ -84,7 +84,7 @@ def placed(study: Study) -> list[tuple[Study, Sequence[str]]]:
     few, has = study.restricted_to(pairs=study.edition.mitigation_pairs), study.edition.has_chapter
     within = lambda pairs: set(study.edition.mitigation_pairs) <= set(pairs)
     found = [(few, (*CORE, *CONTROLS) if has("07") and within(study.edition.control_pairs) else CORE)]
-    if few.turn_runs():
+    if study.takes_turns:
         found.append((few, tuple(TURNS)))
     if has("13"):
         found += [(tried, ("none", "explicit")) for tried in study.mitigated()]
@@ -164,7 +164,7 @@ def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]
     for method in dict.fromkeys(per_seed["method"]):
         moved = partial(minus, per_seed, conditions=MOVED, control="rerun", method=method, rival=RIVAL)
         rows += [moved(statistics=AIMS), *(moved(statistics=["accuracy"], subset=name) for name in SIDES)]
-    for condition, mixed in TURNS.items() if study.turn_runs() else ():
+    for condition, mixed in TURNS.items() if study.takes_turns else ():
         beside = partial(minus, per_seed, conditions=[condition], control=mixed, method="reward_model")
         rows += [beside(statistics=AIMS, rival=RIVAL), beside(statistics=["conflict_tax", MATCHED])]
         rows += [beside(statistics=["accuracy"], subset=name, rival=RIVAL) for name in SIDES]

@@ -229,7 +229,8 @@ def _at_least(bars: Array, mean: Array, cov: Array) -> Array:
             return np.zeros(mean.shape[:-1])
         return _at_least(bars[keep], mean[..., keep], cov[np.ix_(keep, keep)])
     generator = np.random.default_rng(0)
-    return np.asarray(multivariate_normal.cdf(mean - bars, cov=cov, allow_singular=True, abseps=1e-4, rng=generator))
+    found = multivariate_normal.cdf(mean - bars, cov=cov, allow_singular=True, abseps=1e-4, rng=generator)
+    return np.reshape(found, mean.shape[:-1])
 
 
 def analytic(cov: Array, threshold: float, points: int = 25) -> dict[str, float]:

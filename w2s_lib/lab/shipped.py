@@ -93,7 +93,7 @@ class Shipped:
         )
 
     def of_run(self, spec: Spec, name: str) -> pd.DataFrame:
-        """A run's part of a table, ``knowledge``, ``replies`` or ``tokens``.
+        """A run's part of a table: ``knowledge``, ``replies``, ``tokens``, or a society's ``scores``.
 
         Raises:
             StoreError: it is not among them, or the table cannot be read.
@@ -105,10 +105,18 @@ class Shipped:
         return mine
 
     def _kept(self, spec: Spec, name: str) -> pd.DataFrame | None:
-        try:
-            return self.of_run(spec, name)
-        except StoreError:
+        if not (self.folder / f"{_called(spec, name)}.parquet").is_file():
             return None
+        table = self.table(_called(spec, name))
+        mine = table[table["key"] == spec.key].drop(columns="key").reset_index(drop=True)
+        return None if mine.empty else mine
+
+    def _kept_margins(self, spec: Train, beside: pd.DataFrame) -> np.ndarray:
+        frame = self._read(self._margins(spec.pairs), [*beside.columns, spec.key])
+        if not all(frame[name].tolist() == beside[name].tolist() for name in beside.columns):
+            says = "its margins that were shipped are of other pairs; run it again"
+            raise StoreError(f"{type(spec).__name__} {spec.key}: {says}")
+        return frame[spec.key].to_numpy()
 
     def table(self, name: str) -> pd.DataFrame:
         """A table about the texts; see ``ship``.
@@ -148,9 +156,8 @@ class Shipped:
             if isinstance(spec, Train):
                 if spec.pairs not in beside:
                     beside[spec.pairs] = _of_pairs(spec.pairs)
-                mine = self._read(self._margins(spec.pairs), [spec.key])[spec.key].to_numpy() if kept else None
-                mine = _margins(store, spec, beside[spec.pairs]) if mine is None else mine
-                margins.setdefault(spec.pairs, {})[spec.key] = mine
+                of = self._kept_margins(spec, beside[spec.pairs]) if kept else _margins(store, spec, beside[spec.pairs])
+                margins.setdefault(spec.pairs, {})[spec.key] = of
                 records[spec.key] = {"pairs": spec.pairs.key, **records[spec.key]}
         names = [self._margins(pairs).stem for pairs in beside]
         if len(set(names)) < len(names):
@@ -166,6 +173,8 @@ class Shipped:
         self.write_table("records", pd.DataFrame({"record": lines}))
         for old in set(self.folder.glob("margins-*.parquet")) - {self._margins(pairs) for pairs in beside}:
             old.unlink()
+        for name in {*TABLES, *OF_SOCIETIES.values()} - set(tables):
+            (self.folder / f"{name}.parquet").unlink(missing_ok=True)
 
 
 def _called(spec: Spec, name: str) -> str:

@@ -402,11 +402,17 @@ class Study:
         return distinct([*main, *(few.oracle(*cell) for cell in cells)])
 
     def turn_runs(self) -> list[Train]:
-        """Students who learn two aims in turn, on the mitigation pairs; none on real texts, or where training stops
-        early."""
+        """Students who learn two aims in turn, on the mitigation pairs, where the edition ``takes_turns``."""
         few = self.restricted_to(pairs=self.edition.mitigation_pairs)
-        tried = self.edition.data == WORLD and self.edition.recipe("reward_model").patience is None
-        return few.student_runs(tuple(TURNS)) if tried else []
+        return few.student_runs(tuple(TURNS)) if self.takes_turns else []
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether two aims can be learned in turn: in a world, by whole models that read pairs in no order of their own
+        and do not stop early, on some mitigation pair."""
+        e, recipe = self.edition, self.edition.recipe("reward_model")
+        plain = (recipe.patience, recipe.frozen, recipe.order) == (None, False, "reshuffled")
+        return e.data == WORLD and plain and bool(e.mitigation_pairs)
 
     def society(
         self, seed: int, weak: str, strong: str, condition: str, variant: str = "macpo", replica: int | None = None
@@ -492,6 +498,7 @@ class Study:
 
     def probabilities(self, runs: Sequence[Train], on: Split = "test") -> list[np.ndarray]:
         """Each run's probabilities of the true order, all in the order of the pairs; trains what is missing."""
+        assert len({run.pairs for run in runs}) == 1, "runs of different pairs have no order in common"
         asked = [(run.key, on) for run in runs]
         if missing := [run for run, name in zip(runs, asked) if name not in self._asked]:
             self.lab.run(missing)
