@@ -2,6 +2,7 @@
 
 import json
 import os
+import posixpath
 import re
 import shutil
 import signal
@@ -779,3 +780,12 @@ def test_no_page_gives_another_verdict_than_the_ledger(html):
                 assert text == ledger[f"{kind}_{claim}"], f"{name}: {key}"
                 seen.add((name, claim))
     assert {claim for _, claim in seen} == set(CLAIMS) and len({name for name, _ in seen}) > 5
+
+
+def test_the_sidebar_names_every_page_once_and_no_headings(html):
+    page = "teaching/chapters/01_tour.html"
+    sidebar = re.search(r'<nav class="bd-links.*?</nav>', (html / page).read_text(encoding="utf-8"), re.DOTALL)[0]
+    named = re.findall(r'<a [^>]*href="([^"]+)"', sidebar)
+    led_to = [page if to == "#" else posixpath.normpath(posixpath.join(posixpath.dirname(page), to)) for to in named]
+    every = {path.relative_to(html).as_posix() for path in pages(html)}
+    assert sorted(led_to) == sorted(every - {"404.html", "genindex.html", "py-modindex.html", "search.html"})

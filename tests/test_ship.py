@@ -38,7 +38,7 @@ from w2s_lib.lab.graph import closure
 from w2s_lib.lab.shipped import Shipped
 from w2s_lib.lab.store import StoreError
 from w2s_lib.measures.divergences import capa
-from w2s_lib.specs import Train
+from w2s_lib.specs import Society, Train
 from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, load
 
@@ -394,6 +394,9 @@ def test_what_is_shipped_of_the_world_is_what_was_computed(study, lab, tmp_path,
     model, policy = study.model(seed, names[0]), next(run for run in study.policy_runs() if run.method == "dpo")
     pd.testing.assert_frame_equal(lab.knowledge(model), there.knowledge(model))
     pd.testing.assert_frame_equal(lab.replies(policy), there.replies(policy))
+    society = next(run for run in study.society_runs() if isinstance(run, Society))
+    pd.testing.assert_frame_equal(lab.scores(society), there.scores(society), rtol=1e-6)
+    pd.testing.assert_frame_equal(lab.replies(society), there.replies(society))
     pd.testing.assert_frame_equal(paths(study.on(lab), seed, *names), paths(study.on(there), seed, *names), rtol=1e-6)
     with pytest.raises(StoreError, match="no replies among the results"):
         shipped.of_run(model, "replies")
@@ -412,14 +415,20 @@ def test_no_chapter_of_the_edition_needs_a_run_that_it_does_not_name(finding, tm
 def test_what_was_shipped_of_runs_that_the_store_lacks_stays(own):
     study, lab, shipped = own
     runs = study.student_runs(CONDITIONS)
-    before = [shipped.scores(run) for run in runs]
-    gone, changed = lab.store.path(runs[-1]), lab.store.path(runs[0])
+    before, gone = [shipped.scores(run) for run in runs], lab.store.path(runs[-1])
+    path = shipped.folder / f"margins-{runs[0].pairs.seed}.parquet"
+    frame = pd.read_parquet(path)
+    frame.assign(**{runs[0].key: frame[runs[0].key] + 1}).to_parquet(path)
     shutil.rmtree(gone)
     again = ship.ship(study.on(lab))
-    assert not gone.exists() and changed.exists(), "nothing is trained for it"
+    assert not gone.exists(), "nothing is trained for it"
     assert list(again.records) == list(shipped.records) and again.has(runs[-1])
-    for run, frame in zip(runs, before, strict=True):
-        pd.testing.assert_frame_equal(Shipped(again.folder).scores(run), frame)
+    for run, kept in zip(runs, before, strict=True):
+        pd.testing.assert_frame_equal(Shipped(again.folder).scores(run), kept)  # of what the store has, the store's
+    path = shipped.folder / f"margins-{runs[-1].pairs.seed}.parquet"
+    pd.read_parquet(path).iloc[::-1].to_parquet(path)
+    with pytest.raises(StoreError, match="its margins that were shipped are of other pairs; run it again"):
+        ship.ship(study.on(lab))
     for path in list(lab.store.root.rglob("record.json")):
         shutil.rmtree(path.parent)
     with pytest.raises(ParameterError, match="none of its runs is in"):
