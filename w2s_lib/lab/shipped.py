@@ -22,6 +22,9 @@ RECORDS = "records.parquet"
 TABLES = ("knowledge", "replies", "tokens")
 """What a run may leave beside its scores."""
 
+SCORES = ["pair_id", "split", "margin", "p_true"]
+"""The columns with which every table of scores begins."""
+
 OF_SOCIETIES = {"scores": "agents", "replies": "lessons"}
 """What tables of societies are called: their scores are of every agent and round."""
 
@@ -82,7 +85,8 @@ class Shipped:
         if isinstance(spec, Society):
             frame = self.of_run(spec, "scores")
             margin = frame["margin"].astype(float)
-            return frame.assign(margin=margin, p_true=1 / (1 + np.exp(-margin)))
+            told = frame.assign(margin=margin, p_true=1 / (1 + np.exp(-margin)))
+            return told[[*SCORES, *told.columns.drop(SCORES)]]
         if not self.has(spec):
             raise StoreError(f"{type(spec).__name__} {spec.key}: not among the results in {self.folder}")
         split_too = [] if isinstance(spec.pairs, Texts) else ["split"]
