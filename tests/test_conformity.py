@@ -99,6 +99,8 @@ def test_aims_in_turn_are_held_against_the_same_pairs_mixed(found):
 def test_nobody_takes_turns_where_they_would_change_more_than_the_order(recipe):
     study = Study(load("smoke", {"mitigations": ["filter"], "reward_model": recipe, "chapters": ["05", "29"]}))
     assert not study.turn_runs() and len(Study(load("smoke")).turn_runs()) > 3
+    with pytest.raises(ValueError, match="turns are"):
+        study.student(*CELL, "implicit_in_turns")
     results = conformity.competence_and_conformity(replace(study.on(DrawnLab()), resampled=False))[1]
     assert not set(TURNS) & set(results["condition"]) and len(results)
 

@@ -102,8 +102,7 @@ class Shipped:
         Raises:
             StoreError: it is not among them, or the table cannot be read.
         """
-        table = self.table(_called(spec, name))
-        mine = table[table["key"] == spec.key].drop(columns="key").reset_index(drop=True)
+        mine = self._rows(spec, name)
         if mine.empty:
             raise StoreError(f"{type(spec).__name__} {spec.key}: no {name} among the results in {self.folder}")
         return mine
@@ -111,9 +110,12 @@ class Shipped:
     def _kept(self, spec: Spec, name: str) -> pd.DataFrame | None:
         if not (self.folder / f"{_called(spec, name)}.parquet").is_file():
             return None
-        table = self.table(_called(spec, name))
-        mine = table[table["key"] == spec.key].drop(columns="key").reset_index(drop=True)
+        mine = self._rows(spec, name)
         return None if mine.empty else mine
+
+    def _rows(self, spec: Spec, name: str) -> pd.DataFrame:
+        table = self.table(_called(spec, name))
+        return table[table["key"] == spec.key].drop(columns="key").reset_index(drop=True)
 
     def _kept_margins(self, spec: Train, beside: pd.DataFrame) -> np.ndarray:
         frame = self._read(self._margins(spec.pairs), [*beside.columns, spec.key])

@@ -7,7 +7,7 @@ it differs from a student in its labels (Burns et al. 2023), by random streams t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -160,11 +160,14 @@ class Study:
         """What ``pairs``, ``model``, ``compared`` and ``probabilities`` gave: a study asks for them over and over."""
         return {}
 
+    def _once(self, give: Callable[..., Any], *asked: object) -> Any:
+        if asked not in self._asked:
+            self._asked[asked] = give(*asked)
+        return self._asked[asked]
+
     def pairs(self, seed: int) -> Pairs:
         """The preference pairs of one study seed."""
-        if (seed,) not in self._asked:
-            self._asked[seed,] = self._pairs(seed)
-        return self._asked[seed,]
+        return self._once(self._pairs, seed)
 
     def _pairs(self, seed: int) -> Pairs | Texts:
         e = self.edition
@@ -178,9 +181,7 @@ class Study:
 
     def model(self, seed: int, name: str) -> Pretrain | Checkpoint | Layer:
         """A pretrained language model, or one layer of it, by its name in the ladder."""
-        if (seed, name) not in self._asked:
-            self._asked[seed, name] = self._model(seed, name)
-        return self._asked[seed, name]
+        return self._once(self._model, seed, name)
 
     def _model(self, seed: int, name: str) -> Pretrain | Checkpoint | Layer:
         e, pairs = self.edition, self.pairs(seed)
@@ -265,10 +266,7 @@ class Study:
 
     def compared(self, seed: int, weak: str, strong: str, condition: str) -> list[Train]:
         """The five runs behind one comparison: weak, ceiling, baseline, conflict, independent."""
-        asked = seed, weak, strong, condition
-        if asked not in self._asked:
-            self._asked[asked] = self._compared(*asked)
-        return list(self._asked[asked])
+        return list(self._once(self._compared, seed, weak, strong, condition))
 
     def _compared(self, seed: int, weak: str, strong: str, condition: str) -> list[Train]:
         baseline = CONDITIONS[condition].baseline
@@ -499,15 +497,13 @@ class Study:
     def probabilities(self, runs: Sequence[Train], on: Split = "test") -> list[np.ndarray]:
         """Each run's probabilities of the true order, all in the order of the pairs; trains what is missing."""
         assert len({run.pairs for run in runs}) == 1, "runs of different pairs have no order in common"
-        asked = [(run.key, on) for run in runs]
-        if missing := [run for run, name in zip(runs, asked) if name not in self._asked]:
-            self.lab.run(missing)
-            ids = self.lab.pairs(runs[0].pairs, on)["pair_id"].tolist()
-            for run in missing:
-                frame = self.lab.scores(run, on)
-                assert frame["pair_id"].tolist() == ids, "scores are not in the order of the pairs"
-                self._asked[run.key, on] = frame["p_true"].to_numpy()
-        return [self._asked[name] for name in asked]
+        self.lab.run([run for run in runs if (run, on) not in self._asked])
+        return [self._once(self._probabilities, run, on) for run in runs]
+
+    def _probabilities(self, run: Train, on: Split) -> np.ndarray:
+        frame, ids = self.lab.scores(run, on), self.lab.pairs(run.pairs, on)["pair_id"]
+        assert frame["pair_id"].tolist() == ids.tolist(), "scores are not in the order of the pairs"
+        return frame["p_true"].to_numpy()
 
     def names(self, condition: str) -> dict[str, str]:
         """What results call a student of this study: columns of ``results.NAMES``, empty where it is as usual."""
