@@ -120,6 +120,20 @@ def findings(study: Study, lab: Lab, build_folder: Path) -> dict[str, tuple[pd.D
         return pickle.loads(path.read_bytes())
 
 
+@pytest.fixture
+def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds in this process leave out what is slow and the same for every edition: a book's folder gets its tables,
+    and pages, slides and crate are not made."""
+    from w2s_lib.book import build
+
+    def tables(source: Path, output: Path, _: int) -> Path:
+        return shutil.copytree(source, output / "html", ignore=shutil.ignore_patterns("*.md", "notebooks"))
+
+    monkeypatch.setattr(build, "render", tables)
+    for of_pages in (build.decks, build.crate):
+        monkeypatch.setattr(of_pages, "write", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def browser():
     """One headless browser for all tests: Playwright's synchronous interface does not start twice in a process."""

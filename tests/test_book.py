@@ -518,15 +518,8 @@ def test_a_page_that_is_left_out_names_the_chapters_that_it_goes_on_from():
     assert "from [](12_preference_optimisation.ipynb), and" in told["27"] and "goes on" not in told["18"]
 
 
-def test_a_second_build_trains_nothing(build_folder, tmp_path, monkeypatch, capfd):
-    """Of a few chapters of the same edition, whose rows are those of the whole book.  Its pages are left out."""
-
-    def tables(source: Path, output: Path, _: int) -> Path:
-        return shutil.copytree(source, output / "html", ignore=shutil.ignore_patterns("*.md", "notebooks"))
-
-    monkeypatch.setattr(build, "render", tables)
-    for of_pages in (build.decks, build.crate):
-        monkeypatch.setattr(of_pages, "write", lambda *_: None)
+def test_a_second_build_trains_nothing(build_folder, tmp_path, without_pages, capfd):
+    """Of a few chapters of the same edition, whose rows are those of the whole book."""
     told = ["--edition", of_few_chapters(tmp_path), "--store", build_folder / "store", "--output", tmp_path / "book"]
     assert build.main([*map(str, told), "--workers", "0"]) == 0
     said = capfd.readouterr().out

@@ -129,5 +129,5 @@ def test_the_weekly_run_begins_with_nothing_and_tells_its_build():
     commands = "\n".join(str(step.get("run", "")) for job in jobs.values() for step in job["steps"])
     targets = set(re.findall(r"make ([a-z-]+)", commands))
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert targets == {"lint", "test-quick", "book", "links"} and ".ci/run" in commands
+    assert targets == {"lint", "test-quick", "preview", "book", "links"} and ".ci/run" in commands
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)

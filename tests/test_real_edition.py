@@ -52,17 +52,17 @@ def own(tmp_path_factory, folders):
 
 
 @pytest.mark.slow
-def test_the_book_of_an_edition_with_own_models_and_pairs(own, tmp_path):
-    """All in this process, but for notebooks and pages: other builds begin as commands, and share runs among workers.
-    Of mitigations those that ask for other runs or stop training: what changes labels reads no model."""
+def test_the_book_of_an_edition_with_own_models_and_pairs(own, tmp_path, without_pages):
+    """All in this process, but for notebooks: other builds begin as commands, and share runs among workers.  Of
+    mitigations those that ask for other runs or stop training: what changes labels reads no model."""
     told = {"--edition": own, "--store": tmp_path / "store", "--output": tmp_path / "book", "--workers": 0}
     assert main([str(word) for pair in told.items() for word in pair]) == 0
-    html = tmp_path / "book" / "html"
-    results = read_results(html / "results.csv")
+    results = read_results(tmp_path / "book" / "html" / "results.csv")
     there = {"05_conflict_tax_deception", "12_preference_optimisation", "13_what_helps", "28_two_remedies"}
     assert there <= set(results["chapter"])
     assert (results["edition"] == "own").all() and not results["chapter"].str.startswith(("02", "10")).any()
-    assert "not part of the edition" in (html / "notebooks" / "02_preference_world.html").read_text(encoding="utf-8")
+    left_out = tmp_path / "book" / "source" / "notebooks" / "02_preference_world.ipynb"
+    assert "not part of the edition" in left_out.read_text(encoding="utf-8")
     accuracy = usual(results, statistic="accuracy_ceiling", condition="none", method="reward_model")
     assert accuracy["value"].iloc[0] > 0.9, "kind and unkind words are told apart with ease"
 
