@@ -42,6 +42,7 @@ from w2s_lib.book.build import (
     studied,
 )
 from w2s_lib.findings.claims import CLAIMS, on_real_texts
+from w2s_lib.findings.provable import SHORTEST
 from w2s_lib.findings.record import ROW
 from w2s_lib.findings.results import ALL, BY_SEED, COLUMNS, NAMES, OPTIONS, STATISTICS, among, read_results, usual
 from w2s_lib.lab import Lab
@@ -118,7 +119,16 @@ def ledger_column(page: str, column: str) -> list[tuple[str, str]]:
 
 def test_results_csv_is_tidy(results):
     assert list(results.columns) == list(COLUMNS)
-    assert set(results["method"]) == {"reward_model", "dpo", "simpo", "search", "guide", "frozen_head", *VARIANTS}
+    assert set(results["method"]) == {
+        "reward_model",
+        "dpo",
+        "simpo",
+        "search",
+        "guide",
+        "frozen_head",
+        *VARIANTS,
+        SHORTEST,
+    }
     wanted = {
         "accuracy",
         "pgr",

@@ -153,8 +153,8 @@ def too_faint(browser, looks: Sequence[str]) -> list[int]:
 
 @pytest.fixture(scope="module")
 def visits(browser, server, html) -> list[Visit]:
-    """Every page as it is served, looked at once: as it loads, on a phone, and by axe where an element is of a kind that
-    no page before it has."""
+    """Every page as it is served, looked at once: as it loads, on a phone, and by axe where it has a kind of element
+    that no page before it has."""
     found, known = [], set()
     passed_over = {"rules": dict.fromkeys(("color-contrast", *MODERATE), {"enabled": False})}
     with listening(browser, server) as (page, foreign, errors):

@@ -1,5 +1,7 @@
 """The provable toy: shortest weights fit, integrals are what sampling gives, conditions are those of the theorem."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,10 +21,13 @@ from w2s_lib.findings.provable import (
     latent,
     learning,
     phases,
+    results_of,
     sampled,
     shortest,
     unintended,
 )
+from w2s_lib.findings.results import NAMES as ROW_NAMES
+from w2s_lib.findings.results import pick
 
 T = 0.75
 
@@ -112,3 +117,16 @@ def test_figures_tell_their_numbers():
     drawn.append(figures.innocent_over_threshold(pd.concat(frames)))
     assert all(len(figure.alt) > 60 and figure.caption and "nan" not in figure.alt for figure in drawn)
     assert f"{grid['student'].min():.2f}" in drawn[1].alt and "at T = 0.6" in drawn[3].alt
+
+
+def test_rows_of_the_toy_are_what_was_integrated():
+    found = unintended(USED, 20, 30, (0.0, 0.5, 1.0), range(3), T)
+    rows = results_of(found, T)
+    of = partial(pick, rows, condition="implicit", weak="", strong="")
+    by_share = found.pivot(index="seed", columns="share", values="excess_margin_matched")
+    assert of("excess_margin_matched")["value"] == pytest.approx(by_share[1.0].mean())
+    beyond = of("excess_margin_matched", versus="rerun")
+    assert beyond["value"] == pytest.approx((by_share[1.0] - by_share[0.0]).mean())
+    assert beyond["low"] < beyond["value"] < beyond["high"] and beyond["n_seeds"] == 3
+    assert not rows.duplicated(list(ROW_NAMES)).any() and set(rows["condition"]) == {"implicit", "rerun"}
+    assert (rows["threshold"].isna() == (rows["statistic"] == "conflict_tax")).all()

@@ -17,6 +17,7 @@ import pandas as pd
 from scipy.special import ndtri
 from scipy.stats import multivariate_normal, norm
 
+from w2s_lib.findings.results import OPTIONS, PER_SEED, difference, summarise
 from w2s_lib.measures.metrics import Array, Comparison
 
 NAMES = ("true", "weak", "ceiling", "baseline", "conflict", "independent")
@@ -72,6 +73,12 @@ SETTINGS = {
 hurt."""
 
 USED = SETTINGS["strong alone succeeds"]
+
+SHORTEST = "shortest_fit"
+"""What the column ``method`` of results rows calls these learners."""
+
+SHARES = {0.0: "rerun", 1.0: "implicit"}
+"""Share of second labels → the condition that it is in results rows."""
 
 
 class World:
@@ -267,3 +274,17 @@ def unintended(
         for share in shares
     ]
     return pd.DataFrame(rows)
+
+
+def results_of(found: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    """Results rows of ``unintended`` at ``SHARES``: every statistic over draws, which stand in the place of study
+    seeds, and a learner's with second labels minus its rerun's.  No pairs are counted, as integrals need none."""
+    long = found[found["share"].isin(SHARES)].melt(["seed", "share"], var_name="statistic")
+    usual = dict.fromkeys((*OPTIONS, "weak", "strong"), "") | {"method": SHORTEST, "n_pairs": 0, "draws": None}
+    unknown = dict.fromkeys(("alpha", "less", "counted", "draws_counted"), np.nan)
+    long = long.assign(condition=long["share"].map(SHARES), **usual, **unknown)
+    uses = long["statistic"] != "conflict_tax"
+    per_seed = long.assign(threshold=np.where(uses, threshold, np.nan), run_keys=[()] * len(long))[PER_SEED]
+    second, rerun = ({"condition": SHARES[share]} for share in (1.0, 0.0))
+    beyond = difference(per_seed, per_seed["statistic"].unique(), SHARES[0.0], second, rerun)
+    return pd.concat([summarise(per_seed), beyond.assign(weak="", strong="")], ignore_index=True)
