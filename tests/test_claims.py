@@ -24,7 +24,7 @@ from w2s_lib.findings.claims import (
     verdict,
     word,
 )
-from w2s_lib.findings.results import ALL, NAMES, OPTIONS, ROWS, summarise
+from w2s_lib.findings.results import ALL, NAMES, OPTIONS, ROWS, interval_of, summarise
 from w2s_lib.measures.intervals import above_zero, half_width, minimum_detectable_effect
 
 SAYS = dict.fromkeys(("yes", "small", "no", "undecided"), "so")
@@ -103,6 +103,22 @@ def test_a_verdict_hangs_on_its_level_where_its_p_value_says_so(claim, value):
         half = half_width(0.06, 6, level)
         again = verdict(claim, value - half, value + half)
         assert (again == found) == same, (found, again)
+
+
+def test_a_verdict_on_shares_hangs_on_the_interval_that_it_is_read_off():
+    """Of taxes minus a rerun's in six seeds, one of them far off: made in log-odds, and not Student's t."""
+    taxes, less = np.array([0.05, 0.06, 0.04, 0.3, 0.05, 0.07]), np.array([0.02, 0.03, 0.02, 0.05, 0.03, 0.02])
+    values, claim = taxes - less, replace(ABOVE, least_effect=0.01)
+    names = {"statistic": "conflict_tax", "versus": "rerun", "per": ""}
+    by_seed = tuple(zip(range(6), values, less, np.full(6, 100.0)))
+    row = pd.Series(names | {"value": values.mean(), "sd": values.std(ddof=1), "n_seeds": 6, "by_seed": by_seed})
+    ends = lambda level: interval_of(values, less, *names.values(), level)[1:3]
+    assert verdict(claim, *ends(0.95)) == "yes"
+    p = p_value(claim, row, "yes")
+    assert [verdict(claim, *ends(1 - p * by)) for by in (1.01, 0.99)] == ["yes", "undecided"]
+    assert p < p_value(claim, row.drop("by_seed"), "yes") == pytest.approx(0.05), (
+        "Student's t reaches zero, and gives no verdict"
+    )
 
 
 def test_holm_by_hand():

@@ -483,6 +483,8 @@ def test_say():
     assert say(row) == "0.46 [0.10, 0.81]" and say(row, percent=True) == "45.7 % [10.0, 81.2]"
     assert say(pd.Series({"value": np.nan, "low": np.nan, "high": np.nan})) == "undefined"
     assert say(pd.Series({"value": -0.001, "low": -0.004, "high": 0.3})) == "0.00 [0.00, 0.30]"
+    narrow = pd.Series({"value": -0.0004, "low": -0.004, "high": 0.003})
+    assert say(narrow) == "0.000 [-0.004, 0.003]" and marked(narrow, percent=True).startswith("0.0 % [-0.4, 0.3] ○")
     assert say(pd.Series({"value": 0.5, "low": np.nan, "high": np.nan})) == "0.50"
     assert say(row, percent=True, unit=False) == "45.7 [10.0, 81.2]" and say(row, unit=False) == say(row)
     assert marked(row, percent=True, unit=False) == "45.7 [10.0, 81.2] ▲"

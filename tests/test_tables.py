@@ -32,6 +32,9 @@ def test_a_ledger_links_to_chapters_and_escapes_the_rest():
     assert shown.count(">–</td>") == 3 and 'class="dataframe ledger"' in shown
     alike = Ledger(pd.DataFrame([tested | {"low": nan, "high": nan}]))._repr_html_()
     assert ">0.500</td>" in alike and "nan" not in alike, "what is the same in all seeds has no interval"
+    here = [tested | {"here": 0.7, "within": within} for within in (True, False, None)]
+    shown = Ledger(pd.DataFrame([*here, tested | {"here": nan, "within": nan}]))._repr_html_()
+    assert shown.count(">0.700</td>") == 2 and shown.count(">0.700, outside</td>") == 1 and "nan" not in shown
 
 
 def test_parts_are_folded_counted_and_escaped():

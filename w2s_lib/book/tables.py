@@ -78,7 +78,8 @@ class Ledger:
         if "on_real_texts" in f:
             columns |= {"on real texts": f["on_real_texts"]}
         if "here" in f:
-            columns |= {"here": f["here"].map("{:.3f}".format, na_action="ignore")}
+            far = f["within"].map({False: ", outside"}).fillna("")
+            columns |= {"here": f["here"].map("{:.3f}".format, na_action="ignore") + far}
         chapters = dict(zip(f["claim"].map(html.escape), f["chapter"]))
         link = lambda claim: f'<a href="{chapters[claim]}.html">{claim}</a>'
         shown = {"": link, "verdict": "<strong>{}</strong>"}

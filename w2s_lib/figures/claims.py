@@ -16,8 +16,8 @@ REACH = 12.0
 
 
 def ledger(frame: pd.DataFrame) -> Figure:
-    """``frame``: as of ``claims.ledger``.  Right of zero is the direction that the claim asserts; ±1 is the least
-    effect that counts."""
+    """``frame``: as of ``claims.ledger``, with ``here`` and ``within`` where a record decides.  Right of zero is the
+    direction that the claim asserts; ±1 is the least effect that counts."""
     figure, ax = canvas(10.2, 0.36 * len(frame) + 1.2)
     said = []
     ax.axvspan(-1, 1, color=GREY, alpha=0.12, linewidth=0)
@@ -30,9 +30,11 @@ def ledger(frame: pd.DataFrame) -> Figure:
         sign = -1 if row.rule == "below" else 1
         units = {
             name: np.clip(sign * getattr(row, name) / row.least_effect, -REACH, REACH)
-            for name in ("value", "low", "high")
+            for name in ("value", "low", "high", "here")
+            if hasattr(row, name)
         }
-        dot(ax, y, pd.Series(units), size=42, color=colour, marker=MARKS[row.verdict])
+        within = getattr(row, "within", None)
+        dot(ax, y, pd.Series(units | {"within": within}), size=42, color=colour, marker=MARKS[row.verdict])
     ax.axvline(0, **DASHED)
     names = [
         f"{row.statement[:48].rstrip()}{'…' * (len(row.statement) > 48)}  {row.claim}" for row in frame.itertuples()
@@ -43,5 +45,5 @@ def ledger(frame: pd.DataFrame) -> Figure:
         figure,
         f"Verdicts on {len(frame)} claims with their 95 % intervals: {'; '.join(said)}.",
         "Shaded: effects too small to count. Right of the dashed line is what the claim asserts (for *absent* claims: "
-        "the shaded part). Bars that reach the frame are cut there.",
+        f"the shaded part). Bars that reach the frame are cut there.{' Hollow: this build.' * ('here' in frame)}",
     )

@@ -33,6 +33,7 @@ from w2s_lib.findings.results import (
     usual,
 )
 from w2s_lib.lab.store import replacing
+from w2s_lib.measures import intervals
 from w2s_lib.measures.intervals import LEVEL
 from w2s_lib.specs import Value
 from w2s_lib.study import Study
@@ -129,14 +130,9 @@ def _by_seed(per_seed: pd.DataFrame, statistic: str, condition: str) -> pd.DataF
 
 def p_value(row: Row) -> float:
     """The smallest 1 − level whose interval leaves zero out: NaN where there is no interval."""
-    excludes = lambda level: not (lambda i: i.low <= 0 <= i.high)(_interval(row, level))
     if np.isnan(_interval(row, LEVEL).low):
         return float("nan")
-    inside, outside = 1.0, 0.0  # levels whose interval has zero in it, and not
-    for _ in range(40):
-        level = (inside + outside) / 2
-        inside, outside = (inside, level) if excludes(level) else (level, outside)
-    return 1 - outside
+    return intervals.p_value(lambda level: not (lambda i: i.low <= 0 <= i.high)(_interval(row, level)))
 
 
 def _interval(row: Row, level: float):

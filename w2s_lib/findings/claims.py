@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import yaml
-from scipy import stats
 
 from w2s_lib.findings import (
     another_loss,
@@ -36,8 +35,9 @@ from w2s_lib.findings import (
     theory,
     token_by_token,
 )
-from w2s_lib.findings.results import ALL, ROWS, among, pick, usual
-from w2s_lib.measures.intervals import LEVEL, above_zero, minimum_detectable_effect, power
+from w2s_lib.findings.results import ALL, ROWS, among, interval_of, pick, usual
+from w2s_lib.measures import intervals
+from w2s_lib.measures.intervals import LEVEL, above_zero, half_width, minimum_detectable_effect, power
 
 Rule = Literal["above", "below", "absent", "no_more"]
 Effect = Literal["there", "small", "absent", "undecided"]
@@ -175,19 +175,20 @@ def verdict(claim: Claim, low: float, high: float) -> Verdict:
 
 
 def p_value(claim: Claim, row: pd.Series, found: Verdict) -> float:
-    """The level at which the row's t interval would no longer give this verdict; NaN for an undecided one or fewer than
-    two seeds."""
+    """1 − the level at which the row's interval would no longer give this verdict; NaN for an undecided one or fewer
+    than two seeds.  A row without its values by seed has Student's t interval."""
     if found in ("undecided", "blind", "untested") or not row["sd"] > 0 or row["n_seeds"] < 2:
         return float("nan")
-    error, df = row["sd"] / np.sqrt(row["n_seeds"]), row["n_seeds"] - 1
-    beyond = lambda bound: 2 * stats.t.sf(abs(row["value"] - bound) / error, df)
-    sign = -1 if claim.rule == "below" else 1
-    least = claim.least_effect
-    within = max(beyond(least), beyond(-least)) if claim.rule == "absent" else beyond(sign * least)
-    there = claim.rule in ("absent", "no_more")
-    return float(
-        {"yes": within if there else beyond(0), "no": beyond(0) if there else within}.get(found, max(within, beyond(0)))
-    )
+    return intervals.p_value(lambda level: verdict(claim, *_ends(row, level)) == found, held=LEVEL)
+
+
+def _ends(row: pd.Series, level: float) -> tuple[float, float]:
+    if not isinstance(row.get("by_seed"), tuple):
+        half = float(half_width(row["sd"], row["n_seeds"], level))
+        return row["value"] - half, row["value"] + half
+    _, values, less, _ = zip(*row["by_seed"])
+    interval = interval_of(values, less, row["statistic"], row["versus"], row["per"], level)
+    return interval.low, interval.high
 
 
 def holm(p: pd.Series) -> pd.Series:

@@ -690,8 +690,9 @@ def read_results(path: Path) -> pd.DataFrame:
 def say(row: pd.Series, percent: bool = False, unit: bool = True) -> str:
     """A value with its interval as text, e.g. ``0.45 [0.21, 0.69]`` or ``9.3 % [4.1, 14.5]``.
 
-    ``0.0 % [cannot tell]``: it is the same in every seed, which says nothing of how far it could differ.  Without its
-    ``unit``: for tables of percentage points, whose heads say so.  A row of ``record.beside`` is the record's, and this
+    ``0.0 % [cannot tell]``: it is the same in every seed, which says nothing of how far it could differ.  An interval
+    whose ends would read the same has more digits, e.g. ``0.000 [-0.004, 0.003]``.  Without its ``unit``: for tables
+    of percentage points, whose heads say so.  A row of ``record.beside`` is the record's, and this
     build's value stands behind it: ``0.45 [0.40, 0.50] (here 0.47)``, or ``(here 0.71, outside)``.
     """
     return _number(row, percent, unit) + _here(row, percent, unit)
@@ -705,9 +706,11 @@ def _number(row: pd.Series, percent: bool, unit: bool) -> str:
 
     if np.isnan(row["value"]):
         return "undefined"
-    number = text(row["value"]) + sign
     if np.isnan(row["low"]):
-        return f"{number} [cannot tell]" if row.get("sd") == 0 else number
+        return f"{text(row['value'])}{sign}{' [cannot tell]' * (row.get('sd') == 0)}"
+    while row["low"] < row["high"] and text(row["low"]) == text(row["high"]) and digits < 6:
+        digits += 1
+    number = text(row["value"]) + sign
     return f"{number} [{text(row['low'])}, {text(row['high'])}]"
 
 

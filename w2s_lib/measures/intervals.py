@@ -98,6 +98,16 @@ def _bounds(x: NDArray[np.float64], off: NDArray[np.float64] | None, level: floa
     return most * np.stack(share_bounds((x + off) / most[:, None], off / most[:, None], level))
 
 
+def p_value(says: Callable[[float], bool], held: float = 0.0) -> float:
+    """1 − the largest level whose interval still says so: what it says at the level ``held``, narrower intervals above
+    it say as well.  Where it does not say so even there, 1 − ``held``."""
+    yes, no = held, 1.0
+    for _ in range(40):
+        level = (yes + no) / 2
+        yes, no = (level, no) if says(level) else (yes, level)
+    return 1 - yes
+
+
 def t_bounds(values: ArrayLike, level: float = LEVEL) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Student's t interval for the mean over the last axis, the study seeds."""
     x = np.asarray(values, dtype=float)
