@@ -37,6 +37,13 @@ FilterBy = Literal["label", "log_probability"]
 Loss = Literal["forward", "reverse_kl", "reverse_cross_entropy"]
 
 
+MAX_REPLY = 14
+"""Longest reply that is sampled, in tokens; the world's are shorter."""
+
+MOST_BEAMS = 64
+"""Replies to one prompt that are written side by side, at most."""
+
+
 def stream(*names: object) -> int:
     """Seed of the named random stream, e.g. ``stream(seed, "head", replica)``; 63 bits.
 
@@ -509,3 +516,60 @@ class Society(Spec):
 
     def parents(self) -> tuple[Spec, ...]:
         return (self.weak, self.model)
+
+
+class Beams(Value):
+    """Widths of chunk-level beam search (Zhou et al. 2024, Algorithm 1): of ``width`` × ``successors`` partial replies
+    the best ``width`` are kept after every ``chunk`` tokens, and each goes on in so many ``successors``.
+
+    One beam whose chunk is None, a whole reply, is best-of-n.
+    """
+
+    width: int = Field(2, ge=1, le=MOST_BEAMS)
+    successors: int = Field(4, ge=1, le=MOST_BEAMS)
+    chunk: int | None = Field(3, ge=1, le=MAX_REPLY, description="tokens; None: whole replies")
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Beams:
+        if self.total > MOST_BEAMS:
+            raise ValueError(f"width times successors is {self.total}; at most {MOST_BEAMS} replies at once")
+        return self
+
+    @property
+    def total(self) -> int:
+        """Replies to one prompt that are written side by side."""
+        return self.width * self.successors
+
+    def whole(self, n: int | None = None) -> Beams:
+        """Best-of-n with as many replies, or with ``n``."""
+        return Beams(width=1, successors=n or self.total, chunk=None)
+
+
+class Search(Spec):
+    """Replies of a pretrained strong model that a guide chooses or changes (weak-to-strong search, Zhou et al. 2024).
+
+    ``guide``: a policy by DPO, trained once more here, since runs leave no weights.  What its training has added to
+    log-probabilities scores replies in a search of these ``beams``, and in best-of-n of as many; added with a
+    ``weight`` to the strong model's logits, it samples (emulated fine-tuning, Mitchell et al. 2024).
+    """
+
+    model: Pretrain = Field(description="the strong one, which nobody trains")
+    guide: Train
+    beams: Beams = Beams()
+    weight: float = Field(1.0, ge=0)
+
+    @property
+    def pairs(self) -> Pairs | Texts:
+        """The pairs whose test prompts are replied to."""
+        return self.guide.pairs
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Search:
+        if self.guide.method != "dpo" or not isinstance(self.guide.model, Pretrain):
+            raise ValueError("a guide is a model of the ladder that DPO has trained: others have no reference")
+        if self.model.world != self.guide.model.world:
+            raise ValueError("the strong model and its guide come from different worlds")
+        return self
+
+    def parents(self) -> tuple[Spec, ...]:
+        return (self.model, *self.guide.parents())

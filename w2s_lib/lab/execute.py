@@ -20,7 +20,7 @@ from w2s_lib.lab.cluster import heard_by_client
 from w2s_lib.lab.graph import describe
 from w2s_lib.lab.store import DamagedError, Draft, Store
 from w2s_lib.progress import Say, at_hand, say
-from w2s_lib.specs import Features, Pretrain, Society, Spec, Submission, Train
+from w2s_lib.specs import Features, Pretrain, Search, Society, Spec, Submission, Train
 from w2s_lib.training import shards
 
 _at_work = threading.Lock()
@@ -133,9 +133,15 @@ def _ready(spec: Spec, store: Store) -> Callable[[Path], dict[str, object] | Non
 
         _freeze(Society)
         return partial(live, spec, [store.path(parent) for parent in spec.parents()])
-    if not isinstance(spec, Train | Submission):
+    if not isinstance(spec, Train | Submission | Search):
         raise TypeError(f"{type(spec).__name__} is not a run")
     read = lambda run: sound(partial(store.table, run, "scores"), store, run, partial(_do, run, store))
+    if isinstance(spec, Search):
+        from w2s_lib.training.search import search
+
+        _freeze(Search)
+        bases = [store.path(parent) for parent in spec.parents() if isinstance(parent, Pretrain)]
+        return partial(search, spec, bases, [read(run) for run in spec.guide.labellers])
     if isinstance(spec, Submission):
         from w2s_lib.training.submission import label
 

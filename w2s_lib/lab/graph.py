@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from w2s_lib.errors import plain
-from w2s_lib.specs import Checkpoint, Features, Layer, Pretrain, Society, Spec, Submission, Train
+from w2s_lib.specs import Checkpoint, Features, Layer, Pretrain, Search, Society, Spec, Submission, Train
 
 
 def closure(specs: Iterable[Spec], known: Callable[[Spec], bool] = lambda spec: False) -> list[Spec]:
@@ -49,6 +49,8 @@ def describe(spec: Spec) -> str:
     if isinstance(spec, Society):
         who = f"{spec.agents} of {model_name(spec.weak)} and {model_name(spec.model)}"
         return f"society of {who}, {spec.conflict.kind}, seed {spec.pairs.seed}, replica {spec.replica}"
+    if isinstance(spec, Search):
+        return f"search of {model_name(spec.model)}, guided by {describe(spec.guide)}"
     assert isinstance(spec, Train)
     labels = "ground truth" if spec.labels is None else f"labels of {model_name(spec.labels.model)}"
     learner = f"{spec.method} of {model_name(spec.model)}"

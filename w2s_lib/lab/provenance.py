@@ -28,7 +28,7 @@ MODULES = (
     "models.names", "models.checkpoints", "models.budget", "models.packing", "models.scores", "models.features",
     "models.pretrain", "training.labels", "training.losses", "training.tokens", "training.trl_settings",
     "training.reward_model", "training.shards", "training.probe", "training.policy", "training.train",
-    "training.sealed_process", "training.sealed", "training.submission", "training.society",
+    "training.sealed_process", "training.sealed", "training.submission", "training.society", "training.search",
 )  # fmt: skip
 """Modules that a run goes through: a change of one may change its numbers."""
 

@@ -34,6 +34,7 @@ from w2s_lib.specs import (
     Objective,
     Pairs,
     Pretrain,
+    Search,
     Society,
     Source,
     Spec,
@@ -218,6 +219,9 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
         read = (run.rounds + 2) * n * (run.pairs.test_pairs + run.prompts)
         steps = ceil((2 * tuned + taught) / run.recipe.batch_size)
         return Work((tuned + taught) * own, read * own, predicts=True, steps=steps)
+    if isinstance(run, Search):
+        # At most, as if the guide were as large as the strong model, whose tokens are few beside its training.
+        return work(run.guide)
     assert isinstance(run, Train)
     pairs, recipe, shared = run.pairs, run.recipe, run.method == "reward_model"
     if isinstance(run.model, Layer):
@@ -330,8 +334,8 @@ def _conflict(run: Train | Society) -> str:
 def _told(run: Spec, model: Pretrain | Checkpoint | Layer) -> dict[str, object]:
     """A plan's columns that say what a run is."""
     method, labels, conflict, seed = "", "", "", run.world.seed if isinstance(run, Pretrain) else None
-    if isinstance(run, Train | Society):
-        conflict, seed = _conflict(run), run.pairs.seed
+    if isinstance(run, Train | Society | Search):
+        conflict, seed = _conflict(run.guide if isinstance(run, Search) else run), run.pairs.seed
     if isinstance(run, Train):
         method, labels = run.method, "ground truth" if run.labels is None else model_name(run.labels.model)
     columns = {"key": run.key, "kind": type(run).__name__.lower(), "model": model_name(model), "method": method}

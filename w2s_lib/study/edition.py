@@ -35,7 +35,7 @@ from w2s_lib.data.sources import DATA
 from w2s_lib.errors import ParameterError, nearest
 from w2s_lib.models.ladder import KNOWN, LADDER, parse
 from w2s_lib.models.ranks import rank
-from w2s_lib.specs import FilterBy, Method, PolicyRecipe, Recipe, TruncationSide, Value
+from w2s_lib.specs import Beams, FilterBy, Method, PolicyRecipe, Recipe, TruncationSide, Value
 from w2s_lib.study.edition_file import EditionFile, read
 from w2s_lib.study.methods import POLICY_METHODS, RECIPES
 from w2s_lib.study.mitigations import FILTER, MITIGATIONS, TOKEN_SHARE, TOKENS, USUAL
@@ -202,6 +202,9 @@ class Edition(Value):
     agents: int = Field(3, description="weak agents of chapter 32", ge=2, le=9, exclude_if=lambda agents: agents == 3)
     rounds: int = Field(
         2, description="rounds in which agents teach each other", ge=1, le=9, exclude_if=lambda rounds: rounds == 2
+    )
+    search: Beams = Field(
+        Beams(), description="widths of the search of chapter 23", exclude_if=lambda beams: beams == Beams()
     )
     threshold: float = Field(0.75, description="a model knows a pair where p > threshold", ge=0.5, lt=1)
     alpha: float = Field(0.5, description="weight of the explicit conflict", gt=0, le=10)

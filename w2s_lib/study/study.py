@@ -32,6 +32,7 @@ from w2s_lib.specs import (
     PolicyRecipe,
     Pretrain,
     Recipe,
+    Search,
     Selection,
     Society,
     Split,
@@ -68,7 +69,7 @@ from w2s_lib.study.mitigations import (
     Submitted,
 )
 
-Run = Pretrain | Features | Train | Society
+Run = Pretrain | Features | Train | Society | Search
 
 COMPARED = ("explicit", "rerun")
 
@@ -320,6 +321,16 @@ class Study:
         pairs = [(s, *pair, c) for s in self.edition.seeds for pair in by.edition.weak_strong for c in CORE]
         return distinct([*by.student_runs(), *(run for cell in pairs for run in by.guides(*cell))])
 
+    def search(self, seed: int, weak: str, strong: str, condition: str) -> Search:
+        """What the pretrained strong model writes under a guide that DPO has trained under the condition."""
+        guide = self.trained_by("dpo").guides(seed, weak, strong, condition)[1]
+        return Search(model=self.model(seed, strong), guide=guide, beams=self.edition.search)
+
+    def written_runs(self) -> list[Run]:
+        """All that is written under guides of the policy pairs' strong models."""
+        pairs = [(seed, *pair) for seed in self.edition.seeds for pair in self.on_policy_pairs().edition.weak_strong]
+        return [self.search(*pair, condition) for pair in pairs for condition in CORE]
+
     def mitigated(self) -> list[Study]:
         """One study for each of the edition's mitigations and mitigation pairs; bootstrapping has one a way.
 
@@ -477,7 +488,7 @@ class Study:
             *(self.mitigation_runs() if has("13") else ()),
             *(self.challenge_runs() if has("26") else ()),
             *(self.loss_runs() if has("21") else ()),
-            *(self.search_runs() if has("23") else ()),
+            *((*self.search_runs(), *self.written_runs()) if has("23") else ()),
             *(self.again_runs() if has("30") else ()),
             *(self.token_runs() if has("31") else ()),
             *(self.bridge_runs() if has("25") else ()),

@@ -22,7 +22,7 @@ from trl.trainer import dpo_trainer
 from w2s_lib.data.world import EXCHANGES, judge
 from w2s_lib.models.packing import hidden_at, share_prefixes
 from w2s_lib.models.scores import exchanges, openings, reply_lengths, reply_log_probs
-from w2s_lib.specs import Train
+from w2s_lib.specs import MAX_REPLY, Train
 from w2s_lib.training.labels import LABEL_COLUMNS
 from w2s_lib.training.losses import explicit_conflict, soft_label_term
 from w2s_lib.training.tokens import masks
@@ -39,9 +39,6 @@ from w2s_lib.training.trl_settings import (
 
 TALKS = 300
 """Test prompts that a finished policy replies to."""
-
-MAX_REPLY = 14
-"""Longest reply in tokens; the world's are shorter."""
 
 
 def build(folder: str | Path) -> PreTrainedModel:
@@ -234,7 +231,7 @@ def replies(
 
     Only of the world's replies it is known what they say: for a data set's prompts there are none.
     """
-    asked = frame[frame["kind"].isin(EXCHANGES)].head(most)
+    asked = about_substances(frame, most)
     if asked.empty:
         return DataFrame({"pair_id": [], "reply": [], "says": []}, dtype=str)
     prompts = openings(tokenizer, asked)
@@ -243,6 +240,16 @@ def replies(
     torch.manual_seed(seed)
     mask = (ids != tokenizer.pad_token_id).long()
     said = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=MAX_REPLY, do_sample=True, top_k=0)
-    texts = [text.strip() for text in tokenizer.batch_decode(said[:, longest:], skip_special_tokens=True)]
+    return judged(tokenizer, asked, said[:, longest:])
+
+
+def about_substances(frame: DataFrame, most: int = TALKS) -> DataFrame:
+    """The first pairs of a frame whose prompts are about a substance, so many at most."""
+    return frame[frame["kind"].isin(EXCHANGES)].head(most)
+
+
+def judged(tokenizer: PreTrainedTokenizerBase, asked: DataFrame, said: torch.Tensor | list[list[int]]) -> DataFrame:
+    """Replies to the prompts of these pairs, from their token ids: ``pair_id``, ``reply``, ``says`` (``judge``)."""
+    texts = [text.strip() for text in tokenizer.batch_decode(said, skip_special_tokens=True)]
     says = [judge(kind, text) for kind, text in zip(asked["kind"], texts)]
     return DataFrame({"pair_id": asked["pair_id"].to_numpy(), "reply": texts, "says": says})

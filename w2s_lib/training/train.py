@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -144,6 +145,31 @@ def _untuned(model: Pretrain | Checkpoint, bases: tuple[Path, ...], pairs: Pairs
     return reply_log_probs(_language_model(model, bases), _tokenizer(model, pairs), _scored(pairs), apart=apart)[0]
 
 
+def _begun(
+    run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, folder: Path
+) -> tuple[PreTrainedModel, dict[str, int]]:
+    """The language model that preferences are taught to, after supervised fine-tuning if there is any; and how batches
+    are divided."""
+    model = _language_model(run.model, bases, stream(run.pairs.seed, "head", run.replica))
+    smaller = len(learned_from) if run.recipe.order == "reshuffled" else 0  # the last batch of each epoch may be
+    part = shards.batches(run.batch_size, shards.ALONE if isinstance(run.model, Checkpoint) else None, smaller)
+    if run.recipe.sft_epochs:
+        policy.sft(model, _tokenizer(run.model, run.pairs), learned_from, run, folder, **part)
+    return model, part
+
+
+def policy_again(
+    run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], folder: Path
+) -> tuple[PreTrainedModel, PreTrainedModel]:
+    """A policy of the ladder, trained once more: as it is after its preferences, and as it was before them; otherwise
+    as ``again``."""
+    learned_from = training_pairs(run, labels)
+    model, part = _begun(run, bases, learned_from, folder)
+    before = deepcopy(model)
+    policy.fit(model, _tokenizer(run.model, run.pairs), learned_from, run, folder, **part)
+    return model.eval(), before.eval()
+
+
 def _policy_margins(
     run: Train,
     bases: Sequence[Path],
@@ -153,11 +179,7 @@ def _policy_margins(
     told: pd.DataFrame | None = None,
 ) -> np.ndarray:
     tokenizer = _tokenizer(run.model, run.pairs)
-    model = _language_model(run.model, bases, stream(run.pairs.seed, "head", run.replica))
-    smaller = len(learned_from) if run.recipe.order == "reshuffled" else 0  # the last batch of each epoch may be
-    part = shards.batches(run.batch_size, shards.ALONE if isinstance(run.model, Checkpoint) else None, smaller)
-    if run.recipe.sft_epochs:
-        policy.sft(model, tokenizer, learned_from, run, folder, **part)
+    model, part = _begun(run, bases, learned_from, folder)
     apart = run.recipe.encode_apart
     if run.method == "simpo":
         start = np.zeros((len(scored), 2))  # it has no reference
