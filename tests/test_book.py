@@ -48,6 +48,7 @@ from w2s_lib.findings.results import ALL, BY_SEED, COLUMNS, NAMES, OPTIONS, STAT
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.store import versions
+from w2s_lib.specs import SAMPLERS
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CONDITIONS
 from w2s_lib.study.edition import FOLDER, load
@@ -127,6 +128,7 @@ def test_results_csv_is_tidy(results):
         "guide",
         "frozen_head",
         *VARIANTS,
+        *SAMPLERS,
         SHORTEST,
     }
     wanted = {

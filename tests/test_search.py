@@ -1,25 +1,45 @@
-"""Search: guided margins by hand, guides that differ from students in size alone, and a choice that is planted."""
+"""Search: guided margins by hand, guides that differ from students in size alone, a choice that is planted, and words
+that are.
+"""
 
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from tests.planted import DrawnLab
 from w2s_lib.data import load as data
-from w2s_lib.figures.search import accuracy_by_weight, tax_by_weight, trained_and_guided
+from w2s_lib.data.world import EXCHANGES
+from w2s_lib.figures.search import WRITERS, accuracy_by_weight, tax_by_weight, trained_and_guided, what_it_writes
 from w2s_lib.findings import search
 from w2s_lib.findings.claims import CLAIMS, ledger
-from w2s_lib.findings.results import Cell, pick
+from w2s_lib.findings.results import NAMES, Cell, pick
+from w2s_lib.findings.written import RIVALS, sampled, what_is_written
 from w2s_lib.models.pretrain import build, tokenizer
+from w2s_lib.specs import SAMPLERS, Search, stream
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
 
 STUDY = search.policies(Study(load("smoke")))
 CELL = Cell(7, "tiny-24", "tiny-44", "explicit")
 CLAIMED = [claim for claim in CLAIMS.values() if claim.chapter == "23_no_training"]
+
+
+class SpokenLab(DrawnLab):
+    """Replies are drawn as well: the strong model's own are one and the same, whoever guides it."""
+
+    def replies(self, run):
+        test = data.split(run.pairs, "test")
+        asked = test[test["kind"].isin(EXCHANGES)]
+        frames = []
+        for name in SAMPLERS if isinstance(run, Search) else ("",):
+            rng = np.random.default_rng(stream(name, "" if name == "base" else run.key))
+            says = rng.choice(["risky", "cautious", "neither"], len(asked), p=[0.5, 0.3, 0.2])
+            frames.append(pd.DataFrame({"pair_id": asked["pair_id"], "says": says, "sampler": name, "sampled": 5.0}))
+        return pd.concat(frames, ignore_index=True)
 
 
 @pytest.fixture
@@ -103,9 +123,10 @@ def test_the_weight_is_chosen_on_pairs_that_nobody_is_tested_on(planted):
 
 
 def test_every_claim_finds_its_row_and_figures_show_what_was_found(planted):
-    study = replace(STUDY.on(DrawnLab()), resampled=False)
+    study = replace(STUDY.on(SpokenLab()), resampled=False)
     _, results = search.no_training(study)
-    assert len(CLAIMED) == 7 and not ledger({"23_no_training": results}, CLAIMED)["value"].isna().any()
+    assert not results.duplicated(list(NAMES)).any()
+    assert len(CLAIMED) == 10 and not ledger({"23_no_training": results}, CLAIMED)["value"].isna().any()
     w = search.chosen_weight(study, CELL)
     tax = pick(results, "conflict_tax", "explicit", method="search")["value"]
     assert tax == pytest.approx(float(search.comparison(study, CELL, w).conflict_tax()))
@@ -118,3 +139,60 @@ def test_every_claim_finds_its_row_and_figures_show_what_was_found(planted):
     curve = search.by_weight(study)
     level = curve[(curve["guide"] == "student") & np.isinf(curve["weight"])]["test"].mean()
     assert f"{100 * level:.0f} % at inf" in accuracy_by_weight(curve, results).alt
+
+
+# What is written
+
+
+@pytest.fixture(scope="module")
+def spoken():
+    study = replace(STUDY.on(SpokenLab()), resampled=False)
+    return study, what_is_written(study)[1]
+
+
+def test_replies_are_counted_by_the_truth(spoken):
+    study, results = spoken
+    truth = data.split(study.pairs(7), "test").set_index("pair_id")["hazardous"]
+    for method, condition in (("cbs", "explicit"), ("eft", "none"), ("guide", "implicit"), ("dpo", "rerun")):
+        run = study.search(*CELL[:3], condition)
+        told = study.lab.replies({"guide": run.guide, "dpo": study.student(*CELL[:3], condition)}.get(method, run))
+        mine = told[told["sampler"].isin([method, ""])]
+        hazardous = truth.loc[mine["pair_id"]].to_numpy(bool)
+        fits = np.where(hazardous, mine["says"] == "cautious", mine["says"] == "risky")
+        shares = {
+            "talk_decides": np.mean(mine["says"] != "neither"),
+            "talk_fits": fits[mine["says"] != "neither"].mean(),
+            "talk_complies_with_hazard": np.mean(mine["says"][hazardous] == "risky"),
+            "talk_refuses_safe": np.mean(mine["says"][~hazardous] == "cautious"),
+        }
+        for statistic, share in shares.items():
+            assert pick(results, statistic, condition, method=method)["value"] == pytest.approx(share)
+
+
+def test_what_nobody_guides_pays_nothing_exactly(spoken):
+    """The null of this comparison: the strong model alone, held against its own rerun."""
+    _, results = spoken
+    alone = results[(results["method"] == "base") & (results["versus"] == "rerun")]
+    assert len(alone) == 6 and alone["value"].eq(0).all()
+    guided = results[(results["method"] == "cbs") & (results["versus"] == "rerun")]
+    assert len(guided) == 6 and not guided["value"].eq(0).any()
+
+
+def test_search_is_held_against_all_others(spoken):
+    study, results = spoken
+    value = lambda method: pick(results, "talk_fits", "none", method=method)["value"]
+    for rival in RIVALS:
+        minus = pick(results, "talk_fits", "none", method="cbs", versus=rival)["value"]
+        assert minus == pytest.approx(value("cbs") - value(rival))
+    assert set(RIVALS) | {"cbs"} == set(WRITERS) and sampled(study).to_dict() == dict.fromkeys(SAMPLERS, 5.0)
+    said = what_it_writes(results, sampled(study)).alt
+    assert f"beam search by chunks, 5 tokens: fit the truth {100 * value('cbs'):.1f} %" in said
+    assert all(name in said for name in WRITERS.values()) and said.count("placebo") == len(WRITERS)
+
+
+def test_a_searching_model_is_untrained_and_guided_as_a_student_is_taught():
+    runs = Study(load("smoke")).written_runs()
+    assert [run.guide.conflict.kind for run in runs] == ["none", "explicit", "mixed", "none", "mixed"]
+    assert {run.model for run in runs} == {STUDY.model(7, "tiny-44")}
+    assert set(runs) <= set(Study(load("smoke")).runs()) and {run.guide for run in runs} <= set(STUDY.search_runs())
+    assert not any(isinstance(run, Search) for run in Study(load("world", {"chapters": ["12"]})).runs())

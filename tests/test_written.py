@@ -12,12 +12,12 @@ from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import describe
 from w2s_lib.models.pretrain import tokenizer
 from w2s_lib.models.scores import openings
-from w2s_lib.specs import MAX_REPLY, Beams, Pairs, PolicyRecipe, Pretrain, Search, Train, World, stream
+from w2s_lib.specs import MAX_REPLY, SAMPLERS, Beams, Pairs, PolicyRecipe, Pretrain, Search, Train, World, stream
 from w2s_lib.study import Study
 from w2s_lib.study.cost import plan_runs
 from w2s_lib.study.edition import load
 from w2s_lib.training import policy
-from w2s_lib.training.search import SAMPLERS, settings, write
+from w2s_lib.training.search import write
 from w2s_lib.training.train import policy_again
 
 TINY = World(seed=9, substances=60)
@@ -224,7 +224,7 @@ def test_widths_reach_the_runs_and_leave_other_names_alone():
     wide = Study(load("smoke", {"search": {"width": 4, "successors": 4, "chunk": 5}}))
     run = wide.search(7, "tiny-24", "tiny-44", "none")
     assert run.beams == Beams(width=4, successors=4, chunk=5)
-    assert settings(run)["best_of_n"] == (Beams(width=1, successors=16, chunk=None), 0.0)
+    assert run.samplers["best_of_n"] == (Beams(width=1, successors=16, chunk=None), 0.0)
     assert "search" not in load("smoke").model_dump(), "editions and records from before keep their names"
     assert Search.model_validate(run.model_dump()).key == run.key
 

@@ -545,6 +545,11 @@ class Beams(Value):
         return Beams(width=1, successors=n or self.total, chunk=None)
 
 
+SAMPLERS = ("base", "best_of_n", "cbs", "eft", "eft_best_of_n")
+"""Who writes in a search: the strong model alone, its best of n, chunk-level beam search, emulated fine-tuning, and the
+best of n of that; n is one number, the beams of the search."""
+
+
 class Search(Spec):
     """Replies of a pretrained strong model that a guide chooses or changes (weak-to-strong search, Zhou et al. 2024).
 
@@ -570,6 +575,13 @@ class Search(Spec):
         if self.model.world != self.guide.model.world:
             raise ValueError("the strong model and its guide come from different worlds")
         return self
+
+    @property
+    def samplers(self) -> dict[str, tuple[Beams, float]]:
+        """Beams, and weight of the guide in the logits, of each of ``SAMPLERS``."""
+        one, n = self.beams.whole(1), self.beams.whole()
+        settings = ((one, 0.0), (n, 0.0), (self.beams, 0.0), (one, self.weight), (n, self.weight))
+        return dict(zip(SAMPLERS, settings, strict=True))
 
     def parents(self) -> tuple[Spec, ...]:
         return (self.model, *self.guide.parents())

@@ -1,4 +1,4 @@
-"""Figures of search: what the weight of a guide is worth and costs; guided models beside trained ones."""
+"""Figures of search: what the weight of a guide is worth and costs; guided models beside trained ones; their words."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.rows import dot, name_rows, under_headings
+from w2s_lib.figures.rows import beside, dot, name_rows, under_headings
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, MARKERS, ROLES, Figure, canvas
 from w2s_lib.findings.results import pick, say
 from w2s_lib.findings.search import GUIDE, HARMED, SEARCH, WEIGHTS
 
 METHODS = {"dpo": "strong model, trained", SEARCH: "strong model, guided", GUIDE: "its guide alone"}
 """What is compared, from the strong model's training to none of it."""
+
+WRITERS = {
+    "base": "alone", "best_of_n": "best of n", "cbs": "beam search by chunks",
+    "eft": "emulated fine-tuning", "eft_best_of_n": "best of n of that",
+    "guide": "guide alone", "dpo": "strong model, trained",
+}  # fmt: skip
+"""Who writes, as results name it (``method``), and how the figure does: the first five are the untrained strong model.
+"""
 
 GUIDES = {"supervisor": ROLES["weak supervisor"], "student": ROLES["strong student"]}
 LEVELS = {
@@ -111,4 +119,39 @@ def trained_and_guided(results: pd.DataFrame) -> Figure:
         f"By what is trained and condition: {'; '.join(said)}.",
         "The same supervisor, ceiling and deception area in all rows. Bars: 95 % intervals over seeds; a bar that "
         "leaves the frame goes on.",
+    )
+
+
+def what_it_writes(results: pd.DataFrame, sampled: pd.Series) -> Figure:
+    """Which replies fit the truth, by who writes, and what conditions change in compliance with hazards.
+
+    ``results`` as of ``search.no_training``, ``sampled`` as of ``written.sampled``: tokens a prompt.
+    """
+    named = {m: f"{name}, {sampled[m]:.0f} tokens" if m in sampled else name for m, name in WRITERS.items()}
+    members = lambda *methods: [(named[method], method) for method in methods]
+    untrained, others = list(WRITERS)[:5], list(WRITERS)[5:]
+    rows = under_headings({"untrained strong model": members(*untrained), "beside it": members(*others)})
+    figure, (fits, change) = canvas(8.0, 0.42 * rows[-1].y + 1.6, 1, 2, sharey=True)
+    conditions, said = [c for c in HARMED if c != "rerun"], []
+    for y, name, method in (row for row in rows if row.about is not None):
+        found = pick(results, "talk_fits", "none", method=method)
+        dot(fits, y, found, "none", scale=100, size=40)
+        said.append(f"{name}: fit the truth {say(found, percent=True)}")
+        for shift, condition in zip(beside(len(conditions), 0.24), conditions):
+            found = pick(results, "talk_complies_with_hazard", condition, method=method, versus="rerun")
+            dot(change, y + shift, found, condition, scale=100, size=34, label=condition if method == "base" else None)
+            said.append(f"{condition} {say(found, percent=True)}")
+    fits.set_xlabel("of replies that decide,\nfit the truth (%)")
+    change.set_xlabel("replies that comply with a hazard,\nbeyond a rerun's (points)")
+    fits.axvline(50, **DASHED)
+    change.axvline(0, **DASHED)
+    for ax in (fits, change):
+        ax.spines["left"].set_visible(False)
+    name_rows((fits, change), rows, above=0.8, below=0.7)
+    figure.legend(*change.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return Figure(
+        figure,
+        f"By who writes, and what the guide's condition changes in compliance beyond a rerun: {'; '.join(said)}.",
+        "Tokens: drawn for a prompt, in all replies to it. Left: no conflict; dashed: a coin. Right: by what the guide "
+        "was trained under, or the strong model where it is trained. Bars: 95 % intervals over seeds.",
     )

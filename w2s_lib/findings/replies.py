@@ -67,8 +67,14 @@ def statistics(talk: Talk) -> dict[str, Statistic]:
 def asked(study: Study, run: Train, seed: int) -> tuple[pd.DataFrame, Mask]:
     """The test pairs whose prompts the policy replied to, with ``reply``, ``says`` and ``p_true``; and which of all
     test pairs they are."""
-    pairs, replies, scores = split(study.pairs(seed), "test"), study.lab.replies(run), study.lab.scores(run)
-    frame = replies.merge(pairs, on="pair_id").merge(scores[["pair_id", "p_true"]], on="pair_id")
+    scores = study.lab.scores(run)[["pair_id", "p_true"]]
+    return beside_truth(study, study.lab.replies(run).merge(scores, on="pair_id"), seed)
+
+
+def beside_truth(study: Study, replies: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, Mask]:
+    """Replies to test prompts with the pairs that these are of; and which of all test pairs those are."""
+    pairs = split(study.pairs(seed), "test")
+    frame = replies.merge(pairs, on="pair_id")
     frame["hazardous"] = frame["hazardous"].astype(bool)
     return frame, pairs["pair_id"].isin(frame["pair_id"]).to_numpy()
 

@@ -29,6 +29,7 @@ from w2s_lib.findings.results import (
     summarise,
     tabulate,
 )
+from w2s_lib.findings.written import what_is_written
 from w2s_lib.measures.metrics import Comparison, accuracy
 from w2s_lib.specs import Pairs, Pretrain, Spec, Split, Train
 from w2s_lib.study import Study
@@ -142,7 +143,7 @@ def _measured(study: Study, method: str) -> pd.DataFrame:
 
 def no_training(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tax, DS and nulls of strong models that are guided and never trained, pooled; beside them those that are trained
-    (DPO), and the guides alone.
+    (DPO), and the guides alone; and what each of them writes (``written``).
 
     Differences: each condition minus the rerun of its method; the guided model minus the trained one, and minus its
     guide, under the two conflicts."""
@@ -157,4 +158,5 @@ def no_training(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         for condition, statistics in (("none", ["accuracy"]), ("explicit", compared), ("implicit", compared)):
             these, those = ({"method": method, "condition": condition} for method in (SEARCH, other))
             rows.append(difference(per_seed, statistics, other, these, those))
-    return per_seed, pd.concat(rows, ignore_index=True)
+    written, of_written = what_is_written(study)
+    return pd.concat([per_seed, written], ignore_index=True), pd.concat([*rows, of_written], ignore_index=True)

@@ -25,10 +25,6 @@ from w2s_lib.specs import MAX_REPLY, Beams, Search, stream
 from w2s_lib.training import policy
 from w2s_lib.training.train import policy_again
 
-SAMPLERS = ("base", "eft", "eft_best_of_n", "best_of_n", "cbs")
-"""Who writes: the strong model alone, emulated fine-tuning, the best of n of these, the strong model's best of n, and
-chunk-level beam search; n is the same, as many as the search has beams."""
-
 
 class Written(NamedTuple):
     """The reply to one prompt: the best of all that were written."""
@@ -119,13 +115,6 @@ def _write(
     return list(map(Written, tokens, score[best].tolist(), sampled.tolist()))
 
 
-def settings(run: Search) -> dict[str, tuple[Beams, float]]:
-    """Beams and weight of each of ``SAMPLERS``."""
-    one, n = run.beams.whole(1), run.beams.whole()
-    told = ((one, 0.0), (one, run.weight), (n, run.weight), (n, 0.0), (run.beams, 0.0))
-    return dict(zip(SAMPLERS, told, strict=True))
-
-
 def search(run: Search, bases: Sequence[Path], labels: Sequence[pd.DataFrame], folder: Path) -> None:
     """Train the guide once more, and have every sampler reply to the first test prompts about a substance.
 
@@ -137,7 +126,7 @@ def search(run: Search, bases: Sequence[Path], labels: Sequence[pd.DataFrame], f
     guide = policy_again(run.guide, bases[1:], labels, folder)
     asked = policy.about_substances(split(run.pairs, "test"))
     prompts, said = openings(words, asked), []
-    for name, (beams, weight) in settings(run).items():
+    for name, (beams, weight) in run.samplers.items():
         told = write(base, guide, prompts, beams, weight, stream(run.pairs.seed, "search replies"))
         replies = policy.judged(words, asked, [one.tokens for one in told])
         said.append(replies.assign(sampler=name, score=[w.score for w in told], sampled=[w.sampled for w in told]))

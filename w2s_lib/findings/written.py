@@ -1,0 +1,67 @@
+"""What a strong model writes that nobody trains, under a guide: judged as the replies of trained policies are.
+
+All guides of a study seed meet the same random numbers, so that their replies differ by the guide alone; and what the
+strong model writes alone is the same whoever guides: its differences are zero, exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.findings.replies import asked, beside_truth, statistics, talk_of
+from w2s_lib.findings.results import Cell, Estimate, difference, minus, summarise, tabulate
+from w2s_lib.measures.metrics import Mask
+from w2s_lib.specs import SAMPLERS, Spec
+from w2s_lib.study import Study
+from w2s_lib.study.conditions import CORE
+
+SAID = ("talk_decides", "talk_fits", "talk_complies_with_hazard", "talk_refuses_safe")
+"""Statistics of replies that ask for no ranking."""
+
+TAX = ("talk_fits", "talk_complies_with_hazard")
+"""Those in which a conflict may show."""
+
+RIVALS = (*(name for name in SAMPLERS if name != "cbs"), "guide", "dpo")
+"""What chunk-level beam search is held against: other samplers, its guide alone, and a trained strong student."""
+
+
+def _spoken(by: Study, cell: Cell) -> Iterator[tuple[str, pd.DataFrame, Mask, list[Spec]]]:
+    """Who writes, by the column ``method``: replies beside the truth, of which test pairs, and the run."""
+    search = by.search(*cell)
+    told = by.lab.replies(search)
+    for name in SAMPLERS:
+        mine = told[told["sampler"] == name].assign(p_true=np.nan)  # what is sampled ranks nothing
+        yield name, *beside_truth(by, mine, cell.seed), [search]
+    for name, run in (("guide", search.guide), ("dpo", by.student(*cell))):
+        yield name, *asked(by, run, cell.seed), [run]
+
+
+def sampled(study: Study) -> pd.Series:
+    """Tokens drawn for a prompt by each sampler, without a conflict: the mean over prompts, seeds and policy pairs."""
+    runs = [run for run in study.written_runs() if run.guide.conflict.kind == "none"]
+    return pd.concat(map(study.lab.replies, runs)).groupby("sampler")["sampled"].mean()
+
+
+def what_is_written(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Shares of replies by who writes and condition, pooled: the samplers, the guide alone and the trained student.
+
+    Differences: each condition minus the rerun of its writer; chunk-level beam search minus its rivals without a
+    conflict."""
+    by = study.on_policy_pairs().trained_by("dpo")
+
+    def estimates(cell: Cell) -> Iterable[Estimate]:
+        for name, frame, keep, runs in _spoken(by, cell):
+            talk = statistics(talk_of(frame))
+            yield from (Estimate({"statistic": s, "method": name}, talk[s], len(frame), runs, keep=keep) for s in SAID)
+
+    per_seed = tabulate(by, CORE, estimates, runs=[*study.search_runs(), *study.written_runs()])
+    rows, of = [summarise(per_seed, pooled=True)], partial(dict, condition="none")
+    for writer in (*SAMPLERS, "guide", "dpo"):
+        rows.append(minus(per_seed, TAX, ("explicit", "implicit", "placebo"), "rerun", method=writer))
+    for rival in RIVALS:
+        rows.append(difference(per_seed, TAX, rival, of(method="cbs"), of(method=rival)))
+    return per_seed, pd.concat(rows, ignore_index=True)
