@@ -3,7 +3,20 @@
 import pytest
 from pydantic import ValidationError
 
-from w2s_lib.specs import SCHEME, Conflict, Labelling, Pairs, PolicyRecipe, Pretrain, Recipe, Train, World, stream
+from w2s_lib.specs import (
+    SCHEME,
+    Beams,
+    Conflict,
+    Labelling,
+    Pairs,
+    PolicyRecipe,
+    Pretrain,
+    Recipe,
+    Search,
+    Train,
+    World,
+    stream,
+)
 
 WORLD = World(seed=3)
 MODEL = Pretrain(world=WORLD, width=20)
@@ -57,6 +70,9 @@ def test_defaults_are_part_of_the_scheme():
         "misplaced": False,
     }  # fmt: skip
     assert Labelling().model_dump() == nothing
+    assert Beams().model_dump() == {"width": 2, "successors": 4, "chunk": 3}
+    guide = Train(model=MODEL, pairs=PAIRS, split="ground_truth", method="dpo", recipe=PolicyRecipe())
+    assert Search(model=MODEL, guide=guide).model_dump(exclude={"model", "guide", "beams"}) == {"weight": 1.0}
 
 
 def test_the_loss_is_told_where_it_is_another_one():

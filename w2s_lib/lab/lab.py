@@ -26,7 +26,7 @@ from w2s_lib.lab.remaining import Remaining
 from w2s_lib.lab.shipped import Shipped
 from w2s_lib.lab.store import DamagedError, Store, StoreError
 from w2s_lib.models import names
-from w2s_lib.specs import Pairs, Pretrain, Spec, Split, Texts, Train
+from w2s_lib.specs import Pairs, Pretrain, Search, Spec, Split, Texts, Train
 from w2s_lib.training import shards
 
 SHARING = 90.0
@@ -238,8 +238,9 @@ class Lab:
             self._parts[spec.key, split] = read()
         return self._parts[spec.key, split].copy(deep=False)
 
-    def replies(self, spec: Train) -> pd.DataFrame:
-        """What a policy replied to test prompts: ``pair_id``, ``reply``, ``says``; trains it if missing."""
+    def replies(self, spec: Train | Search) -> pd.DataFrame:
+        """What a policy, or each sampler of a search, replied to test prompts: ``pair_id``, ``reply``, ``says``; trains
+        what is missing."""
         self.run([spec])
         return self.shipped.of_run(spec, "replies") if self._ships(spec) else self._table(spec, "replies")
 

@@ -123,7 +123,8 @@ def search(run: Search, bases: Sequence[Path], labels: Sequence[pd.DataFrame], f
     ``sampler``, ``score`` and ``sampled`` (``Written``).  All guides of a study seed meet the same random numbers.
     """
     base, words = policy.build(bases[0]), tokenizer(run.model.world)
-    guide = policy_again(run.guide, bases[1:], labels, folder)
+    after, before = policy_again(run.guide, bases[1:], labels, folder)
+    guide = after.to(base.device), before.to(base.device)
     asked = policy.about_substances(split(run.pairs, "test"))
     prompts, said = openings(words, asked), []
     for name, (beams, weight) in run.samplers.items():
