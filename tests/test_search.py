@@ -184,7 +184,7 @@ def test_search_is_held_against_all_others(spoken):
     for rival in RIVALS:
         minus = pick(results, "talk_fits", "none", method="cbs", versus=rival)["value"]
         assert minus == pytest.approx(value("cbs") - value(rival))
-    assert set(RIVALS) | {"cbs"} == set(WRITERS) and sampled(study).to_dict() == dict.fromkeys(SAMPLERS, 5.0)
+    assert {*SAMPLERS, *RIVALS, "dpo"} == set(WRITERS) and sampled(study).to_dict() == dict.fromkeys(SAMPLERS, 5.0)
     said = what_it_writes(results, sampled(study)).alt
     assert f"beam search by chunks, 5 tokens: fit the truth {100 * value('cbs'):.1f} %" in said
     assert all(name in said for name in WRITERS.values()) and said.count("placebo") == len(WRITERS)

@@ -25,8 +25,8 @@ SAID = ("talk_decides", "talk_fits", "talk_complies_with_hazard", "talk_refuses_
 TAX = ("talk_fits", "talk_complies_with_hazard")
 """Those in which a conflict may show."""
 
-RIVALS = (*(name for name in SAMPLERS if name != "cbs"), "guide", "dpo")
-"""What chunk-level beam search is held against: other samplers, its guide alone, and a trained strong student."""
+RIVALS = ("best_of_n", "eft_best_of_n", "guide")
+"""What chunk-level beam search is held against: what draws as many tokens, and its guide alone."""
 
 
 def _spoken(by: Study, cell: Cell) -> Iterator[tuple[str, pd.DataFrame, Mask, list[Spec]]]:
