@@ -707,7 +707,7 @@ def _number(row: pd.Series, percent: bool, unit: bool) -> str:
     if np.isnan(row["value"]):
         return "undefined"
     if np.isnan(row["low"]):
-        return f"{text(row['value'])}{sign}{' [cannot tell]' * (row.get('sd') == 0)}"
+        return f"{text(row['value'])}{sign}{' [cannot tell]' * bool(row.get('sd') == 0)}"
     while row["low"] < row["high"] and text(row["low"]) == text(row["high"]) and digits < 6:
         digits += 1
     number = text(row["value"]) + sign
