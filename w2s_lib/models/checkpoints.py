@@ -124,15 +124,19 @@ BUFFERS = re.compile(r"\.(attn|attention)\.(bias|masked_bias)$|\.inv_freq$")
 """What older files hold beside weights: masks and angles, which models make themselves."""
 
 
-def _pretrained(checkpoint: Checkpoint, kind: type, **keywords: Any) -> PreTrainedModel:
+def _pretrained(checkpoint: Checkpoint, kind: type, fetch: bool = True, **keywords: Any) -> PreTrainedModel:
     """The model's first blocks, as many as the checkpoint says, in fp32, without dropout, as in the paper's code.
 
-    Some families drop by a function, which no trainer switches off.
+    Some families drop by a function, which no trainer switches off.  Unless its files are to be fetched, it is what its
+    configuration says, on no device.
 
     Raises:
         CheckpointError: it cannot be read, or its weights do not fit its architecture.
     """
     config, (name, where) = configuration(checkpoint), _where(checkpoint)
+    if not fetch:
+        with torch.device("meta"):
+            return kind.from_config(config)
     keywords |= {key: 0.0 for key in DROPOUTS if hasattr(config, key)}
     if "gguf_file" in where:
         where["quantization_config"] = GgufConfig(dequantize=True)  # else the weights stay packed, and slow
@@ -238,8 +242,9 @@ def _classifier(checkpoint: Checkpoint, **keywords: Any) -> PreTrainedModel:
     raise CheckpointError(called(checkpoint), says)
 
 
-def without_weights(checkpoint: Checkpoint, method: Method | None) -> PreTrainedModel:
-    """The model as a method trains it (None: as features are read off it), names of weights held against its files.
+def without_weights(checkpoint: Checkpoint, method: Method | None, fetch: bool = True) -> PreTrainedModel:
+    """The model as a method trains it (None: as features are read off it), names of weights held against its files,
+    which are fetched where only the hub has them, if they are to be.
 
     No weight is read.
 
@@ -247,8 +252,8 @@ def without_weights(checkpoint: Checkpoint, method: Method | None) -> PreTrained
         CheckpointError: they do not fit, or the method cannot train it.
     """
     if method == "reward_model":
-        return _classifier(checkpoint, device_map="meta")
-    return _pretrained(checkpoint, AutoModel if method is None else AutoModelForCausalLM, device_map="meta")
+        return _classifier(checkpoint, fetch=fetch, device_map="meta")
+    return _pretrained(checkpoint, AutoModel if method is None else AutoModelForCausalLM, fetch, device_map="meta")
 
 
 def reward_model(
