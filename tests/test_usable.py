@@ -227,6 +227,18 @@ def test_a_model_of_the_hub_is_fetched_and_looked_at_before_anything_is_trained(
     assert not list(lab.store.root.rglob("record.json"))
 
 
+def test_adapters_have_a_place_in_the_models_that_are_to_have_them(folders, mine):
+    """Peft has a list of families."""
+    fields = dict(vocab_size=260, num_hidden_layers=2, hidden_size=32, intermediate_size=64, num_attention_heads=2)
+    config = AutoConfig.for_model("phi3", **fields, pad_token_id=0, bos_token_id=0, eos_token_id=0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(mine)
+    for method in ("reward_model", "dpo"):
+        usable.check([run(local(mine), method)])
+        with pytest.raises(CheckpointError, match="lora_rank=4: peft knows no place for adapters in the family 'phi3'"):
+            usable.check([run(local(mine, lora_rank=4), method)])
+        usable.check([run(local(folder, lora_rank=4), method) for folder in folders.values()])
+
+
 def test_a_vocabulary_beyond_the_embeddings_is_refused(mine):
     says("config.json", vocab_size=200)(mine)
     whole = lambda w: {n: x[:200] if len(x) == 260 else x for n, x in w.items()}

@@ -202,13 +202,21 @@ def backbone(checkpoint: Checkpoint) -> PreTrainedModel:
 
 
 def _adapted(model: PreTrainedModel, checkpoint: Checkpoint, task: str, seed: int) -> PreTrainedModel:
-    """The model, with adapters (of queries and values, or the like) drawn from ``seed`` where the checkpoint asks."""
+    """The model, with adapters (of queries and values, or the like) drawn from ``seed`` where the checkpoint asks.
+
+    Raises:
+        CheckpointError: peft does not know where a model of this family has its queries and values.
+    """
     if checkpoint.lora_rank is None:
         return model
     from peft import LoraConfig, get_peft_model, inject_adapter_in_model
+    from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 
     rank, gpt2 = checkpoint.lora_rank, model.config.model_type == "gpt2"
     adapters = LoraConfig(task_type=task, r=rank, lora_alpha=2 * rank, lora_dropout=0.0, fan_in_fan_out=gpt2)
+    if model.config.model_type not in TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING:
+        says = f"lora_rank={rank}: peft knows no place for adapters in the family {model.config.model_type!r}"
+        raise CheckpointError(called(checkpoint), f"{says}; train all weights (no lora_rank), or another family")
     with torch.random.fork_rng(devices=[]):  # peft draws from torch's own stream
         torch.default_generator.manual_seed(seed)
         if task == "SEQ_CLS":  # trains and saves the head as well; without it the head would stay random, and be lost
@@ -251,9 +259,12 @@ def without_weights(checkpoint: Checkpoint, method: Method | None, fetch: bool =
     Raises:
         CheckpointError: they do not fit, or the method cannot train it.
     """
+    if method is None:
+        return _pretrained(checkpoint, AutoModel, fetch, device_map="meta")
     if method == "reward_model":
-        return _classifier(checkpoint, fetch=fetch, device_map="meta")
-    return _pretrained(checkpoint, AutoModel if method is None else AutoModelForCausalLM, fetch, device_map="meta")
+        return _adapted(_classifier(checkpoint, fetch=fetch, device_map="meta"), checkpoint, "SEQ_CLS", seed=0)
+    model = _pretrained(checkpoint, AutoModelForCausalLM, fetch, device_map="meta")
+    return _adapted(model, checkpoint, "CAUSAL_LM", seed=0)
 
 
 def reward_model(

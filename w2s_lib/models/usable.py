@@ -32,7 +32,7 @@ def check(runs: Iterable[Spec], fetch: bool = False) -> None:
     for checkpoint, method, max_tokens in dict.fromkeys(map(_asked, runs)):
         if checkpoint is None or names.is_packaged(checkpoint) or checkpoint.revision == names.UNRESOLVED:
             continue  # a package's digest is known, and ``names.check`` refuses what nobody can tell
-        plain = checkpoint.model_copy(update={"layers": None, "dtype": "float32", "lora_rank": None})
+        plain = checkpoint.model_copy(update={"layers": None, "dtype": "float32"})
         whole = fetch or bool(_files(checkpoint))
         try:
             positions = _fits(plain, method, whole)
