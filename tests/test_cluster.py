@@ -298,7 +298,7 @@ def test_a_job_whose_workers_have_threads_is_refused_before_one_is_submitted(mon
 
 
 def test_runs_that_no_worker_can_take_are_not_waited_for(tmp_path, monkeypatch, capsys):
-    """The only worker with a GPU dies: what others can do is done, and it is said what is missing, meanwhile as well."""
+    """The only worker with a GPU dies: what others can do is done, and meanwhile it is said what is missing."""
     monkeypatch.setenv("W2S_PATIENCE", "0.5")
     monkeypatch.setattr(cluster, "SAY", 0.2)
     with scheduler_with(gpu={"resources": {GPU: 1}}, cpu={"resources": {CPU: 1}}) as there:
@@ -334,7 +334,9 @@ def test_jobs_that_never_start_are_told_of_and_there_is_an_end(monkeypatch, caps
             list(as_finished(slurm, waiting))
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2, "when it has waited long enough, and when twice as long"
-    assert re.fullmatch("waiting: 1 runs are left, .* no worker: a job of SLURM; 'squeue --me' .*; ends after 1 s .*", said[0])
+    assert re.fullmatch(
+        "waiting: 1 runs are left, .* no worker: a job of SLURM; 'squeue --me' .*; ends after 1 s .*", said[0]
+    )
 
 
 @pytest.mark.parametrize("said", ["0", "-1", "nan", "long"])
