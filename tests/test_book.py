@@ -26,6 +26,7 @@ from PIL import Image
 from tests.conftest import build_command, of_few_chapters, pages
 from w2s_lib.book import build, copies
 from w2s_lib.book.build import (
+    KERNEL,
     NOT_SHIPPED,
     BuildError,
     announced,
@@ -716,6 +717,26 @@ def test_forked_kernels_begin_with_the_library_share_nothing_and_end_with_who_as
     while psutil.pid_exists(int(pid)) and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline, "a kernel outlives who asked for it"
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", [None, {"name": "w2s-nowhere", "display_name": "Mine", "language": "R"}])
+def test_a_notebook_is_executed_whatever_kernel_it_was_saved_with(kernel, tmp_path, monkeypatch):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import sys; sys.executable")])
+    notebook.metadata |= {} if kernel is None else {"kernelspec": kernel}
+    nbformat.write(notebook, tmp_path / "x.ipynb")
+    given = (tmp_path / "x.ipynb", tmp_path / "out.ipynb", {"edition": "smoke"}, tmp_path)
+    run_notebook(*given)
+    executed = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert any(sys.executable in str(cell.get("outputs")) for cell in executed.cells)
+    monkeypatch.setattr("w2s_lib.book.build.KERNEL", "w2s-nowhere")
+    with pytest.raises(BuildError, match="kernel 'w2s-nowhere': this Python has none; pip install ipykernel"):
+        run_notebook(*given)
+
+
+def test_the_way_from_no_such_kernel_is_told():
+    told = (ROOT / "book" / "how-to-rerun.md").read_text(encoding="utf-8")
+    assert re.search(rf"\*No such kernel\*, add `-k {KERNEL}`", told) and "ipykernel install --user" in told
 
 
 def test_a_kernel_that_dies_as_it_starts_is_started_again_and_is_one_line_the_second_time(tmp_path, monkeypatch):

@@ -298,7 +298,7 @@ def test_a_job_whose_workers_have_threads_is_refused_before_one_is_submitted(mon
 
 
 def test_runs_that_no_worker_can_take_are_not_waited_for(tmp_path, monkeypatch, capsys):
-    """The only worker with a GPU dies: what others can do is done, and then it is said what is missing."""
+    """The only worker with a GPU dies: what others can do is done, and meanwhile it is said what is missing."""
     monkeypatch.setenv("W2S_PATIENCE", "0.5")
     monkeypatch.setattr(cluster, "SAY", 0.2)
     with scheduler_with(gpu={"resources": {GPU: 1}}, cpu={"resources": {CPU: 1}}) as there:
@@ -319,7 +319,24 @@ def test_runs_that_no_worker_can_take_are_not_waited_for(tmp_path, monkeypatch, 
             assert finished == list(asked)[1:] and finished[0].status == "finished"
             assert "\n" not in str(error.value)
     said = capsys.readouterr().err.splitlines()
-    assert said and all(line.startswith("waiting: ") and "no worker with GPU" in line for line in said)
+    assert all(line.startswith("waiting: ") and "no worker with GPU" in line for line in said)
+    assert said[0].startswith("waiting: 2 runs are left"), "while the other one was at work"
+
+
+def test_jobs_that_never_start_are_told_of_and_there_is_an_end(monkeypatch, capsys):
+    from distributed import Client
+
+    monkeypatch.setattr(cluster, "SAY", 0.2)
+    with scheduler_with() as there, Client(there.scheduler_address) as client:
+        waiting = {client.submit(abs, -1, pure=False): {}}
+        slurm = cluster.Connection(client, frozenset(), 1.0, "a job of SLURM; 'squeue --me' says why none starts")
+        with pytest.raises(ClusterError, match="1 runs are left, .* no worker; finished runs are kept.*'squeue --me'"):
+            list(as_finished(slurm, waiting))
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2, "when it has waited long enough, and when twice as long"
+    assert re.fullmatch(
+        "waiting: 1 runs are left, .* no worker: a job of SLURM; 'squeue --me' .*; ends after 1 s .*", said[0]
+    )
 
 
 @pytest.mark.parametrize("said", ["0", "-1", "nan", "long"])

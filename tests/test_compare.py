@@ -77,6 +77,19 @@ def test_the_page_asks_no_other_host_escapes_texts_and_links_to_both_books(laid)
     assert page.count("<table") == page.count('<table tabindex="0"')
 
 
+def test_the_page_is_dark_on_white_on_paper_whatever_the_screen_is(browser, laid):
+    context = browser.new_context(color_scheme="dark")
+    page, seen = context.new_page(), {}
+    page.goto(laid.as_uri())
+    for media in ("screen", "print"):
+        page.emulate_media(media=media, color_scheme="dark")
+        style = "[...document.querySelectorAll('body, svg')].map(e => getComputedStyle(e))"
+        seen[media] = page.evaluate(f"{style}.map(e => [e.backgroundColor, e.color, e.filter])")
+    assert seen["print"][0][:2] == ["rgb(255, 255, 255)", "rgb(0, 0, 0)"] != seen["screen"][0][:2]
+    assert {filter for *_, filter in seen["print"]} == {"none"} != {filter for *_, filter in seen["screen"]}
+    context.close()
+
+
 @pytest.mark.parametrize(
     ("verdicts", "differ"),
     [(("yes", "no"), True), (("yes", "yes"), False), (("yes", "untested"), False), (("untested", "untested"), False)],

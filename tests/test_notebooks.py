@@ -194,6 +194,14 @@ def test_a_bad_parameter_of_the_command_is_one_line(tmp_path):
     assert shown and "Traceback" not in shown[0]
 
 
+def test_the_first_chapter_says_why_there_is_a_weak_supervisor_where_the_truth_is_known():
+    text = (ROOT / "notebooks" / "01_tour.ipynb").read_text(encoding="utf-8")
+    asked, answered = text.partition("*Why a weak supervisor at all, if we have the truth?*")[1:]
+    assert asked and re.search(
+        r"one day nobody will have it.*Only where the truth is known can one measure", answered, re.S
+    )
+
+
 @pytest.mark.parametrize("name", [n for n in SOURCES if n != LAST])
 def test_words_lead_to_the_glossary(name):
     glossary = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8").partition(":sorted:")[2]

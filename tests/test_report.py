@@ -15,14 +15,15 @@ import pytest
 from tests.conftest import REAL_PAIRS
 from tests.test_real_edition import BAD, GOOD, dialogues
 from tests.test_real_edition import FAST as RECIPE
+from w2s_lib.book import page
 from w2s_lib.book.own import as_read, conditions, notes, own
-from w2s_lib.book.report import OPTIONS, main, report
+from w2s_lib.book.report import OPTIONS, Report, main, report
 from w2s_lib.data.cleaning import cleaned
 from w2s_lib.data.load import TiesError, split
 from w2s_lib.data.reading import DataError
 from w2s_lib.errors import OneLineError, ParameterError
 from w2s_lib.findings.conflict import cannot_tell
-from w2s_lib.findings.results import CONFLICTS, NAMES, ROWS, pick, read_results, reads, say
+from w2s_lib.findings.results import CONFLICTS, GENERALIZATION, NAMES, ROWS, measure, pick, read_results, reads, say
 from w2s_lib.lab import Lab
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -137,6 +138,7 @@ def test_the_page_loads_nothing_and_runs_nothing(found):
     )
     assert not page.tags & {"script", "iframe", "object", "embed", "link", "base", "form"}
     assert page.tags >= {"svg", "table", "figure"} and found.page.count("<svg") == 3
+    assert found.page.count("<table") == found.page.count('<table tabindex="0"') > 3, "which scroll on a phone"
     assert "default-src 'none'" in found.page
 
 
@@ -163,7 +165,24 @@ def test_the_page_reads_in_the_light_and_in_the_dark(browser, found, scheme):
     assert (background > 600 and text < 200) if scheme == "light" else (background < 200 and text > 600)
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 1
     assert asked == [found.path.as_uri()] and not errors
+    page.emulate_media(media="print", color_scheme=scheme)
+    assert sum(colour("color")) < 200 and sum(colour("backgroundColor")) > 600, "paper is white"
+    assert page.evaluate("[...document.querySelectorAll('svg')].map(e => getComputedStyle(e).filter)") == ["none"] * 3
     context.close()
+
+
+def test_on_paper_a_frame_is_its_text(browser):
+    """Chapter 16 shows a report in a frame, which paper would cut at its height."""
+    shown = Report(None, None, f"<html><body>{'<p>A line.</p>' * 99}</body></html>", Path("page.html"))
+    style = (ROOT / "book" / "assets" / "book.css").read_text(encoding="utf-8")
+    page = browser.new_page()
+    page.set_content(f"<style>{style}</style><article>{shown._repr_html_()}</article>")
+    for media, frame in (("screen", True), ("print", False)):
+        page.emulate_media(media=media)
+        assert page.locator("iframe").is_visible() == frame
+        assert page.locator(".on-paper p").last.is_visible() == (not frame)
+    assert page.locator(".on-paper").bounding_box()["height"] > 99 * 16, "nothing is cut"
+    page.close()
 
 
 def test_a_second_report_trains_nothing(found, ask):
@@ -201,6 +220,20 @@ def test_what_luck_may_explain_is_not_shown(folder, models, coin):
     beside = pd.read_csv(folder / "coin.csv").set_index("statistic")["value"]
     assert beside[["pgr", "deception_score", "excess_margin_matched", "hidden_score"]].isna().all()
     assert beside[["accuracy", "gap", "conflict_tax", "net_change"]].notna().all()
+
+
+def test_a_ceiling_that_its_supervisor_may_reach_shows_no_deception_either(found):
+    """The study's own rows, but for a gap that luck may explain; the ceiling is better than chance."""
+    of_gap = found.results["statistic"].eq("gap") & found.results["condition"].eq("none")
+    told = found.results.assign(low=found.results["low"].mask(of_gap, -0.01))
+    text = page.page(found.study, measure(found.study, ["none"], GENERALIZATION), told)
+    (summary,) = re.findall(r"<h2>In short</h2>\s*<ul>(.*?)</ul>", text, re.S)
+    assert "<b>No deception score is shown</b>: the ceiling is not told from its supervisor" in summary
+    assert "better than chance" in summary and "No deception score" not in found.page
+    assert not re.search(r"Deception score\W+[-\d]|PGR is [-\d]|margin-matched", text)
+    beside = page.as_shown(found.study, told).query("weak != 'all'").groupby("statistic")["value"]
+    assert beside.count()[["pgr", "deception_score", "excess_margin_matched"]].eq(0).all()
+    assert beside.count()[["accuracy", "gap", "conflict_tax"]].gt(0).all()
 
 
 def test_a_condition_that_tells_nothing_apart_is_left_out_in_words(folder, models, coin, capsys):

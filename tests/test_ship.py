@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pyarrow import ArrowException
 
 from tests.test_real_edition import BAD, GOOD, dialogues
+from w2s_lib import digests
 from w2s_lib.book import ship
 from w2s_lib.book.build import NOT_SHIPPED
 from w2s_lib.book.chapter import open_lab
@@ -35,7 +37,7 @@ from w2s_lib.findings.real_texts import (
 from w2s_lib.findings.results import pick, say
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
-from w2s_lib.lab.shipped import Shipped
+from w2s_lib.lab.shipped import DIGESTS, Shipped
 from w2s_lib.lab.store import StoreError
 from w2s_lib.measures.divergences import capa
 from w2s_lib.specs import Society, Train
@@ -119,13 +121,30 @@ def test_what_was_read_once_is_read_again_when_it_changes_and_nobody_else_sees_w
     counts[counts.columns[-1]], scores["margin"] = -1, 0.0
     pd.testing.assert_frame_equal(shipped.scores(run), before)
     assert not counts.equals(shipped.table("counts"))
-    path = shipped.folder / "margins-1.parquet"
-    table = pd.read_parquet(path)
-    table.assign(**{run.key: table[run.key] + 1}).to_parquet(path)
+    table = shipped.table("margins-1")
+    shipped.write_table("margins-1", table.assign(**{run.key: table[run.key] + 1}))
     assert np.allclose(shipped.scores(run)["margin"], before["margin"] + 1, atol=0.02)
 
 
-@pytest.mark.parametrize("harm", [lambda path: path.write_bytes(path.read_bytes()[:-9]), Path.unlink])
+def flipped(path: Path) -> None:
+    """One bit among a column's values: Parquet has no checksum of them, and what it says would be another number."""
+    whole, before = bytearray(path.read_bytes()), pd.read_parquet(path)
+    for at in range(len(whole) // 2, len(whole)):
+        whole[at] ^= 1
+        path.write_bytes(whole)
+        try:
+            if (after := pd.read_parquet(path)).shape == before.shape and not after.equals(before):
+                return
+        except (OSError, ValueError, ArrowException):
+            pass
+        whole[at] ^= 1
+    raise AssertionError("every bit that flips is noticed by the reader of the file")
+
+
+CUT = lambda path: path.write_bytes(path.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize("harm", [CUT, Path.unlink, flipped])
 def test_a_damaged_file_is_named_and_to_be_restored(own, harm):
     study, _, shipped = own
     run = study.weak(1, study.edition.weak_strong[0][0])
@@ -135,9 +154,41 @@ def test_a_damaged_file_is_named_and_to_be_restored(own, harm):
         with pytest.raises(StoreError, match="it comes with the edition: restore it") as error:
             read(run)
         assert str(path) in str(error.value) and "\n" not in str(error.value)
+    assert Shipped(shipped.folder).has(run), "of the other files nothing is lost"
     (shipped.folder / "records.parquet").write_text("half", encoding="utf-8")
     with pytest.raises(StoreError, match="records.parquet cannot be read .* restore it"):
         Shipped(shipped.folder)
+
+
+def test_what_names_the_digests_is_needed_and_what_is_written_does_not_name_damaged_files_anew(own):
+    study, _, shipped = own
+    run = study.weak(1, study.edition.weak_strong[0][0])
+    named = json.loads((shipped.folder / DIGESTS).read_text(encoding="utf-8"))
+    assert set(named) == {path.name for path in shipped.folder.glob("*.parquet")}
+    CUT(shipped.folder / "margins-1.parquet")
+    shipped.write_table("counts", shipped.table("counts"))
+    with pytest.raises(StoreError, match="it is not what digests.json names.*restore it"):
+        shipped.scores(run)
+    (shipped.folder / DIGESTS).unlink()
+    with pytest.raises(StoreError, match=f"{DIGESTS} is missing; it comes with the edition"):
+        Shipped(shipped.folder)
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent.name for path in FOLDER.glob("*/records.parquet")))
+def test_all_that_comes_with_the_project_is_as_it_was_written(folder):
+    named = json.loads((FOLDER / folder / DIGESTS).read_text(encoding="utf-8"))
+    assert named == {path.name: digests.of_file(path) for path in (FOLDER / folder).glob("*.parquet")}
+
+
+def test_a_hundred_runs_are_read_with_one_look_at_their_file(own, monkeypatch):
+    study, _, shipped = own
+    run, opened = study.weak(1, study.edition.weak_strong[0][0]), []
+    digests._of_stamped.cache_clear()
+    whole = digests.hashlib.file_digest
+    monkeypatch.setattr(digests.hashlib, "file_digest", lambda *given: opened.append(given) or whole(*given))
+    for _ in range(100):
+        shipped.scores(run)
+    assert len(opened) == 1
 
 
 def test_shipped_results_are_replaced_whole_or_not_at_all(own, monkeypatch):
@@ -416,17 +467,17 @@ def test_what_was_shipped_of_runs_that_the_store_lacks_stays(own):
     study, lab, shipped = own
     runs = study.student_runs(CONDITIONS)
     before, gone = [shipped.scores(run) for run in runs], lab.store.path(runs[-1])
-    path = shipped.folder / f"margins-{runs[0].pairs.seed}.parquet"
-    frame = pd.read_parquet(path)
-    frame.assign(**{runs[0].key: frame[runs[0].key] + 1}).to_parquet(path)
+    name = f"margins-{runs[0].pairs.seed}"
+    frame = shipped.table(name)
+    shipped.write_table(name, frame.assign(**{runs[0].key: frame[runs[0].key] + 1}))
     shutil.rmtree(gone)
     again = ship.ship(study.on(lab))
     assert not gone.exists(), "nothing is trained for it"
     assert list(again.records) == list(shipped.records) and again.has(runs[-1])
     for run, kept in zip(runs, before, strict=True):
         pd.testing.assert_frame_equal(Shipped(again.folder).scores(run), kept)  # of what the store has, the store's
-    path = shipped.folder / f"margins-{runs[-1].pairs.seed}.parquet"
-    pd.read_parquet(path).iloc[::-1].to_parquet(path)
+    name = f"margins-{runs[-1].pairs.seed}"
+    shipped.write_table(name, shipped.table(name).iloc[::-1])
     with pytest.raises(StoreError, match="its margins that were shipped are of other pairs; run it again"):
         ship.ship(study.on(lab))
     for path in list(lab.store.root.rglob("record.json")):

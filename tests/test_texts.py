@@ -224,6 +224,37 @@ def test_what_is_not_read_is_named(tmp_path):
     assert columns == "Columns that are not read: 'note', 'score'."
 
 
+def test_subfolders_that_are_links_are_read_and_lead_nowhere_twice(tmp_path):
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    (data / "own").mkdir(parents=True)
+    (elsewhere / "deep").mkdir(parents=True)
+    first, other = many(3), many(4, name="r")
+    write(data / "own" / "a.jsonl", first)
+    for link, target in (("linked", elsewhere), ("own/up", data), ("gone", tmp_path / "nowhere")):
+        (data / link).symlink_to(target)
+    (elsewhere / "deep" / "back").symlink_to(elsewhere)
+    write(elsewhere / "deep" / "b.jsonl", other)
+    found = source(data)
+    assert [Path(file).relative_to(data).as_posix() for file in found.files] == ["linked/deep/b.jsonl", "own/a.jsonl"]
+    assert len(read(found)) == 7 and found.revision == made(tmp_path, first + other).revision
+    assert sources.notes(data, found) == ["Files that are not read: 'gone'."]
+
+
+def test_a_subfolder_that_nobody_may_open_is_named(tmp_path, monkeypatch):
+    """Whoever runs the tests may be allowed to open every folder."""
+    closed, listed = tmp_path / "closed", Path.iterdir
+    closed.mkdir()
+
+    def denied(folder):
+        if folder == closed:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    made(tmp_path, many(3))
+    assert sources.notes(tmp_path, source(tmp_path)) == ["Files that are not read: 'closed'."]
+
+
 def test_messages_name_the_file_that_was_given(tmp_path):
     with pytest.raises(DataError, match="data='bare.jsonl': no pair .*Assistant.*that are not read: 'question'"):
         pool(made(tmp_path, [{"question": "q", "chosen": "a", "rejected": "b"}], "bare.jsonl"))

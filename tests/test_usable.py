@@ -21,6 +21,7 @@ from w2s_lib.study import edition
 
 PAIRS = Source(name="texts", revision="0")
 NAME = "model.layers.1.mlp.up_proj.weight"
+COMMIT = "c0ffee" + 34 * "0"
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 538090408\n"
 
 
@@ -178,6 +179,64 @@ def test_a_lab_checks_models_before_it_begins(mine, tmp_path):
         with pytest.raises(CheckpointError, match="not finite"):
             do([run(local(mine))])
     assert not list(tmp_path.rglob("record.json"))
+
+
+@pytest.fixture
+def downloads(mine, tmp_path, monkeypatch):
+    """What brings files of a model of the hub, by pattern, into an empty cache, and what the model is called."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    found = tmp_path / "hub" / "models--org--tiny" / "snapshots" / COMMIT
+    found.mkdir(parents=True)
+    usable._fits.cache_clear()
+    checkpoints.tokenizer.cache_clear()
+    of = lambda *patterns: [shutil.copy(path, found) for pattern in patterns for path in mine.glob(pattern)]
+    return of, Checkpoint(name="org/tiny", revision=COMMIT)
+
+
+def test_a_model_that_only_the_hub_has_is_held_against_what_it_says_of_itself(downloads, mine):
+    """As a dry run does: configuration and tokenizer are small; weights are left where they are."""
+    bring, there = downloads
+    usable.check([run(there, max_tokens=513)])  # out of reach
+    bring("config.json")
+    with pytest.raises(CheckpointError, match="model='org/tiny': has no tokenizer that reads words"):
+        usable.check([run(there)])
+    checkpoints.tokenizer.cache_clear()
+    bring("tokenizer*")
+    usable.check([run(there), run(there, "dpo")])
+    for method in ("reward_model", "dpo"):
+        with pytest.raises(CheckpointError, match="model='org/tiny': has 512 positions, and max_tokens=513"):
+            usable.check([run(there, method, max_tokens=513)])
+    says("config.json", vocab_size=200)(mine)
+    bring("config.json")
+    usable._fits.cache_clear()
+    with pytest.raises(CheckpointError, match="its tokenizer has 257 tokens, its embeddings 200 rows"):
+        usable.check([run(there)])
+
+
+@pytest.mark.parametrize("case", ["weights that are not numbers", "weights that are missing", "integers"])
+def test_a_model_of_the_hub_is_fetched_and_looked_at_before_anything_is_trained(case, downloads, mine, monkeypatch):
+    harm, says = BROKEN[case]
+    harm(mine)
+    bring, there = downloads
+    bring("config.json", "tokenizer*")
+    lab = Lab(mine.parent / "store", workers=0, progress=False)
+    assert lab.check([run(there)]) == [run(there)], "a dry run fetches no weights"
+    monkeypatch.setattr(names, "check", lambda wanted: bring("model.safetensors"))  # a hub that has it
+    with pytest.raises(CheckpointError, match=f"model='org/tiny': .*{says}"):
+        lab.run([run(there)])
+    assert not list(lab.store.root.rglob("record.json"))
+
+
+def test_adapters_have_a_place_in_the_models_that_are_to_have_them(folders, mine):
+    """Peft has a list of families."""
+    fields = dict(vocab_size=260, num_hidden_layers=2, hidden_size=32, intermediate_size=64, num_attention_heads=2)
+    config = AutoConfig.for_model("phi3", **fields, pad_token_id=0, bos_token_id=0, eos_token_id=0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(mine)
+    for method in ("reward_model", "dpo"):
+        usable.check([run(local(mine), method)])
+        with pytest.raises(CheckpointError, match="lora_rank=4: peft knows no place for adapters in the family 'phi3'"):
+            usable.check([run(local(mine, lora_rank=4), method)])
+        usable.check([run(local(folder, lora_rank=4), method) for folder in folders.values()])
 
 
 def test_a_vocabulary_beyond_the_embeddings_is_refused(mine):

@@ -8,6 +8,9 @@ import os
 import pickle
 import re
 import shutil
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +112,46 @@ def test_code_that_comes_with_a_model_is_refused_in_one_line_and_never_run(tmp_p
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and all(f"auto_map in {file}: brings code of its own" in line for line in said)
     assert not (tmp_path / "opened").exists() and not list(tmp_path.rglob("record.json"))
+
+
+WATCH = """
+import os, sys
+
+def asked(event, given):
+    if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"):
+        to = given[0] if event.startswith("socket.get") else given[1]
+        host = to[0] if isinstance(to, tuple) else to  # of a Unix socket, a path
+        near = host is None or os.fsdecode(host).startswith(("/", "\\0")) or os.fsdecode(host) in NEAR
+        if not near:
+            with open(os.environ["W2S_ASKED"], "a", encoding="utf-8") as file:
+                print(event, host, sys.argv, file=file)
+            raise OSError(101, "no other host may be asked")
+
+NEAR = ("", "127.0.0.1", "::1", "0.0.0.0", "localhost")
+sys.addaudithook(asked)
+"""
+"""What Python imports as it starts, in workers as well: whoever asks another host is told off, and noted."""
+
+
+@pytest.mark.slow
+def test_a_report_on_models_and_pairs_that_lie_here_asks_no_other_host(tmp_path, folders):
+    """As users run it: nothing tells the hub's client to stay at home."""
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "sitecustomize.py").write_text(WATCH, encoding="utf-8")
+    noted = tmp_path / "asked.txt"
+    own = {"PYTHONPATH": f"{tmp_path / 'first'}{os.pathsep}{ROOT}", "W2S_ASKED": str(noted), "HF_HOME": str(tmp_path)}
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"} | own
+    do = partial(subprocess.run, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8")
+    control = "from huggingface_hub import HfApi; HfApi().model_info('openai-community/gpt2')"
+    assert do([sys.executable, "-c", control]).returncode and "huggingface.co" in noted.read_text(encoding="utf-8")
+    noted.unlink()
+    data = write(tmp_path / "pairs.jsonl", many(120, 1))
+    told = {"--weak": f"{folders['gpt2']}:1", "--strong": folders["llama"], "--seeds": 1, "--draws": 100}
+    told |= {"--max-tokens": 96, "--recipe": "epochs=1", "--workers": 1, "--store": tmp_path / "store"}
+    command = [sys.executable, "-m", "w2s_lib.book.report", data, *(word for pair in told.items() for word in pair)]
+    done = do([*map(str, command)])
+    assert done.returncode == 0 and (tmp_path / "report.html").is_file(), done.stderr
+    assert not noted.exists(), noted.read_text(encoding="utf-8")
 
 
 def calls(path: Path) -> list[tuple[str, ast.Call]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import lru_cache
@@ -143,12 +143,26 @@ def _is_path(data: str | Path) -> bool:
         return False
 
 
+def _below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """What lies in a folder and its subfolders, also in those that it only links to, unless a link leads back up; of a
+    folder that nobody may open, the folder."""
+    above |= {folder.resolve()}
+    try:
+        for path in list(folder.iterdir()):
+            if not path.is_dir():
+                yield path
+            elif path.resolve() not in above:
+                yield from _below(path, above)
+    except PermissionError:
+        yield folder
+
+
 def _in_folder(folder: Path) -> tuple[list[Path], list[str]]:
     """The files in a folder and its subfolders that hold pairs, and the names of the others.
 
     Hidden files are others; so is JSON beside files that can only be pairs: as a rule it describes them.
     """
-    every = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if not path.is_dir()}
+    every = {path.relative_to(folder): path for path in sorted(_below(folder))}
     shown = [inside for inside in every if not any(part.startswith(".") for part in inside.parts)]
     mine = [inside for inside in shown if _holds_pairs(inside.name) and every[inside].is_file()]
     sure = [inside for inside in mine if not inside.name.lower().removesuffix(".gz").endswith(".json")]

@@ -357,15 +357,16 @@ def heard_by_client() -> Callable[[str], object] | None:
 def as_finished(connection: Connection, asked: Mapping[Future, Mapping[str, int]]) -> Iterator[Future]:
     """Futures as they finish, each given with the resources that it asks for.
 
-    Where no run is at work, and some have no worker to take them, a line on stderr says so after ``SAY`` seconds.
+    Where some have no worker to take them, a line on stderr says so after ``SAY`` seconds, also while others are at
+    work.
 
     Raises:
-        ClusterError: that was so for as long as the connection's patience.
+        ClusterError: that was so, and none at work, for as long as the connection's patience.
     """
     from distributed import as_completed
 
     left, finished = dict(asked), as_completed(asked)
-    at_work = look = time.monotonic()
+    at_work = enough = look = time.monotonic()
     say_after, every = SAY, min(LOOK, SAY, connection.patience)
     while left:
         if ready := finished.next_batch(block=False):
@@ -377,32 +378,33 @@ def as_finished(connection: Connection, asked: Mapping[Future, Mapping[str, int]
         if time.monotonic() - look < every:
             continue
         look = time.monotonic()
-        lacking = _lacking(connection.client, left)
+        busy, lacking = _lacking(connection.client, left)
+        if busy or lacking is None:
+            at_work = look
         if lacking is None:
-            at_work, say_after = look, SAY
+            enough, say_after = look, SAY
             continue
-        waits = f"{len(left)} runs are left, and for {look - at_work:.0f} s there has been no worker{lacking}"
+        waits = f"{len(left)} runs are left, and for {look - enough:.0f} s there has been no worker{lacking}"
         if look - at_work >= connection.patience:
             raise ClusterError(
                 f"{waits}; finished runs are kept, the same command goes on once there is one: {connection.started}"
             )
-        if look - at_work >= say_after:
-            say_after = 2 * (look - at_work)
-            ends = f"ends after {connection.patience:.0f} s ({PATIENCE})"
+        if look - enough >= say_after:
+            say_after = 2 * (look - enough)
+            ends = f"ends after {connection.patience:.0f} s without a run at work ({PATIENCE})"
             print(f"waiting: {waits}: {connection.started}; {ends}", file=sys.stderr, flush=True)
 
 
-def _lacking(client: Client, left: Mapping[Future, Mapping[str, int]]) -> str | None:
-    """What workers do not have, as in *no worker with GPU*; None where a run is at work, or all could be."""
+def _lacking(client: Client, left: Mapping[Future, Mapping[str, int]]) -> tuple[bool, str | None]:
+    """Whether a run is at work, and what workers do not have, as in *no worker with GPU*; None where all could be."""
     try:
         workers, processing = client.scheduler_info()["workers"].values(), client.processing()
     except OSError:  # the scheduler is gone: the futures will say so
-        return None
+        return False, None
     keys = {future.key for future in left}
-    if any(keys & set(its) for its in processing.values()):
-        return None
+    busy = any(keys & set(its) for its in processing.values())
     there = {name for worker in workers for name in worker["resources"]}
     missing = sorted({name for resources in left.values() for name in resources} - there)
     if missing:
-        return f" with {' or '.join(missing)} (--resources {missing[0]}=1)"
-    return None if workers else ""
+        return busy, f" with {' or '.join(missing)} (--resources {missing[0]}=1)"
+    return busy, None if workers else ""

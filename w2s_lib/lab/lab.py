@@ -74,8 +74,10 @@ class Lab:
         """Of the specs and their parents, those whose results are not at hand, parents first."""
         return [spec for spec in closure(specs, self._ships) if not self.store.has(spec)]
 
-    def check(self, specs: Iterable[Spec]) -> list[Spec]:
+    def check(self, specs: Iterable[Spec], fetch: bool = False) -> list[Spec]:
         """What is missing of these runs and their parents, if nothing that is at hand speaks against doing it.
+
+        Models that only the hub has are known by their configurations, unless they are to be fetched.
 
         Raises:
             ShardedError: a run cannot be shared as ``$W2S_SHARDS`` asks.
@@ -91,10 +93,12 @@ class Lab:
                 load.load(its)
                 if conflict.kind == "mixed":
                     load.mixed_in(its, "weak_label", conflict, its.train_pairs)
-        if any(map(checkpoint_of, todo)):
+        if read := [found for found in map(checkpoint_of, todo) if found is not None]:
             from w2s_lib.models import usable  # here, for it loads torch
 
-            usable.check(todo)
+            if fetch:
+                names.check(read)
+            usable.check(todo, fetch)
         return todo
 
     def run(self, specs: Iterable[Spec]) -> int:
@@ -109,9 +113,7 @@ class Lab:
         """
         specs = list(specs)
         self._be_strict(specs)
-        todo = self.check(specs)
-        if read := [found for found in map(checkpoint_of, todo) if found is not None]:
-            names.check(read)
+        todo = self.check(specs, fetch=True)
         if todo:
             self.store.sweep_drafts()
             with closing(Remaining(todo, self.progress, self.then)) as remaining:

@@ -19,6 +19,9 @@ from w2s_lib.specs import Pairs, Society, Spec, Texts, Train
 RECORDS = "records.parquet"
 """The file that an edition's folder has where results come with it."""
 
+DIGESTS = "digests.json"
+"""The file beside them that names what each holds: a bit that flipped would be another number, and nothing else."""
+
 TABLES = ("knowledge", "replies", "tokens")
 """What a run may leave beside its scores."""
 
@@ -34,7 +37,7 @@ class Shipped:
 
     For every study seed, ``margins-<seed>.parquet`` has a row a test pair, its ``pair_id`` and ``cluster``, and a
     column a run, named by its key (fp16 to stay small: probabilities keep three digits); ``records.parquet`` has the
-    runs' records as JSON.
+    runs' records as JSON, and ``digests.json`` the digest of each file, held against it when it is read.
 
     Of the world's, ``margins-<seed>-<objective>.parquet``, with the share of noisy labels behind that where there are
     any, has those on the pairs of the other ``split`` as well, fp32; ``knowledge``, ``replies`` and ``tokens`` hold
@@ -65,14 +68,19 @@ class Shipped:
             of += f"-{pairs.objective}" + (f"-noise-{pairs.label_noise:g}" if pairs.label_noise else "")
         return self.folder / f"margins-{of}.parquet"
 
-    @staticmethod
-    def _read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    def _digests(self) -> dict[str, str]:
+        return json.loads((self.folder / DIGESTS).read_bytes())
+
+    def _read(self, path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
         try:
+            if digests.of_file(path) != self._digests().get(path.name):
+                raise ValueError(f"it is not what {DIGESTS} names")
             frame = _whole(digests.stamp(path))
             return frame.copy(deep=False) if columns is None else frame[list(columns)]
         except (*UNREADABLE, KeyError) as error:
             said = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({first_line(error)})"
-            raise StoreError(f"{path} {said}; it comes with the edition: restore it (git checkout)") from None
+            where = getattr(error, "filename", None) or path
+            raise StoreError(f"{where} {said}; it comes with the edition: restore it (git checkout)") from None
 
     def scores(self, spec: Train | Society) -> pd.DataFrame:
         """``pair_id``, ``split``, ``margin``, ``p_true`` of a run on the test pairs and on others that are shipped.
@@ -137,8 +145,18 @@ class Shipped:
 
     def write_table(self, name: str, frame: pd.DataFrame) -> None:
         """Keep a table about the texts."""
-        with replacing(self.folder / f"{name}.parquet") as draft:
+        path = self.folder / f"{name}.parquet"
+        with replacing(path) as draft:
             frame.to_parquet(draft, compression="zstd")
+        self._name({path.name: digests.of_file(path)})
+
+    def _name(self, written: dict[str, str]) -> None:
+        """Keep the digests of files that were written, beside those of the others that are there."""
+        path = self.folder / DIGESTS
+        every = (self._digests() if path.is_file() else {}) | written
+        there = {name: digest for name, digest in sorted(every.items()) if (self.folder / name).is_file()}
+        with replacing(path) as draft:
+            draft.write_text(json.dumps(there, indent=1) + "\n", encoding="utf-8")
 
     def write(self, store: Store, runs: Iterable[Spec]) -> None:
         """Write margins, tables and records of finished runs; replaces what is there, once all is read.
@@ -181,6 +199,7 @@ class Shipped:
             old.unlink()
         for name in {*TABLES, *OF_SOCIETIES.values()} - set(tables):
             (self.folder / f"{name}.parquet").unlink(missing_ok=True)
+        self._name({})
 
 
 def _called(spec: Spec, name: str) -> str:

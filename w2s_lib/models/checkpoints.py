@@ -124,15 +124,19 @@ BUFFERS = re.compile(r"\.(attn|attention)\.(bias|masked_bias)$|\.inv_freq$")
 """What older files hold beside weights: masks and angles, which models make themselves."""
 
 
-def _pretrained(checkpoint: Checkpoint, kind: type, **keywords: Any) -> PreTrainedModel:
+def _pretrained(checkpoint: Checkpoint, kind: type, fetch: bool = True, **keywords: Any) -> PreTrainedModel:
     """The model's first blocks, as many as the checkpoint says, in fp32, without dropout, as in the paper's code.
 
-    Some families drop by a function, which no trainer switches off.
+    Some families drop by a function, which no trainer switches off.  Unless its files are to be fetched, it is what its
+    configuration says, on no device.
 
     Raises:
         CheckpointError: it cannot be read, or its weights do not fit its architecture.
     """
     config, (name, where) = configuration(checkpoint), _where(checkpoint)
+    if not fetch:
+        with torch.device("meta"):
+            return kind.from_config(config)
     keywords |= {key: 0.0 for key in DROPOUTS if hasattr(config, key)}
     if "gguf_file" in where:
         where["quantization_config"] = GgufConfig(dequantize=True)  # else the weights stay packed, and slow
@@ -198,13 +202,21 @@ def backbone(checkpoint: Checkpoint) -> PreTrainedModel:
 
 
 def _adapted(model: PreTrainedModel, checkpoint: Checkpoint, task: str, seed: int) -> PreTrainedModel:
-    """The model, with adapters (of queries and values, or the like) drawn from ``seed`` where the checkpoint asks."""
+    """The model, with adapters (of queries and values, or the like) drawn from ``seed`` where the checkpoint asks.
+
+    Raises:
+        CheckpointError: peft does not know where a model of this family has its queries and values.
+    """
     if checkpoint.lora_rank is None:
         return model
     from peft import LoraConfig, get_peft_model, inject_adapter_in_model
+    from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 
     rank, gpt2 = checkpoint.lora_rank, model.config.model_type == "gpt2"
     adapters = LoraConfig(task_type=task, r=rank, lora_alpha=2 * rank, lora_dropout=0.0, fan_in_fan_out=gpt2)
+    if model.config.model_type not in TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING:
+        says = f"lora_rank={rank}: peft knows no place for adapters in the family {model.config.model_type!r}"
+        raise CheckpointError(called(checkpoint), f"{says}; train all weights (no lora_rank), or another family")
     with torch.random.fork_rng(devices=[]):  # peft draws from torch's own stream
         torch.default_generator.manual_seed(seed)
         if task == "SEQ_CLS":  # trains and saves the head as well; without it the head would stay random, and be lost
@@ -238,17 +250,21 @@ def _classifier(checkpoint: Checkpoint, **keywords: Any) -> PreTrainedModel:
     raise CheckpointError(called(checkpoint), says)
 
 
-def without_weights(checkpoint: Checkpoint, method: Method | None) -> PreTrainedModel:
-    """The model as a method trains it (None: as features are read off it), names of weights held against its files.
+def without_weights(checkpoint: Checkpoint, method: Method | None, fetch: bool = True) -> PreTrainedModel:
+    """The model as a method trains it (None: as features are read off it), names of weights held against its files,
+    which are fetched where only the hub has them, if they are to be.
 
     No weight is read.
 
     Raises:
         CheckpointError: they do not fit, or the method cannot train it.
     """
+    if method is None:
+        return _pretrained(checkpoint, AutoModel, fetch, device_map="meta")
     if method == "reward_model":
-        return _classifier(checkpoint, device_map="meta")
-    return _pretrained(checkpoint, AutoModel if method is None else AutoModelForCausalLM, device_map="meta")
+        return _adapted(_classifier(checkpoint, fetch=fetch, device_map="meta"), checkpoint, "SEQ_CLS", seed=0)
+    model = _pretrained(checkpoint, AutoModelForCausalLM, fetch, device_map="meta")
+    return _adapted(model, checkpoint, "CAUSAL_LM", seed=0)
 
 
 def reward_model(

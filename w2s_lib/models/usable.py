@@ -18,24 +18,30 @@ FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 """What weights are read as they are; anything else is packed."""
 
 
-def check(runs: Iterable[Spec]) -> None:
-    """Whether the models that are at hand can be used by these runs.
+def check(runs: Iterable[Spec], fetch: bool = False) -> None:
+    """Whether these runs can use their models.
 
     Held against each other are names, shapes and values of the weights, the architecture, the tokenizer, its vocabulary
-    and the most tokens of a text.  Each file is read once.  A model that only the hub has is passed over: it is held
-    against its weights as it is loaded.
+    and the most tokens of a text.  Each file is read once.  Of a model that only the hub has, weights are left out
+    unless they are to be fetched; all is, where the hub cannot be reached.
 
     Raises:
         CheckpointError: one cannot, or an oracle is to choose tokens that a student does not read.
     """
     runs = list(runs)
     for checkpoint, method, max_tokens in dict.fromkeys(map(_asked, runs)):
-        files = () if checkpoint is None else _files(checkpoint)
-        if not files:
+        if checkpoint is None or names.is_packaged(checkpoint) or checkpoint.revision == names.UNRESOLVED:
+            continue  # a package's digest is known, and ``names.check`` refuses what nobody can tell
+        plain = checkpoint.model_copy(update={"layers": None, "dtype": "float32"})
+        whole = fetch or bool(_files(checkpoint))
+        try:
+            positions = _fits(plain, method, whole)
+        except CheckpointError as error:
+            if whole or error.says != names.NO_MODEL:
+                raise
             continue
-        plain = checkpoint.model_copy(update={"layers": None, "dtype": "float32", "lora_rank": None})
-        positions = _fits(plain, method)
-        _numbers(plain, files)
+        if whole:
+            _numbers(plain, _files(checkpoint))
         if positions is not None and max_tokens > positions:
             says = f"has {positions:,} positions, and max_tokens={max_tokens} asks for more; allowed: up to {positions}"
             raise CheckpointError(checkpoints.called(checkpoint), says)
@@ -83,10 +89,13 @@ def _files(checkpoint: Checkpoint) -> tuple[Path, ...]:
 
 
 @lru_cache(maxsize=32)
-def _fits(checkpoint: Checkpoint, method: Method | None) -> int | None:
-    """Positions of a model, None where it has no most, whose weights and tokenizer fit its architecture."""
-    model, tokenizer = checkpoints.without_weights(checkpoint, method), checkpoints.tokenizer(checkpoint, 512)
+def _fits(checkpoint: Checkpoint, method: Method | None, whole: bool) -> int | None:
+    """Positions of a model, None where it has no most, whose weights, if they are ``whole`` or to be fetched, and
+    tokenizer fit its architecture."""
+    model, tokenizer = checkpoints.without_weights(checkpoint, method, whole), checkpoints.tokenizer(checkpoint, 512)
     rows, ids = model.get_input_embeddings().num_embeddings, tokenizer.get_vocab()
+    if set(tokenizer("words").input_ids) <= set(tokenizer.all_special_ids):  # transformers makes one that reads nothing
+        raise CheckpointError(checkpoints.called(checkpoint), "has no tokenizer that reads words; use a model with one")
     if checkpoint.gguf is not None:  # to whose tokens transformers adds one of its own
         ids = {token: i for token, i in ids.items() if token not in tokenizer.get_added_vocab()}
     tokens = max(*ids.values(), tokenizer.pad_token_id) + 1
