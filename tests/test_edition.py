@@ -203,7 +203,7 @@ def test_students_of_frozen_layers_are_not_stopped_early_by_a_mitigation_either(
     ("name", "value"),
     [
         ("helpful", "mine.jsonl"), ("max_tokens", 16), ("dtype", "bfloat16"), ("bfloat16_policies", ["tiny-24"]),
-        ("lora_rank", 4),
+        ("lora_rank", 4), ("placebo", "parity"),
     ],
 )  # fmt: skip
 def test_what_the_world_would_pass_over_is_refused(name, value):
@@ -333,15 +333,22 @@ def test_a_file_may_lie_and_be_called_as_people_do(tmp_path, file, name):
     assert load(path).name == load(str(path)).name == name
 
 
+def of_paths(folder: Path, model: Path, **fields) -> Path:
+    """An edition file that names models and pairs by paths relative to it, which are there."""
+    for name in ("weak", "strong", "models/strong"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(model)
+    rows = [{"prompt": f"p{i}", "chosen": f"good {i}", "rejected": f"bad {i}"} for i in range(200)]
+    (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    fields = {"name": "mine", "title": "t", "data": "pairs.jsonl", "seeds": [1], "pairs": "all"} | fields
+    fields |= {"train_pairs": 32, "test_pairs": 32, "chapters": ["05"], "intermediates": ["strong:2"]}
+    (folder / "mine.yaml").write_text(yaml.safe_dump({"models": ["./weak:1", "strong"]} | fields), encoding="utf-8")
+    return folder / "mine.yaml"
+
+
 def test_paths_in_a_file_are_relative_to_it(tmp_path, monkeypatch, folders):
     """Whatever folder a command or a notebook is in; the names stay as they are written."""
-    for name, family in (("weak", "llama"), ("strong", "llama")):
-        (tmp_path / name).symlink_to(folders[family])
-    rows = [{"prompt": f"p{i}", "chosen": f"good {i}", "rejected": f"bad {i}"} for i in range(200)]
-    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    fields = {"name": "mine", "title": "t", "data": "pairs.jsonl", "seeds": [1], "models": ["./weak:1", "strong"]}
-    fields |= {"pairs": "all", "train_pairs": 32, "test_pairs": 32, "chapters": ["05"], "intermediates": ["strong:2"]}
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(fields), encoding="utf-8")
+    of_paths(tmp_path, folders["llama"])
     monkeypatch.chdir("/")
     edition = load(tmp_path / "mine.yaml")
     assert edition.weak_strong == [("./weak:1", "strong")] and edition.ways("./weak:1", "strong") == ("strong:2",)
@@ -350,6 +357,44 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path, monkeypatch, folders):
     absolute |= {"pairs": "all", "intermediates": [f"{tmp_path}/strong:2"]}
     assert Study(load(tmp_path / "mine.yaml", absolute)).runs() == relative.runs()
     assert relative.restricted_to(seeds=[2]).runs() != relative.runs()
+
+
+@pytest.mark.parametrize(
+    ("fields", "gone", "says"),
+    [
+        ({}, "pairs.jsonl", "^data='pairs.jsonl': no such file 'pairs.jsonl'"),
+        ({"data": "."}, "pairs.jsonl", "^data='.': no files in"),
+        ({"data": "hh-harmless", "helpful": "./pairs.jsonl"}, "pairs.jsonl", "^helpful='./pairs.jsonl': no such file"),
+        ({}, "strong", "mine.yaml, line [0-9]+: models=strong: no such folder"),
+        ({"models": ["weak:1", "./strong"]}, "strong", "mine.yaml, line [0-9]+: models=./strong: no such folder"),
+        ({"models": ["weak:1", "models/strong"]}, "models/strong", "mine.yaml, line [0-9]+: models=models/strong: no"),
+    ],
+)
+def test_what_only_the_working_folder_has_is_not_what_a_file_names(tmp_path, monkeypatch, folders, fields, gone, says):
+    """Notebooks are executed in another folder, and would miss it there after all training."""
+    monkeypatch.setattr("w2s_lib.data.sources._commit", lambda name: "1")
+    path = of_paths(tmp_path / "mine", folders["llama"], **fields)
+    monkeypatch.chdir(of_paths(tmp_path / "working", folders["llama"]).parent)
+    assert Study(load(path)).runs()
+    (path.parent / gone).unlink()
+    with pytest.raises(ParameterError, match=f"{says}.*; paths in an edition's file are relative to it$"):
+        Study(load(path)).runs()
+
+
+def test_a_file_among_those_of_the_book_has_paths_relative_to_it_too(tmp_path, monkeypatch, folders):
+    """Unless its data are replaced, as a report's are: then names are seen from the working folder."""
+    path = of_paths(tmp_path / "editions", folders["llama"])
+    (path.parent / "world").mkdir()  # what comes with the edition of that name
+    monkeypatch.chdir("/")
+    elsewhere = Study(load(path)).runs()
+    monkeypatch.setattr("w2s_lib.study.edition.FOLDER", path.parent)
+    assert Study(load("mine")).runs() == elsewhere
+    weak, middle, strong = (f"{folders['llama']}{blocks}" for blocks in (":1", ":2", ""))
+    given = {"data": "./pairs.jsonl", "models": [weak, strong], "pairs": "all", "intermediates": [middle]}
+    with pytest.raises(ParameterError, match="^data='./pairs.jsonl': no such file 'pairs.jsonl'"):
+        Study(load("mine", given)).pairs(1)
+    world = load(written(path.parent, name="other").rename(path.parent / "other.yaml"))
+    assert world.data == "world" and Study(world).pairs(7)
 
 
 @pytest.mark.parametrize("name", available())

@@ -2,11 +2,13 @@
 
 import json
 import random
+import re
 
 import pytest
 import yaml
 
 from w2s_lib.book.build import main
+from w2s_lib.errors import ParameterError
 from w2s_lib.findings.results import read_results, usual
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
@@ -37,8 +39,8 @@ def own(tmp_path_factory, folders):
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, dialogues(200, words, seed))), encoding="utf-8")
     weak, strong, middle = f"{folders['gpt2']}:1", str(folders["llama"]), f"{folders['llama']}:2"
     edition = yaml.safe_load((FOLDER / "hh-small.yaml").read_text(encoding="utf-8")) | {
-        "name": "own", "title": "tiny models, a few pairs", "data": str(folder / "harmless.jsonl"),
-        "helpful": str(folder / "helpful.jsonl"), "seeds": [1], "models": [weak, middle, strong],
+        "name": "own", "title": "tiny models, a few pairs", "data": "harmless.jsonl",
+        "helpful": "./helpful.jsonl", "seeds": [1], "models": [weak, middle, strong],
         "pairs": [f"{weak} -> {strong}"], "train_pairs": 48, "test_pairs": 64, "max_tokens": 96, "lora_rank": None,
         "dtype": "float32", "draws": 100, "threshold": 0.5, "filter_above": 0.5, "alphas": [0.5, 1.0],
         "reward_model": FAST, "mitigations": ["bootstrap", "filter", "early_stopping", "ensemble"],
@@ -71,10 +73,53 @@ def test_the_book_of_an_edition_with_own_models_and_pairs(own, tmp_path, without
 def test_editions_that_need_the_hub_plan_without_it(edition, capsys, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert main(["--edition", edition, "--dry-run", "--price", "2"]) == 0
-    said = capsys.readouterr().out
+    said, noted = capsys.readouterr()
     runs = closure(Study(load(edition)).runs())
+    assert noted.startswith("note: this plan cannot be run from here: model='")
     assert f"{len(runs)} runs" in said and "euros" in said
     assert all(model in said for model in {run.model.name for run in runs if isinstance(run.model, Checkpoint)})
+
+
+def test_a_build_and_its_plan_say_what_of_ones_own_data_is_not_read(own, tmp_path, capsys, monkeypatch):
+    """Before anything is trained."""
+    rows = [row | {"note": "n"} for row in dialogues(200, (GOOD, BAD), 1)]
+    (tmp_path / "pairs").mkdir()
+    (tmp_path / "pairs" / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-16")
+    (tmp_path / "pairs" / "README.md").touch()
+    edition = yaml.safe_load(own.read_text(encoding="utf-8")) | {"data": "pairs", "chapters": ["05"]}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(edition | {"helpful": None}), encoding="utf-8")
+    command = ["--edition", tmp_path / "own.yaml", "--store", tmp_path / "store", "--output", tmp_path / "book"]
+    monkeypatch.setattr(Lab, "run", lambda *_: (_ for _ in ()).throw(ParameterError("run", 0, "not here")))
+    for more, code in (["--dry-run"], 0), (["--workers", "0"], 2):
+        assert main([*map(str, command), *more]) == code
+        said = capsys.readouterr().out.splitlines()
+        assert {
+            "Files that are not read: 'README.md'.",
+            "Columns that are not read: 'note'.",
+            "'a.jsonl' is read as UTF-16.",
+        } <= set(said)
+
+
+@pytest.mark.parametrize(
+    ("replies", "placebo", "says"),
+    [
+        ("1 2", "vowels", "objective='verbosity': tells 0 of 48 .*; name helpful pairs .helpful. instead$"),
+        ("优 坏坏", "vowels", "objective='vowels': tells 0 of 48 .*; name placebo: parity instead$"),
+        ("优 坏坏", "parity", None),
+    ],
+)
+def test_an_edition_can_name_a_placebo_that_suits_the_script(own, tmp_path, capsys, replies, placebo, says):
+    good, bad = replies.split()
+    rows = [{"prompt": f"{i}?", "chosen": good, "rejected": bad} for i in range(200)]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    edition = yaml.safe_load(own.read_text(encoding="utf-8")) | {"data": "pairs.jsonl", "placebo": placebo}
+    edition |= {"helpful": None, "chapters": ["05"]}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(edition), encoding="utf-8")
+    code = main(["--edition", str(tmp_path / "own.yaml"), "--store", str(tmp_path / "store"), "--dry-run"])
+    told = capsys.readouterr().err
+    assert (
+        (code, told) == (0, "") if says is None else code == 2 and re.match(f"error: data='pairs.jsonl': {says}", told)
+    )
 
 
 def of_layers(name):

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from tests.conftest import REAL_PAIRS
 from tests.test_real_edition import BAD, GOOD, dialogues
 from tests.test_real_edition import FAST as RECIPE
 from w2s_lib.book import page
-from w2s_lib.book.own import as_read, conditions, notes, own
+from w2s_lib.book.own import as_read, conditions, notes, own, remarks
 from w2s_lib.book.report import OPTIONS, Report, main, report
 from w2s_lib.data.cleaning import cleaned
 from w2s_lib.data.load import TiesError, split
@@ -25,6 +26,8 @@ from w2s_lib.errors import OneLineError, ParameterError
 from w2s_lib.findings.conflict import cannot_tell
 from w2s_lib.findings.results import CONFLICTS, GENERALIZATION, NAMES, ROWS, measure, pick, read_results, reads, say
 from w2s_lib.lab import Lab
+from w2s_lib.study import Study
+from w2s_lib.study.edition import load
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL = REAL_PAIRS / "rucbm_harmless_test.jsonl"
@@ -191,6 +194,33 @@ def test_a_second_report_trains_nothing(found, ask):
     assert set(again.results["threshold"].dropna()) == {0.9}
 
 
+def test_results_of_other_machines_are_told_on_the_page_too(found, ask, folder, monkeypatch, capsys):
+    assert "other machines" not in found.page and remarks(found.study) == []
+    monkeypatch.setattr("w2s_lib.lab.again.hardware", lambda: "riscv64, Kind, 64 cores, Linux")
+    elsewhere = ask("elsewhere.html", threshold=0.5)
+    assert "8 of 8 results come from other machines (" in elsewhere.page
+    assert "8 of 8 results come from other machines (" in capsys.readouterr().err
+    (said,) = remarks(found.study)
+    assert said.startswith("8 of 8 results come from other machines (") and str(folder) not in said
+
+
+def test_a_name_that_the_hub_and_a_folder_have_is_said_to_be_which(tmp_path, monkeypatch, models, pairs):
+    for name in ("gpt2", "owner/model"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(models[1])
+    fields = {"models": ["owner/model@1", "gpt2"], "pairs": ["owner/model@1 -> gpt2"], "chapters": ["05"]}
+    fields |= {"name": "mine", "title": "t", "data": str(pairs), "seeds": [1], "train_pairs": 32, "test_pairs": 32}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(fields), encoding="utf-8")
+    says = [
+        "owner/model is the folder of that name, not the hub's model.",
+        "gpt2 is openai-community/gpt2, not the folder of that name, which is written ./gpt2.",
+    ]
+    assert notes(Study(load(tmp_path / "mine.yaml"))) == says
+    assert notes(Study(load(tmp_path / "mine.yaml", {"data": str(pairs)}))) == [], "names are seen from here then"
+    monkeypatch.chdir(tmp_path)
+    assert notes(Study(load("own", fields | {"name": "own"}))) == says
+
+
 def test_frozen_layers_and_several_seeds(folder, folders, pairs):
     layers = [f"{folders['llama']}@{layer}" for layer in (0, 2)]
     done = report(pairs, *layers, folder / "layers.html", seeds=[1, 2, 3], store=folder / "store", **QUIET, **FAST)
@@ -238,7 +268,7 @@ def test_a_ceiling_that_its_supervisor_may_reach_shows_no_deception_either(found
 
 def test_a_condition_that_tells_nothing_apart_is_left_out_in_words(folder, models, coin, capsys):
     study = own(coin, *models, seeds=[1, 2], **FAST)
-    assert study.placebo == "parity" and conditions(study) == ["none", "explicit", "rerun", "placebo"]
+    assert study.edition.placebo == "parity" and conditions(study) == ["none", "explicit", "rerun", "placebo"]
     page = (folder / "coin.html").read_text(encoding="utf-8")
     assert "<b>Implicit</b> is left out: where the longer reply is preferred, 0 of the 40 pairs" in page
     assert "0 of 120 pairs" in page and "nan" not in page
@@ -247,14 +277,14 @@ def test_a_condition_that_tells_nothing_apart_is_left_out_in_words(folder, model
     assert main([*command, "--out", str(folder / "other.html")]) == 0
     told = capsys.readouterr()
     assert "21 runs" in told.out and "Columns that are not read: 'by'." in told.err
-    assert "The condition implicit is left out: objective='verbosity': tells 0 of 40 pairs apart" in told.err
+    assert "implicit is left out: data='coin.jsonl': objective='verbosity': tells 0 of 40 pairs apart" in told.err
 
 
 def test_no_run_begins_on_pairs_that_its_conflict_cannot_tell_apart(tmp_path, models, coin):
     study = own(coin, *models, seeds=[1], **FAST)
     lab = Lab(tmp_path, workers=0, progress=False)
     assert len(lab.check(study.student_runs(conditions(study)))) == 7
-    with pytest.raises(TiesError, match="objective='verbosity': tells 0 of 40 pairs apart"):
+    with pytest.raises(TiesError, match="objective='verbosity': tells .*; name helpful pairs"):
         lab.run(study.student_runs())
     assert not list(tmp_path.rglob("record.json"))
 
@@ -381,6 +411,18 @@ def test_the_command(tmp_path, capsys, found, folder, pairs, models):
     assert main([str(pairs), *target, "--threshold", "high"]) == 2
     told = capsys.readouterr().err
     assert told.startswith("error: threshold='high': must be a number") and len(told.strip().splitlines()) == 1
+
+
+def test_a_dry_run_refuses_what_the_run_would(tmp_path, monkeypatch, capsys, pairs, models):
+    command = [str(pairs), "--weak", models[0], "--strong", models[1], "--max-tokens", "96", "--workers", "0"]
+    command += ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "page.html"), "--recipe", "batch_size=16"]
+    for name, value in (("W2S_STRICT", "maybe"), ("W2S_PATIENCE", "x"), ("W2S_SHARDS", "3")):
+        with monkeypatch.context() as patched:
+            patched.setenv(name, value)
+            assert main(command) == main([*command, "--dry-run"]) == 2
+        told = capsys.readouterr().err.splitlines()
+        assert len(told) == 2 and told[0] == told[1] and told[0].startswith("error: ") and name in told[0]
+    assert not list(tmp_path.rglob("record.json"))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -220,8 +221,9 @@ def test_a_model_of_the_hub_is_fetched_and_looked_at_before_anything_is_trained(
     bring, there = downloads
     bring("config.json", "tokenizer*")
     lab = Lab(mine.parent / "store", workers=0, progress=False)
-    assert lab.check([run(there)]) == [run(there)], "a dry run fetches no weights"
-    monkeypatch.setattr(names, "check", lambda wanted: bring("model.safetensors"))  # a hub that has it
+    monkeypatch.setattr(names, "check", lambda wanted: None)  # a hub that has it
+    assert lab.check([run(there)], planning=True) == [run(there)], "a dry run fetches no weights"
+    monkeypatch.setattr(names, "check", lambda wanted: bring("model.safetensors"))
     with pytest.raises(CheckpointError, match=f"model='org/tiny': .*{says}"):
         lab.run([run(there)])
     assert not list(lab.store.root.rglob("record.json"))
@@ -237,6 +239,29 @@ def test_adapters_have_a_place_in_the_models_that_are_to_have_them(folders, mine
         with pytest.raises(CheckpointError, match="lora_rank=4: peft knows no place for adapters in the family 'phi3'"):
             usable.check([run(local(mine, lora_rank=4), method)])
         usable.check([run(local(folder, lora_rank=4), method) for folder in folders.values()])
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [(["pytorch_model.bin"], "has no safetensors"), (OSError("no route"), "the hub cannot be reached.*no route")],
+)
+def test_a_plan_is_refused_like_the_run_unless_the_hub_alone_could_tell(files, says, monkeypatch, tmp_path, capsys):
+    def info(api, name, revision):
+        if isinstance(files, OSError):
+            raise files
+        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=file) for file in files])
+
+    monkeypatch.setattr(names.HfApi, "model_info", info)
+    lab, asked = Lab(tmp_path, workers=0, progress=False), run(Checkpoint(name="owner/model", revision="1"))
+    for do in (lab.run, lab.check):
+        with pytest.raises(CheckpointError, match=f"model='owner/model': {says}"):
+            do([asked])
+    if isinstance(files, OSError):
+        assert lab.check([asked], planning=True) == [asked]
+        assert "note: this plan cannot be run from here: model='owner/model': the hub" in capsys.readouterr().err
+    else:
+        with pytest.raises(CheckpointError, match=says):
+            lab.check([asked], planning=True)
 
 
 def test_a_vocabulary_beyond_the_embeddings_is_refused(mine):
@@ -345,6 +370,7 @@ def test_numbers_of_a_gguf_file_are_looked_at(tmp_path):
     [
         ("./lama", r"models='./lama': no such folder; did you mean 'llama'\? allowed: a folder"),
         ("~/of/nobody", "models='~/of/nobody': no such folder; allowed"),
+        ("models/lama", r"models='models/lama': no such folder; did you mean 'llama'\? allowed: a folder"),
         ("llama/model.safetensors", "models='llama/model.safetensors': is a file, not a folder; allowed"),
         ("a -> b", "models='a -> b': '->' stands between the models of a pair; rename the folder"),
         ("no/where", "models='no/where': the hub cannot be reached.*a folder is written ./name"),
@@ -353,7 +379,7 @@ def test_numbers_of_a_gguf_file_are_looked_at(tmp_path):
 )
 def test_a_name_that_is_none_is_refused_as_it_was_written(folders, tmp_path, monkeypatch, name, says):
     monkeypatch.chdir(tmp_path)
-    for folder in ("llama", "run@2", "run@2@1"):
+    for folder in ("llama", "models/llama", "run@2", "run@2@1"):
         shutil.copytree(folders["llama"], tmp_path / folder)
     with pytest.raises(ValueError, match=says) as error:
         edition.load("own", {"data": "pairs.jsonl", "models": [name, "gpt2"], "pairs": [f"{name} -> gpt2"]})

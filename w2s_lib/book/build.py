@@ -35,6 +35,7 @@ from w2s_lib import digests
 from w2s_lib.book import crate, decks, guide
 from w2s_lib.book.challenge import BOARD
 from w2s_lib.book.chapter import BUILT, CHECKS, SCRIPT, TABLES, open_lab
+from w2s_lib.book.own import notes
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
 from w2s_lib.figures.style import SLIDES
 from w2s_lib.findings import benchmarks, record
@@ -479,6 +480,8 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     total, missing = len(closure(runs)), len(lab.missing(runs))
     say(f"edition {study.edition.name}: {total} runs, {missing} of them missing; store {lab.store.root}")
     say(f"runs first, then notebooks and pages, which take about {span(lab.then)}; Ctrl-C stops, {GOES_ON}")
+    for note in notes(study, here=True):
+        say(note)
     trained = lab.run(runs)
     for said in filter(None, (lab.says_of_code(runs), says_of_others(lab, runs))):
         say(said)
@@ -534,7 +537,9 @@ def main(arguments: list[str] | None = None) -> int:
         elif given.dry_run:
             study = Study(load(given.edition))
             lab = open_lab(given.store, given.workers, study.edition)
-            lab.check(study.runs())
+            lab.check(study.runs(), planning=True)
+            for note in notes(study, here=True):
+                print(note)
             print_plan(plan(study, lab=lab), given.price)
         else:
             build(given.edition, given.store, given.workers, given.output)

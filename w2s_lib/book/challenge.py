@@ -221,7 +221,9 @@ def main(arguments: list[str] | None = None) -> int:
             plain, tried = studies(given.edition, code, Path(given.submission).name, lab)
             rehearsed(code, tried, Path(given.submission).name)
             both = (*plain.values(), *tried.values())
-            print_plan(plan_runs([run for study in both for run in study.student_runs(CONDITIONS)], lab=lab))
+            runs = [run for study in both for run in study.student_runs(CONDITIONS)]
+            lab.check(runs, planning=True)
+            print_plan(plan_runs(runs, lab=lab))
             return
         entry = submit(given.submission, given.who, given.edition, lab, given.board)
         mine = [

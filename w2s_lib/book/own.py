@@ -7,32 +7,29 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import chain
 from math import floor
 from operator import eq
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from w2s_lib.data import load, sources
 from w2s_lib.data.cleaning import pool
 from w2s_lib.data.reading import DataError
 from w2s_lib.errors import ParameterError
+from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import closure
 from w2s_lib.models.folders import CheckpointError
 from w2s_lib.models.ladder import KNOWN, parse
 from w2s_lib.specs import Checkpoint, Layer
 from w2s_lib.study import Study, edition
 from w2s_lib.study.conditions import CORE
-from w2s_lib.study.edition import ARROW, Edition
+from w2s_lib.study.edition import ARROW, WORLD, Edition, Placebo
 
 LEAST = 32
 """Pairs in a split, at least."""
-
-PLACEBOS = ("vowels", "parity")
-"""Preferences of a placebo: the first that tells enough pairs apart, whatever script they are written in."""
 
 
 def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: Any) -> Study:
@@ -45,9 +42,9 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
             the frozen sixth layer.
         parameters: fields of an edition, such as ``seeds``, ``train_pairs`` and ``test_pairs`` (default: as many as the
             data allow, evenly, up to 4,000 in each of the three splits), ``threshold``, ``alpha``, ``helpful``,
-            ``helpful_share`` (default: as many helpful pairs as there are, up to ``train_pairs``), ``max_tokens``,
-            ``lora_rank``; ``reward_model`` may hold some fields of the recipe. None: as the edition
-            ``own`` says.
+            ``helpful_share`` (default: as many helpful pairs as there are, up to ``train_pairs``), ``placebo``
+            (default: the first that tells enough pairs apart), ``max_tokens``, ``lora_rank``; ``reward_model`` may hold
+            some fields of the recipe. None: as the edition ``own`` says.
 
     Raises:
         ParameterError, DataError, PairsError, CheckpointError: in one line, what cannot be used and why.
@@ -64,10 +61,10 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     if e.helpful is not None and "helpful_share" not in fields:
         study = Study(edition.load("own", fields | {"helpful_share": min(1.0, _share(study))}))
     for name in study.edition.models:
-        _say_which(parse(name).base)
         _usable(study, name)
-    suited = (s for s in (replace(study, placebo=name) for name in PLACEBOS) if "placebo" not in not_shown(s))
-    study = next(suited, study)
+    placebos = [e.placebo] if "placebo" in fields else get_args(Placebo)
+    tried = [study.with_parameters(placebo=name) for name in placebos]
+    study = next((one for one in tried if "placebo" not in not_shown(one)), tried[-1])
     for name in study.edition.models:
         read = as_read(study, name)
         if 2 * read.alike > read.pairs:
@@ -76,12 +73,15 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     return study
 
 
-def _say_which(base: str) -> None:
-    """Say what is meant by a name that a model of the hub and a folder here both have."""
-    if base in KNOWN and os.path.isdir(base):
-        print(f"note: {base} is {KNOWN[base].source} of the hub; the folder is written ./{base}", file=sys.stderr)
-    elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", base) and os.path.isdir(base):
-        print(f"note: {base} is the folder here, not the hub's model of that name", file=sys.stderr)
+def _which(e: Edition) -> Iterator[str]:
+    """What is meant by names that a model of the hub and a folder both have, a sentence each."""
+    for base in dict.fromkeys(parse(name).base for name in (*e.models, *chain(*e.weak_strong))):
+        if not os.path.isdir(e.at(f"./{base}")):
+            continue
+        if base in KNOWN:
+            yield f"{base} is {KNOWN[base].source}, not the folder of that name, which is written ./{base}."
+        elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", base):
+            yield f"{base} is the folder of that name, not the hub's model."
 
 
 def _usable(study: Study, name: str) -> None:
@@ -119,15 +119,29 @@ def conditions(study: Study) -> list[str]:
     return [condition for condition in CORE if condition not in not_shown(study)]
 
 
-def notes(study: Study) -> list[str]:
-    """What whoever gave the data should know of how they are read, a sentence each."""
+def notes(study: Study, here: bool = False) -> list[str]:
+    """What whoever gave the data and models should know of how they are read, a sentence each.
+
+    ``here``: of the data, only of files here that the book does not know.
+    """
     e, pairs = study.edition, study.pairs(study.edition.seeds[0])
+    if e.data == WORLD:
+        return []
     read = [(e.at(e.data), pairs.source), *([(e.at(e.helpful), pairs.helpful)] if pairs.helpful else [])]
-    found = [note for data, source in read for note in sources.notes(data, source)]
-    if e.helpful is not None and e.helpful_share < 1:
+    read = [(data, its) for data, its in read if not here or its.files and its.name not in sources.DATA]
+    found = [*_which(e), *(note for data, source in read for note in sources.notes(data, source))]
+    if e.helpful is not None and e.helpful_share < 1 and not here:
         few = len(load.mixed_in(pairs, "weak_label", study.conflict("implicit"), e.train_pairs))
         found.append(f"Helpful pairs that are mixed in: {few:,}, with {e.train_pairs:,} weakly labelled ones.")
     return found
+
+
+def remarks(study: Study) -> list[str]:
+    """What readers of a page should know of the data here and the results at hand of a study on a lab, a sentence each;
+    no path of this machine is in them."""
+    runs = study.runs()
+    of_results = (study.lab.says_of_code(runs), says_of_others(study.lab, runs, how=False))
+    return [*notes(study, here=True), *(f"{said}." for said in of_results if said)]
 
 
 def checkpoint(study: Study, name: str) -> Checkpoint:

@@ -24,6 +24,7 @@ from w2s_lib.figures.generalization import pgr_ladder
 from w2s_lib.figures.style import Figure
 from w2s_lib.findings.conflict import OF_THE_HIDDEN, cannot_tell, placebo_in_words
 from w2s_lib.findings.results import ALL, CONFLICTS, DECEPTION, pick, reads, say
+from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import model_name
 from w2s_lib.measures.metrics import MIN_GAP
 from w2s_lib.models.ladder import parse
@@ -76,6 +77,7 @@ def _setting(study: Study) -> dict[str, Any]:
     source, mixed = study.pairs(e.seeds[0]).source, {c: study.conflict(c).objective for c in CONFLICTS}
     mixed, texts = {c: objective for c, objective in mixed.items() if objective}, pool(source, e.max_tokens)
     shown = [c for c in CONFLICTS if c in conditions(study)]
+    others = says_of_others(study.lab, study.student_runs(conditions(study)), how=False)
     return {
         "e": e,
         "source": source,
@@ -83,6 +85,7 @@ def _setting(study: Study) -> dict[str, Any]:
         "models": [model_name(study.model(e.seeds[0], name)) for name in roles.values()],
         "read": cleaned(source, e.max_tokens).report,
         "notes": notes(study),
+        "others": others,
         "mixed": [(c, PREFERS[objective], *_agreement(texts, objective)) for c, objective in mixed.items()],
         "training": {c: f"{PREFERS[mixed[c]]}: mixed in" if c in mixed else CONDITIONS[c].says for c in shown},
         "left_out": {c: (PREFERS[mixed[c]], error) for c, error in not_shown(study).items()},

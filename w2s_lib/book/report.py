@@ -25,6 +25,7 @@ from w2s_lib.book.page import as_shown, page
 from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line, plain
 from w2s_lib.findings.conflict import OF_THE_HIDDEN
 from w2s_lib.findings.results import CONFLICTS, DECEPTION, GENERALIZATION, MATCHED, ROWS, measure, minus, summarise
+from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.store import replacing
 from w2s_lib.study import Study
 from w2s_lib.study.cost import plan_runs, print_plan
@@ -107,7 +108,9 @@ def report(
     study = study.on(lab)
     _remark(study)
     shown = [condition for condition in CONFLICTS if condition in conditions(study)]
-    lab.run(study.student_runs(conditions(study)))
+    lab.run(runs := study.student_runs(conditions(study)))
+    if others := says_of_others(lab, runs):
+        print(others, file=sys.stderr)
     none = measure(study, ["none"], GENERALIZATION)
     taxed = measure(study, shown, ("accuracy", *DECEPTION, *OF_THE_HIDDEN))
     against = minus(taxed, ["conflict_tax", MATCHED], [c for c in shown if c != "rerun"], "rerun")
@@ -183,7 +186,9 @@ def main(arguments: list[str] | None = None) -> int:
             lab = open_lab(given.pop("store"), given.pop("workers"))
             target(given.pop("out"))
             study = own(**given)
-            print_plan(plan_runs(study.student_runs(conditions(study)), lab=lab))
+            runs = study.student_runs(conditions(study))
+            lab.check(runs, planning=True)
+            print_plan(plan_runs(runs, lab=lab))
             _remark(study)
             return
         done = report(**given)

@@ -36,7 +36,7 @@ def splits(frame: pd.DataFrame, seed: int, train_pairs: int, test_pairs: int) ->
     if stop > len(rows):
         raise PairsError(
             f"train_pairs={train_pairs}, test_pairs={test_pairs}: too few pairs; {len(rows)} of {len(starts)} prompts "
-            "can be used, where all pairs of a prompt are in one split"
+            "can be used, where all pairs of a prompt are in one split; lower them, or give more pairs"
         )
     return pd.concat([found[name] for name in SPLITS], ignore_index=True).drop(columns="place")
 
@@ -54,12 +54,18 @@ TOLD_APART = 0.5
 """An objective that is read off the texts tells at least this share of the pairs apart, or it is not mixed in."""
 
 
+INSTEAD = {"vowels": "placebo: parity", "verbosity": "helpful pairs (helpful)"}
+"""What an edition can name in the place of an objective."""
+
+
 class TiesError(PairsError):
     """Pairs that are too seldom told apart by an objective: ``told`` of those that would be mixed in."""
 
-    def __init__(self, objective: Objective, told: int, of: int) -> None:
+    def __init__(self, data: str, objective: Objective, told: int, of: int) -> None:
         self.told, self.of = told, of
-        super().__init__(f"objective={objective!r}: tells {told} of {of} pairs apart; {TOLD_APART:.0%} are needed")
+        says = f"objective={objective!r}: tells {told} of {of} pairs apart; {TOLD_APART:.0%} are needed"
+        other = f"; name {INSTEAD[objective]} instead" if objective in INSTEAD else ""
+        super().__init__(f"data={data!r}: {says}{other}")
 
 
 @lru_cache(maxsize=16)
@@ -94,7 +100,10 @@ def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame
     source, mine = sources[aim], sources[aim] == texts.source
     frame = pool(source, texts.max_tokens)
     if mine:
-        frame = splits(frame, texts.seed, texts.train_pairs, texts.test_pairs)
+        try:
+            frame = splits(frame, texts.seed, texts.train_pairs, texts.test_pairs)
+        except PairsError as error:
+            raise PairsError(f"data={called(source)!r}: {error}") from None
     else:
         frame = _for_students(frame[~frame["prompt"].isin(pool(texts.source)["prompt"])], texts)
     if aim != texts.objective and mine:
@@ -103,7 +112,7 @@ def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame
     frame = prefer(frame, aim).assign(objective=aim, kind=source.name)
     told = (frame["split"] == "weak_label").sum()
     if aim != texts.objective and mine and told < TOLD_APART * texts.train_pairs:
-        raise TiesError(aim, told, texts.train_pairs)
+        raise TiesError(called(source), aim, told, texts.train_pairs)
     frame["cluster"] = frame["prompt"].map(lambda prompt: hashlib.sha256(prompt.encode()).hexdigest()[:12])
     frame["hazardous"] = pd.array([pd.NA] * len(frame), dtype="boolean")
     return frame[[*"pair_id prompt chosen rejected objective split kind part cluster hazardous turned".split()]]

@@ -28,6 +28,7 @@ class DataError(OneLineError, ValueError):
 
     def __init__(self, data: object, says: str) -> None:
         super().__init__(f"data={data!r}: {says}")
+        self.says = says
 
 
 ALONE = "the file is one object; pairs are an object each, one a line or all in a list"

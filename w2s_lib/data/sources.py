@@ -100,7 +100,7 @@ def source(data: str | Path | Sequence[str | Path], name: str = "local") -> Sour
         raise DataError(data, f"must be a name ({', '.join(('world', *DATA))}), a hub id, or the path of files")
     if isinstance(data, str) and data in DATA:
         return Source(name=data, revision=DATA[data].revision or _commit(data), files=_own_files(data))
-    if isinstance(data, (list, tuple)) or _is_path(data):
+    if isinstance(data, (list, tuple)) or is_path(data):
         files = tuple(map(str, _local_files(data)[0]))
         return Source(name=name, revision=revision(tuple(map(stamp, files))), files=files)
     if re.fullmatch(r"[\w.-]+/[\w.-]+(/.*)?", str(data)):
@@ -133,12 +133,13 @@ def _holds_pairs(name: str) -> bool:
     return name.lower().removesuffix(".gz").endswith(SUFFIXES)
 
 
-def _is_path(data: str | Path) -> bool:
-    """Whether a file or folder here is meant: it is there, or named as no data set of the hub is."""
+def is_path(data: str | Path, folder: str | Path = "") -> bool:
+    """Whether a file or folder is meant, seen from a folder (the working one): it is there, or the folder that it would
+    lie in, or no data set of the hub is named so."""
     if isinstance(data, Path) or _holds_pairs(data) or data.startswith((".", "~", os.sep)):
         return True
     try:
-        return Path(data).exists() or (os.sep in data and Path(data).parent.is_dir())
+        return (there := Path(folder, data)).exists() or (os.sep in data and there.parent.is_dir())
     except OSError:  # longer than a path may be
         return False
 

@@ -41,15 +41,16 @@ def kind_of_machine(record: Mapping[str, Any]) -> str:
     return re.sub(r"\d+ cores, ", "", record["hardware"])
 
 
-def says_of_others(lab: Lab, specs: list[Spec]) -> str:
-    """One line about results from other kinds of machine; empty where there are none."""
+def says_of_others(lab: Lab, specs: list[Spec], how: bool = True) -> str:
+    """One line about results from other kinds of machine, and ``how`` to do some again; empty where there are none."""
     stored = [kind_of_machine(lab.record(spec)) for spec in closure(specs) if lab.store.has(spec)]
     others = [kind for kind in stored if kind != kind_of_machine({"hardware": hardware()})]
     if not others:
         return ""
-    how = f"; python -m w2s_lib.lab.again --store {lab.store.root} does some again"
-    how = how if set(others) & set(quickest(lab.store)) else ""
-    return f"{len(others)} of {len(stored)} results come from other machines ({others[0]}){how}"
+    says = f"{len(others)} of {len(stored)} results come from other machines ({others[0]})"
+    if how and set(others) & set(quickest(lab.store)):
+        says += f"; python -m w2s_lib.lab.again --store {lab.store.root} does some again"
+    return says
 
 
 def quickest(store: Store) -> dict[str, Train]:

@@ -8,6 +8,7 @@ is done.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -74,17 +75,23 @@ class Lab:
         """Of the specs and their parents, those whose results are not at hand, parents first."""
         return [spec for spec in closure(specs, self._ships) if not self.store.has(spec)]
 
-    def check(self, specs: Iterable[Spec], fetch: bool = False) -> list[Spec]:
-        """What is missing of these runs and their parents, if nothing that is at hand speaks against doing it.
+    def check(self, specs: Iterable[Spec], planning: bool = False) -> list[Spec]:
+        """What is missing of these runs and their parents, if nothing speaks against doing it.
 
-        Models that only the hub has are known by their configurations, unless they are to be fetched.
+        Models that only the hub has are fetched.  In ``planning`` they are known by their configurations, and it is a
+        note on stderr where the hub cannot be reached.
 
         Raises:
+            StoreError: ``$W2S_STRICT`` is ``yes``, and results come from other code or versions.
+            ParameterError: ``$W2S_STRICT`` or ``$W2S_PATIENCE`` says nothing that they can.
             ShardedError: a run cannot be shared as ``$W2S_SHARDS`` asks.
-            CheckpointError: a model cannot be used.
+            CheckpointError: a model cannot be used, or not be had from the hub.
             DataError, PairsError: pairs of the world, or that lie here, are too few, or too seldom told apart by what
                 is mixed in.
         """
+        specs = list(specs)
+        self._be_strict(specs)
+        cluster.patience(cluster.ALONE)
         todo = self.missing(specs)
         shards.check(todo)
         learned = ((run.pairs, run.conflict) for run in todo if isinstance(run, Train))
@@ -96,9 +103,13 @@ class Lab:
         if read := [found for found in map(checkpoint_of, todo) if found is not None]:
             from w2s_lib.models import usable  # here, for it loads torch
 
-            if fetch:
+            try:
                 names.check(read)
-            usable.check(todo, fetch)
+            except names.Unreachable as error:
+                if not planning:
+                    raise
+                print(f"note: this plan cannot be run from here: {error}", file=sys.stderr)
+            usable.check(todo, fetch=not planning)
         return todo
 
     def run(self, specs: Iterable[Spec]) -> int:
@@ -107,14 +118,9 @@ class Lab:
         Raises:
             RunError: a run failed.  The runs that do not depend on it are finished first.
             ClusterError: a cluster that cannot be used, or that has no worker left for what is to be run.
-            StoreError: ``$W2S_STRICT`` is ``yes``, and results come from other code or versions; none is begun.
-            ShardedError: a run cannot be shared as ``$W2S_SHARDS`` asks; none is begun.
-            CheckpointError: a model cannot be used, or not be had from the hub; none is begun.
+            OneLineError: see ``check``; none is begun.
         """
-        specs = list(specs)
-        self._be_strict(specs)
-        todo = self.check(specs, fetch=True)
-        if todo:
+        if todo := self.check(specs):
             self.store.sweep_drafts()
             with closing(Remaining(todo, self.progress, self.then)) as remaining:
                 (self._run_here if self.workers == 0 else self._run_on_dask)(todo, remaining)

@@ -37,10 +37,14 @@ class CheckpointError(OneLineError, ValueError):
         return "model={!r}: {}".format(*self.args)
 
 
-def is_path(name: str) -> bool:
-    """Whether a name means a place on this machine: something lies there, or no hub has models of such names."""
+def is_path(name: str, folder: str | Path = "") -> bool:
+    """Whether a name means a place on this machine, seen from a folder (the working one): it is there, or the folder
+    that it would lie in, or no hub has models of such names."""
     begins, ends = ("/", "./", "../", "~"), ("/", ".gguf", ".safetensors")
-    return name.startswith(begins) or name.endswith(ends) or name.count("/") > 1 or os.path.isdir(name)
+    if name.startswith(begins) or name.endswith(ends) or name.count("/") > 1:
+        return True
+    there = os.path.join(folder, name)
+    return os.path.exists(there) or ("/" in name and os.path.isdir(os.path.dirname(there)))
 
 
 def files_of(folder: Path, *patterns: str) -> list[Path]:

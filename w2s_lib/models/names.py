@@ -33,6 +33,11 @@ NO_MODEL = (
 PROPOSAL = "Adding `safetensors` variant of this model"
 """Title of the pull request by which the hub's own bot proposes them."""
 
+
+class Unreachable(CheckpointError):
+    """A model of which only the hub could tell, and it cannot be reached."""
+
+
 UNRESOLVED = "main"
 """Revision of a hub model whose commit nobody could tell: it can be planned with, and is never run."""
 
@@ -173,6 +178,7 @@ def check(wanted: Iterable[Checkpoint]) -> None:
     Those in its cache need no hub.
 
     Raises:
+        Unreachable: nobody can say of one.
         CheckpointError: one cannot be had.
     """
     api = HfApi()
@@ -181,7 +187,7 @@ def check(wanted: Iterable[Checkpoint]) -> None:
         if checkpoint.folder is not None or is_packaged(checkpoint):
             continue
         if revision == UNRESOLVED:
-            raise CheckpointError(name, NO_MODEL)
+            raise Unreachable(name, NO_MODEL)
         if any(isinstance(try_to_load_from_cache(name, file, revision=revision), str) for file in SAFETENSORS):
             continue
         try:
@@ -190,6 +196,6 @@ def check(wanted: Iterable[Checkpoint]) -> None:
             says = f"the hub has no such model or no revision {revision!r}, or asks for a login"
             raise CheckpointError(name, says) from None
         except Exception as error:  # proxies, certificates: the hub's client lets errors of many libraries through
-            raise CheckpointError(name, f"{NO_MODEL} ({' '.join(str(error).split())[:100]})") from None
+            raise Unreachable(name, f"{NO_MODEL} ({' '.join(str(error).split())[:100]})") from None
         if not there:
             raise CheckpointError(name, NO_SAFETENSORS)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -31,8 +31,10 @@ from pydantic import (
     model_validator,
 )
 
+from w2s_lib.data import sources
 from w2s_lib.data.sources import DATA
 from w2s_lib.errors import ParameterError, nearest
+from w2s_lib.models.folders import is_path
 from w2s_lib.models.ladder import KNOWN, LADDER, parse
 from w2s_lib.models.ranks import rank
 from w2s_lib.specs import Beams, FilterBy, Method, PolicyRecipe, Recipe, TruncationSide, Value
@@ -42,7 +44,7 @@ from w2s_lib.study.mitigations import FILTER, MITIGATIONS, TOKEN_SHARE, TOKENS, 
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "editions"
 
-OF_REAL_TEXTS = ("helpful", "max_tokens", "dtype", "bfloat16_policies", "lora_rank")
+OF_REAL_TEXTS = ("helpful", "placebo", "max_tokens", "dtype", "bfloat16_policies", "lora_rank")
 """Parameters that mean nothing to the world."""
 
 CHAPTERS = tuple(sorted(path.name[:2] for path in FOLDER.parent.glob("[0-9][0-9]_*.ipynb")))
@@ -69,14 +71,19 @@ WORLD = "world"
 """The data that is no data set: the synthetic preference world."""
 
 
-def beside(name: str, folder: Path | None) -> str:
-    """A name of models or data as a path of its own, where it is one relative to ``folder``, an edition file's."""
-    if folder is None or name in DATA or parse(name).base in (*LADDER, *KNOWN):
+RELATIVE = "; paths in an edition's file are relative to it"
+
+
+def beside(name: str, folder: Path | None, is_path: Callable[[str, str | Path], bool] = is_path) -> str:
+    """A name of models or data as a path of its own, where it is one relative to ``folder``, an edition file's.
+
+    So is what only the working folder has: notebooks are executed in another one.
+    """
+    base = parse(name).base  # of a model, "./mine:6" are the first blocks of what lies in "./mine"
+    if folder is None or name in (WORLD, *DATA) or base in (*LADDER, *KNOWN):
         return name
-    for path in (name, parse(name).base):  # of a model, "./mine:6" are the first blocks of what lies in "./mine"
-        if (there := os.path.join(folder, os.path.expanduser(path))) != path and os.path.exists(there):
-            return there + name.removeprefix(path)
-    return name
+    meant = any(is_path(its, seen_from) for its in (name, base) for seen_from in (folder, ""))
+    return os.path.join(folder, os.path.expanduser(name)) if meant else name
 
 
 def _folder(info: ValidationInfo) -> Path | None:
@@ -102,6 +109,7 @@ def _model(name: str, info: ValidationInfo) -> str:
     except ValueError as error:
         names = [*LADDER, *KNOWN]
         more = f"; {nearest(base, names)}, a hub id or a folder" if str(error) == "no such model" else ""
+        more += RELATIVE if beside(name, _folder(info)) != name else ""
         raise ValueError(f"{getattr(error, 'says', error)}{more}") from None
     return name
 
@@ -160,6 +168,7 @@ MitigationName = Annotated[str, _one_of("mitigation", MITIGATIONS)]
 EditionName = Annotated[str, _one_of("edition", sorted(path.stem for path in FOLDER.glob("*.yaml")))]
 Chapter = Annotated[str, _one_of("chapter", CHAPTERS), BeforeValidator(_two_digits)]
 Precision = Literal["float32", "bfloat16"]
+Placebo = Literal["vowels", "parity"]
 
 
 class Edition(Value):
@@ -230,6 +239,11 @@ class Edition(Value):
     helpful_share: float = Field(
         1.0, description="helpfulness pairs that are mixed in, as a share of train_pairs", gt=0, le=1
     )
+    placebo: Placebo = Field(
+        "vowels",
+        description="what a placebo prefers in real replies: vowels, or in any script parity, even code points",
+        exclude_if=lambda placebo: placebo == "vowels",  # editions from before it keep their names
+    )
     max_tokens: int = Field(512, description="real texts are cut after so many tokens", ge=8, le=8192)
     truncation_side: TruncationSide = Field(
         "right", description="left: of a long text the beginning is cut off, not the reply"
@@ -261,7 +275,7 @@ class Edition(Value):
 
     def at(self, name: str) -> str:
         """What a name of models or data in this edition is to everybody: a path relative to its file, made absolute."""
-        return beside(name, self._folder)
+        return beside(name, self._folder, sources.is_path if name in (self.data, self.helpful) else is_path)
 
     @field_validator("title")
     @classmethod
@@ -530,9 +544,8 @@ def load(edition: str | Path = "world", overrides: Mapping[str, Any] | None = No
         for name in ("control_pairs", "policy_pairs", "mitigation_pairs"):  # they belong to the pairs that are replaced
             fields.pop(name, None)
     file.forget(overrides)
+    folder = None if "data" in overrides else path.parent  # whose data are its own, its names are not the file's
     try:
-        return Edition.model_validate(
-            fields | overrides, context=None if path.parent == FOLDER else {"folder": path.parent}
-        )
+        return Edition.model_validate(fields | overrides, context={"folder": folder})
     except ValidationError as error:
         raise _one_line(error, file) from None

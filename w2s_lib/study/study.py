@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from w2s_lib.data.reading import DataError
 from w2s_lib.data.sources import source
 from w2s_lib.errors import ParameterError
 from w2s_lib.lab import Lab
@@ -35,6 +36,7 @@ from w2s_lib.specs import (
     Search,
     Selection,
     Society,
+    Source,
     Split,
     Texts,
     Train,
@@ -53,7 +55,7 @@ from w2s_lib.study.conditions import (
     STUDENT,
     TURNS,
 )
-from w2s_lib.study.edition import WORLD, Edition
+from w2s_lib.study.edition import RELATIVE, WORLD, Edition
 from w2s_lib.study.methods import HEAD, PROMPTS, SOCIETY, VARIANTS
 from w2s_lib.study.mitigations import (
     AGAIN,
@@ -92,8 +94,7 @@ class Study:
     ``method`` trains every model of the study, by the method's recipe unless another one is given.  ``labelling`` is
     what is done with the weak labels.  ``mitigation``, if any, is what is tried against deception; ``via`` the
     intermediate model of bootstrapping; ``submitted`` is tried in its place.  ``resampled``: where it has a single
-    seed, intervals come from its pairs, drawn again and again; a seed that is one of many needs none.  ``placebo`` is
-    the preference that a placebo mixes in where a data set knows no politeness."""
+    seed, intervals come from its pairs, drawn again and again; a seed that is one of many needs none."""
 
     edition: Edition
     objective: Objective = "harmlessness"
@@ -105,7 +106,6 @@ class Study:
     via: str | None = None
     submitted: Submitted | None = None
     resampled: bool = True
-    placebo: Objective = "vowels"
     lab: Lab | None = field(default=None, compare=False, repr=False)
 
     def on(self, lab: Lab) -> Study:
@@ -123,8 +123,8 @@ class Study:
         """The same study with this seed alone, beside which others stand: its pairs are not resampled."""
         return replace(self.restricted_to(seeds=[seed]), resampled=False)
 
-    def with_parameters(self, **fields: float) -> Study:
-        """The same study with another ``alpha`` or ``threshold``."""
+    def with_parameters(self, **fields: float | str) -> Study:
+        """The same study with another ``alpha``, ``threshold`` or ``placebo``."""
         return replace(self, edition=self.edition.model_copy(update=fields))
 
     def on_control_pairs(self) -> Study:
@@ -176,9 +176,17 @@ class Study:
         if e.data == WORLD:
             world = World(seed=seed, substances=e.substances)
             return Pairs(world=world, label_noise=e.label_noise, **sizes)
-        helpful = None if e.helpful is None else source(e.at(e.helpful))
         cut = {"max_tokens": e.max_tokens, "truncation_side": e.truncation_side}
-        return Texts(source=source(e.at(e.data)), seed=seed, helpful=helpful, **cut, **sizes)
+        return Texts(source=self._source("data"), seed=seed, helpful=self._source("helpful"), **cut, **sizes)
+
+    def _source(self, name: Literal["data", "helpful"]) -> Source | None:
+        """What that parameter of the edition names."""
+        given = getattr(self.edition, name)
+        try:
+            return None if given is None else source(self.edition.at(given))
+        except DataError as error:
+            relative = RELATIVE if self.edition.at(given) != given else ""
+            raise ParameterError(name, given, f"{error.says}{relative}") from None
 
     def model(self, seed: int, name: str) -> Pretrain | Checkpoint | Layer:
         """A pretrained language model, or one layer of it, by its name in the ladder."""
@@ -205,7 +213,7 @@ class Study:
             return found
         if found.objective == "helpfulness" and self.edition.helpful is not None:
             return found.model_copy(update={"share": found.share * self.edition.helpful_share})
-        instead: dict[Objective | None, Objective] = {"politeness": self.placebo, "helpfulness": "verbosity"}
+        instead: dict[Objective | None, Objective] = {"politeness": self.edition.placebo, "helpfulness": "verbosity"}
         return found.model_copy(update={"objective": instead.get(found.objective, found.objective)})
 
     def _trained(self, seed: int, name: str, split: Split, **fields: object) -> Train:
