@@ -10,6 +10,7 @@ import pytest
 from matplotlib.text import Text
 
 from tests.planted import USUAL
+from w2s_lib.book import build
 from w2s_lib.book import record as command
 from w2s_lib.book.chapter import open_chapter
 from w2s_lib.figures import (
@@ -271,7 +272,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("how", BAD)
-def test_a_bad_record_is_refused_in_one_line_before_anything_runs(folder, tmp_path, capsys, how):
+def test_a_bad_record_is_refused_in_one_line_before_anything_runs(folder, tmp_path, capsys, monkeypatch, how):
     spoil, says = BAD[how]
     spoil(folder)
     with pytest.raises(RecordError) as error:
@@ -280,6 +281,10 @@ def test_a_bad_record_is_refused_in_one_line_before_anything_runs(folder, tmp_pa
     store = tmp_path / "store"
     assert command.main(["--seeds", "410", "--folder", str(folder), "--store", str(store)]) == 2
     assert (said := capsys.readouterr().err).count("\n") == 1 and says in said and not store.exists()
+    monkeypatch.setattr(record, "folder_of", lambda edition: folder)
+    for also in ([], ["--dry-run"]):
+        assert build.main(["--store", str(store), "--output", str(tmp_path / "book"), *also]) == 2
+        assert (said := capsys.readouterr().err).count("\n") == 1 and says in said and not store.exists()
 
 
 @pytest.mark.parametrize(

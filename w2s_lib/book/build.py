@@ -462,6 +462,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     say = partial(print, flush=True)
     start = time.perf_counter()
     study = Study(load(edition))
+    record.read(study.edition)  # what is wrong with it is said before anything is trained
     lab = open_lab(store, workers, study.edition)
     made = {"commit": record.commit(), "where": f"{hardware()}, Python {versions()['python']}"}
     folder = folder_of(study.edition, output)
@@ -536,6 +537,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(jupyter_book(html.parent / "source", html.parent, "linkcheck") if given.links else html)
         elif given.dry_run:
             study = Study(load(given.edition))
+            record.read(study.edition)
             lab = open_lab(given.store, given.workers, study.edition)
             lab.check(study.runs(), planning=True)
             for note in notes(study, here=True):
