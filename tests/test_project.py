@@ -184,12 +184,18 @@ def recorded() -> pd.DataFrame:
         (("05_conflict_tax_deception", "attainable_margin_matched", "explicit", ""), False),
         (("05_conflict_tax_deception", "excess_margin_matched", "explicit", "rerun"), True),
         (("05_conflict_tax_deception", "excess_margin_matched", "implicit", ""), True),
+        (("05_conflict_tax_deception", "excess_weak_matched", "explicit", ""), True),
+        (("12_preference_optimisation", "excess_margin_matched", "implicit", "", "dpo"), True),
+        (("17_positive_controls", "excess_weak_matched", "explicit", "", "reward_model", "perfect"), False),
+        (("17_positive_controls", "excess_margin_matched", "explicit", "", "reward_model", "by_label"), False),
+        (("17_positive_controls", "excess_weak_matched", "explicit", "", "reward_model", "by_label"), False),
     ],
 )
 def test_the_readmes_numbers_are_the_records(names, all_of_it):
-    chapter, statistic, condition, versus = names
+    chapter, statistic, condition, versus, method, planted = (*names, *("reward_model", "")[len(names) - 4 :])
     rows = recorded()
-    row = pick(rows[rows["chapter"] == chapter], statistic, condition, versus=versus, method="reward_model")
+    mine = rows[rows["chapter"] == chapter]
+    row = pick(mine, statistic, condition, versus=versus, method=method, planted=planted)
     told = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split()).replace("−", "-")
     number = say(row)
     assert (number if all_of_it else number.partition(" [")[0]) in told

@@ -28,7 +28,7 @@ SEEDS = {
 PLANNED = range(400, 432)
 """Seeds of the record that were planned before the first was trained."""
 
-LOOKED = (5, 8)
+LOOKED = (5, 8, 32)
 """After how many of them the record was looked at."""
 
 
