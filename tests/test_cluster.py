@@ -299,7 +299,7 @@ def test_a_job_whose_workers_have_threads_is_refused_before_one_is_submitted(mon
 
 def test_runs_that_no_worker_can_take_are_not_waited_for(tmp_path, monkeypatch, capsys):
     """The only worker with a GPU dies: what others can do is done, and meanwhile it is said what is missing."""
-    monkeypatch.setenv("W2S_PATIENCE", "0.5")
+    monkeypatch.setenv("W2S_PATIENCE", "1.5")
     monkeypatch.setattr(cluster, "SAY", 0.2)
     with scheduler_with(gpu={"resources": {GPU: 1}}, cpu={"resources": {CPU: 1}}) as there:
         with connect(there.scheduler_address, 2, 2, 1, tmp_path) as connection:
