@@ -216,7 +216,6 @@ def test_a_name_that_the_hub_and_a_folder_have_is_said_to_be_which(tmp_path, mon
         "gpt2 is openai-community/gpt2, not the folder of that name, which is written ./gpt2.",
     ]
     assert notes(Study(load(tmp_path / "mine.yaml"))) == says
-    assert notes(Study(load(tmp_path / "mine.yaml", {"data": str(pairs)}))) == [], "names are seen from here then"
     monkeypatch.chdir(tmp_path)
     assert notes(Study(load("own", fields | {"name": "own"}))) == says
 
