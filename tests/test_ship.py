@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pyarrow import ArrowException
 
 from tests.test_real_edition import BAD, GOOD, dialogues
 from w2s_lib import digests
@@ -129,13 +128,13 @@ def test_what_was_read_once_is_read_again_when_it_changes_and_nobody_else_sees_w
 def flipped(path: Path) -> None:
     """One bit among a column's values: Parquet has no checksum of them, and what it says would be another number."""
     whole, before = bytearray(path.read_bytes()), pd.read_parquet(path)
-    for at in range(len(whole) // 2, len(whole)):
+    for at in range(4, len(whole)):  # columns come first
         whole[at] ^= 1
         path.write_bytes(whole)
         try:
             if (after := pd.read_parquet(path)).shape == before.shape and not after.equals(before):
                 return
-        except (OSError, ValueError, ArrowException):
+        except Exception:  # it meets what it cannot read, of many kinds
             pass
         whole[at] ^= 1
     raise AssertionError("every bit that flips is noticed by the reader of the file")
