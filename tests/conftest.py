@@ -22,7 +22,6 @@ from w2s_lib.lab import Lab
 from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, load
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported: no test waits for a hub
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a hundred processes would each compile the library again
 
 ROOT = Path(__file__).resolve().parent.parent

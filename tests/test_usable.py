@@ -199,7 +199,7 @@ def test_a_model_that_only_the_hub_has_is_held_against_what_it_says_of_itself(do
     bring, there = downloads
     usable.check([run(there, max_tokens=513)])  # out of reach
     bring("config.json")
-    with pytest.raises(CheckpointError, match="model='org/tiny': has no tokenizer that reads words"):
+    with pytest.raises(CheckpointError, match="model='org/tiny': (has no tokenizer|its tokenizer cannot be read)"):
         usable.check([run(there)])
     checkpoints.tokenizer.cache_clear()
     bring("tokenizer*")

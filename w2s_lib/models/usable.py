@@ -94,7 +94,7 @@ def _fits(checkpoint: Checkpoint, method: Method | None, whole: bool) -> int | N
     tokenizer fit its architecture."""
     model, tokenizer = checkpoints.without_weights(checkpoint, method, whole), checkpoints.tokenizer(checkpoint, 512)
     rows, ids = model.get_input_embeddings().num_embeddings, tokenizer.get_vocab()
-    if set(tokenizer("words").input_ids) <= set(tokenizer.all_special_ids):  # transformers makes one that reads nothing
+    if set(ids.values()) <= set(tokenizer.all_special_ids):  # transformers makes one where there is none
         raise CheckpointError(checkpoints.called(checkpoint), "has no tokenizer that reads words; use a model with one")
     if checkpoint.gguf is not None:  # to whose tokens transformers adds one of its own
         ids = {token: i for token, i in ids.items() if token not in tokenizer.get_added_vocab()}
