@@ -144,16 +144,16 @@ def is_path(data: str | Path, folder: str | Path = "") -> bool:
         return False
 
 
-def _below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """What lies in a folder and its subfolders, also in those that it only links to, unless a link leads back up; of a
-    folder that nobody may open, the folder."""
-    above |= {folder.resolve()}
+def _below(folder: Path, seen: set[Path]) -> Iterator[Path]:
+    """What lies in a folder and its subfolders, also in those that it only links to, each of them once; of a folder
+    that nobody may open, the folder."""
+    seen.add(folder.resolve())
     try:
-        for path in list(folder.iterdir()):
+        for path in sorted(folder.iterdir(), key=Path.is_symlink):  # what really lies there before what is linked to
             if not path.is_dir():
                 yield path
-            elif path.resolve() not in above:
-                yield from _below(path, above)
+            elif path.resolve() not in seen:
+                yield from _below(path, seen)
     except PermissionError:
         yield folder
 
@@ -163,7 +163,7 @@ def _in_folder(folder: Path) -> tuple[list[Path], list[str]]:
 
     Hidden files are others; so is JSON beside files that can only be pairs: as a rule it describes them.
     """
-    every = {path.relative_to(folder): path for path in sorted(_below(folder))}
+    every = {path.relative_to(folder): path for path in sorted(_below(folder, set()))}
     shown = [inside for inside in every if not any(part.startswith(".") for part in inside.parts)]
     mine = [inside for inside in shown if _holds_pairs(inside.name) and every[inside].is_file()]
     sure = [inside for inside in mine if not inside.name.lower().removesuffix(".gz").endswith(".json")]
