@@ -24,13 +24,15 @@ from w2s_lib.findings.claims import CLAIMS
 from w2s_lib.findings.results import ALL, MATCHED, differences, measure, pick, pool
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.store import replacing
-from w2s_lib.measures.variance import best_replicas, components, likely_components, mean_components
-from w2s_lib.specs import Pretrain
+from w2s_lib.measures.variance import best_replicas, components, likely_components
+from w2s_lib.specs import Pretrain, Train
 from w2s_lib.study import Study
 from w2s_lib.study.edition import Edition
 
 LEVELS = ("seed", "pretraining", "training")
 PARTS = ("world", "pretraining", "training", "test pairs")
+
+COSTS = ["pretraining_seconds", "training_seconds"]
 
 PRETRAININGS, TRAININGS, DRAWS = 2, 2, 200
 """In each world; on each pretraining; of its test pairs, for each training."""
@@ -85,12 +87,14 @@ def make(study: Study, seeds: Iterable[int]) -> pd.DataFrame:
     for seed in seeds:
         for (pretraining, training), one in units(study, seed).items():
             study.lab.run(runs(one))
-            took = [(isinstance(run, Pretrain), study.lab.record(run)["seconds"]) for run in runs(one)]
-            first, then = (round(sum(s for is_first, s in took if is_first == kind), 1) for kind in (True, False))
-            about = dict(zip(LEVELS, (seed, pretraining, training)))
-            frames.append(measured(one).assign(**about, pretraining_seconds=first, training_seconds=then))
-    columns = [*LEVELS, "pretraining_seconds", "training_seconds", "claim", "draw", "value"]
-    frame = pd.concat(frames, ignore_index=True)[columns].astype({"value": "float32"})
+            took = [
+                round(sum(study.lab.record(run)["seconds"] for run in runs(one) if isinstance(run, kind)), 1)
+                for kind in (Pretrain, Train)
+            ]
+            about = zip((*LEVELS, *COSTS), (seed, pretraining, training, *took))
+            frames.append(measured(one).assign(**dict(about)))
+    frame = pd.concat(frames, ignore_index=True)[[*LEVELS, *COSTS, "claim", "draw", "value"]]
+    frame = frame.astype({"value": "float32"})
     frame.attrs = {"parameters": record.parameters(study.edition), "commit": record.commit()}
     with replacing(path_of(study.edition)) as draft:
         frame.to_parquet(draft, compression="zstd", index=False)
@@ -113,13 +117,13 @@ def shares(frame: pd.DataFrame) -> pd.DataFrame:
     trainings on one pretraining buy the most precision for their seconds, with ``best_low`` and ``best_high``;
     ``gain`` how much more precision than one training they buy, as a share.  What comes out below zero counts as zero.
     """
-    costs = frame[["pretraining_seconds", "training_seconds"]].mean()
+    costs = frame[COSTS].median()
     rows = []
     for claim, mine in frame.astype({"value": float}).groupby("claim", sort=False):
         wide = mine.pivot(index=list(LEVELS), columns="draw", values="value")
-        drawn = wide.drop(columns=0)
+        drawn = wide.drop(columns=0).replace([np.inf, -np.inf], np.nan)  # a gap that a draw has closed
         drawn = drawn.sub(drawn.mean(axis="columns"), axis="index")
-        of_pairs = mean_components(drawn.reset_index(), LEVELS, list(drawn)).clip(lower=0).to_numpy()
+        of_pairs = components(drawn.reset_index(), LEVELS, *drawn).clip(lower=0).to_numpy()
         single = wide.reset_index()
         both = np.vstack([components(single, LEVELS, 0), likely_components(single, LEVELS, 0)])
         others = np.maximum(both - of_pairs, 0)

@@ -25,7 +25,7 @@ SEEDS = {
 * challenge: the sealed challenge's second world draws a few of them by its secret.
 """
 
-SPREAD = range(330, 336)
+SPREAD = range(330, 334)
 """Pilots that say what a seed's spread is made of."""
 
 PLANNED = range(400, 432)
