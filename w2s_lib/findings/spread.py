@@ -114,7 +114,7 @@ def shares(frame: pd.DataFrame) -> pd.DataFrame:
 
     Columns ``claim, part, share, low, high, sd``: share of the variance, with its 95 % interval
     (``likely_components``), and the standard deviation over seeds that the part makes by itself.  ``best`` is how many
-    trainings on one pretraining buy the most precision for their seconds, with ``best_low`` and ``best_high``;
+    trainings on one pretraining buy the most precision for their seconds, ``best_high`` the upper end of its interval,
     ``gain`` how much more precision than one training they buy, as a share.  What comes out below zero counts as zero.
     """
     costs = frame[COSTS].median()
@@ -131,9 +131,9 @@ def shares(frame: pd.DataFrame) -> pd.DataFrame:
         low, high = np.quantile(found[1:] / found[1:].sum(axis=1, keepdims=True), [0.025, 0.975], axis=0)
         within, without = others[:, 2] + of_pairs[2], others[:, :2].sum(axis=1) + of_pairs[:2].sum()
         best = [best_replicas(*variances, *costs) for variances in zip(without, within)]
-        ends = np.quantile(best[1:], [0.025, 0.975], method="nearest").astype(int)
+        most = int(np.quantile(best[1:], 0.975, method="nearest"))
         paid = lambda k: (without[0] + within[0] / k) * (costs.iloc[0] + k * costs.iloc[1])
-        about = {"best": best[0], "best_low": ends[0], "best_high": ends[1], "gain": paid(1) / paid(best[0]) - 1}
+        about = {"best": best[0], "best_high": most, "gain": paid(1) / paid(best[0]) - 1}
         parts = zip(PARTS, found[0] / found[0].sum(), low, high, np.sqrt(found[0]))
         rows += [{"claim": claim} | dict(zip(("part", "share", "low", "high", "sd"), part)) | about for part in parts]
     return pd.DataFrame(rows)
@@ -145,11 +145,11 @@ def says(found: pd.DataFrame) -> str:
     largest = found.loc[found.groupby("claim", sort=False)["share"].idxmax()]
     others = found.drop(largest.index).groupby("claim")["high"].max()
     clear = int((largest["low"] > largest["claim"].map(others)).sum())
-    n, parts = len(largest), " and ".join(f"{part} in {k}" for part, k in largest["part"].value_counts().items())
-    one = int((largest["best"] == 1).sum())
-    told = f"Of {n} statistics, the largest part is {parts}; in {clear} its interval lies above those of all others. "
-    told += f"One training on a pretraining buys the most precision for its seconds in {one} of {n}"
-    if one == n:
-        return told + "."
-    most, gain = largest["best"].max(), largest["gain"].max()
-    return told + f"; elsewhere up to {most} do, and buy at most {gain:.0%} more."
+    n, parts = len(largest), ", ".join(f"{part} in {k}" for part, k in largest["part"].value_counts().items())
+    one, more = int((largest["best"] == 1).sum()), largest[largest["best"] > 1]
+    gain = f", and up to {more['best'].max()} in others, where they buy at most {more['gain'].max():.0%} more"
+    return (
+        f"Of {n} statistics, the largest part is {parts}; in {clear or 'none'} does its interval lie above all others. "
+        f"One training on a pretraining buys the most precision for its seconds in {one} of {n}{gain * (one < n)}; the "
+        f"intervals of that number end at {largest['best_high'].max()} or below."
+    )
