@@ -6,8 +6,8 @@ import torch
 
 from w2s_lib.data.world import substances, vocabulary
 from w2s_lib.models import checkpoints, names
-from w2s_lib.models.pretrain import build, corpus, knowledge, tokenizer
-from w2s_lib.specs import Pretrain, World
+from w2s_lib.models.pretrain import build, corpus, knowledge, pretrain, tokenizer
+from w2s_lib.specs import Pretrain, World, stream
 
 WORLD = World(seed=6, substances=60)
 
@@ -33,6 +33,24 @@ def test_wider_models_have_more_parameters_and_seeds_give_weights():
     one, two = (build(Pretrain(world=WORLD, width=16)).lm_head.weight for _ in range(2))
     assert torch.equal(one, two)
     assert not torch.equal(one, build(Pretrain(world=World(seed=7), width=16)).lm_head.weight)
+
+
+def test_a_replica_begins_with_other_weights_and_the_first_with_those_of_before():
+    first, again = (build(Pretrain(world=WORLD, width=16, replica=replica)) for replica in (0, 1))
+    torch.manual_seed(stream(WORLD.seed, "pretraining", 16))
+    assert torch.equal(first.lm_head.weight, type(first)(first.config).lm_head.weight)
+    assert not torch.equal(first.lm_head.weight, again.lm_head.weight)
+
+
+def test_a_replica_reads_the_same_documents_in_another_order(tmp_path, monkeypatch):
+    orders = []
+    monkeypatch.setattr(
+        "w2s_lib.models.pretrain.TrainingArguments", lambda **given: orders.append(given["seed"]) or 1 / 0
+    )
+    for replica in (0, 1):
+        with pytest.raises(ZeroDivisionError):
+            pretrain(Pretrain(world=WORLD, width=16, tokens=5000, replica=replica), tmp_path)
+    assert orders[0] == stream(WORLD.seed, "pretraining order") % 2**32 != orders[1]
 
 
 class Oracle(torch.nn.Module):

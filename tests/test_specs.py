@@ -83,6 +83,12 @@ def test_the_loss_is_told_where_it_is_another_one():
     assert Recipe.model_validate(Recipe(loss="reverse_kl").model_dump()).loss == "reverse_kl"
 
 
+def test_a_first_pretraining_is_called_as_before_there_were_others():
+    assert MODEL.key == "98575886c265f9ee" and "replica" not in MODEL.model_dump()
+    assert MODEL.model_copy(update={"replica": 0}).key == MODEL.key != MODEL.model_copy(update={"replica": 1}).key
+    assert Pretrain.model_validate(MODEL.model_copy(update={"replica": 1}).model_dump()).replica == 1
+
+
 @pytest.mark.parametrize("loss", ["reverse_kl", "reverse_cross_entropy"])
 def test_what_mixes_labels_needs_a_loss_that_is_linear_in_them(loss):
     with pytest.raises(ValidationError, match=f"confidence_weight mixes labels, and {loss} is not linear"):

@@ -184,6 +184,12 @@ class Pretrain(Spec):
     learning_rate: float = Field(5e-3, gt=0)
     batch_size: int = Field(16, ge=1, description="rows a step")
     block: int = Field(48, ge=16, description="tokens a row")
+    replica: int = Field(
+        0,
+        ge=0,
+        exclude_if=lambda replica: replica == 0,
+        description="other weights to begin with, and another order of the same documents",
+    )
 
 
 class Recipe(Spec):

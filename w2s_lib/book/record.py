@@ -2,6 +2,9 @@
 
 Seed by seed, what the store lacks is trained, and the seed's statistics are written as soon as they are whole:
 interrupt it whenever you like, the same command goes on from there, and a second one does nothing.
+
+With ``--spread``, models of the pilot worlds are pretrained and trained several times, and what that comes to is left
+beside the record.
 """
 
 from __future__ import annotations
@@ -11,10 +14,10 @@ from pathlib import Path
 
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.errors import Arguments, exit_code
-from w2s_lib.findings import record
+from w2s_lib.findings import record, spread
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
-from w2s_lib.study.seeds import of_record
+from w2s_lib.study.seeds import SPREAD, of_record
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,13 +29,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
     parser.add_argument("--folder", help="where the record lies (default: with the edition)")
     parser.add_argument("--merge", metavar="FOLDER", help="another record, whose seeds are added to it")
+    parser.add_argument("--spread", action="store_true", help="measure on pilots what a seed's spread is made of")
     given = parser.parse_args(arguments)
-    if given.seeds is None and given.merge is None:
-        parser.error("one of --seeds and --merge is needed")
+    if given.seeds is None and given.merge is None and not given.spread:
+        parser.error("one of --seeds, --merge and --spread is needed")
 
     def do() -> None:
         seeds = of_record(given.seeds) if given.seeds else []
         study = Study(load(given.edition))
+        if given.spread:
+            frame = spread.make(study.on(open_lab(given.store, given.workers, study.edition)), SPREAD)
+            print(f"{frame['seed'].nunique()} pilot worlds in {spread.path_of(study.edition)}")
+            return
         folder = Path(given.folder) if given.folder else record.folder_of(study.edition)
         record.opened(folder, study.edition)
         if (folder / record.ABOUT).is_file():

@@ -1,5 +1,5 @@
-"""The record beside a build: filled marks are the record's, hollow ones this build's; and a slider over the number of
-seeds."""
+"""The record beside a build: filled marks are the record's, hollow ones this build's; a slider over the number of
+seeds; and what the spread over seeds is made of."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.figures.claims import COLOURS, REACH
-from w2s_lib.figures.style import CONDITION_COLOURS, GREY, Figure, canvas
+from w2s_lib.figures.style import CONDITION_COLOURS, GREY, STUDIES, Figure, canvas
 from w2s_lib.findings.claims import CLAIMS
+from w2s_lib.findings.spread import PARTS
 
 
 def beside(replicated: pd.DataFrame) -> Figure:
@@ -44,6 +45,29 @@ def beside(replicated: pd.DataFrame) -> Figure:
         f"Where this build's numbers lie in the record's prediction intervals: {int(replicated['replicated'].sum())} "
         f"of {len(at)} within" + (f"; outside: {out}." if out else "."),
         "Shaded: where 95 of 100 builds of as many seeds lie, by the record. Filled: its mean; hollow: this build.",
+    )
+
+
+def made_of(found: pd.DataFrame) -> Figure:
+    """Share of a claim's variance over study seeds by part, a bar a claim; ``found``: as of ``spread.shares``."""
+    claims = list(dict.fromkeys(found["claim"]))
+    figure, axes = canvas(8.6, 0.3 * len(claims) + 1.3, columns=len(PARTS), sharex=True, sharey=True)
+    for ax, part in zip(axes, PARTS):
+        mine = found[found["part"] == part].set_index("claim").loc[claims]
+        ax.barh(range(len(claims)), mine["share"], height=0.62, color=STUDIES["world"], alpha=0.45)
+        ax.hlines(range(len(claims)), mine["low"], mine["high"], color=GREY, linewidth=1.6)
+        ax.set(title=part, xlim=(0, 1), ylim=(len(claims) - 0.4, -0.6), xticks=(0, 0.5, 1))
+        ax.tick_params(axis="y", length=0)
+    axes[0].set_yticks(range(len(claims)), claims)
+    figure.supxlabel("share of the variance over study seeds", fontsize=11, color=GREY)
+    said = found.loc[found.groupby("claim", sort=False)["share"].idxmax()]
+    told = "; ".join(
+        f"{row.claim}: {row.part}, {row.share:.0%} [{row.low:.0%}, {row.high:.0%}]" for row in said.itertuples()
+    )
+    return Figure(
+        figure,
+        f"What the variance of {len(claims)} statistics is made of, with the largest part of each: {told}.",
+        "Bars: shares of the variance; lines: their 95 % intervals.",
     )
 
 

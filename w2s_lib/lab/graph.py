@@ -41,7 +41,7 @@ def model_name(model: Pretrain | Checkpoint | Layer) -> str:
 def describe(spec: Spec) -> str:
     """A few words about a run for progress bars and error messages."""
     if isinstance(spec, Pretrain):
-        return f"pretrain {model_name(spec)}, seed {spec.world.seed}"
+        return f"pretrain {model_name(spec)}, seed {spec.world.seed}{f', replica {spec.replica}' * (spec.replica > 0)}"
     if isinstance(spec, Features):
         return f"features of {spec.checkpoint.name} on {spec.source.name}, part {spec.shard + 1} of {spec.shards}"
     if isinstance(spec, Submission):

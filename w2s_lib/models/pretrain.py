@@ -57,7 +57,7 @@ def corpus(world: World, tokens: int, block: int) -> np.ndarray:
 
 
 def build(spec: Pretrain) -> LlamaForCausalLM:
-    """An untrained model of the spec's size; its weights depend on the world's seed and the width.
+    """An untrained model of the spec's size; its weights depend on the world's seed, the width and the replica.
 
     Torch's random state stays as it was.
 
@@ -79,8 +79,13 @@ def build(spec: Pretrain) -> LlamaForCausalLM:
         eos_token_id=tokenizer(spec.world).eos_token_id,
     )
     with torch.random.fork_rng(devices=[]):  # transformers draws from torch's own stream and from no other
-        torch.default_generator.manual_seed(stream(spec.world.seed, "pretraining", spec.width))
+        torch.default_generator.manual_seed(stream(spec.world.seed, "pretraining", spec.width, *_again(spec)))
         return LlamaForCausalLM(config)
+
+
+def _again(spec: Pretrain) -> tuple[int, ...]:
+    """What the streams of a replica are called beside; the first one's are called as before there were others."""
+    return (spec.replica,) if spec.replica else ()
 
 
 def pretrain(spec: Pretrain, folder: Path) -> dict[str, object]:
@@ -103,7 +108,7 @@ def pretrain(spec: Pretrain, folder: Path) -> dict[str, object]:
         weight_decay=0.01,
         max_grad_norm=1.0,
         dataloader_drop_last=True,
-        seed=stream(spec.world.seed, "pretraining order") % 2**32,
+        seed=stream(spec.world.seed, "pretraining order", *_again(spec)) % 2**32,
         use_cpu=True,
         logging_strategy="no",
         save_strategy="no",

@@ -20,6 +20,9 @@ from w2s_lib.specs import Conflict, Objective
 # ``explicit_shared``, to show that; and ``untrained``, which has the baseline's first head and none of its training.)
 STUDENT, BASELINE, INDEPENDENT, CEILING = 0, 1, 2, 3
 
+STREAMS = 100
+"""By so much all training replicas of a study move where it is trained once more; each is smaller."""
+
 RIVAL: dict[Objective, Objective] = {"harmlessness": "helpfulness", "honesty": "pleasing"}
 """The objectives that supervision can aim at, and what competes with each under the implicit conflict."""
 

@@ -25,6 +25,9 @@ SEEDS = {
 * challenge: the sealed challenge's second world draws a few of them by its secret.
 """
 
+SPREAD = range(330, 334)
+"""Pilots that say what a seed's spread is made of."""
+
 PLANNED = range(400, 432)
 """Seeds of the record that were planned before the first was trained."""
 

@@ -52,6 +52,7 @@ from w2s_lib.study.conditions import (
     INDEPENDENT,
     LOSS_DOSE,
     POLICY,
+    STREAMS,
     STUDENT,
     TURNS,
 )
@@ -94,7 +95,9 @@ class Study:
     ``method`` trains every model of the study, by the method's recipe unless another one is given.  ``labelling`` is
     what is done with the weak labels.  ``mitigation``, if any, is what is tried against deception; ``via`` the
     intermediate model of bootstrapping; ``submitted`` is tried in its place.  ``resampled``: where it has a single
-    seed, intervals come from its pairs, drawn again and again; a seed that is one of many needs none."""
+    seed, intervals come from its pairs, drawn again and again; a seed that is one of many needs none.  ``pretraining``
+    and ``training`` count repetitions on the same seeds: models of the world pretrained once more, and all that is
+    trained on them trained once more, supervisor, ceiling and every student by random streams of their own."""
 
     edition: Edition
     objective: Objective = "harmlessness"
@@ -106,6 +109,8 @@ class Study:
     via: str | None = None
     submitted: Submitted | None = None
     resampled: bool = True
+    pretraining: int = 0
+    training: int = 0
     lab: Lab | None = field(default=None, compare=False, repr=False)
 
     def on(self, lab: Lab) -> Study:
@@ -195,7 +200,11 @@ class Study:
     def _model(self, seed: int, name: str) -> Pretrain | Checkpoint | Layer:
         e, pairs = self.edition, self.pairs(seed)
         if isinstance(pairs, Pairs):
-            return LADDER[name].pretrain(pairs.world, e.reading)
+            return LADDER[name].pretrain(pairs.world, e.reading).model_copy(update={"replica": self.pretraining})
+        if self.pretraining:
+            raise ParameterError(
+                "pretraining", self.pretraining, "repeats the world's models; others were given as such"
+            )
         base, blocks, layer, pooling = parse(e.at(name))
         if layer is None:
             return named(base, layers=blocks, dtype=e.precision(name, self.method), lora_rank=e.lora_rank)
@@ -220,6 +229,7 @@ class Study:
         """A run of the study's method."""
         recipe = self.recipe or self.edition.recipe(self.method)
         model, pairs = self.model(seed, name), self.pairs(seed)
+        fields["replica"] = fields.get("replica", STUDENT) + STREAMS * self.training
         return Train(model=model, pairs=pairs, split=split, method=self.method, recipe=recipe, **fields)
 
     def weak(self, seed: int, name: str, replica: int = STUDENT) -> Train:
@@ -442,7 +452,7 @@ class Study:
             "weak": self.model(seed, weak), "model": self.model(seed, strong), "pairs": self.pairs(seed),
             "agents": e.agents, "rounds": e.rounds, "prompts": round(PROMPTS * e.train_pairs),
             "recipe": e.recipe("dpo").model_copy(update=SOCIETY), "conflict": self.conflict(condition),
-            "replica": c.replica if replica is None else replica,
+            "replica": (c.replica if replica is None else replica) + STREAMS * self.training,
         } | VARIANTS[variant])  # fmt: skip
 
     def societies(self, seed: int, weak: str, strong: str, condition: str, variant: str = "macpo") -> list[Society]:
