@@ -26,7 +26,7 @@ from w2s_lib.book import build, report
 from w2s_lib.book.chapter import open_chapter
 from w2s_lib.errors import OneLineError
 from w2s_lib.lab.graph import closure
-from w2s_lib.specs import PolicyRecipe, Recipe
+from w2s_lib.specs import MAX_REPLY, MOST_BEAMS, PolicyRecipe, Recipe
 from w2s_lib.study import Study
 from w2s_lib.study.cost import plan
 from w2s_lib.study.edition import ALSO, CHAPTERS, FOLDER, GOES_ON, OF_REAL_TEXTS, PARAMETERS, Edition, load
@@ -86,6 +86,10 @@ def recipes(model: type[Recipe] | type[PolicyRecipe]) -> SearchStrategy[dict[str
     return st.fixed_dictionaries({}, optional=fields).filter(fit)
 
 
+BEAMS = {"width": st.integers(1, 8), "successors": st.integers(1, 8), "chunk": st.none() | st.integers(1, MAX_REPLY)}
+"""Fields of a search, whose replies side by side are as many as it may have."""
+
+
 @st.composite
 def editions(draw: st.DrawFn) -> dict[str, Any]:
     """Fields of an edition of the world, all of them now and then."""
@@ -103,6 +107,7 @@ def editions(draw: st.DrawFn) -> dict[str, Any]:
         "mitigations": some(list(MITIGATIONS), 1),
         "chapters": some([number for number in CHAPTERS if number not in GOES_ON]),
         **{name: recipes(model) for name, model in RECIPES.items()},
+        "search": st.fixed_dictionaries({}, optional=BEAMS),
     }
     alone = {"name", "models", "pairs", "data", "dask", "intermediates", "truncation_side", "record_of"}
     alone |= {"helpful_share", *OF_REAL_TEXTS}  # they are refused where data is the world
@@ -192,6 +197,9 @@ OTHERS: dict[str, list[object]] = {
     "data": [*NO_TEXT, "hh-harmless", "hh-helpful"],
     "helpful": [*NO_TEXT, "hh-harmless"],
     "dask": NO_TEXT,
+    "search": [3, True, "wide", [], {"no_such": 1}, {3: 1}, {"width": 1, "successors": MOST_BEAMS + 1},
+        {"width": 9, "successors": 9}, {"chunk": MAX_REPLY + 1},
+        *({name: value} for name in ("width", "successors", "chunk") for value in (0, -1, 1.5, "x", nan, inf, [1]))],
     "record_of": [3, True, [], {}],
     **{name: [3, True, "epochs=1", [], ["epochs"], {"no_such": 1}, {"epochs": None}, {3: 1}] for name in RECIPES},
 }  # fmt: skip
