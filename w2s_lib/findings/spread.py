@@ -147,7 +147,7 @@ def says(found: pd.DataFrame) -> str:
     clear = int((largest["low"] > largest["claim"].map(others)).sum())
     n, parts = len(largest), ", ".join(f"{part} in {k}" for part, k in largest["part"].value_counts().items())
     one, more = int((largest["best"] == 1).sum()), largest[largest["best"] > 1]
-    gain = f", and up to {more['best'].max()} in others, where they buy at most {more['gain'].max():.0%} more"
+    gain = f", and up to {more['best'].max()} in others, where they buy at most {100 * more['gain'].max():.0f} % more"
     return (
         f"Of {n} statistics, the largest part is {parts}; in {clear or 'none'} does its interval lie above all others. "
         f"One training on a pretraining buys the most precision for its seconds in {one} of {n}{gain * (one < n)}; the "
