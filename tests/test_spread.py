@@ -120,9 +120,17 @@ def test_pilots_are_seeds_that_nobody_reports():
     assert set(SPREAD) <= set(SEEDS["pilots"]) and SPREAD[0] > 321, "statistics were chosen on two of them"
 
 
+@pytest.mark.skipif(not spread.path_of(load("world")).is_file(), reason="no pilots come with the edition")
 def test_the_pilots_that_come_with_the_edition_are_whole():
     frame = spread.read(load("world"))
     assert sorted(frame["seed"].unique()) == list(SPREAD) and set(frame["claim"]) == set(spread.ASKED)
     assert len(frame) == len(SPREAD) * spread.PRETRAININGS * spread.TRAININGS * len(spread.ASKED) * (spread.DRAWS + 1)
     assert np.isfinite(frame["value"]).all()
     assert f"Of {len(spread.ASKED)} statistics" in spread.says(spread.shares(frame))
+
+
+def test_a_seed_of_the_record_costs_what_it_took():
+    edition = load("world")
+    first, then = spread.costs_of_record(planted(np.random.default_rng(0), 2), edition)
+    assert first == pytest.approx(60 * 6.8 / 3.95), "by the tokens of five models, where the pilots pretrain three"
+    assert first + then == pytest.approx(60 * record.entries(edition)["core_minutes"].median())

@@ -25,9 +25,10 @@ from w2s_lib.findings.results import ALL, MATCHED, differences, measure, pick, p
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.store import replacing
 from w2s_lib.measures.variance import best_replicas, components, likely_components
+from w2s_lib.models.ladder import LADDER
 from w2s_lib.specs import Pretrain, Train
 from w2s_lib.study import Study
-from w2s_lib.study.edition import Edition
+from w2s_lib.study.edition import ARROW, Edition
 
 LEVELS = ("seed", "pretraining", "training")
 PARTS = ("world", "pretraining", "training", "test pairs")
@@ -109,15 +110,24 @@ def read(edition: Edition) -> pd.DataFrame | None:
     return frame if frame is not None and frame.attrs.get("parameters") == record.parameters(edition) else None
 
 
-def shares(frame: pd.DataFrame) -> pd.DataFrame:
+def costs_of_record(frame: pd.DataFrame, edition: Edition) -> tuple[float, float]:
+    """Seconds that a seed of the record takes: pretraining its models, by the pilots' seconds a token; and all else."""
+    tokens = lambda names: sum(LADDER[name].tokens for name in set(names))
+    few = [name for pair in edition.control_pairs for name in pair.split(ARROW)]
+    first = float(frame[COSTS[0]].median()) * tokens(edition.models) / tokens(few)
+    return first, float(record.entries(edition)["core_minutes"].median()) * 60 - first
+
+
+def shares(frame: pd.DataFrame, costs: tuple[float, float] | None = None) -> pd.DataFrame:
     """What each claim's variance over study seeds is made of: a row a claim and part.
 
     Columns ``claim, part, share, low, high, sd``: share of the variance, with its 95 % interval
     (``likely_components``), and the standard deviation over seeds that the part makes by itself.  ``best`` is how many
     trainings on one pretraining buy the most precision for their seconds, ``best_high`` the upper end of its interval,
-    ``gain`` how much more precision than one training they buy, as a share.  What comes out below zero counts as zero.
+    ``gain`` how much more precision than one training they buy, as a share; ``costs`` in seconds, of a pretraining and
+    of a training (None: the pilots').  What comes out below zero counts as zero.
     """
-    costs = frame[COSTS].median()
+    first, then = costs or frame[COSTS].median()
     rows = []
     for claim, mine in frame.astype({"value": float}).groupby("claim", sort=False):
         wide = mine.pivot(index=list(LEVELS), columns="draw", values="value")
@@ -130,9 +140,9 @@ def shares(frame: pd.DataFrame) -> pd.DataFrame:
         found = np.hstack([others, np.full((len(both), 1), of_pairs.sum())])
         low, high = np.quantile(found[1:] / found[1:].sum(axis=1, keepdims=True), [0.025, 0.975], axis=0)
         within, without = others[:, 2] + of_pairs[2], others[:, :2].sum(axis=1) + of_pairs[:2].sum()
-        best = [best_replicas(*variances, *costs) for variances in zip(without, within)]
+        best = [best_replicas(*variances, first, then) for variances in zip(without, within)]
         most = int(np.quantile(best[1:], 0.975, method="nearest"))
-        paid = lambda k: (without[0] + within[0] / k) * (costs.iloc[0] + k * costs.iloc[1])
+        paid = lambda k: (without[0] + within[0] / k) * (first + k * then)
         about = {"best": best[0], "best_high": most, "gain": paid(1) / paid(best[0]) - 1}
         parts = zip(PARTS, found[0] / found[0].sum(), low, high, np.sqrt(found[0]))
         rows += [{"claim": claim} | dict(zip(("part", "share", "low", "high", "sd"), part)) | about for part in parts]
@@ -146,10 +156,18 @@ def says(found: pd.DataFrame) -> str:
     others = found.drop(largest.index).groupby("claim")["high"].max()
     clear = int((largest["low"] > largest["claim"].map(others)).sum())
     n, parts = len(largest), ", ".join(f"{part} in {k}" for part, k in largest["part"].value_counts().items())
-    one, more = int((largest["best"] == 1).sum()), largest[largest["best"] > 1]
-    gain = f", and up to {more['best'].max()} in others, where they buy at most {more['gain'].max():.0%} more"
     return (
         f"Of {n} statistics, the largest part is {parts}; in {clear or 'none'} does its interval lie above all others. "
-        f"One training on a pretraining buys the most precision for its seconds in {one} of {n}{gain * (one < n)}; the "
-        f"intervals of that number end at {largest['best_high'].max()} or below."
+        f"{says_of_trainings(found)}"
+    )
+
+
+def says_of_trainings(found: pd.DataFrame) -> str:
+    """In a sentence: in how many statistics one training on a pretraining is best."""
+    each = found.drop_duplicates("claim")
+    one, more = int((each["best"] == 1).sum()), each[each["best"] > 1]
+    gain = f", and up to {more['best'].max()} in others, where they buy at most {100 * more['gain'].max():.0f} % more"
+    return (
+        f"One training on a pretraining buys the most precision for its seconds in {one} of "
+        f"{len(each)}{gain * (len(more) > 0)}; the intervals of that number end at {each['best_high'].max()} or below."
     )
