@@ -363,7 +363,7 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path, monkeypatch, folders):
     ("fields", "gone", "says"),
     [
         ({}, "pairs.jsonl", "^data='pairs.jsonl': no such file 'pairs.jsonl'"),
-        ({"data": "."}, "pairs.jsonl", "^data='.': no files in"),
+        ({"data": "."}, "pairs.jsonl", "^data='.': line 1: lacks columns"),
         ({"data": "hh-harmless", "helpful": "./pairs.jsonl"}, "pairs.jsonl", "^helpful='./pairs.jsonl': no such file"),
         ({}, "strong", "mine.yaml, line [0-9]+: models=strong: no such folder"),
         ({"models": ["weak:1", "./strong"]}, "strong", "mine.yaml, line [0-9]+: models=./strong: no such folder"),
