@@ -186,6 +186,8 @@ def test_a_lab_checks_models_before_it_begins(mine, tmp_path):
 def downloads(mine, tmp_path, monkeypatch):
     """What brings files of a model of the hub, by pattern, into an empty cache, and what the model is called."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    says = SimpleNamespace(siblings=[SimpleNamespace(rfilename="model.safetensors")])
+    monkeypatch.setattr(names.HfApi, "model_info", lambda *_, **__: says)
     found = tmp_path / "hub" / "models--org--tiny" / "snapshots" / COMMIT
     found.mkdir(parents=True)
     usable._fits.cache_clear()
@@ -197,7 +199,6 @@ def downloads(mine, tmp_path, monkeypatch):
 def test_a_model_that_only_the_hub_has_is_held_against_what_it_says_of_itself(downloads, mine):
     """As a dry run does: configuration and tokenizer are small; weights are left where they are."""
     bring, there = downloads
-    usable.check([run(there, max_tokens=513)])  # out of reach
     bring("config.json")
     with pytest.raises(CheckpointError, match="model='org/tiny': (has no tokenizer|its tokenizer cannot be read)"):
         usable.check([run(there)])
@@ -214,6 +215,23 @@ def test_a_model_that_only_the_hub_has_is_held_against_what_it_says_of_itself(do
         usable.check([run(there)])
 
 
+def test_a_hub_that_is_out_of_reach_is_asked_once_and_not_waited_for(downloads, monkeypatch):
+    """Transformers would try for minutes, file by file."""
+    bring, there = downloads
+    bring("config.json")
+    asked = []
+
+    def out_of_reach(*_, **__):
+        asked.append(1)
+        raise OSError("no route")
+
+    monkeypatch.setattr(names.HfApi, "model_info", out_of_reach)
+    for loader in (checkpoints.AutoConfig, checkpoints.AutoTokenizer):
+        monkeypatch.setattr(loader, "from_pretrained", lambda *_, **__: pytest.fail("waits for the hub"))
+    usable.check([run(there, max_tokens=513)])
+    assert asked == [1]
+
+
 @pytest.mark.parametrize("case", ["weights that are not numbers", "weights that are missing", "integers"])
 def test_a_model_of_the_hub_is_fetched_and_looked_at_before_anything_is_trained(case, downloads, mine, monkeypatch):
     harm, says = BROKEN[case]
@@ -221,7 +239,6 @@ def test_a_model_of_the_hub_is_fetched_and_looked_at_before_anything_is_trained(
     bring, there = downloads
     bring("config.json", "tokenizer*")
     lab = Lab(mine.parent / "store", workers=0, progress=False)
-    monkeypatch.setattr(names, "check", lambda wanted: None)  # a hub that has it
     assert lab.check([run(there)], planning=True) == [run(there)], "a dry run fetches no weights"
     monkeypatch.setattr(names, "check", lambda wanted: bring("model.safetensors"))
     with pytest.raises(CheckpointError, match=f"model='org/tiny': .*{says}"):

@@ -30,16 +30,15 @@ def check(runs: Iterable[Spec], fetch: bool = False) -> None:
     """
     runs = list(runs)
     for checkpoint, method, max_tokens in dict.fromkeys(map(_asked, runs)):
-        if checkpoint is None or names.is_packaged(checkpoint) or checkpoint.revision == names.UNRESOLVED:
-            continue  # a package's digest is known, and ``names.check`` refuses what nobody can tell
-        plain = checkpoint.model_copy(update={"layers": None, "dtype": "float32"})
+        if checkpoint is None or names.is_packaged(checkpoint):
+            continue  # a package's digest is known
         whole = fetch or bool(_files(checkpoint))
-        try:
-            positions = _fits(plain, method, whole)
-        except CheckpointError as error:
-            if whole or error.says != names.NO_MODEL:
-                raise
+        try:  # transformers would ask a hub that is out of reach again and again, for minutes
+            names.check([] if whole else [checkpoint])
+        except names.Unreachable:
             continue
+        plain = checkpoint.model_copy(update={"layers": None, "dtype": "float32"})
+        positions = _fits(plain, method, whole)
         if whole:
             _numbers(plain, _files(checkpoint))
         if positions is not None and max_tokens > positions:
