@@ -22,4 +22,8 @@
 Nothing loads torch before it has to: reading results takes none.
 """
 
+import os
+
 __version__ = "0.1.0"
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # else trainers tell the hub that they train; read once
