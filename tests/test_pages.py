@@ -329,6 +329,23 @@ def test_paper_is_light_and_keeps_solutions_folded(browser, server):
     context.close()
 
 
+def test_words_on_paper_have_contrast_from_a_dark_screen_too(browser, server):
+    context = browser.new_context(color_scheme="dark")
+    page, dark, light = context.new_page(), {}, {}
+    for name in ("notebooks/05_conflict_tax_deception", "notebooks/14_claims", "results"):
+        page.goto(f"{server}/{name}.html")
+        page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+        page.add_style_tag(content=STILL)
+        page.emulate_media(media="print", color_scheme="dark")
+        dark |= page.evaluate(LOOKS)
+        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        light |= page.evaluate(LOOKS)
+        page.emulate_media(media="screen", color_scheme="dark")
+    context.close()
+    assert too_faint(browser, list(dark)), "without the event, dark words stand on a dark page"
+    assert len(light) > 20 and not [light[list(light)[n]] for n in too_faint(browser, list(light))]
+
+
 def test_what_scrolls_on_a_phone_takes_focus(browser, server, html):
     context = browser.new_context(viewport={"width": 390, "height": 800})
     page = context.new_page()
