@@ -27,7 +27,7 @@ from w2s_lib.findings.provable import (
     unintended,
 )
 from w2s_lib.findings.results import NAMES as ROW_NAMES
-from w2s_lib.findings.results import pick
+from w2s_lib.findings.results import pick, published
 
 T = 0.75
 
@@ -128,5 +128,7 @@ def test_rows_of_the_toy_are_what_was_integrated():
     beyond = of("excess_margin_matched", versus="rerun")
     assert beyond["value"] == pytest.approx((by_share[1.0] - by_share[0.0]).mean())
     assert beyond["low"] < beyond["value"] < beyond["high"] and beyond["n_seeds"] == 3
+    told, behind = published(rows, "smoke", "20_provable")
+    assert set(told["runs"]) == {""} and behind.empty, "it has no runs"
     assert not rows.duplicated(list(ROW_NAMES)).any() and set(rows["condition"]) == {"implicit", "rerun"}
     assert (rows["threshold"].isna() == (rows["statistic"] == "conflict_tax")).all()

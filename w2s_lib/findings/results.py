@@ -663,8 +663,10 @@ def pick(
 
 def published(rows: pd.DataFrame, edition: str, chapter: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Results rows as ``results.csv`` has them, columns ``COLUMNS``, and the rows of ``runs.csv`` that they name."""
-    rows = rows.assign(edition=edition, chapter=chapter, runs=rows["run_keys"].map(lambda keys: digest(keys)[:8]))
-    return rows[list(COLUMNS)], rows[["runs", "run_keys"]].drop_duplicates(ignore_index=True)
+    named = rows["run_keys"].map(lambda keys: digest(keys)[:8] if keys else "")
+    rows = rows.assign(edition=edition, chapter=chapter, runs=named)
+    behind = rows.loc[rows["runs"] != "", ["runs", "run_keys"]]
+    return rows[list(COLUMNS)], behind.drop_duplicates(ignore_index=True)
 
 
 def by_seed(rows: pd.DataFrame, edition: str, chapter: str) -> pd.DataFrame:
