@@ -32,9 +32,9 @@ def likely_components(
     confidence intervals (Weerahandi 1993).
 
     If everything is normal, a mean square over its expectation is chi-squared over its degrees of freedom: each draw
-    divides the mean squares that were found by such numbers.  Of shares of the variance, 95 % intervals cover 93 to
-    98 % with six or four worlds, each with two replicas of two (80 % where all of it is of the innermost level); of
-    worlds that are drawn with replacement, 72 to 92 %.
+    divides the mean squares that were found by such numbers.  Of shares of the variance, 95 % intervals cover 92 to
+    98 % with six or four worlds, each with two replicas of two (78 to 90 % where nearly all of it is of the innermost
+    level); of worlds that are drawn with replacement, 72 to 92 %.
     """
     squares, units = _mean_squares(frame, list(levels), [value])
     freedom = np.cumprod([1, *units[:-1]]) * (np.array(units) - 1)
