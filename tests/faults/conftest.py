@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -57,9 +58,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     return lab
 
 
-@pytest.fixture
-def tried() -> Callable[..., None]:
-    """Note what was tried, how often, what was seen and of which commit, where ``W2S_FAULTS`` asks for it.
+def noting() -> Callable[..., None]:
+    """Note what was tried, how often, what was seen, in how many minutes from now and of which commit, where
+    ``W2S_FAULTS`` asks for it.
 
     What was tried more often of an older one stays beside it.
     """
@@ -74,6 +75,21 @@ def tried() -> Callable[..., None]:
             pd.concat([others[(others["fault"] != fault) | more], row]).to_csv(TRIED, index=False)
 
     return note
+
+
+@pytest.fixture
+def tried() -> Callable[..., None]:
+    """``noting`` for a test that tries something by itself."""
+    return noting()
+
+
+@pytest.fixture(scope="module")
+def counted() -> Iterator[Counter[tuple[str, str]]]:
+    """For what several tests of a file try together: how often, by fault and what was seen; noted as they end."""
+    note, times = noting(), Counter()
+    yield times
+    for (fault, seen), count in times.items():
+        note(fault, count, seen)
 
 
 class SmallBook(NamedTuple):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.faults.conftest import RUNS, TIMES, check, one_line, records, start, takes_long
+from tests.conftest import ROOT, build_command
+from tests.faults.conftest import PHASES, RUNS, TIMES, begun, check, one_line, records, start, takes_long
 from tests.faults.test_concurrency import allowed
 from w2s_lib.errors import exit_code
 from w2s_lib.lab import Lab
@@ -55,7 +55,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, undisturbed, chance
 def start_in(script: str, *arguments: str) -> subprocess.CompletedProcess:
     """Run a shell script with disks of its own to its end."""
     command = [*OWN_DISKS, "sh", "-c", script, "sh", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, encoding="utf-8")
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800, encoding="utf-8")
 
 
 @takes_long
@@ -74,6 +74,61 @@ def test_a_store_that_is_deleted_under_a_run(tmp_path, undisturbed, tried):
     lab.run(RUNS)
     check(store, undisturbed)
     tried("a store that is deleted while runs are at work", 1, "one line, or done again; then the same numbers")
+
+
+@takes_long
+def test_a_store_that_is_deleted_under_a_build(tmp_path, small_book, chance, tried):
+    """In each part of a build: it ends as usual or in one line, and the next one completes."""
+    store, output, log = tmp_path / "store", tmp_path / "book", tmp_path / "log"
+    for phase in PHASES:
+        with log.open("w", encoding="utf-8") as stream:
+            process = small_book.start(store, output, stdout=stream, stderr=stream)
+            while phase not in begun(log) and process.poll() is None:
+                time.sleep(0.05)
+            time.sleep(chance.random() * small_book.seconds[phase])
+            if store.is_dir():
+                store.rename(tmp_path / "taken away")
+            shutil.rmtree(tmp_path / "taken away", ignore_errors=True)
+            code = process.wait(1800)
+        said = log.read_text(encoding="utf-8")
+        assert code in (0, 2) and "Traceback" not in said, (code, said[-3000:])
+        assert not code or said.splitlines()[-1].startswith("error: "), said[-3000:]
+        assert small_book.start(store, output, stdout=subprocess.DEVNULL).wait(1800) == 0
+        small_book.check(output / "html")
+    seen = "an end, with one line or a book; the next build completed; the same tables"
+    tried("a store that is deleted at a random moment of a build", len(PHASES), seen)
+
+
+FILLS = """
+mount -t tmpfs -o size=$2 tmpfs $1 || exit 99
+disk=$1 kept=$3; shift 3
+"$@" > $kept/full 2>&1; echo $? > $kept/code
+mount -o remount,size=2g $disk
+"$@" > $kept/roomy 2>&1 || exit 98
+cp -r $disk/book $kept/
+"""
+"""A command that writes on a disk of so many bytes, then on a roomy one."""
+
+
+@takes_long
+@pytest.mark.skipif(not allowed(*OWN_DISKS), reason="this machine lets nobody mount a disk of one's own")
+def test_a_disk_that_fills_up_under_a_build(tmp_path, small_book, chance, tried):
+    parts = [sum(path.stat().st_size for path in (small_book.folder / name).rglob("*")) for name in ("store", "book")]
+    times = min(TIMES, 5)
+    for i in range(times):
+        disk, kept = tmp_path / f"disk-{i}", tmp_path / f"kept-{i}"
+        disk.mkdir(), kept.mkdir()
+        command = [*build_command(disk / "store", disk / "book", small_book.edition), "--workers", "1"]
+        size = int(sum(parts) * (i + chance.random()) / times * 0.95)
+        process = start_in(FILLS, str(disk), str(size), str(kept), *command)
+        said = (kept / "full").read_text(encoding="utf-8")
+        assert process.returncode == 0, (process.stderr, said[-3000:])
+        assert (kept / "code").read_text(encoding="utf-8") == "2\n" and "Traceback" not in said, said[-3000:]
+        assert said.splitlines()[-1].startswith("error: ") and "No space left" in said, said[-3000:]
+        small_book.check(kept / "book" / "html")
+        shutil.rmtree(kept)
+    seen = "one line each; with room, the same command completed the book; the same tables"
+    tried("a disk that is full at a random byte of a build", times, seen)
 
 
 @pytest.mark.parametrize("number", [28, 30, 122], ids=["full", "read-only", "quota"])

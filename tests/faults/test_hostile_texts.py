@@ -106,7 +106,7 @@ def test_a_log_cannot_be_steered(reported):
     assert "{{7*7}}" in reported[1] and "Columns that are not read" in reported[1]
 
 
-def test_nothing_runs_in_a_browser(browser, reported):
+def test_nothing_runs_in_a_browser(browser, reported, tried):
     context = browser.new_context()
     page, asked, happened = context.new_page(), [], []
     page.on("request", lambda request: asked.append(request.url))
@@ -117,6 +117,9 @@ def test_nothing_runs_in_a_browser(browser, reported):
     assert "<img src=x onerror=alert(1)>{{7*7}}" in page.inner_text("h1")
     assert page.evaluate("document.querySelectorAll('script, img, iframe, [onload], [onerror]').length") == 0
     context.close()
+    tried(
+        "a report on pairs of markup, control signs and texts of a megabyte", len(rows()), "shown as text; nothing runs"
+    )
 
 
 @takes_long
@@ -152,7 +155,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
-def test_a_path_leads_nowhere_else(tmp_path, monkeypatch, path):
+def test_a_path_leads_nowhere_else(tmp_path, monkeypatch, counted, path):
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     os.mkfifo("pipe.jsonl")
@@ -164,6 +167,7 @@ def test_a_path_leads_nowhere_else(tmp_path, monkeypatch, path):
         source(path)
     said = str(error.value)
     assert said.isprintable() and said.startswith("data=") and not list(tmp_path.rglob("pwned"))
+    counted["a path of pairs that leads elsewhere or nowhere", "refused in one line"] += 1
 
 
 def test_names_that_are_no_text_are_refused_or_read(tmp_path):

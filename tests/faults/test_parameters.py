@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import types
 import typing
 from collections.abc import Iterator
@@ -151,6 +152,23 @@ def test_what_is_accepted_can_be_planned(fields):
     assert len(plan(study)) == len(closure(study.runs()))
 
 
+@takes_long
+@settings(
+    max_examples=min(TIMES, 12) or 1, deadline=None, database=None, phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+@given(editions(), st.lists(st.sampled_from([n for n in CHAPTERS if n not in GOES_ON]), unique=True, max_size=2))
+def test_what_is_accepted_runs(tmp_path_factory, without_pages, counted, fields, chapters):
+    """All runs of an edition of one seed and few chapters, and its notebooks."""
+    folder, smoke = tmp_path_factory.mktemp("accepted"), (FOLDER / "smoke.yaml").read_text(encoding="utf-8")
+    few = {"name": "mine", "chapters": chapters, "seeds": fields.get("seeds", [7])[:1], "reading": 0.05}
+    (folder / "mine.yaml").write_text(yaml.safe_dump(yaml.safe_load(smoke) | fields | few), encoding="utf-8")
+    told = {"--edition": folder / "mine.yaml", "--store": folder / "store", "--output": folder / "book"}
+    assert build.main([str(word) for pair in told.items() for word in pair]) == 0, (fields, few)
+    shutil.rmtree(folder)
+    counted["an edition of random parameters that is accepted", "all runs trained, all notebooks executed"] += 1
+
+
 # What is refused
 
 NO_NUMBER = ["many", "", [], [1], {}, {"a": 1}, True, nan, inf, -inf, "nan", "1e400", "1:30", b"\xff"]
@@ -216,6 +234,8 @@ def bad_values() -> list[tuple[str, object]]:
 
 BAD = bad_values()
 
+REFUSED = "each refused in one line that names it, before any run"
+
 
 def refused(name: str, value: object) -> str:
     """What an edition says to a bad value: one line that names the parameter."""
@@ -236,9 +256,10 @@ def test_every_parameter_has_values_that_are_refused():
 
 
 @pytest.mark.parametrize("name", list(dict.fromkeys(name for name, _ in BAD)))
-def test_what_cannot_be_is_one_line(name):
+def test_what_cannot_be_is_one_line(counted, name):
     for value in (value for its, value in BAD if its == name):
         refused(name, value)
+        counted["a value that a parameter of an edition cannot have", REFUSED] += 1
 
 
 @pytest.mark.slow
@@ -252,7 +273,7 @@ def test_whatever_is_given_is_accepted_or_one_line(name, value):
 
 
 @pytest.mark.parametrize("name", [*PARAMETERS, *(name for its in ALSO.values() for name in its)])
-def test_a_notebook_refuses_what_cannot_be(tmp_path, name):
+def test_a_notebook_refuses_what_cannot_be(tmp_path, counted, name):
     """Before anything is run: nothing is in the store."""
     chapter = next((chapter for chapter, its in ALSO.items() if name in its), "05_conflict_tax_deception")
     allowed = PARAMETERS + ALSO.get(chapter, ())
@@ -264,6 +285,7 @@ def test_a_notebook_refuses_what_cannot_be(tmp_path, name):
         with pytest.raises(OneLineError) as error:
             open_chapter(chapter, given)
         assert name in str(error.value) and len(str(error.value).splitlines()) == 1
+        counted["a value that a parameter of a notebook cannot have", REFUSED] += 1
     assert not list(tmp_path.rglob("*.json"))
 
 
@@ -296,7 +318,7 @@ WRONG_OPTIONS = [
 
 
 @pytest.mark.parametrize("options", WRONG_OPTIONS, ids=" ".join)
-def test_a_report_refuses_what_cannot_be(mine, options, capsys, monkeypatch, tmp_path):
+def test_a_report_refuses_what_cannot_be(mine, options, capsys, monkeypatch, tmp_path, counted):
     """With and without a dry run, in one line with exit code 2, and leaves no page."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("w2s_lib.lab.Lab.run", lambda *_: pytest.fail("something was trained"))
@@ -308,6 +330,7 @@ def test_a_report_refuses_what_cannot_be(mine, options, capsys, monkeypatch, tmp
         told = capsys.readouterr().err
         assert code == 2 and told.startswith("error: ") and len(told.splitlines()) == 1, (dry, told)
     assert not list(tmp_path.rglob("*.html")) and not Path(mine[mine.index("--out") + 1]).exists()
+    counted["options of a report or a build that cannot be", REFUSED] += 1
 
 
 @pytest.mark.parametrize(
@@ -317,10 +340,11 @@ def test_a_report_refuses_what_cannot_be(mine, options, capsys, monkeypatch, tmp
      ] + [["--edition", ""], ["--edition"]],
     ids=" ".join,
 )  # fmt: skip
-def test_a_build_refuses_what_cannot_be(options, capsys):
+def test_a_build_refuses_what_cannot_be(options, capsys, counted):
     try:
         code = build.main([*options, "--dry-run"])
     except SystemExit as left:
         code = left.code
     told = capsys.readouterr().err
     assert code == 2 and told.startswith("error: ") and len(told.splitlines()) == 1
+    counted["options of a report or a build that cannot be", REFUSED] += 1

@@ -47,17 +47,20 @@ class Payload:
 
 
 @pytest.fixture
-def plant(tmp_path):
+def plant(tmp_path, counted):
     """Puts pickles into a folder that make another one where they are opened; afterwards it must not be there."""
-    made = tmp_path / "opened"
+    made, planted = tmp_path / "opened", []
 
     def do(folder: Path) -> None:
+        planted.append(folder)
         for name in PICKLES:
             (folder / name).write_bytes(pickle.dumps(Payload(made)))
         np.savez(folder / "pairs.npz", x=np.array([Payload(made)], dtype=object))
 
     yield do
     assert not made.exists(), "a pickle was opened"
+    fault = f"pickles under {len(PICKLES) + 1} names in a folder of models, pairs or results"
+    counted[fault, "what was asked for was read; none was opened"] += len(planted)
 
 
 def test_a_planted_pickle_would_be_noticed(tmp_path):
@@ -99,7 +102,7 @@ def test_pickles_beside_what_runs_left_are_never_opened(tmp_path, undisturbed, p
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
-def test_code_that_comes_with_a_model_is_refused_in_one_line_and_never_run(tmp_path, folders, capsys, file):
+def test_code_that_comes_with_a_model_is_refused_in_one_line_and_never_run(tmp_path, folders, capsys, counted, file):
     mine = Path(shutil.copytree(folders["llama"], tmp_path / "mine"))
     text = (mine / file).read_text(encoding="utf-8")
     (mine / file).write_text(
@@ -112,6 +115,7 @@ def test_code_that_comes_with_a_model_is_refused_in_one_line_and_never_run(tmp_p
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and all(f"auto_map in {file}: brings code of its own" in line for line in said)
     assert not (tmp_path / "opened").exists() and not list(tmp_path.rglob("record.json"))
+    counted["a model that brings code of its own", "refused in one line; the code never ran"] += 1
 
 
 WATCH = """
@@ -134,7 +138,7 @@ sys.addaudithook(asked)
 
 
 @pytest.mark.slow
-def test_a_report_on_models_and_pairs_that_lie_here_asks_no_other_host(tmp_path, folders):
+def test_a_report_on_models_and_pairs_that_lie_here_asks_no_other_host(tmp_path, folders, tried):
     """As users run it: nothing tells the hub's client to stay at home."""
     (tmp_path / "first").mkdir()
     (tmp_path / "first" / "sitecustomize.py").write_text(WATCH, encoding="utf-8")
@@ -152,6 +156,7 @@ def test_a_report_on_models_and_pairs_that_lie_here_asks_no_other_host(tmp_path,
     done = do([*map(str, command)])
     assert done.returncode == 0 and (tmp_path / "report.html").is_file(), done.stderr
     assert not noted.exists(), noted.read_text(encoding="utf-8")
+    tried("a report with every word to another host refused", 1, "none was spoken; the report is whole")
 
 
 def calls(path: Path) -> list[tuple[str, ast.Call]]:
