@@ -120,7 +120,6 @@ def test_pilots_are_seeds_that_nobody_reports():
     assert set(SPREAD) <= set(SEEDS["pilots"]) and SPREAD[0] > 321, "statistics were chosen on two of them"
 
 
-@pytest.mark.skipif(not spread.path_of(load("world")).is_file(), reason="no pilots come with the edition")
 def test_the_pilots_that_come_with_the_edition_are_whole():
     frame = spread.read(load("world"))
     assert sorted(frame["seed"].unique()) == list(SPREAD) and set(frame["claim"]) == set(spread.ASKED)

@@ -349,18 +349,22 @@ class Study:
         pairs = [(seed, *pair) for seed in self.edition.seeds for pair in self.on_policy_pairs().edition.weak_strong]
         return [self.search(*pair, condition) for pair in pairs for condition in CORE]
 
-    def mitigated(self) -> list[Study]:
-        """One study for each of the edition's mitigations and mitigation pairs; bootstrapping has one a way.
+    def mitigations(self) -> list[str]:
+        """The edition's mitigations of reward models.
 
         An edition that names none and has the chapters on another loss, or on labelling again, has theirs among them.
         """
-        names, studies = self.edition.mitigations, []
+        names, has = self.edition.mitigations, self.edition.has_chapter
         if names == USUAL:
-            has = self.edition.has_chapter
             names += (REVERSE if has("21") else ()) + (TWO_STAGES if has("30") else ())
+        return [name for name in names if name not in TOKENS]
+
+    def mitigated(self) -> list[Study]:
+        """One study for each of ``mitigations`` and mitigation pairs; bootstrapping has one a way."""
+        studies = []
         for pair in self.edition.mitigation_pairs:
             one = self.restricted_to(pairs=[pair])
-            for name in (name for name in names if name not in TOKENS):
+            for name in self.mitigations():
                 ways = one.edition.ways(*one.edition.weak_strong[0]) if MITIGATIONS[name].bootstrap else [None]
                 studies += [one.under_mitigation(name, way) for way in ways]
         return studies
@@ -390,13 +394,12 @@ class Study:
         return distinct([*explicit, *(run for study in policies for run in study.student_runs(("none", "implicit")))])
 
     def challenged(self) -> dict[str, Study]:
-        """Every mitigation of the edition on all its mitigation pairs, by name: the book's own entries in the sealed
-        challenge.  Bootstrapping goes through the middle model of all that lie between the first of them."""
+        """``mitigations`` on all mitigation pairs, by name: the book's own entries in the sealed challenge.
+        Bootstrapping goes through the middle model of all that lie between the first of them."""
         few = self.restricted_to(pairs=self.edition.mitigation_pairs)
         ways = few.edition.ways(*few.edition.weak_strong[0])
         via = {name: ways[len(ways) // 2 :][:1] if MITIGATIONS[name].bootstrap else (None,) for name in MITIGATIONS}
-        names = (name for name in self.edition.mitigations if via[name] and name not in TOKENS)
-        return {name: few.under_mitigation(name, *via[name]) for name in names}
+        return {name: few.under_mitigation(name, *via[name]) for name in self.mitigations() if via[name]}
 
     def challenge_runs(self) -> list[Train]:
         """No mitigation, the book's entries and the worked submission in the edition's own world, each with a rerun."""
