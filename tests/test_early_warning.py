@@ -165,7 +165,7 @@ def test_words_are_read_off_the_interval(low, high, says):
 
 @pytest.fixture(scope="module")
 def found(findings):
-    return findings["11_early_warning"]
+    return findings("11_early_warning")
 
 
 def test_every_student_on_trial_has_its_rows(study, found):
