@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
@@ -73,7 +75,7 @@ def frozen_and_updated(results: pd.DataFrame) -> Figure:
     said = []
     for row in (row for row in rows if row.about):
         condition, knowledge = row.about
-        at = lambda statistic: pick(results, statistic, condition, method=MACPO, knowledge=knowledge)
+        at = partial(pick, results, condition=condition, method=MACPO, knowledge=knowledge)
         score, matched = at("deception_score"), at("null_margin_matched")
         dot(scores, row.y, score, condition)
         nulls(scores, row.y, at("null_random")["value"], matched["value"], named=row is rows[1])
