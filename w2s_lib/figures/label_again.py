@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.rows import Panel, Row, dot, forest, name_rows, under_headings
+from w2s_lib.figures.rows import Measure, Row, dot, forest, name_rows, under_headings
 from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
 from w2s_lib.findings.label_again import GROUPS, THERE, TWICE, WITH_RERUN
 from w2s_lib.findings.results import TRAINING, pick, say
@@ -57,17 +57,17 @@ def payers(
     axes: np.ndarray,
     rows: Sequence[Row],
     beyond: str,
-    found: Callable[[Panel, tuple[str, str], str], pd.Series | None],
+    found: Callable[[Measure, tuple[str, str], str], pd.Series | None],
     size: float,
 ) -> list[str]:
     """As ``forest``, of rows about a mitigation and a group of pairs: tax rates of its training and its test pairs, and
     its share of the taxed pairs ``beyond`` margins, as the last axis is called."""
-    panels = (
-        Panel("tax rate of training\npairs (%)", "tax_rate", 100, {"on": TRAINING}),
-        Panel("tax rate of test\npairs (%)", "tax_rate", 100, {"on": ""}),
-        Panel(beyond, THERE[-1], names={"on": ""}),
+    measures = (
+        Measure("tax rate of training\npairs (%)", "tax_rate", 100, {"on": TRAINING}),
+        Measure("tax rate of test\npairs (%)", "tax_rate", 100, {"on": ""}),
+        Measure(beyond, THERE[-1], names={"on": ""}),
     )
-    told = forest(axes, rows, panels, found, size)
+    told = forest(axes, rows, measures, found, size)
     axes[2].axvline(0, **DASHED)
     most = max(ax.get_xlim()[1] for ax in axes[:2])
     for ax in axes[:2]:
@@ -81,9 +81,9 @@ def who_pays(results: pd.DataFrame) -> Figure:
     rows = under_headings({title(name or "none"): [(CALLED[g], (name, g)) for g in GROUPS] for name in WITH_RERUN})
     figure, axes = canvas(8.6, 0.42 * len(rows) + 1.5, 1, 3, sharey=True)
 
-    def of(panel: Panel, about: tuple[str, str], condition: str) -> pd.Series:
+    def of(measure: Measure, about: tuple[str, str], condition: str) -> pd.Series:
         mitigation, group = about
-        return pick(results, panel.statistic, condition, mitigation=mitigation, subset=group, **panel.names)
+        return pick(results, measure.statistic, condition, mitigation=mitigation, subset=group, **measure.names)
 
     told = payers(axes, rows, "share of the taxed test\npairs, beyond margins", of, size=40)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)

@@ -25,7 +25,7 @@ class Row(NamedTuple):
     about: Any
 
 
-class Panel(NamedTuple):
+class Measure(NamedTuple):
     """One measure of a figure: what its axis is called, in lines; what of results, drawn times ``scale``, it shows; and
     the conditions, each so far below the middle of a row.  The first is said in words."""
 
@@ -152,25 +152,25 @@ def name_rows(axes: Any, rows: Sequence[str | Row], above: float = 0.5, below: f
 def forest(
     axes: Iterable[Axes],
     rows: Sequence[Row],
-    panels: Sequence[Panel],
-    found: Callable[[Panel, Any, str], pd.Series | None],
+    measures: Sequence[Measure],
+    found: Callable[[Measure, Any, str], pd.Series | None],
     size: float = 60,
 ) -> list[str]:
     """A panel a measure, and in each the same rows; returns what they show, in words.  ``found``: the results row of a
     panel, of what a row is about and of a condition; None: there is none to draw."""
     told, about = [], headed(rows)
-    for ax, panel in zip(axes, panels):
+    for ax, measure in zip(axes, measures):
         said, named = [], set()
-        for (name, row), (condition, lower) in product(about.items(), panel.conditions.items()):
-            if (its := found(panel, row.about, condition)) is None:
+        for (name, row), (condition, lower) in product(about.items(), measure.conditions.items()):
+            if (its := found(measure, row.about, condition)) is None:
                 continue
             label = None if condition in named else condition
-            dot(ax, row.y + lower, its, condition, scale=panel.scale, size=size, label=label)
+            dot(ax, row.y + lower, its, condition, scale=measure.scale, size=size, label=label)
             named.add(condition)
-            if condition == next(iter(panel.conditions)):
-                said.append(f"{name} {say(its, percent=panel.scale != 1)}")
-        ax.set_xlabel(panel.axis, fontsize=10)
-        told.append(f"{one_line(panel.axis)}: {'; '.join(said)}")
+            if condition == next(iter(measure.conditions)):
+                said.append(f"{name} {say(its, percent=measure.scale != 1)}")
+        ax.set_xlabel(measure.axis, fontsize=10)
+        told.append(f"{one_line(measure.axis)}: {'; '.join(said)}")
     name_rows(axes, rows, line=False)
     return told
 

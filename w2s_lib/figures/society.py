@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.rows import Panel, Row, bars, beside, dot, forest, name_rows, nulls, under_headings
+from w2s_lib.figures.rows import Measure, Row, bars, beside, dot, forest, name_rows, nulls, under_headings
 from w2s_lib.figures.style import DASHED, Figure, canvas
 from w2s_lib.findings.results import pick, say, usual
 from w2s_lib.findings.society import FROZEN, LEVELS, MACPO, MOVED, UPDATED
@@ -105,13 +105,15 @@ def controls(results: pd.DataFrame) -> Figure:
     """What the weak agents come to know, where the strong one ends, and what the conflict costs it, by society."""
     figure, axes = canvas(8.8, 2.9, 1, 3, sharey=True)
     end, known = {"knowledge": UPDATED}, {"knowledge": UPDATED, "versus": FROZEN}
-    panels = (
-        Panel("known to the weak agents,\nupdated − frozen (points)", "known_weak", 100, known, {"none": 0.0}),
-        Panel("strong agent: ranked\nright at the end (%)", "accuracy", 100, end, {"none": 0.0}),
-        Panel("explicit conflict:\ntax (% of the pairs)", "conflict_tax", 100, {}, {"explicit": 0.0}),
+    measures = (
+        Measure("known to the weak agents,\nupdated − frozen (points)", "known_weak", 100, known, {"none": 0.0}),
+        Measure("strong agent: ranked\nright at the end (%)", "accuracy", 100, end, {"none": 0.0}),
+        Measure("explicit conflict:\ntax (% of the pairs)", "conflict_tax", 100, {}, {"explicit": 0.0}),
     )
-    of = lambda panel, variant, condition: pick(results, panel.statistic, condition, method=variant, **panel.names)
-    said = forest(axes, [Row(y, TITLES[name], name) for y, name in enumerate(VARIANTS)], panels, of)
+    of = lambda measure, variant, condition: pick(
+        results, measure.statistic, condition, method=variant, **measure.names
+    )
+    said = forest(axes, [Row(y, TITLES[name], name) for y, name in enumerate(VARIANTS)], measures, of)
     axes[0].axvline(0, **DASHED)
     churn = usual(results, statistic="conflict_tax", condition="rerun", method=MACPO)["value"]
     axes[2].axvline(100 * float(churn.iloc[0]), **DASHED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from w2s_lib.figures.label_again import payers
-from w2s_lib.figures.rows import Panel, Row, forest, under_headings
+from w2s_lib.figures.rows import Measure, Row, forest, under_headings
 from w2s_lib.figures.style import DASHED, GREY, ROLES, Figure, canvas
 from w2s_lib.findings.results import MATCHED, TRAINING, pick, usual
 from w2s_lib.findings.token_by_token import CHOSEN, GROUPS, LOT, MISSED, PLANTED_HERE, THERE, TRIED
@@ -61,13 +61,13 @@ def places(by_place: pd.DataFrame) -> Figure:
 def levels(results: pd.DataFrame) -> Figure:
     """PGR, explicit tax and score beyond its null of students of all, chosen and random tokens, beside their reruns."""
     figure, axes = canvas(8.6, 0.5 * len(TRIED) + 1.6, 1, 3, sharey=True)
-    panels = (
-        Panel("PGR", "pgr", conditions={"none": 0.0}),
-        Panel("tax (% of test pairs)", "conflict_tax", 100),
-        Panel("DS − margin-matched null", MATCHED),
+    measures = (
+        Measure("PGR", "pgr", conditions={"none": 0.0}),
+        Measure("tax (% of test pairs)", "conflict_tax", 100),
+        Measure("DS − margin-matched null", MATCHED),
     )
-    of = lambda panel, name, condition: pick(results, panel.statistic, condition, method="simpo", mitigation=name)
-    told = forest(axes, [Row(y, called(name), name) for y, name in enumerate(TRIED)], panels, of, size=44)
+    of = lambda measure, name, condition: pick(results, measure.statistic, condition, method="simpo", mitigation=name)
+    told = forest(axes, [Row(y, called(name), name) for y, name in enumerate(TRIED)], measures, of, size=44)
     axes[1].set_xlim(left=0)
     for ax in (axes[0], axes[2]):
         ax.axvline(0, **DASHED)
@@ -86,14 +86,14 @@ def who_pays(results: pd.DataFrame) -> Figure:
     rows = under_headings({called(name): [(CALLED[g], (name, g)) for g in GROUPS] for name in ("", CHOSEN, LOT)})
     figure, axes = canvas(8.6, 0.36 * len(rows) + 1.6, 1, 3, sharey=True)
 
-    def of(panel: Panel, about: tuple[str, str], condition: str) -> pd.Series | None:
+    def of(measure: Measure, about: tuple[str, str], condition: str) -> pd.Series | None:
         mitigation, group = about
-        its = {"method": "simpo", "mitigation": mitigation, "subset": group} | panel.names
+        its = {"method": "simpo", "mitigation": mitigation, "subset": group} | measure.names
         if mitigation == LOT and not its["on"]:  # no lot is drawn for pairs that nobody learns from
-            if panel.statistic == "tax_rate":
+            if measure.statistic == "tax_rate":
                 return None
             its["on"] = TRAINING
-        return pick(results, panel.statistic, condition, **its)
+        return pick(results, measure.statistic, condition, **its)
 
     told = payers(axes, rows, "share of the taxed pairs,\nbeyond margins", of, size=36)
     told.append(f"planted: {_planted(axes[2], results, rows)}")
