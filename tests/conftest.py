@@ -9,7 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,7 @@ import yaml
 from filelock import FileLock
 
 from w2s_lib.findings.claims import FINDINGS
+from w2s_lib.findings.results import read_results
 from w2s_lib.lab import Lab
 from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, load
@@ -109,14 +111,26 @@ def lab(build_folder: Path) -> Lab:
 
 
 @pytest.fixture(scope="session")
-def findings(study: Study, lab: Lab, build_folder: Path) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
-    """What each chapter that the ledger reads finds in the smoke build's store: its frame a seed, and its results;
-    computed once for all processes that share the tests."""
-    path = build_folder / "findings.pickle"
-    with FileLock(build_folder / ".findings"):
-        if not path.is_file():
-            path.write_bytes(pickle.dumps({name: finding(study.on(lab)) for name, finding in FINDINGS.items()}))
-        return pickle.loads(path.read_bytes())
+def findings(study: Study, lab: Lab, build_folder: Path) -> Callable[[str], tuple[pd.DataFrame, pd.DataFrame]]:
+    """What a chapter that the ledger reads finds in the smoke build's store, by its name: its frame a seed, and its
+    results; computed when first asked for, once for all processes that share the tests."""
+
+    @cache
+    def found(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        path = build_folder / f"{name}.pickle"
+        with FileLock(path.with_suffix(".lock")):
+            if not path.is_file():
+                path.write_bytes(pickle.dumps(FINDINGS[name](study.on(lab))))
+            return pickle.loads(path.read_bytes())
+
+    return found
+
+
+@pytest.fixture(scope="session")
+def published(build_folder: Path) -> dict[str, pd.DataFrame]:
+    """What each chapter that the ledger reads has in the smoke build's ``results.csv``."""
+    results = read_results(build_folder / "book" / "html" / "results.csv")
+    return {name: results[results["chapter"] == name].reset_index(drop=True) for name in FINDINGS}
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from w2s_lib.findings.early_warning import (
     View,
     auc,
     reads_chance,
-    recall,
+    recalls,
     roc,
     roc_curves,
     signals_of,
@@ -97,7 +97,7 @@ def test_auc_of_an_empty_class_is_undefined(rng, positive):
 def test_weights_count_as_repetitions_row_by_row(rng):
     signal, positive = rng.integers(0, 5, N).astype(float), rng.random(N) < 0.2
     weights = rng.integers(0, 3, (4, N))
-    for measure in (auc, lambda s, p, **k: recall(s, p, 0.05, **k)):
+    for measure in (auc, lambda s, p, **k: recalls(s, p, [0.05], **k)[0]):
         repeated = [measure(np.repeat(signal, w), np.repeat(positive, w)) for w in weights]
         np.testing.assert_allclose(measure(signal, positive, weights=weights.astype(float)), repeated)
 
@@ -111,14 +111,14 @@ def test_recall_is_the_mean_over_the_orders_of_tied_pairs():
     signal, positive = np.array([2.0, 1.0, 1.0, 1.0, 0.0]), np.array([True, True, False, False, True])
     orders = [(0, *tied, 4) for tied in itertools.permutations((1, 2, 3))]
     by_count = np.mean([positive[list(order[:2])].sum() / positive.sum() for order in orders])
-    assert recall(signal, positive, 0.4) == pytest.approx(by_count)
+    assert recalls(signal, positive, [0.4])[0] == pytest.approx(by_count)
 
 
 def test_recall_of_a_mute_signal_is_its_budget(rng):
     positive = rng.random(N) < 0.1
-    assert [float(recall(np.zeros(N), positive, b)) for b in BUDGETS] == pytest.approx(list(BUDGETS))
-    assert np.isnan(recall(np.zeros(N), np.zeros(N, bool), 0.05))
-    assert recall(np.arange(10.0), np.arange(10) > 6, 1.0) == 1.0, "who audits all finds all"
+    assert list(map(float, recalls(np.zeros(N), positive, BUDGETS))) == pytest.approx(list(BUDGETS))
+    assert np.isnan(recalls(np.zeros(N), np.zeros(N, bool), [0.05])[0])
+    assert recalls(np.arange(10.0), np.arange(10) > 6, [1.0])[0] == 1.0, "who audits all finds all"
 
 
 def test_recalls_of_a_student_are_each_their_own_under_whatever_weights(comparison, view, rng):
@@ -127,7 +127,9 @@ def test_recalls_of_a_student_are_each_their_own_under_whatever_weights(comparis
         for (name, signal), statistic in told.items():
             if name.startswith("recall_at_"):
                 budget, value = float(name.removeprefix("recall_at_")) / 100, SIGNALS[signal].value(view)
-                np.testing.assert_array_equal(statistic(weights=weights), recall(value, deceived, budget, weights))
+                np.testing.assert_array_equal(
+                    statistic(weights=weights), recalls(value, deceived, [budget], weights)[0]
+                )
 
 
 def test_statistics_agree_with_counts(comparison, view):
@@ -165,7 +167,7 @@ def test_words_are_read_off_the_interval(low, high, says):
 
 @pytest.fixture(scope="module")
 def found(findings):
-    return findings["11_early_warning"]
+    return findings("11_early_warning")
 
 
 def test_every_student_on_trial_has_its_rows(study, found):

@@ -249,45 +249,45 @@ def written(folder: Path, *changes: tuple[str, str], name: str = "mine", encodin
     ("old", "new", "says"),
     [
         ("[7]", "[010, 011]", 'line 4: seeds=010: YAML reads it as 8; write 10, or "010" in quotes where a text'),
-        ("draws: 200", "draws: 1:40", 'line 11: draws=1:40: YAML reads it as 100; write 100, or "1:40" in quotes'),
-        ("draws: 200", "draws: 2_00", "line 11: draws=2_00: YAML reads it as 200"),
-        ("draws: 200", "draws: 0x100", "line 11: draws=0x100: YAML reads it as 256"),
+        ("draws: 100", "draws: 1:40", 'line 11: draws=1:40: YAML reads it as 100; write 100, or "1:40" in quotes'),
+        ("draws: 100", "draws: 2_00", "line 11: draws=2_00: YAML reads it as 200"),
+        ("draws: 100", "draws: 0x100", "line 11: draws=0x100: YAML reads it as 256"),
         (
-            "draws: 200",
-            "draws: 200\nhelpful: off",
+            "draws: 100",
+            "draws: 100\nhelpful: off",
             'line 12: helpful=off: YAML reads it as false; write false, or "off" in quotes',
         ),
-        ("draws: 200", "draws: 200\ndpo: {encode_apart: yes}", "line 12: dpo.encode_apart=yes: .*; write true, or"),
-        ("draws: 200", "draws: 200\ndraws: 300", "line 12: draws=…: stands here for the second time, first in line 11"),
-        ("draws: 200", "dpo: {epochs: 1,\n epochs: 2}", "line 12: dpo.epochs=…: stands here for the second time"),
-        ("draws: 200", "draws: 200\nno: 3", "line 12: no=…: a parameter's name is needed here"),
-        ("draws: 200", "draws: 200\n5: 3", "line 12: 5=…: a parameter's name is needed here"),
+        ("draws: 100", "draws: 200\ndpo: {encode_apart: yes}", "line 12: dpo.encode_apart=yes: .*; write true, or"),
+        ("draws: 100", "draws: 200\ndraws: 300", "line 12: draws=…: stands here for the second time, first in line 11"),
+        ("draws: 100", "dpo: {epochs: 1,\n epochs: 2}", "line 12: dpo.epochs=…: stands here for the second time"),
+        ("draws: 100", "draws: 200\nno: 3", "line 12: no=…: a parameter's name is needed here"),
+        ("draws: 100", "draws: 200\n5: 3", "line 12: 5=…: a parameter's name is needed here"),
         (
             "title: the",
             "title: 2026-11-29 #",
             "line 3: title=2026-11-29: YAML reads it as a date; write .* quotes where",
         ),
         (
-            "draws: 200",
+            "draws: 100",
             "alpha: .inf",
             'line 11: alpha=.inf: YAML reads it as inf; write ".inf" in quotes where',
         ),
-        ("draws: 200", "dpo: {<<: {epochs: 1, epochs: 2}}", "line 11: dpo.epochs=…: stands here for the second time"),
-        ("draws: 200", "dpo: {<<: [{epochs: -1}]}", "line 11: dpo.epochs=-1: "),
+        ("draws: 100", "dpo: {<<: {epochs: 1, epochs: 2}}", "line 11: dpo.epochs=…: stands here for the second time"),
+        ("draws: 100", "dpo: {<<: [{epochs: -1}]}", "line 11: dpo.epochs=-1: "),
         ("seeds: [7]", "seeds:\t[7]", r"line 4, 'seeds:\\t\[7\]': a tab stands here; write spaces"),
         ("title: the", "title: GPT-2: the", "line 3, 'title: GPT-2: the .*': a text with \": \" in it needs quotes"),
         ("seeds: [7]", "seeds: [7", "this is no YAML"),
-        ("draws: 200", "draws: !!python/name:os.system x", "line 11, .*this is no YAML"),
-        ("draws: 200", "drows: 200", "mine.yaml, line 11: drows=200: no such parameter; did you mean 'draws'?"),
-        ("draws: 200", "draws: 20", "mine.yaml, line 11: draws=20: must be at least 100"),
+        ("draws: 100", "draws: !!python/name:os.system x", "line 11, .*this is no YAML"),
+        ("draws: 100", "drows: 100", "mine.yaml, line 11: drows=100: no such parameter; did you mean 'draws'?"),
+        ("draws: 100", "draws: 20", "mine.yaml, line 11: draws=20: must be at least 100"),
         (
-            "draws: 200",
-            "draws: 200\ndpo: {epoch: 2}",
+            "draws: 100",
+            "draws: 100\ndpo: {epoch: 2}",
             "line 12: dpo.epoch=2: no such parameter; did you mean 'epochs'?",
         ),
-        ("draws: 200", "chapters:\n  - '04'\n  - 5", "line 13: chapters=5: a chapter's number .* write '05' in quotes"),
-        ("draws: 200", "chapters: ['04', nope]", "line 11: chapters=nope: no such chapter; allowed: 01, 02"),
-        ("draws: 200", "helpful: hh-harmless", "line 11: helpful='hh-harmless': its labels prefer harmlessness"),
+        ("draws: 100", "chapters:\n  - '04'\n  - 5", "line 13: chapters=5: a chapter's number .* write '05' in quotes"),
+        ("draws: 100", "chapters: ['04', nope]", "line 11: chapters=nope: no such chapter; allowed: 01, 02"),
+        ("draws: 100", "helpful: hh-harmless", "line 11: helpful='hh-harmless': its labels prefer harmlessness"),
         ("[tiny-24, ", "['tiny-24', tiny-2, ", "line 5: models=tiny-2: no such model; did you mean"),
     ],
 )
@@ -301,7 +301,7 @@ def test_a_file_says_what_it_means_or_in_which_line_it_does_not(tmp_path, old, n
 def test_a_file_is_read_in_its_encoding(tmp_path, encoding):
     path = written(tmp_path, ("title: the", "title: für die"), encoding=encoding)
     assert load(path).title.startswith("für die")
-    with pytest.raises(ParameterError, match="line 11: drows=200: no such"):
+    with pytest.raises(ParameterError, match="line 11: drows=100: no such"):
         path.write_text(path.read_text(encoding=encoding).replace("draws", "drows"), encoding=encoding)
         load(path)
 
@@ -313,7 +313,7 @@ def test_a_file_in_another_encoding_is_named_with_its_line(tmp_path):
 
 def test_numbers_texts_and_anchors_mean_what_they_say(tmp_path):
     recipes = "dpo: &policy {epochs: 3, learning_rate: 1e-4}\nsimpo: {<<: *policy, epochs: 1}"
-    e = load(written(tmp_path, ("draws: 200", recipes), ("[7]", "[0, 17]"), ("0.52 ", "5.2e-1 ")))
+    e = load(written(tmp_path, ("draws: 100", recipes), ("[7]", "[0, 17]"), ("0.52 ", "5.2e-1 ")))
     assert (e.seeds, e.threshold, e.dpo.epochs, e.simpo.epochs) == ((0, 17), 0.52, 3, 1)
     assert e.dpo.learning_rate == e.simpo.learning_rate == 1e-4
 

@@ -29,7 +29,7 @@ CONFLICTS = [name for name in CORE if name != "none"]
 
 
 @pytest.fixture(scope="module")
-def drawn(study, lab, findings) -> dict[str, style.Figure]:
+def drawn(study, lab, findings, published) -> dict[str, style.Figure]:
     none, conflicts = measure(study.on(lab), ["none"], GENERALIZATION), measure(study.on(lab), CONFLICTS, DECEPTION)
     pooled = summarise(conflicts, pooled=True)
     facts, ladder = ladder_results(study.on(lab))
@@ -41,10 +41,9 @@ def drawn(study, lab, findings) -> dict[str, style.Figure]:
     )
     weak, strong = study.edition.weak_strong[0]
     comparison = study.on(lab).comparison(study.edition.seeds[0], weak, strong, "implicit")
-    found = {name: rows for name, (_, rows) in findings.items()}
-    (grid, gap), (policies, policy_results) = findings["06_capability_gap"], findings["12_preference_optimisation"]
-    doubts, doses = found["07_nulls_and_controls"], found["08_mechanism"]
-    helps, spoken = found["13_what_helps"], found["24_policies_speak"]
+    (grid, gap), (policies, policy_results) = map(findings, ("06_capability_gap", "12_preference_optimisation"))
+    doubts, doses = published["07_nulls_and_controls"], published["08_mechanism"]
+    helps, spoken = published["13_what_helps"], published["24_policies_speak"]
     planted, real = positive_controls(study.on(lab), students=10)[1], observed(study.on(lab))[1]
     alphas, threshold = study.edition.alphas, study.edition.threshold
     return {
@@ -78,7 +77,7 @@ def drawn(study, lab, findings) -> dict[str, style.Figure]:
         "words": words_and_rankings(spoken),
         "forest": forest(helps),
         "steps": steps(helps),
-        "ledger": claims.ledger(ledger(found)),
+        "ledger": claims.ledger(ledger(published)),
     }
 
 
@@ -97,8 +96,8 @@ def test_alt_texts_state_the_numbers_of_the_frame(drawn, study, lab):
         )
 
 
-def test_the_stairs_can_be_built_up_step_by_step(findings):
-    rows = findings["07_nulls_and_controls"][1]
+def test_the_stairs_can_be_built_up_step_by_step(published):
+    rows = published["07_nulls_and_controls"]
     few, all_of_them = stairs(rows, ["explicit"], upto=2), stairs(rows, ["explicit"])
     assert STEPS[1][0].strip() in few.alt and STEPS[2][0].strip() not in few.alt
     assert all(name.strip(" …") in all_of_them.alt for name, _ in STEPS)

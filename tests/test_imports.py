@@ -2,6 +2,8 @@
 torch."""
 
 import ast
+import os
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -60,28 +62,48 @@ def test_no_modules_import_each_other():
     assert len(list(TopologicalSorter(graph).static_order())) == len(MODULES)
 
 
+def test_one_name_means_one_thing():
+    """Of constants that several packages read, and of which some once had two values: each is defined once."""
+    defined = [
+        target.id
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, (ast.Assign, ast.AnnAssign))
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    ]
+    names = ("SCORES", "THRESHOLDS", "PATIENCE", "CONDITIONS", "MITIGATIONS", "CLAIMS", "FINDINGS")
+    twice = [name for name in names if defined.count(name) > 1]
+    assert not twice and defined.count("SCORES") == 1
+
+
 def test_a_module_is_no_catch_all():
     assert not [path for path in PACKAGE.rglob("*.py") if path.stem in ("utils", "helpers", "common", "misc")]
 
 
-def loads_torch(*modules: str) -> str:
+def loads_torch(*modules: str, folder: Path = PACKAGE.parent) -> str:
     """The first of these modules that loads torch, transformers or a parser of addresses (``w2s_lib.book`` says of
-    which) in a process that imports one after another."""
+    which) in a process that imports one after another; Python looks into the folder first."""
     code = (
         "import importlib, sys\n"
         "for name in sys.argv[1:]:\n"
-        "    importlib.import_module(f'w2s_lib.{name}')\n"
+        "    importlib.import_module(name)\n"
         "    if {'torch', 'transformers', 'lark'} & set(sys.modules):\n"
         "        sys.exit(name)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True, encoding="utf-8")
+    command, environment = [sys.executable, "-c", code, *modules], os.environ | {"PYTHONPATH": str(folder)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode in (0, 1)
     return done.stderr.strip()
 
 
 def test_reading_results_loads_no_torch_and_no_grammar():
-    assert not loads_torch(*NO_TORCH)
+    assert not loads_torch(*(f"w2s_lib.{name}" for name in NO_TORCH))
 
 
-def test_this_test_can_fail():
-    assert loads_torch("digests", "training.losses", "errors") == "training.losses"
+def test_this_test_can_fail(tmp_path):
+    """Modules of the library that need torch say so at their top; here it is an empty one, which is loaded sooner."""
+    assert re.search("^import torch$", MODULES["training.losses"].read_text(encoding="utf-8"), re.MULTILINE)
+    (tmp_path / "torch.py").touch()
+    (tmp_path / "losses.py").write_text("import torch", encoding="utf-8")
+    assert loads_torch("w2s_lib.digests", "losses", "w2s_lib.errors", folder=tmp_path) == "losses"

@@ -144,14 +144,14 @@ def test_weights_count_pairs(name):
     c = random_comparison(n=200, seed=5)
     statistic = partial(STATISTICS[name], c)
     weights = RNG.multinomial(200, np.full(200, 1 / 200), size=7).astype(float)
-    assert statistic(np.ones(200)) == pytest.approx(statistic())
-    assert statistic(weights)[3] == pytest.approx(statistic(weights[3]))
+    assert statistic(weights=np.ones(200)) == pytest.approx(statistic())
+    assert statistic(weights=weights)[3] == pytest.approx(statistic(weights=weights[3]))
     if not name.endswith("matched"):  # which pairs are matched belongs to the sample
         index = np.repeat(np.arange(200), weights[3].astype(int))
         resampled = Comparison(
             *(getattr(c, f)[index] for f in ("weak", "ceiling", "baseline", "conflict", "independent"))
         )
-        assert statistic(weights[3]) == pytest.approx(STATISTICS[name](resampled))
+        assert statistic(weights=weights[3]) == pytest.approx(STATISTICS[name](resampled))
 
 
 def test_share_of_nothing_is_undefined():

@@ -213,7 +213,7 @@ def test_bootstrapping_is_averaged_over_its_ways_within_a_seed():
 
 @pytest.fixture(scope="module")
 def found(findings):
-    return findings["13_what_helps"]
+    return findings("13_what_helps")
 
 
 def test_what_the_chapter_finds(study, lab, found):

@@ -15,6 +15,7 @@ from tests.conftest import SERIOUS
 from w2s_lib.book.chapter import open_chapter
 from w2s_lib.data.world import draw_pairs, judge, substances
 from w2s_lib.figures import play as shown
+from w2s_lib.figures.style import Shown
 from w2s_lib.findings.ask import ASKED, ask, runs, stored, world_of
 from w2s_lib.findings.game import EACH, TRUTH, _some, game
 from w2s_lib.findings.play import NULLS, ROOM, STEP, of_book, packed, planes, play, signed, told_apart
@@ -109,7 +110,7 @@ def opened(browser, tmp_path, data):
     style = (ASSETS / "book.css").read_text(encoding="utf-8")
     trouble, contexts = [], []
 
-    def open_page(*widgets: shown.Widget, also: dict | None = None, **context):
+    def open_page(*widgets: Shown, also: dict | None = None, **context):
         (tmp_path / "data.js").write_text(f"window.w2sPlay = {json.dumps(data | (also or {}))};", encoding="utf-8")
         head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>play</title>'
         head += '<meta name="viewport" content="width=device-width">'
@@ -452,17 +453,15 @@ def test_models_of_the_page_take_two_megabytes_at_most(name):
 # Predict first
 
 
-def in_cells(*texts: str) -> shown.Widget:
-    return shown.Widget("".join(f'<div class="cell"><div class="cell_output">{text}</div></div>' for text in texts), "")
+def in_cells(*texts: str) -> Shown:
+    return Shown("".join(f'<div class="cell"><div class="cell_output">{text}</div></div>' for text in texts), "")
 
 
 TAX = shown.prediction("made/05/tax", "Which <b>share</b>?", 0.3, "0.30 [0.20, 0.40]", 0.0, 1.0)
 
 
 def test_a_guess_comes_before_the_reveal_and_is_kept(opened):
-    tables = shown.Widget(
-        "<p>in words</p><table><td>0.30</td></table><section><table><td>another</td></table></section>", ""
-    )
+    tables = Shown("<p>in words</p><table><td>0.30</td></table><section><table><td>another</td></table></section>", "")
     cells = in_cells(TAX.html, "<p>the figure</p>", "<p>a second figure</p>", "<table><td>in a cell</td></table>")
     page = opened(cells, tables, shown.calibration(24), viewport={"width": 390, "height": 800})
     assert page.locator(".unguessed").all_inner_texts() == ["the figure", "in a cell", "0.30"], (

@@ -26,9 +26,9 @@ from w2s_lib.findings.results import ALL, _mean, _slope, pool, summarise, taken_
 from w2s_lib.measures.intervals import (
     LEVEL,
     Interval,
-    cluster_interval,
     cluster_weights,
     half_width,
+    percentile_interval,
     share_bounds,
     t_bounds,
 )
@@ -224,7 +224,7 @@ def one_seed(plant: Plant, studies: int, rng: np.random.Generator) -> pd.DataFra
         ways = cluster_weights(index, DRAWS, rng), cluster_weights(range(plant.pairs), DRAWS, rng)
         for name in POOLED:
             of = estimated(name, cells[cell]).of
-            intervals: list[Interval] = [cluster_interval(of, weights) for weights in ways]
+            intervals: list[Interval] = [percentile_interval(float(of()), of(weights=weights)) for weights in ways]
             found[name].append((float(of()), *intervals[0][1:3], *intervals[1][1:3]))
     rows = []
     for name, intervals in found.items():

@@ -43,8 +43,16 @@ TOGETHER = 1800.0
 
 def train(base: Path, replica: int) -> None:
     """One student's training, as a run does it, into a folder that is thrown away."""
+    import torch
+    from datasets import disable_progress_bars
+    from transformers.utils import logging
+
     from w2s_lib.training.train import train as trained
 
+    torch.set_num_threads(1)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    disable_progress_bars()
     with tempfile.TemporaryDirectory() as folder:
         trained(STUDENT.model_copy(update={"replica": replica}), [base], [], Path(folder))
 
@@ -67,14 +75,6 @@ def copy(_: int) -> None:
 
 def _take_part(work: Work, part: Sequence[int], begin: object, took: object) -> None:
     """A process of ``side_by_side``: does one piece to warm up, and the others when all have."""
-    import torch
-    from datasets import disable_progress_bars
-    from transformers.utils import logging
-
-    torch.set_num_threads(1)
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    disable_progress_bars()
     work(part[0])
     begin.wait(TOGETHER)
     start = time.perf_counter()

@@ -25,7 +25,7 @@ from w2s_lib.findings.results import MATCHED, UNMODIFIED, say
 from w2s_lib.lab import Lab
 from w2s_lib.specs import Submission, stream
 from w2s_lib.study import Study
-from w2s_lib.study.challenge import CONDITIONS, SECRET, name_of, secret, worlds
+from w2s_lib.study.challenge import SECRET, TRIED_UNDER, name_of, secret, worlds
 from w2s_lib.study.cost import plan_runs, print_plan
 from w2s_lib.study.edition import FOLDER, load
 from w2s_lib.study.mitigations import MITIGATIONS, PRACTICE, Submitted
@@ -104,7 +104,7 @@ def submit(path: str, who: str, edition: str = "world", lab: Lab | None = None, 
     read_board(at)
     plain, tried = studies(edition, code, Path(path).name, lab)
     rehearsed(code, tried, Path(path).name)
-    runs = [run for study in (*plain.values(), *tried.values()) for run in study.student_runs(CONDITIONS)]
+    runs = [run for study in (*plain.values(), *tried.values()) for run in study.student_runs(TRIED_UNDER)]
     lab.run(runs)
     rows = [row for name in plain for row in scored(name, measured(tried[name]), measured(plain[name]))]
     entry = Entry(
@@ -221,7 +221,7 @@ def main(arguments: list[str] | None = None) -> int:
             plain, tried = studies(given.edition, code, Path(given.submission).name, lab)
             rehearsed(code, tried, Path(given.submission).name)
             both = (*plain.values(), *tried.values())
-            runs = [run for study in both for run in study.student_runs(CONDITIONS)]
+            runs = [run for study in both for run in study.student_runs(TRIED_UNDER)]
             lab.check(runs, planning=True)
             print_plan(plan_runs(runs, lab=lab))
             return

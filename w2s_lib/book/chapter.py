@@ -33,7 +33,8 @@ from w2s_lib.book.seal import (
     read,
 )
 from w2s_lib.errors import ParameterError, nearest
-from w2s_lib.figures.play import Widget, prediction
+from w2s_lib.figures.play import prediction
+from w2s_lib.figures.style import Shown
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, PLANTED, ledger
 from w2s_lib.findings.results import COLUMNS, by_seed, published, read_results, say
@@ -157,7 +158,7 @@ class Chapter:
         low: float = 0.0,
         high: float = 1.0,
         percent: bool = False,
-    ) -> Widget:
+    ) -> Shown:
         """A number for readers to guess before they see it, on a slider from ``low`` to ``high``.
 
         ``truth`` is a results row, which is said with its interval, or a number, of which a whole one is a count.

@@ -35,14 +35,15 @@ class Table:
         return self.frame.to_string(index=False)
 
 
-class Parts:
+class Parts(Table):
     """A long frame as one folded table for each value of a column, with a field that searches all of them.
 
     Without the book's own script the field does nothing, and the tables open all the same.
     """
 
     def __init__(self, frame: pd.DataFrame, by: str, digits: int = 2) -> None:
-        self.frame, self.by, self.digits = frame, by, digits
+        super().__init__(frame, digits)
+        self.by = by
 
     def _repr_html_(self) -> str:
         parts = []
@@ -52,15 +53,9 @@ class Parts:
         field = '<label>Search <input type="search" placeholder="any part of a row"></label> <output></output>'
         return f'<div class="searched">{field}{"".join(parts)}</div>'
 
-    def __repr__(self) -> str:
-        return self.frame.to_string(index=False)
 
-
-class Ledger:
+class Ledger(Table):
     """Claims with their intervals and verdicts, each linked to its chapter; ``frame`` as of ``claims.ledger``."""
-
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self.frame = frame
 
     def _repr_html_(self) -> str:
         f = self.frame
@@ -83,7 +78,7 @@ class Ledger:
         chapters = dict(zip(f["claim"].map(html.escape), f["chapter"]))
         link = lambda claim: f'<a href="{chapters[claim]}.html">{claim}</a>'
         shown = {"": link, "verdict": "<strong>{}</strong>"}
-        return html_table(pd.DataFrame(columns), 2, "dataframe ledger", shown)
+        return html_table(pd.DataFrame(columns), self.digits, "dataframe ledger", shown)
 
     def __repr__(self) -> str:
         return self.frame[["claim", "statement", "value", "low", "high", "says"]].to_string(index=False)

@@ -133,13 +133,12 @@ def comparison(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
         axes, ("conflict tax\n(% of the pairs)", "DS and\nits nulls", "DS − margin-\nmatched null", "PGR")
     ):
         ax.set_xlabel(name, fontsize=10)
-        ax.spines["left"].set_visible(False)
     tax.set_xlim(left=-1)
     score.set_xlim(-0.02, 1.02)
     excess.axvline(0, **DASHED)
     low, high = pgr.get_xlim()
     pgr.set_xlim(max(low, -1), min(high, 2))
-    name_rows(axes, [f"{called(loss)}, α = {alpha:g}" for loss, alpha in cells], above=0.6, below=0.7)
+    name_rows(axes, [f"{called(loss)}, α = {alpha:g}" for loss, alpha in cells], above=0.6, below=0.7, line=False)
     figure.legend(*score.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return Figure(
         figure,

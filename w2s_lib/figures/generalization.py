@@ -46,9 +46,8 @@ def pgr_ladder(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
         roles(ax, y, row, seeds, "gap too small" if np.isnan(pgr) else f"PGR {pgr:.2f}", held(results))
         accuracies = ", ".join(f"{row[statistic]:.2f}" for statistic, _, _ in MARKS)
         said.append(f"{weak} to {strong}: {accuracies}")
-    name_rows(ax, [f"{weak} → {strong}" for weak, strong in table.index], above=0.6)
+    name_rows(ax, [f"{weak} → {strong}" for weak, strong in table.index], above=0.6, line=False)
     ax.set(xlabel="accuracy on the test pairs")
-    ax.spines["left"].set_visible(False)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18 - 0.5 / len(table)), ncols=3)
     return Figure(
         figure,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.rows import Row, dot, name_rows, under_headings
+from w2s_lib.figures.rows import Measure, Row, dot, forest, name_rows, under_headings
 from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
-from w2s_lib.findings.label_again import GROUPS, TWICE, WITH_RERUN
+from w2s_lib.findings.label_again import GROUPS, THERE, TWICE, WITH_RERUN
 from w2s_lib.findings.results import TRAINING, pick, say
 from w2s_lib.study.mitigations import title
 
@@ -39,9 +42,8 @@ def labels(results: pd.DataFrame) -> Figure:
     many.set_xlim(left=0)
     right.axvline(50, **DASHED)
     right.set_xlabel("of their labels, right (%)")
-    for ax in (many, right):
-        ax.spines["left"].set_visible(False)
-    name_rows((many, right), [Row(y, CALLED[group].replace(": ", ":\n"), group) for y, group in enumerate(GROUPS)])
+    names = [CALLED[group].replace(": ", ":\n") for group in GROUPS]
+    name_rows((many, right), names, line=False)
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
     return Figure(
         figure,
@@ -51,37 +53,39 @@ def labels(results: pd.DataFrame) -> Figure:
     )
 
 
+def payers(
+    axes: np.ndarray,
+    rows: Sequence[Row],
+    beyond: str,
+    found: Callable[[Measure, tuple[str, str], str], pd.Series | None],
+    size: float,
+) -> list[str]:
+    """As ``forest``, of rows about a mitigation and a group of pairs: tax rates of its training and its test pairs, and
+    its share of the taxed pairs ``beyond`` margins, as the last axis is called."""
+    measures = (
+        Measure("tax rate of training\npairs (%)", "tax_rate", 100, {"on": TRAINING}),
+        Measure("tax rate of test\npairs (%)", "tax_rate", 100, {"on": ""}),
+        Measure(beyond, THERE[-1], names={"on": ""}),
+    )
+    told = forest(axes, rows, measures, found, size)
+    axes[2].axvline(0, **DASHED)
+    most = max(ax.get_xlim()[1] for ax in axes[:2])
+    for ax in axes[:2]:
+        ax.set_xlim(-0.02 * most, most)
+    return told
+
+
 def who_pays(results: pd.DataFrame) -> Figure:
     """Tax rates by group of pairs, without a mitigation and when students label again, on training and on test pairs;
     and how far the groups' share of the taxed pairs is beyond what margins explain."""
     rows = under_headings({title(name or "none"): [(CALLED[g], (name, g)) for g in GROUPS] for name in WITH_RERUN})
     figure, axes = canvas(8.6, 0.42 * len(rows) + 1.5, 1, 3, sharey=True)
-    panels = (
-        ("tax rate of training\npairs (%)", "tax_rate", TRAINING, 100),
-        ("tax rate of test\npairs (%)", "tax_rate", "", 100),
-        ("share of the taxed test\npairs, beyond margins", "taxed_there_beyond_margin", "", 1),
-    )
-    told = []
-    for ax, (name, statistic, on, scale) in zip(axes, panels):
-        said = []
-        for row in (row for row in rows if row.about):
-            mitigation, group = row.about
-            for condition, lower in (("explicit", -0.13), ("rerun", 0.2)):
-                found = pick(results, statistic, condition, mitigation=mitigation, subset=group, on=on)
-                label = condition if row is rows[1] else None
-                dot(ax, row.y + lower, found, condition, scale=scale, size=40, label=label)
-                if condition == "explicit":
-                    said.append(
-                        f"{title(mitigation or 'none')}, {group.replace('_', ' ')} {say(found, percent=scale == 100)}"
-                    )
-        told.append(f"{name.replace(chr(10), ' ')}: {'; '.join(said)}")
-        ax.set_xlabel(name, fontsize=10)
-        ax.spines["left"].set_visible(False)
-    axes[2].axvline(0, **DASHED)
-    most = max(ax.get_xlim()[1] for ax in axes[:2])
-    for ax in axes[:2]:
-        ax.set_xlim(-0.02 * most, most)
-    name_rows(axes, rows)
+
+    def of(measure: Measure, about: tuple[str, str], condition: str) -> pd.Series:
+        mitigation, group = about
+        return pick(results, measure.statistic, condition, mitigation=mitigation, subset=group, **measure.names)
+
+    told = payers(axes, rows, "share of the taxed test\npairs, beyond margins", of, size=40)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return Figure(
         figure,

@@ -9,7 +9,7 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.rows import Row, dot, name_rows, nulls
+from w2s_lib.figures.rows import Row, dot, name_rows, nulls, one_line
 from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
 from w2s_lib.findings.results import MATCHED, UNMODIFIED, among, say, usual
 from w2s_lib.study.methods import POLICY_METHODS, TITLES
@@ -37,7 +37,7 @@ class Panel:
     @property
     def says(self) -> str:
         """The axis' name on one line."""
-        text = self.axis.replace("-\n", "-").replace("\n", " ")
+        text = one_line(self.axis)
         return text[0].upper() + text[1:]
 
 
@@ -95,7 +95,6 @@ def _panels(
         (least, most), (lowest, highest) = panel.least, panel.most
         ax.set_xlim(min(max(min(low, least), lowest), *values, 0), max(min(max(high, most), highest), *values, 0))
         ax.set_xlabel(panel.axis, fontsize=10)
-        ax.spines["left"].set_visible(False)
         told.append(f"{panel.says}: {'; '.join(said)}")
     return figure, axes, told
 
@@ -119,7 +118,7 @@ def _changes(results: pd.DataFrame, students: Mapping[tuple[str, str], str], con
         if any(leaky) and not all(leaky):
             ax.axhline(heights[leaky.index(True)] - 0.85, color=GREY, linewidth=0.6)
     names = [f"{name}\n(asks the truth)" if asks else name for name, _, asks in drawn]
-    name_rows(axes, [Row(y, name, name) for y, name in zip(heights, names)], above=0.65, below=0.65)
+    name_rows(axes, [Row(y, name, name) for y, name in zip(heights, names)], above=0.65, below=0.65, line=False)
     return figure, ". ".join(told)
 
 
@@ -199,7 +198,7 @@ def steps(results: pd.DataFrame) -> Figure:
     excess.axvline(0, **DASHED)
     for x in (0, 1):
         pgr.axvline(x, color=GREY, linewidth=1, linestyle=":")
-    name_rows(axes, list(shown), above=0.6, below=0.6)
+    name_rows(axes, list(shown), above=0.6, below=0.6, line=False)
     figure.legend(*score.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return Figure(
         figure,

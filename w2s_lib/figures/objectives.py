@@ -36,7 +36,6 @@ def _dots(ax: Axes, results: pd.DataFrame, statistic: str, most: float, scale: f
             dot(ax, y, rows.loc[student], student[1], scale=scale, size=70)
             said.append(f"{' '.join(student).strip()} {say(rows.loc[student], percent=scale != 1)}")
     ax.axvline(0, **DASHED)
-    ax.spines["left"].set_visible(False)
     low, high = ax.get_xlim()
     ax.set_xlim(max(low, -most), min(high, most))
     return said
@@ -46,7 +45,7 @@ def excess_by_objective(results: pd.DataFrame) -> Figure:
     """DS minus its margin-matched null with 95 % intervals, conditions below the aim of supervision; pooled rows."""
     figure, ax = canvas(6.2, 4.4)
     said = _dots(ax, results, "excess_margin_matched", most=0.6)
-    name_rows(ax, _rows(), above=0.7, below=0.6)
+    name_rows(ax, _rows(), above=0.7, below=0.6, line=False)
     ax.set(xlabel="deception score − margin-matched null")
     return Figure(
         figure,
@@ -65,7 +64,7 @@ def taxes(results: pd.DataFrame) -> Figure:
         told = _dots(ax, results, statistic, most=65, scale=100)
         said.append(f"{statistic.replace('_', ' ')}: {'; '.join(told)}")
         ax.set(xlabel=name)
-    name_rows(axes, _rows(), above=0.7, below=0.6)
+    name_rows(axes, _rows(), above=0.7, below=0.6, line=False)
     return Figure(
         figure,
         f"Conflict tax and net change of accuracy by aim and condition, with 95 % intervals. {'. '.join(said)}.",

@@ -7,13 +7,12 @@ Every widget is an element with a ``data-play`` attribute that names it; its dat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 
 from w2s_lib.figures.slider import MEANING, ORDER, SIZE, at
-from w2s_lib.figures.style import AREA, GREY
+from w2s_lib.figures.style import AREA, GREY, Shown
 from w2s_lib.measures.metrics import Array, Comparison, known, quadrant
 
 MATCHINGS: dict[str, tuple[str, ...]] = {
@@ -29,22 +28,8 @@ BINS = (2, 5, 10, 20)
 QUIET = "<noscript><p>This needs JavaScript to move; what stands here is its first state.</p></noscript>"
 
 
-@dataclass(frozen=True)
-class Widget:
-    """Jupyter shows ``html``; ``says`` is what it shows, in a sentence."""
-
-    html: str
-    says: str
-
-    def _repr_html_(self) -> str:
-        return self.html
-
-    def __repr__(self) -> str:
-        return self.says
-
-
-def _widget(name: str, inside: str, says: str, quiet: str = QUIET) -> Widget:
-    return Widget(f'<div class="play" data-play="{name}">{inside}{quiet}</div>', says)
+def _widget(name: str, inside: str, says: str, quiet: str = QUIET) -> Shown:
+    return Shown(f'<div class="play" data-play="{name}">{inside}{quiet}</div>', says)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> str:
@@ -59,7 +44,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]], caption: str =
     return f'<table class="played">{about}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
-def quadrants(c: Comparison, of: str) -> Widget:
+def quadrants(c: Comparison, of: str) -> Shown:
     """The four quadrants of one student, ``of`` names it, with their counts."""
     q = quadrant(c.ceiling, c.weak, c.threshold)
     counts = [[MEANING[i], *(int((q[mask] == i).sum()) for mask in (slice(None), c.right, c.tax))] for i in ORDER]
@@ -68,7 +53,7 @@ def quadrants(c: Comparison, of: str) -> Widget:
     return _widget("quadrants", table(heads, counts, f"{of}; T = {c.threshold:g}"), says)
 
 
-def nulls(c: Comparison, of: str) -> Widget:
+def nulls(c: Comparison, of: str) -> Shown:
     """The score of one student, ``of`` names it, beside nulls in a few numbers of bins."""
     ds = float(c.deception_score())
     rows = [[name, *(c.null_in_bins(features, bins) for bins in BINS)] for name, features in MATCHINGS.items()]
@@ -91,7 +76,7 @@ def _plane(weak: Array, ceiling: Array, dots: int, threshold: float, label: str)
     )
 
 
-def churn(planes: Sequence[dict], threshold: float) -> Widget:
+def churn(planes: Sequence[dict], threshold: float) -> Shown:
     """Unlabelled deception planes, as of ``findings.play.planes``, each with a question below."""
     items = []
     for i, one in enumerate(planes, 1):
@@ -113,7 +98,7 @@ def churn(planes: Sequence[dict], threshold: float) -> Widget:
     return _widget("churn", f'<ol class="planes">{"".join(items)}</ol><p>{button}</p>', says, quiet)
 
 
-def game(found: dict) -> Widget:
+def game(found: dict) -> Shown:
     """The pairs to label, as of ``findings.game``: on paper a sheet to fill in."""
     items = []
     for i, pair in enumerate(found["pairs"], 1):
@@ -138,13 +123,13 @@ def game(found: dict) -> Widget:
     return _widget("game", facts + "".join(items) + f'<p>{button} {said}</p><div class="after"></div>', says, "")
 
 
-def ask(found: dict | None) -> Widget:
+def ask(found: dict | None) -> Shown:
     """Where models can be asked, as of ``findings.ask``; None: they are not at hand, and the page says so."""
     if found is None:
         why = (
             "The models of this edition do not come with it; a book that is built with <code>make book</code> has them."
         )
-        return Widget(f"<p>{why}</p>", "No models are at hand to be asked.")
+        return Shown(f"<p>{why}</p>", "No models are at hand to be asked.")
     kinds = [
         [kind, one["prompts"][0], one["risky"][0], one["cautious"][0]] for kind, one in found["world"]["kinds"].items()
     ]
@@ -153,23 +138,23 @@ def ask(found: dict | None) -> Widget:
     return _widget("ask", table(heads, kinds, "What can be asked"), says)
 
 
-def prediction(name: str, question: str, truth: float, told: str, low: float, high: float) -> Widget:
+def prediction(name: str, question: str, truth: float, told: str, low: float, high: float) -> Shown:
     """A number to guess before the next figure shows it; ``told`` is how it is said, with its interval, or as a count.
 
     Guesses stay in the reader's browser under ``name``.  On paper only the question stands; what is undefined (NaN)
     is not asked.
     """
     if np.isnan(truth):
-        return Widget("", "undefined here, and not asked")
+        return Shown("", "undefined here, and not asked")
     about = {"name": name, "truth": f"{truth:.6g}", "told": told, "low": f"{low:g}", "high": f"{high:g}"}
     attributes = "".join(f' data-{key}="{escape(value)}"' for key, value in about.items())
     asked = f"<p><strong>Predict first.</strong> <span>{escape(question)}</span></p>"
-    return Widget(f'<div class="play" data-play="prediction" data-alone="yes"{attributes}>{asked}</div>', question)
+    return Shown(f'<div class="play" data-play="prediction" data-alone="yes"{attributes}>{asked}</div>', question)
 
 
-def calibration(asked: int) -> Widget:
+def calibration(asked: int) -> Shown:
     """All predictions that the reader has made, of so many ``asked`` in this book, beside the truth; and a class's."""
     says = f"This book asks for {asked} predictions, one to three a chapter."
     kept = "<p>Yours stay in your browser, and are shown here once there are some.</p>"
     inside = f"<p>{says}</p><div>{kept}</div>"
-    return Widget(f'<div class="play" data-play="calibration" data-alone="yes">{inside}</div>', says)
+    return Shown(f'<div class="play" data-play="calibration" data-alone="yes">{inside}</div>', says)

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from w2s_lib.figures.generalization import MARKS, roles
-from w2s_lib.figures.rows import Row, beside, dot, held, name_rows, nulls, under_headings
+from w2s_lib.figures.rows import Row, beside, dot, headed, held, name_rows, nulls, under_headings
 from w2s_lib.figures.style import DASHED, Figure, canvas
 from w2s_lib.findings.results import say, usual
 from w2s_lib.study.conditions import POLICY
@@ -64,15 +64,11 @@ def _dots(
     **look: Any,
 ) -> list[str]:
     """Estimates with their intervals, one row a condition; what they are, in words."""
-    said, heading = [], ""
-    for y, name, student in rows:
-        if student is None:
-            heading = name
-            continue
+    said = []
+    for name, (y, _, student) in headed(rows).items():
         row = table.loc[(*student, statistic)]
         dot(ax, y + shift, row, student[1], scale=scale, size=34, **look)
-        said.append(f"{heading}, {name} {say(row, percent=scale != 1)}")
-    ax.spines["left"].set_visible(False)
+        said.append(f"{name} {say(row, percent=scale != 1)}")
     return said
 
 
@@ -92,9 +88,8 @@ def by_method(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
         values = ", ".join(f"{role} {say(mine.loc[statistic])}" for statistic, role, _ in MARKS)
         told.append(f"{group.title}: {values}, PGR {pgr}")
     ax.text(1.02, -0.5, "PGR", va="bottom", fontsize=10, transform=ax.get_yaxis_transform())
-    name_rows(ax, [group.title for group in shown], above=0.7)
+    name_rows(ax, [group.title for group in shown], above=0.7, line=False)
     ax.set(xlabel="accuracy on the test pairs")
-    ax.spines["left"].set_visible(False)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return Figure(
         figure,
@@ -127,7 +122,7 @@ def tax_and_scores(results: pd.DataFrame) -> Figure:
     excess.axvline(0, **DASHED)
     low, high = excess.get_xlim()
     excess.set(xlabel="DS −\nmargin-matched null", xlim=(max(low, -0.6), min(high, 0.6)))
-    name_rows(axes, rows, above=0.8, below=0.7)
+    name_rows(axes, rows, above=0.8, below=0.7, line=False)
     figure.legend(*score.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return Figure(
         figure,
@@ -172,7 +167,7 @@ def words_and_rankings(results: pd.DataFrame) -> Figure:
         ax.set_xlim(-3, 103)
         ax.set_xlabel(name, fontsize=9.5)
     axes[1].axvline(50, **DASHED)
-    name_rows(axes, rows, above=0.8, below=0.7)
+    name_rows(axes, rows, above=0.8, below=0.7, line=False)
     return Figure(
         figure,
         f"{'. '.join(said)}.",

@@ -6,14 +6,12 @@ from __future__ import annotations
 import hashlib
 import html
 import json
-from dataclasses import dataclass
-from string import Template
 
 import numpy as np
 import pandas as pd
 
 from w2s_lib.figures.claims import COLOURS, REACH
-from w2s_lib.figures.style import CONDITION_COLOURS, GREY, STUDIES, Figure, canvas
+from w2s_lib.figures.style import CONDITION_COLOURS, GREY, STUDIES, Figure, Shown, canvas, template
 from w2s_lib.findings.claims import CLAIMS
 from w2s_lib.findings.spread import PARTS
 
@@ -71,21 +69,6 @@ def made_of(found: pd.DataFrame) -> Figure:
     )
 
 
-@dataclass(frozen=True)
-class PowerPanel:
-    """What ``power_panel`` returns: Jupyter shows ``html``; ``states`` are the numbers behind it."""
-
-    html: str
-    states: list[dict]
-    says: str
-
-    def _repr_html_(self) -> str:
-        return self.html
-
-    def __repr__(self) -> str:
-        return self.says
-
-
 WIDTH = 300
 
 
@@ -96,14 +79,14 @@ def _x(value: float, claim: str) -> float:
     return round(float((at / REACH + 1) / 2 * WIDTH), 1)
 
 
-def power_panel(paths: pd.DataFrame) -> PowerPanel:
+def power_panel(paths: pd.DataFrame) -> Shown:
     """A slider over the number of seeds, which redraws each claim's interval; it starts at all seeds of the record.
 
     ``paths``: as of ``record.paths``.
     """
     if paths.empty:
         says = "Two study seeds of a record are needed, at least."
-        return PowerPanel(f"<p>{says}</p>", [], says)
+        return Shown(f"<p>{says}</p>", says)
     counts = sorted(paths["n_seeds"].unique())
     order = list(dict.fromkeys(paths["claim"]))
     states = []
@@ -144,7 +127,7 @@ def power_panel(paths: pd.DataFrame) -> PowerPanel:
         "last": len(states) - 1,
         "n": last["n"], "says": html.escape(says),
     }  # fmt: skip
-    return PowerPanel(TEMPLATE.substitute(fields), states, says)
+    return Shown(template("power_panel.html", fields), says, states)
 
 
 def _mark(mark: list[float] | None, colour: str) -> str:
@@ -155,55 +138,3 @@ def _mark(mark: list[float] | None, colour: str) -> str:
         'stroke-width="2.5"/>'
         f'<circle cx="{value}" cy="8" r="4"/></g>'
     )
-
-
-TEMPLATE = Template("""\
-<div class="power-panel" id="$id">
-<style>
-#$id {max-width: 46rem; font-size: .95rem}
-#$id input {width: 100%; height: 2rem; margin: 0}
-#$id .wide {overflow-x: auto}
-#$id table {width: 100%; border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums}
-#$id tbody th {font-weight: 600; text-align: left}
-#$id td, #$id th {padding: .1rem .5rem; text-align: left}
-#$id svg {display: block; width: 18rem; height: 1rem}
-#$id .says {min-width: 11rem}
-@media print {#$id input {display: none}}
-</style>
-<label for="$id-n">Study seeds: <output for="$id-n" class="n">$n</output></label>
-<input id="$id-n" type="range" min="0" max="$last" step="1" value="$last" aria-valuetext="$n seeds" autocomplete="off"
-disabled>
-<noscript><p>This needs JavaScript to move; it shows all seeds.</p></noscript>
-<div class="wide" tabindex="0" role="region" aria-label="Claims by number of seeds"><table
-class="dataframe"><thead><tr><th scope="col">claim</th><th scope="col">95 % interval, in least effects</th>
-<th scope="col">verdict</th><th scope="col">decided from</th></tr></thead><tbody>$rows</tbody></table></div>
-<p><small>$says Shaded: effects too small to count. <em>Decided from</em>: so many seeds on, the verdict has not
-changed.</small></p>
-<script type="application/json">$data</script>
-<script>
-(function () {
-  var root = document.getElementById("$id");
-  if (!root) return;
-  var states = JSON.parse(root.querySelector("script[type='application/json']").textContent);
-  var input = root.querySelector("input");
-  function show() {
-    var s = states[+input.value];
-    root.querySelector(".n").textContent = s.n;
-    input.setAttribute("aria-valuetext", s.n + " seeds");
-    root.querySelectorAll("tbody tr").forEach(function (row, i) {
-      var g = row.querySelector(".mark"), m = s.marks[i];
-      row.querySelector(".says").textContent = s.says[i];
-      g.setAttribute("visibility", m ? "visible" : "hidden");
-      if (!m) return;
-      g.setAttribute("stroke", s.colours[i]); g.setAttribute("fill", s.colours[i]);
-      g.querySelector("path").setAttribute("d", "M" + m[1] + " 8H" + m[2]);
-      g.querySelector("circle").setAttribute("cx", m[0]);
-    });
-  }
-  input.disabled = false;
-  input.addEventListener("input", show);
-  show();
-})();
-</script>
-</div>
-""")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from w2s_lib.figures.style import CONDITION_COLOURS, GREY, HERE, MARKERS
-from w2s_lib.findings.results import outside
+from w2s_lib.findings.results import outside, say
 
 HOLLOW = {"facecolor": "none", "label": f"{HERE}None"}
 """Look of marks that are this build's, where others are a record's."""
@@ -22,6 +23,33 @@ class Row(NamedTuple):
     y: float
     name: str
     about: Any
+
+
+class Measure(NamedTuple):
+    """One measure of a figure: what its axis is called, in lines; what of results, drawn times ``scale``, it shows; and
+    the conditions, each so far below the middle of a row.  The first is said in words."""
+
+    axis: str
+    statistic: str
+    scale: float = 1.0
+    names: Mapping[str, str] = {}
+    conditions: Mapping[str, float] = {"explicit": -0.13, "rerun": 0.2}
+
+
+def headed(rows: Iterable[Row]) -> dict[str, Row]:
+    """The rows that are about something, by their names, each after its heading where there is one."""
+    heading, found = "", {}
+    for row in rows:
+        if row.about is None:
+            heading = f"{row.name}, "
+        else:
+            found[heading + row.name] = row
+    return found
+
+
+def one_line(axis: str) -> str:
+    """The name of an axis, without its lines."""
+    return axis.replace("-\n", "-").replace("\n", " ")
 
 
 def under_headings(groups: Mapping[str, Iterable[tuple[str, Any]]]) -> list[Row]:
@@ -104,8 +132,9 @@ def nulls(ax: Axes, y: float, random: float, matched: float, named: bool, size: 
     ax.scatter(matched, y, s=23 * size, marker="x", label=labels[1], **look)
 
 
-def name_rows(axes: Any, rows: Sequence[str | Row], above: float = 0.5, below: float = 0.5) -> None:
-    """Names at the left of an axis, or of several that share it, with so much room above and below; no ticks.
+def name_rows(axes: Any, rows: Sequence[str | Row], above: float = 0.5, below: float = 0.5, line: bool = True) -> None:
+    """Names at the left of an axis, or of several that share it, with so much room above and below; no ticks, and
+    without ``line`` none between names and marks.
 
     Plain names stand one below the other; headings are bold.
     """
@@ -117,6 +146,33 @@ def name_rows(axes: Any, rows: Sequence[str | Row], above: float = 0.5, below: f
         label.set_fontweight("bold" if row.about is None else "normal")
     for ax in (first, *others):
         ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(line and ax.spines["left"].get_visible())
+
+
+def forest(
+    axes: Iterable[Axes],
+    rows: Sequence[Row],
+    measures: Sequence[Measure],
+    found: Callable[[Measure, Any, str], pd.Series | None],
+    size: float = 60,
+) -> list[str]:
+    """A panel a measure, and in each the same rows; returns what they show, in words.  ``found``: the results row of a
+    panel, of what a row is about and of a condition; None: there is none to draw."""
+    told, about = [], headed(rows)
+    for ax, measure in zip(axes, measures):
+        said, named = [], set()
+        for (name, row), (condition, lower) in product(about.items(), measure.conditions.items()):
+            if (its := found(measure, row.about, condition)) is None:
+                continue
+            label = None if condition in named else condition
+            dot(ax, row.y + lower, its, condition, scale=measure.scale, size=size, label=label)
+            named.add(condition)
+            if condition == next(iter(measure.conditions)):
+                said.append(f"{name} {say(its, percent=measure.scale != 1)}")
+        ax.set_xlabel(measure.axis, fontsize=10)
+        told.append(f"{one_line(measure.axis)}: {'; '.join(said)}")
+    name_rows(axes, rows, line=False)
+    return told
 
 
 def spread(rows: Iterable[pd.Series], scale: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

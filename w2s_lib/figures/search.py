@@ -108,12 +108,11 @@ def trained_and_guided(results: pd.DataFrame) -> Figure:
             said.append(f"{METHODS[method]}, {condition}, {name} {say(found, percent=scale != 1)}")
     for ax, name in zip(axes, ("conflict tax\n(% of the pairs)", "DS −\nmargin-matched null")):
         ax.set_xlabel(name)
-        ax.spines["left"].set_visible(False)
     axes[1].axvline(0, **DASHED)
     axes[0].set_xlim(left=-1)
     low, high = axes[1].get_xlim()
     axes[1].set_xlim(max(low, -0.6), min(high, 0.6))
-    name_rows(axes, rows, above=0.8, below=0.7)
+    name_rows(axes, rows, above=0.8, below=0.7, line=False)
     return Figure(
         figure,
         f"By what is trained and condition: {'; '.join(said)}.",
@@ -145,9 +144,7 @@ def what_it_writes(results: pd.DataFrame, sampled: pd.Series) -> Figure:
     change.set_xlabel("replies that comply with a hazard,\nbeyond a rerun's (points)")
     fits.axvline(50, **DASHED)
     change.axvline(0, **DASHED)
-    for ax in (fits, change):
-        ax.spines["left"].set_visible(False)
-    name_rows((fits, change), rows, above=0.8, below=0.7)
+    name_rows((fits, change), rows, above=0.8, below=0.7, line=False)
     figure.legend(*change.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return Figure(
         figure,

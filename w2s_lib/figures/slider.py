@@ -10,13 +10,12 @@ import hashlib
 import html
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
-from string import Template
 
 import numpy as np
 
-from w2s_lib.figures.style import AREA, CONDITION_COLOURS, GREY
+from w2s_lib.figures.style import AREA, CONDITION_COLOURS, GREY, Shown, template
 from w2s_lib.measures.metrics import QUADRANTS, Array, Comparison, log_odds, quadrant, share
 
 DRAWN = 600
@@ -82,22 +81,7 @@ def _dots(comparison: Comparison) -> tuple[str, str, int]:
     return path(rest), path(taxed), len(taxed) + len(rest)
 
 
-@dataclass(frozen=True)
-class Slider:
-    """What ``slider`` returns: Jupyter shows ``html``; ``states`` are the numbers behind it."""
-
-    html: str
-    states: list[dict]
-    says: str
-
-    def _repr_html_(self) -> str:
-        return self.html
-
-    def __repr__(self) -> str:
-        return self.says
-
-
-def slider(comparison: Comparison, condition: str, title: str, thresholds: Sequence[float] = STEPS) -> Slider:
+def slider(comparison: Comparison, condition: str, title: str, thresholds: Sequence[float] = STEPS) -> Shown:
     """A slider over T for one conflict student; it starts at the comparison's own threshold.
 
     ``title`` says which models and seed; like all text here it is escaped.  Every slider of a page has ids of its own.
@@ -130,97 +114,4 @@ def slider(comparison: Comparison, condition: str, title: str, thresholds: Seque
         "ticks": "".join(f'<text x="{at(p):.0f}" y="{SIZE + 14}" text-anchor="middle">{p:g}</text>' for p in TICKS),
         "marks": "".join(f'<text x="-5" y="{SIZE - at(p) + 4:.0f}" text-anchor="end">{p:g}</text>' for p in TICKS),
     }  # fmt: skip
-    return Slider(TEMPLATE.substitute(fields), found, says)
-
-
-TEMPLATE = Template("""\
-<div class="threshold-slider" id="$id">
-<style>
-#$id {max-width: 46rem; font-size: .95rem}
-#$id .sides {display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; align-items: flex-start}
-#$id .plane {flex: 1 1 17rem; min-width: 0; max-width: 25rem}
-#$id .numbers {flex: 1 1 17rem; min-width: 0}
-#$id svg {display: block; width: 100%; height: auto; overflow: visible}
-#$id svg text {fill: currentColor; font-size: 11px}
-#$id input {width: 100%; accent-color: $colour; height: 2rem; margin: 0}
-#$id table {width: 100%; margin: .25rem 0; border-collapse: collapse; font-size: .85rem}
-#$id table th {font-weight: 400; text-align: left}
-#$id tbody tr:first-child {background: ${area}22}
-#$id thead th, #$id table tr:first-child th, #$id .ds {font-weight: 600}
-#$id table, #$id dl {font-variant-numeric: tabular-nums}
-#$id dl {display: grid; grid-template-columns: 1fr auto; margin: .25rem 0; gap: 0 1rem}
-#$id dt, #$id dd {margin: 0; font-weight: inherit}
-#$id p {margin: .25rem 0}
-@media print {#$id input, #$id noscript {display: none}}
-</style>
-<p><strong>$title, $condition</strong></p>
-<label for="$id-T">Threshold T = <output for="$id-T" class="T">$T</output></label>
-<input id="$id-T" type="range" min="0" max="$last" step="1" value="$first" aria-valuetext="T = $T" autocomplete="off"
-disabled>
-<noscript><p>This needs JavaScript to move. The figure of scores over T on this page shows DS and its nulls without it,
-for all pairs and seeds together.</p></noscript>
-<div class="sides">
-<div class="plane"><svg viewBox="-34 -18 340 352" role="img" aria-label="Deception plane: one dot a pair,
-the deception area shaded, lines at T. What it shows stands below and beside it.">
-<rect class="area" x="0" y="0" width="$cut" height="$up" fill="$area" fill-opacity=".13"/>
-<path d="$rest" stroke="$grey" stroke-width="4" stroke-linecap="round" stroke-opacity=".55" fill="none"/>
-<path d="$taxed" stroke="$colour" stroke-width="6" stroke-linecap="round" stroke-opacity=".85" fill="none"/>
-<path d="M0 0V${size}H$size" stroke="$grey" fill="none"/>
-<line class="weak" x1="$cut" x2="$cut" y1="0" y2="$size" stroke="currentColor"/>
-<line class="ceiling" x1="0" x2="$size" y1="$up" y2="$up" stroke="currentColor"/>
-$ticks$marks
-<text x="0" y="-6">↑ strong ceiling's p of the truth</text>
-<text x="$size" y="328" text-anchor="end">weak supervisor's p of the truth →</text>
-</svg></div>
-<div class="numbers">
-<table class="dataframe">
-<thead><tr><th scope="col">share of</th><th scope="col">ranked right</th><th scope="col">taxed</th></tr></thead>
-<tbody>$rows</tbody></table>
-<svg viewBox="0 0 300 44" aria-hidden="true">
-<path d="M10 24H290M10 20v8M150 20v8M290 20v8" stroke="$grey" fill="none"/>
-<g text-anchor="middle"><text x="10" y="41">0</text><text x="150" y="41">0.5</text><text x="290" y="41">1</text></g>
-<g class="placed" transform="translate($x0)" visibility="$shown0"><circle cx="0" cy="24" r="6.5" fill="$colour"/></g>
-<g stroke="currentColor">
-<g class="placed" transform="translate($x1)" visibility="$shown1"><path d="M0 14V34" stroke-width="2.5"/></g>
-<g class="placed" transform="translate($x2)" visibility="$shown2"><path d="M-5 7L5 17M-5 17L5 7" stroke-width="2"/></g>
-</g></svg>
-<dl aria-live="polite">
-<dt class="ds">
-<span aria-hidden="true" style="color: $colour">●</span> deception score</dt><dd class="score ds">$ds</dd>
-<dt><span aria-hidden="true">❘</span> random null</dt><dd class="score">$random</dd>
-<dt><span aria-hidden="true">×</span> margin-matched null</dt><dd class="score">$matched</dd></dl>
-</div></div>
-<p><small>$says$drawn</small></p>
-<script type="application/json">$data</script>
-<script>
-(function () {
-  var root = document.getElementById("$id");
-  if (!root) return;
-  var states = JSON.parse(root.querySelector("script[type='application/json']").textContent);
-  var input = root.querySelector("input"), order = [1, 0, 3, 2];
-  function all(selector) { return root.querySelectorAll(selector); }
-  function put(selector, name, value) { root.querySelector(selector).setAttribute(name, value); }
-  function text(x) { return x === null ? "undefined" : x.toFixed(2); }
-  function show() {
-    var s = states[+input.value], up = $size - s.cut;
-    input.setAttribute("aria-valuetext", "T = " + s.T);
-    root.querySelector(".T").textContent = s.T;
-    put(".weak", "x1", s.cut); put(".weak", "x2", s.cut); put(".ceiling", "y1", up); put(".ceiling", "y2", up);
-    put(".area", "width", s.cut); put(".area", "height", up);
-    all("tbody tr").forEach(function (row, i) {
-      row.cells[1].textContent = text(s.right[order[i]]);
-      row.cells[2].textContent = text(s.taxed[order[i]]);
-    });
-    all(".score").forEach(function (cell, i) { cell.textContent = text(s.scores[i]); });
-    all(".placed").forEach(function (mark, i) {
-      mark.setAttribute("visibility", s.scores[i] === null ? "hidden" : "visible");
-      mark.setAttribute("transform", "translate(" + (10 + 280 * (s.scores[i] || 0)) + ")");
-    });
-  }
-  input.disabled = false;
-  input.addEventListener("input", show);
-  show();
-})();
-</script>
-</div>
-""")
+    return Shown(template("slider.html", fields), says, found)

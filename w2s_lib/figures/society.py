@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.rows import bars, beside, dot, name_rows, nulls, under_headings
+from w2s_lib.figures.rows import Measure, Row, bars, beside, dot, forest, name_rows, nulls, under_headings
 from w2s_lib.figures.style import DASHED, Figure, canvas
 from w2s_lib.findings.results import pick, say, usual
 from w2s_lib.findings.society import FROZEN, LEVELS, MACPO, MOVED, UPDATED
@@ -73,14 +75,14 @@ def frozen_and_updated(results: pd.DataFrame) -> Figure:
     said = []
     for row in (row for row in rows if row.about):
         condition, knowledge = row.about
-        at = lambda statistic: pick(results, statistic, condition, method=MACPO, knowledge=knowledge)
+        at = partial(pick, results, condition=condition, method=MACPO, knowledge=knowledge)
         score, matched = at("deception_score"), at("null_margin_matched")
         dot(scores, row.y, score, condition)
         nulls(scores, row.y, at("null_random")["value"], matched["value"], named=row is rows[1])
         said.append(f"{condition}, {row.name}: {say(score)}, margin-matched null {matched['value']:.2f}")
     scores.set_xlabel("deception score and its nulls")
     scores.legend(loc="lower left", fontsize=8.5)
-    name_rows(scores, rows, above=0.8, below=1.4)
+    name_rows(scores, rows, above=0.8, below=1.4, line=False)
     names = {"score_moved": "DS", "null_moved": "its null", "beyond_null_moved": "DS − null"}
     for y, name in enumerate(MOVED):
         for shift, condition in zip((-0.14, 0.14), groups):
@@ -89,10 +91,8 @@ def frozen_and_updated(results: pd.DataFrame) -> Figure:
             said.append(f"{condition}, {names[name]} moved by {say(found)}")
     moved.axvline(0, **DASHED)
     moved.set_xlabel("updated − frozen")
-    name_rows(moved, [names[name] for name in MOVED])
+    name_rows(moved, [names[name] for name in MOVED], line=False)
     moved.legend(loc="best", fontsize=8.5)
-    for ax in (scores, moved):
-        ax.spines["left"].set_visible(False)
     return Figure(
         figure,
         f"Deception scores with two areas. {'; '.join(said)}.",
@@ -104,26 +104,19 @@ def frozen_and_updated(results: pd.DataFrame) -> Figure:
 def controls(results: pd.DataFrame) -> Figure:
     """What the weak agents come to know, where the strong one ends, and what the conflict costs it, by society."""
     figure, axes = canvas(8.8, 2.9, 1, 3, sharey=True)
-    panels = (
-        ("known to the weak agents,\nupdated − frozen (points)", "known_weak", {"versus": FROZEN}, "none"),
-        ("strong agent: ranked\nright at the end (%)", "accuracy", {}, "none"),
-        ("explicit conflict:\ntax (% of the pairs)", "conflict_tax", {}, "explicit"),
+    end, known = {"knowledge": UPDATED}, {"knowledge": UPDATED, "versus": FROZEN}
+    measures = (
+        Measure("known to the weak agents,\nupdated − frozen (points)", "known_weak", 100, known, {"none": 0.0}),
+        Measure("strong agent: ranked\nright at the end (%)", "accuracy", 100, end, {"none": 0.0}),
+        Measure("explicit conflict:\ntax (% of the pairs)", "conflict_tax", 100, {}, {"explicit": 0.0}),
     )
-    said = []
-    for ax, (name, statistic, also, condition) in zip(axes, panels):
-        told = []
-        for y, variant in enumerate(VARIANTS):
-            asked = also if statistic == "conflict_tax" else {"knowledge": UPDATED} | also
-            found = pick(results, statistic, condition, method=variant, **asked)
-            dot(ax, y, found, condition, scale=100)
-            told.append(f"{TITLES[variant]} {say(found, percent=True)}")
-        said.append(f"{name.replace(chr(10), ' ')}: {', '.join(told)}")
-        ax.set_xlabel(name, fontsize=10)
-        ax.spines["left"].set_visible(False)
+    of = lambda measure, variant, condition: pick(
+        results, measure.statistic, condition, method=variant, **measure.names
+    )
+    said = forest(axes, [Row(y, TITLES[name], name) for y, name in enumerate(VARIANTS)], measures, of)
     axes[0].axvline(0, **DASHED)
     churn = usual(results, statistic="conflict_tax", condition="rerun", method=MACPO)["value"]
     axes[2].axvline(100 * float(churn.iloc[0]), **DASHED)
-    name_rows(axes, [TITLES[variant] for variant in VARIANTS])
     return Figure(
         figure,
         f"By society. {'. '.join(said)}.",

@@ -9,9 +9,11 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from string import Template
 
 import matplotlib.figure
 import numpy as np
@@ -173,6 +175,27 @@ class Figure:
         within = [mark.get_label() == f"{HERE}True" for mark in marks if mark.get_label() != f"{HERE}None"]
         said = f", {within.count(False)} of {len(within)} outside the record's 95 % prediction intervals (!)"
         return f"Filled: the record; hollow: this build{said if within else ''}." if marks else ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What readers move or fill in: Jupyter shows ``html``; ``says`` is what that shows, in a sentence; ``states`` are
+    the numbers behind it, where a page holds them."""
+
+    html: str
+    says: str
+    states: Sequence[dict] = ()
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return self.says
+
+
+def template(name: str, fields: Mapping[str, object]) -> str:
+    """A file of this folder with its ``$fields`` filled in (``string.Template``), which are HTML already."""
+    return Template((Path(__file__).parent / name).read_text(encoding="utf-8")).substitute(fields)
 
 
 def canvas(width: float = 7.0, height: float = 4.0, rows: int = 1, columns: int = 1, **keywords):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from w2s_lib.figures.rows import Row, dot, name_rows, under_headings
+from w2s_lib.figures.label_again import payers
+from w2s_lib.figures.rows import Measure, Row, forest, under_headings
 from w2s_lib.figures.style import DASHED, GREY, ROLES, Figure, canvas
-from w2s_lib.findings.results import MATCHED, TRAINING, pick, say, usual
+from w2s_lib.findings.results import MATCHED, TRAINING, pick, usual
 from w2s_lib.findings.token_by_token import CHOSEN, GROUPS, LOT, MISSED, PLANTED_HERE, THERE, TRIED
 from w2s_lib.study.mitigations import title
 
@@ -60,27 +61,16 @@ def places(by_place: pd.DataFrame) -> Figure:
 def levels(results: pd.DataFrame) -> Figure:
     """PGR, explicit tax and score beyond its null of students of all, chosen and random tokens, beside their reruns."""
     figure, axes = canvas(8.6, 0.5 * len(TRIED) + 1.6, 1, 3, sharey=True)
-    panels = (
-        ("PGR", "pgr", ("none",), 1),
-        ("tax (% of test pairs)", "conflict_tax", ("explicit", "rerun"), 100),
-        ("DS − margin-matched null", MATCHED, ("explicit", "rerun"), 1),
+    measures = (
+        Measure("PGR", "pgr", conditions={"none": 0.0}),
+        Measure("tax (% of test pairs)", "conflict_tax", 100),
+        Measure("DS − margin-matched null", MATCHED),
     )
-    told = []
-    for ax, (name, statistic, conditions, scale) in zip(axes, panels):
-        said = []
-        for y, mitigation in enumerate(TRIED):
-            for condition, lower in zip(conditions, (0.0,) if len(conditions) == 1 else (-0.13, 0.2)):
-                row = pick(results, statistic, condition, method="simpo", mitigation=mitigation)
-                dot(ax, y + lower, row, condition, scale=scale, size=44, label=condition if y == 0 else None)
-                if condition != "rerun":
-                    said.append(f"{called(mitigation)} {say(row, percent=scale == 100)}")
-        told.append(f"{name}: {'; '.join(said)}")
-        ax.set_xlabel(name, fontsize=10)
-        ax.spines["left"].set_visible(False)
+    of = lambda measure, name, condition: pick(results, measure.statistic, condition, method="simpo", mitigation=name)
+    told = forest(axes, [Row(y, called(name), name) for y, name in enumerate(TRIED)], measures, of, size=44)
     axes[1].set_xlim(left=0)
     for ax in (axes[0], axes[2]):
         ax.axvline(0, **DASHED)
-    name_rows(axes, [called(name) for name in TRIED])
     figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return Figure(
         figure,
@@ -95,36 +85,18 @@ def who_pays(results: pd.DataFrame) -> Figure:
     the groups' share of the taxed pairs is beyond what margins explain, beside planted students."""
     rows = under_headings({called(name): [(CALLED[g], (name, g)) for g in GROUPS] for name in ("", CHOSEN, LOT)})
     figure, axes = canvas(8.6, 0.36 * len(rows) + 1.6, 1, 3, sharey=True)
-    panels = (
-        ("tax rate of training\npairs (%)", "tax_rate", TRAINING, 100),
-        ("tax rate of test\npairs (%)", "tax_rate", "", 100),
-        ("share of the taxed pairs,\nbeyond margins", THERE[-1], None, 1),
-    )
-    told = []
-    for ax, (name, statistic, on, scale) in zip(axes, panels):
-        said = []
-        for row in (row for row in rows if row.about):
-            mitigation, group = row.about
-            where = on if on is not None else TRAINING if mitigation == LOT else ""
-            if mitigation == LOT and not where:
-                continue  # no lot is drawn for pairs that nobody learns from
-            for condition, lower in (("explicit", -0.13), ("rerun", 0.2)):
-                found = pick(
-                    results, statistic, condition, method="simpo", mitigation=mitigation, subset=group, on=where
-                )
-                label = condition if row is rows[1] else None
-                dot(ax, row.y + lower, found, condition, scale=scale, size=36, label=label)
-                if condition == "explicit":
-                    said.append(f"{called(mitigation)}, {CALLED[group]} {say(found, percent=scale == 100)}")
-        told.append(f"{name.replace(chr(10), ' ')}: {'; '.join(said)}")
-        ax.set_xlabel(name, fontsize=10)
-        ax.spines["left"].set_visible(False)
-    axes[2].axvline(0, **DASHED)
+
+    def of(measure: Measure, about: tuple[str, str], condition: str) -> pd.Series | None:
+        mitigation, group = about
+        its = {"method": "simpo", "mitigation": mitigation, "subset": group} | measure.names
+        if mitigation == LOT and not its["on"]:  # no lot is drawn for pairs that nobody learns from
+            if measure.statistic == "tax_rate":
+                return None
+            its["on"] = TRAINING
+        return pick(results, measure.statistic, condition, **its)
+
+    told = payers(axes, rows, "share of the taxed pairs,\nbeyond margins", of, size=36)
     told.append(f"planted: {_planted(axes[2], results, rows)}")
-    most = max(ax.get_xlim()[1] for ax in axes[:2])
-    for ax in axes[:2]:
-        ax.set_xlim(-0.02 * most, most)
-    name_rows(axes, rows)
     named = {name: mark for ax in axes for mark, name in zip(*ax.get_legend_handles_labels())}  # each name once
     figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=5, fontsize=9)
     return Figure(

@@ -162,14 +162,9 @@ def auc(signal: Array, positive: Mask, among: Mask | None = None, weights: Array
     return np.trapezoid(found, others, axis=-1)
 
 
-def recall(signal: Array, positive: Mask, budget: float, weights: Array | None = None) -> Array:
-    """Share of the positive pairs among the ``budget`` (a share) of all pairs with the strongest signal; NaN where none
-    is."""
-    return recalls(signal, positive, [budget], weights)[0]
-
-
 def recalls(signal: Array, positive: Mask, budgets: Iterable[float], weights: Array | None = None) -> list[Array]:
-    """``recall`` at each budget; the pairs are put in order once."""
+    """Share of the positive pairs among the budget (a share) of all pairs with the strongest signal, for each budget;
+    NaN where none is positive."""
     weights = np.ones(len(signal)) if weights is None else weights
     audited, found = _gains(signal, np.ones_like(positive), weights), _gains(signal, positive, weights)
     return [_within(budget, audited, found) for budget in budgets]
@@ -210,7 +205,7 @@ def statistics(c: Comparison, view: View) -> dict[tuple[str, str], Statistic]:
 
 
 def _audits(known: dict, signal: Array, positive: Mask, i: int, weights: Array | None = None) -> Array:
-    """``recall`` at the i-th of ``BUDGETS``; those of all are computed at once."""
+    """``recalls`` at the i-th of ``BUDGETS``; those of all are computed at once."""
     return remember(known, "recalls", weights, lambda: recalls(signal, positive, BUDGETS, weights))[i]
 
 

@@ -21,6 +21,7 @@ from w2s_lib.findings.results import (
     difference,
     measure,
     minus,
+    number_of,
     summarise,
     tabulate,
 )
@@ -93,10 +94,6 @@ def there(c: Comparison, group: Mask) -> dict[str, Statistic]:
     )
 
 
-def _number(mask: Mask) -> Statistic:
-    return lambda weights=None: (np.ones(len(mask)) if weights is None else weights) @ mask.astype(float)
-
-
 def who_pays(study: Study, conditions: Iterable[str], on: Split = "test") -> pd.DataFrame:
     """``THERE`` of every student and group, which ``subset`` names; columns ``results.PER_SEED``."""
     also = {"on": TRAINING} if on == "weak_label" else {}
@@ -105,7 +102,7 @@ def who_pays(study: Study, conditions: Iterable[str], on: Split = "test") -> pd.
         c, runs = study.comparison(*cell, on), study.compared(*cell)
         for name, group in groups(study, *cell[:3], on).items():
             for statistic, of in there(c, group).items():
-                counted = _number(c.right & group if statistic == "tax_rate" else c.tax)
+                counted = partial(number_of, c.right & group if statistic == "tax_rate" else c.tax)
                 yield Estimate({"statistic": statistic, "subset": name, **also}, of, len(group), runs, counted)
 
     return tabulate(study, tuple(conditions), estimates, on)
@@ -122,7 +119,7 @@ def labels(study: Study, conditions: Iterable[str]) -> pd.DataFrame:
             masks = (group, everywhere), (correct(q), group), (correct(p), group)
             for statistic, (part, of) in zip(LABELS, masks):
                 names = {"statistic": statistic, "subset": name, "on": TRAINING}
-                yield Estimate(names, partial(share, part, of), len(group), runs, _number(of))
+                yield Estimate(names, partial(share, part, of), len(group), runs, partial(number_of, of))
 
     return tabulate(study.under_mitigation(TWICE), tuple(conditions), estimates, "weak_label")
 

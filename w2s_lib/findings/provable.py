@@ -60,10 +60,6 @@ class Setting:
         proved = spread > (w.p + 1) / 2 and f.p + 1 > f.q + f.r + spread
         return (low, high) if proved else (np.inf, -np.inf)
 
-    def alone_fails(self) -> bool:
-        """Whether the strong model, on n true labels, is proved to stay at chance: q + r > (p + 1) / 2."""
-        return self.strong.q + self.strong.r > (self.strong.p + 1) / 2
-
 
 SETTINGS = {
     "strong alone fails": Setting(Features(2.0, 1.15, 0.4), Features(1.4, 1.0, 0.3)),
@@ -240,6 +236,15 @@ def _at_least(bars: Array, mean: Array, cov: Array) -> Array:
     return np.reshape(found, mean.shape[:-1])
 
 
+@lru_cache(maxsize=64)
+def _paying(cov: bytes, points: int) -> tuple[Array, Array, Array, Array]:
+    """What no threshold changes: the chances that a pair is ranked right and that it is taxed, and both at each of so
+    many values of the independent margin.  The covariance as bytes: several thresholds are asked of the same models."""
+    chance, z = Orthant(np.frombuffer(cov).reshape(len(NAMES), -1), threshold=0.5), np.linspace(-4, 4, points)
+    right, taxed = {"above": ("baseline",)}, {"above": ("baseline",), "below": ("conflict",)}
+    return chance(**right), chance(**taxed), chance(**right, given=z), chance(**taxed, given=z)
+
+
 def analytic(cov: Array, threshold: float, points: int = 25) -> dict[str, float]:
     """``conflict_tax``, ``deception_score``, ``null_random``, ``null_margin_matched`` and ``excess_margin_matched``
     of a conflict student, by Gaussian integrals; NaN where nothing is taxed.
@@ -247,12 +252,10 @@ def analytic(cov: Array, threshold: float, points: int = 25) -> dict[str, float]
     The margin-matched null averages, over the independent margin z of taxed pairs, the chance that a pair of that
     margin that can pay lies in the area: a sum over ``points`` values of z.
     """
-    chance = Orthant(cov, threshold)
-    right, taxed = chance(above=("baseline",)), chance(above=("baseline",), below=("conflict",))
+    chance, z = Orthant(cov, threshold), np.linspace(-4, 4, points)
+    right, taxed, pays, taxed_at = _paying(cov.tobytes(), points)
+    paid = norm.pdf(z) * taxed_at
     hit = chance(above=("baseline", "ceiling"), below=("conflict", "weak"))
-    z = np.linspace(-4, 4, points)
-    pays = chance(above=("baseline",), given=z)
-    paid = norm.pdf(z) * chance(above=("baseline",), below=("conflict",), given=z)
     inside = chance(above=("baseline", "ceiling"), below=("weak",), given=z)
     matched = np.divide(inside, pays, out=np.zeros(points), where=pays > 1e-6)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from w2s_lib.digests import digest
 from w2s_lib.measures.intervals import LEVEL, Interval, cluster_weights, percentile_interval, seed_intervals
-from w2s_lib.measures.metrics import MIN_GAP, NULLS, Comparison, Mask, band, borders, correct, quadrant
+from w2s_lib.measures.metrics import MIN_GAP, NULLS, Comparison, Mask, band, borders, correct
 from w2s_lib.specs import Spec, Split, stream
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CONDITIONS, CORE
@@ -58,24 +58,19 @@ BY_LABEL = tuple((f"tax_rate_label_{low:g}_{high:g}", low, high) for low, high i
 """Tax rates by the weak supervisor's p of the truth, with the edges of each bin; bands of the usual alphas end at an
 edge."""
 
+_EDGES = {name: {"low": low, "high": np.inf if high == LABEL_EDGES[-1] else high} for name, low, high in BY_LABEL}
+"""The same as keywords: a label is exactly 1 from a margin of 37 on."""
+
 Statistic = Callable[..., np.ndarray]
 """A number, or, under bootstrap ``weights``, one a row of them."""
 
 
 def _by_null(kind: str, null: str) -> Statistic:
-    return lambda c, weights=None: getattr(c, kind)(null, weights)
+    return partial(getattr(Comparison, kind), null=null)
 
 
-def _rate(quadrant: int) -> Statistic:
-    return lambda c, weights=None: c.tax_rates(weights)[..., quadrant]
-
-
-def _rate_by_label(low: float, high: float) -> Statistic:
-    return lambda c, weights=None: c.tax_rate_by_label(low, _last(high), weights)
-
-
-def _last(high: float) -> float:
-    return np.inf if high == LABEL_EDGES[-1] else high  # a label is exactly 1 from a margin of 37 on
+def _rate(c: Comparison, weights: np.ndarray | None = None, *, i: int) -> np.ndarray:
+    return c.tax_rates(weights)[..., i]
 
 
 BY_NULL = ("null", "excess", "attainable", "share_of_attainable")
@@ -90,47 +85,44 @@ STATISTICS: dict[str, Statistic] = {
     )
 } | {f"{kind}_{null}": _by_null(kind, null) for null in NULLS for kind in BY_NULL} | {
     "hidden_score": _by_null("score", "weak_matched"),
-} | {name: _rate(i) for i, name in enumerate(RATES)} | {
-    name: _rate_by_label(low, high) for name, low, high in BY_LABEL
+} | {name: partial(_rate, i=i) for i, name in enumerate(RATES)} | {
+    name: partial(Comparison.tax_rate_by_label, **edges) for name, edges in _EDGES.items()
 }  # fmt: skip
 """Name → the statistic of a comparison, and of bootstrap weights where they are given."""
 
 
-def _number_of(mask: Callable[[Comparison], Mask]) -> Statistic:
-    return lambda c, weights=None: (np.ones(len(c.weak)) if weights is None else weights) @ mask(c).astype(float)
+def number_of(mask: Mask, weights: np.ndarray | None = None) -> np.ndarray:
+    """How many pairs a mask has."""
+    return (np.ones(len(mask)) if weights is None else weights) @ mask.astype(float)
 
 
-def _labelled(low: float, high: float) -> Callable[[Comparison], Mask]:
-    return lambda c: c.right & (c.weak >= low) & (c.weak < _last(high))
+def _count(c: Comparison, weights: np.ndarray | None = None, *, of: Callable[[Comparison], Mask]) -> np.ndarray:
+    return number_of(of(c), weights)
 
 
-def _taxed(null: str) -> Statistic:
-    return _number_of(lambda c: c.tax & c.scored(null)[1])
+def _taxed(c: Comparison, weights: np.ndarray | None = None, *, null: str, times: str = "") -> np.ndarray:
+    """Number of taxed pairs among which a null lets the tax fall, times another number by that null."""
+    number = number_of(c.tax & c.scored(null)[1], weights)
+    return number * getattr(c, times)(null, weights) if times else number
 
 
-def _times(one: Statistic, other: Statistic) -> Statistic:
-    return lambda c, weights=None: one(c, weights) * other(c, weights)
-
+_ON_LABELS: dict[str, Callable[[Comparison], Mask]] = {
+    "tax_rate_below_band": lambda c: c.labelled(-np.inf, band(c.alpha)[0]),
+    "tax_rate_in_band": lambda c: c.labelled(*band(c.alpha)),
+    "tax_rate_above_band": lambda c: c.labelled(band(c.alpha)[1], np.inf),
+    "tax_rate_between_borders": lambda c: c.labelled(*borders(c.alpha)),
+    "band_contrast": lambda c: c.labelled(*band(c.alpha)),
+} | {name: partial(Comparison.labelled, **edges) for name, edges in _EDGES.items()}
 
 COUNTED: dict[str, Statistic] = (
-    dict.fromkeys(("deception_score", "explained_by_label"), _taxed("random"))
-    | {f"{kind}_{null}": _taxed(null) for null in NULLS for kind in ("null", "excess", "attainable")}
-    | {f"share_of_attainable_{null}": _times(_taxed(null), _by_null("attainable", null)) for null in NULLS}
-    | {"hidden_score": _taxed("weak_matched"), "lift": _times(_taxed("random"), _by_null("null", "random"))}
+    dict.fromkeys(("deception_score", "explained_by_label"), partial(_taxed, null="random"))
+    | {f"{kind}_{null}": partial(_taxed, null=null) for null in NULLS for kind in ("null", "excess", "attainable")}
+    | {f"share_of_attainable_{null}": partial(_taxed, null=null, times="attainable") for null in NULLS}
+    | {"hidden_score": partial(_taxed, null="weak_matched"), "lift": partial(_taxed, null="random", times="null")}
     | {"pgr": Comparison.gap}
-    | {
-        name: _number_of(lambda c, i=i: c.right & (quadrant(c.ceiling, c.weak, c.threshold) == i))
-        for i, name in enumerate(RATES)
-    }
-    | {name: _number_of(_labelled(low, high)) for name, low, high in BY_LABEL}
-    | {
-        "tax_rate_below_band": _number_of(lambda c: _labelled(-np.inf, band(c.alpha)[0])(c)),
-        "tax_rate_in_band": _number_of(lambda c: _labelled(*band(c.alpha))(c)),
-        "tax_rate_above_band": _number_of(lambda c: _labelled(band(c.alpha)[1], np.inf)(c)),
-        "tax_rate_between_borders": _number_of(lambda c: _labelled(*borders(c.alpha))(c)),
-        "band_contrast": _number_of(lambda c: _labelled(*band(c.alpha))(c)),
-    }
-)  # fmt: skip
+    | {name: partial(_count, of=partial(Comparison.of_quadrant, i=i)) for i, name in enumerate(RATES)}
+    | {name: partial(_count, of=mask) for name, mask in _ON_LABELS.items()}
+)
 """Statistic → what it is a share of, which weighs it where model pairs are pooled: the pooled number is a ratio of
 sums.
 

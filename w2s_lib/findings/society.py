@@ -36,8 +36,8 @@ mean p; and pairs that the strong one ranks right."""
 
 ASK_T = ("known_weak", "surely_wrong_weak")
 
-CONDITIONS = ("none", "explicit", "rerun")
-"""Those that societies are under; controls have no rerun of their own."""
+OF_A_SOCIETY = ("none", "explicit", "rerun")
+"""The conditions that societies are under; controls have no rerun of their own."""
 
 SCORED = (
     "deception_score",
@@ -145,7 +145,7 @@ def many_agents(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     Differences: updated minus *frozen*, of ``LEVELS``; the explicit conflict minus the rerun; the society minus each of
     its controls."""
     few = first_pair(study)
-    per_seed = tabulate(few, CONDITIONS, partial(_of, few), runs=study.society_runs())
+    per_seed = tabulate(few, OF_A_SOCIETY, partial(_of, few), runs=study.society_runs())
     rows, of = [summarise(per_seed, pooled=True)], partial(dict, method=MACPO)
     for variant in VARIANTS:
         for condition in ("none", "explicit"):

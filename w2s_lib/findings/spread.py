@@ -38,7 +38,8 @@ COSTS = ["pretraining_seconds", "training_seconds"]
 PRETRAININGS, TRAININGS, DRAWS = 2, 2, 200
 """In each world; on each pretraining; of its test pairs, for each training."""
 
-CONDITIONS = ("none", "explicit", "implicit", "rerun")
+SPREAD_IN = ("none", "explicit", "implicit", "rerun")
+"""The conditions whose spread is taken apart."""
 
 ASKED = {claim.key: claim.names for claim in CLAIMS.values() if claim.chapter[:2] in ("04", "05")} | {
     "implicit tax": {"method": "reward_model", "statistic": "conflict_tax", "condition": "implicit"}
@@ -63,14 +64,14 @@ def units(study: Study, seed: int) -> dict[tuple[int, int], Study]:
 
 def runs(study: Study) -> list:
     """All that a unit needs, parents first."""
-    return closure(study.student_runs(CONDITIONS))
+    return closure(study.student_runs(SPREAD_IN))
 
 
 def measured(study: Study) -> pd.DataFrame:
     """``ASKED`` of a unit, its model pairs pooled: columns ``claim, draw, value``; draw 0 is of all pairs as they
     are."""
     statistics = {str(names["statistic"]) for names in ASKED.values()} - {"pgr"}
-    none, conflicts = measure(study, CONDITIONS[:1], ["pgr"]), measure(study, CONDITIONS[1:], sorted(statistics))
+    none, conflicts = measure(study, SPREAD_IN[:1], ["pgr"]), measure(study, SPREAD_IN[1:], sorted(statistics))
     beyond = differences(conflicts, MATCHED, "rerun", {"condition": "explicit"}, {"condition": "rerun"})
     rows = pd.concat([*(pool(frame, weak=ALL, strong=ALL) for frame in (none, conflicts)), beyond])
     found = {claim: pick(rows, **names) for claim, names in ASKED.items()}

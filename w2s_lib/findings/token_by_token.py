@@ -23,10 +23,10 @@ from w2s_lib.findings.results import (
     UNMODIFIED,
     Cell,
     Estimate,
-    Statistic,
     difference,
     measure,
     minus,
+    number_of,
     summarise,
     tabulate,
 )
@@ -118,10 +118,6 @@ def by_place(study: Study) -> pd.DataFrame:
     return told.agg(counts=("counts", "mean"), gain=("gain", "mean"), replies=("gain", "size")).reset_index()
 
 
-def _number(mask: Mask) -> Statistic:
-    return lambda weights=None: (np.ones(len(mask)) if weights is None else weights) @ mask.astype(float)
-
-
 def labels(study: Study, by: str, on: Split = "weak_label") -> pd.DataFrame:
     """How many pairs are in each group, and how many of their weak labels are right; columns ``results.PER_SEED``."""
     also = {"on": TRAINING} if on == "weak_label" else {}
@@ -136,7 +132,7 @@ def labels(study: Study, by: str, on: Split = "weak_label") -> pd.DataFrame:
                 ("label_right", correct(q), group),
             ):
                 names = {"statistic": statistic, "subset": name, **also}
-                yield Estimate(names, partial(share, part, of), len(group), runs, _number(of))
+                yield Estimate(names, partial(share, part, of), len(group), runs, partial(number_of, of))
 
     return tabulate(under(study, by), ("none",), estimates, on)
 
@@ -153,7 +149,7 @@ def who_pays(study: Study, name: str, conditions: Iterable[str], on: Split = "te
         c, runs = one.comparison(*cell, on), [*one.compared(*cell), study.oracle(*cell[:2])]
         for group, mask in groups(study, *cell[:3], on, by).items():
             for statistic, of in there(c, mask).items():
-                counted = _number(c.right & mask if statistic == "tax_rate" else c.tax)
+                counted = partial(number_of, c.right & mask if statistic == "tax_rate" else c.tax)
                 yield Estimate({"statistic": statistic, "subset": group, **also}, of, len(mask), runs, counted)
 
     return tabulate(one, tuple(conditions), estimates, on)
@@ -179,7 +175,7 @@ def controls(study: Study) -> pd.DataFrame:
             mean = float(planted(c, missed, kind, cell.seed).mean())
             of = lambda weights=None, mean=mean: mean if weights is None else np.full(len(weights), mean)
             names = {"statistic": THERE[-1], "subset": MISSED, "planted": kind}
-            yield Estimate(names, of, len(missed), runs, _number(c.tax))
+            yield Estimate(names, of, len(missed), runs, partial(number_of, c.tax))
 
     return tabulate(one, ("explicit",), estimates)
 

@@ -52,7 +52,7 @@ RESTARTED = 120.0
 QUEUED = 24 * 3600.0
 """Seconds that runs wait for the first job of SLURM: queues are long.  ``$W2S_PATIENCE`` goes before all three."""
 
-PATIENCE = "W2S_PATIENCE"
+WAITS = "W2S_PATIENCE"
 """Environment variable: seconds that runs wait where no worker can take them."""
 
 GPU_PART = 0.75
@@ -132,13 +132,13 @@ def patience(usual: float) -> float:
     Raises:
         ParameterError: it is set to something else than a number of seconds above 0.
     """
-    said = os.environ.get(PATIENCE)
+    said = os.environ.get(WAITS)
     try:
         seconds = float(said or usual)
     except ValueError:
         seconds = 0.0
     if not seconds > 0:
-        raise ParameterError(PATIENCE, said, "must be a number of seconds above 0")
+        raise ParameterError(WAITS, said, "must be a number of seconds above 0")
     return seconds
 
 
@@ -391,7 +391,7 @@ def as_finished(connection: Connection, asked: Mapping[Future, Mapping[str, int]
             )
         if look - enough >= say_after:
             say_after = 2 * (look - enough)
-            ends = f"ends after {connection.patience:.0f} s without a run at work ({PATIENCE})"
+            ends = f"ends after {connection.patience:.0f} s without a run at work ({WAITS})"
             print(f"waiting: {waits}: {connection.started}; {ends}", file=sys.stderr, flush=True)
 
 

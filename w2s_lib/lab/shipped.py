@@ -25,7 +25,7 @@ DIGESTS = "digests.json"
 TABLES = ("knowledge", "replies", "tokens")
 """What a run may leave beside its scores."""
 
-SCORES = ["pair_id", "split", "margin", "p_true"]
+OF_A_PAIR = ["pair_id", "split", "margin", "p_true"]
 """The columns with which every table of scores begins."""
 
 OF_SOCIETIES = {"scores": "agents", "replies": "lessons"}
@@ -94,7 +94,7 @@ class Shipped:
             frame = self.of_run(spec, "scores")
             margin = frame["margin"].astype(float)
             told = frame.assign(margin=margin, p_true=1 / (1 + np.exp(-margin)))
-            return told[[*SCORES, *told.columns.drop(SCORES)]]
+            return told[[*OF_A_PAIR, *told.columns.drop(OF_A_PAIR)]]
         if not self.has(spec):
             raise StoreError(f"{type(spec).__name__} {spec.key}: not among the results in {self.folder}")
         split_too = [] if isinstance(spec.pairs, Texts) else ["split"]

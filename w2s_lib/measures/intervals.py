@@ -62,7 +62,7 @@ def seed_interval(values: ArrayLike, level: float = LEVEL, less: ArrayLike | Non
     shares, between 0 and 1.  Of shape (n_seeds,): they are what is left of one share when another, ``less``, is taken
     off.  Both may be sums of shares, as where a difference is taken off another: if one exceeds 1, they may reach 2.
 
-    The bounds are NaN where a single seed is defined (use ``cluster_interval`` there), and where all seeds give the
+    The bounds are NaN where a single seed is defined (use ``percentile_interval`` there), and where all seeds give the
     same value: that they do not differ is no evidence of how far they could.
     """
     x = np.asarray(values, dtype=float)
@@ -255,10 +255,3 @@ def percentile_interval(value: float, draws: NDArray[np.float64], level: float =
         return Interval(value, np.nan, np.nan, int(not np.isnan(value)))
     low, high = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2])
     return Interval(value, float(low), float(high), 1) if high - low >= SAME else Interval(value, np.nan, np.nan, 1)
-
-
-def cluster_interval(
-    statistic: Callable[..., NDArray[np.float64]], weights: NDArray[np.float64], level: float = LEVEL
-) -> Interval:
-    """Percentile interval of ``statistic(weights=...)`` under ``cluster_weights``, for one study seed."""
-    return percentile_interval(float(statistic()), np.asarray(statistic(weights=weights), dtype=float), level)

@@ -376,9 +376,13 @@ class Comparison:
         too."""
         return self.null("label_matched", weights) - self.null("random", weights)
 
+    def labelled(self, low: float, high: float) -> Mask:
+        """Pairs that can pay a tax and whose weak p lies in [low, high)."""
+        return self.right & (self.weak >= low) & (self.weak < high)
+
     def tax_rate_by_label(self, low: float, high: float, weights: Array | None = None) -> Array:
         """Tax rate among the pairs ranked right whose weak p lies in [low, high)."""
-        return share(self.tax, self.right & (self.weak >= low) & (self.weak < high), weights)
+        return share(self.tax, self.labelled(low, high), weights)
 
     def tax_rate_below_band(self, weights: Array | None = None) -> Array:
         """Tax rate where the label itself points the wrong way: below 1/2."""
@@ -428,5 +432,8 @@ class Comparison:
 
         Shape (4,) or (b, 4).
         """
-        q = quadrant(self.ceiling, self.weak, self.threshold)
-        return np.stack([share(self.tax, self.right & (q == i), weights) for i in range(4)], axis=-1)
+        return np.stack([share(self.tax, self.of_quadrant(i), weights) for i in range(4)], axis=-1)
+
+    def of_quadrant(self, i: int) -> Mask:
+        """Pairs that can pay a tax and lie in the i-th of ``QUADRANTS``."""
+        return self.right & (quadrant(self.ceiling, self.weak, self.threshold) == i)

@@ -23,7 +23,7 @@ SECRET = "W2S_CHALLENGE_SECRET"
 DOSES = (0.625, 0.75, 0.875)
 """Weights of the explicit conflict, one of which the second world has."""
 
-CONDITIONS = ("none", "explicit", "rerun")
+TRIED_UNDER = ("none", "explicit", "rerun")
 """What a submission's students are trained under."""
 
 
@@ -51,5 +51,5 @@ def worlds(study: Study, secret: str) -> dict[str, Study]:
 
 def name_of(study: Study, secret: str) -> str:
     """8 hexadecimal digits that name a challenge: entries of other studies or secrets are not compared with its own."""
-    runs = [run.key for world in worlds(study, secret).values() for run in world.student_runs(CONDITIONS)]
+    runs = [run.key for world in worlds(study, secret).values() for run in world.student_runs(TRIED_UNDER)]
     return digest(" ".join([*runs, digest(secret)]))[:8]
