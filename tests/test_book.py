@@ -283,7 +283,7 @@ def test_no_name_stands_twice_on_a_page(html):
 def test_docstrings_stand_on_the_pages_as_they_are_written(html):
     api = "".join(path.read_text(encoding="utf-8") for path in (html / "api").glob("*.html"))
     assert 'Type<span class="colon">' not in api and "Alias for field number" not in api
-    assert "Of results_by_seed.csv: what each row" in re.sub("<[^>]+>", "", api)
+    assert "Of results_by_seed.csv, and of the record: what each row" in re.sub("<[^>]+>", "", api)
 
 
 def test_figures_have_alt_texts(html):

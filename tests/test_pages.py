@@ -306,13 +306,15 @@ def test_formulas_outlive_their_accessibility_menu(browser, server, html):
     assert page.locator("mjx-container").count() == count
 
 
-def test_search_from_the_file_system_finds_and_logs_no_error(browser, html):
-    page, errors = browser.new_context().new_page(), []
-    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-    page.goto(f"{html.as_uri()}/search.html?q=margin-matched")
-    page.wait_for_selector("#search-results li", timeout=20_000)
-    page.wait_for_timeout(1000)
-    assert page.locator("#search-results li").count() > 5 and not errors
+def test_search_finds_what_defines_a_term_first_served_and_from_the_file_system(browser, server, html):
+    for base in (server, html.as_uri()):
+        with listening(browser, base) as (page, foreign, errors):
+            for term in ("margin-matched", "PGR", "deception score"):
+                page.goto(f"{base}/search.html?q={term}")
+                page.wait_for_selector("#search-results li:nth-child(6)")
+                found = page.eval_on_selector_all("#search-results li a", "all => all.map(a => a.getAttribute('href'))")
+                assert any(link.startswith("glossary.html#term-") for link in found[:3]), (term, found[:3])
+            assert not foreign and not errors
 
 
 def test_paper_is_light_and_keeps_solutions_folded(browser, server):
