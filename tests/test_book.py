@@ -12,6 +12,7 @@ import sys
 import time
 import tomllib
 from concurrent.futures.process import BrokenProcessPool
+from html import unescape
 from pathlib import Path
 
 import nbformat
@@ -293,6 +294,18 @@ def test_figures_have_alt_texts(html):
             assert re.search(r'alt="[^"]{60,}"', image), (page.name, image[:200])
             count += 1
     assert count >= 12
+
+
+def test_no_sentence_counts_one_as_many_or_says_nan(html):
+    """Of one seed and one pair a smoke edition is made; where nothing is known, words say so."""
+    broken = re.compile(r"\b1 (?:seeds|(?:[\w–-]+ )?pairs|students|reruns)\b|\bnan\b")
+    for page in pages(html):
+        text = page.read_text(encoding="utf-8")
+        shown = re.sub(r"<(pre|script|style|dt)\b.*?</\1>", "", text, flags=re.DOTALL)
+        said = [unescape(re.sub("<[^>]+>", " ", shown)), *map(unescape, re.findall(r'\balt="([^"]*)"', text))]
+        told = [" ".join(text[max(0, hit.start() - 40) : hit.end() + 40].split()) for text in said
+                for hit in broken.finditer(text)]  # fmt: skip
+        assert not told, (page.name, told)
 
 
 def test_parameter_cells_are_hidden_and_the_table_is_folded(html):
