@@ -530,6 +530,18 @@ def test_the_landing_page_shows_a_figure_of_this_build(html):
     assert re.search(r'<img[^>]*alt="Deception score by condition: explicit [^"]*"[^>]*scores-and-nulls.svg', text)
 
 
+def test_the_landing_page_says_when_it_was_built_and_its_rows_lead_to_their_chapters(html, build_folder):
+    text = (html / "index.html").read_text(encoding="utf-8")
+    made = json.loads((build_folder / "book" / build.DONE).read_text(encoding="utf-8"))
+    assert re.search(rf"built on .{{,200}}\d+ \w+ 20\d\d.{{,200}}{re.escape(made['commit'] or 'no commit')}", text, re.S)
+    source = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    rows = [row for row in re.findall(r"^\| .*::.*$", source, re.MULTILINE)]
+    linked = re.findall(r"^\| \[[^]]+\]\(notebooks/(\w+)\.ipynb\).*::", source, re.MULTILINE)
+    assert len(rows) == len(linked) > 15
+    for row, chapter in zip(rows, linked):
+        assert chapter in {CLAIMS[name].chapter for name in re.findall(r"says_(\w+)", row)} or "says_" not in row, row
+
+
 def test_every_page_of_a_preview_says_what_it_is_and_one_why_it_is_left_out():
     preview, world = load("preview"), load("world")
     title = nbformat.v4.new_markdown_cell("# A title")
