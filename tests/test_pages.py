@@ -277,13 +277,29 @@ def test_figures_have_size_and_no_background_in_the_dark(browser, server):
     context.close()
 
 
-def test_solutions_are_folded_until_opened(browser, server):
+BEFORE = """e => {
+  const before = document.createElement("span");
+  before.tabIndex = -1;
+  e.before(before);
+  before.focus();
+}"""
+"""Has the next Tab lead to an element."""
+
+
+def test_solutions_are_folded_until_opened_and_buttons_show_that_they_have_the_focus(browser, server):
     page = browser.new_page()
     page.goto(f"{server}/notebooks/01_tour.html")
     solution = page.locator("div.solution").first
     assert not solution.locator("div.cell").first.is_visible()
-    solution.locator(".toggle-button, .admonition-title").first.click()
+    for button in (".search-button", ".dropdown-download-buttons button", "article .copybtn", "div.solution button"):
+        page.locator(button).locator("visible=true").first.evaluate(BEFORE)
+        page.keyboard.press("Tab")
+        outline = "e => [getComputedStyle(e).outlineStyle, parseFloat(getComputedStyle(e).outlineWidth)]"
+        style, width = page.locator(f"{button}:focus").evaluate(outline, timeout=2000)
+        assert style == "solid" and width > 0, button
+    page.keyboard.press("Enter")
     solution.locator("div.cell").first.wait_for(state="visible", timeout=5000)
+    page.close()
 
 
 def test_formulas_outlive_their_accessibility_menu(browser, server, html):
