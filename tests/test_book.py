@@ -533,9 +533,11 @@ def test_the_landing_page_shows_a_figure_of_this_build(html):
 def test_the_landing_page_says_when_it_was_built_and_its_rows_lead_to_their_chapters(html, build_folder):
     text = (html / "index.html").read_text(encoding="utf-8")
     made = json.loads((build_folder / "book" / build.DONE).read_text(encoding="utf-8"))
-    assert re.search(rf"built on .{{,200}}\d+ \w+ 20\d\d.{{,200}}{re.escape(made['commit'] or 'no commit')}", text, re.S)
+    assert re.search(
+        rf"built on .{{,200}}\d+ \w+ 20\d\d.{{,200}}{re.escape(made['commit'] or 'no commit')}", text, re.S
+    )
     source = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
-    rows = [row for row in re.findall(r"^\| .*::.*$", source, re.MULTILINE)]
+    rows = re.findall(r"^\| .*::.*$", source, re.MULTILINE)
     linked = re.findall(r"^\| \[[^]]+\]\(notebooks/(\w+)\.ipynb\).*::", source, re.MULTILINE)
     assert len(rows) == len(linked) > 15
     for row, chapter in zip(rows, linked):
