@@ -23,6 +23,7 @@ import pytest
 import yaml
 from jupyter_client.manager import KernelManager
 from PIL import Image
+from pybtex.database import parse_string
 
 from tests.conftest import build_command, of_few_chapters, pages
 from w2s_lib.book import build, copies
@@ -391,6 +392,63 @@ def test_machines_find_and_cite_every_page(html):
         assert card.size == (1200, 630) and {(86, 180, 233), (204, 121, 167)} <= {
             c for _, c in card.convert("RGB").getcolors(10**6)
         }
+
+
+def test_every_page_says_how_it_is_cited(html):
+    keys, others = set(), ("404.html", "genindex.html", "py-modindex.html", "search.html", "index.html")
+    for page in (page for page in pages(html) if page.relative_to(html).as_posix() not in others):
+        text = page.read_text(encoding="utf-8")
+        (bibtex,) = re.findall(r'<details class="cite .*?<pre>(.*?)</pre></div></details>', text, re.DOTALL)
+        [(key, entry)] = parse_string(unescape(bibtex), "bibtex").entries.items()
+        assert entry.type == "incollection" and {"booktitle", "year", "note"} <= set(entry.fields) and key not in keys
+        assert unescape(re.search("<title>(.*?)</title>", text)[1]).startswith(f"{entry.fields['title']} —"), key
+        assert entry.persons["author"] and not re.search(r"[&%#$_]", entry.fields["title"]), "LaTeX reads it"
+        keys.add(key)
+    assert len(keys) > 60
+
+
+SITE, REPOSITORY = "https://book.example/w2s/", "https://code.example/w2s"
+
+
+@pytest.fixture(scope="module")
+def published(build_folder, tmp_path_factory) -> Path:
+    """Three pages of a preview, rendered by those who know where they will lie, and where the source does."""
+    output, source = tmp_path_factory.mktemp("published"), build_folder / "book" / "source"
+    left = shutil.ignore_patterns("*.md", "notebooks", "teaching", "api", "figures")
+    copy = shutil.copytree(source, output / "source", ignore=left)
+    (copy / "notes").mkdir()
+    for page in ("index", "one", "notes/two"):
+        (copy / f"{page}.md").write_text(f"# The page {page}\n\nWhat it says.\n", encoding="utf-8")
+    contents = {"root": "index", "parts": [{"caption": "All", "chapters": [{"file": "one"}, {"file": "notes/two"}]}]}
+    (copy / "_toc.yml").write_text(json.dumps({"format": "jb-book", **contents}), encoding="utf-8")
+    (copy / "redirects.yml").write_text("was/one: one\n", encoding="utf-8")
+    (copy / build.BOOK).write_text(json.dumps({"edition": {"record_of": "world"}}), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("W2S_SITE", SITE.rstrip("/"))
+        patch.setenv("W2S_REPOSITORY", REPOSITORY)
+        return render(copy, output)
+
+
+def test_pages_name_their_address_and_where_the_source_lies_and_those_of_a_preview_say_so(published):
+    for page in ("index", "one", "notes/two"):
+        text, address = (published / f"{page}.html").read_text(encoding="utf-8"), f"{SITE}{page}.html"
+        assert re.findall(r'<link rel="canonical" href="([^"]+)"', text) == [address]
+        assert (
+            f'property="og:image" content="{SITE}card.png"' in text and f'property="og:url" content="{address}"' in text
+        )
+        assert f"url = {{{address}}}" in text or page == "index"
+        foot = text[text.index("The paper examined") :]
+        assert f'<a href="{REPOSITORY}">Source</a>' in foot and f"git clone {REPOSITORY}" in foot
+        assert "A preview, made from one study seed: <code>make book EDITION=world</code>" in text
+    addresses = re.findall("<loc>(.*?)</loc>", (published / "sitemap.xml").read_text(encoding="utf-8"))
+    assert sorted(addresses) == [f"{SITE}{page}.html" for page in ("index", "notes/two", "one")]
+    assert f"Sitemap: {SITE}sitemap.xml" in (published / "robots.txt").read_text(encoding="utf-8")
+    assert 'url=../one.html"' in (published / "was" / "one.html").read_text(encoding="utf-8")
+
+
+def test_the_page_for_what_is_not_found_is_whole_at_any_address(published):
+    text = (published / "404.html").read_text(encoding="utf-8")
+    assert re.findall(r'(?:href|src)="([^"]*)"', text)[0] == f"{SITE}404.html" and text.count("<base ") == 1
 
 
 def test_every_page_is_there_as_markdown(html):
