@@ -29,12 +29,14 @@ from tests.conftest import build_command, of_few_chapters, pages
 from w2s_lib.book import build, copies
 from w2s_lib.book.build import (
     KERNEL,
+    LONGEST,
     NOT_SHIPPED,
     BuildError,
     announced,
     chapters,
     keep_figures,
     left_out,
+    longest_first,
     main,
     notebook_processes,
     page_key,
@@ -43,6 +45,7 @@ from w2s_lib.book.build import (
     run_notebook,
     stand_in,
     studied,
+    without_docstrings,
 )
 from w2s_lib.findings.claims import CLAIMS, on_real_texts
 from w2s_lib.findings.provable import SHORTEST
@@ -613,6 +616,22 @@ def test_every_page_of_a_preview_says_what_it_is_and_one_why_it_is_left_out():
     told = {source.stem: stand_in(source, preview).cells[0].source for source in left}
     assert all("`make book EDITION=world` builds it" in says for says in told.values())
     assert all(NOT_SHIPPED[name] in told[name] for name in NOT_SHIPPED)
+
+
+def test_a_preview_reads_no_docstrings_and_says_what_does(tmp_path):
+    api = shutil.copytree(ROOT / "book" / "api", tmp_path / "api")
+    without_docstrings(api, load("preview"))
+    told = {path.name: path.read_text(encoding="utf-8") for path in api.iterdir()}
+    for name, text in told.items():
+        title = (ROOT / "book" / "api" / name).read_text(encoding="utf-8").splitlines()[0]
+        assert text.startswith(f"{title}\n") and "`make book EDITION=world`" in text and "automodule" not in text
+    assert len(told) > 5
+
+
+def test_notebooks_that_take_longest_begin_first():
+    begin = lambda before: [path.stem[:2] for path in longest_first(chapters(), before)]
+    assert begin({})[:7] == [*LONGEST, "01"] and sorted(begin({})) == sorted(path.stem[:2] for path in chapters())
+    assert begin({"03_ladder": 9.0, "01_tour": 2.0, "20_provable": 1.0})[:4] == ["03", "01", "20", "15"]
 
 
 def test_a_page_that_is_left_out_names_the_chapters_that_it_goes_on_from():
