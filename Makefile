@@ -63,7 +63,7 @@ record: env  ## add study seeds to the record that comes with an edition (SEEDS=
 	@test -n $(call quoted,SEEDS) || { echo "error: SEEDS=: name the record's seeds, such as SEEDS=400-431"; exit 2; }
 	OMP_NUM_THREADS=1 $(RUN) -m w2s_lib.book.record --edition $(call quoted,EDITION) --seeds $(call quoted,SEEDS) $(if $(WORKERS),--workers $(call quoted,WORKERS))
 
-release: env  ## put the built book, as site and PDF, its record and results into one folder, with checksums
+release: env  ## put the built book, as site and PDF, exercises, record and results into one folder, with checksums
 	$(RUN) -m w2s_lib.book.release --edition $(call quoted,EDITION)
 
 course: env  ## write hand-outs, solutions and graders of a built book: CHAPTERS="01 05" (all without)

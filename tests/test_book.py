@@ -12,6 +12,7 @@ import sys
 import time
 import tomllib
 from concurrent.futures.process import BrokenProcessPool
+from html import unescape
 from pathlib import Path
 
 import nbformat
@@ -22,17 +23,20 @@ import pytest
 import yaml
 from jupyter_client.manager import KernelManager
 from PIL import Image
+from pybtex.database import parse_string
 
 from tests.conftest import build_command, of_few_chapters, pages
 from w2s_lib.book import build, copies
 from w2s_lib.book.build import (
     KERNEL,
+    LONGEST,
     NOT_SHIPPED,
     BuildError,
     announced,
     chapters,
     keep_figures,
     left_out,
+    longest_first,
     main,
     notebook_processes,
     page_key,
@@ -41,6 +45,7 @@ from w2s_lib.book.build import (
     run_notebook,
     stand_in,
     studied,
+    without_docstrings,
 )
 from w2s_lib.findings.claims import CLAIMS, on_real_texts
 from w2s_lib.findings.provable import SHORTEST
@@ -280,6 +285,12 @@ def test_no_name_stands_twice_on_a_page(html):
         assert len(names) == len(set(names)), (page.name, {name for name in names if names.count(name) > 1})
 
 
+def test_docstrings_stand_on_the_pages_as_they_are_written(html):
+    api = "".join(path.read_text(encoding="utf-8") for path in (html / "api").glob("*.html"))
+    assert 'Type<span class="colon">' not in api and "Alias for field number" not in api
+    assert "Of results_by_seed.csv, and of the record: what each row" in re.sub("<[^>]+>", "", api)
+
+
 def test_figures_have_alt_texts(html):
     count = 0
     for page in pages(html):
@@ -287,6 +298,18 @@ def test_figures_have_alt_texts(html):
             assert re.search(r'alt="[^"]{60,}"', image), (page.name, image[:200])
             count += 1
     assert count >= 12
+
+
+def test_no_sentence_counts_one_as_many_or_says_nan(html):
+    """Of one seed and one pair a smoke edition is made; where nothing is known, words say so."""
+    broken = re.compile(r"\b1 (?:seeds|(?:[\w–-]+ )?pairs|students|reruns)\b|\bnan\b")
+    for page in pages(html):
+        text = page.read_text(encoding="utf-8")
+        shown = re.sub(r"<(pre|script|style|dt)\b.*?</\1>", "", text, flags=re.DOTALL)
+        said = [unescape(re.sub("<[^>]+>", " ", shown)), *map(unescape, re.findall(r'\balt="([^"]*)"', text))]
+        told = [" ".join(text[max(0, hit.start() - 40) : hit.end() + 40].split()) for text in said
+                for hit in broken.finditer(text)]  # fmt: skip
+        assert not told, (page.name, told)
 
 
 def test_parameter_cells_are_hidden_and_the_table_is_folded(html):
@@ -372,6 +395,63 @@ def test_machines_find_and_cite_every_page(html):
         assert card.size == (1200, 630) and {(86, 180, 233), (204, 121, 167)} <= {
             c for _, c in card.convert("RGB").getcolors(10**6)
         }
+
+
+def test_every_page_says_how_it_is_cited(html):
+    keys, others = set(), ("404.html", "genindex.html", "py-modindex.html", "search.html", "index.html")
+    for page in (page for page in pages(html) if page.relative_to(html).as_posix() not in others):
+        text = page.read_text(encoding="utf-8")
+        (bibtex,) = re.findall(r'<details class="cite .*?<pre>(.*?)</pre></div></details>', text, re.DOTALL)
+        [(key, entry)] = parse_string(unescape(bibtex), "bibtex").entries.items()
+        assert entry.type == "incollection" and {"booktitle", "year", "note"} <= set(entry.fields) and key not in keys
+        assert unescape(re.search("<title>(.*?)</title>", text)[1]).startswith(f"{entry.fields['title']} —"), key
+        assert entry.persons["author"] and not re.search(r"[&%#$_]", entry.fields["title"]), "LaTeX reads it"
+        keys.add(key)
+    assert len(keys) > 60
+
+
+SITE, REPOSITORY = "https://book.example/w2s/", "https://code.example/w2s"
+
+
+@pytest.fixture(scope="module")
+def published(build_folder, tmp_path_factory) -> Path:
+    """Three pages of a preview, rendered by those who know where they will lie, and where the source does."""
+    output, source = tmp_path_factory.mktemp("published"), build_folder / "book" / "source"
+    left = shutil.ignore_patterns("*.md", "notebooks", "teaching", "api", "figures")
+    copy = shutil.copytree(source, output / "source", ignore=left)
+    (copy / "notes").mkdir()
+    for page in ("index", "one", "notes/two"):
+        (copy / f"{page}.md").write_text(f"# The page {page}\n\nWhat it says.\n", encoding="utf-8")
+    contents = {"root": "index", "parts": [{"caption": "All", "chapters": [{"file": "one"}, {"file": "notes/two"}]}]}
+    (copy / "_toc.yml").write_text(json.dumps({"format": "jb-book", **contents}), encoding="utf-8")
+    (copy / "redirects.yml").write_text("was/one: one\n", encoding="utf-8")
+    (copy / build.BOOK).write_text(json.dumps({"edition": {"record_of": "world"}}), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("W2S_SITE", SITE.rstrip("/"))
+        patch.setenv("W2S_REPOSITORY", REPOSITORY)
+        return render(copy, output)
+
+
+def test_pages_name_their_address_and_where_the_source_lies_and_those_of_a_preview_say_so(published):
+    for page in ("index", "one", "notes/two"):
+        text, address = (published / f"{page}.html").read_text(encoding="utf-8"), f"{SITE}{page}.html"
+        assert re.findall(r'<link rel="canonical" href="([^"]+)"', text) == [address]
+        assert (
+            f'property="og:image" content="{SITE}card.png"' in text and f'property="og:url" content="{address}"' in text
+        )
+        assert f"url = {{{address}}}" in text or page == "index"
+        foot = text[text.index("The paper examined") :]
+        assert f'<a href="{REPOSITORY}">Source</a>' in foot and f"git clone {REPOSITORY}" in foot
+        assert "A preview, made from one study seed: <code>make book EDITION=world</code>" in text
+    addresses = re.findall("<loc>(.*?)</loc>", (published / "sitemap.xml").read_text(encoding="utf-8"))
+    assert sorted(addresses) == [f"{SITE}{page}.html" for page in ("index", "notes/two", "one")]
+    assert f"Sitemap: {SITE}sitemap.xml" in (published / "robots.txt").read_text(encoding="utf-8")
+    assert 'url=../one.html"' in (published / "was" / "one.html").read_text(encoding="utf-8")
+
+
+def test_the_page_for_what_is_not_found_is_whole_at_any_address(published):
+    text = (published / "404.html").read_text(encoding="utf-8")
+    assert re.findall(r'(?:href|src)="([^"]*)"', text)[0] == f"{SITE}404.html" and text.count("<base ") == 1
 
 
 def test_every_page_is_there_as_markdown(html):
@@ -511,6 +591,20 @@ def test_the_landing_page_shows_a_figure_of_this_build(html):
     assert re.search(r'<img[^>]*alt="Deception score by condition: explicit [^"]*"[^>]*scores-and-nulls.svg', text)
 
 
+def test_the_landing_page_says_when_it_was_built_and_its_rows_lead_to_their_chapters(html, build_folder):
+    text = (html / "index.html").read_text(encoding="utf-8")
+    made = json.loads((build_folder / "book" / build.DONE).read_text(encoding="utf-8"))
+    assert re.search(
+        rf"built on .{{,200}}\d+ \w+ 20\d\d.{{,200}}{re.escape(made['commit'] or 'no commit')}", text, re.S
+    )
+    source = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .*::.*$", source, re.MULTILINE)
+    linked = re.findall(r"^\| \[[^]]+\]\(notebooks/(\w+)\.ipynb\).*::", source, re.MULTILINE)
+    assert len(rows) == len(linked) > 15
+    for row, chapter in zip(rows, linked):
+        assert chapter in {CLAIMS[name].chapter for name in re.findall(r"says_(\w+)", row)} or "says_" not in row, row
+
+
 def test_every_page_of_a_preview_says_what_it_is_and_one_why_it_is_left_out():
     preview, world = load("preview"), load("world")
     title = nbformat.v4.new_markdown_cell("# A title")
@@ -522,6 +616,22 @@ def test_every_page_of_a_preview_says_what_it_is_and_one_why_it_is_left_out():
     told = {source.stem: stand_in(source, preview).cells[0].source for source in left}
     assert all("`make book EDITION=world` builds it" in says for says in told.values())
     assert all(NOT_SHIPPED[name] in told[name] for name in NOT_SHIPPED)
+
+
+def test_a_preview_reads_no_docstrings_and_says_what_does(tmp_path):
+    api = shutil.copytree(ROOT / "book" / "api", tmp_path / "api")
+    without_docstrings(api, load("preview"))
+    told = {path.name: path.read_text(encoding="utf-8") for path in api.iterdir()}
+    for name, text in told.items():
+        title = (ROOT / "book" / "api" / name).read_text(encoding="utf-8").splitlines()[0]
+        assert text.startswith(f"{title}\n") and "`make book EDITION=world`" in text and "automodule" not in text
+    assert len(told) > 5
+
+
+def test_notebooks_that_take_longest_begin_first():
+    begin = lambda before: [path.stem[:2] for path in longest_first(chapters(), before)]
+    assert begin({})[:7] == [*LONGEST, "01"] and sorted(begin({})) == sorted(path.stem[:2] for path in chapters())
+    assert begin({"03_ladder": 9.0, "01_tour": 2.0, "20_provable": 1.0})[:4] == ["03", "01", "20", "15"]
 
 
 def test_a_page_that_is_left_out_names_the_chapters_that_it_goes_on_from():

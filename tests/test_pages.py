@@ -28,7 +28,8 @@ def server(html):
 
 class Visit(NamedTuple):
     """What was seen of a page: requests elsewhere, errors, headings, what is wider than a phone, what axe found but for
-    contrast (``None``: it had nothing new for axe), and how its words look, light and dark."""
+    contrast (``None``: it had nothing new for axe), how its words look, light and dark, and what of it does not belong
+    on paper or is cut there."""
 
     page: str
     foreign: list[str]
@@ -37,6 +38,7 @@ class Visit(NamedTuple):
     overflow: int = 0
     serious: Sequence[tuple[str, str]] | None = None
     looks: Sequence[tuple[str, str]] = ()
+    on_paper: Sequence[str] = ()
 
 
 @contextmanager
@@ -114,8 +116,16 @@ KINDS = """() => [...new Set([...document.querySelectorAll("body *")].map(e => J
 """What kinds of elements a page has: where they stand, classes, attributes, role, focus, and whether they say
 anything, so that a link or a figure that says nothing is of another kind.  Pages of the same kinds are alike to axe."""
 
+PAPER = """() => [...document.querySelectorAll("article *")].filter(e => e.matches(".solution:not(.toggle-hidden)")
+  || (e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX != "visible")
+  || e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 120))"""
+"""Solutions that are open, and what is cut or reaches beyond the sheet."""
+
 STILL = "*, *::before, *::after { transition: none !important }"
 
+
+A4 = 680
+"""Pixels between the margins of a sheet (``pdf.SHEET``)."""
 
 MODERATE = (
     "aria-allowed-role", "empty-heading", "empty-table-header", "heading-order", "identical-links-same-purpose",
@@ -171,8 +181,12 @@ def visits(browser, server, html) -> list[Visit]:
                 looks += page.evaluate(LOOKS)
             page.set_viewport_size({"width": 390, "height": 800})
             over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            page.emulate_media(media="print", color_scheme="light")
+            page.set_viewport_size({"width": A4, "height": 800})
+            paper = page.evaluate(PAPER)
+            page.emulate_media(media="screen")
             page.set_viewport_size({"width": 1280, "height": 720})
-            found.append(visit._replace(overflow=over, serious=broken, looks=looks))
+            found.append(visit._replace(overflow=over, serious=broken, looks=looks, on_paper=paper))
             foreign.clear()
             errors.clear()
     return found
@@ -216,6 +230,26 @@ def test_pages_fit_a_phone(visits):
     assert not [(visit.page, visit.overflow) for visit in visits if visit.overflow > 1]
 
 
+def test_pages_fit_a_sheet_of_paper_with_their_solutions_folded(visits):
+    assert not [(visit.page, visit.on_paper[:3]) for visit in visits if visit.on_paper]
+
+
+WORDS = """() => {
+  const broken = [], range = document.createRange();
+  for (const table of document.querySelectorAll("article table")) {
+    const texts = document.createTreeWalker(table, NodeFilter.SHOW_TEXT);
+    for (let text; (text = texts.nextNode()); )
+      for (const word of text.data.matchAll(/[\\p{L}\\p{N}.]+/gu)) {
+        range.setStart(text, word.index);
+        range.setEnd(text, word.index + word[0].length);
+        if (range.getClientRects().length != 1) broken.push(word[0]);
+      }
+  }
+  return [document.querySelectorAll("article table").length, broken];
+}"""
+"""How many tables a page has, and which words in them stand on several lines."""
+
+
 def test_the_landing_page_answers_within_one_screen(browser, server):
     page = browser.new_page(viewport={"width": 1366, "height": 768})
     page.goto(f"{server}/index.html")
@@ -223,6 +257,9 @@ def test_the_landing_page_answers_within_one_screen(browser, server):
     for selector in (".in-a-minute li:last-child", ".in-a-minute img", ".doors .sd-card-title"):
         assert 0 < ends(selector) <= 768, selector
     assert page.locator(".in-a-minute li").count() == 3 and page.locator(".doors .sd-card").count() == 3
+    page.set_viewport_size({"width": 390, "height": 844})
+    tables, broken = page.evaluate(WORDS)
+    assert tables == 3 and not broken, "words of its tables stay whole on a phone"
     page.close()
 
 
@@ -277,13 +314,34 @@ def test_figures_have_size_and_no_background_in_the_dark(browser, server):
     context.close()
 
 
-def test_solutions_are_folded_until_opened(browser, server):
+BEFORE = """e => {
+  const before = document.createElement("span");
+  before.tabIndex = -1;
+  e.before(before);
+  before.focus();
+}"""
+"""Has the next Tab lead to an element."""
+
+
+def test_solutions_are_folded_until_opened_and_buttons_show_that_they_have_the_focus(browser, server):
     page = browser.new_page()
     page.goto(f"{server}/notebooks/01_tour.html")
     solution = page.locator("div.solution").first
     assert not solution.locator("div.cell").first.is_visible()
-    solution.locator(".toggle-button, .admonition-title").first.click()
+    for button in (
+        ".search-button__button",
+        ".dropdown-download-buttons button",
+        "article .copybtn",
+        "div.solution button",
+    ):
+        page.locator(button).locator("visible=true").first.evaluate(BEFORE)
+        page.keyboard.press("Tab")
+        outline = "e => [getComputedStyle(e).outlineStyle, parseFloat(getComputedStyle(e).outlineWidth)]"
+        style, width = page.locator(f"{button}:focus").evaluate(outline, timeout=2000)
+        assert style == "solid" and width > 0, button
+    page.keyboard.press("Enter")
     solution.locator("div.cell").first.wait_for(state="visible", timeout=5000)
+    page.close()
 
 
 def test_formulas_outlive_their_accessibility_menu(browser, server, html):
@@ -306,13 +364,15 @@ def test_formulas_outlive_their_accessibility_menu(browser, server, html):
     assert page.locator("mjx-container").count() == count
 
 
-def test_search_from_the_file_system_finds_and_logs_no_error(browser, html):
-    page, errors = browser.new_context().new_page(), []
-    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-    page.goto(f"{html.as_uri()}/search.html?q=margin-matched")
-    page.wait_for_selector("#search-results li", timeout=20_000)
-    page.wait_for_timeout(1000)
-    assert page.locator("#search-results li").count() > 5 and not errors
+def test_search_finds_what_defines_a_term_first_served_and_from_the_file_system(browser, server, html):
+    for base in (server, html.as_uri()):
+        with listening(browser, base) as (page, foreign, errors):
+            for term in ("margin-matched", "PGR", "deception score"):
+                page.goto(f"{base}/search.html?q={term}")
+                page.wait_for_selector("#search-results li:nth-child(6)")
+                found = page.eval_on_selector_all("#search-results li a", "all => all.map(a => a.getAttribute('href'))")
+                assert any(link.startswith("glossary.html#term-") for link in found[:3]), (term, found[:3])
+            assert not foreign and not errors
 
 
 def test_paper_is_light_and_keeps_solutions_folded(browser, server):

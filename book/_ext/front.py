@@ -1,6 +1,7 @@
 """Sphinx extension: how machines find, cite and copy the book.
 
-Each page gets what link previews, search engines and reference managers read; beside the pages lie their Markdown,
+Each page gets what link previews, search engines and reference managers read, and how to cite it; a preview says on
+every page that it is one.  Beside the pages lie their Markdown,
 ``llms.txt``, a site map, a page for what is not found, and pages that lead from old addresses to new ones.  Notebooks
 are copied so that they can be read and run elsewhere (``w2s_lib.book.copies``).
 
@@ -42,11 +43,17 @@ def site() -> str:
 
 
 def configure(app: Sphinx, config: object) -> None:
-    """The foot of every page: the paper, and where the source can be had."""
+    """The foot of every page: the paper, and where the source can be had; the head of those of a preview; and the one
+    address of each, where the site is known."""
     repository = escape(os.environ.get("W2S_REPOSITORY", ""))
     source = f' <a href="{repository}">Source</a>: <code>git clone {repository}</code>' if repository else ""
     paper = f'The paper examined: <a href="{PAPER}">arXiv 2406.11431</a>.'
     config.html_theme_options["extra_footer"] = f"<p>{paper}{source}</p>"
+    config.html_baseurl = site()
+    whole = json.loads(Path(app.srcdir, "book.json").read_text(encoding="utf-8"))["edition"].get("record_of")
+    if whole:
+        says = f"A preview, made from one study seed: <code>make book EDITION={escape(whole)}</code> computes the book."
+        config.html_theme_options["announcement"] = says
 
 
 def describe(doctree: nodes.document | None) -> str:
@@ -72,6 +79,15 @@ def linked_data(page: str, title: str, says: str) -> dict:
     return {"@context": "https://schema.org", **book, "description": says, "hasPart": [data | {"distribution": file}]}
 
 
+def reference(page: str, title: str) -> str:
+    """A page as BibTeX knows it; that of the book stands on its first page."""
+    told = {"title": title, "author": f"{{{CITED['authors'][0]['name']}}}", "booktitle": CITED["title"]}
+    told |= {"year": f"{CITED['date-released']}"[:4], "note": f"Version {CITED['version']}"}
+    told |= {"url": f"{site()}{page}.html"} if site() else {}
+    fields = "".join(f",\n  {name} = {{{text}}}" for name, text in told.items())
+    return f"@incollection{{w2s_{page.replace('/', '_').replace('-', '_')}{fields}\n}}"
+
+
 def tag(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None) -> None:
     """What machines read at the head of a page, and another copy of a notebook to download."""
     if doctree is None:
@@ -79,6 +95,9 @@ def tag(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: n
     # a list of the references would need items, which they are not
     context["body"] = context["body"].replace(' role="list" class="citation-list"', ' class="citation-list"')
     title, says, about = app.env.titles[pagename].astext(), describe(doctree), CITED
+    if pagename != "index":
+        cite = f'<div class="highlight"><pre>{escape(reference(pagename, title))}</pre></div>'
+        context["body"] += f'<details class="cite d-print-none"><summary>Cite this page</summary>{cite}</details>'
     named = {"description": says, "citation_title": f"{title}. {about['title']}" if pagename != "index" else title}
     named |= {"citation_author": about["authors"][0]["name"], "citation_publication_date": f"{about['date-released']}"}
     shown = {"og:title": title, "og:description": says, "og:site_name": about["title"]}
@@ -115,14 +134,15 @@ def enliven(app: Sphinx, pagename: str, templatename: str, context: dict, doctre
 
 
 def lead_on(app: Sphinx) -> Iterator[tuple[str, dict, str]]:
-    """The page for what is not found."""
+    """The page for what is not found, at whatever address: its own lead from where the book lies, if that is known."""
     links = "".join(
         f'<li><a href="{site()}{page}.html">{escape(title)}</a></li>'
         for page, title in (("index", "The book"), ("notebooks/01_tour", "A tour in one page"), ("search", "Search"))
     )
     says = "It may have been renamed. From here you find everything:"
     body = f"<h1>There is no such page</h1><p>{says}</p><ul>{links}</ul>"
-    yield "404", {"title": "There is no such page", "body": body}, "page.html"
+    base = f'<base href="{escape(site())}404.html">' if site() else ""
+    yield "404", {"title": "There is no such page", "body": body, "metatags": base}, "page.html"
 
 
 def leave_copies(app: Sphinx, exception: Exception | None) -> None:

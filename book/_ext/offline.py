@@ -1,4 +1,5 @@
-"""Sphinx extension: the built book asks no other host for anything, and gives no name twice on a page.
+"""Sphinx extension: the built book asks no other host for anything, gives no name twice on a page, and shows docstrings
+as they are written.
 
 Drops the scripts of sphinx-thebe, which load from a content delivery network, and MathJax's other entry points, which
 no page loads.
@@ -10,6 +11,7 @@ import re
 from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 
 MATHJAX = "tex-chtml.js"
 
@@ -32,6 +34,20 @@ def drop_names(app: Sphinx, pagename: str, templatename: str, context: dict, doc
         context["body"] = OF_ALL.sub("", context["body"])
 
 
+def keep_first_line(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Have napoleon read no type off what stands before a colon: types are annotated, and a sentence may have one."""
+    if what in ("attribute", "data", "property"):
+        lines.insert(0, "")
+
+
+def skip_aliases(app: Sphinx, what: str, name: str, thing: object, skip: bool, options: object) -> bool | None:
+    """Leave out fields of named tuples of which nothing is said: the signature has them."""
+    if not str(getattr(thing, "__doc__", "")).startswith("Alias for field number"):
+        return None
+    inside, said = app.env.temp_data["autodoc:class"], app.env.temp_data["autodoc:module"]
+    return (inside, name) not in ModuleAnalyzer.for_module(said).find_attr_docs() or None
+
+
 def prune(app: Sphinx, exception: Exception | None) -> None:
     """Keep of MathJax the one script that pages load, and what that may load later: fonts, menu, speech, explorer."""
     for script in Path(app.outdir, "_static").rglob(MATHJAX):
@@ -43,5 +59,7 @@ def prune(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-page-context", drop_thebe, priority=990)
     app.connect("html-page-context", drop_names, priority=990)
+    app.connect("autodoc-process-docstring", keep_first_line, priority=400)
+    app.connect("autodoc-skip-member", skip_aliases)
     app.connect("build-finished", prune, priority=990)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -84,6 +84,9 @@ CHALLENGE = "26_sealed_challenge"
 
 READERS = (RECORD, LEDGER)
 
+LONGEST = ("20", "15", "18", "17", "32", "11")
+"""Chapters that take longest to execute, where no earlier build has told."""
+
 JUPYTER_BOOK = (
     "import w2s_lib.book; from functools import partial; from jupyter_book import sphinx; "
     "from jupyter_book.cli.main import main; "
@@ -118,6 +121,16 @@ def stand_in(source: Path, edition: Edition) -> nbformat.NotebookNode:
         why = NOT_SHIPPED.get(source.stem, "Its runs do not come with the book.")
         says += f" {why} `make book EDITION={edition.record_of}` builds it with the rest."
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(says)])
+
+
+def without_docstrings(api: Path, edition: Edition) -> None:
+    """Leave of the library's pages, in a preview, their titles and which command builds them: docstrings take long."""
+    for page in api.glob("*.md"):
+        title = page.read_text(encoding="utf-8").splitlines()[0]
+        says = (
+            f"A preview does without what stands here: `make book EDITION={edition.record_of}` reads it off the code."
+        )
+        page.write_text(f"{title}\n\n{says}\n", encoding="utf-8")
 
 
 def announced(notebook: nbformat.NotebookNode, edition: Edition) -> nbformat.NotebookNode:
@@ -338,10 +351,18 @@ def notebook_processes(workers: int) -> Iterator[ProcessPoolExecutor]:
             raise
 
 
-def execute_all(target: Path, results: Path, parameters: dict, workers: int, studied: str) -> dict[str, float]:
-    """Execute every chapter, several at a time, ``READERS`` after the others and the last one after them; wall time by
-    chapter."""
-    others = [path for path in chapters() if path.stem not in (*READERS, LAST)]
+def longest_first(paths: Iterable[Path], before: dict[str, float]) -> list[Path]:
+    """Notebooks in the order in which they begin: none that takes long is left to the end, when others are done."""
+    by_habit = {number: place for place, number in enumerate(LONGEST)}
+    return sorted(paths, key=lambda path: (-before.get(path.stem, 0.0), by_habit.get(path.stem[:2], len(LONGEST))))
+
+
+def execute_all(
+    target: Path, results: Path, parameters: dict, workers: int, studied: str, before: dict[str, float]
+) -> dict[str, float]:
+    """Execute every chapter, several at a time, by the times ``before`` the longest first, ``READERS`` after the others
+    and the last one after them; wall time by chapter."""
+    others = longest_first((path for path in chapters() if path.stem not in (*READERS, LAST)), before)
     *readers, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (*READERS, LAST))
     times: dict[str, float] = {}
     every = len(chapters())
@@ -467,12 +488,15 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     made = {"commit": record.commit(), "where": f"{hardware()}, Python {versions()['python']}"}
     folder = folder_of(study.edition, output)
     source, results = folder / "source", folder / "results"
-    lab.then = seconds_after_runs(times_before(results), lab.workers)
+    before = times_before(results)
+    lab.then = seconds_after_runs(before, lab.workers)
     for path in (source, results):
         shutil.rmtree(path, ignore_errors=True)
     results.mkdir(parents=True)
     shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
     (source / "notebooks").mkdir()
+    if study.edition.record_of:
+        without_docstrings(source / "api", study.edition)
     shown = [path for path in chapters() if not left_out(path, study.edition)]
     decked = [] if study.edition.record_of else shown  # of a preview, ``slides`` makes them for whoever asks
     guide.take_over(source / "teaching", ROOT / "notebooks", [path.stem for path in decked])
@@ -491,7 +515,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
 
     say("executing the notebooks")
     with drawing(for_slides=bool(decked)):
-        execute_all(source / "notebooks", results, parameters(edition, lab), lab.workers, studied(study))
+        execute_all(source / "notebooks", results, parameters(edition, lab), lab.workers, studied(study), before)
     for ending, name in TABLES.items():
         tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
         pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)

@@ -221,8 +221,8 @@ def _read_me(edition: str, told: Mapping[str, list[Exercise]]) -> str:
     return READ_ME.format(edition=html.escape(plain(edition)), table="\n".join(lines))
 
 
-def course(given: Sequence[str], edition: str = "world", output: str | None = None) -> Path:
-    """Write the course of some chapters of a built book; returns its folder.
+def course(given: Sequence[str], edition: str = "world", output: str | None = None, target: Path | None = None) -> Path:
+    """Write the course of some chapters of a built book; returns its folder, ``target`` or one beside the book.
 
     Raises:
         ParameterError: bad parameters, a chapter that is not there, or a book that has not been built.
@@ -230,7 +230,8 @@ def course(given: Sequence[str], edition: str = "world", output: str | None = No
     built(edition, output)
     folder, paths = folder_of(load(edition), output), chosen(given, edition)
     beside = {} if find(edition).parent == FOLDER else {find(edition).name: find(edition).read_bytes()}
-    draft, target, told = folder / ".course", folder / "course", {}
+    target, told = target or folder / "course", {}
+    draft = target.with_name(f".{target.name}")
     shutil.rmtree(draft, ignore_errors=True)
     handed: dict[str, str | bytes] = dict(beside)
     solved: dict[str, str | bytes] = dict(beside) | {EXAM.name: EXAM.read_bytes()}

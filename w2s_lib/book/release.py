@@ -1,8 +1,8 @@
 """Put a built book and what belongs to it into one folder: ``make release``.
 
 The folder holds the site as a zip that opens by a double click and is an RO-Crate (``w2s_lib.book.crate``), the book as
-PDF, the slides as a zip and as PDFs, the record, the results, who is to be cited and what changed, with checksums and a
-manifest.  Nothing is computed here.
+PDF, the slides as a zip and as PDFs, what a class gets (``w2s_lib.book.course``) without its solutions, the record, the
+results, who is to be cited and what changed, with checksums and a manifest.  Nothing is computed here.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import hashlib
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from w2s_lib.book.build import ROOT, built, command, jupyter_book
 from w2s_lib.book.chapter import TABLES
+from w2s_lib.book.course import course
 from w2s_lib.book.pdf import SHEET, printer
 from w2s_lib.book.slides import print_decks
 from w2s_lib.errors import Arguments, ParameterError, exit_code
@@ -43,8 +45,12 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def release(edition: str, output: str | None = None, target: str | None = None, pdf: bool = True) -> Path:
+def release(
+    edition: str, output: str | None = None, target: str | None = None, pdf: bool = True, taught: Sequence[str] = ()
+) -> Path:
     """Write the release of a built book; returns its folder, ``target`` or ``book/_build/release/<name>-<version>``.
+
+    ``taught``: chapters whose exercises go with it, by number; of none given, all that have some.
 
     Raises:
         ParameterError: the edition has not been built, or the folder holds something else than a release.
@@ -67,6 +73,9 @@ def release(edition: str, output: str | None = None, target: str | None = None, 
         (folder / "slides").mkdir()
         print_decks(sorted((html / "slides").glob("[0-9]*.html")), folder / "slides")
         print_pdf(jupyter_book(html.parent / "source", html.parent, "singlehtml") / "index.html", folder / "book.pdf")
+    handed = course(taught, edition, output, folder / "course")
+    for inside in ("student", "solutions"):  # the one is in student.zip, the other is for who teaches
+        shutil.rmtree(handed / inside)
     for path in (*(html / table for table in TABLES.values()), *(ROOT / about for about in ABOUT)):
         shutil.copy(path, folder)
     kept = record.folder_of(e)

@@ -52,7 +52,7 @@ def pgr_ladder(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         f"Accuracy of weak supervisor, student and ceiling by weak-strong pair: {'; '.join(said)}.",
-        f"Large marks: means over {results['n_seeds'].max()} seeds; small ones: seeds of this build. PGR is the "
+        f"Large marks: means over seeds ({results['n_seeds'].max()}); small ones: seeds of this build. PGR is the "
         "student's way from weak to ceiling, averaged over the seeds whose gap is at least 0.05.",
     )
 
@@ -65,7 +65,7 @@ def pgr_intervals(results: pd.DataFrame, pooled: pd.Series) -> Figure:
     figure, ax = canvas(6.6, 0.42 * len(rows) + 1.3)
     for y, row in rows.iterrows():
         dot(ax, y, row, size=50, color=ROLES["strong student"] if y == len(rows) - 1 else GREY)
-        ax.text(1.02, y, f"{row['n_seeds']} seeds", va="center", fontsize=9, transform=ax.get_yaxis_transform())
+        ax.text(1.02, y, f"seeds: {row['n_seeds']}", va="center", fontsize=9, transform=ax.get_yaxis_transform())
     for x, text in ((0, "the weak supervisor"), (1, "the ceiling")):
         ax.axvline(x, **DASHED)
         ax.text(x, -0.7, text, ha="center", va="bottom", fontsize=9)

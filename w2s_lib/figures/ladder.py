@@ -47,7 +47,7 @@ def knowledge_by_size(per_seed: pd.DataFrame, summary: pd.DataFrame) -> Figure:
         figure,
         f"Share of facts known by model: {said}; chance is 0.5.",
         "Share of all facts whose true kind of word is the likelier one. "
-        f"Dots: {per_seed['seed'].nunique()} seeds; bars: 95 % intervals over seeds.",
+        f"Dots: seeds ({per_seed['seed'].nunique()}); bars: 95 % intervals over seeds.",
     )
 
 

@@ -67,7 +67,7 @@ def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str])
                     if statistic == "deception_score":
                         null = rows.loc[(NULL, condition), "value"]
                         ax.scatter(null, y + shift, s=30, color=GREY, marker="x", zorder=4)
-                    told.append(f"{condition} {row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
+                    told.append(f"{condition} {say(row)}")
             said.append(f"{statistic.replace('_', ' ')}, {study}: {', '.join(told)}")
         ax.set_title(title)
     name_rows(axes, [condition.replace("_", " ") for condition in conditions], above=0.6)

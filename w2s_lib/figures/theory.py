@@ -57,9 +57,9 @@ def misfit_and_gain(per_seed: pd.DataFrame) -> Figure:
     below = int((cells["gain"] < cells["misfit"]).sum())
     return Figure(
         figure,
-        f"Gain against misfit of {len(cells)} students: {below} lie below the line on which gain equals misfit; misfit "
-        f"from {cells['misfit'].min():.3f} to {cells['misfit'].max():.3f}, gain from {cells['gain'].min():.3f} to "
-        f"{cells['gain'].max():.3f}.",
+        f"Gain against misfit of students ({len(cells)}): {below} lie below the line on which gain equals misfit; "
+        f"misfit from {cells['misfit'].min():.3f} to {cells['misfit'].max():.3f}, gain from {cells['gain'].min():.3f} "
+        f"to {cells['gain'].max():.3f}.",
         "Each mark is a weak–strong pair in one seed. A student that is what the theorem asks for lies on the dashed "
         "line or above it.",
     )
@@ -85,8 +85,8 @@ def staircase(per_seed: pd.DataFrame) -> Figure:
     told = "; ".join(f"{' '.join(STEPS[name].split())}: {medians[name]:.3g}" for name in BOUNDS)
     return Figure(
         figure,
-        f"What the log losses of student and supervisor differ by, and its bounds; medians over {len(cells)} students, "
-        f"in nats: {told}.",
+        f"What the log losses of student and supervisor differ by, and its bounds; medians over students "
+        f"({len(cells)}), in nats: {told}.",
         "Each mark is a weak–strong pair in one seed; grey bars are medians. A promise beyond the dashed line says "
         "nothing that a coin would not.",
     )
@@ -111,9 +111,9 @@ def calibration_bands(per_seed: pd.DataFrame) -> Figure:
     used = np.median(np.abs(student - weak) / reach)
     return Figure(
         figure,
-        f"Calibration errors of {len(cells)} students and their supervisors, in the same bins. All students lie within "
-        f"the promised band; at the median the distance is {used:.2f} of what the band allows. Students' errors from "
-        f"{student.min():.2f} to {student.max():.2f}, supervisors' from {weak.min():.2f} to {weak.max():.2f}.",
+        f"Calibration errors of students ({len(cells)}) and their supervisors, in the same bins. All students lie "
+        f"within the promised band; at the median the distance is {used:.2f} of what the band allows. Students' errors "
+        f"from {student.min():.2f} to {student.max():.2f}, supervisors' from {weak.min():.2f} to {weak.max():.2f}.",
         "The band cannot be left: it is a theorem. What can be read is how much of it is used.",
     )
 
@@ -157,8 +157,8 @@ def alike_and_apart(per_seed: pd.DataFrame) -> Figure:
     told = "; ".join(f"seed {seed} {r:.2f}" for seed, r in within.items()) or "too few pairs"
     return Figure(
         figure,
-        f"CAPA's kappa against the capability gap over {len(cells)} weak-strong pairs and seeds; correlation within a "
-        f"seed: {told}.",
+        f"CAPA's kappa against the capability gap over weak-strong pairs and seeds ({len(cells)}); correlation within "
+        f"a seed: {told}.",
         f"κ is 0 where two models err independently and 1 where they never differ. Correlation within a seed: {told}.",
     )
 
