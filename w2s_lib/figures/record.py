@@ -62,10 +62,12 @@ def made_of(found: pd.DataFrame) -> Figure:
     told = "; ".join(
         f"{row.claim}: {row.part}, {row.share:.0%} [{row.low:.0%}, {row.high:.0%}]" for row in said.itertuples()
     )
+    cut = int((found["high"] < 0.005).sum())
+    no_line = " Where there is no line, the pilots lie closer together than the parts below would put them by chance."
     return Figure(
         figure,
         f"What the variance of {len(claims)} statistics is made of, with the largest part of each: {told}.",
-        "Bars: shares of the variance; lines: their 95 % intervals.",
+        f"Bars: shares of the variance; lines: their 95 % intervals.{no_line if cut else ''}",
     )
 
 
