@@ -57,7 +57,8 @@ class Parts:
 
 
 class Ledger:
-    """Claims with their intervals and verdicts, each linked to its chapter; ``frame`` as of ``claims.ledger``."""
+    """Claims with their intervals, the study seeds behind them and verdicts, each linked to its chapter; ``frame`` as
+    of ``claims.ledger``."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self.frame = frame
@@ -70,6 +71,7 @@ class Ledger:
             "": f["claim"],
             "claim": f["statement"],
             "estimate, 95 % interval": pd.Series(estimates, f.index, dtype="str").where(f["value"].notna()),
+            "seeds": f["n_seeds"].map("{:g}".format).where(f["n_seeds"] > 0),
             "least effect that counts": f["least_effect"].map("{:g}".format),
             "attainable": f["attainable"],
             "power": f["power"],
