@@ -190,9 +190,8 @@ def test_remedies_of_policies_stand_in_a_block_of_their_own():
     }  # fmt: skip
     drawn = forest(planted(), policies=told)
     names = [label.get_text() for label in drawn.canvas.axes[0].get_yticklabels()]
-    assert names.index(POLICIES) == len(MITIGATIONS) and names[-len(OF_POLICIES) :] == [
-        f"{n}, 3 seeds" for n in OF_POLICIES
-    ]
+    assert names.index(POLICIES) == len(MITIGATIONS)
+    assert [name.replace("\n", " ") for name in names[-len(OF_POLICIES) :]] == [f"{n}, 3 seeds" for n in OF_POLICIES]
     assert (
         drawn.alt.count("minus all tokens, 3 seeds -0.40") == 2 and "search, minus training, 3 seeds -40.0" in drawn.alt
     )

@@ -63,7 +63,7 @@ LEVELS = (
 """What is read of every way of bootstrapping."""
 
 ASKS = "asks the truth"
-"""What heads, in words alone, the mitigations that do."""
+"""The block of the mitigations that do, and what stands behind their names."""
 
 POLICIES = "policies; no claim to the same scale"
 """What heads the remedies of policies, each of which is held against a policy of its own kind."""
@@ -143,7 +143,8 @@ def _changes(blocks: Mapping[str, Mapping[str, list]], conflict: str) -> tuple[m
             rows.append(Row(y, block, None))
             y += 1
         for name, found in members.items():
-            rows.append(Row(y, name + "\n(asks the truth)" * (block == ASKS), (name, found, block == ASKS)))
+            shown = f"{name}\n({ASKS})" if block == ASKS else name.replace(", minus", ",\nminus")
+            rows.append(Row(y, shown, (name, found, block == ASKS)))
             y += 1
     drawn = [row for row in rows if row.about]
     panels = [panel if panel.base == "none" else replace(panel, base=conflict) for panel in PANELS]
@@ -192,18 +193,17 @@ def forest(
         block = ASKS if not MITIGATIONS[name].honest else "fewer seeds" if name in few else ""
         called = title(name) + (seeds(few[name]) if name in few else "") + cost(name)
         blocks[block][called] = _of(results, "explicit", "reward_model", name)
-    found = {name: _of(policies[chapter], "explicit", *about)
-             for name, (chapter, *about) in OF_POLICIES.items() if policies and chapter in policies}  # fmt: skip
+    theirs = lambda chapter: (policies or {}).get(chapter, results[:0])
+    found = {name: _of(theirs(chapter), "explicit", *about) for name, (chapter, *about) in OF_POLICIES.items()}
     found = {name: rows for name, rows in found.items() if any(row is not None for row in rows)}
-    order = lambda rows: np.inf if rows[0] is None or np.isnan(rows[0]["value"]) else rows[0]["value"]
-    said = lambda rows: seeds(max(row["n_seeds"] for row in rows if row is not None))
-    blocks[POLICIES] = {name + said(found[name]): found[name] for name in sorted(found, key=lambda n: order(found[n]))}
+    order = lambda name: np.inf if found[name][0] is None else np.nan_to_num(found[name][0]["value"], nan=np.inf)
+    most = lambda name: max(row["n_seeds"] for row in found[name] if row is not None)
+    blocks[POLICIES] = {name + seeds(most(name)): found[name] for name in sorted(found, key=order)}
     figure, shown = _changes(blocks, "explicit")
-    apart = "Below the first line: on fewer seeds than the others, so many as stand behind a name. " if few else ""
+    apart = "Below the first line: on fewer seeds than the others, so many as stand behind a name. " * bool(few)
     apart += (
         "At the bottom, policies: each minus what its name says, in its own models; –: the book does not reckon it. "
-        if found else ""
-    )  # fmt: skip
+    ) * bool(found)
     return Figure(
         figure,
         "What each mitigation changes, against no mitigation, with 95 % intervals. "
