@@ -29,9 +29,9 @@ def per_seed(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
 
 def pooled(rows: Iterable[Mapping[str, object]], half: float = 0.05) -> pd.DataFrame:
     """Results rows over all weak-strong pairs: each with its ``value`` and an interval that reaches ``half`` to either
-    side."""
-    usual = USUAL | {"weak": ALL, "strong": ALL}
-    frame = pd.DataFrame([usual | row for row in rows], columns=[*NAMES, "value"])
+    side, over three seeds."""
+    usual = USUAL | {"weak": ALL, "strong": ALL, "n_seeds": 3}
+    frame = pd.DataFrame([usual | row for row in rows], columns=[*NAMES, "value", "n_seeds"])
     return frame.assign(low=frame["value"] - half, high=frame["value"] + half)
 
 

@@ -1,6 +1,8 @@
 """Verdicts follow the interval and the rule, and every claim finds its statistic."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -27,6 +29,7 @@ from w2s_lib.findings.claims import (
 from w2s_lib.findings.results import ALL, NAMES, NUMBERS, OPTIONS, ROWS, interval_of, summarise
 from w2s_lib.measures.intervals import above_zero, half_width, minimum_detectable_effect
 
+ROOT = Path(__file__).resolve().parent.parent
 SAYS = dict.fromkeys(("yes", "small", "no", "undecided"), "so")
 ROW = {"chapter": "c", "statistic": "s", "condition": "explicit"}
 ABOVE, BELOW, ABSENT, NO_MORE = (Claim("X", "x", ROW, rule, 0.05, "f", SAYS) for rule in VERDICTS)
@@ -253,3 +256,29 @@ def test_what_a_study_could_have_detected_does_not_shrink_where_an_interval_ends
     assert 0 < rows["low"][0] < 0.05 and 0.95 < rows["high"][0] < 1
     found = ledger({"c": rows}, [replace(ABOVE, row=ROW | {"statistic": "deception_score"})])["detectable"][0]
     assert found == pytest.approx(minimum_detectable_effect(0.4, 3)) and found > 1.3
+
+
+def named_in(entry):
+    """Claims that an entry of the changelog names, one by one or as in *T1 to T6*."""
+    spans = re.findall(r"\b([A-Z])(\d+) to \1(\d+)\b", entry)
+    return {f"{letter}{n}" for letter, low, high in spans for n in range(int(low), int(high) + 1)} | {
+        key for key in re.findall(r"\b[A-Z]\d+\b", entry)
+    }
+
+
+AROUND = ("19", "21", "23", "29", "30", "31", "32")
+"""Chapters on other works that have claims."""
+
+
+@pytest.mark.parametrize("key", [key for key, claim in CLAIMS.items() if claim.chapter[:2] in AROUND])
+def test_rules_of_claims_on_other_works_are_dated(key):
+    """The changelog says when a claim's rule was written."""
+    entries = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split("\n- ")
+    date = r"2026-\d\d-\d\d|\d+ November 2026"
+    assert [
+        e
+        for e in entries
+        if key in named_in(e)
+        and re.search(date, e)
+        and re.search(r"rules and (margins|(their )?least)", re.sub(r"\s+", " ", e))
+    ]

@@ -14,19 +14,21 @@ from w2s_lib.figures.conformity import (
     ACTS,
     BESIDE,
     WORKS,
+    drawn,
     field_map,
     on_the_map,
     students,
     turns_against_mixed,
     what_moves,
 )
-from w2s_lib.findings import conformity
+from w2s_lib.findings import conformity, search, society
 from w2s_lib.findings.objectives import side
-from w2s_lib.findings.results import TRAINING, UNMODIFIED, pick
+from w2s_lib.findings.results import TRAINING, UNMODIFIED, Cell, pick
+from w2s_lib.specs import stream
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import TURNS
 from w2s_lib.study.edition import load
-from w2s_lib.study.mitigations import title
+from w2s_lib.study.mitigations import MITIGATIONS, title
 
 ROOT = Path(__file__).resolve().parent.parent
 USUAL = {"method": "reward_model", "rival": "helpfulness"}
@@ -39,7 +41,19 @@ def found():
     study = replace(
         Study(load("smoke", {"mitigations": ["filter", "confidence_loss"]})).on(DrawnLab()), resampled=False
     )
-    return study, conformity.competence_and_conformity(study)[1]
+    n = study.edition.test_pairs
+    of = lambda *about: np.random.default_rng(stream(*about)).uniform(size=n)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "base_margins", lambda study, seed, strong, on="test": margins(study, seed, on))
+        patch.setattr(
+            society, "after", lambda study, run: {k: (of(run.key, k), of(run.key, k, "s")) for k in (0, run.rounds)}
+        )
+        yield study, conformity.competence_and_conformity(study)[1]
+
+
+def margins(study, seed, on):
+    """What a strong model that nobody has trained thinks of pairs, drawn."""
+    return np.random.default_rng(seed).normal(size=len(study.lab.pairs(study.pairs(seed), on)))
 
 
 def test_what_is_helpful_and_what_is_harmless_by_hand():
@@ -82,6 +96,32 @@ def test_nothing_is_trained_that_the_plan_does_not_name():
     study = Study(load("smoke"))
     needed = {run for one, conditions in conformity.placed(study) for run in one.student_runs(tuple(conditions))}
     assert needed <= set(study.runs()) and len(needed) > 30
+
+
+def test_every_mitigation_has_its_place_on_the_map():
+    """And none of those that an edition does without."""
+    where = lambda study: {one.mitigation or "" for one, _ in conformity.placed(study)}
+    assert where(Study(load("world"))) == {"", *MITIGATIONS}, "whatever is left out is to be named in the caption"
+    assert where(Study(load("smoke", {"chapters": ["05", "29"]}))) == {""}
+
+
+def test_guided_models_and_societies_stand_beside_students(found):
+    study, results = found
+    table = drawn(students(results))
+    assert {"search", "guide", "macpo", "dpo", "simpo"} <= set(table["method"])
+    held = set(map(tuple, table[["method", "condition", "mitigation"]].to_numpy()))
+    assert {("simpo", "implicit", "filter"), ("simpo", "explicit", "random_half"), ("search", "placebo", "")} <= held
+    assert ("simpo", "none", "filter") not in held and ("macpo", "rerun", "") in held
+    by = search.policies(study)
+    c = search.comparison(by, Cell(*CELL, "explicit"), np.inf)
+    stands = side(data.split(study.pairs(7), "test"), "helpfulness")
+    told = pick(results, "conformity", "explicit", method="guide", rival="helpfulness")["value"]
+    assert told == pytest.approx((c.conflict > 0.5)[stands != "silent"].mean())
+    assert pick(results, "conflict_tax", "explicit", method="guide")["value"] == pytest.approx(float(c.conflict_tax()))
+    alt = on_the_map(results, 0.5).alt
+    assert all(
+        name in alt for name in ("guided, explicit", "guide alone, implicit", "society, rerun", title("random_half"))
+    )
 
 
 def test_aims_in_turn_are_held_against_the_same_pairs_mixed(found):

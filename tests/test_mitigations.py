@@ -4,7 +4,9 @@ was planted."""
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,25 +16,30 @@ from w2s_lib.book.chapter import open_chapter
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures.mitigations import (
     LEVELS,
+    OF_POLICIES,
     PANELS,
+    POLICIES,
     by_excess,
     forest,
     in_policies,
+    on_fewer_seeds,
     steps,
     tried,
     tried_on_policies,
     ways,
 )
 from w2s_lib.findings.mitigations import OF_A_MITIGATION, costs, over_ways, two_remedies, what_helps
-from w2s_lib.findings.results import MATCHED, NAMES, PER_SEED, UNMODIFIED, pick, read_results, say, usual
+from w2s_lib.findings.results import COLUMNS, MATCHED, NAMES, PER_SEED, UNMODIFIED, pick, read_results, say, usual
 from w2s_lib.lab import Lab
 from w2s_lib.lab.execute import RunError
 from w2s_lib.specs import Labelling, Train
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
 from w2s_lib.study.methods import TITLES
-from w2s_lib.study.mitigations import AGAIN, MITIGATIONS, TOKENS, TWO_STAGES, title
+from w2s_lib.study.mitigations import AGAIN, MITIGATIONS, REVERSE, TOKENS, TWO_STAGES, title
 from w2s_lib.training.labels import training_pairs
+
+ROOT = Path(__file__).resolve().parent.parent
 
 HONEST = [name for name, m in MITIGATIONS.items() if m.honest]
 ASKING = [name for name in MITIGATIONS if name not in HONEST]
@@ -154,6 +161,49 @@ def test_the_forest_is_sorted_by_what_is_left_over_the_null_and_says_what_each_c
     assert found[0] == "ensemble" and found[-3:] == ["filter", *ASKING] and len(found) == len(MITIGATIONS)
     assert "ensemble of supervisors (3.0 ×) -0.20" in forest(rows, dict.fromkeys(MITIGATIONS, 3.0)).alt
     assert "nan" not in forest(rows, dict.fromkeys(MITIGATIONS, np.nan)).alt, "heads on frozen layers cost nothing"
+
+
+def test_what_fewer_seeds_say_has_an_order_of_its_own():
+    """However low a change of few seeds is, it stands below those of many, with its number of seeds."""
+    rows = planted()
+    assert on_fewer_seeds(rows) == {} and "fewer seeds" not in forest(rows).caption
+    late, first = (
+        rows["mitigation"].isin(REVERSE),
+        (rows["versus"] == UNMODIFIED) & (rows["mitigation"] == "reverse_kl"),
+    )
+    rows = rows.assign(n_seeds=np.where(late, 3, 32), value=np.where(first, -0.5, rows["value"]))
+    assert on_fewer_seeds(rows) == dict.fromkeys(REVERSE, 3)
+    found, drawn = by_excess(rows), forest(rows, dict.fromkeys(MITIGATIONS, 1.0))
+    assert found[-4:] == [*REVERSE, *ASKING] and set(found) == set(MITIGATIONS)
+    assert "reverse KL, 3 seeds (1.0 ×) -0.50" in drawn.alt and "filter, " not in drawn.alt
+    assert "fewer seeds" in drawn.caption
+    names = [label.get_text().split(",")[0] for label in drawn.canvas.axes[0].get_yticklabels()]
+    assert names[-4:-2] == [title(name) for name in REVERSE]
+
+
+def test_remedies_of_policies_stand_in_a_block_of_their_own():
+    told = {
+        chapter: pooled({"method": m, "mitigation": name, "versus": versus, "value": -0.4} | what
+                        for its, m, name, versus in OF_POLICIES.values() if its == chapter
+                        for what in ({"statistic": "conflict_tax"}, {"statistic": "pgr", "condition": "none"}))
+        for chapter, *_ in OF_POLICIES.values()
+    }  # fmt: skip
+    drawn = forest(planted(), policies=told)
+    names = [label.get_text() for label in drawn.canvas.axes[0].get_yticklabels()]
+    assert names.index(POLICIES) == len(MITIGATIONS)
+    assert [name.replace("\n", " ") for name in names[-len(OF_POLICIES) :]] == [f"{n}, 3 seeds" for n in OF_POLICIES]
+    assert (
+        drawn.alt.count("minus all tokens, 3 seeds -0.40") == 2 and "search, minus training, 3 seeds -40.0" in drawn.alt
+    )
+    without = forest(planted(), policies=dict.fromkeys(told, pd.DataFrame(columns=list(COLUMNS))))
+    assert POLICIES not in [label.get_text() for label in without.canvas.axes[0].get_yticklabels()]
+
+
+def test_the_table_of_the_page_names_what_the_edition_tries():
+    cells = nbformat.read(ROOT / "notebooks" / "13_what_helps.ipynb", as_version=4).cells
+    (table,) = (cell.source for cell in cells if "| seeds | labels in the band |" in cell.source)
+    named = re.findall(r"^\| \*?([a-zA-Z][^|*]*?)\*? \| \{glue:text\}`seeds_(\w+)`", table, re.MULTILINE)
+    assert sorted(named) == sorted((title(name), name) for name in Study(load("world")).mitigations())
 
 
 def test_steps_say_every_way_and_its_nulls():

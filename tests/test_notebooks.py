@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
 
@@ -95,6 +96,29 @@ def test_exercises_have_three_levels_and_say_what_is_handed_in(name):
     assert all("*Hand in:*" in text for text in texts) and "**Predict first" in prose
     assert set(sealed) == {e.name for e in told if e.sealed} and len(sealed) >= 3
     assert all(f'check("{e.name}", {e.variable})' in code for e in told if e.sealed)
+
+
+AROUND = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))["parts"]
+AROUND = [
+    Path(page["file"]).name for part in AROUND if part["caption"] == "The works around it" for page in part["chapters"]
+]
+"""Chapters that run another work."""
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_a_chapter_on_another_work_says_what_it_captures_of_it_and_what_would_change_my_mind(name):
+    prose = "\n".join(c.source for c in SOURCES[name].cells if c.cell_type == "markdown")
+    captures = re.findall(
+        r"^(?:\*\*What this captures of the originals?, and what not\.\*\*|## What the toy leaves out\n)", prose, re.M
+    )
+    assert len(captures) == 1 and "**What would change my mind?**" in prose
+
+
+def test_every_preprint_that_a_chapter_names_is_in_the_references():
+    known = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
+    prose = "\n".join(c.source for source in SOURCES.values() for c in source.cells if c.cell_type == "markdown")
+    named = set(re.findall(r"arXiv[: ](\d{4}\.\d{5})", prose, re.I))
+    assert not [number for number in named if f"arXiv:{number}" not in known]
 
 
 UNGUESSED = (BENCHMARKS, LAST, "16_bring_your_own_pairs", "22_play")

@@ -17,17 +17,29 @@ from tests.conftest import REAL_PAIRS
 from tests.test_real_edition import BAD, GOOD, dialogues
 from tests.test_real_edition import FAST as RECIPE
 from w2s_lib.book import page
-from w2s_lib.book.own import as_read, conditions, notes, own, remarks
+from w2s_lib.book.own import as_read, conditions, needed, notes, own, remarks, remedies
 from w2s_lib.book.report import OPTIONS, Report, main, report
 from w2s_lib.data.cleaning import cleaned
 from w2s_lib.data.load import TiesError, split
 from w2s_lib.data.reading import DataError
 from w2s_lib.errors import OneLineError, ParameterError
 from w2s_lib.findings.conflict import cannot_tell
-from w2s_lib.findings.results import CONFLICTS, GENERALIZATION, NAMES, ROWS, measure, pick, read_results, reads, say
+from w2s_lib.findings.results import (
+    CONFLICTS,
+    GENERALIZATION,
+    NAMES,
+    ROWS,
+    UNMODIFIED,
+    measure,
+    pick,
+    read_results,
+    reads,
+    say,
+)
 from w2s_lib.lab import Lab
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
+from w2s_lib.study.mitigations import title
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL = REAL_PAIRS / "rucbm_harmless_test.jsonl"
@@ -194,6 +206,55 @@ def test_a_second_report_trains_nothing(found, ask):
     assert set(again.results["threshold"].dropna()) == {0.9}
 
 
+@pytest.fixture(scope="module")
+def remedied(pairs, models, folder, found):
+    """The same report with two remedies."""
+    given = {"seeds": [1], "draws": 200, "store": folder / "store", "mitigations": ["reverse_kl", "hard_labels"]}
+    return report(pairs, *models, folder / "remedied.html", threshold=0.5, **given, **QUIET, **FAST)
+
+
+def test_remedies_are_tried_by_name(remedied, found, folder):
+    """Their numbers are the study's, and all others stay as they are."""
+    study = remedied.study.on(Lab(folder / "store", workers=0, progress=False))
+    assert not study.lab.missing(needed(study)) and len(needed(study)) == len(needed(found.study)) + 2 * 3
+    cell = (1, *study.edition.weak_strong[0])
+    for name in ("reverse_kl", "hard_labels"):
+        (one,) = (one for one in remedies(study) if one.mitigation == name)
+        assert one == study.under_mitigation(name)
+        before, after = (s.comparison(*cell, "explicit") for s in (study, one))
+        told = pick(remedied.results, "conflict_tax", "explicit", mitigation=name, versus=UNMODIFIED)
+        assert told["value"] == pytest.approx(float(after.conflict_tax()) - float(before.conflict_tax()))
+        assert title(name) in remedied.page
+    others = remedied.results[remedied.results["mitigation"] == ""].reset_index(drop=True)
+    pd.testing.assert_frame_equal(others, found.results.reset_index(drop=True))
+    assert "<h2>With a remedy</h2>" in remedied.page and remedied.page.count("<svg") == found.page.count("<svg") + 1
+    assert remedies(found.study) == [] and "With a remedy" not in found.page
+
+
+def test_a_dry_run_names_what_remedies_need(pairs, models, folder, remedied, capsys):
+    command = [
+        str(pairs),
+        "--weak",
+        models[0],
+        "--strong",
+        models[1],
+        "--max-tokens",
+        "96",
+        "--seeds",
+        "1",
+        "--dry-run",
+    ]
+    command += ["--out", str(folder / "dry.html"), "--store", str(folder / "other"), "--mitigations"]
+    assert main([*command, "hard_labels", "ensemble"]) == 0
+    told = capsys.readouterr().out
+    assert "Of these for hard labels (hard_labels): 3 runs." in told
+    assert "Of these for ensemble of supervisors (ensemble): 5 runs." in told and "16 runs" in told
+    assert main([*command, "hard_lables"]) == 2
+    assert capsys.readouterr().err.startswith(
+        "error: mitigations='hard_lables': no such mitigation; did you mean 'hard"
+    )
+
+
 def test_results_of_other_machines_are_told_on_the_page_too(found, ask, folder, monkeypatch, capsys):
     assert "other machines" not in found.page and remarks(found.study) == []
     monkeypatch.setattr("w2s_lib.lab.again.hardware", lambda: "riscv64, Kind, 64 cores, Linux")
@@ -353,6 +414,16 @@ BADLY = [
     ({"max_tokens": 40}, "max_tokens=40: .* reads 150 of 150 pairs as two times the same text"),
     ({"reward_model": 3}, "reward_model=3: must be fields of a recipe"),
     ({"reward_model": {"epochz": 1}}, "reward_model.epochz=1: no such parameter; did you mean 'epochs'"),
+    ({"mitigations": ["filtr"]}, "mitigations='filtr': no such mitigation; did you mean 'filter'"),
+    ({"mitigations": ["bootstrap"]}, "mitigations='bootstrap': goes through a model between the weak and the strong"),
+    (
+        {"mitigations": ["filter", "chosen_half"]},
+        "mitigations='chosen_half': is for policies, and a report trains reward",
+    ),
+    (
+        {"weak": "LAYER 1", "strong": "LAYER 2", "mitigations": ["early_stopping"]},
+        "mitigations='early_stopping': frozen layers are not stopped early",
+    ),
     ({"out": "page.txt"}, "out=.*must be the path of an .html file"),
     ({"out": "pickle/" + "x" * 220 + ".html"}, "out=.*cannot be written"),
     ({"out": "no/folder/page.html"}, "out=.*in a folder that exists"),

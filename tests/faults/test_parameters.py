@@ -313,6 +313,8 @@ WRONG_OPTIONS = [
     *(["--workers", value] for value in ("x", "-1", "1.5", "", "nan")),
     *(["--helpful", value] for value in ("hh-harmless", "no such file", "missing.jsonl")),
     *(["--out", value] for value in ("report.pdf", "", "/no/such/folder/report.html")),
+    *(["--mitigations", *values] for values in ([], [""], ["filtr"], ["filter", "filter"], ["bootstrap"], ["none"],
+      ["filter", "chosen_tokens"], ["random_half"])),
     ["--store", "/proc/nowhere"], ["--no-such", "1"], ["--seeds"], ["one too many"],
 ]  # fmt: skip
 

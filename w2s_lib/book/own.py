@@ -23,10 +23,15 @@ from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import closure
 from w2s_lib.models.folders import CheckpointError
 from w2s_lib.models.ladder import KNOWN, parse
-from w2s_lib.specs import Checkpoint, Layer
+from w2s_lib.specs import Checkpoint, Layer, Train
 from w2s_lib.study import Study, edition
 from w2s_lib.study.conditions import CORE
 from w2s_lib.study.edition import ARROW, WORLD, Edition, Placebo
+from w2s_lib.study.mitigations import MITIGATIONS
+from w2s_lib.study.study import distinct
+
+REMEDIES = "13"
+"""The chapter that tries mitigations, which a study of own pairs has where any are named."""
 
 LEAST = 32
 """Pairs in a split, at least."""
@@ -43,8 +48,8 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
         parameters: fields of an edition, such as ``seeds``, ``train_pairs`` and ``test_pairs`` (default: as many as the
             data allow, evenly, up to 4,000 in each of the three splits), ``threshold``, ``alpha``, ``helpful``,
             ``helpful_share`` (default: as many helpful pairs as there are, up to ``train_pairs``), ``placebo``
-            (default: the first that tells enough pairs apart), ``max_tokens``, ``lora_rank``; ``reward_model`` may hold
-            some fields of the recipe. None: as the edition ``own`` says.
+            (default: the first that tells enough pairs apart), ``max_tokens``, ``lora_rank``, ``mitigations`` (default:
+            none is tried); ``reward_model`` may hold some fields of the recipe. None: as the edition ``own`` says.
 
     Raises:
         ParameterError, DataError, PairsError, CheckpointError: in one line, what cannot be used and why.
@@ -55,7 +60,15 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     if not isinstance(recipe, Mapping):
         raise ParameterError("reward_model", recipe, "must be fields of a recipe, for instance {'epochs': 1}")
     fields["reward_model"] = edition.load("own").reward_model.model_dump() | dict(recipe)
+    if "mitigations" in fields:
+        fields["chapters"] = sorted({*(fields.get("chapters") or edition.load("own").chapters), REMEDIES})
     e = edition.load("own", fields)
+    for name in e.mitigations if "mitigations" in fields else ():
+        if MITIGATIONS[name].tokens:
+            raise ParameterError("mitigations", name, "is for policies, and a report trains reward models; name others")
+        if MITIGATIONS[name].bootstrap and not e.ways(*e.weak_strong[0]):
+            says = "goes through a model between the weak and the strong one, and there is none; name others"
+            raise ParameterError("mitigations", name, says)
     fields |= _sizes(e, set(fields))
     study = Study(edition.load("own", fields))
     if e.helpful is not None and "helpful_share" not in fields:
@@ -117,6 +130,18 @@ def not_shown(study: Study) -> dict[str, load.TiesError]:
 def conditions(study: Study) -> list[str]:
     """The conditions of a report: those of the book's studies but for what is left out."""
     return [condition for condition in CORE if condition not in not_shown(study)]
+
+
+def remedies(study: Study) -> list[Study]:
+    """The study under each mitigation that was named."""
+    return study.mitigated() if study.edition.has_chapter(REMEDIES) else []
+
+
+def needed(study: Study) -> list[Train]:
+    """All that a report trains: students under its conditions, and under each mitigation without and with the explicit
+    conflict."""
+    tried = [run for one in remedies(study) for run in one.student_runs(("none", "explicit"))]
+    return distinct([*study.student_runs(conditions(study)), *tried])
 
 
 def notes(study: Study, here: bool = False) -> list[str]:

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from scipy import stats
 
-from w2s_lib.book.own import as_read, checkpoint, conditions, not_shown, notes
+from w2s_lib.book.own import as_read, checkpoint, conditions, needed, not_shown, notes
 from w2s_lib.book.tables import Table
 from w2s_lib.data import load
 from w2s_lib.data.cleaning import cleaned, pool
@@ -21,6 +21,7 @@ from w2s_lib.data.preferences import SURFACE, agreement
 from w2s_lib.errors import plain
 from w2s_lib.figures.conflict import scores_and_nulls, tax_by_quadrant
 from w2s_lib.figures.generalization import pgr_ladder
+from w2s_lib.figures.mitigations import forest
 from w2s_lib.figures.style import Figure
 from w2s_lib.findings.conflict import OF_THE_HIDDEN, cannot_tell, placebo_in_words
 from w2s_lib.findings.results import ALL, CONFLICTS, DECEPTION, pick, reads, say
@@ -77,7 +78,7 @@ def _setting(study: Study) -> dict[str, Any]:
     source, mixed = study.pairs(e.seeds[0]).source, {c: study.conflict(c).objective for c in CONFLICTS}
     mixed, texts = {c: objective for c, objective in mixed.items() if objective}, pool(source, e.max_tokens)
     shown = [c for c in CONFLICTS if c in conditions(study)]
-    others = says_of_others(study.lab, study.student_runs(conditions(study)), how=False)
+    others = says_of_others(study.lab, needed(study), how=False)
     return {
         "e": e,
         "source": source,
@@ -106,7 +107,8 @@ def _found(study: Study, none: pd.DataFrame, results: pd.DataFrame) -> dict[str,
         return pick(results, statistic, condition, *((ALL, ALL) if versus else (weak, strong)), versus=versus)
 
     leads, luck = beside_chance(results, weak, strong)
-    rows = results[results["condition"] == "none"].assign(**axis)
+    tried = as_shown(study, results)[lambda rows: rows["mitigation"] != ""]
+    rows = results[(results["condition"] == "none") & (results["mitigation"] == "")].assign(**axis)
     rows["value"] = rows["value"].mask(rows["statistic"].eq("pgr") & (not leads))
     beyond = get("placebo", "conflict_tax", "rerun") if "placebo" in shown else {"value": np.nan}
     return {
@@ -118,7 +120,8 @@ def _found(study: Study, none: pd.DataFrame, results: pd.DataFrame) -> dict[str,
         "placebo": "" if np.isnan(beyond["value"]) else placebo_in_words(beyond),
         "ladder_figure": pgr_ladder(none.assign(**axis), rows),
         "figures": [tax_by_quadrant(taxed, shown), scores_and_nulls(taxed, shown)],
-        "ledger": study.lab.ledger(study.student_runs(conditions(study))),
+        "remedies": forest(tried) if len(tried) else None,
+        "ledger": study.lab.ledger(needed(study)),
         "trained": study.lab.trained,
     }
 

@@ -20,20 +20,23 @@ from typing import Any
 import pandas as pd
 
 from w2s_lib.book.chapter import open_lab
-from w2s_lib.book.own import conditions, not_shown, notes, own
+from w2s_lib.book.own import conditions, needed, not_shown, notes, own, remedies
 from w2s_lib.book.page import as_shown, page
 from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line, plain
 from w2s_lib.findings.conflict import OF_THE_HIDDEN
+from w2s_lib.findings.mitigations import what_helps
 from w2s_lib.findings.results import CONFLICTS, DECEPTION, GENERALIZATION, MATCHED, ROWS, measure, minus, summarise
 from w2s_lib.lab.again import says_of_others
+from w2s_lib.lab.graph import closure
 from w2s_lib.lab.store import replacing
 from w2s_lib.study import Study
 from w2s_lib.study.cost import plan_runs, print_plan
 from w2s_lib.study.edition import Edition, load
+from w2s_lib.study.mitigations import title
 
 OPTIONS = (
     "seeds", "train_pairs", "test_pairs", "threshold", "alpha", "helpful", "helpful_share", "max_tokens", "dtype",
-    "lora_rank", "draws",
+    "lora_rank", "draws", "mitigations",
 )  # fmt: skip
 """Parameters of an edition that the command takes."""
 
@@ -41,8 +44,12 @@ SAYS = {
     "seeds": ("study seeds", "0 1 2"),
     "train_pairs": ("pairs in each of the two training splits", "as many as there are"),
     "test_pairs": ("pairs in the test split", "as many as there are"),
+    "mitigations": ("remedies to try as well, for instance filter hard_labels reverse_kl", "none"),
 }
 """Help for parameters that an edition does not describe, and their defaults."""
+
+LISTS = {"seeds": "SEED", "mitigations": "NAME"}
+"""Options that take several values, and what one is called."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -108,13 +115,16 @@ def report(
     study = study.on(lab)
     _remark(study)
     shown = [condition for condition in CONFLICTS if condition in conditions(study)]
-    lab.run(runs := study.student_runs(conditions(study)))
+    lab.run(runs := needed(study))
     if others := says_of_others(lab, runs):
         print(others, file=sys.stderr)
     none = measure(study, ["none"], GENERALIZATION)
     taxed = measure(study, shown, ("accuracy", *DECEPTION, *OF_THE_HIDDEN))
     against = minus(taxed, ["conflict_tax", MATCHED], [c for c in shown if c != "rerun"], "rerun")
-    results = pd.concat([summarise(none), summarise(taxed), against], ignore_index=True)
+    found = [summarise(none), summarise(taxed), against]
+    if remedies(study):
+        found.append(what_helps(study)[1][lambda rows: rows["mitigation"] != ""])
+    results = pd.concat(found, ignore_index=True)
     results = results.assign(edition=study.edition.name, chapter="report")[["edition", "chapter", *ROWS]]
     results = results.drop(columns="by_seed")
     text, results = page(study, none, results), as_shown(study, results)
@@ -170,7 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--out", default="report.html", metavar="HTML", help=beside)
     for name in OPTIONS:
         says, usual = SAYS.get(name) or (Edition.model_fields[name].description, getattr(load("own"), name))
-        several = {"nargs": "+", "metavar": "SEED"} if name == "seeds" else {"metavar": "X"}
+        several = {"nargs": "+", "metavar": LISTS[name]} if name in LISTS else {"metavar": "X"}
         add(f"--{name.replace('_', '-')}", **several, help=f"{says} (default: {usual})")
     fields = "fields of the recipe, for instance epochs=1 learning_rate=1e-5"
     add("--recipe", nargs="+", default=[], metavar="FIELD=X", help=fields)
@@ -186,9 +196,13 @@ def main(arguments: list[str] | None = None) -> int:
             lab = open_lab(given.pop("store"), given.pop("workers"))
             target(given.pop("out"))
             study = own(**given)
-            runs = study.student_runs(conditions(study))
+            runs = needed(study)
             lab.check(runs, planning=True)
             print_plan(plan_runs(runs, lab=lab))
+            without = {*closure(study.student_runs(conditions(study)))}
+            for one in remedies(study):
+                own_runs = {*closure(one.student_runs(("none", "explicit")))} - without
+                print(f"Of these for {title(one.mitigation, one.via or '')} ({one.mitigation}): {len(own_runs)} runs.")
             _remark(study)
             return
         done = report(**given)

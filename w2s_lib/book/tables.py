@@ -54,8 +54,15 @@ class Parts(Table):
         return f'<div class="searched">{field}{"".join(parts)}</div>'
 
 
+<<<<<<< HEAD
 class Ledger(Table):
     """Claims with their intervals and verdicts, each linked to its chapter; ``frame`` as of ``claims.ledger``."""
+=======
+
+class Ledger:
+    """Claims with their intervals, the study seeds behind them and verdicts, each linked to its chapter; ``frame`` as
+    of ``claims.ledger``."""
+>>>>>>> r17
 
     def _repr_html_(self) -> str:
         f = self.frame
@@ -65,6 +72,7 @@ class Ledger(Table):
             "": f["claim"],
             "claim": f["statement"],
             "estimate, 95 % interval": pd.Series(estimates, f.index, dtype="str").where(f["value"].notna()),
+            "seeds": f["n_seeds"].map("{:g}".format).where(f["n_seeds"] > 0),
             "least effect that counts": f["least_effect"].map("{:g}".format),
             "attainable": f["attainable"],
             "power": f["power"],

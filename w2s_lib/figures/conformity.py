@@ -14,6 +14,8 @@ from w2s_lib.figures.rows import dot, name_rows, under_headings
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLES, Figure, canvas
 from w2s_lib.findings.conformity import AIMS, BESIDE, MOVED, RIVAL
 from w2s_lib.findings.results import MATCHED, UNMODIFIED, among, pick, say, usual
+from w2s_lib.findings.search import GUIDE, SEARCH
+from w2s_lib.findings.society import MACPO
 from w2s_lib.study.conditions import CONDITIONS, TURNS
 from w2s_lib.study.methods import TITLES
 from w2s_lib.study.mitigations import title
@@ -48,6 +50,8 @@ WORKS = (
     Work("burns2023", "Burns 2023", "weak labels", "labels", "04_weak_to_strong"),
     Work("yang2025", "Yang 2025", "conflicts", "labels", "05_conflict_tax_deception"),
     Work("shi2025", "Shi 2025", "label again", "labels", "30_label_again"),
+    Work("lang2026", "Lang 2026", "self-answered", "labels"),
+    Work("uzunoglu2026", "Uzunoglu 2026", "trust functions", "labels"),
     Work("somerstep2025", "Somerstep 2025", "refine, then learn", "labels"),
     Work("yao2025reverse", "Yao 2025", "reverse KL", "loss", "21_another_loss"),
     Work("rafailov2023", "Rafailov 2023", "DPO", "loss", "12_preference_optimisation"),
@@ -103,6 +107,15 @@ def students(results: pd.DataFrame) -> pd.DataFrame:
     return table.loc[list(told)].reset_index().rename(columns=short)
 
 
+def drawn(found: pd.DataFrame) -> pd.DataFrame:
+    """Those rows of ``students`` that the map shows: under a mitigation, those that have a conflict as well."""
+    return found[(found["mitigation"] == "") | (found["condition"] != "none")]
+
+
+CALLED = TITLES | {SEARCH: "guided", GUIDE: "guide alone", MACPO: "society"}
+"""Methods in words: those that train a student, and those that have a strong model otherwise."""
+
+
 MOST, ROOM = 104.0, 8.0
 """Where the map's axes end, for discs at 100 %; how far an axis begins below what it shows."""
 
@@ -117,10 +130,10 @@ def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
 
     ``clash``: share of the pairs on which the two aims clash.  From left to right: reward models by
     condition, what was tried against the explicit conflict, policies."""
-    found = students(results)
+    found = drawn(students(results))
     usual_method = found["method"] == "reward_model"
     plain = found[usual_method & (found["mitigation"] == "")]
-    tried = found[usual_method & (found["mitigation"] != "") & (found["condition"] == "explicit")]
+    tried = found[usual_method & (found["mitigation"] != "")]
     figure, axes = canvas(9.2, 4.7, 1, 3)
     panels = (("reward models", plain), ("under a mitigation, enlarged", tried), ("policies", found[~usual_method]))
     stars = {
@@ -148,7 +161,7 @@ def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
                 ax.scatter(x, y, s=220 * row.score, alpha=0.3, linewidth=0, **look)
                 ax.scatter(x, y, s=220 * row.null, facecolor="none", edgecolor=look["color"], linewidth=1.3)
             called = title(row.mitigation) if row.mitigation else row.condition
-            called = called if row.method == "reward_model" else f"{TITLES[row.method]}, {called}"
+            called = called if row.method == "reward_model" else f"{CALLED[row.method]}, {called}"
             score = "" if np.isnan(row.score) else f", DS {row.score:.2f} and null {row.null:.2f}"
             told.append(f"{called} {x:.0f} % and {y:.0f} %{score}")
         said.append(f"{name}: {'; '.join(told)}")
@@ -165,8 +178,10 @@ def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
         figure,
         f"Competence and conformity of every student. {'. '.join(said)}.",
         "Area of a disc: DS; of its ring: the margin-matched null. Small marks: no conflict, so no score. Stars: weak "
-        "supervisor and strong ceiling. On the dashed line every pair on which the two aims agree is ranked right; "
-        "along it one aim is bought with the other.",
+        "supervisor and strong ceiling. Policies: trained, also under mitigations; guided and never trained; in a "
+        "society. Not here: students at another dose, with another aim or on noisy labels, linear heads, societies' "
+        "controls, submissions. On the dashed line every pair on which the two aims agree is ranked right; along it "
+        "one aim is bought with the other.",
     )
 
 

@@ -11,7 +11,9 @@ import pandas as pd
 
 from w2s_lib.figures.rows import Row, dot, name_rows, nulls, one_line
 from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
-from w2s_lib.findings.results import MATCHED, UNMODIFIED, among, say, usual
+from w2s_lib.findings.results import ALL, MATCHED, UNMODIFIED, among, say, usual
+from w2s_lib.findings.search import SEARCH
+from w2s_lib.findings.society import MACPO
 from w2s_lib.study.methods import POLICY_METHODS, TITLES
 from w2s_lib.study.mitigations import FOR_POLICIES, MITIGATIONS, TOKENS, title
 
@@ -60,6 +62,20 @@ LEVELS = (
 )
 """What is read of every way of bootstrapping."""
 
+ASKS = "asks the truth"
+"""The block of the mitigations that do, and what stands behind their names."""
+
+POLICIES = "policies; no claim to the same scale"
+"""What heads the remedies of policies, each of which is held against a policy of its own kind."""
+
+OF_POLICIES = {
+    "chosen tokens, minus all tokens": ("31_token_by_token", "simpo", "chosen_tokens", UNMODIFIED),
+    "chosen half, minus all tokens": ("31_token_by_token", "simpo", "chosen_half", UNMODIFIED),
+    "search, minus training": ("23_no_training", SEARCH, "", "dpo"),
+    "many agents, minus one that learns alone": ("32_many_agents", MACPO, "", "frozen_weak"),
+}
+"""Remedies of policies in figures: the chapter that tries each, and its ``method``, ``mitigation`` and ``versus``."""
+
 
 def tried(results: pd.DataFrame) -> list[str]:
     """The mitigations that the results hold, in the order of ``MITIGATIONS``, those that ask the truth last."""
@@ -73,9 +89,13 @@ def ways(results: pd.DataFrame) -> list[str]:
 
 
 def _panels(
-    drawn: Sequence[tuple[str, Sequence[pd.Series], bool]], panels: Sequence[Panel], heights: Sequence[float], unit: str
+    drawn: Sequence[tuple[str, Sequence[pd.Series | None], bool]],
+    panels: Sequence[Panel],
+    heights: Sequence[float],
+    unit: str,
 ) -> tuple[matplotlib.figure.Figure, np.ndarray, list[str]]:
-    """A panel a measure, a row each: name, results rows in the order of the panels, and whether they are grey.
+    """A panel a measure, a row each: name, results rows in the order of the panels (None: the book does not have it),
+    and whether they are grey.
 
     Returns figure, axes, and what the panels show, in words.
     """
@@ -85,6 +105,9 @@ def _panels(
         said, values = [], []
         for y, (name, rows, grey) in zip(heights, drawn):
             row = rows[i]
+            if row is None:
+                ax.annotate("–", (0, y), ha="center", va="center", color=GREY)
+                continue
             said.append(f"{name} {say(row, percent=panel.percent).replace(' %', unit)}")
             if pd.isna(row["value"]):
                 ax.annotate("undefined", (0, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5)
@@ -99,47 +122,87 @@ def _panels(
     return figure, axes, told
 
 
-def _changes(results: pd.DataFrame, students: Mapping[tuple[str, str], str], conflict: str) -> tuple:
-    """Every mitigation minus no mitigation, a row each; ``students``: the name of each method and mitigation.
+def _of(results: pd.DataFrame, conflict: str, method: str, mitigation: str, versus: str = UNMODIFIED) -> list:
+    """What a student changes, a results row for each of ``PANELS``; None where the results do not say."""
+    rows = usual(results, method=method, mitigation=mitigation, versus=versus, weak=ALL)
+    rows = rows.set_index(["condition", "statistic"])
+    asked = [("none" if panel.base == "none" else conflict, panel.statistic) for panel in PANELS]
+    return [rows.loc[key] if key in rows.index else None for key in asked]
 
-    Those that ask the truth are grey, and stand apart, below.
-    """
-    rows = usual(results, mitigation=None, versus=UNMODIFIED)
-    rows = rows.set_index(["method", "mitigation", "condition", "statistic"])
+
+def _changes(blocks: Mapping[str, Mapping[str, list]], conflict: str) -> tuple[matplotlib.figure.Figure, str]:
+    """A row a change, as of ``_of``, by name and block; blocks stand apart, and ``ASKS`` is grey.  Returns the figure,
+    and what it shows, in words."""
+    rows, lines, y = [], [], 0.0
+    for block, members in blocks.items():
+        if members and rows:
+            y += 0.7
+            lines.append(y - 0.85)
+        if members and block == POLICIES:
+            rows.append(Row(y, block, None))
+            y += 1
+        for name, found in members.items():
+            shown = f"{name}\n({ASKS})" if block == ASKS else name.replace(", minus", ",\nminus")
+            rows.append(Row(y, shown, (name, found, block == ASKS)))
+            y += 1
+    drawn = [row for row in rows if row.about]
     panels = [panel if panel.base == "none" else replace(panel, base=conflict) for panel in PANELS]
-    leaky = [not MITIGATIONS[name].honest for _, name in students]
-    heights = [y + 0.7 * asks for y, asks in enumerate(leaky)]
-    found = [[rows.loc[(*student, panel.base, panel.statistic)] for panel in panels] for student in students]
-    drawn = list(zip(students.values(), found, leaky))
-    figure, axes, told = _panels(drawn, panels, heights, unit="")
+    figure, axes, told = _panels([row.about for row in drawn], panels, [row.y for row in drawn], unit="")
     for ax, better in zip(axes, BETTER):
         ax.axvline(0, **DASHED)
         ax.set_title(better, fontsize=9.5)
-        if any(leaky) and not all(leaky):
-            ax.axhline(heights[leaky.index(True)] - 0.85, color=GREY, linewidth=0.6)
-    names = [f"{name}\n(asks the truth)" if asks else name for name, _, asks in drawn]
-    name_rows(axes, [Row(y, name, name) for y, name in zip(heights, names)], above=0.65, below=0.65, line=False)
+        for line in lines:
+            ax.axhline(line, color=GREY, linewidth=0.6)
+    name_rows(axes, rows, above=0.65, below=0.65, line=False)
     return figure, ". ".join(told)
+
+
+def on_fewer_seeds(results: pd.DataFrame) -> dict[str, int]:
+    """The mitigations of reward models that are tried on fewer study seeds than others, and on how many: where a record
+    stands in for a build, those that it does not hold.  The tax, by which it is told, has a value in every seed."""
+    about = {"statistic": "conflict_tax", "method": "reward_model", "condition": "explicit", "versus": UNMODIFIED}
+    seeds = usual(results, mitigation=None, **about).set_index("mitigation")["n_seeds"]
+    return seeds[seeds < seeds.max()].to_dict()
 
 
 def by_excess(results: pd.DataFrame) -> list[str]:
     """The mitigations of reward models that the results hold, from the one that lowers DS minus its margin-matched null
-    most to the one that raises it most; undefined changes and those that ask the truth stand last."""
+    most to the one that raises it most; undefined changes stand last, after them those that are ``on_fewer_seeds``, and
+    then those that ask the truth: three orders, and not one."""
     about = {"statistic": MATCHED, "method": "reward_model", "condition": "explicit", "versus": UNMODIFIED}
     change = usual(results, mitigation=None, **about).set_index("mitigation")["value"].fillna(np.inf)
-    return sorted(tried(results), key=lambda name: (not MITIGATIONS[name].honest, change[name]))
+    few = on_fewer_seeds(results)
+    return sorted(tried(results), key=lambda name: (not MITIGATIONS[name].honest, name in few, change[name]))
 
 
-def forest(results: pd.DataFrame, times: Mapping[str, float] | None = None) -> Figure:
+def forest(
+    results: pd.DataFrame, times: Mapping[str, float] | None = None, policies: Mapping[str, pd.DataFrame] | None = None
+) -> Figure:
     """Every mitigation of reward models minus no mitigation: DS minus margin-matched null, PGR, tax, and DS.
 
     ``results``: pooled rows of ``mitigations.what_helps``.  ``times``: the arithmetic of each, as a multiple of no
-    mitigation's.  Sorted by the first; those that ask the truth stand apart, below.
+    mitigation's.  ``policies``: rows of the chapters of ``OF_POLICIES``, by name.  As ``by_excess``; blocks stand
+    apart.
     """
-    names = by_excess(results)
+    names, few = by_excess(results), on_fewer_seeds(results)
     cost = lambda name: f" ({times[name]:.1f} ×)" if times and np.isfinite(times[name]) else ""
-    students = {("reward_model", name): title(name) + cost(name) for name in names}
-    figure, shown = _changes(results, students, "explicit")
+    seeds = lambda n: f", {n} seed{'s' * int(n > 1)}"
+    blocks: dict[str, dict[str, list]] = {"": {}, "fewer seeds": {}, ASKS: {}}
+    for name in names:
+        block = ASKS if not MITIGATIONS[name].honest else "fewer seeds" if name in few else ""
+        called = title(name) + (seeds(few[name]) if name in few else "") + cost(name)
+        blocks[block][called] = _of(results, "explicit", "reward_model", name)
+    theirs = lambda chapter: (policies or {}).get(chapter, results[:0])
+    found = {name: _of(theirs(chapter), "explicit", *about) for name, (chapter, *about) in OF_POLICIES.items()}
+    found = {name: rows for name, rows in found.items() if any(row is not None for row in rows)}
+    order = lambda name: np.inf if found[name][0] is None else np.nan_to_num(found[name][0]["value"], nan=np.inf)
+    most = lambda name: max(row["n_seeds"] for row in found[name] if row is not None)
+    blocks[POLICIES] = {name + seeds(most(name)): found[name] for name in sorted(found, key=order)}
+    figure, shown = _changes(blocks, "explicit")
+    apart = "Below the first line: on fewer seeds than the others, so many as stand behind a name. " * bool(few)
+    apart += (
+        "At the bottom, policies: each minus what its name says, in its own models; –: the book does not reckon it. "
+    ) * bool(found)
     return Figure(
         figure,
         "What each mitigation changes, against no mitigation, with 95 % intervals. "
@@ -147,7 +210,7 @@ def forest(results: pd.DataFrame, times: Mapping[str, float] | None = None) -> F
         f"Each mitigation minus no mitigation{', with its arithmetic as a multiple' if times else ''}, from the one "
         "that lowers DS − margin-matched null most. Squares: under the explicit conflict, measured from the "
         "mitigation's own no-conflict student; the matched null is the margin-matched one. Circles: its PGR. "
-        "Grey: what asks the truth, out of competition. "
+        f"{apart}Grey: what asks the truth, out of competition. "
         "Bars: 95 % intervals over seeds; a bar that leaves the frame goes on.",
     )
 
@@ -165,7 +228,8 @@ def in_policies(results: pd.DataFrame) -> Figure:
     ``results``: pooled rows of ``mitigations.two_remedies``.
     """
     found = tried_on_policies(results)
-    figure, shown = _changes(results, {(m, name): f"{TITLES[m]}: {title(name)}" for m, name in found}, "implicit")
+    rows = {f"{TITLES[m]}: {title(name)}": _of(results, "implicit", m, name) for m, name in found}
+    figure, shown = _changes({"": rows}, "implicit")
     return Figure(
         figure,
         "What two mitigations change in policies, against no mitigation, with 95 % intervals. "

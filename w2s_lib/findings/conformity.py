@@ -5,7 +5,7 @@ On pairs about a substance the world knows both: *conformity* is the share in wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,10 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from w2s_lib.data.load import split
+from w2s_lib.findings import search, society
 from w2s_lib.findings.mitigations import over_ways
 from w2s_lib.findings.objectives import side
 from w2s_lib.findings.results import (
     MATCHED,
+    NAMES,
     TRAINING,
     UNMODIFIED,
     Cell,
@@ -28,10 +30,11 @@ from w2s_lib.findings.results import (
     summarise,
     tabulate,
 )
-from w2s_lib.measures.metrics import Array, Mask, correct, share
-from w2s_lib.specs import stream
+from w2s_lib.measures.metrics import Array, Comparison, Mask, correct, share
+from w2s_lib.specs import Spec, stream
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CONTROLS, CORE, POLICY, TURNS
+from w2s_lib.study.mitigations import AGAIN, TOKENS
 
 AIMS = ("competence", "conformity")
 
@@ -80,38 +83,72 @@ def by_side(competence: float, conformity: float, clash: float) -> tuple[float, 
 
 
 def placed(study: Study) -> list[tuple[Study, Sequence[str]]]:
-    """Every student that the book trains on the edition's mitigation pairs: studies, and conditions of each."""
+    """Every student that the book trains on the edition's mitigation pairs, at its usual dose and aim: studies, and
+    conditions of each; a student may be named by two."""
     few, has = study.restricted_to(pairs=study.edition.mitigation_pairs), study.edition.has_chapter
     within = lambda pairs: set(study.edition.mitigation_pairs) <= set(pairs)
+    policies = within(study.edition.policy_pairs)
     found = [(few, (*CORE, *CONTROLS) if has("07") and within(study.edition.control_pairs) else CORE)]
     if study.takes_turns:
         found.append((few, tuple(TURNS)))
     if has("13"):
         found += [(tried, ("none", "explicit")) for tried in study.mitigated()]
-    if has("12") and within(study.edition.policy_pairs):
+        by = (tried for method in study.edition.methods for tried in study.mitigated_policies(method))
+        found += [(tried, ("none", "implicit")) for tried in by]
+    if has("30"):
+        found += [(few.under_mitigation(name), ("none", "explicit")) for name in AGAIN]
+    if has("12") and policies:
         found += [(few.trained_by(method), POLICY) for method in study.edition.methods]
+    if has("31") and policies:
+        found += [(few.trained_by("simpo").under_mitigation(name), ("none", "explicit")) for name in TOKENS]
     return found
 
 
-def _aims(study: Study, cell: Cell) -> Iterable[Estimate]:
-    c, stands = study.comparison(*cell), side(split(study.pairs(cell.seed), "test"), RIVAL)
-    weak, ceiling, baseline, conflict, independent = study.compared(*cell)
-    told = {"": (c.conflict, conflict)}
-    if cell.condition == "none" and not study.mitigation:
-        told |= {"_weak": (c.weak, weak), "_ceiling": (c.ceiling, ceiling)}
+Compared = Callable[[Cell], tuple[Comparison, list[Spec]]]
+"""Gives a comparison, and the runs behind it."""
+
+
+def _others(study: Study) -> Iterator[pd.DataFrame]:
+    """The same rows of strong models that are no students, a frame a ``method``: under a guide, the guide alone, and in
+    a society, whose weak agents' knowledge is that after the last round."""
+    e, has = study.edition, study.edition.has_chapter
+    few = study.restricted_to(pairs=e.mitigation_pairs)
+    if has("23") and set(e.mitigation_pairs) <= set(e.policy_pairs):
+        by = search.policies(few)
+
+        def guided(weight: Callable[[Study, Cell], float], cell: Cell) -> tuple[Comparison, list[Spec]]:
+            heard = [*by.compared(*cell)[:2], by.model(cell.seed, cell.strong), *by.guides(*cell)]
+            return search.comparison(by, cell, weight(by, cell)), heard
+
+        for method, weight in ((search.SEARCH, search.chosen_weight), (search.GUIDE, lambda *_: np.inf)):
+            of = partial(_aims, by, compared=partial(guided, weight), method=method)
+            yield tabulate(by, CORE, of, runs=by.search_runs())
+    if has("32"):
+        one = society.first_pair(study)
+        taught = lambda cell: (society.comparison(one, cell), one.societies(*cell))
+        of = partial(_aims, one, compared=taught, method=society.MACPO)
+        yield tabulate(one, society.CONDITIONS, of, runs=study.society_runs())
+
+
+def _aims(study: Study, cell: Cell, compared: Compared | None = None, **names: str) -> Iterable[Estimate]:
+    """Of the study's student, or of what is ``compared`` in its place, which results give other ``names``."""
+    c, runs = compared(cell) if compared else (study.comparison(*cell), study.compared(*cell))
+    stands = side(split(study.pairs(cell.seed), "test"), RIVAL)
+    its = runs if compared else runs[3:4]
+    told = {"": (c.conflict, its)}
+    if cell.condition == "none" and not study.mitigation and not compared:
+        told |= {"_weak": (c.weak, runs[:1]), "_ceiling": (c.ceiling, runs[1:2])}
     heard = stands != "silent"
-    for name, (p, run) in told.items():
+    for name, (p, behind) in told.items():
         masks = {"competence": prefers_helpful(p, stands)[heard], "conformity": correct(p)[heard]}
         for aim in AIMS:
-            names = {"statistic": aim + name, "rival": RIVAL}
-            yield Estimate(names, partial(_rate, masks[aim]), int(heard.sum()), [run], keep=heard)
+            about = {"statistic": aim + name, "rival": RIVAL} | names
+            yield Estimate(about, partial(_rate, masks[aim]), int(heard.sum()), behind, keep=heard)
     for name in SIDES:
-        about = {"statistic": "accuracy", "subset": name, "rival": RIVAL}
-        yield Estimate(about, partial(share, correct(c.conflict), stands == name), int(heard.sum()), [conflict])
-    if cell.condition != "none":
-        runs = [weak, ceiling, baseline, conflict, independent]
-        for name in COSTS:
-            yield estimate(c, name, runs)
+        about = {"statistic": "accuracy", "subset": name, "rival": RIVAL} | names
+        yield Estimate(about, partial(share, correct(c.conflict), stands == name), int(heard.sum()), its)
+    for name in COSTS if cell.condition != "none" else ():
+        yield estimate(c, name, runs, **names)
 
 
 def _rate(mask: Mask, weights: Array | None = None) -> Array:
@@ -152,24 +189,27 @@ def confidence_fences(study: Study) -> pd.DataFrame:
 
 
 def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both aims, and DS beside its margin-matched null, of every student of ``placed``: a row a seed, and results rows.
+    """Both aims, and DS beside its margin-matched null, of every student of ``placed``, of guided models and of
+    societies: a row a seed, and results rows.
 
     Differences: the conflicts and the placebo minus the rerun, in both aims and in accuracy on each of ``SIDES``; aims
     in turn minus the same pairs mixed, in these and in tax and excess; each mitigation minus no mitigation, in both
-    aims, under the explicit conflict.  The confidence loss' two fences stand beside them."""
+    aims, under the explicit conflict, reward models alone.  The confidence loss' two fences stand beside them."""
     frames = [tabulate(one, conditions, partial(_aims, one)) for one, conditions in placed(study)]
-    per_seed = pd.concat(frames, ignore_index=True)
+    per_seed = pd.concat([*frames, *_others(study)], ignore_index=True)
+    per_seed = per_seed.drop_duplicates(["seed", *NAMES], ignore_index=True)
     per_seed = pd.concat([per_seed, over_ways(per_seed)], ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
-    for method in dict.fromkeys(per_seed["method"]):
-        moved = partial(minus, per_seed, conditions=MOVED, control="rerun", method=method, rival=RIVAL)
+    for method, plain in per_seed[per_seed["mitigation"] == ""].groupby("method", sort=False):
+        there = [condition for condition in MOVED if condition in set(plain["condition"])]
+        moved = partial(minus, per_seed, conditions=there, control="rerun", method=method, rival=RIVAL)
         rows += [moved(statistics=AIMS), *(moved(statistics=["accuracy"], subset=name) for name in SIDES)]
     for condition, mixed in TURNS.items() if study.takes_turns else ():
         beside = partial(minus, per_seed, conditions=[condition], control=mixed, method="reward_model")
         rows += [beside(statistics=AIMS, rival=RIVAL), beside(statistics=["conflict_tax", MATCHED])]
         rows += [beside(statistics=["accuracy"], subset=name, rival=RIVAL) for name in SIDES]
     tried = per_seed[(per_seed["mitigation"] != "") & (per_seed["condition"] == "explicit") & (per_seed["via"] == "")]
-    for name in dict.fromkeys(tried["mitigation"]):
+    for name in (name for name in dict.fromkeys(tried["mitigation"]) if name in study.mitigations()):
         both = {"condition": "explicit", "method": "reward_model", "rival": RIVAL}
         rows.append(difference(per_seed, AIMS, UNMODIFIED, both | {"mitigation": name}, both))
     if study.edition.has_chapter("13") and "confidence_loss" in study.edition.mitigations:

@@ -155,7 +155,7 @@ def no_training(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     for method in ("dpo", SEARCH, GUIDE):
         rows.append(minus(per_seed, compared, ("explicit", "implicit", "placebo"), "rerun", method=method))
     for other in ("dpo", GUIDE):
-        for condition, statistics in (("none", ["accuracy"]), ("explicit", compared), ("implicit", compared)):
+        for condition, statistics in (("none", ["accuracy", "pgr"]), ("explicit", compared), ("implicit", compared)):
             these, those = ({"method": method, "condition": condition} for method in (SEARCH, other))
             rows.append(difference(per_seed, statistics, other, these, those))
     written, of_written = what_is_written(study)
