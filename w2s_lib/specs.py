@@ -364,11 +364,11 @@ class Submission(Spec):
 class Opinion(Spec):
     """Which of two replies is better, as a frozen model has it: a logistic head, fitted where truth is known.
 
-    That is the weak supervisor's half; what is told are the pairs of the student's.  Without ``of`` the head reads what
-    the model's log-probabilities of the replies differ by, and has one weight, not below zero: a temperature.  With
-    ``of`` it reads the margins and sides of that run's answers, beside the model's frozen features of the two texts: how
-    probable is it that an answer is right?  ``of`` a supervisor, who has learnt the supervisor's half, the head is
-    fitted on the answers of two like it, each of the clusters that the other has learnt.
+    That is the weak supervisor's half.  Without ``of`` the head reads what the model's log-probabilities of the replies
+    differ by, and has one weight, not below zero: a temperature.  With ``of`` it reads margin and side of that run's
+    answers, beside the model's frozen features of the two texts: how probable is it that an answer is right?  ``of`` a
+    supervisor, who has learnt the supervisor's half, it is fitted on the answers of two like it, each on the clusters
+    that the other has learnt.
     """
 
     model: Pretrain | Checkpoint | Layer = Field(description="the student's pretrained model, which is not trained")

@@ -247,7 +247,8 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
 
 def _steps(run: Train, epochs: int) -> int:
     """Steps of the optimizer in so many epochs over the run's pairs: a second set makes the batch larger, or more."""
-    pairs = (1 + run.as_long) * round(run.pairs.train_pairs * (1 + run.conflict.share if run.conflict.kind == "mixed" else 1))
+    pairs = round(run.pairs.train_pairs * (1 + run.conflict.share if run.conflict.kind == "mixed" else 1))
+    pairs *= 1 + run.as_long
     if run.recipe.order == "repeated":
         return pairs * epochs // run.batch_size
     return epochs * ceil(pairs / run.batch_size)

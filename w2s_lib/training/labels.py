@@ -71,7 +71,9 @@ def most_trusted(trusted: Labels, many: int) -> NDArray[np.bool_]:
     return keep
 
 
-def told(labellers: Sequence[Train | Submission | Opinion], tables: Sequence[pd.DataFrame], labelling: Labelling) -> Labels:
+def told(
+    labellers: Sequence[Train | Submission | Opinion], tables: Sequence[pd.DataFrame], labelling: Labelling
+) -> Labels:
     """The labels that these give together, and what the labelling's filter goes by; shape (2, n)."""
     q = np.mean([table["p_true"].to_numpy() for table in tables], axis=0)
     if labelling.filter_by == "label":

@@ -73,18 +73,17 @@ def watched(
 
 
 def opinion(run: Opinion, bases: Sequence[Path], tables: Sequence[pd.DataFrame], folder: Path) -> None:
-    """Fit a head where truth is known, as an opinion says; leaves ``scores.parquet`` of the student's pairs in
-    ``folder``.
+    """Fit a head where truth is known, as an opinion says; leaves ``scores.parquet`` in ``folder``, of the pairs that
+    runs are scored on.
 
     ``bases`` are the folders of what the model is made of, ``tables`` the scores of the run's ``answers``.  The head is
     the same whichever reply stands first: all that it reads changes its sign with their order.
     """
     frame = load.load(run.pairs)
-    frame = frame[frame["split"] != "test"]
-    known = (frame["split"] == "ground_truth").to_numpy()
+    known, learned = (frame["split"] == "ground_truth").to_numpy(), (frame["split"] != "test").to_numpy()
     if run.of is None:
         model = run.model.features.checkpoint if isinstance(run.model, Layer) else run.model
-        found = reply_log_probs(_language_model(model, bases), _tokenizer(model, run.pairs), frame)[0]
+        found = _untuned(model, tuple(bases), run.pairs, apart=False, everywhere=True)
         read, ridge = found[:, :1] - found[:, 1:], 0.0
     else:
         at = lambda table, pairs: table.set_index("pair_id").loc[pairs["pair_id"], "margin"].to_numpy()
@@ -93,7 +92,7 @@ def opinion(run: Opinion, bases: Sequence[Path], tables: Sequence[pd.DataFrame],
         answer = np.empty(len(frame))
         answer[known], answer[~known] = unseen, at(tables[-1], frame[~known])
         read, ridge = np.column_stack([np.sign(answer), answer, _differences(run, bases, frame)]), RIDGE
-    read /= np.sqrt(np.mean(read**2, axis=0)) + 1e-6
+    read /= np.sqrt(np.mean(read[learned] ** 2, axis=0)) + 1e-6  # the same whichever reply stands first
     margins = read[~known] @ probe.logistic(read[known], ridge, least=None if ridge else 0.0)
     as_scores(frame[~known], margins).to_parquet(folder / "scores.parquet")
 
@@ -103,9 +102,9 @@ RIDGE = 1.0
 
 
 def _differences(run: Opinion, bases: Sequence[Path], pairs: pd.DataFrame) -> np.ndarray:
-    """What the frozen model's last layer, or the one that is named, makes of chosen − rejected, shape (pairs, hidden)."""
+    """What the frozen model's last layer, or the one that it names, makes of all pairs, shape (pairs, hidden)."""
     if isinstance(run.model, Pretrain):
-        return features.of_ladder(bases[0], pairs)
+        return _of_ladder(bases[0], run.pairs)
     if isinstance(run.model, Layer):
         return features.oriented(*features.read(tuple(bases), run.model), pairs)
     tokenizer = _tokenizer(run.model, run.pairs)
