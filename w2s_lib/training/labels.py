@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
+from scipy.stats import rankdata
 
 from w2s_lib.data.load import mixed_in, split
 from w2s_lib.data.pairs import PairsError
@@ -64,13 +65,6 @@ def trust(q: Labels, opinion: Labels) -> Labels:
     return np.where(q == 0.5, 0.5, np.where(q > 0.5, opinion, 1 - opinion))
 
 
-def most_trusted(trusted: Labels, many: int) -> NDArray[np.bool_]:
-    """Which pairs are the so many most trusted ones; shape (n,)."""
-    keep = np.zeros(len(trusted), dtype=bool)
-    keep[np.argsort(-trusted, kind="stable")[:many]] = True
-    return keep
-
-
 def told(
     labellers: Sequence[Train | Submission | Opinion], tables: Sequence[pd.DataFrame], labelling: Labelling
 ) -> Labels:
@@ -102,7 +96,7 @@ def labelled(run: Train, tables: Sequence[pd.DataFrame]) -> tuple[Labels, NDArra
         again |= unseen
     q, used = both[0], kept(both[1], run.labelling)
     if opinion is not None and not run.first:
-        used = most_trusted(trust(q, opinion), used.sum())
+        used = rankdata(-trust(q, opinion), method="ordinal") <= used.sum()
     if run.labelling.misplaced:
         places = np.flatnonzero(again & used)
         q[places] = np.random.default_rng(stream(run.pairs.seed, "misplaced")).permutation(q[places])
