@@ -1,7 +1,7 @@
 """What might help against deception: changes to how a student is supervised or trained, each under one name.
 
-Every mitigation uses what a trainer has, weak labels and the student, and never the truth; *leaky filter*, which does,
-is here to show how much that flatters it.  A mitigation changes the no-conflict student and the conflict student
+Every mitigation uses what a trainer has, weak labels, the student and the pairs that the supervisor learnt from, and
+never the truth of others; *leaky filter*, which does, is here to show how much that flatters it.  A mitigation changes the no-conflict student and the conflict student
 alike, so that its tax is the conflict's alone.
 """
 
@@ -70,7 +70,7 @@ class Mitigation:
     as_long: bool = False
     """Whether it takes as many steps as a first stage and what goes on from it."""
     honest: bool = True
-    """Whether it does without the truth."""
+    """Whether it does without the truth of the pairs that the student learns from."""
 
     def of(self, run: Train, filter_above: float = FILTER, filter_by: FilterBy = "label") -> Train:
         """The student, under this mitigation; bootstrapping, ensembles and token selections, which need other runs, are
