@@ -1,26 +1,34 @@
-"""Labelling again: who labels which pair, what is refused, groups and their null, what the chapter finds."""
+"""Labelling again: who labels which pair, whom a head trusts, what is refused, groups and their null, what the chapter
+finds."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from transformers import TrainerCallback
 
 from tests.planted import DrawnLab
-from tests.test_labels import WEAK, scores, student
+from tests.test_labels import EXPLICIT, MIXED, MODEL, PAIRS, WEAK, scores, student
+from tests.test_labels import WORLD as SMALL
+from w2s_lib.data.load import load as loaded
+from w2s_lib.data.load import split
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures.label_again import CALLED, labels, who_pays
 from w2s_lib.figures.mitigations import forest
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.label_again import GROUPS, THERE, TRIED, groups, label_again, of_group, stages, there
 from w2s_lib.findings.results import MATCHED, NAMES, TRAINING, UNMODIFIED, pick
+from w2s_lib.findings.search import _base_margins
 from w2s_lib.lab.graph import closure
 from w2s_lib.measures.metrics import Comparison
-from w2s_lib.specs import Labelling, Recipe, Train
+from w2s_lib.models.pretrain import build, tokenizer
+from w2s_lib.specs import Labelling, Opinion, Recipe, Train
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
 from w2s_lib.study.methods import HEAD
-from w2s_lib.study.mitigations import AGAIN, MITIGATIONS
-from w2s_lib.training.labels import labelled, training_pairs
+from w2s_lib.study.mitigations import AGAIN, MITIGATIONS, TOKENS, TWO_STAGES, USUAL, WEIGHED
+from w2s_lib.training import reward_model, train
+from w2s_lib.training.labels import labelled, side, training_pairs
 
 CELL = (21, "tiny-24", "tiny-56")
 WORLD = Study(load("world"))
@@ -72,7 +80,9 @@ def test_both_stages_have_the_conflict_but_where_the_first_is_trusted():
     for name in AGAIN:
         run = WORLD.under_mitigation(name).student(*CELL, "explicit")
         kinds = {stage.conflict.kind for stage in run.first}
-        assert kinds == {"none" if name == "label_again_trusted" else "explicit"} and run.conflict.kind == "explicit"
+        alone = name in ("trust", "own_labels")
+        assert kinds == (set() if alone else {"none" if name == "label_again_trusted" else "explicit"})
+        assert run.conflict.kind == "explicit"
         assert all(stage.replica == run.replica for stage in run.first)
     first = WORLD.under_mitigation("label_again").student(*CELL, "explicit").first
     assert first == (WORLD.under_mitigation("filter").student(*CELL, "explicit"),), (
@@ -111,6 +121,10 @@ def test_keys_of_what_was_there_before_stay():
         ({"first": (student(),)}, "a first stage that has seen every pair labels none again"),
         ({"first": (WEAK,)}, "learns from the same supervisors on the same half"),
         ({"labelling": Labelling(misplaced=True)}, "misplaced belongs to the labels of first stages"),
+        ({"opinion": Opinion(model=MODEL, pairs=PAIRS)}, "an opinion is of the first stage, or, where there is none"),
+        ({"opinion": Opinion(model=MODEL, pairs=PAIRS, of=WEAK)}, "keep_above is missing"),
+        ({"as_long": True}, "as long as one first stage"),
+        ({"labels": None, "labelling": Labelling(half=0)}, "labelling belong to weak labels"),
     ],
 )
 def test_stages_that_make_no_sense_are_refused(fields, says):
@@ -122,6 +136,125 @@ def test_an_unknown_name_is_one_line():
     with pytest.raises(ParameterError, match="no such mitigation; did you mean 'label_again'?") as error:
         load("smoke", {"mitigations": ["label_agan"]})
     assert "\n" not in str(error.value)
+
+
+# Whom to trust
+
+
+def test_as_many_labels_are_kept_as_by_the_filter_and_the_most_trusted_ones():
+    (q, p), ids = q_and_p(), scores(0.5)["pair_id"].to_numpy()
+    found, filtered = used("trust"), used("filter")
+    assert len(found) == len(filtered) and found.to_dict() == {i: x for i, x in zip(ids, q) if i in found.index}
+    trusted = pd.Series(np.where(q > 0.5, p, 1 - p), index=ids)  # the opinion's probability here is p
+    assert trusted[found.index].min() > trusted.drop(found.index).max() - 1e-12 and set(found) != set(filtered)
+
+
+def test_a_first_student_labels_where_it_is_trusted_and_all_pairs_are_used():
+    (q, p), sure = q_and_p(), lambda x: np.maximum(x, 1 - x) > 0.75
+    assert used("selective").tolist() == np.where(~sure(q) & sure(p), p, q).tolist()
+    run = MITIGATIONS["selective"].of(student())
+    doubted = labelled(run, [scores(q), scores(p), scores(1 - p)])  # the opinion takes the other side everywhere
+    assert doubted[0].tolist() == q.tolist() and doubted[1].all() and not doubted[2].any()
+
+
+@pytest.mark.parametrize("conflict", [EXPLICIT, MIXED])
+def test_the_filter_is_trained_for_as_many_steps_as_both_stages(conflict, tmp_path):
+    class Steps(TrainerCallback):
+        def on_train_end(self, args, state, control, **others):
+            taken.append(state.global_step)
+
+    both, alone = (MITIGATIONS[name].of(student(conflict=conflict)) for name in ("label_again", "equal_steps"))
+    q, p = q_and_p()
+    tables, taken = [scores(q), scores(p)], []
+    pairs = [(both.first[0], tables[:1]), (both, tables), (alone, tables)]
+    for run, told in pairs:
+        model = reward_model.build(_base(tmp_path), run.recipe, 1)
+        reward_model.fit(model, tokenizer(SMALL), training_pairs(run, told), run, tmp_path, Steps())
+    assert taken[0] > 0 and taken[0] + taken[1] == taken[2]
+    first, again = (training_pairs(run, told).drop_duplicates("pair_id") for run, told in (pairs[0], pairs[2]))
+    order = dict(zip(first["pair_id"], first["label"]))
+    assert dict(zip(again["pair_id"], again["label"])) == order, "the filter's pairs and labels, and no others"
+    counts = training_pairs(alone, tables)["pair_id"].value_counts()
+    assert counts.max() - counts.min() == 1, "each as often as any other, or once more"
+
+
+def _base(folder):
+    """A model that has read nothing."""
+    if not (folder / "base").is_dir():
+        build(MODEL).save_pretrained(folder / "base")
+        tokenizer(SMALL).save_pretrained(folder / "base")
+    return folder / "base"
+
+
+def opinion(run: Opinion, folder, turned: bool = False, **own: float) -> pd.DataFrame:
+    """What an opinion leaves: answers are drawn, but for ``own``, which a half's supervisor says of what it has learnt;
+    with the replies of the student's half ``turned``, and with them what is answered."""
+    frame, rng = loaded(PAIRS), np.random.default_rng(1)
+    half = frame["split"] == "weak_label"
+    if turned:
+        chosen, rejected = frame["chosen"], frame["rejected"]
+        frame = frame.assign(chosen=chosen.mask(half, rejected), rejected=rejected.mask(half, chosen))
+    tables = []
+    for answers in run.answers:
+        margin = rng.normal(0.5, 1, len(frame))
+        if own and answers.everywhere and answers.labels is None:
+            learnt = frame["pair_id"].isin(training_pairs(answers, [])["pair_id"])
+            margin = np.where(learnt, own["own"], margin)
+        margin = np.where(turned & half, -margin, margin)
+        tables.append(pd.DataFrame({"pair_id": frame["pair_id"], "margin": margin}))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(train.load, "load", lambda pairs: frame)
+        for kept in (train._of_ladder, train._untuned):
+            kept.cache_clear()
+        train.opinion(run, [_base(folder)], tables, folder)
+        for kept in (train._of_ladder, train._untuned):
+            kept.cache_clear()
+    return pd.read_parquet(folder / "scores.parquet")
+
+
+OPINIONS = {name: MITIGATIONS[name].of(student()) for name in ("own_labels", *WEIGHED)}
+
+
+@pytest.mark.parametrize("name", OPINIONS)
+def test_an_opinion_never_asks_the_truth_of_the_students_half(name, tmp_path):
+    run = OPINIONS[name].opinion or OPINIONS[name].labels
+    plain, turned = opinion(run, tmp_path), opinion(run, tmp_path, turned=True)
+    assert plain["pair_id"].tolist() == loaded(PAIRS).query("split != 'ground_truth'")["pair_id"].tolist()
+    sign = np.where(plain["split"] == "weak_label", -1, 1)
+    assert np.allclose(turned["margin"], sign * plain["margin"], atol=1e-6) and plain["margin"].std() > 0
+
+
+def test_own_labels_are_the_pretrained_margins_at_one_temperature(tmp_path):
+    run = OPINIONS["own_labels"]
+    margins = {on: _base_margins(MODEL, _base(tmp_path), PAIRS, on) for on in ("ground_truth", "weak_label")}
+    told = opinion(run.labels, tmp_path).query("split == 'weak_label'")
+    inverse = told["margin"].to_numpy() / margins["weak_label"]
+    assert np.allclose(inverse, inverse[0], rtol=1e-3) and inverse[0] >= 0
+    loss = lambda slope: np.logaddexp(0, -slope * margins["ground_truth"]).sum()
+    assert all(loss(inverse[0]) <= loss(max(0, inverse[0] + by)) + 1e-6 for by in (-0.1, -0.01, 0.01, 0.1))
+    frame = training_pairs(run, [told])
+    assert np.allclose(frame["label"], expit(margins["weak_label"] * inverse[0]), atol=1e-6)
+    assert not any(parent.split == "ground_truth" for parent in closure([run]) if isinstance(parent, Train))
+
+
+def test_a_supervisor_is_weighed_by_answers_on_clusters_that_were_not_learnt(tmp_path):
+    run = OPINIONS["trust"].opinion
+    frames = [training_pairs(half, []) for half in run.fitted_on]
+    assert set(frames[0]["cluster"]).isdisjoint(frames[1]["cluster"]) and sum(map(len, frames)) == PAIRS.train_pairs
+    assert (side(split(PAIRS, "ground_truth")) == 0).sum() == len(frames[0])
+    found = [opinion(run, tmp_path, own=own)["margin"].to_numpy() for own in (-9.0, 9.0)]
+    assert np.allclose(*found), "what a half's supervisor says of its own pairs is not looked at"
+    selective = OPINIONS["selective"].opinion
+    assert selective.fitted_on == (selective.of,) and selective.of.everywhere and selective.of.labels == WEAK
+
+
+def test_they_are_tried_by_name_and_nobody_else_tries_more():
+    named = load("world", {"mitigations": ["trust", "selective", "equal_steps", "own_labels"]})
+    assert [study.mitigation for study in Study(named).mitigated()] == list(named.mitigations)
+    tried = {study.mitigation for study in WORLD.mitigated()}
+    assert tried & {*AGAIN} == {*TWO_STAGES} and not {*USUAL} & {*AGAIN, *TOKENS}
+    runs = Study(load("world", {"chapters": ["05", "13"]})).runs()
+    assert not any(isinstance(run, Opinion) for run in closure(runs))
 
 
 # Who pays
@@ -184,7 +317,12 @@ def test_what_the_chapter_finds(found):
     assert less == pytest.approx(again.tax.mean() - usual.tax.mean())
     beyond = [pick(results, THERE[-1], "explicit", mitigation="label_again", subset=g)["value"] for g in GROUPS]
     assert sum(beyond) == pytest.approx(0, abs=1e-9), "what one group has beyond its margins, the others lack"
-    assert len(MINE) == 6 and (ledger({"30_label_again": results}, MINE)["verdict"] != "untested").all()
+    counts = [
+        pick(results, "share_of_pairs", "none", mitigation=name, subset="kept", on=TRAINING)["value"]
+        for name in ("label_again", "trust")
+    ]
+    assert counts[0] == counts[1] > 0, "trust keeps as many pairs as the filter"
+    assert len(MINE) == 8 and (ledger({"30_label_again": results}, MINE)["verdict"] != "untested").all()
 
 
 def test_figures_say_what_they_show(found):

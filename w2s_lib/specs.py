@@ -361,6 +361,45 @@ class Submission(Spec):
         return (self.model, self.labels)
 
 
+class Opinion(Spec):
+    """Which of two replies is better, as a frozen model has it: a logistic head, fitted where truth is known.
+
+    That is the weak supervisor's half.  Without ``of`` the head reads what the model's log-probabilities of the replies
+    differ by, and has one weight, not below zero: a temperature.  With ``of`` it reads margin and side of that run's
+    answers, beside the model's frozen features of the two texts: how probable is it that an answer is right?  ``of`` a
+    supervisor, who has learnt the supervisor's half, it is fitted on the answers of two like it, each on the clusters
+    that the other has learnt.
+    """
+
+    model: Pretrain | Checkpoint | Layer = Field(description="the student's pretrained model, which is not trained")
+    pairs: Pairs | Texts
+    of: Train | None = Field(None, description="whose answers are weighed; None: nobody's")
+
+    @property
+    def method(self) -> Method:
+        """What it tells are probabilities, as those of reward models are."""
+        return "reward_model"
+
+    @property
+    def fitted_on(self) -> tuple[Train, ...]:
+        """Whose answers on the supervisor's half the head is fitted on; of two, the i-th has learnt the i-th half."""
+        if self.of is None or self.of.labels is not None:
+            return () if self.of is None else (self.of,)
+        like = lambda half: {"labelling": Labelling(half=half), "everywhere": True}
+        return tuple(self.of.model_copy(update=like(half)) for half in (0, 1))
+
+    @property
+    def answers(self) -> tuple[Train, ...]:
+        """The runs whose scores it reads, in this order: ``fitted_on``, then ``of``."""
+        return () if self.of is None else (*self.fitted_on, self.of)
+
+    def parents(self) -> tuple[Spec, ...]:
+        if isinstance(self.model, Pretrain):
+            return (self.model, *dict.fromkeys(self.answers))
+        read = isinstance(self.model, Layer) and self.of is not None
+        return (*(self.model.features.all() if read else ()), *dict.fromkeys(self.answers))
+
+
 class Selection(Spec):
     """The tokens of a reply that a policy learns from (selective preference optimization, K. Yang et al. 2024).
 
@@ -386,7 +425,11 @@ class Train(Spec):
     ``labels`` is ``None`` for ground truth, or the run whose probabilities are the soft labels; those of
     ``ensemble`` are averaged with them.  A ``Submission`` may label fewer pairs than there are: the others are dropped.
     ``first``: students of the same supervisors, trained before this one on a part of the pairs; where one of them was
-    not trained on a pair, its probability is the label instead.
+    not trained on a pair, its probability is the label instead.  ``opinion`` weighs one of these: of a first stage, its
+    answer is the label only where the opinion gives it more than the confidence that the stage's filter asks for; of
+    the supervisor, those labels are kept that it trusts most, as many as the labelling's filter would keep.
+    ``as_long``: learns from what its first stage has learnt from alone, in as many steps as both stages would take.
+    ``everywhere``: the supervisor's half is scored as well, and ``labelling.half`` is of its clusters.
     ``method`` is how it learns from preferences, ``recipe`` with which settings.
     ``replica`` changes the head's and the order's random streams, and nothing else.  ``selection``: a policy by SimPO
     learns from some tokens of its replies.  ``tokens``: a policy by DPO leaves, beside its scores, what each token of
@@ -396,7 +439,7 @@ class Train(Spec):
     model: Pretrain | Checkpoint | Layer
     pairs: Pairs | Texts
     split: Split
-    labels: Train | Submission | None = None
+    labels: Train | Submission | Opinion | None = None
     ensemble: tuple[Train, ...] = ()
     first: tuple[Train, ...] = ()
     labelling: Labelling = Labelling()
@@ -406,6 +449,9 @@ class Train(Spec):
     replica: int = Field(0, ge=0)
     selection: Selection | None = None
     tokens: bool = False
+    opinion: Opinion | None = None
+    as_long: bool = False
+    everywhere: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Train:
@@ -421,8 +467,15 @@ class Train(Spec):
             raise ValueError("split 'test' is never trained on")
         if any(run.pairs != self.pairs for run in self.labellers):
             raise ValueError("the labelling run has not seen these pairs")
-        if self.labels is None and (self.ensemble or self.first or self.labelling != Labelling()):
-            raise ValueError("ensemble, first stages and labelling belong to weak labels")
+        plain = Labelling(half=self.labelling.half if self.everywhere else None)
+        if self.labels is None and (self.ensemble or self.first or self.opinion or self.labelling != plain):
+            raise ValueError("ensemble, first stages, opinions and labelling belong to weak labels")
+        if self.opinion is not None and self.opinion.of not in (self.first[:1] or (self.labels,)):
+            raise ValueError("an opinion is of the first stage, or, where there is none, of the supervisor")
+        if self.opinion is not None and (self.first or (self,))[0].labelling.keep_above is None:
+            raise ValueError("how sure an opinion must be is its filter's to say: keep_above is missing")
+        if self.as_long and (len(self.first) != 1 or self.opinion is not None):
+            raise ValueError("as_long is as long as one first stage and what goes on from it")
         for stage in self.first:
             if (stage.split, stage.first, *stage.supervisors) != (self.split, (), *self.supervisors):
                 raise ValueError("a first stage learns from the same supervisors on the same half")
@@ -432,7 +485,7 @@ class Train(Spec):
             raise ValueError("misplaced belongs to the labels of first stages")
         if (self.method == "reward_model") != isinstance(self.recipe, Recipe):
             raise ValueError(f"{type(self.recipe).__name__} is no recipe for {self.method}")
-        methods = {run.method for run in self.labellers}
+        methods = {run.method for run in (*self.supervisors, *self.first)}
         if self.labelling.filter_by == "log_probability" and "reward_model" in methods:
             raise ValueError("filter_by=log_probability is for labels of policies: reward models give none")
         if self.method == "dpo" and self.recipe.gamma:
@@ -459,14 +512,15 @@ class Train(Spec):
         return round(self.recipe.batch_size * (1 + self.conflict.share if larger else 1))
 
     @property
-    def supervisors(self) -> tuple[Train | Submission, ...]:
+    def supervisors(self) -> tuple[Train | Submission | Opinion, ...]:
         """The runs whose probabilities, averaged, are the weak labels; none for ground truth."""
         return () if self.labels is None else (self.labels, *self.ensemble)
 
     @property
-    def labellers(self) -> tuple[Train | Submission, ...]:
-        """The runs whose probabilities make the labels: supervisors, then first stages."""
-        return () if self.labels is None else (*self.supervisors, *self.first)
+    def labellers(self) -> tuple[Train | Submission | Opinion, ...]:
+        """The runs whose probabilities make the labels: supervisors, then first stages, then an opinion of them."""
+        opinion = () if self.opinion is None else (self.opinion,)
+        return () if self.labels is None else (*self.supervisors, *self.first, *opinion)
 
     def parents(self) -> tuple[Spec, ...]:
         oracle = () if self.selection is None or self.selection.oracle is None else (self.selection.oracle,)

@@ -28,8 +28,8 @@ from w2s_lib.findings.results import (
 from w2s_lib.measures.metrics import Comparison, Mask, correct, share
 from w2s_lib.specs import Split, Train
 from w2s_lib.study import Study
-from w2s_lib.study.mitigations import AGAIN
-from w2s_lib.training.labels import kept
+from w2s_lib.study.mitigations import AGAIN, WEIGHED
+from w2s_lib.training.labels import kept, labelled
 
 GROUPS = ("kept", "came_back", "left_out")
 """What becomes of a pair by its weak label, and by what the first student, without a conflict, says of it: the filter
@@ -124,13 +124,33 @@ def labels(study: Study, conditions: Iterable[str]) -> pd.DataFrame:
     return tabulate(study.under_mitigation(TWICE), tuple(conditions), estimates, "weak_label")
 
 
+def weighed(study: Study, name: str, conditions: Iterable[str]) -> pd.DataFrame:
+    """``LABELS`` of the pairs that an opinion trusts, under that mitigation of ``WEIGHED``: those whose weak label is
+    kept, or those that come back with the first student's."""
+
+    def estimates(cell: Cell) -> Iterator[Estimate]:
+        run = under(study, name).student(*cell)
+        study.lab.run(run.labellers)
+        tables = [study.lab.scores(one, "weak_label") for one in run.labellers]
+        _, used, again = labelled(run, tables)
+        q, p = (table["p_true"].to_numpy() for table in tables[:2])
+        subset, group = ("came_back", again) if run.first else ("kept", used)
+        masks = (group, np.ones(len(group), dtype=bool)), (correct(q), group), (correct(p), group)
+        for statistic, (part, of) in zip(LABELS if run.first else LABELS[:2], masks):
+            names = {"statistic": statistic, "subset": subset, "on": TRAINING}
+            yield Estimate(names, partial(share, part, of), len(group), [run], _number(of))
+
+    return tabulate(under(study, name), tuple(conditions), estimates, "weak_label")
+
+
 def label_again(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Students under every mitigation of ``TRIED``: tax, DS with nulls, PGR; what labels came back, and who pays.
 
     Minus a rerun under the same mitigation (``versus`` *rerun*), minus no mitigation (*unmodified*), minus the filter
-    alone (*one_stage*), and the variants minus *label_again*."""
+    alone (*one_stage*), and the others minus *label_again*."""
     few = study.restricted_to(pairs=study.edition.mitigation_pairs)
     frames = [labels(few, ("none", "explicit"))]
+    frames += [weighed(few, name, conditions) for name, conditions in zip(WEIGHED, (("none",), ("none", "explicit")))]
     for name in TRIED:
         one, conditions = under(few, name), ("explicit", "rerun") if name in WITH_RERUN else ("explicit",)
         frames += [measure(one, ["none"], GENERALIZATION), measure(one, conditions, ("accuracy", *SCORES))]

@@ -20,7 +20,7 @@ from w2s_lib.lab.cluster import heard_by_client
 from w2s_lib.lab.graph import describe
 from w2s_lib.lab.store import DamagedError, Draft, Store
 from w2s_lib.progress import Say, at_hand, say
-from w2s_lib.specs import Features, Pretrain, Search, Society, Spec, Submission, Train
+from w2s_lib.specs import Features, Opinion, Pretrain, Search, Society, Spec, Submission, Train
 from w2s_lib.training import shards
 
 _at_work = threading.Lock()
@@ -133,7 +133,7 @@ def _ready(spec: Spec, store: Store) -> Callable[[Path], dict[str, object] | Non
 
         _freeze(Society)
         return partial(live, spec, [store.path(parent) for parent in spec.parents()])
-    if not isinstance(spec, Train | Submission | Search):
+    if not isinstance(spec, Train | Submission | Opinion | Search):
         raise TypeError(f"{type(spec).__name__} is not a run")
     read = lambda run: sound(partial(store.table, run, "scores"), store, run, partial(_do, run, store))
     if isinstance(spec, Search):
@@ -146,11 +146,13 @@ def _ready(spec: Spec, store: Store) -> Callable[[Path], dict[str, object] | Non
         from w2s_lib.training.submission import label
 
         return partial(label, spec, store.path(spec.model), read(spec.labels))
-    from w2s_lib.training.train import train
+    from w2s_lib.training.train import opinion, train
 
     _freeze(Train)
+    bases = [store.path(parent) for parent in spec.parents() if isinstance(parent, Pretrain | Features)]
+    if isinstance(spec, Opinion):
+        return partial(opinion, spec, bases, [read(run) for run in spec.answers])
     labels = [read(run) for run in spec.labellers]
-    bases = [store.path(parent) for parent in spec.parents() if not isinstance(parent, Train | Submission)]
     told = None
     if spec.selection is not None and (oracle := spec.selection.oracle) is not None:
         told = sound(partial(store.table, oracle, "tokens"), store, oracle, partial(_do, oracle, store))

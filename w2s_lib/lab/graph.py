@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from w2s_lib.errors import plain
-from w2s_lib.specs import Checkpoint, Features, Layer, Pretrain, Search, Society, Spec, Submission, Train
+from w2s_lib.specs import Checkpoint, Features, Layer, Opinion, Pretrain, Search, Society, Spec, Submission, Train
 
 
 def closure(specs: Iterable[Spec], known: Callable[[Spec], bool] = lambda spec: False) -> list[Spec]:
@@ -46,6 +46,9 @@ def describe(spec: Spec) -> str:
         return f"features of {spec.checkpoint.name} on {spec.source.name}, part {spec.shard + 1} of {spec.shards}"
     if isinstance(spec, Submission):
         return f"submission {spec.key} on labels of {model_name(spec.labels.model)}, seed {spec.pairs.seed}"
+    if isinstance(spec, Opinion):
+        of = "" if spec.of is None else f" of {describe(spec.of)}"
+        return f"opinion of {model_name(spec.model)}, seed {spec.pairs.seed}{of and ',' + of}"
     if isinstance(spec, Society):
         who = f"{spec.agents} of {model_name(spec.weak)} and {model_name(spec.model)}"
         return f"society of {who}, {spec.conflict.kind}, seed {spec.pairs.seed}, replica {spec.replica}"

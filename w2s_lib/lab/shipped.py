@@ -14,7 +14,7 @@ from w2s_lib import digests
 from w2s_lib.data.load import split
 from w2s_lib.errors import first_line
 from w2s_lib.lab.store import UNREADABLE, Store, StoreError, replacing
-from w2s_lib.specs import Pairs, Society, Spec, Texts, Train
+from w2s_lib.specs import Opinion, Pairs, Society, Spec, Texts, Train
 
 RECORDS = "records.parquet"
 """The file that an edition's folder has where results come with it."""
@@ -82,7 +82,7 @@ class Shipped:
             where = getattr(error, "filename", None) or path
             raise StoreError(f"{where} {said}; it comes with the edition: restore it (git checkout)") from None
 
-    def scores(self, spec: Train | Society) -> pd.DataFrame:
+    def scores(self, spec: Train | Opinion | Society) -> pd.DataFrame:
         """``pair_id``, ``split``, ``margin``, ``p_true`` of a run on the test pairs and on others that are shipped.
 
         Of a society, by every agent after every round.
@@ -125,7 +125,7 @@ class Shipped:
         table = self.table(_called(spec, name))
         return table[table["key"] == spec.key].drop(columns="key").reset_index(drop=True)
 
-    def _kept_margins(self, spec: Train, beside: pd.DataFrame) -> np.ndarray:
+    def _kept_margins(self, spec: Train | Opinion, beside: pd.DataFrame) -> np.ndarray:
         frame = self._read(self._margins(spec.pairs), [*beside.columns, spec.key])
         if not all(frame[name].tolist() == beside[name].tolist() for name in beside.columns):
             says = "its margins that were shipped are of other pairs; run it again"
@@ -177,7 +177,7 @@ class Shipped:
                 table = self._kept(spec, name) if kept else _table(store, spec, name)
                 if table is not None:
                     tables.setdefault(_called(spec, name), []).append(table.assign(key=spec.key))
-            if isinstance(spec, Train):
+            if isinstance(spec, Train | Opinion):
                 if spec.pairs not in beside:
                     beside[spec.pairs] = _of_pairs(spec.pairs)
                 of = self._kept_margins(spec, beside[spec.pairs]) if kept else _margins(store, spec, beside[spec.pairs])
@@ -228,9 +228,9 @@ def _of_pairs(pairs: Pairs | Texts) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _margins(store: Store, spec: Train, beside: pd.DataFrame) -> np.ndarray:
+def _margins(store: Store, spec: Train | Opinion, beside: pd.DataFrame) -> np.ndarray:
     """The margins of a finished run on pairs that are named beside it, each where it belongs."""
-    scores, dtype = store.table(spec, "scores"), np.float32
+    scores, dtype = store.table(spec, "scores").query("split != 'ground_truth'"), np.float32
     if isinstance(spec.pairs, Texts):
         scores, dtype = scores.query("split == 'test'"), np.float16
     if scores["pair_id"].tolist() != beside["pair_id"].tolist():

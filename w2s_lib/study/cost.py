@@ -32,6 +32,7 @@ from w2s_lib.specs import (
     Features,
     Layer,
     Objective,
+    Opinion,
     Pairs,
     Pretrain,
     Search,
@@ -211,6 +212,9 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
         return Work(0, read * tokens_a_pair(pairs) / run.shards)
     if isinstance(run, Submission):
         return Work(0, run.pairs.train_pairs * tokens_a_pair(run.pairs, shared=False))
+    if isinstance(run, Opinion):
+        read = 0 if isinstance(run.model, Layer) and run.of is not None else 2 * run.pairs.train_pairs
+        return Work(0, read * tokens_a_pair(run.pairs, shared=run.of is not None), predicts=run.of is None)
     if isinstance(run, Society):
         # At most, as if every agent were as large as the strong one.  Agent and twin learn a reply a prompt each.
         own, n = tokens_a_pair(run.pairs, shared=False), run.agents + 1
@@ -229,7 +233,8 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
     own, mixed = tokens_a_pair(pairs, shared=shared), 0.0
     if run.conflict.objective is not None:
         mixed = run.conflict.share * tokens_a_pair(pairs, run.conflict.objective, shared)
-    learned, scored = pairs.train_pairs * (own + mixed), (pairs.train_pairs + pairs.test_pairs) * own
+    learned = (1 + run.as_long) * pairs.train_pairs * (own + mixed)
+    scored = ((1 + run.everywhere) * pairs.train_pairs + pairs.test_pairs) * own
     frozen = isinstance(run.model, Checkpoint) and run.model.lora_rank is not None
     if shared:
         return Work(recipe.epochs * learned, scored, frozen=frozen, steps=_steps(run, recipe.epochs))
@@ -243,6 +248,7 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
 def _steps(run: Train, epochs: int) -> int:
     """Steps of the optimizer in so many epochs over the run's pairs: a second set makes the batch larger, or more."""
     pairs = round(run.pairs.train_pairs * (1 + run.conflict.share if run.conflict.kind == "mixed" else 1))
+    pairs *= 1 + run.as_long
     if run.recipe.order == "repeated":
         return pairs * epochs // run.batch_size
     return epochs * ceil(pairs / run.batch_size)

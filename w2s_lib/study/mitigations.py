@@ -1,7 +1,7 @@
 """What might help against deception: changes to how a student is supervised or trained, each under one name.
 
-Every mitigation uses what a trainer has, weak labels and the student, and never the truth; *leaky filter*, which does,
-is here to show how much that flatters it.  A mitigation changes the no-conflict student and the conflict student
+Every mitigation uses what a trainer has, weak labels, the student and the pairs that the supervisor learnt from, and
+never the truth of others; *leaky filter*, which does, is here to show how much that flatters it.  A mitigation changes the no-conflict student and the conflict student
 alike, so that its tax is the conflict's alone.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from w2s_lib.specs import Conflict, FilterBy, Labelling, Pretrain, Recipe, Submission, Train, stream
+from w2s_lib.specs import Conflict, FilterBy, Labelling, Opinion, Pretrain, Recipe, Submission, Train, stream
 from w2s_lib.study.methods import HEAD
 from w2s_lib.training.sealed import check, loss
 
@@ -65,8 +65,12 @@ class Mitigation:
     """The share of them that is chosen; None: the edition's."""
     heads: bool = False
     """Whether first stages are linear heads on frozen pretrained features, where the model is one of the world's."""
+    opinion: Literal["own", "supervisor", "student"] | None = None
+    """Whose labels the strong model's frozen opinion weighs, where that has a say; ``own``: it labels by itself."""
+    as_long: bool = False
+    """Whether it takes as many steps as a first stage and what goes on from it."""
     honest: bool = True
-    """Whether it does without the truth."""
+    """Whether it does without the truth of the pairs that the student learns from."""
 
     def of(self, run: Train, filter_above: float = FILTER, filter_by: FilterBy = "label") -> Train:
         """The student, under this mitigation; bootstrapping, ensembles and token selections, which need other runs, are
@@ -93,9 +97,15 @@ class Mitigation:
         stage: dict[str, object] = {"conflict": Conflict()} if self.innocent else {}
         if self.heads and isinstance(run.model, Pretrain) and not is_policy:
             stage["recipe"] = Recipe(**HEAD)
+        if self.opinion == "student":
+            stage["everywhere"] = True
         first = tuple(run.model_copy(update=stage | {"labelling": labelling(part)}) for part in self.first)
-        recipe = run.recipe.model_copy(update=self.recipe or {})
-        return run.model_copy(update={"labelling": labelling(self.labelling), "recipe": recipe, "first": first})
+        changes: dict[str, object] = {"labelling": labelling(self.labelling), "first": first, "as_long": self.as_long}
+        if self.opinion:
+            of = {"own": None, "supervisor": run.labels, "student": first[0] if first else None}[self.opinion]
+            found = Opinion(model=run.model, pairs=run.pairs, of=of)
+            changes["labels" if self.opinion == "own" else "opinion"] = found
+        return run.model_copy(update=changes | {"recipe": run.recipe.model_copy(update=self.recipe or {})})
 
 
 @dataclass(frozen=True)
@@ -150,6 +160,14 @@ _ALL = (
     Mitigation("label_again_misplaced", "label again, misplaced", first=_FILTERED, honest=False,
                labelling=Labelling(keep_above=FILTER, misplaced=True),
                says="the first student's labels, as many of them right, at random places"),
+    Mitigation("trust", "trust function", labelling=Labelling(keep_above=FILTER), opinion="supervisor",
+               says="as many pairs as the filter keeps: those whose labels a head finds most probably right"),
+    Mitigation("selective", "selective labels", first=_FILTERED, opinion="student",
+               says="the first student's label where a head finds it right with confidence, else the weak one"),
+    Mitigation("equal_steps", "filter, equal steps", labelling=Labelling(keep_above=FILTER), first=_FILTERED,
+               as_long=True, says="what the filter keeps, in as many steps as the two stages of label again"),
+    Mitigation("own_labels", "own labels", opinion="own",
+               says="what the pretrained strong model finds more probable, at one temperature, without a supervisor"),
     Mitigation("chosen_tokens", "chosen tokens", tokens="oracle",
                says="a policy learns from those tokens of its replies that a small oracle chooses"),
     Mitigation("chosen_half", "chosen half", tokens="oracle", share=0.5,
@@ -170,8 +188,14 @@ REVERSE = ("reverse_kl", "reverse_cross_entropy")
 TWO_STAGES = ("label_again", "cross_fit")
 """Mitigations in which a student of a first stage labels for another (Shi et al. 2025; after Somerstep et al. 2024)."""
 
-AGAIN = (*TWO_STAGES, "label_all_again", "label_again_trusted", "label_again_misplaced")
-"""These and their controls."""
+CONTROLS = ("label_all_again", "label_again_trusted", "label_again_misplaced", "equal_steps", "own_labels")
+"""What these are held against."""
+
+WEIGHED = ("trust", "selective")
+"""Mitigations in which a head says whom to trust, pair by pair (after Lang et al. 2026, and trust functions)."""
+
+AGAIN = (*TWO_STAGES, *CONTROLS, *WEIGHED)
+"""All that the chapter on labelling again tries."""
 
 TOKENS = ("chosen_tokens", "chosen_half", "random_tokens", "random_half")
 """Mitigations of SimPO that choose the tokens it learns from (K. Yang et al. 2024), and their controls."""

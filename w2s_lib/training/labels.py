@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
+from scipy.stats import rankdata
 
 from w2s_lib.data.load import mixed_in, split
 from w2s_lib.data.pairs import PairsError
-from w2s_lib.specs import Labelling, Submission, Train, stream
+from w2s_lib.specs import Labelling, Opinion, Submission, Train, stream
 
 LABEL_COLUMNS = ("label", "weakly_labelled")
 """Columns of ``training_pairs`` that a trainer needs beside the texts."""
@@ -54,7 +55,19 @@ def by_log_probability(labellers: Sequence[Train], margins: Sequence[Labels]) ->
     return np.mean([expit(margin / scale) for margin, scale in zip(margins, scales, strict=True)], axis=0)
 
 
-def told(labellers: Sequence[Train | Submission], tables: Sequence[pd.DataFrame], labelling: Labelling) -> Labels:
+def side(frame: pd.DataFrame) -> NDArray[np.intp]:
+    """In which half of its clusters each pair lies, 0 or 1, shape (n,)."""
+    return pd.factorize(frame["cluster"])[0] % 2
+
+
+def trust(q: Labels, opinion: Labels) -> Labels:
+    """How probable an opinion finds it that the labels q take the right side; all of shape (n,)."""
+    return np.where(q == 0.5, 0.5, np.where(q > 0.5, opinion, 1 - opinion))
+
+
+def told(
+    labellers: Sequence[Train | Submission | Opinion], tables: Sequence[pd.DataFrame], labelling: Labelling
+) -> Labels:
     """The labels that these give together, and what the labelling's filter goes by; shape (2, n)."""
     q = np.mean([table["p_true"].to_numpy() for table in tables], axis=0)
     if labelling.filter_by == "label":
@@ -68,16 +81,22 @@ def labelled(run: Train, tables: Sequence[pd.DataFrame]) -> tuple[Labels, NDArra
     ``tables`` are the scores of the run's ``labellers``, all in the order of the pairs.  A pair that a first stage was
     not trained on has that stage's label, and the run's filter goes by it (Shi et al. 2025: what is kept in the first
     stage, and what the student itself is sure of in the second).  Two first stages on one half each label the whole
-    (after Somerstep et al. 2024).
+    (after Somerstep et al. 2024).  An opinion of a first stage says where its label is taken (after Lang et al. 2026),
+    one of the supervisor which labels are kept.
     """
-    n = len(run.supervisors)
+    n, opinion = len(run.supervisors), tables[-1]["p_true"].to_numpy() if run.opinion else None
     both = told(run.supervisors, tables[:n], run.labelling)
     again = np.zeros(both.shape[1], dtype=bool)
-    for stage, table in zip(run.first, tables[n:], strict=True):
+    for stage, table in zip(run.first, tables[n : n + len(run.first)], strict=True):
         unseen = ~kept(told(run.supervisors, tables[:n], stage.labelling)[1], stage.labelling)
-        both[:, unseen] = told([stage], [table], run.labelling)[:, unseen]
+        its = told([stage], [table], run.labelling)
+        if opinion is not None:
+            unseen &= trust(its[0], opinion) > stage.labelling.keep_above
+        both[:, unseen] = its[:, unseen]
         again |= unseen
     q, used = both[0], kept(both[1], run.labelling)
+    if opinion is not None and not run.first:
+        used = rankdata(-trust(q, opinion), method="ordinal") <= used.sum()
     if run.labelling.misplaced:
         places = np.flatnonzero(again & used)
         q[places] = np.random.default_rng(stream(run.pairs.seed, "misplaced")).permutation(q[places])
@@ -97,9 +116,13 @@ def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
     frame = split(run.pairs, run.split)
     if isinstance(run.labels, Submission):
         frame = frame[frame["pair_id"].isin(labels[0]["pair_id"])]
-    q, used = np.ones(len(frame)), np.ones(len(frame), dtype=bool)
+    half = run.labelling.half
+    q, used = np.ones(len(frame)), np.ones(len(frame), dtype=bool) if half is None else side(frame) == half
     if labels:
-        q, used, _ = labelled(run, [table.set_index("pair_id").loc[frame["pair_id"]] for table in labels])
+        q, used, again = labelled(run, [table.set_index("pair_id").loc[frame["pair_id"]] for table in labels])
+    both = used.sum()
+    if run.as_long:
+        used &= ~again
     weakly = bool(labels) or run.conflict.kind == "explicit"
     frame = frame.assign(label=relabel(q, run.labelling), weakly_labelled=weakly)[used]
     if frame.empty and run.labelling.keep_above is None:
@@ -112,6 +135,11 @@ def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if run.conflict.kind == "mixed":
         extra = mixed_in(run.pairs, run.split, run.conflict, len(frame))
         frame = pd.concat([frame, extra.assign(label=1.0, weakly_labelled=False)], ignore_index=True)
+        both += round(run.conflict.share * both)
+    if run.as_long:  # over and over, in whole batches: as many as the two stages have in an epoch
+        batches = sum(-(-pairs // run.batch_size) for pairs in (len(frame), both))
+        order = np.random.default_rng(stream(run.pairs.seed, "as long")).permutation(len(frame))
+        frame = frame.iloc[np.resize(order, batches * run.batch_size)]
     return frame.reset_index(drop=True)
 
 

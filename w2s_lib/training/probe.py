@@ -5,12 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 from transformers import get_scheduler
 
 from w2s_lib.models.checkpoints import draw
 from w2s_lib.specs import Train, stream
 from w2s_lib.training.losses import LOSSES, confident_label, explicit_conflict
 from w2s_lib.training.reward_model import WARM_UP
+
+
+def logistic(x: NDArray[np.float64], ridge: float, least: float | None = None) -> NDArray[np.float64]:
+    """Weights w, shape (d,), that minimise Σ −log σ(x·w) + ridge/2 |w|² over pairs whose better reply stands first: a
+    logistic regression without an intercept.
+
+    ``x``: what it reads of the better reply minus the same of the other, shape (n, d).  ``least``: no weight is lower.
+    """
+    loss = lambda w: np.logaddexp(0, -x @ w).sum() + ridge / 2 * w @ w
+    slope = lambda w: ridge * w - x.T @ expit(-x @ w)
+    bounds = None if least is None else [(least, None)] * x.shape[1]
+    return minimize(loss, np.zeros(x.shape[1]), jac=slope, method="L-BFGS-B", bounds=bounds).x
 
 
 def fit(differences: np.ndarray, frame: pd.DataFrame, run: Train) -> np.ndarray:

@@ -14,10 +14,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from w2s_lib.data import load
 from w2s_lib.models import checkpoints, features, pretrain
 from w2s_lib.models.budget import TOKEN_BUDGET
-from w2s_lib.models.scores import as_scores, reply_log_probs, reward_gaps, token_log_probs
-from w2s_lib.specs import Checkpoint, Layer, Pairs, Pretrain, Recipe, Texts, Train, stream
+from w2s_lib.models.scores import as_scores, encode, openings, reply_log_probs, reward_gaps, token_log_probs
+from w2s_lib.specs import Checkpoint, Layer, Opinion, Pairs, Pretrain, Recipe, Texts, Train, stream
 from w2s_lib.training import policy, probe, reward_model, shards
-from w2s_lib.training.labels import training_pairs
+from w2s_lib.training.labels import side, training_pairs
 from w2s_lib.training.tokens import gained
 
 
@@ -33,9 +33,10 @@ def train(
 
     ``bases`` are the folders of what the model is made of: a pretrained model, the shards of frozen features, or none
     for a checkpoint.  Scored are the test pairs and the weak-label half: what a supervisor's students learn from, and
-    what a student made of its own training pairs.  ``told``: the tokens of the run's oracle, if it has one.
+    what a student made of its own training pairs, and the supervisor's half where the run says ``everywhere``.
+    ``told``: the tokens of the run's oracle, if it has one.
     """
-    frame = _scored(run.pairs)
+    frame = _scored(run.pairs, run.everywhere)
     fitted = _reward_gaps if run.method == "reward_model" else partial(_policy_margins, told=told)
     if isinstance(run.model, Layer):
         fitted = _layer_gaps
@@ -71,9 +72,51 @@ def watched(
     return np.stack(watch.gaps)
 
 
-def _scored(pairs: Pairs | Texts) -> pd.DataFrame:
+def opinion(run: Opinion, bases: Sequence[Path], tables: Sequence[pd.DataFrame], folder: Path) -> None:
+    """Fit a head where truth is known, as an opinion says; leaves ``scores.parquet`` in ``folder``, of the pairs that
+    runs are scored on.
+
+    ``bases`` are the folders of what the model is made of, ``tables`` the scores of the run's ``answers``.  The head is
+    the same whichever reply stands first: all that it reads changes its sign with their order.
+    """
+    frame = load.load(run.pairs)
+    known, learned = (frame["split"] == "ground_truth").to_numpy(), (frame["split"] != "test").to_numpy()
+    if run.of is None:
+        model = run.model.features.checkpoint if isinstance(run.model, Layer) else run.model
+        found = _untuned(model, tuple(bases), run.pairs, apart=False, everywhere=True)
+        read, ridge = found[:, :1] - found[:, 1:], 0.0
+    else:
+        at = lambda table, pairs: table.set_index("pair_id").loc[pairs["pair_id"], "margin"].to_numpy()
+        each = [at(table, frame[known]) for table in tables[:-1]]
+        unseen = each[0] if len(each) == 1 else np.where(side(frame[known]) == 0, each[1], each[0])
+        answer = np.empty(len(frame))
+        answer[known], answer[~known] = unseen, at(tables[-1], frame[~known])
+        read, ridge = np.column_stack([np.sign(answer), answer, _differences(run, bases, frame)]), RIDGE
+    read /= np.sqrt(np.mean(read[learned] ** 2, axis=0)) + 1e-6  # the same whichever reply stands first
+    margins = read[~known] @ probe.logistic(read[known], ridge, least=None if ridge else 0.0)
+    as_scores(frame[~known], margins).to_parquet(folder / "scores.parquet")
+
+
+RIDGE = 1.0
+"""Penalty of an opinion's head: half of it times the squared weights, on features of mean square 1."""
+
+
+def _differences(run: Opinion, bases: Sequence[Path], pairs: pd.DataFrame) -> np.ndarray:
+    """What the frozen model's last layer, or the one that it names, makes of all pairs, shape (pairs, hidden)."""
+    if isinstance(run.model, Pretrain):
+        return _of_ladder(bases[0], run.pairs)
+    if isinstance(run.model, Layer):
+        return features.oriented(*features.read(tuple(bases), run.model), pairs)
+    tokenizer = _tokenizer(run.model, run.pairs)
+    chosen, rejected = encode(tokenizer, pairs)
+    begin = features.begins(openings(tokenizer, pairs), chosen, rejected)
+    found = features.differences(shards.share(checkpoints.backbone(run.model)), chosen, rejected, begin)
+    return list(found.values())[-1].double().numpy()
+
+
+def _scored(pairs: Pairs | Texts, everywhere: bool = False) -> pd.DataFrame:
     frame = load.load(pairs)
-    return frame[frame["split"] != "ground_truth"]
+    return frame if everywhere else frame[frame["split"] != "ground_truth"]
 
 
 def _tokenizer(model: Pretrain | Checkpoint, pairs: Pairs | Texts) -> PreTrainedTokenizerBase:
@@ -140,9 +183,12 @@ def _language_model(model: Pretrain | Checkpoint, bases: Sequence[Path], seed: i
 
 
 @lru_cache(maxsize=4)
-def _untuned(model: Pretrain | Checkpoint, bases: tuple[Path, ...], pairs: Pairs | Texts, apart: bool) -> np.ndarray:
+def _untuned(
+    model: Pretrain | Checkpoint, bases: tuple[Path, ...], pairs: Pairs | Texts, apart: bool, everywhere: bool
+) -> np.ndarray:
     """Log-probabilities of the scored replies under a pretrained model: the same for every run that begins with it."""
-    return reply_log_probs(_language_model(model, bases), _tokenizer(model, pairs), _scored(pairs), apart=apart)[0]
+    frame = _scored(pairs, everywhere)
+    return reply_log_probs(_language_model(model, bases), _tokenizer(model, pairs), frame, apart=apart)[0]
 
 
 def _begun(
@@ -184,7 +230,7 @@ def _policy_margins(
     if run.method == "simpo":
         start = np.zeros((len(scored), 2))  # it has no reference
     elif not run.recipe.sft_epochs:
-        start = _untuned(run.model, tuple(bases), run.pairs, apart)
+        start = _untuned(run.model, tuple(bases), run.pairs, apart, run.everywhere)
     else:
         start = reply_log_probs(model, tokenizer, scored, apart=apart)[0]
     before = token_log_probs(model, tokenizer, scored, apart)[0] if run.tokens else []
