@@ -54,15 +54,9 @@ class Parts(Table):
         return f'<div class="searched">{field}{"".join(parts)}</div>'
 
 
-<<<<<<< HEAD
 class Ledger(Table):
-    """Claims with their intervals and verdicts, each linked to its chapter; ``frame`` as of ``claims.ledger``."""
-=======
-
-class Ledger:
     """Claims with their intervals, the study seeds behind them and verdicts, each linked to its chapter; ``frame`` as
     of ``claims.ledger``."""
->>>>>>> r17
 
     def _repr_html_(self) -> str:
         f = self.frame

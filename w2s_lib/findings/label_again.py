@@ -138,7 +138,7 @@ def weighed(study: Study, name: str, conditions: Iterable[str]) -> pd.DataFrame:
         masks = (group, np.ones(len(group), dtype=bool)), (correct(q), group), (correct(p), group)
         for statistic, (part, of) in zip(LABELS if run.first else LABELS[:2], masks):
             names = {"statistic": statistic, "subset": subset, "on": TRAINING}
-            yield Estimate(names, partial(share, part, of), len(group), [run], _number(of))
+            yield Estimate(names, partial(share, part, of), len(group), [run], partial(number_of, of))
 
     return tabulate(under(study, name), tuple(conditions), estimates, "weak_label")
 
