@@ -596,14 +596,18 @@ def test_pages_and_figures_show_what_verdicts_are_read_off(page, name):
     assert chapter.n_seeds == HELD - 3 and "here”, and hollow, is this build (3 seeds)" in chapter._repr_html_()
     live = chapter.published[0][0]
     pd.testing.assert_series_equal(live["value"], build["value"]), "results.csv has what this build computed"
+    held = shown["within"].dropna()
+    assert held.mean() > 0.5, "most of what this build found is where the record says"
+    in_turns = shown.assign(within=[within and bool(i % 2) for i, within in enumerate(shown["within"])])
+    marked = 0
     for draw in DRAWN.get(name, []):
-        alone, both = draw(build), draw(shown)
-        assert alone.beside == ""
+        both = draw(in_turns)
         out, n = map(int, re.search(r"this build, (\d+) of (\d+) outside", both.beside).groups())
-        assert 0 <= out <= n / 2 and n > 1
-        far = draw(shown.assign(within=[None if within is None else False for within in shown["within"]]))
-        assert f"this build, {n} of {n} outside" in far.beside, "a row outside is marked"
-        assert len(far.canvas.findobj(lambda artist: isinstance(artist, Text) and artist.get_text() == "!")) == n
+        told = both.canvas.findobj(lambda artist: isinstance(artist, Text) and artist.get_text() == "!")
+        assert len(told) == out <= n > 1, "a row outside is marked, and no other"
+        marked += out
+        assert draw(build).beside == ""
+    assert marked or not DRAWN.get(name)
 
 
 def test_maps_and_lines_say_whose_they_are(page):
