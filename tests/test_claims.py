@@ -176,7 +176,7 @@ def test_findings_are_tidy(published, findings):
     for name in ("06_capability_gap", "13_what_helps"):
         rows = findings(name)[1]
         assert list(rows.columns) == list(ROWS), name
-        same = rows[list(NUMBERS)].astype(float), published[name][list(NUMBERS)].astype(float)
+        same = rows[list(NUMBERS)].astype(float).reset_index(drop=True), published[name][list(NUMBERS)].astype(float)
         pd.testing.assert_frame_equal(*same), "what the notebook found is what its finding gives"
 
 
