@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -94,13 +94,21 @@ def there(c: Comparison, group: Mask) -> dict[str, Statistic]:
     )
 
 
-def who_pays(study: Study, conditions: Iterable[str], on: Split = "test") -> pd.DataFrame:
-    """``THERE`` of every student and group, which ``subset`` names; columns ``results.PER_SEED``."""
-    also = {"on": TRAINING} if on == "weak_label" else {}
+def who_pays(
+    study: Study,
+    conditions: Iterable[str],
+    on: Split = "test",
+    among: Callable[..., Mapping[str, Mask]] | None = None,
+    by: Callable[..., Train] | None = None,
+) -> pd.DataFrame:
+    """``THERE`` of every student and group, which ``subset`` names; columns ``results.PER_SEED``.
+
+    ``among``: other groups than those here, of seed, weak, strong and split; ``by``: a run more that they come from."""
+    also, of_pairs = {"on": TRAINING} if on == "weak_label" else {}, among or partial(groups, study)
 
     def estimates(cell: Cell) -> Iterator[Estimate]:
-        c, runs = study.comparison(*cell, on), study.compared(*cell)
-        for name, group in groups(study, *cell[:3], on).items():
+        c, runs = study.comparison(*cell, on), [*study.compared(*cell), *([by(*cell[:2])] if by else [])]
+        for name, group in of_pairs(*cell[:3], on).items():
             for statistic, of in there(c, group).items():
                 counted = partial(number_of, c.right & group if statistic == "tax_rate" else c.tax)
                 yield Estimate({"statistic": statistic, "subset": name, **also}, of, len(group), runs, counted)

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.data.world import EOS
-from w2s_lib.findings.label_again import CHANGES, THERE, of_group, there, under
+from w2s_lib.findings import label_again
+from w2s_lib.findings.label_again import CHANGES, THERE, of_group, under
 from w2s_lib.findings.positive_controls import PLANTED, PLANTED_STUDENTS, scores
 from w2s_lib.findings.results import (
     GENERALIZATION,
@@ -142,17 +143,8 @@ def who_pays(study: Study, name: str, conditions: Iterable[str], on: Split = "te
 
     The groups are those of the tokens that it chooses, or draws; in students of all tokens, those that the oracle would
     choose: there its choice has no part in what is learnt."""
-    also = {"on": TRAINING} if on == "weak_label" else {}
-    one, by = under(study, name), name or CHOSEN
-
-    def estimates(cell: Cell) -> Iterator[Estimate]:
-        c, runs = one.comparison(*cell, on), [*one.compared(*cell), study.oracle(*cell[:2])]
-        for group, mask in groups(study, *cell[:3], on, by).items():
-            for statistic, of in there(c, mask).items():
-                counted = partial(number_of, c.right & mask if statistic == "tax_rate" else c.tax)
-                yield Estimate({"statistic": statistic, "subset": group, **also}, of, len(mask), runs, counted)
-
-    return tabulate(one, tuple(conditions), estimates, on)
+    among = partial(groups, study, by=name or CHOSEN)
+    return label_again.who_pays(under(study, name), conditions, on, among, study.oracle)
 
 
 def planted(c: Comparison, missed: Mask, kind: str, seed: int, students: int = PLANTED_STUDENTS) -> np.ndarray:
