@@ -190,8 +190,8 @@ def opinion(
     run: Opinion, folder, turned: bool = False, falsely: np.ndarray | None = None, **own: float
 ) -> pd.DataFrame:
     """What an opinion leaves: answers are drawn, but for ``own``, which a half's supervisor says of what it has learnt;
-    with the replies of the student's half ``turned``, and with them what is answered; and with those of the supervisor's
-    half where the truth is told ``falsely``."""
+    with the replies of the student's half ``turned``, and with them what is answered; and with those of pairs of the
+    supervisor's half whose truth is told ``falsely``."""
     frame, rng = loaded(PAIRS), np.random.default_rng(1)
     half, other = frame["split"] == "weak_label", np.zeros(len(frame), dtype=bool)
     other |= turned & half
