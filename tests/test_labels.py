@@ -74,7 +74,8 @@ def asks_the_truth(name: str) -> bool:
     def answers(mirrored: np.ndarray) -> np.ndarray:
         """Label of every pair turned back, NaN where it is dropped."""
         turned = [one.assign(p_true=np.where(mirrored, 1 - one["p_true"], one["p_true"])) for one in told]
-        frame = training_pairs(run, turned).set_index("pair_id")["label"].reindex(told[0]["pair_id"]).to_numpy()
+        frame = training_pairs(run, turned).drop_duplicates("pair_id").set_index("pair_id")["label"]
+        frame = frame.reindex(told[0]["pair_id"]).to_numpy()
         return np.where(mirrored, 1 - frame, frame)
 
     plain = answers(np.zeros(48, dtype=bool))

@@ -1,8 +1,8 @@
 """What might help against deception: changes to how a student is supervised or trained, each under one name.
 
 Every mitigation uses what a trainer has, weak labels, the student and the pairs that the supervisor learnt from, and
-never the truth of others; *leaky filter*, which does, is here to show how much that flatters it.  A mitigation
-changes the no-conflict student and the conflict student alike, so that its tax is the conflict's alone.
+never the truth of others; *leaky filter*, which does, is here to show how much that flatters it.  A mitigation changes
+the no-conflict student and the conflict student alike, so that its tax is the conflict's alone.
 """
 
 from __future__ import annotations
