@@ -37,6 +37,7 @@ from w2s_lib.book.challenge import BOARD
 from w2s_lib.book.chapter import BUILT, CHECKS, SCRIPT, TABLES, open_lab
 from w2s_lib.book.own import notes
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
+from w2s_lib.figures.mitigations import OF_POLICIES
 from w2s_lib.figures.style import SLIDES
 from w2s_lib.findings import benchmarks, record
 from w2s_lib.lab import Lab
@@ -86,6 +87,9 @@ READERS = (RECORD, LEDGER)
 
 LONGEST = ("20", "15", "18", "17", "32", "11")
 """Chapters that take longest to execute, where no earlier build has told."""
+
+READ = {chapter for chapter, *_ in OF_POLICIES.values()}
+"""Notebooks of which another one shows what they found; they begin first, or that one would compute it again."""
 
 JUPYTER_BOOK = (
     "import w2s_lib.book; from functools import partial; from jupyter_book import sphinx; "
@@ -360,9 +364,10 @@ def longest_first(paths: Iterable[Path], before: dict[str, float]) -> list[Path]
 def execute_all(
     target: Path, results: Path, parameters: dict, workers: int, studied: str, before: dict[str, float]
 ) -> dict[str, float]:
-    """Execute every chapter, several at a time, by the times ``before`` the longest first, ``READERS`` after the others
-    and the last one after them; wall time by chapter."""
+    """Execute every chapter, several at a time, by the times ``before`` the longest first but for what is ``READ``,
+    ``READERS`` after the others and the last one after them; wall time by chapter."""
     others = longest_first((path for path in chapters() if path.stem not in (*READERS, LAST)), before)
+    others.sort(key=lambda path: path.stem not in READ)
     *readers, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (*READERS, LAST))
     times: dict[str, float] = {}
     every = len(chapters())
