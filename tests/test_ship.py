@@ -269,7 +269,7 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
         whole = pick(results, "excess_margin_matched", "explicit")
         alone = pick(results, "excess_margin_matched", "explicit", subset=ONE_DIVISION)
         assert alone["n_seeds"] == 1 and alone["value"] == pytest.approx(whole["by_seed"][0][1])
-        assert alone["low"] < alone["value"] < alone["high"], "over prompts"
+        assert alone["high"] - alone["low"] > 0.01, "over prompts"
         few = study.on_control_pairs()
         other, by_hand = replace(few, ceiling_half="ground_truth").on(lab), []
         for seed in seeds:  # a ratio of sums within the seed
