@@ -396,7 +396,7 @@ def test_parts_of_a_gguf_file_are_refused_with_what_joins_them(tmp_path, files, 
     with pytest.raises(CheckpointError) as failed:
         local(tmp_path / named if named else tmp_path)
     said = str(failed.value)
-    assert says in said and said.endswith("and name the folder or that file") and "\n" not in said
+    assert says in said and said.endswith("and name that file") and "\n" not in said
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def _refuse_parts(folder: Path, files: list[Path]) -> None:
         how = f"one of {len(of)} pieces of a GGUF file; join them: cat {pieces} > {shlex.quote(whole)}"
     else:
         return
-    raise CheckpointError(str(folder), f"{name} is {how}, and name the folder or that file")
+    raise CheckpointError(str(folder), f"{name} is {how}, and name that file")
 
 
 def _shards(folder: Path, index: Path) -> list[Path]:
