@@ -127,10 +127,10 @@ def test_the_ledger_says_which_verdicts_hold_on_real_texts(html):
     }  # fmt: skip
     (table,) = [table for table in re.findall(r"<table.*?</table>", page, re.DOTALL) if ">on HH-RLHF<" in table]
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in table.split("<tr")[2:]]
-    assert {row[1].strip(): row[0].strip() for row in rows} == told and len(rows) == len(told) > 10
+    assert {row[1].strip(): row[0].strip() for row in rows} == told and len(rows) == len(told) > 5
     landing = " ".join((html / "index.html").read_text(encoding="utf-8").split())
     assert f"Of {len(told)} verdicts that can be asked for there, " in landing
-    for name, says in (("holds", "hold there"), ("does not", "do not"), ("cannot be told", "cannot be told")):
+    for name, says in (("holds", "hold"), ("does not", "do not"), ("cannot be told", "cannot be told")):
         keys = [key for key in there if told.get(key) == name]
         assert not keys or f"{len(keys)} {says} ({', '.join(keys)})" in landing
 

@@ -325,7 +325,7 @@ def carried_in_words(told: pd.DataFrame) -> str:
     """What ``carried`` says, in one sentence that names the claims; empty where no claim is in both."""
     parts = [
         f"{len(keys)} {says} ({', '.join(keys)})"
-        for name, says in zip(CARRIED, ("hold there", "do not", "cannot be told"))
+        for name, says in zip(CARRIED, ("hold", "do not", "cannot be told"))
         if (keys := told.loc[told["carried"] == name, "claim"].tolist())
     ]
     return f"Of {len(told)} verdicts that can be asked for there, {'; '.join(parts)}." if parts else ""
