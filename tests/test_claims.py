@@ -151,9 +151,7 @@ def test_a_verdict_holds_elsewhere_or_does_not_or_cannot_be_told():
     by = {name: rows["claim"].tolist() for name, rows in told.groupby("carried", sort=False)}
     assert by == {"holds": ["a", "b"], "does not": ["c", "h"], "cannot be told": ["d", "e", "f"]}, "g cannot fail"
     assert told.loc[told["claim"] == "c", ["here", "there"]].values.tolist() == [["yes", "no"]]
-    says = (
-        "Of 7 verdicts that can be asked for there, 2 hold (a, b); 2 do not (c, h); 3 cannot be told (d, e, f)."
-    )
+    says = "Of 7 verdicts that can be asked for there, 2 hold (a, b); 2 do not (c, h); 3 cannot be told (d, e, f)."
     assert carried_in_words(told) == says
     assert carried(one, pd.DataFrame()).empty and carried_in_words(carried(one, one.iloc[:0])) == ""
 
