@@ -243,7 +243,7 @@ def test_two_models_read_by_tokenizers_of_their_own(folder, folders, pairs):
     words.train_from_iterator(texts, WordLevelTrainer(special_tokens=["<unk>", "<end>"]))
     assert words.get_vocab_size() != 257, "as many as the other has"
     torch.manual_seed(3)
-    small = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    small = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=words.get_vocab_size(), **small)).eval()
     strong, ends = folder / "words", {"eos_token": "<end>", "unk_token": "<unk>"}
     model.save_pretrained(strong)
