@@ -114,6 +114,27 @@ def test_the_ledger_asks_real_texts_the_same(html):
     assert {key for key, says in on_the_page.items() if says} == set(told.index), "the others are not asked there"
 
 
+def test_the_ledger_says_which_verdicts_hold_on_real_texts(html):
+    """Three lists, by the words of the ledger's own columns; the landing page counts and names the same."""
+    page = (html / "notebooks" / "14_claims.html").read_text(encoding="utf-8")
+    here, there = (dict(ledger_column(page, column)) for column in ("verdict", "on real texts"))
+    nothing = {"undecided at this size", "cannot be told here", "not yet tested here"}
+    asked = [key for key, says in there.items() if says and CLAIMS[key].can_fail]
+    told = {
+        key: "cannot be told" if {here[key], there[key]} & nothing
+        else "holds" if here[key] == there[key] else "does not"
+        for key in asked
+    }  # fmt: skip
+    (table,) = [table for table in re.findall(r"<table.*?</table>", page, re.DOTALL) if ">on HH-RLHF<" in table]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in table.split("<tr")[2:]]
+    assert {row[1].strip(): row[0].strip() for row in rows} == told and len(rows) == len(told) > 5
+    landing = " ".join((html / "index.html").read_text(encoding="utf-8").split())
+    assert f"Of {len(told)} verdicts that can be asked for there, " in landing
+    for name, says in (("holds", "hold"), ("does not", "do not"), ("cannot be told", "cannot be told")):
+        keys = [key for key in there if told.get(key) == name]
+        assert not keys or f"{len(keys)} {says} ({', '.join(keys)})" in landing
+
+
 def ledger_column(page: str, column: str) -> list[tuple[str, str]]:
     """Claims and what a column of the ledger's tables says of each, in plain text."""
     found, plain = [], lambda cell: re.sub("<[^>]+>", "", cell).strip()

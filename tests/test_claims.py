@@ -17,7 +17,8 @@ from w2s_lib.findings.claims import (
     VERDICTS,
     WORDS,
     Claim,
-    agreeing,
+    carried,
+    carried_in_words,
     effect,
     holm,
     ledger,
@@ -143,12 +144,19 @@ def test_every_claim_has_a_sentence_for_every_verdict_and_no_two_claims_share_on
     assert sentence(ABOVE, "blind").startswith("Cannot tell") and sentence(ABOVE, "yes") == "so"
 
 
-def test_two_ledgers_agree_where_claims_that_can_fail_have_one_verdict():
-    one = pd.DataFrame({"claim": list("abcd"), "verdict": ["yes", "no", "yes", "yes"], "can_fail": [1, 1, 1, 0]})
-    one["can_fail"] = one["can_fail"].astype(bool)
-    assert agreeing(one, one.iloc[::-1]) == (3, 3)
-    assert agreeing(one, one.iloc[1:].assign(verdict="yes")) == (1, 2)
-    assert agreeing(one, one.iloc[:0]) == (0, 0)
+def test_a_verdict_holds_elsewhere_or_does_not_or_cannot_be_told():
+    here = ["yes", "no", "yes", "undecided", "yes", "blind", "yes", "small"]
+    there = ["yes", "no", "no", "undecided", "undecided", "yes", "yes", "yes"]
+    one = pd.DataFrame({"claim": list("abcdefgh"), "verdict": here, "can_fail": [True] * 6 + [False, True]})
+    one = one.assign(statement=one["claim"].str.upper(), says=one["verdict"])
+    told = carried(one, one.assign(verdict=there, says=there).iloc[::-1].drop(columns="can_fail"))
+    assert list(told.columns) == ["carried", "claim", "statement", "here", "there"]
+    by = {name: rows["claim"].tolist() for name, rows in told.groupby("carried", sort=False)}
+    assert by == {"holds": ["a", "b"], "does not": ["c", "h"], "cannot be told": ["d", "e", "f"]}, "g cannot fail"
+    assert told.loc[told["claim"] == "c", ["here", "there"]].values.tolist() == [["yes", "no"]]
+    says = "Of 7 verdicts that can be asked for there, 2 hold (a, b); 2 do not (c, h); 3 cannot be told (d, e, f)."
+    assert carried_in_words(told) == says
+    assert carried(one, pd.DataFrame()).empty and carried_in_words(carried(one, one.iloc[:0])) == ""
 
 
 def test_claims_that_cannot_fail_are_those_that_any_tax_would_pass():

@@ -9,9 +9,15 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
+from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers.models import WordLevel
+from tokenizers.trainers import WordLevelTrainer
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tests.conftest import REAL_PAIRS
 from tests.test_real_edition import BAD, GOOD, dialogues
@@ -37,6 +43,7 @@ from w2s_lib.findings.results import (
     say,
 )
 from w2s_lib.lab import Lab
+from w2s_lib.models import features
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
 from w2s_lib.study.mitigations import title
@@ -286,6 +293,37 @@ def test_frozen_layers_and_several_seeds(folder, folders, pairs):
     done = report(pairs, *layers, folder / "layers.html", seeds=[1, 2, 3], store=folder / "store", **QUIET, **FAST)
     assert (done.results["n_seeds"] <= 3).all() and (done.results["n_seeds"] == 3).any()
     assert "t intervals over 3 seeds" in done.page and "layer 2 of" in done.page
+
+
+def test_two_models_read_by_tokenizers_of_their_own(folder, folders, pairs):
+    """The weak one knows bytes, the strong one words: what its layer holds of a pair is reckoned here from words."""
+    told = [json.loads(line) for line in pairs.read_text(encoding="utf-8").splitlines()]
+    words = Tokenizer(WordLevel({"<unk>": 0, "<end>": 1}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    texts = [row[side] for row in told for side in ("chosen", "rejected")]
+    words.train_from_iterator(texts, WordLevelTrainer(special_tokens=["<unk>", "<end>"]))
+    assert words.get_vocab_size() != 257, "as many as the other has"
+    torch.manual_seed(3)
+    small = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=words.get_vocab_size(), **small)).eval()
+    strong, ends = folder / "words", {"eos_token": "<end>", "unk_token": "<unk>"}
+    model.save_pretrained(strong)
+    PreTrainedTokenizerFast(tokenizer_object=words, **ends).save_pretrained(strong)
+    given = {"seeds": [1], "draws": 100, "store": folder / "store", "threshold": 0.5}
+    done = report(pairs, f"{folders['gpt2']}@2.last", f"{strong}@2.last", folder / "two.html", **given, **QUIET, **FAST)
+    study, seed = done.study, 1
+    run, lab = study.ceiling(seed, study.edition.weak_strong[0][1]), Lab(folder / "store", workers=0, progress=False)
+    frame = split(run.pairs, "test").head(8)
+    read = lambda row, side: model(
+        torch.tensor([words.encode(row["opening"] + row[side] + row["ending"]).ids]), output_hidden_states=True
+    ).hidden_states[2][0, -1]
+    by_hand = torch.stack([read(row, "chosen") - read(row, "rejected") for _, row in frame.iterrows()]).detach().numpy()
+    stored, row_of = features.read(tuple(lab.store.path(shard) for shard in run.model.features.all()), run.model)
+    found = features.oriented(stored, row_of, frame)
+    assert np.allclose(found, by_hand, atol=5e-3) and np.abs(by_hand).max() > 0.1
+    accuracy = pick(done.results, "accuracy_ceiling", "none", *study.edition.weak_strong[0])
+    assert accuracy["value"] > 0.6, "by words, kind replies are told from unkind ones"
+    assert set(done.results["condition"]) == {"none", *CONFLICTS}
 
 
 @pytest.fixture(scope="module")

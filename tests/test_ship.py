@@ -15,11 +15,12 @@ from w2s_lib.book import ship
 from w2s_lib.book.build import NOT_SHIPPED
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.errors import ParameterError
+from w2s_lib.figures import bridge as figures_of_bridge
 from w2s_lib.figures import real_texts as figures_of_real_texts
+from w2s_lib.findings import bridge, record
 from w2s_lib.findings import real_texts as findings_of_real_texts
-from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, ledger
-from w2s_lib.findings.conflict import conflict
+from w2s_lib.findings.conflict import PLACEBO_MARGIN, conflict, is_placebo, placebo_in_words
 from w2s_lib.findings.controls import controls
 from w2s_lib.findings.gap import capability_gap
 from w2s_lib.findings.ladder import ladder_results
@@ -33,12 +34,13 @@ from w2s_lib.findings.real_texts import (
     families,
     real_texts,
 )
-from w2s_lib.findings.results import pick, say
+from w2s_lib.findings.results import MATCHED, ONE_DIVISION, pick, say
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.shipped import DIGESTS, Shipped
 from w2s_lib.lab.store import StoreError
 from w2s_lib.measures.divergences import capa
+from w2s_lib.models.ladder import parse
 from w2s_lib.specs import Society, Train
 from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, load
@@ -264,6 +266,10 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
             and table["cluster"].str.fullmatch("[0-9a-f]{12}").all()
         )
     if checked:
+        whole = pick(results, "excess_margin_matched", "explicit")
+        alone = pick(results, "excess_margin_matched", "explicit", subset=ONE_DIVISION)
+        assert alone["n_seeds"] == 1 and alone["value"] == pytest.approx(whole["by_seed"][0][1])
+        assert alone["high"] - alone["low"] > 0.01, "over prompts"
         few = study.on_control_pairs()
         other, by_hand = replace(few, ceiling_half="ground_truth").on(lab), []
         for seed in seeds:  # a ratio of sums within the seed
@@ -312,6 +318,25 @@ def test_helpful_pairs_by_people_need_neither_texts_nor_model(tmp_path, monkeypa
     assert longer["pandalm"] > 0.6 > longer["all"] > 0.4 > longer["llmbar-adversarial"], "length for, and against"
 
 
+def test_a_placebo_at_an_eighth_of_the_dose_is_one(tmp_path, monkeypatch):
+    """Over all divisions, by hand and as the page says it; at the whole dose it is none."""
+    monkeypatch.delenv("W2S_DATA", raising=False)
+    study = Study(load("hh-smol-helpful"))
+    study = study.on(open_lab(str(tmp_path), 0, study.edition))
+    cells = [(seed, *pair) for seed in study.edition.seeds for pair in study.edition.weak_strong]
+    tax = {
+        c: np.mean([study.comparison(*cell, c).tax.mean() for cell in cells])
+        for c in ("placebo_eighth", "placebo", "rerun")
+    }
+    more = pd.Series(tax) - tax["rerun"]
+    assert study.lab.trained == 0 and more["placebo_eighth"] <= PLACEBO_MARGIN < more["placebo"]
+    found = by_people(study.restricted_to(seeds=[0, 1]))
+    for name, refused in (("placebo_eighth", False), ("placebo", True)):
+        row = pick(found, "conflict_tax", name, versus="rerun")
+        assert is_placebo(row) != refused and ("controls for nothing" in placebo_in_words(row)) == refused
+    assert study.conflict("placebo_eighth").share == 0.125 and study.conflict("placebo_eighth").objective == "vowels"
+
+
 @pytest.mark.parametrize(
     ("weak", "strong", "kind"),
     [
@@ -355,6 +380,116 @@ def test_what_is_compared_across_families_is_counted_by_hand(tmp_path, monkeypat
     assert found == pytest.approx(tax(ACROSS, "explicit") - tax(ACROSS, "rerun"))
     drawn = figures_of_real_texts.families(results)
     assert all(say(pick(results, "pgr", "none", kind, kind)) in drawn.alt for kind in by_kind)
+
+
+def test_layers_were_chosen_by_the_best_ceilings_on_other_divisions():
+    """Of each family the student is the layer whose ceiling was the best; Gemma's supervisors are those of its first
+    four layers that come nearest to SmolLM2's."""
+    edition = load("hh-families")
+    tried = Shipped(FOLDER / "hh-families").table("layers")
+    assert set(tried["seed"]) == set(ship.CHOSEN_ON) and not set(ship.CHOSEN_ON) & set(edition.seeds)
+    assert tried.groupby(["model", "layer"]).size().eq(3).all() and tried["accuracy"].between(0.5, 0.75).all()
+    mean = tried.groupby(["model", "layer"])["accuracy"].mean()
+    supervisors, students = ({parse(name)[::2] for name in names} for names in zip(*edition.weak_strong))
+    assert {(model, mean[model].idxmax()) for model in tried["model"].unique()} == students
+    smol, gemma = "smollm2-135m-q4", "gemma3-270m-q4"
+    first = mean[gemma].loc[1:4]
+    nearest = {(gemma, (first - mean[smol][layer]).abs().idxmin()) for model, layer in supervisors if model == smol}
+    assert {one for one in supervisors if one[0] == gemma} == nearest and len(nearest) == 2
+    chosen = {model: [layer for base, layer in supervisors | students if base == model] for model in (smol, gemma)}
+    drawn = figures_of_real_texts.layers(tried, chosen)
+    assert f"{gemma}: layer" in drawn.alt and f"the best is layer {mean[smol].idxmax()} of 19" in drawn.alt
+
+
+def test_ceilings_of_other_divisions_are_shipped_where_the_store_has_them(own, folders):
+    study, lab, _ = own
+    names = [f"{folders['llama']}:2@{layer}.last" for layer in (1, 2)]
+    study = replace(study, edition=study.edition.model_copy(update={"models": tuple(names)})).on(lab)
+    assert ship.layers(study).empty
+    run = study.ceiling(101, names[1])
+    lab.run([run])
+    (row,) = ship.layers(study).itertuples(index=False)
+    right = (lab.scores(run)["p_true"] > 0.5).mean()
+    assert (row.model, row.layer, row.seed) == (str(folders["llama"]), 2, 101) and row.accuracy == pytest.approx(right)
+
+
+@pytest.mark.parametrize("name", ["hh-smol", "hh-smol-helpful", "hh-families", "hh-smol-tuned"])
+def test_machines_are_those_that_the_records_name(name):
+    shipped = Shipped(FOLDER / name)
+    told = shipped.machines().set_index("hardware")
+    assert told["runs"].sum() == len(shipped.records) > 0
+    for hardware, row in told.iterrows():
+        mine = [record for record in shipped.records.values() if record["hardware"] == hardware]
+        assert row["runs"] == len(mine)
+        assert row["minutes"] == pytest.approx(sum(record["seconds"] for record in mine) / 60)
+
+
+@pytest.fixture(scope="module")
+def on_real_texts(tmp_path_factory) -> dict[str, Study]:
+    """The studies of real texts as the bridge has them, of fewer seeds."""
+    of = {"frozen layers": "hh-smol", "fewer pairs": "hh-smol-helpful", "across families": "hh-families"}
+    studies = {name: Study(load(edition, {"seeds": [0, 1]})) for name, edition in of.items()}
+    studies["fine-tuned"] = Study(load("hh-smol-tuned", {"draws": 100}))
+    store = str(tmp_path_factory.mktemp("texts"))
+    studies = {name: one.on(open_lab(store, 0, one.edition)) for name, one in studies.items()}
+    return studies | {"across families": findings_of_real_texts.across_families(studies["across families"])}
+
+
+def test_the_row_across_families_has_no_pair_of_one_family(on_real_texts):
+    pairs = on_real_texts["across families"].on_control_pairs().edition.weak_strong
+    assert len(pairs) == 4 and {findings_of_real_texts.family(*pair) for pair in pairs} == {ACROSS}
+
+
+def test_more_and_fewer_pairs_have_one_recipe_and_the_same_layers(on_real_texts):
+    more, fewer = (on_real_texts[name].on_control_pairs().edition for name in ("frozen layers", "fewer pairs"))
+    read = lambda edition: [[parse(name)[::2] for name in pair] for pair in edition.weak_strong]
+    assert read(more) == read(fewer) and more.reward_model == fewer.reward_model
+    assert (more.threshold, more.alpha, more.max_tokens) == (fewer.threshold, fewer.alpha, fewer.max_tokens)
+    assert more.train_pairs > 3 * fewer.train_pairs
+
+
+def test_every_figure_of_real_texts_says_what_its_intervals_are_about(on_real_texts):
+    """And the bridge's words name every study."""
+    alone = {"one division": on_real_texts["frozen layers"].restricted_to(seeds=[0]).with_parameters(draws=100)}
+    real = bridge.of_real_texts(on_real_texts) | bridge.of_real_texts(alone, subset=ONE_DIVISION)
+    world = [real["fine-tuned"].assign(labels=labels, method=method) for labels, method in figures_of_bridge.SETTINGS]
+    drawn = figures_of_bridge.bridge(pd.concat(world), real)
+    for name, rows in real.items():
+        row = pick(rows, MATCHED, "explicit", subset=None)
+        assert f", {name}: explicit {say(row)}, rerun " in drawn.alt
+    assert [len(rows["subset"].unique()) for rows in real.values()] == [1] * 5
+    frozen, people = on_real_texts["frozen layers"], on_real_texts["fewer pairs"]
+    kin = Study(load("hh-families", {"seeds": [0, 1]})).on(on_real_texts["across families"].lab)
+    pooled = real_texts(frozen, CONDITIONS, controls=False)[1]
+    others = [
+        figures_of_real_texts.side_by_side({"frozen layers": pooled[pooled["weak"] == "all"]}, CONDITIONS),
+        figures_of_real_texts.by_people(by_people(people)),
+        figures_of_real_texts.families(families(kin)),
+        figures_of_bridge.ceilings(bridge.by_ceiling(frozen)),
+    ]
+    assert all(figures_of_real_texts.SAME_TEXTS in figure.caption for figure in (drawn, *others))
+
+
+def test_what_a_ceiling_knows_and_what_was_attainable_is_counted_by_hand(on_real_texts):
+    """On one seed, for the three students of one supervisor."""
+    study = on_real_texts["frozen layers"]
+    found, T = bridge.by_ceiling(study), study.edition.threshold
+    of_first = [pair for pair in study.edition.weak_strong if pair[0] == study.edition.weak_strong[0][0]]
+    assert [parse(strong).layer for _, strong in of_first] == [18, 14, 7] and len(found) == 9
+    for pair in of_first:
+        c = study.comparison(0, *pair, "explicit")
+        unknown, area = c.weak <= T, (c.ceiling > T) & (c.weak <= T)
+        taxed = (c.baseline > 0.5) & ~(c.conflict > 0.5)
+        chance = c.chance("margin_matched")
+        most = np.sort((area - chance)[c.baseline > 0.5])[::-1][: taxed.sum()].mean()
+        by_hand = {
+            bridge.KNOWN: area.sum() / unknown.sum(),
+            bridge.ATTAINABLE: most,
+            bridge.SHARE: (area[taxed].mean() - chance[taxed].mean()) / most,
+        }
+        for statistic, value in by_hand.items():
+            (seed, first, *_), *_ = pick(found, statistic, "explicit", *pair)["by_seed"]
+            assert (seed, first) == (0, pytest.approx(value)), statistic
 
 
 def test_a_part_that_is_called_as_all_of_them_is_refused(done, tmp_path, monkeypatch):

@@ -367,6 +367,52 @@ def test_several_gguf_files_are_named_one_by_one(tmp_path, monkeypatch):
         local(tmp_path / "q4.gguf")
 
 
+@pytest.mark.parametrize(
+    ("files", "named", "says"),
+    [
+        (
+            ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"], "",
+            "m-00001-of-00002.gguf is one of 2 files of one model; join them: "
+            "llama-gguf-split --merge m-00001-of-00002.gguf m.gguf,",
+        ),
+        (
+            ["my m-00001-of-00003.gguf", "my m-00002-of-00003.gguf"], "my m-00002-of-00003.gguf",
+            "llama-gguf-split --merge 'my m-00001-of-00003.gguf' 'my m.gguf',",
+        ),
+        (
+            ["m.gguf.part10", "m.gguf.part9", "m.gguf.part1"], "",
+            "m.gguf.part1 is one of 3 pieces of a GGUF file; join them: "
+            "cat m.gguf.part1 m.gguf.part9 m.gguf.part10 > m.gguf,",
+        ),
+        (
+            ["m.gguf.part-b", "m.gguf.part-a", "n.gguf.part-c"], "m.gguf.part-b",
+            "one of 2 pieces of a GGUF file; join them: cat m.gguf.part-a m.gguf.part-b > m.gguf,",
+        ),
+    ],
+)  # fmt: skip
+def test_parts_of_a_gguf_file_are_refused_with_what_joins_them(tmp_path, files, named, says):
+    for name in files:
+        (tmp_path / name).write_bytes(b"GGUF")
+    with pytest.raises(CheckpointError) as failed:
+        local(tmp_path / named if named else tmp_path)
+    said = str(failed.value)
+    assert says in said and said.endswith("and name that file") and "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "parts", [["m.gguf.part1", "m.gguf.part2"], ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"]]
+)
+def test_a_file_that_was_joined_is_used_whatever_lies_beside_it(tmp_path, monkeypatch, parts):
+    monkeypatch.setattr(folders, "find_spec", lambda name: name)
+    for name in (*parts, "m.gguf"):
+        (tmp_path / name).write_bytes(b"GGUF" + name.encode())
+    assert local(tmp_path / "m.gguf").gguf == "m.gguf"
+    (tmp_path / "only").mkdir()
+    alone = tmp_path / "only" / "m-00001-of-00001.gguf"
+    alone.write_bytes(b"GGUF")
+    assert local(alone.parent).gguf == alone.name, "one of one is whole"
+
+
 def test_numbers_of_a_gguf_file_are_looked_at(tmp_path):
     for name, value in (("sound", 1.0), ("broken", np.inf)):
         writer = GGUFWriter(tmp_path / f"{name}.gguf", "llama")

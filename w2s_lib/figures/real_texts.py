@@ -21,6 +21,8 @@ PANELS = (
     ("excess_margin_matched", "score − margin-\nmatched null"),
 )
 NULL = "null_margin_matched"
+SAME_TEXTS = "Where seeds divide the same texts anew, intervals are narrower than those over new texts would be."
+"""What every figure of real texts says of its intervals."""
 SHARE = ("share_of_attainable_margin_matched", "… as a share of\nthe attainable")
 ACROSS_PANELS = (
     ("gap", "capability gap"),
@@ -35,7 +37,11 @@ BY_PEOPLE = {
         "a quarter, of PandaLM": "implicit_pandalm",
         "a quarter, of LLMBar": "implicit_llmbar",
     },
-    "read off the replies, as many": {"the longer one (verbosity)": "verbosity", "more vowels (placebo)": "placebo"},
+    "read off the replies, as many": {
+        "the longer one (verbosity)": "verbosity",
+        "more vowels (placebo)": "placebo",
+        "more vowels, an eighth": "placebo_eighth",
+    },
     "no other pairs": {"explicit conflict": "explicit", "rerun": "rerun"},
 }
 """Rows of the figure of helpful pairs, by what is mixed in: each condition's name there."""
@@ -80,12 +86,14 @@ def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str])
         figure,
         "Tax, deception score and what the margin-matched null leaves of it, by condition and study. "
         f"{'; '.join(said)}.",
-        "Bars: 95 % intervals, over seeds; for a study of one seed, over prompts. The dashed line is what a tax comes "
-        "to that falls blindly among pairs of equal margin." + placebos_refused(results) * ("placebo" in conditions),
+        f"Bars: 95 % intervals, over seeds; for a study of one seed, over prompts. {SAME_TEXTS} The dashed line is "
+        "what a tax comes to that falls blindly among pairs of equal margin."
+        + placebos_refused(results)
+        * ("placebo" in conditions),
     )
 
 
-def _a_row_each(
+def a_row_each(
     panels: Sequence[tuple[str, str]],
     groups: Mapping[str, Iterable[tuple[str, Any]]],
     marks: Callable[[str, Any], Mapping[str, pd.Series]],
@@ -120,7 +128,7 @@ def by_people(results: pd.DataFrame) -> Figure:
         heading: [(f"{name}: {counted(c):,.0f}", c) for name, c in rows.items()] for heading, rows in BY_PEOPLE.items()
     }
     marks = lambda statistic, condition: {condition: pick(results, statistic, condition)}
-    figure, axes, rows, said = _a_row_each((*PANELS, SHARE), groups, marks, 9.6)
+    figure, axes, rows, said = a_row_each((*PANELS, SHARE), groups, marks, 9.6)
     for y, _, condition in (row for row in rows if row.about):
         axes[1].scatter(pick(results, NULL, condition)["value"], y, s=30, color=GREY, marker="x", zorder=4)
     for ax in axes[2:]:
@@ -129,8 +137,8 @@ def by_people(results: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         f"Tax, deception score, and what the margin-matched null leaves of it, by what is mixed in. {'. '.join(said)}.",
-        "Behind each name: taxed pairs, of all weak–strong pairs and divisions. Bars: 95 % intervals over divisions of "
-        "the same texts. The dashed line is what a tax comes to that falls blindly among pairs of equal margin. "
+        "Behind each name: taxed pairs, of all weak–strong pairs and divisions. Bars: 95 % intervals over seeds. "
+        f"{SAME_TEXTS} The dashed line is what a tax comes to that falls blindly among pairs of equal margin. "
         f"{placebo_refused(results)}".rstrip(),
     )
 
@@ -146,13 +154,13 @@ def families(results: pd.DataFrame) -> Figure:
     groups = {heading: [("all of them", (kind, kind))] for heading, kind in kinds.items()}
     for heading, kind in kinds.items():
         mine = [(w, s) for w, s in pairs.itertuples(index=False) if family(w, s) == kind]
-        groups[heading] += [(f"{_short(w)} → {_short(s)}", (w, s)) for w, s in mine]
+        groups[heading] += [(f"{short(w)} → {short(s)}", (w, s)) for w, s in mine]
 
     def marks(statistic: str, names: tuple[str, str]) -> dict[str, pd.Series]:
         conditions = ("explicit", "rerun") if statistic == "excess_margin_matched" else ("none",)
         return {condition: pick(results, statistic, condition, *names) for condition in conditions}
 
-    figure, axes, _, _ = _a_row_each(ACROSS_PANELS, groups, marks, 9.6)
+    figure, axes, _, _ = a_row_each(ACROSS_PANELS, groups, marks, 9.6)
     for ax in axes[2:]:
         ax.axvline(0, **DASHED)
     for condition in ("explicit", "rerun"):
@@ -168,11 +176,38 @@ def families(results: pd.DataFrame) -> Figure:
         "Gap, likeness of errors, PGR, and what the margin-matched null leaves of the explicit conflict's score and of "
         f"a rerun's, for each weak–strong pair of one family and of two, and for all of them. {'. '.join(told)}.",
         "A family and the layer that is read; every weak and every strong layer stands as often in the one group as in "
-        "the other. Bars: 95 % intervals over divisions of the same texts.",
+        f"the other. Bars: 95 % intervals over seeds. {SAME_TEXTS}",
     )
 
 
-def _short(model: str) -> str:
+def layers(tried: pd.DataFrame, chosen: Mapping[str, Sequence[int]]) -> Figure:
+    """Accuracy of ceilings by layer, a line a model, over the divisions on which layers were chosen.
+
+    ``tried``: ``model``, ``layer``, ``seed``, ``accuracy``; ``chosen``: by model, the layers that became supervisors
+    and students, which are ringed.
+    """
+    figure, axes = canvas(7.4, 3.6)
+    look, said = looks(tried["model"].unique()), []
+    for model, rows in tried.groupby("model", sort=False):
+        found = 100 * rows.groupby("layer")["accuracy"].agg(["mean", "min", "max"])
+        axes.plot(found.index, found["mean"], markersize=5, label=model, **look[model])
+        axes.fill_between(found.index, found["min"], found["max"], color=look[model]["color"], alpha=0.15, linewidth=0)
+        mine = found.loc[list(chosen[model])]
+        ring = {"s": 150, "facecolor": "none", "edgecolor": look[model]["color"], "linewidth": 1.6}
+        axes.scatter(mine.index, mine["mean"], **ring)
+        told = "; ".join(f"layer {layer} {value:.1f} %" for layer, value in mine["mean"].items())
+        said.append(f"{model}: {told}; the best is layer {found['mean'].idxmax()} of {len(found)}")
+    axes.set(xlabel="layer", ylabel="ceiling is right (%)")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return Figure(
+        figure,
+        f"Accuracy of ceilings by layer, on other divisions. {'. '.join(said)}.",
+        f"Lines: means over {tried['seed'].nunique()} divisions of the same texts; bands: from the lowest to the "
+        "highest. Ringed: supervisors and students.",
+    )
+
+
+def short(model: str) -> str:
     """A layer of a real model as a figure names it: ``smollm2-135m-q4@3.last`` is ``smollm2 3``."""
     found = parse(model)
     return f"{found.base.partition('-')[0]} {found.layer}"

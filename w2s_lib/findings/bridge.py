@@ -19,10 +19,12 @@ from w2s_lib.study.study import COMPARED
 
 SHARE = "share_of_attainable_margin_matched"
 SHIFT = "shift_by_ceiling"
+KNOWN = "known_beyond_weak"
+ATTAINABLE = "attainable_margin_matched"
 
 MEASURED = (
     "accuracy_weak", "accuracy", "accuracy_ceiling", "conflict_tax", "deception_score", "null_margin_matched", MATCHED,
-    "attainable_margin_matched", SHARE, SHIFT,
+    ATTAINABLE, SHARE, SHIFT,
 )  # fmt: skip
 
 NOISELESS, WHOLE = "noiseless", "all_weights"
@@ -55,14 +57,22 @@ def bridge(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     return per_seed, pd.concat(rows, ignore_index=True)
 
 
-def of_real_texts(studies: Mapping[str, Study]) -> dict[str, pd.DataFrame]:
-    """The same of studies on real texts, pooled over their control pairs, by name."""
+def of_real_texts(studies: Mapping[str, Study], **names: str) -> dict[str, pd.DataFrame]:
+    """The same of studies on real texts, pooled over their control pairs, by name; ``names`` as of ``compared``."""
     found = {}
     for name, study in studies.items():
-        per_seed = compared(study.on_control_pairs())
-        against = minus(per_seed, (MATCHED, SHARE, SHIFT), ("explicit",), "rerun")
+        per_seed = compared(study.on_control_pairs(), **names)
+        against = minus(per_seed, (MATCHED, SHARE, SHIFT), ("explicit",), "rerun", **names)
         found[name] = pd.concat([summarise(per_seed, pooled=True), against], ignore_index=True)
     return found
+
+
+def by_ceiling(study: Study) -> pd.DataFrame:
+    """Results rows of the explicit conflict for each student of the first weak supervisor: how much its ceiling knows
+    of what the supervisor does not, the largest excess that could have been seen, and which share of it was."""
+    (first, _), *_ = study.edition.weak_strong
+    mine = [f"{weak} -> {strong}" for weak, strong in study.edition.weak_strong if weak == first]
+    return summarise(measure(study.restricted_to(pairs=mine), ("explicit",), (KNOWN, ATTAINABLE, SHARE)))
 
 
 def wrongly_ranked(study: Study) -> tuple[float, float]:

@@ -53,6 +53,9 @@ WORDS: dict[Verdict, tuple[str, str]] = {
 }
 """What a verdict is called: for the paper's claims, for ours."""
 
+OPEN: tuple[Verdict, ...] = ("undecided", "blind", "untested")
+"""Verdicts that decide nothing."""
+
 SLIGHTLY = "differs, too little to count"
 """What a small effect is called where a claim says that there is none."""
 
@@ -298,12 +301,34 @@ def on_real_texts(results: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(told, ignore_index=True)
 
 
-def agreeing(verdicts: pd.DataFrame, others: pd.DataFrame) -> tuple[int, int]:
-    """Of the claims that can fail and are tested in both of two ledgers, how many have one verdict, and how many there
-    are."""
+CARRIED = ("holds", "does not", "cannot be told")
+"""What becomes of a verdict elsewhere: it is the same, it is another, or one of the two decides nothing."""
+
+
+def carried(verdicts: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Of two ledgers, the claims that can fail and are in both: ``carried`` (one of ``CARRIED``), ``claim``,
+    ``statement``, and what each says, ``here`` and ``there``; in the order of ``CARRIED``.
+
+    A verdict holds where the other ledger's is the same, and does not where it is another; where one of the two decides
+    nothing (``OPEN``), it cannot be told."""
+    others = verdicts.iloc[:0] if others.empty else others
     both = verdicts[verdicts["can_fail"]].merge(others, on="claim", suffixes=("", "_there"))
-    both = both[~both[["verdict", "verdict_there"]].isin(["untested", "blind"]).any(axis=1)]
-    return int((both["verdict"] == both["verdict_there"]).sum()), len(both)
+    here, there = both["verdict"], both["verdict_there"]
+    open_ones = here.isin(OPEN) | there.isin(OPEN)
+    found = np.select([open_ones, here == there], [CARRIED[2], CARRIED[0]], CARRIED[1])
+    told = both[["claim", "statement"]].assign(here=both["says"], there=both["says_there"])
+    told.insert(0, "carried", found)
+    return pd.concat([told[found == name] for name in CARRIED], ignore_index=True)
+
+
+def carried_in_words(told: pd.DataFrame) -> str:
+    """What ``carried`` says, in one sentence that names the claims; empty where no claim is in both."""
+    parts = [
+        f"{len(keys)} {says} ({', '.join(keys)})"
+        for name, says in zip(CARRIED, ("hold", "do not", "cannot be told"))
+        if (keys := told.loc[told["carried"] == name, "claim"].tolist())
+    ]
+    return f"Of {len(told)} verdicts that can be asked for there, {'; '.join(parts)}." if parts else ""
 
 
 def hangs_on_it(frame: pd.DataFrame) -> pd.Series:

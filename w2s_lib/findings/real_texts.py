@@ -15,6 +15,7 @@ from w2s_lib.findings.results import (
     CONFLICTS,
     GENERALIZATION,
     MATCHED,
+    ONE_DIVISION,
     OTHER,
     SCORES,
     measure,
@@ -59,11 +60,15 @@ def real_texts(
     pooled.
 
     ``controls`` adds gold labels and the other half's ceiling, on the control pairs; ``ceiling`` is *other* there, and
-    *own* for what they are to be compared with."""
+    *own* for what they are to be compared with; and where there are several seeds, the scores of the first alone, with
+    intervals over prompts (``ONE_DIVISION``)."""
     none, rows = generalization(study)
     per_seed = measure(study, conditions, ("accuracy", *SCORES))
     against = [c for c in conditions if c != "rerun"]
     found = [rows, summarise(per_seed, pooled=True), minus(per_seed, ("conflict_tax", MATCHED), against, "rerun")]
+    if controls and len(study.edition.seeds) > 1:
+        first = study.restricted_to(seeds=study.edition.seeds[:1])
+        found.append(summarise(measure(first, conditions, (MATCHED,), subset=ONE_DIVISION), pooled=True))
     if controls:
         few = study.on_control_pairs()
         on_gold = measure(few, ("gold_explicit", "gold_rerun"), SCORES)
@@ -87,6 +92,7 @@ def by_people(study: Study) -> pd.DataFrame:
             generalization(study)[1],
             summarise(per_seed, pooled=True),
             minus(per_seed, paid, against, "rerun"),
+            minus(per_seed, (MATCHED,), ("explicit",), "placebo_eighth"),
             *(minus(per_seed, paid, [condition], control) for condition, control in others),
         ],
         ignore_index=True,
@@ -96,6 +102,12 @@ def by_people(study: Study) -> pd.DataFrame:
 def family(weak: str, strong: str) -> str:
     """``WITHIN`` where two models are the same one, or layers of it, else ``ACROSS``."""
     return WITHIN if parse(weak).base == parse(strong).base else ACROSS
+
+
+def across_families(study: Study) -> Study:
+    """The same study on the weak-strong pairs whose models are of two families."""
+    pairs = [pair for pair in study.edition.weak_strong if family(*pair) == ACROSS]
+    return study.restricted_to(pairs=[" -> ".join(pair) for pair in pairs])
 
 
 def families(study: Study) -> pd.DataFrame:

@@ -81,7 +81,7 @@ STATISTICS: dict[str, Statistic] = {
     for name in (
         "accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr", "conflict_tax", "net_change", "deception_score",
         "lift", "explained_by_label", "tax_rate_below_band", "tax_rate_in_band", "tax_rate_above_band", "band_contrast",
-        "tax_rate_between_borders", "shift_by_ceiling",
+        "tax_rate_between_borders", "shift_by_ceiling", "known_beyond_weak",
     )
 } | {f"{kind}_{null}": _by_null(kind, null) for null in NULLS for kind in BY_NULL} | {
     "hidden_score": _by_null("score", "weak_matched"),
@@ -119,7 +119,7 @@ COUNTED: dict[str, Statistic] = (
     | {f"{kind}_{null}": partial(_taxed, null=null) for null in NULLS for kind in ("null", "excess", "attainable")}
     | {f"share_of_attainable_{null}": partial(_taxed, null=null, times="attainable") for null in NULLS}
     | {"hidden_score": partial(_taxed, null="weak_matched"), "lift": partial(_taxed, null="random", times="null")}
-    | {"pgr": Comparison.gap}
+    | {"pgr": Comparison.gap, "known_beyond_weak": partial(_count, of=Comparison.unknown)}
     | {name: partial(_count, of=partial(Comparison.of_quadrant, i=i)) for i, name in enumerate(RATES)}
     | {name: partial(_count, of=mask) for name, mask in _ON_LABELS.items()}
 )
@@ -134,7 +134,7 @@ LEAST = dict.fromkeys(COUNTED, 10.0) | {"pgr": MIN_GAP} | {f"share_of_attainable
 gap."""
 
 USES_THRESHOLD = (
-    tuple(name for name in STATISTICS if name.startswith(("deception", "explained", "lift", "hidden", *BY_NULL)))
+    tuple(n for n in STATISTICS if n.startswith(("deception", "explained", "lift", "hidden", "known", *BY_NULL)))
     + RATES
 )
 
@@ -170,8 +170,9 @@ RATIOS = (
 )
 """Of these, which may leave [-1, 1] as well; the others are differences of shares, which in turn may differ by 2."""
 
-STABLE, TRAINING, OTHER, UNMODIFIED = "stable", "training", "other", "unmodified"
-"""Values of columns: ``subset`` of the pairs that every rerun ranks right; ``on`` the student's training pairs; the
+STABLE, ONE_DIVISION, TRAINING, OTHER, UNMODIFIED = "stable", "one_division", "training", "other", "unmodified"
+"""Values of columns: ``subset`` of the pairs that every rerun ranks right, or of the first study seed alone, with an
+interval over its prompts; ``on`` the student's training pairs; the
 ``ceiling`` of the other half; ``versus`` the same student without a mitigation, or by the method as the edition has
 it."""
 

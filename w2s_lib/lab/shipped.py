@@ -143,6 +143,13 @@ class Shipped:
             raise StoreError(f"{self.folder.name}: no table {name!r} comes with this edition")
         return self._read(path)
 
+    def machines(self) -> pd.DataFrame:
+        """Which machines finished its runs, by their records: ``hardware``, ``runs``, and the ``minutes`` that these
+        took (without the reading of texts by frozen layers)."""
+        rows = [(record["hardware"], record["seconds"] / 60) for record in self.records.values()]
+        took = pd.DataFrame(rows, columns=["hardware", "took"]).groupby("hardware")["took"]
+        return took.agg(runs="size", minutes="sum").reset_index()
+
     def write_table(self, name: str, frame: pd.DataFrame) -> None:
         """Keep a table about the texts."""
         path = self.folder / f"{name}.parquet"

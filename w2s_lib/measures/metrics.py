@@ -266,6 +266,14 @@ class Comparison:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(gap != 0, (self.accuracy(weights) - self.accuracy_weak(weights)) / gap, np.nan)
 
+    def known_beyond_weak(self, weights: Array | None = None) -> Array:
+        """Of the pairs that the weak supervisor does not know, the share that the ceiling knows."""
+        return share(known(self.ceiling, self.threshold), self.unknown(), weights)
+
+    def unknown(self) -> Mask:
+        """Pairs that the weak supervisor does not know."""
+        return ~known(self.weak, self.threshold)
+
     def conflict_tax(self, weights: Array | None = None) -> Array:
         """Share of all pairs that are taxed: a gross flow, never negative (paper, section 3)."""
         return share(self.tax, weights=weights)
@@ -419,7 +427,7 @@ class Comparison:
     @property
     def hidden(self) -> Mask:
         """Pairs that can pay a tax and that the weak supervisor does not know."""
-        return self.right & ~known(self.weak, self.threshold)
+        return self.right & self.unknown()
 
     def lift(self, weights: Array | None = None) -> Array:
         """DS / random null; NaN where the null is zero."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,6 +24,11 @@ BESIDE_WEIGHTS = (
     "*.model", "*.jinja",
 )  # fmt: skip
 """Files of a folder that say what its weights are and how texts become tokens; a GGUF file holds both."""
+
+SPLIT = re.compile(r"-\d{5}-of-(\d{5})(?=\.gguf$)")
+"""How llama.cpp numbers the files of one model that it has split."""
+PIECE = re.compile(r"(.*\.gguf)\.part-?(\d*).*", re.I)
+"""How the pieces of a GGUF file that was cut are called."""
 
 ALLOWED = "a folder with model.safetensors, or with shards and their index, or one GGUF file (pickles are not read)"
 
@@ -60,6 +67,7 @@ def weights(folder: Path, gguf: str | None = None) -> list[Path]:
         CheckpointError: there are none, or not all, or what lies there is no model.
     """
     if not os.path.isdir(folder):
+        _refuse_parts(folder.parent, [folder] if os.path.isfile(folder) else [])
         near = difflib.get_close_matches(folder.name, [path.name for path in folder.parent.glob("*")], n=1)
         what = f"no such folder; did you mean {near[0]!r}? " if near else "no such folder; "
         what = "is a file, not a folder; " if os.path.isfile(folder) else what
@@ -74,6 +82,8 @@ def weights(folder: Path, gguf: str | None = None) -> list[Path]:
         return [one]
     if gguf is None and index.is_file():
         return _shards(folder, index)
+    if not packed or all(SPLIT.search(path.name) for path in packed):
+        _refuse_parts(folder, packed or files_of(folder, "*.gguf.*"))
     if len(packed) == 1:
         return packed
     others = files_of(folder, "*.safetensors")
@@ -81,6 +91,29 @@ def weights(folder: Path, gguf: str | None = None) -> list[Path]:
     if others and not packed:
         has = f"has {others[0].name}, and neither {SAFETENSORS[0]} nor the index of its shards, {INDEX}"
     raise CheckpointError(str(folder), f"{has}; allowed: {ALLOWED}")
+
+
+def _refuse_parts(folder: Path, files: list[Path]) -> None:
+    """Whether the first of some files is one of several that make one GGUF file.
+
+    Raises:
+        CheckpointError: it is; says how they are joined.
+    """
+    if not files:
+        return
+    name = files[0].name
+    if (split := SPLIT.search(name)) and int(split[1]) > 1:
+        first, whole = (shlex.quote(SPLIT.sub(new, name)) for new in (f"-00001-of-{split[1]}", ""))
+        how = f"one of {int(split[1])} files of one model; join them: llama-gguf-split --merge {first} {whole}"
+    elif piece := PIECE.fullmatch(name):
+        whole = piece[1]
+        of = [path for path in files_of(folder, "*.gguf.*") if (p := PIECE.fullmatch(path.name)) and p[1] == whole]
+        of = sorted(of, key=lambda path: int(PIECE.fullmatch(path.name)[2] or 0))
+        pieces = " ".join(shlex.quote(path.name) for path in of)
+        how = f"one of {len(of)} pieces of a GGUF file; join them: cat {pieces} > {shlex.quote(whole)}"
+    else:
+        return
+    raise CheckpointError(str(folder), f"{name} is {how}, and name that file")
 
 
 def _shards(folder: Path, index: Path) -> list[Path]:
