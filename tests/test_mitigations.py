@@ -28,6 +28,7 @@ from w2s_lib.figures.mitigations import (
     tried_on_policies,
     ways,
 )
+from w2s_lib.findings.claims import FINDINGS
 from w2s_lib.findings.mitigations import OF_A_MITIGATION, costs, over_ways, two_remedies, what_helps
 from w2s_lib.findings.results import COLUMNS, MATCHED, NAMES, PER_SEED, UNMODIFIED, pick, read_results, say, usual
 from w2s_lib.lab import Lab
@@ -197,6 +198,18 @@ def test_remedies_of_policies_stand_in_a_block_of_their_own():
     )
     without = forest(planted(), policies=dict.fromkeys(told, pd.DataFrame(columns=list(COLUMNS))))
     assert POLICIES not in [label.get_text() for label in without.canvas.axes[0].get_yticklabels()]
+
+
+def test_the_page_shows_remedies_of_policies_of_every_chapter_that_has_some():
+    cells = nbformat.read(ROOT / "notebooks" / "13_what_helps.ipynb", as_version=4).cells
+    (needs,) = (
+        cell.source
+        for cell in cells
+        if cell.source.startswith("from w2s_lib.findings.claims") and "needs" in cell.source
+    )
+    assert (
+        set(re.findall(r'"(\d\d_\w+)":', needs)) == {chapter for chapter, *_ in OF_POLICIES.values()} <= set(FINDINGS)
+    )
 
 
 def test_the_table_of_the_page_names_what_the_edition_tries():
