@@ -15,7 +15,7 @@ from tests.conftest import of_few_chapters
 from w2s_lib.book import build, ship
 from w2s_lib.book.build import LAST, chapters, drawing, execute_all, fitting, left_out, page_key, parameters, studied
 from w2s_lib.book.challenge import BOARD
-from w2s_lib.book.chapter import open_lab
+from w2s_lib.book.chapter import BESIDE, open_lab
 from w2s_lib.book.pages import CAME, EXECUTED, PACK, PAGE, PackError, Pages, pack
 from w2s_lib.errors import ParameterError
 from w2s_lib.lab.shipped import DIGESTS, Shipped
@@ -158,7 +158,8 @@ def test_with_a_pack_nothing_but_the_last_notebook_is_executed(build_folder, tmp
     target, results = tmp_path / "book" / "source" / "notebooks", tmp_path / "book" / "results"
     target.mkdir(parents=True)
     results.mkdir()
-    (results / "runs.json").write_text(json.dumps({"trained": 0, "run_seconds": 0.0, "also": [also.stem]}))
+    (results / "runs.json").write_text(json.dumps({"trained": 0, "run_seconds": 0.0}), encoding="utf-8")
+    (results / BESIDE).write_text(json.dumps([also.stem]), encoding="utf-8")
     with drawing(for_slides=False):
         times = execute_all(target, results, parameters(str(path), lab), 1, of, {}, pages)
     shown = [source for source in chapters() if source == also or not left_out(source, study.edition)]
@@ -175,7 +176,7 @@ def test_with_a_pack_nothing_but_the_last_notebook_is_executed(build_folder, tmp
         assert str(ROOT) not in content and str(build_folder) not in content and str(tmp_path) not in content
     for source in shown:
         note = nbformat.read(target / source.name, as_version=4).cells[1].source
-        assert (EXECUTED if source.stem == LAST else CAME) in note and build.where() in note
+        assert (EXECUTED if source.stem == LAST else CAME) in note and build.this_machine() in note
         assert (CAME in note) == (source.stem != LAST)
         assert ("no model was trained for it" in note) == (source != also)
     assert len(list(results.glob("0*.csv"))) >= 2 and list(results.glob("02*.checks"))

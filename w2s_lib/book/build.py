@@ -20,7 +20,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
@@ -34,7 +34,7 @@ import pandas as pd
 from w2s_lib import digests
 from w2s_lib.book import crate, decks, guide
 from w2s_lib.book.challenge import BOARD
-from w2s_lib.book.chapter import BUILT, CHECKS, SCRIPT, TABLES, open_lab
+from w2s_lib.book.chapter import BESIDE, BUILT, CHECKS, SCRIPT, TABLES, open_lab
 from w2s_lib.book.own import notes
 from w2s_lib.book.pages import EXECUTED, NOTE, PAGE, Pages
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
@@ -86,6 +86,9 @@ RECORD = "97_record"
 
 CHALLENGE = "26_sealed_challenge"
 """The notebook that shows the leaderboard in the store."""
+
+PLAY = "22_play"
+"""The notebook that counts what all chapters ask."""
 
 READERS = (RECORD, LEDGER)
 
@@ -147,16 +150,16 @@ def announced(notebook: nbformat.NotebookNode, edition: Edition, its_runs: bool 
         day, commit = f"{datetime.now(UTC):%d %B %Y}".lstrip("0"), record.commit()
         says = (
             f"This page was made from one study seed of the edition `{whole}`, {whose}. {EXECUTED} on {day}, on "
-            f"`{where()}`{f', from commit {commit}' * bool(commit)}. Intervals of one seed speak of other pairs like "
-            "these, not of other trainings. Verdicts are read off the record where it holds the chapter, and else off "
-            f"this one seed, which says little of others. `make book EDITION={whole}` computes everything anew."
+            f"`{this_machine()}`{f', from commit {commit}' * bool(commit)}. Intervals of one seed speak of other pairs "
+            "like these, not of other trainings. Verdicts are read off the record where it holds the chapter, and else "
+            f"off this one seed, which says little of others. `make book EDITION={whole}` computes everything anew."
         )
         says = f":::{{admonition}} A preview\n{says}\n:::"
         notebook.cells.insert(1, nbformat.v4.new_markdown_cell(says, id=NOTE))
     return notebook
 
 
-def where() -> str:
+def this_machine() -> str:
     """One line about this machine and its Python."""
     return f"{hardware()}, Python {versions()['python']}"
 
@@ -233,10 +236,10 @@ def page_key(source: Path, studied: str, read: Sequence[Path] = (), anywhere: bo
 
 
 def read_by(source: Path, results: Path, store: Path) -> list[Path]:
-    """Files that a chapter reads besides: what others published, the bench file, the leaderboard."""
+    """Files that a chapter reads besides: what others published, the bench file, the leaderboard, ``BESIDE``."""
     if source.stem in READERS:
         return sorted(path for path in results.glob("[0-9]*.csv") if path.stem not in (*READERS, LAST))
-    others = {BENCHMARKS: benchmarks.LAST, CHALLENGE: store / BOARD}
+    others = {BENCHMARKS: benchmarks.LAST, CHALLENGE: store / BOARD, PLAY: results / BESIDE}
     return [path for name, path in others.items() if name == source.stem and path.is_file()]
 
 
@@ -259,7 +262,7 @@ def execute(source: Path, target: Path, parameters: dict, results: Path, studied
     """Put an executed notebook into ``target``, from the store or by papermill; returns the seconds of its execution.
 
     ``studied`` as of that function.  Only the last notebook, which reports on the build, is executed every time.
-    ``also``: one that the edition leaves out is executed all the same, on runs of the store alone.
+    ``also``: one that the edition leaves out is executed all the same.
 
     Raises:
         BuildError: a cell failed; names the notebook and the error.
@@ -269,16 +272,15 @@ def execute(source: Path, target: Path, parameters: dict, results: Path, studied
         nbformat.write(stand_in(source, edition), target)
         return 0.0
     store = Store(parameters["store"])
-    with setting("W2S_SHIPPED", "no" if also else os.environ.get("W2S_SHIPPED")):
-        key = page_key(source, studied, read_by(source, results, store.root))
-        page = store.page(key) if source.stem != LAST else None
-        if page is None:
-            seconds = run_notebook(source, target, parameters, results)
-            left = {name: path for name, path in left_behind(source, results).items() if path.exists()}
-            page = {PAGE: target.read_bytes(), "seconds": str(seconds).encode()}
-            page |= {name: path.read_bytes() for name, path in left.items()}
-            if source.stem != LAST:
-                store.keep_page(key, page)
+    key = page_key(source, studied, read_by(source, results, store.root))
+    page = store.page(key) if source.stem != LAST else None
+    if page is None:
+        seconds = run_notebook(source, target, parameters, results)
+        left = {name: path for name, path in left_behind(source, results).items() if path.exists()}
+        page = {PAGE: target.read_bytes(), "seconds": str(seconds).encode()}
+        page |= {name: path.read_bytes() for name, path in left.items()}
+        if source.stem != LAST:
+            store.keep_page(key, page)
     put(page, source, target, results)
     return float(page["seconds"])
 
@@ -356,20 +358,16 @@ def _leave_with_the_build() -> None:
 
 
 @contextmanager
-def setting(name: str, value: str | None) -> Iterator[None]:
-    """An environment variable has this value meanwhile; None: it has none."""
-    give = lambda value: os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
-    before = os.environ.get(name)
-    give(value)
+def drawing(for_slides: bool) -> Iterator[None]:
+    """Whether notebooks that are executed meanwhile draw their figures for slides as well."""
+    before = os.environ.get(SLIDES)
+    os.environ[SLIDES] = "yes" if for_slides else "no"
     try:
         yield
     finally:
-        give(before)
-
-
-def drawing(for_slides: bool) -> AbstractContextManager[None]:
-    """Whether notebooks that are executed meanwhile draw their figures for slides as well."""
-    return setting(SLIDES, "yes" if for_slides else "no")
+        os.environ.pop(SLIDES)
+        if before is not None:
+            os.environ[SLIDES] = before
 
 
 @contextmanager
@@ -416,7 +414,7 @@ def execute_all(
     """Execute every chapter, several at a time, by the times ``before`` the longest first, ``READERS`` after the others
     and the last one after them; wall time by chapter.
 
-    Those whose page is among ``pages`` are not executed.  ``also``: chapters of which ``execute`` says more.
+    Those whose page is among ``pages`` are not executed; of those that the edition leaves out, ``also`` are.
     """
     others = longest_first((path for path in chapters() if path.stem not in (*READERS, LAST)), before)
     *readers, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (*READERS, LAST))
@@ -446,9 +444,10 @@ def execute_all(
         told = json.dumps({"chapters": dict(sorted(times.items())), **runs})
         (results / "times.json").write_text(told, encoding="utf-8")
         times[LAST] = round(start(last).result(), 1)
-    without = sum(left_out(path, edition) and path not in (*came, *also) for path in chapters())
-    here = every - len(came) - without
-    print(f"{len(came)} pages come with the book, {here} were executed here, {without} are left out", flush=True)
+    if pages:
+        without = sum(left_out(path, edition) and path not in came for path in chapters())
+        here = every - len(came) - without
+        print(f"{len(came)} pages come with the book, {here} were executed here, {without} are left out", flush=True)
     return times
 
 
@@ -554,7 +553,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     record.read(study.edition)  # what is wrong with it is said before anything is trained
     lab = open_lab(store, workers, study.edition)
     pages = Pages(lab.shipped) if lab.shipped else None
-    made = {"commit": record.commit(), "where": where()}
+    made = {"commit": record.commit(), "where": this_machine()}
     folder = folder_of(study.edition, output)
     source, results = folder / "source", folder / "results"
     before = times_before(results)
@@ -568,8 +567,10 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     shown = [path for path in chapters() if not left_out(path, study.edition)]
     decked = [] if study.edition.record_of else shown  # of a preview, ``slides`` makes them for whoever asks
     guide.take_over(source / "teaching", ROOT / "notebooks", [path.stem for path in decked])
-    of = studied(study)
+    of, not_shown = studied(study), (path for path in chapters() if path not in shown)
     with drawing(for_slides=bool(decked)):
+        also = fitting(not_shown, pages, of, results, lab.store.root)
+        (results / BESIDE).write_text(json.dumps([path.stem for path in also]), encoding="utf-8")
         fits = fitting((p for p in chapters() if p.stem not in READERS), pages, of, results, lab.store.root)
     before |= {path.stem: 0.0 for path in fits}
     lab.then = seconds_after_runs(before, lab.workers)
@@ -584,8 +585,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     for said in filter(None, (lab.says_of_code(runs), says_of_others(lab, runs))):
         say(said)
     counts = {"trained": trained, "total": total, "run_seconds": round(time.perf_counter() - start, 1)}
-    beside = {"also": [path.stem for path in fits if left_out(path, study.edition)]}
-    (results / "runs.json").write_text(json.dumps(counts | beside), encoding="utf-8")
+    (results / "runs.json").write_text(json.dumps(counts), encoding="utf-8")
 
     say("executing the notebooks")
     with drawing(for_slides=bool(decked)):

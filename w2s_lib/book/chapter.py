@@ -63,6 +63,9 @@ seal."""
 SCRIPT = "js"
 """Ending of the file in which a chapter leaves what its page reads in the browser."""
 
+BESIDE = "beside.json"
+"""File in which a build leaves the names of chapters that it has beside its edition's: their pages came with it."""
+
 PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
 
 INJECTED = "# Parameters"
@@ -174,8 +177,8 @@ class Chapter:
         among them counts as well."""
         import nbformat
 
-        build = Path(os.environ.get("W2S_RESULTS", "")) / "runs.json"
-        came = json.loads(build.read_bytes())["also"] if "W2S_RESULTS" in os.environ and build.is_file() else []
+        path = Path(os.environ.get("W2S_RESULTS", "")) / BESIDE
+        came = json.loads(path.read_bytes()) if "W2S_RESULTS" in os.environ and path.is_file() else []
         has = lambda path: self.study.edition.has_chapter(path.stem[:2]) or path.stem in came
         paths = filter(has, (ROOT / "notebooks").glob("*.ipynb"))
         cells = (cell for path in paths for cell in nbformat.read(path, as_version=4).cells)

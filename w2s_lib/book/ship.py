@@ -14,7 +14,7 @@ lessons, and the ``paths`` of one training.  What the edition would need, such a
 run here.
 
 With ``--pages``, every chapter of a preview is executed, those as well whose runs it does not ship, and the pages go
-with it (``pages``).  This trains what the store lacks of those.
+with it (``pages``).  This trains what the store lacks of what those read.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from w2s_lib.book.build import (
     studied,
 )
 from w2s_lib.book.challenge import BOARD
-from w2s_lib.book.chapter import open_lab
+from w2s_lib.book.chapter import BESIDE, open_lab
 from w2s_lib.data.cleaning import cleaned, pool
 from w2s_lib.data.preferences import SURFACE, Agreement, agreement
 from w2s_lib.data.sources import source
@@ -104,7 +104,8 @@ def left_out_of_the_preview(edition: Edition) -> list[Path]:
 def ship_pages(study: Study, edition: str, also: Iterable[Path]) -> Path:
     """Execute the chapters of a preview, and ``also`` others, and keep their pages with it; returns the file.
 
-    ``edition``: its name or file.  Those others read the runs of the store alone, which are done where it lacks them.
+    ``edition``: its name or file.  What those others read and the edition does not ship is trained where the store
+    lacks it, and so are models, whose weights they read.
 
     Raises:
         ParameterError: the edition is no preview, or the store has a leaderboard: who is on it is nobody else's.
@@ -120,15 +121,17 @@ def ship_pages(study: Study, edition: str, also: Iterable[Path]) -> Path:
     if also:
         numbers = [path.stem[:2] for path in chapters() if path in also or not left_out(path, e)]
         needed = Study(e.model_copy(update={"chapters": tuple(numbers)})).runs()
-        Lab(lab.store.root, lab.workers, dask=e.dask).run(set(needed) - set(study.runs()))
+        weights = [run for run in closure(needed) if isinstance(run, Pretrain)]
+        Lab(lab.store.root, lab.workers, dask=e.dask).run(weights)  # which never come with an edition
+        lab.run(needed)
     of, keys, made = studied(study), {}, {}
     with TemporaryDirectory() as folder, drawing(for_slides=False):
         target, results = Path(folder, "source", "notebooks"), Path(folder, "results")
         target.mkdir(parents=True)
         results.mkdir()
         counts = {"trained": 0, "total": len(closure(study.runs())), "run_seconds": 0.0}
-        told = json.dumps(counts | {"also": [path.stem for path in also]})
-        (results / "runs.json").write_text(told, encoding="utf-8")
+        for name, told in {"runs.json": counts, BESIDE: [path.stem for path in also]}.items():
+            (results / name).write_text(json.dumps(told), encoding="utf-8")
         execute_all(target, results, parameters(edition, lab), lab.workers, of, {}, also=also)
         for path in chapters():
             if path.stem != LAST and (path in also or not left_out(path, e)):
