@@ -255,7 +255,8 @@ def put(page: Mapping[str, bytes], source: Path, target: Path, results: Path) ->
         if name in page:
             with replacing(path) as draft:
                 draft.write_bytes(page[name])
-    keep_figures(nbformat.read(target, as_version=4), target.parent.parent / "figures")
+    if b'"keep:' in page[PAGE]:  # else there is nothing to read it for, which takes a while
+        keep_figures(nbformat.read(target, as_version=4), target.parent.parent / "figures")
 
 
 def execute(source: Path, target: Path, parameters: dict, results: Path, studied: str, also: bool = False) -> float:
