@@ -54,8 +54,10 @@ class Pages:
         if content := shipped.content(PACK):
             try:
                 self._zip = zipfile.ZipFile(BytesIO(content))
-                self._keys = json.loads(self._zip.read(ABOUT))
-            except (zipfile.BadZipFile, KeyError, ValueError) as error:
+                self._keys = dict(json.loads(self._zip.read(ABOUT)))
+                for chapter in self._keys:
+                    self._zip.getinfo(f"{chapter}/{PAGE}")
+            except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
                 says = f"{shipped.folder / PACK} holds no pages ({first_line(error)})"
                 raise StoreError(f"{says}; it comes with the edition: restore it (git checkout)") from None
 
