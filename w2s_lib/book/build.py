@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -34,8 +34,9 @@ import pandas as pd
 from w2s_lib import digests
 from w2s_lib.book import crate, decks, guide
 from w2s_lib.book.challenge import BOARD
-from w2s_lib.book.chapter import BUILT, CHECKS, SCRIPT, TABLES, open_lab
+from w2s_lib.book.chapter import BESIDE, BUILT, CHECKS, SCRIPT, TABLES, open_lab
 from w2s_lib.book.own import notes
+from w2s_lib.book.pages import EXECUTED, NOTE, PAGE, Pages
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
 from w2s_lib.figures.mitigations import OF_POLICIES
 from w2s_lib.figures.style import SLIDES
@@ -44,6 +45,7 @@ from w2s_lib.lab import Lab
 from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.provenance import hardware, versions
+from w2s_lib.lab.shipped import DIGESTS
 from w2s_lib.lab.store import Store, replacing
 from w2s_lib.progress import Progress, span
 from w2s_lib.study import Study
@@ -54,6 +56,9 @@ from w2s_lib.study.edition import GOES_ON as GOES_ON_FROM
 ROOT = Path(__file__).resolve().parents[2]
 LEDGER, LAST = "14_claims", "99_reproducibility"
 """The notebook that reads what the others published, and the one that reports on the build; executed after them."""
+
+LOCK = ROOT / "requirements.lock"
+"""Every package with its version, as whoever executes what comes with the book has them."""
 
 KERNEL = "python3"
 """The kernel of this Python, whatever kernel a notebook was last saved with."""
@@ -82,6 +87,9 @@ RECORD = "97_record"
 
 CHALLENGE = "26_sealed_challenge"
 """The notebook that shows the leaderboard in the store."""
+
+PLAY = "22_play"
+"""The notebook that counts what all chapters ask."""
 
 READERS = (RECORD, LEDGER)
 
@@ -137,18 +145,27 @@ def without_docstrings(api: Path, edition: Edition) -> None:
         page.write_text(f"{title}\n\n{says}\n", encoding="utf-8")
 
 
-def announced(notebook: nbformat.NotebookNode, edition: Edition) -> nbformat.NotebookNode:
-    """The notebook, changed in place: of a preview, it says below its title what it is."""
+def announced(notebook: nbformat.NotebookNode, edition: Edition, its_runs: bool = True) -> nbformat.NotebookNode:
+    """The notebook, changed in place: of a preview, it says below its title what it is, and where and when it was
+    executed, just now; ``its_runs``: the runs of this chapter come with the book."""
     if whole := edition.record_of:
+        whose = "whose runs came with the book: no model was trained for it" if its_runs else "for which models were "
+        whose += "" if its_runs else "trained where it was executed: their runs do not come with the book"
+        day, commit = f"{datetime.now(UTC):%d %B %Y}".lstrip("0"), record.commit()
         says = (
-            f"This page was made from one study seed of the edition `{whole}`, whose runs came with the book: no model "
-            "was trained for it. Intervals of one seed speak of other pairs like these, not of other trainings. "
-            "Verdicts are read off the record where it holds the chapter, and else off this one seed, which says "
-            f"little of others. `make book EDITION={whole}` computes everything anew."
+            f"This page was made from one study seed of the edition `{whole}`, {whose}. {EXECUTED} on {day}, on "
+            f"`{this_machine()}`{f', from commit {commit}' * bool(commit)}. Intervals of one seed speak of other pairs "
+            "like these, not of other trainings. Verdicts are read off the record where it holds the chapter, and else "
+            f"off this one seed, which says little of others. `make book EDITION={whole}` computes everything anew."
         )
         says = f":::{{admonition}} A preview\n{says}\n:::"
-        notebook.cells.insert(1, nbformat.v4.new_markdown_cell(says, id="preview"))
+        notebook.cells.insert(1, nbformat.v4.new_markdown_cell(says, id=NOTE))
     return notebook
+
+
+def this_machine() -> str:
+    """One line about this machine and its Python."""
+    return f"{hardware()}, Python {versions()['python']}"
 
 
 def polish(notebook: nbformat.NotebookNode, edition: str = "world") -> nbformat.NotebookNode:
@@ -206,50 +223,70 @@ def studied(study: Study) -> str:
     return digests.digest(json.dumps([study.edition.model_dump(mode="json"), keys]))
 
 
-def page_key(source: Path, studied: str, read: Sequence[Path] = ()) -> str:
+def page_key(source: Path, studied: str, read: Sequence[Path] = (), anywhere: bool = False) -> str:
     """16 hexadecimal digits that name all that an executed notebook depends on.
 
     That is its source, what it studies (``studied``), the library, every edition and what comes with it (some chapters
-    read several), the versions of all pinned packages, ``SWITCHES``, and other files that it reads.
+    read several), the versions of all pinned packages, ``SWITCHES``, and other files that it reads.  ``anywhere``: a
+    name for readers with whatever Python and builds of packages; it holds those that ``LOCK`` names.
     """
     library = [path for kind in ("*.py", "*.html") for path in (ROOT / "w2s_lib").rglob(kind)]
-    files = [source, *library, *FOLDER.rglob("*.yaml"), *FOLDER.rglob("*.parquet"), *FOLDER.rglob("*.json"), *read]
+    shipped = [path for kind in ("*.yaml", "*.parquet", "*.json") for path in FOLDER.rglob(kind)]
+    files = [source, *library, *(path for path in shipped if path.name != DIGESTS)]  # that names pages, too
     named = sorted((os.path.relpath(path, ROOT), digests.of_file(path)) for path in files)
-    return digests.digest(json.dumps([studied, named, versions(), [os.environ.get(name) for name in SWITCHES]]))
+    named += sorted((path.name, digests.of_file(path)) for path in read)
+    made_with = digests.of_file(LOCK) if anywhere else versions()
+    return digests.digest(json.dumps([studied, named, made_with, [os.environ.get(name) for name in SWITCHES]]))
 
 
-def execute(source: Path, target: Path, parameters: dict, results: Path, studied: str) -> float:
+def read_by(source: Path, results: Path, store: Path) -> list[Path]:
+    """Files that a chapter reads besides: what others published, the bench file, the leaderboard, ``BESIDE``."""
+    if source.stem in READERS:
+        return sorted(path for path in results.glob("[0-9]*.csv") if path.stem not in (*READERS, LAST))
+    others = {BENCHMARKS: benchmarks.LAST, CHALLENGE: store / BOARD, PLAY: results / BESIDE}
+    return [path for name, path in others.items() if name == source.stem and path.is_file()]
+
+
+def left_behind(source: Path, results: Path) -> dict[str, Path]:
+    """The files that a notebook may leave among the results, by what they are called among those of its page."""
+    return {f"results.{ending}": results / f"{source.stem}.{ending}" for ending in (*TABLES, CHECKS, SCRIPT)}
+
+
+def put(page: Mapping[str, bytes], source: Path, target: Path, results: Path) -> None:
+    """Put the files of an executed notebook where the book wants them."""
+    target.write_bytes(page[PAGE])
+    for name, path in left_behind(source, results).items():
+        if name in page:
+            with replacing(path) as draft:
+                draft.write_bytes(page[name])
+    if b'"keep:' in page[PAGE]:  # else there is nothing to read it for, which takes a while
+        keep_figures(nbformat.read(target, as_version=4), target.parent.parent / "figures")
+
+
+def execute(source: Path, target: Path, parameters: dict, results: Path, studied: str, also: bool = False) -> float:
     """Put an executed notebook into ``target``, from the store or by papermill; returns the seconds of its execution.
 
     ``studied`` as of that function.  Only the last notebook, which reports on the build, is executed every time.
+    ``also``: one that the edition leaves out is executed all the same.
 
     Raises:
         BuildError: a cell failed; names the notebook and the error.
     """
     edition = load(parameters["edition"])
-    if left_out(source, edition):
+    if left_out(source, edition) and not also:
         nbformat.write(stand_in(source, edition), target)
         return 0.0
-    published = sorted(results.glob("[0-9]*.csv"))
     store = Store(parameters["store"])
-    boards = [path for path in [store.root / BOARD] if path.is_file()]
-    others = {BENCHMARKS: [benchmarks.LAST], CHALLENGE: boards}
-    read = {**dict.fromkeys(READERS, published), **others}.get(source.stem, ())
-    key = page_key(source, studied, read)
-    tables = [results / f"{source.stem}.{ending}" for ending in (*TABLES, CHECKS, SCRIPT)]
+    key = page_key(source, studied, read_by(source, results, store.root))
     page = store.page(key) if source.stem != LAST else None
     if page is None:
         seconds = run_notebook(source, target, parameters, results)
-        page = {"page.ipynb": target.read_bytes(), "seconds": str(seconds).encode()}
-        page |= {f"results{table.suffix}": table.read_bytes() for table in tables if table.exists()}
+        left = {name: path for name, path in left_behind(source, results).items() if path.exists()}
+        page = {PAGE: target.read_bytes(), "seconds": str(seconds).encode()}
+        page |= {name: path.read_bytes() for name, path in left.items()}
         if source.stem != LAST:
             store.keep_page(key, page)
-    target.write_bytes(page["page.ipynb"])
-    for table in tables:
-        if (name := f"results{table.suffix}") in page:
-            with replacing(table) as path:
-                path.write_bytes(page[name])
-    keep_figures(nbformat.read(target, as_version=4), target.parent.parent / "figures")
+    put(page, source, target, results)
     return float(page["seconds"])
 
 
@@ -294,7 +331,9 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
             if not (starting and again):
                 died = "its kernel died, killed perhaps for want of memory"
                 raise BuildError(f"{source.name}: {died}; {GOES_ON}") from None
-    nbformat.write(announced(polish(executed, parameters["edition"]), load(parameters["edition"])), target)
+    edition = load(parameters["edition"])
+    polished = polish(executed, parameters["edition"])
+    nbformat.write(announced(polished, edition, its_runs=not left_out(source, edition)), target)
     return time.perf_counter() - start
 
 
@@ -361,31 +400,60 @@ def longest_first(paths: Iterable[Path], before: dict[str, float]) -> list[Path]
     return sorted(paths, key=lambda path: (-before.get(path.stem, 0.0), by_habit.get(path.stem[:2], len(LONGEST))))
 
 
+def fitting(paths: Iterable[Path], pages: Pages | None, studied: str, results: Path, store: str | Path) -> list[Path]:
+    """The chapters whose page is among those that come with the book, and as it would be made here."""
+    key = lambda path: page_key(path, studied, read_by(path, results, Path(store)), anywhere=True)
+    return [path for path in paths if pages and pages.has(path.stem, key(path))]
+
+
 def execute_all(
-    target: Path, results: Path, parameters: dict, workers: int, studied: str, before: dict[str, float]
+    target: Path,
+    results: Path,
+    parameters: dict,
+    workers: int,
+    studied: str,
+    before: dict[str, float],
+    pages: Pages | None = None,
+    also: Collection[Path] = (),
 ) -> dict[str, float]:
     """Execute every chapter, several at a time, by the times ``before`` the longest first but for what is ``READ``,
-    ``READERS`` after the others and the last one after them; wall time by chapter."""
+    ``READERS`` after the others and the last one after them; wall time by chapter.
+
+    Those whose page is among ``pages`` are not executed; of those that the edition leaves out, ``also`` are.
+    """
     others = longest_first((path for path in chapters() if path.stem not in (*READERS, LAST)), before)
     others.sort(key=lambda path: path.stem not in READ)
     *readers, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (*READERS, LAST))
     times: dict[str, float] = {}
-    every = len(chapters())
-    progress = Progress("notebooks", every)
+    every, edition = len(chapters()), load(parameters["edition"])
+    progress, came = Progress("notebooks", every), []
+
+    def rest(paths: list[Path]) -> list[Path]:
+        """Put the pages that come with the book; returns the other paths."""
+        for path in (fits := fitting(paths, pages, studied, results, parameters["store"])):
+            put(pages.files(path.stem), path, target / path.name, results)
+            times[path.stem] = 0.0
+        came.extend(fits)
+        return [path for path in paths if path not in fits]
+
     with notebook_processes(workers) as pool:
-        start = lambda path: pool.submit(execute, path, target / path.name, parameters, results, studied)
-        jobs = {start(path): path for path in others}
+        start = lambda path: pool.submit(execute, path, target / path.name, parameters, results, studied, path in also)
+        jobs = {start(path): path for path in rest(others)}
         for job in as_completed(jobs):
             name, took = jobs[job].name, round(job.result(), 1)
             times[jobs[job].stem] = took
             left = span(progress.left(len(times) / every) + THE_PAGES)
             print(f"  {name}: {took:.0f} s; {len(times)} of {every}, about {left} left", flush=True)
-        jobs = {start(path): path for path in readers}
+        jobs = {start(path): path for path in rest(readers)}
         times |= {path.stem: round(job.result(), 1) for job, path in jobs.items()}
         runs = json.loads((results / "runs.json").read_text(encoding="utf-8"))
         told = json.dumps({"chapters": dict(sorted(times.items())), **runs})
         (results / "times.json").write_text(told, encoding="utf-8")
         times[LAST] = round(start(last).result(), 1)
+    if pages:
+        without = sum(left_out(path, edition) and path not in came for path in chapters())
+        here = every - len(came) - without
+        print(f"{len(came)} pages come with the book, {here} were executed here, {without} are left out", flush=True)
     return times
 
 
@@ -490,11 +558,11 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     study = Study(load(edition))
     record.read(study.edition)  # what is wrong with it is said before anything is trained
     lab = open_lab(store, workers, study.edition)
-    made = {"commit": record.commit(), "where": f"{hardware()}, Python {versions()['python']}"}
+    pages = Pages(lab.shipped) if lab.shipped else None
+    made = {"commit": record.commit(), "where": this_machine()}
     folder = folder_of(study.edition, output)
     source, results = folder / "source", folder / "results"
     before = times_before(results)
-    lab.then = seconds_after_runs(before, lab.workers)
     for path in (source, results):
         shutil.rmtree(path, ignore_errors=True)
     results.mkdir(parents=True)
@@ -505,6 +573,13 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     shown = [path for path in chapters() if not left_out(path, study.edition)]
     decked = [] if study.edition.record_of else shown  # of a preview, ``slides`` makes them for whoever asks
     guide.take_over(source / "teaching", ROOT / "notebooks", [path.stem for path in decked])
+    of, not_shown = studied(study), (path for path in chapters() if path not in shown)
+    with drawing(for_slides=bool(decked)):
+        also = fitting(not_shown, pages, of, results, lab.store.root)
+        (results / BESIDE).write_text(json.dumps([path.stem for path in also]), encoding="utf-8")
+        fits = fitting((p for p in chapters() if p.stem not in READERS), pages, of, results, lab.store.root)
+    before |= {path.stem: 0.0 for path in fits}
+    lab.then = seconds_after_runs(before, lab.workers)
 
     runs = study.runs()
     total, missing = len(closure(runs)), len(lab.missing(runs))
@@ -520,7 +595,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
 
     say("executing the notebooks")
     with drawing(for_slides=bool(decked)):
-        execute_all(source / "notebooks", results, parameters(edition, lab), lab.workers, studied(study), before)
+        execute_all(source / "notebooks", results, parameters(edition, lab), lab.workers, of, before, pages)
     for ending, name in TABLES.items():
         tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
         pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)

@@ -64,6 +64,9 @@ seal."""
 SCRIPT = "js"
 """Ending of the file in which a chapter leaves what its page reads in the browser."""
 
+BESIDE = "beside.json"
+"""File in which a build leaves the names of chapters that it has beside its edition's: their pages came with it."""
+
 PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
 
 INJECTED = "# Parameters"
@@ -171,22 +174,28 @@ class Chapter:
 
     @property
     def n_predictions(self) -> int:
-        """How many numbers the chapters of this edition ask to guess; what is undefined among them counts as well."""
+        """How many numbers the chapters of this edition, and others of this build, ask to guess; what is undefined
+        among them counts as well."""
         import nbformat
 
-        paths = (path for path in (ROOT / "notebooks").glob("*.ipynb") if self.study.edition.has_chapter(path.stem[:2]))
+        path = Path(os.environ.get("W2S_RESULTS", "")) / BESIDE
+        came = json.loads(path.read_bytes()) if "W2S_RESULTS" in os.environ and path.is_file() else []
+        has = lambda path: self.study.edition.has_chapter(path.stem[:2]) or path.stem in came
+        paths = filter(has, (ROOT / "notebooks").glob("*.ipynb"))
         cells = (cell for path in paths for cell in nbformat.read(path, as_version=4).cells)
         return sum(cell.source.count("chapter.predict(") for cell in cells if cell.cell_type == "code")
 
     def found(self, name: str, finding: Callable[[Study], tuple[pd.DataFrame, pd.DataFrame]]) -> pd.DataFrame:
         """Another chapter's results rows: those it published in this build; outside a build, what its finding gives.
 
-        None where the edition leaves the chapter out.
+        None where the edition leaves the chapter out, unless its page came with the book.
         """
+        path = Path(os.environ.get("W2S_RESULTS", "")) / f"{name}.csv"
+        if "W2S_RESULTS" in os.environ and path.is_file():
+            return read_results(path)
         if not self.study.edition.has_chapter(name.partition("_")[0]):
             return pd.DataFrame(columns=list(COLUMNS))
-        path = Path(os.environ.get("W2S_RESULTS", "")) / f"{name}.csv"
-        return read_results(path) if "W2S_RESULTS" in os.environ and path.is_file() else finding(self.study)[1]
+        return finding(self.study)[1]
 
     def seal(self, name: str, answer: ArrayLike, digits: int = 6, hints: Mapping[str, ArrayLike] | None = None) -> None:
         """Keep the answer to an exercise (``seal.exercise``), for this study's parameters; ``check`` reads it.

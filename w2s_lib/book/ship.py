@@ -2,6 +2,7 @@
 
     python -m w2s_lib.book.ship --edition hh-smol
     python -m w2s_lib.book.ship --edition preview
+    python -m w2s_lib.book.ship --edition preview --pages
 
 Writes, beside the edition file, the margins of finished runs and their records (``shipped.Shipped``).  Of runs that the
 store lacks, what was shipped before stays, so that a chapter can be added.  Of real texts, none is among them, and two
@@ -12,16 +13,38 @@ better one, in each part of their data set and in ``all``.  Of a preview of the 
 besides: margins on training pairs, what models know and reply, what oracles say of tokens, societies' scores and
 lessons, and the ``paths`` of one training.  What the edition would need, such as conditions that are too costly, is not
 run here.
+
+With ``--pages``, every chapter of a preview is executed, those as well whose runs it does not ship, and the pages go
+with it (``pages``).  This trains what the store lacks of what those read.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from w2s_lib.book.chapter import open_lab
+from w2s_lib.book import pages
+from w2s_lib.book.build import (
+    LAST,
+    ROOT,
+    chapters,
+    drawing,
+    execute_all,
+    left_behind,
+    left_out,
+    page_key,
+    parameters,
+    read_by,
+    studied,
+)
+from w2s_lib.book.challenge import BOARD
+from w2s_lib.book.chapter import BESIDE, open_lab
 from w2s_lib.data.cleaning import cleaned, pool
 from w2s_lib.data.preferences import SURFACE, Agreement, agreement
 from w2s_lib.data.sources import source
@@ -34,7 +57,7 @@ from w2s_lib.lab.shipped import Shipped
 from w2s_lib.models.ladder import KNOWN, parse
 from w2s_lib.specs import Opinion, Pretrain, Society, Train
 from w2s_lib.study import Study
-from w2s_lib.study.edition import FOLDER, WORLD, load
+from w2s_lib.study.edition import FOLDER, WORLD, Edition, load
 
 CHOSEN_ON = (100, 101, 102)
 """Study seeds on whose divisions layers were chosen, before any conflict was trained."""
@@ -95,17 +118,74 @@ def ship(study: Study) -> Shipped:
     return shipped
 
 
+def left_out_of_the_preview(edition: Edition) -> list[Path]:
+    """Chapters that a preview has not, and the edition that it shows has."""
+    whole = load(edition.record_of)
+    return [path for path in chapters() if left_out(path, edition) and not left_out(path, whole)]
+
+
+def ship_pages(study: Study, edition: str, also: Iterable[Path]) -> Path:
+    """Execute the chapters of a preview, and ``also`` others, and keep their pages with it; returns the file.
+
+    ``edition``: its name or file.  What those others read and the edition does not ship is trained where the store
+    lacks it, and so are models, whose weights they read.
+
+    Raises:
+        ParameterError: the edition is no preview, or the store has a leaderboard: who is on it is nobody else's.
+        PackError: a page names a place on this machine.
+        BuildError: a cell failed.
+    """
+    e, lab, also = study.edition, study.lab, list(also)
+    if e.record_of is None:
+        raise ParameterError("edition", e.name, "only pages of a preview are shipped")
+    if (lab.store.root / BOARD).is_file():
+        raise ParameterError("store", str(lab.store.root), f"has a {BOARD} of its own; take one without")
+    lab.run(study.runs())
+    if also:
+        numbers = [path.stem[:2] for path in chapters() if path in also or not left_out(path, e)]
+        needed = Study(e.model_copy(update={"chapters": tuple(numbers)})).runs()
+        weights = [run for run in closure(needed) if isinstance(run, Pretrain)]
+        Lab(lab.store.root, lab.workers, dask=e.dask).run(weights)  # which never come with an edition
+        lab.run(needed)
+    of, keys, made = studied(study), {}, {}
+    with TemporaryDirectory() as folder, drawing(for_slides=False):
+        target, results = Path(folder, "source", "notebooks"), Path(folder, "results")
+        target.mkdir(parents=True)
+        results.mkdir()
+        counts = {"trained": 0, "total": len(closure(study.runs())), "run_seconds": 0.0}
+        for name, told in {"runs.json": counts, BESIDE: [path.stem for path in also]}.items():
+            (results / name).write_text(json.dumps(told), encoding="utf-8")
+        execute_all(target, results, parameters(edition, lab), lab.workers, of, {}, also=also)
+        for path in chapters():
+            if path.stem != LAST and (path in also or not left_out(path, e)):
+                its = {name: left.read_bytes() for name, left in left_behind(path, results).items() if left.is_file()}
+                its[pages.PAGE] = pages.handed_on((target / path.name).read_bytes())
+                keys[path.stem] = page_key(path, of, read_by(path, results, lab.store.root), anywhere=True)
+                made[path.stem] = its
+    pack = pages.pack(keys, made, [ROOT, lab.store.root, Path.home()])
+    return Shipped(FOLDER / e.name).write_content(pages.PACK, pack)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     says = "Keep an edition's finished results with the project."
     parser = argparse.ArgumentParser(prog="python -m w2s_lib.book.ship", description=says)
     parser.add_argument("--edition", required=True, help="name of an edition")
     parser.add_argument("--store", help="folder of results; $W2S_STORE, or .store")
+    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    what = "execute all chapters of a preview and keep their pages, instead of results"
+    parser.add_argument("--pages", action="store_true", help=what)
     given = parser.parse_args(arguments)
 
     def do() -> None:
-        shipped = ship(Study(load(given.edition)).on(open_lab(given.store)))
-        print(f"{len(shipped.records)} runs in {shipped.folder}")
+        e = load(given.edition)
+        if not given.pages:
+            shipped = ship(Study(e).on(open_lab(given.store, given.workers)))
+            print(f"{len(shipped.records)} runs in {shipped.folder}")
+            return
+        also = left_out_of_the_preview(e) if e.record_of else []
+        path = ship_pages(Study(e).on(open_lab(given.store, given.workers, e)), given.edition, also)
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
     return exit_code(do)
 

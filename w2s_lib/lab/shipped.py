@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -71,12 +72,39 @@ class Shipped:
     def _digests(self) -> dict[str, str]:
         return json.loads((self.folder / DIGESTS).read_bytes())
 
+    def content(self, name: str) -> bytes | None:
+        """What a file of another kind holds; None: there is none.
+
+        Raises:
+            StoreError: it cannot be read, or is not what was written.
+        """
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        with self._reading(path):
+            return path.read_bytes()
+
+    def write_content(self, name: str, content: bytes) -> Path:
+        """Keep a file of another kind; returns its path."""
+        path = self.folder / name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as draft:
+            draft.write_bytes(content)
+        self._name({name: digests.of_file(path)})
+        return path
+
     def _read(self, path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        with self._reading(path):
+            frame = _whole(digests.stamp(path))
+            return frame.copy(deep=False) if columns is None else frame[list(columns)]
+
+    @contextmanager
+    def _reading(self, path: Path) -> Iterator[None]:
+        """Within, a file is what was written; what readers raise is said in one line."""
         try:
             if digests.of_file(path) != self._digests().get(path.name):
                 raise ValueError(f"it is not what {DIGESTS} names")
-            frame = _whole(digests.stamp(path))
-            return frame.copy(deep=False) if columns is None else frame[list(columns)]
+            yield
         except (*UNREADABLE, KeyError) as error:
             said = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({first_line(error)})"
             where = getattr(error, "filename", None) or path
