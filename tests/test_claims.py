@@ -184,6 +184,12 @@ def test_findings_are_tidy(published, findings):
         pd.testing.assert_frame_equal(*same), "what the notebook found is what its finding gives"
 
 
+def test_no_published_interval_is_of_no_width(published):
+    for name, rows in published.items():
+        told = rows.dropna(subset=["low", "high"])
+        assert (told["low"] < told["high"]).all(), name
+
+
 def test_the_ledger_reads_the_chapters_rows(published):
     frame = ledger(published).set_index("claim")
     assert list(frame.index) == list(CLAIMS)
