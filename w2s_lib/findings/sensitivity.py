@@ -46,7 +46,8 @@ from w2s_lib.measures.metrics import Array, Comparison, correct, log_odds
 from w2s_lib.study import Study
 
 AT_EACH_THRESHOLD = (
-    "deception_score", "null_random", "null_margin_matched", "excess_margin_matched", "attainable_margin_matched", "lift",
+    "deception_score", "null_random", "null_margin_matched", "excess_margin_matched", "attainable_margin_matched",
+    "lift",
 )  # fmt: skip
 NOTHING, LEAST_SEEN = "–", 0.05
 """Mark of a threshold at which no student that pays as many pairs could have shown so much."""
