@@ -925,6 +925,13 @@ def glued(path: Path) -> dict[str, str]:
     return {about["name"]: data["application/papermill.record/text/plain"][1:-1] for about, data in named if about}
 
 
+def test_what_a_single_seed_cannot_judge_is_not_called_none(html):
+    """The edition has one seed, and no record: how often an innocent alarms has no number."""
+    told = glued(html.parent / "source" / "notebooks" / "17_positive_controls.ipynb")
+    assert "none can be judged" in told["enough"] and told["fooled"] == "cannot be judged"
+    assert told["n_seeds"] == "1" and told["alarms_score"].endswith("has no interval to tell")
+
+
 def test_no_page_gives_another_verdict_than_the_ledger(html):
     """Verdicts of claims are glued as ``says_<claim>`` or ``<claim>_says``, their sentences alike."""
     pages = {path.stem: glued(path) for path in (html.parent / "source" / "notebooks").glob("*.ipynb")}
@@ -935,7 +942,10 @@ def test_no_page_gives_another_verdict_than_the_ledger(html):
                 r"^(?:(?=says_|sentence_)(?:says|sentence)_)?([ABCKMNTLS]\d+[a-d]?)(?:_(says|sentence))?$", key
             ):
                 kind = kind or key.partition("_")[0]
-                assert text == ledger[f"{kind}_{claim}"], f"{name}: {key}"
+                told = ledger[f"{kind}_{claim}"]
+                # Without a record, what an innocent shows is known where students were planted in this build.
+                begins = told.startswith(f"{text.removesuffix('.')}; a student that ") and kind == "sentence"
+                assert text == told or begins, f"{name}: {key}"
                 seen.add((name, claim))
     assert {claim for _, claim in seen} == set(CLAIMS) and len({name for name, _ in seen}) > 5
 

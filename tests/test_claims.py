@@ -12,7 +12,9 @@ from tests import planted
 from w2s_lib.findings.claims import (
     CLAIMS,
     FINDINGS,
+    FOLLOWS,
     PLANTED,
+    POOLED,
     SLIGHTLY,
     VERDICTS,
     WORDS,
@@ -22,11 +24,13 @@ from w2s_lib.findings.claims import (
     effect,
     holm,
     ledger,
+    moved,
     p_value,
     sentence,
     verdict,
     word,
 )
+from w2s_lib.findings.positive_controls import PLANTED as KINDS
 from w2s_lib.findings.results import ALL, NAMES, NUMBERS, OPTIONS, ROWS, interval_of, summarise
 from w2s_lib.measures.intervals import above_zero, half_width, minimum_detectable_effect
 
@@ -188,6 +192,12 @@ def test_findings_are_tidy(published, findings):
         pd.testing.assert_frame_equal(*same), "what the notebook found is what its finding gives"
 
 
+def test_no_published_interval_is_of_no_width(published):
+    for name, rows in published.items():
+        told = rows.dropna(subset=["low", "high"])
+        assert (told["low"] < told["high"]).all(), name
+
+
 def test_the_ledger_reads_the_chapters_rows(published):
     frame = ledger(published).set_index("claim")
     assert list(frame.index) == list(CLAIMS)
@@ -229,6 +239,60 @@ def test_power_is_that_of_as_many_seeds_as_the_interval_has(n_seeds, says):
     row = ROW | {"chapter": "05_conflict_tax_deception", "statistic": "excess_weak_matched"}
     (found,) = ledger(results, [replace(ABOVE, row=row)]).to_dict("records")
     assert found["attainable"] == 0.3 and found["power"] == pytest.approx(says, nan_ok=True)
+
+
+@pytest.mark.parametrize(("shown", "goes_on"), [(0.18, True), (0.02, False)])
+@pytest.mark.parametrize("versus", ["", "rerun"])
+def test_where_an_innocent_shows_more_than_the_claim_its_sentence_says_so(shown, goes_on, versus):
+    about = {"statistic": "excess_weak_matched", "versus": versus}
+    rows = [about | {"value": 0.06}, {"statistic": "excess_weak_matched", "condition": "rerun", "value": 0.0}]
+    rows += [about | {"statistic": "attainable_weak_matched", "versus": "", "value": 0.4}]
+    innocent = [
+        about | {"planted": kind, "value": x} for kind, x in (("blind", 0.01), ("by_label", shown), ("half", 0.3))
+    ]
+    other = about | {"planted": "by_label", "versus": "rerun" if not versus else "", "value": 0.9}
+    results = {
+        "05_conflict_tax_deception": planted.pooled([r for r in rows], 0.01).assign(sd=0.01, counted=100.0),
+        PLANTED: planted.pooled([*innocent, other]).assign(sd=0.05),
+    }
+    row = ROW | {"chapter": "05_conflict_tax_deception"} | {name: x for name, x in about.items() if x}
+    claim = replace(ABOVE, row=row, says=SAYS | {"yes": "It hides."})
+    (found,) = ledger(results, [claim]).to_dict("records")
+    assert found["innocent"] == shown and found["verdict"] == "yes"
+    more = "It hides; a student that only follows its weak labels would show 0.18 where this one shows 0.06."
+    assert found["sentence"] == (more if goes_on else "It hides.")
+    (alone,) = ledger(results | {PLANTED: results[PLANTED].iloc[:0]}, [claim]).to_dict("records")
+    assert np.isnan(alone["innocent"]) and alone["sentence"] == "It hides.", "nobody was planted"
+
+
+def test_every_innocent_has_words():
+    assert set(FOLLOWS) == {kind.name for kind in KINDS.values() if kind.innocent}
+
+
+def test_how_many_verdicts_hang_on_seeds_with_few_taxed_pairs():
+    """Of five seeds one has two taxed pairs, and a score far off the others'."""
+    seeds = [(i, x, 0.0, n) for i, (x, n) in enumerate([(0.30, 40), (0.31, 30), (0.29, 50), (0.3, 20), (-0.6, 2)])]
+    counts = {"statistic": "deception_score", "value": 0.12, "sd": 0.4, "low": -0.4, "high": 0.6, "n_seeds": 5}
+    rows = planted.pooled([{"statistic": "deception_score"}, {"statistic": "conflict_tax"}])
+    rows = rows.assign(
+        **{n: x for n, x in counts.items() if n != "statistic"}, counted=142.0, by_seed=[tuple(seeds)] * 2
+    )
+    rows["less"] = np.nan
+    of = lambda name: replace(ABOVE, key=name, row=ROW | {"statistic": name})
+    frame = ledger(
+        {"c": rows.assign(versus="rerun")},
+        [replace(of(name), row=of(name).row | {"versus": "rerun"}) for name in ("deception_score", "conflict_tax")],
+    ).set_index("claim")
+    score, tax = frame.loc["deception_score"], frame.loc["conflict_tax"]
+    assert (score["taxed"], score["fewest"], score["of_seeds"]) == (142, 2, 5) and np.isnan(tax["taxed"])
+    assert score["verdict"] == "undecided" and score["where_enough"] == "yes" and tax["where_enough"] == ""
+    assert moved(frame) == (1, 1)
+    (live,) = ledger({"c": rows[:1].drop(columns="by_seed")}, [of("deception_score")]).to_dict("records")
+    assert live["taxed"] == 142 and np.isnan(live["fewest"]) and live["where_enough"] == ""
+
+
+def test_every_chapter_with_claims_says_which_pairs_it_pools():
+    assert set(POOLED) == {claim.chapter[:2] for claim in CLAIMS.values()}
 
 
 def test_a_missing_statistic_is_an_error(published):

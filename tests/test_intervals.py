@@ -102,12 +102,20 @@ def three(seeds):
     return coverage(seeds, 3, 2000, np.random.default_rng(0)).set_index("statistic")
 
 
+@pytest.fixture(scope="module", params=SIZES)
+def sized(seeds, request):
+    """A smaller version of ``python -m tests.benchmarks.coverage``, with the number of seeds of a study."""
+    return request.param, coverage(seeds, request.param, 2000, np.random.default_rng(0)).set_index("statistic")
+
+
 @pytest.mark.parametrize(
     "statistic", ["conflict_tax", "net_change", CONTRAST, "deception_score", "excess_margin_matched"]
 )
-def test_intervals_over_seeds_cover_the_planted_truth_and_bootstraps_of_seeds_do_not(three, statistic):
-    assert 92 <= three.loc[statistic, "book"] <= 97.5
-    assert three.loc[statistic, "bootstrap of seeds"] < 85
+def test_intervals_over_seeds_cover_the_planted_truth_and_bootstraps_of_seeds_do_not(sized, statistic):
+    """Of a pool of 250 simulated seeds, 30 know much: their intervals cover more than they say."""
+    n, table = sized
+    assert 92 <= table.loc[statistic, "book"] <= (98.5 if n == 30 else 97.5)
+    assert n > 3 or table.loc[statistic, "bootstrap of seeds"] < 85
 
 
 def test_intervals_that_take_pairs_for_independent_cover_less(seeds, three):

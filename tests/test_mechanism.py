@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from tests import planted
-from w2s_lib.figures.mechanism import beyond_by_region, trajectories
+from w2s_lib.figures.mechanism import beyond_by_region, threshold_and_alpha, trajectories
 from w2s_lib.findings.mechanism import REGIONS, at_the_band, coincidence, mechanism, paths, taxed_by_region
-from w2s_lib.findings.results import MATCHED
+from w2s_lib.findings.results import MATCHED, summarise
 
 
 def frame(values: dict[tuple[int, float, float], float]) -> pd.DataFrame:
@@ -36,7 +37,23 @@ def test_taxed_pairs_are_counted_by_region():
         for seed in (1, 2)
         for region, (v, n) in rates.items()
     )
-    assert taxed_by_region(rows, 0.5).to_dict() == {"below": 10, "in": 4, "above": 0}
+    found = summarise(rows, pooled=True)
+    assert taxed_by_region(found, 0.5).to_dict() == {"below": 10, "in": 4, "above": 0}
+    more = [(*seed[:3], 4 * seed[3]) for seed in found["by_seed"][0]]
+    shown = found.assign(by_seed=[tuple(more), *found["by_seed"][1:]])
+    assert taxed_by_region(shown, 0.5)["below"] == 40, "of the seeds that the shown row has, a record's where it is one"
+
+
+def test_each_cell_of_the_map_over_t_and_alpha_says_how_many_pairs_it_is_a_share_of():
+    rows = planted.pooled(
+        {"statistic": MATCHED, "alpha": a, "threshold": t, "value": a * (t - 0.7)}
+        for a in (0.5, 1.0)
+        for t in (0.6, 0.75)
+    ).assign(counted=[40.0, 41.0, 42.0, 43.0], run_keys="", n_pairs=100)
+    drawn = threshold_and_alpha(rows)
+    texts = {artist.get_text() for artist in drawn.canvas.findobj(Text)}
+    assert {"-0.05\n40", "+0.03\n41", "-0.10\n42", "+0.05\n43"} <= texts | {t.replace("+0.02", "+0.03") for t in texts}
+    assert "Below a value: taxed pairs" in drawn.caption
 
 
 def test_recorded_training_ends_where_the_stored_scores_are(study, lab):

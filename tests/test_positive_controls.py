@@ -149,6 +149,14 @@ def test_rows_are_told_apart_and_name_their_runs(planted):
     assert planted["run_keys"].str.fullmatch(r"[0-9a-f]{16}( [0-9a-f]{16})*").all()
 
 
+def test_students_that_are_all_alike_have_no_range(planted):
+    """A perfect deceiver has one deception score, whichever pairs it picks."""
+    alike = planted[(planted["statistic"] == "deception_score") & (planted["planted"] == "perfect")]
+    assert len(alike) and alike["value"].notna().all() and alike[["low", "high"]].isna().all(axis=None)
+    ranged = planted.dropna(subset=["low", "high"])
+    assert len(ranged) > len(planted) / 4 and (ranged["low"] < ranged["high"]).all()
+
+
 def test_stable_pairs_have_nothing_beyond_a_rerun(planted):
     stable = planted[planted["subset"] == "stable"]
     assert len(stable) and (stable["versus"] == "").all()

@@ -149,6 +149,25 @@ def test_words_count_intervals_and_survive_missing_ones():
     rows = pd.concat([rows, planted.pooled([{"statistic": "s", "condition": "c", "versus": "rerun", "value": -9.0}])])
     assert verdicts(rows, "s", "c") == "▲ 1, ○ 1, ? 1"
     assert verdicts(rows, "s", "c", versus="rerun") == "▼ 1"
+
+
+def test_where_nothing_could_be_seen_no_interval_is_counted():
+    """At the highest of three thresholds no student could reach 0.05; minus the rerun's, at the middle one neither."""
+    about = [(0.6, 0.1, 0.4, 0.01), (0.9, 0.0, 0.2, 0.16), (0.99, 0.0, 0.04, 0.0)]
+    rows = [
+        {"threshold": t, "statistic": name, "value": value, "condition": condition}
+        for t, excess, most, churn in about
+        for name, value, condition in (
+            ("excess_margin_matched", excess, "explicit"),
+            ("attainable_margin_matched", most, "explicit"),
+            ("excess_margin_matched", churn, "rerun"),
+        )
+    ]
+    scores = planted.pooled(rows, 0.05)
+    assert verdicts(scores, "excess_margin_matched", "explicit") == "▲ 1, ○ 1, – 1"
+    minus = planted.pooled([{**row, "versus": "rerun"} for row in rows if row["statistic"].startswith("excess")], 0.05)
+    assert verdicts(minus, "excess_margin_matched", "explicit", "rerun", scores) == "▲ 1, – 2"
+    assert verdicts(minus, "excess_margin_matched", "explicit", "rerun", scores[:0]) == "▲ 1, ○ 2"
     assert extent(rows, "s", "c") == "0.00 to 0.10" and extent(rows, "s", "other") == "undefined"
 
 

@@ -36,7 +36,7 @@ from w2s_lib.errors import ParameterError, nearest
 from w2s_lib.figures.play import prediction
 from w2s_lib.figures.style import Shown
 from w2s_lib.findings import record
-from w2s_lib.findings.claims import CLAIMS, FINDINGS, PLANTED, ledger
+from w2s_lib.findings.claims import CLAIMS, FINDINGS, FOLLOWS, PLANTED, ledger
 from w2s_lib.findings.results import COLUMNS, by_seed, published, read_results, say
 from w2s_lib.lab import Lab
 from w2s_lib.lab.cluster import LOCAL
@@ -288,16 +288,28 @@ class Chapter:
         """Results rows by chapter that verdicts are read off: the record's, where it has more seeds, else those of this
         build.
 
-        How often a planted student is found is of this build in any case: its score tables are at hand.  So is a
-        chapter that is younger than the record.
+        How often a planted student is found is of this build in any case: its score tables are at hand.  What innocent
+        ones show on average is the record's, too.  A chapter that is younger than the record is this build's.
         """
-        return {name: self._recorded(name) if name in self._in_record else rows for name, rows in live.items()}
+        found = {name: self._recorded(name) if name in self._in_record else rows for name, rows in live.items()}
+        if PLANTED in live and len(means := self._innocents):
+            mine = live[PLANTED]
+            others = mine[[s.startswith("power_of_") for s in mine["statistic"]] | ~mine["planted"].isin(FOLLOWS)]
+            found[PLANTED] = pd.concat([others, means], ignore_index=True) if len(others) else means
+        return found
+
+    @cached_property
+    def _innocents(self) -> pd.DataFrame:
+        """What innocent planted students show on average over the record's seeds; none where it has none."""
+        rows = self._record
+        return record.summarise(rows[(rows["chapter"] == PLANTED) & rows["planted"].isin(FOLLOWS)])
 
     def told(self, key: str, results: pd.DataFrame) -> pd.Series:
         """The ledger's row of one claim, from its chapter's results: ``says``, its verdict in words, ``sentence`` and
         the rest."""
         claim = CLAIMS[key]
-        return ledger(self.deciding({claim.chapter: results}), [claim]).iloc[0]
+        live = {claim.chapter: results, PLANTED: results if claim.chapter == PLANTED else results.iloc[:0]}
+        return ledger(self.deciding(live), [claim]).iloc[0]
 
     def say(self, **texts: object) -> None:
         """Make numbers and words known to the prose under their names; a results row is said with its interval."""

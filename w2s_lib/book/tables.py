@@ -54,9 +54,17 @@ class Parts(Table):
         return f'<div class="searched">{field}{"".join(parts)}</div>'
 
 
+def _seeds(f: pd.DataFrame) -> pd.Series:
+    """The seeds behind each claim; of how many, where in some the statistic is undefined."""
+    fewer = f["n_seeds"] < f["of_seeds"]
+    told = f["n_seeds"].map("{:g}".format) + f["of_seeds"].map(" of {:g}".format).where(fewer, "")
+    return told.where(f["n_seeds"] > 0)
+
+
 class Ledger(Table):
     """Claims with their intervals, the study seeds behind them and verdicts, each linked to its chapter; ``frame`` as
-    of ``claims.ledger``."""
+    of ``claims.ledger``.  What is behind each stands in a second table, folded: its weak–strong pairs (``pairs``, where
+    the frame has them) and its taxed ones."""
 
     def _repr_html_(self) -> str:
         f = self.frame
@@ -66,12 +74,14 @@ class Ledger(Table):
             "": f["claim"],
             "claim": f["statement"],
             "estimate, 95 % interval": pd.Series(estimates, f.index, dtype="str").where(f["value"].notna()),
-            "seeds": f["n_seeds"].map("{:g}".format).where(f["n_seeds"] > 0),
+            "seeds": _seeds(f),
             "least effect that counts": f["least_effect"].map("{:g}".format),
             "attainable": f["attainable"],
             "power": f["power"],
-            "verdict": f["says"],
         }
+        if f["innocent"].notna().any():
+            columns |= {"an innocent": f["innocent"]}
+        columns |= {"verdict": f["says"]}
         if "on_real_texts" in f:
             columns |= {"on real texts": f["on_real_texts"]}
         if "here" in f:
@@ -80,7 +90,13 @@ class Ledger(Table):
         chapters = dict(zip(f["claim"].map(html.escape), f["chapter"]))
         link = lambda claim: f'<a href="{chapters[claim]}.html">{claim}</a>'
         shown = {"": link, "verdict": "<strong>{}</strong>"}
-        return html_table(pd.DataFrame(columns), self.digits, "dataframe ledger", shown)
+        first = html_table(pd.DataFrame(columns), self.digits, "dataframe ledger", shown)
+        whole = lambda name: f[name].map("{:,.0f}".format, na_action="ignore")
+        behind = {"": f["claim"], "claim": f["statement"], "weak–strong pairs": f.get("pairs", pd.Series("", f.index))}
+        behind |= {"taxed pairs": whole("taxed"), "fewest in a seed": whole("fewest")}
+        second = html_table(pd.DataFrame(behind), self.digits, "dataframe ledger", {"": link})
+        summary = "<summary>Which pairs are behind each, and how many of them are taxed</summary>"
+        return f"{first}<details>{summary}{second}</details>"
 
     def __repr__(self) -> str:
         return self.frame[["claim", "statement", "value", "low", "high", "says"]].to_string(index=False)

@@ -62,10 +62,12 @@ def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str
     """
     chance = CHANCE if control is None else 0.0
     rows = usual(results, signal=None, versus=control or "").set_index(["statistic", "signal", "condition"])
-    figure, axes = canvas(7.4, 0.62 * len(SIGNALS) + 1.5, 1, 2, sharey=True, sharex=True)
+    # An explicit student's twin shares the baseline's random streams and a rerun's does not: no like with like.
+    signals = [name for name in SIGNALS if control is None or name != "twins"]
+    figure, axes = canvas(7.4, 0.62 * len(signals) + 1.5, 1, 2, sharey=True, sharex=True)
     said = []
     for ax, (target, title) in zip(axes, TARGETS.items()):
-        for y, name in enumerate(SIGNALS):
+        for y, name in enumerate(signals):
             told = []
             for shift, condition in zip(beside(len(conditions), 0.24), conditions):
                 if (key := (f"auc_{target}", name, condition)) in rows.index:
@@ -76,14 +78,16 @@ def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str
         ax.axvline(chance, **DASHED)
         ax.set_title(title, fontsize=11)
         if rows.loc[rows.index.get_level_values("statistic") == f"auc_{target}", "value"].isna().all():
-            ax.text(chance, (len(SIGNALS) - 1) / 2, "undefined", color=GREY, ha="center", backgroundcolor="none")
-    name_rows(axes, [signal.title for signal in SIGNALS.values()])
+            ax.text(chance, (len(signals) - 1) / 2, "undefined", color=GREY, ha="center", backgroundcolor="none")
+    name_rows(axes, [SIGNALS[name].title for name in signals])
     if control is None:
         axes[0].set(xlim=(0, 1.02), xticks=(0, 0.5, 1))
         measure, dashed = "AUC", "a signal that says nothing"
+        twins = "Twins exist on the edition's control pairs only."
     else:
         axes[0].set(xlim=(-0.6, 0.6), xticks=(-0.5, 0, 0.5))
         measure, dashed = f"AUC − the {control}'s AUC", f"as good as for the {control}"
+        twins = f"Without twins: the {control}'s are not made as a conflict's are."
     figure.supxlabel(measure, color=GREY, fontsize=11)
     handles = [
         axes[0].plot([], [], color=CONDITION_COLOURS[c], marker=MARKERS[c], linewidth=2, label=c)[0] for c in conditions
@@ -93,8 +97,7 @@ def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str
         figure,
         f"{measure} by signal, drawn with 95 % intervals; the dashed line is {chance:g}. {'; '.join(said)}.",
         f"Among the pairs that the no-conflict student ranks right. Dashed: {dashed}. Bars: 95 % intervals over seeds "
-        "(one seed: over clusters of pairs); a bar that leaves the frame goes on. Twins exist on the edition's control "
-        "pairs only.",
+        f"(one seed: over clusters of pairs); a bar that leaves the frame goes on. {twins}",
     )
 
 

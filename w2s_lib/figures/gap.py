@@ -44,7 +44,7 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
         for weak, strong in zip(rows["weak"][rows["value"].isna()], rows["strong"][rows["value"].isna()]):
             at = list(grid.columns).index(strong), list(grid.index).index(weak)
             ax.add_patch(Rectangle(at, 1, 1, fill=False, hatch="////", edgecolor=GREY, linewidth=0, alpha=0.5))
-        told = rows.assign(told=[_cell(row) for _, row in rows.iterrows()])
+        told = rows.assign(told=[cell(row) for _, row in rows.iterrows()])
         texts = told.pivot(index="weak", columns="strong", values="told").reindex_like(grid).fillna("")
         look = {"annot": texts, "fmt": "", "annot_kws": {"fontsize": 9}, "linewidths": 1, "linecolor": "none"}
         sns.heatmap(grid, ax=ax, **scale, **look)
@@ -59,7 +59,7 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
     return Figure(
         figure,
         f"Heat maps over weak-strong pairs for the {condition} condition: {'; '.join(said)}.",
-        f"Condition *{condition}*; means over seeds. {of_a_record(mine)}{_small_numbers(mine)}Hatched: "
+        f"Condition *{condition}*; means over seeds. {of_a_record(mine)}{small_numbers(mine)}Hatched: "
         f"{_too_few(statistics)}.",
     )
 
@@ -72,14 +72,14 @@ def _name_scale(bar: Colorbar, name: str) -> None:
     bar.outline.set_visible(False)
 
 
-def _cell(row: pd.Series) -> str:
-    """What a cell says: its value, with a ! where this build lies outside what a record predicts, and, below, how many
+def cell(row: pd.Series, sign: str = "") -> str:
+    """What a cell says: its value, its plus too where ``sign`` is one, with a ! where this build lies outside what a record predicts, and, below, how many
     pairs it is a share of."""
-    number = f"{round(row['value'], 2) + 0.0:.2f}" + "!" * outside(row)  # + 0.0: no -0.0
+    number = f"{round(row['value'], 2) + 0.0:{sign}.2f}" + "!" * outside(row)  # + 0.0: no -0.0
     return "" if np.isnan(row["value"]) else number if np.isnan(row["counted"]) else f"{number}\n{row['counted']:.0f}"
 
 
-def _small_numbers(rows: pd.DataFrame) -> str:
+def small_numbers(rows: pd.DataFrame) -> str:
     return "Below a value: taxed pairs, all seeds together. " if rows["counted"].notna().any() else ""
 
 

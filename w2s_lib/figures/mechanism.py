@@ -9,6 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.patches import Rectangle
 
+from w2s_lib.figures.gap import cell, small_numbers
 from w2s_lib.figures.rows import bars, dot, here, of_a_record, spread
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas, step
 from w2s_lib.findings.mechanism import REGIONS, at_the_band
@@ -202,10 +203,12 @@ def threshold_and_alpha(results: pd.DataFrame, statistic: str = "excess_margin_m
     """A statistic of the explicit conflict over T and alpha; the cells nearest to T = (1 + alpha)/2 are framed."""
     rows = usual(results, statistic=statistic, condition="explicit")
     grid = rows.pivot(index="threshold", columns="alpha", values="value").sort_index(ascending=False)
-    figure, ax = canvas(5.6, 3.8)
+    figure, ax = canvas(5.6, 4.4)
     limit = max(0.05, float(np.nanmax(np.abs(grid.to_numpy())))) if grid.notna().any().any() else 1.0
     scale = {"vmin": -limit, "vmax": limit, "cmap": "PuOr_r", "cbar": False}
-    sns.heatmap(grid.round(2) + 0.0, annot=True, fmt="+.2f", annot_kws={"fontsize": 9}, ax=ax, **scale)
+    told = rows.assign(told=[cell(row, "+") for _, row in rows.iterrows()])
+    texts = told.pivot(index="threshold", columns="alpha", values="told").reindex_like(grid).fillna("")
+    sns.heatmap(grid, annot=texts, fmt="", annot_kws={"fontsize": 9}, ax=ax, **scale)
     for x, alpha in enumerate(grid.columns):
         nearest = list(grid.index).index(at_the_band(grid.index, alpha))
         if band(alpha)[1] <= 1:
@@ -217,6 +220,6 @@ def threshold_and_alpha(results: pd.DataFrame, statistic: str = "excess_margin_m
     return Figure(
         figure,
         f"DS minus its margin-matched null by threshold and alpha, explicit conflict: from {low:+.2f} to {high:+.2f}.",
-        f"{of_a_record(rows)}Framed: the T nearest to (1 + α)/2, where *unknown to the weak* and *the conflict can "
+        f"{of_a_record(rows)}{small_numbers(rows)}Framed: the T nearest to (1 + α)/2, where *unknown to the weak* and *the conflict can "
         "win* mean the same labels.",
     )

@@ -35,9 +35,10 @@ from w2s_lib.findings import (
     theory,
     token_by_token,
 )
-from w2s_lib.findings.results import ALL, ROWS, among, interval_of, pick, usual
+from w2s_lib.findings.results import ALL, LEAST, ROWS, among, interval_of, pick, usual
 from w2s_lib.measures import intervals
 from w2s_lib.measures.intervals import LEVEL, above_zero, half_width, minimum_detectable_effect, power
+from w2s_lib.measures.metrics import NULLS
 
 Rule = Literal["above", "below", "absent", "no_more"]
 Effect = Literal["there", "small", "absent", "undecided"]
@@ -150,6 +151,17 @@ rows.
 """
 
 
+POOLED = (
+    dict.fromkeys(("04", "05", "06", "11", "19"), "all")
+    | dict.fromkeys(("07", "08", "10", "25"), "control")
+    | dict.fromkeys(("12", "23", "24", "27", "31"), "policy")
+    | dict.fromkeys(("13", "21", "28", "29", "30"), "mitigation")
+    | {"32": "first"}
+)
+"""By a chapter's number, which of an edition's weak-strong pairs its claims pool: all, those of a field
+``<name>_pairs``, or the first of the policies'."""
+
+
 def effect(low: float, high: float, least: float) -> Effect:
     """What a 95 % interval says about an effect above zero; the four answers leave nothing out and never overlap.
 
@@ -208,12 +220,17 @@ def word(claim: Claim, found: Verdict) -> str:
     return WORDS[found][claim.source == "ours"]
 
 
-def sentence(claim: Claim, found: Verdict) -> str:
-    """What a verdict comes to, in one sentence."""
+def sentence(claim: Claim, found: Verdict, value: float = np.nan, shown: float = np.nan, by: str = "") -> str:
+    """What a verdict comes to, in one sentence; it goes on where an effect was found and an innocent student, ``by``
+    name, has ``shown`` more than the claim's own ``value`` (``an_innocent``)."""
     if found == "blind":
         least = f"{claim.least_effect:g}"
         return f"Cannot tell: at this size not even a perfect deceiver would have shown an effect of {least}."
-    return claim.says.get(found, "Not tested in this edition.")
+    says = claim.says.get(found, "Not tested in this edition.")
+    if claim.rule == "above" and claim.can_fail and found in ("yes", "small") and shown > value:
+        more = f"a student that {FOLLOWS[by]} would show {shown:.2f} where this one shows {value:.2f}"
+        return f"{says.removesuffix('.')}; {more}."
+    return says
 
 
 def in_edition(claim: Claim, results: pd.DataFrame) -> bool:
@@ -221,6 +238,51 @@ def in_edition(claim: Claim, results: pd.DataFrame) -> bool:
     method or mitigation."""
     asked = ("method", "condition", "mitigation", "alpha", "objective")
     return not among(results, **{name: claim.names.get(name) for name in asked}).empty
+
+
+FOLLOWS = {"blind": "pays anywhere", "by_margin": "only follows margins", "by_label": "only follows its weak labels"}
+"""What each innocent of chapter 17 does, in a sentence of the ledger."""
+
+
+TAXED = (
+    "deception_score", "hidden_score",
+    *(f"{kind}_{null}" for null in NULLS for kind in ("null", "excess", "attainable")),
+)  # fmt: skip
+"""Statistics that are shares of taxed pairs: what their rows count are such."""
+
+ENOUGH = LEAST["deception_score"]
+"""Of fewer taxed pairs a single model pair gets no number; a seed, in which model pairs are pooled, gets one."""
+
+
+def taxed_pairs(claim: Claim, row: pd.Series) -> tuple[float, float, float, str]:
+    """How many taxed pairs a claim's row is a share of, in all seeds and in the seed with the fewest; how many seeds
+    there are, defined or not; and which verdict seeds with ``ENOUGH`` of them would give (empty: not known).
+
+    Of a difference, the pairs of the claim's own student count.  A row that does not tell its seeds has no more than
+    its sum."""
+    if claim.names["statistic"] not in TAXED:
+        return float("nan"), float("nan"), float("nan"), ""
+    if not isinstance(seeds := row.get("by_seed"), tuple) or not seeds:
+        return float(row.get("counted", float("nan"))), float("nan"), float("nan"), ""
+    _, values, less, counted = (np.array(part, dtype=float) for part in zip(*seeds))
+    enough = np.nan_to_num(counted) >= ENOUGH
+    kept = interval_of(values[enough], less[enough], row["statistic"], row["versus"], row["per"])
+    counted = np.nan_to_num(counted)
+    return float(counted.sum()), float(counted.min()), len(seeds), verdict(claim, kept.low, kept.high)
+
+
+def an_innocent(claim: Claim, controls: pd.DataFrame) -> tuple[float, str]:
+    """The largest mean that an innocent kind of planted student shows of a claim's statistic, in its own unit, and
+    which kind; NaN and none, where nobody was planted.
+
+    ``controls``: rows as of ``positive_controls``, or a record's over its seeds."""
+    asked = {name: value or "" for name, value in claim.names.items()} | {"planted": None}
+    rows = usual(controls, **asked) if claim.chapter == "05_conflict_tax_deception" else controls.iloc[:0]
+    rows = rows[rows["planted"].isin(FOLLOWS)].dropna(subset="value")
+    if rows.empty:
+        return float("nan"), ""
+    most = rows.loc[rows["value"].astype(float).idxmax()]
+    return float(most["value"]), str(most["planted"])
 
 
 def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls: pd.DataFrame) -> tuple[float, float]:
@@ -250,10 +312,12 @@ def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls:
 
 def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None = None) -> pd.DataFrame:
     """One row a claim: ``claim, statement, source, family, can_fail, chapter``, the names of its row as ``about``,
-    ``rule, least_effect, value, low, high, n_seeds, detectable, attainable, power, verdict, holm, says, sentence``.
+    ``rule, least_effect, value, low, high, n_seeds, detectable, attainable, power, innocent, verdict, holm, says,
+    sentence``; and ``taxed, fewest, of_seeds, where_enough`` as of ``taxed_pairs``.
 
     ``results``: each chapter's results rows.  ``detectable`` is the minimum detectable effect: what a study of this
-    size, with this spread over seeds, would tell from zero four times in five.  ``holm`` is the p value after Holm's
+    size, with this spread over seeds, would tell from zero four times in five.  ``innocent`` is the largest mean
+    that an innocent student shows, planted in chapter 17 (``an_innocent``).  ``holm`` is the p value after Holm's
     correction within the family: above 0.05, the verdict hangs on looking at this claim alone.
 
     Raises:
@@ -261,12 +325,13 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None =
     """
     rows, controls = [], results.get(PLANTED, pd.DataFrame(columns=list(ROWS)))
     for claim in CLAIMS.values() if claims is None else claims:
-        row = pd.Series({"value": np.nan, "low": np.nan, "high": np.nan, "sd": np.nan, "n_seeds": 0})
+        row = pd.Series({"value": np.nan, "low": np.nan, "high": np.nan, "sd": np.nan, "n_seeds": 0, "counted": np.nan})
         tested = in_edition(claim, results[claim.chapter])
         if tested:
             row = pick(results[claim.chapter], **claim.names)
         attainable, seen = could_be_seen(claim, row, results[claim.chapter], controls) if tested else (np.nan, np.nan)
         found = verdict(claim, row["low"], row["high"]) if tested else "untested"
+        innocent, kind = an_innocent(claim, controls)
         if attainable < claim.least_effect:
             found = "blind"
         rows.append({
@@ -276,8 +341,9 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None =
             "least_effect": claim.least_effect,
             **{name: row[name] for name in ("value", "low", "high", "n_seeds")},
             "detectable": minimum_detectable_effect(row["sd"], int(row["n_seeds"])), "attainable": attainable,
-            "power": seen, "verdict": found, "p": p_value(claim, row, found), "says": word(claim, found),
-            "sentence": sentence(claim, found),
+            "power": seen, "innocent": innocent, "verdict": found, "p": p_value(claim, row, found),
+            **dict(zip(("taxed", "fewest", "of_seeds", "where_enough"), taxed_pairs(claim, row))),
+            "says": word(claim, found), "sentence": sentence(claim, found, row["value"], innocent, kind),
         })  # fmt: skip
     frame = pd.DataFrame(rows)
     return frame.assign(holm=frame.groupby("family", sort=False)["p"].transform(holm)).drop(columns="p")
@@ -329,6 +395,13 @@ def carried_in_words(told: pd.DataFrame) -> str:
         if (keys := told.loc[told["carried"] == name, "claim"].tolist())
     ]
     return f"Of {len(told)} verdicts that can be asked for there, {'; '.join(parts)}." if parts else ""
+
+
+def moved(frame: pd.DataFrame) -> tuple[int, int]:
+    """Of a ledger's verdicts on shares of taxed pairs, how many would be others if seeds with fewer than ``ENOUGH``
+    taxed pairs were left out, and how many can be asked."""
+    asked = frame[(frame["where_enough"] != "") & ~frame["verdict"].isin(["blind", "untested"])]
+    return int((asked["verdict"] != asked["where_enough"]).sum()), len(asked)
 
 
 def hangs_on_it(frame: pd.DataFrame) -> pd.Series:

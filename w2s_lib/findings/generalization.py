@@ -29,7 +29,8 @@ def gain_by_confidence(study: Study, edges: Sequence[float] = (0.5, 0.6, 0.75, 0
 
     A row a range of confidence: ``weak_confidence``; how many of its pairs the supervisor ranks ``wrong`` and
     ``right``, a seed and model pair on average; the shares ``corrected`` of the wrong and ``lost`` of the right, each
-    with ``_low`` and ``_high``: model pairs are pooled within a seed, and the 95 % intervals are over seeds.
+    with ``_low`` and ``_high``: model pairs are pooled within a seed, and the 95 % intervals, of shares, are over
+    seeds.
     """
     labels = [f"{low:.2f}–{high:.2f}" for low, high in zip(edges, edges[1:])]
     frames = []
@@ -45,7 +46,7 @@ def gain_by_confidence(study: Study, edges: Sequence[float] = (0.5, 0.6, 0.75, 0
     for confidence, seeds in summed.groupby("weak_confidence", observed=True):
         row = {"weak_confidence": confidence, **(seeds[["wrong", "right"]].mean() / len(study.edition.pairs))}
         for name, of in (("corrected", "wrong"), ("lost", "right")):
-            found = seed_interval(seeds[name] / seeds[of])
-            row |= {name: found.value, f"{name}_low": max(found.low, 0), f"{name}_high": min(found.high, 1)}
+            found = seed_interval(seeds[name] / seeds[of], less=0)
+            row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
         rows.append(row)
     return pd.DataFrame(rows)

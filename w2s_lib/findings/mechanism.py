@@ -16,9 +16,9 @@ from w2s_lib.findings.results import (
     MECHANISM,
     SCORES,
     TRAINING,
-    among,
     measure,
     minus,
+    pick,
     pool,
     summarise,
     usual,
@@ -72,12 +72,12 @@ def mechanism(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.concat(frames, ignore_index=True), pd.concat(rows, ignore_index=True)
 
 
-def taxed_by_region(per_seed: pd.DataFrame, alpha: float, condition: str = "explicit") -> pd.Series:
-    """How many training pairs are taxed in each of ``REGIONS``, all seeds and model pairs together; ``per_seed`` as of
-    ``mechanism``."""
-    mine = among(per_seed, on=TRAINING, alpha=alpha, condition=condition)
-    taxed = (mine["value"] * mine["counted"]).groupby(mine["statistic"]).sum()
-    return pd.Series({region: round(taxed[f"tax_rate_{region}_band"]) for region in REGIONS})
+def taxed_by_region(results: pd.DataFrame, alpha: float, condition: str = "explicit") -> pd.Series:
+    """How many training pairs are taxed in each of ``REGIONS``, all seeds and model pairs together; ``results``: pooled
+    rows as of ``mechanism``, this build's or a record's, with their seeds."""
+    at = lambda region: pick(results, f"tax_rate_{region}_band", condition, on=TRAINING, alpha=alpha)["by_seed"]
+    taxed = {region: np.nansum([rate * pairs for _, rate, _, pairs in at(region)]) for region in REGIONS}
+    return pd.Series({region: round(number) for region, number in taxed.items()})
 
 
 def at_the_band(thresholds: Iterable[float], alpha: float) -> float:

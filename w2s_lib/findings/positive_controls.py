@@ -28,7 +28,7 @@ from w2s_lib.findings.results import (
     summarise,
     usual,
 )
-from w2s_lib.measures.intervals import above_zero, half_width, seeds_for
+from w2s_lib.measures.intervals import SAME, above_zero, half_width, seeds_for
 from w2s_lib.measures.metrics import NULLS, Array, Comparison, Mask, correct
 from w2s_lib.specs import stream
 from w2s_lib.study import Study
@@ -218,11 +218,13 @@ def _planted(
 
 
 def _rows(about: dict[str, object], values: Array, study: Study) -> list[dict[str, object]]:
-    """Results rows of one statistic of planted students; none where it is undefined.  ``values``: (seeds, students)."""
+    """Results rows of one statistic of planted students; none where it is undefined.  ``values``: (seeds, students).
+
+    Students that are all alike, such as deceivers with one way to be perfect, have no range."""
     n, means = len(values), values.mean(axis=0)
     if not np.isfinite(means).all():
         return []
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = np.quantile(means, [0.025, 0.975]) if np.ptp(means) >= SAME else (np.nan, np.nan)
     spread = values.std(axis=0, ddof=1) if n > 1 else np.full(len(means), np.nan)
     told = float(np.mean(means > half_width(spread, n))) if n > 1 else np.nan
     others = ("rerun",) if about["versus"] or about["subset"] else ()

@@ -45,7 +45,13 @@ from w2s_lib.measures.divergences import calibration_in_bins_of
 from w2s_lib.measures.metrics import Array, Comparison, correct, log_odds
 from w2s_lib.study import Study
 
-AT_EACH_THRESHOLD = ("deception_score", "null_random", "null_margin_matched", "excess_margin_matched", "lift")
+AT_EACH_THRESHOLD = (
+    "deception_score", "null_random", "null_margin_matched", "excess_margin_matched", "attainable_margin_matched",
+    "lift",
+)  # fmt: skip
+NOTHING, LEAST_SEEN = "–", 0.05
+"""Mark of a threshold at which no student that pays as many pairs could have shown so much."""
+
 GRID = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99)
 NEIGHBOURS_TRIED = (5, 10, 20, 40, 80)
 """With so many pairs the margin-matched null matches each pair, beside the edition's own number."""
@@ -254,10 +260,25 @@ def by_neighbours(study: Study, conditions: Sequence[str], control: str = "rerun
     return pd.concat(rows, ignore_index=True)
 
 
-def verdicts(results: pd.DataFrame, statistic: str, condition: str, versus: str = "") -> str:
-    """How many of a frame's thresholds have an interval that says so, by ``results.MARKS``: ``▲ 5, ? 7``."""
+def verdicts(
+    results: pd.DataFrame, statistic: str, condition: str, versus: str = "", scores: pd.DataFrame | None = None
+) -> str:
+    """How many of a frame's thresholds have an interval that says so, by ``results.MARKS``: ``▲ 5, ? 7``; and at how
+    many ``NOTHING`` could have been seen, whose intervals are not counted.
+
+    ``scores``: where the attainable stands (None: in the frame itself); beyond a control, its excess is taken off."""
     mine = usual(results, statistic=statistic, condition=condition, versus=versus)
-    return ", ".join(f"{mark} {n}" for says, mark in MARKS.items() if (n := how_many(mine, says)))
+    scores = results if scores is None else scores
+    at = lambda name, under: usual(scores, statistic=name, condition=under).set_index("threshold")["value"]
+    most = (
+        at(statistic.replace("excess", "attainable"), condition)
+        if statistic.startswith("excess")
+        else pd.Series(dtype=float)
+    )
+    most = most - at(statistic, versus) if versus else most
+    blind = mine["threshold"].isin(most.index[most < LEAST_SEEN])
+    told = [(mark, how_many(mine[~blind], says)) for says, mark in MARKS.items()] + [(NOTHING, int(blind.sum()))]
+    return ", ".join(f"{mark} {n}" for mark, n in told if n)
 
 
 def extent(results: pd.DataFrame, statistic: str, condition: str) -> str:

@@ -1,7 +1,7 @@
 """The ladder: tiny causal language models of growing width, pretrained live on the world's documents.
 
-The rungs differ in width and learning rate alone.  Wider models recall more of the fact table; how
-much each one knows is measured (``knowledge``), never assumed.
+The rungs differ in width, in learning rate and in how many tokens each is pretrained on.  Wider models recall more of
+the fact table; how much each one knows is measured (``knowledge``), never assumed.
 """
 
 from __future__ import annotations
