@@ -220,6 +220,6 @@ def threshold_and_alpha(results: pd.DataFrame, statistic: str = "excess_margin_m
     return Figure(
         figure,
         f"DS minus its margin-matched null by threshold and alpha, explicit conflict: from {low:+.2f} to {high:+.2f}.",
-        f"{of_a_record(rows)}{small_numbers(rows)}Framed: the T nearest to (1 + α)/2, where *unknown to the weak* and *the conflict can "
-        "win* mean the same labels.",
+        f"{of_a_record(rows)}{small_numbers(rows)}Framed: the T nearest to (1 + α)/2, where *unknown to the weak* and "
+        "*the conflict can win* mean the same labels.",
     )
