@@ -73,8 +73,8 @@ def _name_scale(bar: Colorbar, name: str) -> None:
 
 
 def cell(row: pd.Series, sign: str = "") -> str:
-    """What a cell says: its value, its plus too where ``sign`` is one, with a ! where this build lies outside what a
-    record predicts, and, below, how many pairs it is a share of."""
+    """What a cell says: its value, with a ! where this build lies outside what a record predicts, and, below, how many
+    pairs it is a share of.  ``sign``: a plus stands before what is above zero, where it is one."""
     number = f"{round(row['value'], 2) + 0.0:{sign}.2f}" + "!" * outside(row)  # + 0.0: no -0.0
     return "" if np.isnan(row["value"]) else number if np.isnan(row["counted"]) else f"{number}\n{row['counted']:.0f}"
 
