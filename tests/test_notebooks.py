@@ -121,6 +121,28 @@ def test_every_preprint_that_a_chapter_names_is_in_the_references():
     assert not [number for number in named if f"arXiv:{number}" not in known]
 
 
+CONDITIONS = "|".join(("explicit", "implicit", "verbosity", "rerun", "placebo"))
+
+
+def tables(text: str) -> list[str]:
+    """Tables of a page's Markdown, each as its lines."""
+    return re.findall(r"(?:^\|.*\|$\n?)+", text, re.MULTILINE)
+
+
+def test_a_table_with_deception_scores_says_how_many_taxed_pairs_they_are_shares_of():
+    """Whether its columns or its rows are the conditions."""
+    pages = {path.stem: nbformat.read(path, as_version=4).cells for path in (ROOT / "notebooks").glob("*.ipynb")}
+    texts = {name: "\n\n".join(c.source for c in cells if c.cell_type == "markdown") for name, cells in pages.items()}
+    texts["index"] = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    seen = set()
+    for name, text in texts.items():
+        for table in tables(text):
+            for scored in re.findall(rf"\bds_(?:span_)?((?:honesty_)?(?:{CONDITIONS}))(?::s)?`", table):
+                assert re.search(rf"\b(?:taxed|counted)_{scored}(?::s)?`", table), f"{name}: {scored}"
+                seen.add(name[:2])
+    assert seen >= {"05", "09", "10", "15", "29", "in"}
+
+
 UNGUESSED = (BENCHMARKS, LAST, "16_bring_your_own_pairs", "22_play")
 """Pages whose figures are of the reader's own making, or reference."""
 
