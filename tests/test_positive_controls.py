@@ -157,6 +157,12 @@ def test_students_that_are_all_alike_have_no_range(planted):
     assert len(ranged) > len(planted) / 4 and (ranged["low"] < ranged["high"]).all()
 
 
+def test_the_explicit_conflict_alone_has_the_rows_that_it_has_among_others(planted):
+    alone = positive_controls(simulated(0, 1, 2), students=30, only_explicit=True)[1]
+    asked = (planted["condition"] == "explicit") & (planted["subset"] == "") & (planted["ceiling"] == "")
+    pd.testing.assert_frame_equal(alone, planted[asked].reset_index(drop=True))
+
+
 def test_stable_pairs_have_nothing_beyond_a_rerun(planted):
     stable = planted[planted["subset"] == "stable"]
     assert len(stable) and (stable["versus"] == "").all()

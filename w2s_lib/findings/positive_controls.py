@@ -155,12 +155,14 @@ def _pooled(found: Iterable[Sums]) -> dict[str, Array]:
         return {name: sum(f[name][0] for f in found) / sum(f[name][1] for f in found) for name in found[0]}
 
 
-def _settings(study: Study) -> list[tuple[Study, str, dict[str, str]]]:
+def _settings(study: Study, only_explicit: bool) -> list[tuple[Study, str, dict[str, str]]]:
     """Where a statistic is asked what it could see: study, condition whose tax is planted, and columns that name it.
 
     Both conflicts; the explicit one also on stable pairs, and, on the control pairs, beside the ceiling of the other
-    half.
+    half.  ``only_explicit``: that one alone, as it is.
     """
+    if only_explicit:
+        return [(study, "explicit", {})]
     other = replace(study.on_control_pairs(), ceiling_half="ground_truth")
     explicit = [(study, {}), (study, {"subset": STABLE}), (other, {"ceiling": OTHER})]
     return [(study, "implicit", {}), *((of, "explicit", names) for of, names in explicit)]
@@ -173,16 +175,19 @@ def _comparison(study: Study, cell: Cell, stable: bool) -> Comparison:
     return c.among(np.all([correct(p) for p in study.probabilities(study.reruns(*cell[:3]))], axis=0))
 
 
-def positive_controls(study: Study, students: int = PLANTED_STUDENTS) -> tuple[pd.DataFrame, pd.DataFrame]:
+def positive_controls(
+    study: Study, students: int = PLANTED_STUDENTS, only_explicit: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What planted students show, kind by kind, beside a null and beyond a rerun, pooled over model pairs.
 
     The first frame has a row a seed: mean over planted students, and how far single ones ``scatter`` (a standard
     deviation).  The second has, for each statistic, its mean over
     planted students with the range of 95 of 100 studies, and ``power_of_<statistic>``: the share of studies, one
     planted student a seed, whose interval over seeds lies above zero (undefined for a single seed).
+    ``only_explicit``: nobody is planted under the implicit conflict, on stable pairs or beside another ceiling.
     """
     per_seed, rows = [], []
-    for of, condition, names in _settings(study):
+    for of, condition, names in _settings(study, only_explicit):
         of.lab.run(of.student_runs((condition, "rerun")))
         named = dict.fromkeys(OPTIONS, "") | of.names(condition) | names
         named |= {"weak": ALL, "strong": ALL, "alpha": np.nan, "threshold": of.edition.threshold}
