@@ -272,7 +272,7 @@ def sections(notebook: NotebookNode, source: Source, page: str) -> tuple[list[tu
             elif asked := ASKED.search(data.get("text/html", "")):
                 add("question", html.unescape(asked[2]), html.unescape(asked[1]))
             elif data.get("text/html", "").startswith('<table class="dataframe'):
-                add("table", data["text/html"].replace("\n", " "))
+                add("table", data["text/html"].partition("<details>")[0].replace("\n", " "))  # none is unfolded there
     return told, figures
 
 

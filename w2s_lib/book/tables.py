@@ -92,10 +92,10 @@ class Ledger(Table):
         shown = {"": link, "verdict": "<strong>{}</strong>"}
         first = html_table(pd.DataFrame(columns), self.digits, "dataframe ledger", shown)
         whole = lambda name: f[name].map("{:,.0f}".format, na_action="ignore")
-        behind = {"": f["claim"], "claim": f["statement"], "weak–strong pairs": f.get("pairs", pd.Series("", f.index))}
+        behind = {"": f["claim"], "claim": f["statement"]} | ({"weak–strong pairs": f["pairs"]} if "pairs" in f else {})
         behind |= {"taxed pairs": whole("taxed"), "fewest in a seed": whole("fewest")}
         second = html_table(pd.DataFrame(behind), self.digits, "dataframe ledger", {"": link})
-        summary = "<summary>Which pairs are behind each, and how many of them are taxed</summary>"
+        summary = "<summary>How many taxed pairs are behind each, and of which models</summary>"
         return f"{first}<details>{summary}{second}</details>"
 
     def __repr__(self) -> str:
