@@ -294,7 +294,8 @@ class Chapter:
         found = {name: self._recorded(name) if name in self._in_record else rows for name, rows in live.items()}
         if PLANTED in live and len(means := self._innocents):
             mine = live[PLANTED]
-            others = mine[[s.startswith("power_of_") for s in mine["statistic"]] | ~mine["planted"].isin(FOLLOWS)]
+            rates = mine["statistic"].astype("str").str.startswith("power_of_")
+            others = mine[rates | ~mine["planted"].isin(FOLLOWS)]
             found[PLANTED] = pd.concat([others, means], ignore_index=True) if len(others) else means
         return found
 
