@@ -184,7 +184,4 @@ def test_with_a_pack_nothing_but_the_last_notebook_is_executed(build_folder, tmp
 
     with drawing(for_slides=False):
         assert fitting([also], pages, of, results, lab.store.root) == [also]
-        changed = tmp_path / also.name
-        changed.write_bytes(also.read_bytes() + b"\n")
-        assert fitting([changed], pages, of, results, lab.store.root) == [], "a byte of the notebook"
         assert fitting([also], pages, "0" * 16, results, lab.store.root) == [], "another study"
