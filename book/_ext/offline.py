@@ -35,9 +35,10 @@ def drop_names(app: Sphinx, pagename: str, templatename: str, context: dict, doc
 
 
 def keep_first_line(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    """Have napoleon read no type off what stands before a colon: types are annotated, and a sentence may have one."""
+    """Have napoleon read no type off what stands before a colon, but find an empty comment in its place: types are
+    annotated, and sentences have colons."""
     if what in ("attribute", "data", "property"):
-        lines.insert(0, "")
+        lines[:0] = ["..", ""]
 
 
 def skip_aliases(app: Sphinx, what: str, name: str, thing: object, skip: bool, options: object) -> bool | None:
