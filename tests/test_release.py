@@ -82,9 +82,11 @@ def printed(build_folder, tmp_path_factory):
     output, built = tmp_path_factory.mktemp("printed") / "book", build_folder / "book"
     shutil.copytree(built / "source", output / "source")
     shutil.copytree(built / "results", output / "results")
-    shutil.copytree(built / "html", output / "html", ignore=lambda _, names: [
-        name for name in names if name.endswith((".html", ".ipynb")) and name not in ("index.html", "01_tour.html")
-    ])  # fmt: skip
+    pages = shutil.ignore_patterns("*.html", "[0-9]*.ipynb", "_*", "slides")
+    shutil.copytree(built / "html", output / "html", ignore=pages)
+    others = shutil.ignore_patterns("0[2-9]*.html", "[1-9]*.html")
+    shutil.copytree(built / "html" / "slides", output / "html" / "slides", ignore=others)
+    shutil.copy(built / "html" / "index.html", output / "html")
     parts = [{"caption": "Few", "chapters": [{"file": name} for name in CHAPTERS]}]
     contents = json.dumps({"format": "jb-book", "root": "glossary", "parts": parts})
     (output / "source" / "_toc.yml").write_text(contents, encoding="utf-8")
