@@ -3,12 +3,10 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
 
-import nbformat
 import pandas as pd
 import pytest
 
@@ -68,54 +66,22 @@ def test_what_is_not_built_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: edition='smoke': not built yet")
 
 
-RELEASES = """
-import sys
-from w2s_lib.book.release import release
-release("smoke", *sys.argv[1:], taught=["01"])
+PRINTS = """
+from pathlib import Path
+from w2s_lib.book.release import print_pdf
+print_pdf(Path.cwd() / "page.html", "a.pdf")
 """
-CHAPTERS = ("notebooks/01_tour", "notebooks/05_conflict_tax_deception")
-
-
-@pytest.fixture(scope="module")
-def printed(build_folder, tmp_path_factory):
-    """The release, with its PDFs, of a book of few of the smoke edition's pages."""
-    output, built = tmp_path_factory.mktemp("printed") / "book", build_folder / "book"
-    shutil.copytree(built / "source", output / "source")
-    shutil.copytree(built / "results", output / "results")
-    pages = shutil.ignore_patterns("*.html", "[0-9]*.ipynb", "_*", "slides")
-    shutil.copytree(built / "html", output / "html", ignore=pages)
-    others = shutil.ignore_patterns("0[2-9]*.html", "[1-9]*.html")
-    shutil.copytree(built / "html" / "slides", output / "html" / "slides", ignore=others)
-    shutil.copy(built / "html" / "index.html", output / "html")
-    parts = [{"caption": "Few", "chapters": [{"file": name} for name in CHAPTERS]}]
-    contents = json.dumps({"format": "jb-book", "root": "glossary", "parts": parts})
-    (output / "source" / "_toc.yml").write_text(contents, encoding="utf-8")
-    # in a process of its own: Playwright's interface does not start twice in one
-    told = [sys.executable, "-c", RELEASES, str(output), str(output.parent / "release")]
-    subprocess.run(told, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    return output.parent / "release"
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")
-def test_a_book_is_printed_with_its_chapters_in_the_outline_and_with_links(printed, build_folder):
-    made = (printed / "book.pdf").read_bytes()
-    told = [bytes.fromhex(text.decode()).decode("utf-16") for text in re.findall(rb"/Title <(FEFF[0-9A-F]+)>", made)]
-    told += [text.decode("latin-1") for text in re.findall(rb"/Title \(((?:[^()\\]|\\.)*)\)", made)]
-    for name in CHAPTERS:
-        title = nbformat.read(build_folder / "book" / "source" / f"{name}.ipynb", 4).cells[0].source.splitlines()[0]
-        assert any(title.removeprefix("# ") in one for one in told), told[:40]
-    assert made.startswith(b"%PDF") and b"/Outlines" in made and len(re.findall(rb"/Type\s*/Page\b", made)) > 10
-    assert made.count(b"/Dest") > 20 and b"/URI (https://arxiv.org/abs/2406.11431)" in made
-    assert [path.name for path in (printed / "slides").iterdir()] == ["01_tour.pdf"]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None or not shutil.which("pdftotext"), reason="no Chromium or no pdftotext is installed")
-def test_pages_of_the_printed_book_have_numbers(printed):
-    done = subprocess.run(["pdftotext", printed / "book.pdf", "-"], capture_output=True, encoding="utf-8", check=True)
-    pages = done.stdout.split("\f")[:-1]
-    assert [page.split()[-1] for page in pages] == [str(number + 1) for number in range(len(pages))]
+def test_a_page_is_printed_with_an_outline(tmp_path):
+    (tmp_path / "page.html").write_text("<h1>One</h1><p>a</p><h2 style='break-before: page'>Two</h2>", encoding="utf-8")
+    # in a process of its own: Playwright's interface does not start twice in one
+    done = subprocess.run([sys.executable, "-c", PRINTS], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    made = (tmp_path / "a.pdf").read_bytes()
+    assert done.returncode == 0 and made.startswith(b"%PDF") and b"/Outlines" in made
+    assert len(re.findall(rb"/Type\s*/Page\b", made)) == 2
 
 
 def test_without_a_browser_the_pdf_is_one_line(tmp_path, monkeypatch):
