@@ -354,6 +354,12 @@ def test_no_paragraph_carries_more_than_two_intervals(build_folder):
     assert not too_many
 
 
+def test_solutions_are_folded_on_every_page(html):
+    """And so on paper: what is printed opens none."""
+    told = "".join(page.read_text(encoding="utf-8") for page in pages(html))
+    assert {*re.findall(r'<div class="(solution [^"]*)"', told)} == {"solution dropdown admonition"}
+
+
 def test_solutions_were_executed(build_folder):
     for source in chapters():
         executed = nbformat.read(build_folder / "book" / "source" / "notebooks" / source.name, as_version=4)
