@@ -258,8 +258,8 @@ def taxed_pairs(claim: Claim, row: pd.Series) -> tuple[float, float, float, str]
     """How many taxed pairs a claim's row is a share of, in all seeds and in the seed with the fewest; how many seeds
     there are, defined or not; and which verdict seeds with ``ENOUGH`` of them would give (empty: not known).
 
-    Of a difference, the pairs of the claim's own student count, and seeds with fewer have no value.  A row that does not tell its seeds has no more than
-    its sum."""
+    Of a difference, the pairs of the claim's own student count, and seeds with fewer have no value.  A row that does
+    not tell its seeds has no more than its sum."""
     if claim.names["statistic"] not in TAXED:
         return float("nan"), float("nan"), float("nan"), ""
     if not isinstance(seeds := row.get("by_seed"), tuple) or not seeds:
