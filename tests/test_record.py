@@ -29,7 +29,20 @@ from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, PLANTED, verdict
 from w2s_lib.findings.early_warning import WATCHED
 from w2s_lib.findings.record import RecordError
-from w2s_lib.findings.results import ALL, BY_SEED, CONFLICTS, MARKS, NAMES, by_seed, marked, pick, reads, say, summarise
+from w2s_lib.findings.results import (
+    ALL,
+    BY_SEED,
+    CONFLICTS,
+    MARKS,
+    NAMES,
+    by_seed,
+    marked,
+    pick,
+    reads,
+    say,
+    summarise,
+    usual,
+)
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.measures.intervals import prediction_interval, seeds_for
@@ -608,6 +621,22 @@ def test_pages_and_figures_show_what_verdicts_are_read_off(page, name):
         marked += out
         assert draw(build).beside == ""
     assert marked or not DRAWN.get(name)
+
+
+def test_what_innocents_show_is_the_records_and_how_often_a_deceiver_is_seen_this_builds(page):
+    build = as_a_build(PLANTED)
+    half = build["planted"].eq("half") & build["statistic"].eq("excess_margin_matched")
+    build = pd.concat([build, build[half].assign(statistic="power_of_excess_margin_matched", value=0.5)])
+    decided = page("05_conflict_tax_deception").deciding({PLANTED: build})[PLANTED]
+    about = {"statistic": "excess_margin_matched", "condition": "explicit", "weak": ALL}
+    mine = REAL[(REAL["chapter"] == PLANTED) & (REAL["seed"] > 402)]
+    for kind, rows in (("by_label", mine), ("half", REAL[(REAL["chapter"] == PLANTED) & (REAL["seed"] < 403)])):
+        values = usual(rows, planted=kind, **about)["value"]
+        assert pick(decided, planted=kind, **about)["value"] == pytest.approx(values.mean())
+    assert pick(decided, "power_of_excess_margin_matched", "explicit", planted="half")["value"] == 0.5
+    told = page("05_conflict_tax_deception").told("N1", as_a_build("05_conflict_tax_deception"))
+    assert told["innocent"] == pytest.approx(usual(mine, planted="by_label", **about)["value"].mean())
+    assert told["innocent"] > told["value"] and "only follows its weak labels would show 0.18" in told["sentence"]
 
 
 def test_maps_and_lines_say_whose_they_are(page):
