@@ -20,7 +20,7 @@ from w2s_lib.figures import real_texts as figures_of_real_texts
 from w2s_lib.findings import bridge, record
 from w2s_lib.findings import real_texts as findings_of_real_texts
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, ledger
-from w2s_lib.findings.conflict import conflict
+from w2s_lib.findings.conflict import PLACEBO_MARGIN, conflict, is_placebo, placebo_in_words
 from w2s_lib.findings.controls import controls
 from w2s_lib.findings.gap import capability_gap
 from w2s_lib.findings.ladder import ladder_results
@@ -317,6 +317,25 @@ def test_helpful_pairs_by_people_need_neither_texts_nor_model(tmp_path, monkeypa
     assert told.set_index("claim").loc["H3", "value"] == pytest.approx(by_hand)
     longer = Shipped(FOLDER / "hh-smol-helpful").table("longer").set_index("part")["value"]
     assert longer["pandalm"] > 0.6 > longer["all"] > 0.4 > longer["llmbar-adversarial"], "length for, and against"
+
+
+def test_a_placebo_at_an_eighth_of_the_dose_is_one(tmp_path, monkeypatch):
+    """Over all divisions, by hand and as the page says it; at the whole dose it is none."""
+    monkeypatch.delenv("W2S_DATA", raising=False)
+    study = Study(load("hh-smol-helpful"))
+    study = study.on(open_lab(str(tmp_path), 0, study.edition))
+    cells = [(seed, *pair) for seed in study.edition.seeds for pair in study.edition.weak_strong]
+    tax = {
+        c: np.mean([study.comparison(*cell, c).tax.mean() for cell in cells])
+        for c in ("placebo_eighth", "placebo", "rerun")
+    }
+    more = pd.Series(tax) - tax["rerun"]
+    assert study.lab.trained == 0 and more["placebo_eighth"] <= PLACEBO_MARGIN < more["placebo"]
+    found = by_people(study.restricted_to(seeds=[0, 1]))
+    for name, refused in (("placebo_eighth", False), ("placebo", True)):
+        row = pick(found, "conflict_tax", name, versus="rerun")
+        assert is_placebo(row) != refused and ("controls for nothing" in placebo_in_words(row)) == refused
+    assert study.conflict("placebo_eighth").share == 0.125 and study.conflict("placebo_eighth").objective == "vowels"
 
 
 @pytest.mark.parametrize(

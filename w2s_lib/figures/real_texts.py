@@ -37,7 +37,11 @@ BY_PEOPLE = {
         "a quarter, of PandaLM": "implicit_pandalm",
         "a quarter, of LLMBar": "implicit_llmbar",
     },
-    "read off the replies, as many": {"the longer one (verbosity)": "verbosity", "more vowels (placebo)": "placebo"},
+    "read off the replies, as many": {
+        "the longer one (verbosity)": "verbosity",
+        "more vowels (placebo)": "placebo",
+        "more vowels, an eighth": "placebo_eighth",
+    },
     "no other pairs": {"explicit conflict": "explicit", "rerun": "rerun"},
 }
 """Rows of the figure of helpful pairs, by what is mixed in: each condition's name there."""

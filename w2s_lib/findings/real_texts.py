@@ -92,6 +92,7 @@ def by_people(study: Study) -> pd.DataFrame:
             generalization(study)[1],
             summarise(per_seed, pooled=True),
             minus(per_seed, paid, against, "rerun"),
+            minus(per_seed, (MATCHED,), ("explicit",), "placebo_eighth"),
             *(minus(per_seed, paid, [condition], control) for condition, control in others),
         ],
         ignore_index=True,

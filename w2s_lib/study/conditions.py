@@ -47,8 +47,10 @@ def _quarter_of(part: str) -> Callable[[float, Objective], Conflict]:
     return lambda alpha, target: Conflict(kind="mixed", objective="helpfulness", share=0.25, part=part)
 
 
-def _mixed(objective: Objective, turns: int | None = None) -> Callable[[float, Objective], Conflict]:
-    return lambda alpha, target: Conflict(kind="mixed", objective=objective, turns=turns)
+def _mixed(
+    objective: Objective, turns: int | None = None, share: float = 1.0
+) -> Callable[[float, Objective], Conflict]:
+    return lambda alpha, target: Conflict(kind="mixed", objective=objective, share=share, turns=turns)
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ CONDITIONS = {
         Condition("implicit", "helpfulness pairs mixed in", _implicit),
         Condition("rerun", "another training seed, no conflict", _none),
         Condition("placebo", "politeness pairs mixed in", _mixed("politeness")),
+        Condition("placebo_eighth", "an eighth as many politeness pairs mixed in", _mixed("politeness", share=0.125)),
         Condition("implicit_quarter", "a quarter as many helpfulness pairs mixed in", _implicit_quarter),
         Condition("implicit_pandalm", "a quarter as many of PandaLM's pairs mixed in", _quarter_of("pandalm")),
         Condition(
@@ -120,9 +123,10 @@ TURNS = {"implicit_in_turns": "implicit", "implicit_weak_last": "implicit", "pla
 """Two aims in turn (after Kim et al. 2025), and the condition that mixes the same pairs; trained for the mitigation
 pairs of worlds."""
 
-BY_PEOPLE = ("implicit_quarter", "implicit_pandalm", "implicit_llmbar", "verbosity")
+BY_PEOPLE = ("implicit_quarter", "implicit_pandalm", "implicit_llmbar", "verbosity", "placebo_eighth")
 """Trained beside the core where people judged the helpfulness pairs: a smaller dose, that dose of one source, in which
-the longer reply is mostly the better or mostly the worse one, and the longer reply in their place."""
+the longer reply is mostly the better or mostly the worse one, the longer reply in their place, and a placebo at a dose
+that taxed little more than a rerun on other divisions."""
 
 ABOVE_ONE = 2.0
 """An alpha at which the explicit conflict pays on gold labels, too: the gold control is trained there as well."""
