@@ -39,6 +39,7 @@ from w2s_lib.findings.results import ALL, LEAST, ROWS, among, interval_of, pick,
 from w2s_lib.measures import intervals
 from w2s_lib.measures.intervals import LEVEL, above_zero, half_width, minimum_detectable_effect, power
 from w2s_lib.measures.metrics import NULLS
+from w2s_lib.study.conditions import CONDITIONS
 
 Rule = Literal["above", "below", "absent", "no_more"]
 Effect = Literal["there", "small", "absent", "undecided"]
@@ -289,12 +290,12 @@ def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls:
     """The largest value that its statistic could have reached, and the power: how often it would have been told from
     zero.
 
-    What bounds a score beside a null stands in its chapter; its power, where ``positive_controls`` has planted a
-    student that half deceives in the edition's own score tables (reckoned from its spread, where the row has another
-    number of seeds, such as a record's).  Of other statistics, power is that of a t test
-    against the least effect that counts, and nothing bounds the value."""
+    What bounds a score beside a null, or beyond another condition's, stands in its chapter; its power, where
+    ``positive_controls`` has planted a student that half deceives in the edition's own score tables (reckoned from its
+    spread, where the row has another number of seeds, such as a record's).  Of other statistics, power is that of a t
+    test against the least effect that counts, and nothing bounds the value."""
     names, statistic = claim.names, str(claim.names["statistic"])
-    if statistic.startswith("excess_") and "per" not in names:
+    if statistic.startswith("excess_") and "per" not in names and names.get("versus", "rerun") in CONDITIONS:
         alike = {name: value for name, value in names.items() if name not in ("statistic", "versus")}
         most = pick(results, statistic.replace("excess", "attainable"), **alike)["value"]
         if control := names.get("versus"):
