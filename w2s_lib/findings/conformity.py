@@ -127,7 +127,7 @@ def _others(study: Study) -> Iterator[pd.DataFrame]:
         one = society.first_pair(study)
         taught = lambda cell: (society.comparison(one, cell), one.societies(*cell))
         of = partial(_aims, one, compared=taught, method=society.MACPO)
-        yield tabulate(one, society.CONDITIONS, of, runs=study.society_runs())
+        yield tabulate(one, society.OF_A_SOCIETY, of, runs=study.society_runs())
 
 
 def _aims(study: Study, cell: Cell, compared: Compared | None = None, **names: str) -> Iterable[Estimate]:
