@@ -17,7 +17,7 @@ from w2s_lib.training.reward_model import WARM_UP
 
 
 def logistic(x: NDArray[np.float64], ridge: float, least: float | None = None) -> NDArray[np.float64]:
-    """Weights w, shape (d,), that minimise Σ −log σ(x·w) + ridge/2 |w|² over pairs whose better reply stands first: a
+    """Weights w, shape (d,), that minimise Σ −log σ(x·w) + ridge/2 w·w over pairs whose better reply stands first: a
     logistic regression without an intercept.
 
     ``x``: what it reads of the better reply minus the same of the other, shape (n, d).  ``least``: no weight is lower.
