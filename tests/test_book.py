@@ -101,7 +101,7 @@ def test_the_ledger_asks_real_texts_the_same(html):
     assert told.loc["N4", "value"] < 0 < told.loc["N12", "value"], "helpful pairs, and longer replies, of one edition"
     assert on_real_texts(results[results["edition"] == "smoke"]).empty
     there = results.query("chapter == '15_real_models_and_data' and edition == 'hh-smol' and weak == 'all'")
-    plain = "condition == 'explicit' and versus == '' and ceiling == ''"
+    plain = "condition == 'explicit' and versus == '' and ceiling == '' and subset == ''"
     (score,) = there.query(f"statistic == 'excess_margin_matched' and {plain}").itertuples()
     (tax,) = there.query("statistic == 'conflict_tax' and versus == 'gold_rerun'").itertuples()
     assert (score.low, score.high) == tuple(told.loc["N1", ["low", "high"]]) and tax.value == told.loc["N7", "value"]
@@ -140,8 +140,8 @@ def ledger_column(page: str, column: str) -> list[tuple[str, str]]:
     found, plain = [], lambda cell: re.sub("<[^>]+>", "", cell).strip()
     for table in re.findall(r'<table[^>]*class="[^"]*ledger[^"]*".*?</table>', page, re.DOTALL):
         heads, *rows = (re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in table.split("<tr")[1:])
-        at = [plain(head) for head in heads].index(column)
-        found += [(plain(row[0]), plain(row[at])) for row in rows]
+        if column in (named := [plain(head) for head in heads]):
+            found += [(plain(row[0]), plain(row[named.index(column)])) for row in rows]
     return found
 
 

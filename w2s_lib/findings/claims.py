@@ -155,7 +155,7 @@ rows.
 POOLED = (
     dict.fromkeys(("04", "05", "06", "11", "19"), "all")
     | dict.fromkeys(("07", "08", "10", "25"), "control")
-    | dict.fromkeys(("12", "23", "24", "27", "31"), "policy")
+    | dict.fromkeys(("12", "23", "24", "31"), "policy")
     | dict.fromkeys(("13", "21", "28", "29", "30"), "mitigation")
     | {"32": "first"}
 )
