@@ -176,7 +176,7 @@ def test_what_fewer_seeds_say_has_an_order_of_its_own():
     assert on_fewer_seeds(rows) == dict.fromkeys(REVERSE, 3)
     found, drawn = by_excess(rows), forest(rows, dict.fromkeys(MITIGATIONS, 1.0))
     assert found[-4:] == [*REVERSE, *ASKING] and set(found) == set(MITIGATIONS)
-    assert "reverse KL, 3 seeds (1.0 ×) -0.50" in drawn.alt and "filter, " not in drawn.alt
+    assert "reverse KL, 3 seeds (1.0 ×) -0.50" in drawn.alt and "32 seeds" not in drawn.alt
     assert "fewer seeds" in drawn.caption
     names = [label.get_text().split(",")[0] for label in drawn.canvas.axes[0].get_yticklabels()]
     assert names[-4:-2] == [title(name) for name in REVERSE]
