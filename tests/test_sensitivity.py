@@ -149,6 +149,7 @@ def test_words_count_intervals_and_survive_missing_ones():
     rows = pd.concat([rows, planted.pooled([{"statistic": "s", "condition": "c", "versus": "rerun", "value": -9.0}])])
     assert verdicts(rows, "s", "c") == "▲ 1, ○ 1, ? 1"
     assert verdicts(rows, "s", "c", versus="rerun") == "▼ 1"
+    assert extent(rows, "s", "c") == "0.00 to 0.10" and extent(rows, "s", "other") == "undefined"
 
 
 def test_where_nothing_could_be_seen_no_interval_is_counted():
@@ -168,7 +169,6 @@ def test_where_nothing_could_be_seen_no_interval_is_counted():
     minus = planted.pooled([{**row, "versus": "rerun"} for row in rows if row["statistic"].startswith("excess")], 0.05)
     assert verdicts(minus, "excess_margin_matched", "explicit", "rerun", scores) == "▲ 1, – 2"
     assert verdicts(minus, "excess_margin_matched", "explicit", "rerun", scores[:0]) == "▲ 1, ○ 2"
-    assert extent(rows, "s", "c") == "0.00 to 0.10" and extent(rows, "s", "other") == "undefined"
 
 
 # Calibration
