@@ -421,3 +421,8 @@ def test_an_edition_of_one_chapter_has_those_that_all_have():
     assert [number for number in CHAPTERS if one.has_chapter(number)] == ["01", *ALWAYS]
     assert Study(one).runs() == Study(load("smoke", {"chapters": ["01", *ALWAYS]})).runs()
     assert not load("smoke", {"chapters": []}).has_chapter("01")
+
+
+def test_only_the_edition_for_tests_is_quick():
+    """Whatever the book says of others rests on all that chapters look at."""
+    assert [path.stem for path in sorted(FOLDER.glob("*.yaml")) if load(path.stem).is_quick] == ["smoke"]

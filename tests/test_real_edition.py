@@ -26,7 +26,7 @@ def dialogues(pairs: int, words: tuple[list[str], list[str]], seed: int):
     """Pairs in the form of HH-RLHF: replies are of one kind of words or the other, some of them longer."""
     rng = random.Random(seed)
     for i in range(pairs):
-        prompt = f"\n\nHuman: {seed}-{i}?\n\nAssistant:"
+        prompt = f"\n\nHuman: Question {seed}-{i}, what do I do?\n\nAssistant:"
         chosen, rejected = (" " + ", ".join(rng.choices(kind, k=rng.randint(2, 5))) + "." for kind in words)
         yield {"chosen": prompt + chosen, "rejected": prompt + rejected}
 
@@ -41,7 +41,7 @@ def own(tmp_path_factory, folders):
     edition = yaml.safe_load((FOLDER / "hh-small.yaml").read_text(encoding="utf-8")) | {
         "name": "own", "title": "tiny models, a few pairs", "data": "harmless.jsonl",
         "helpful": "./helpful.jsonl", "seeds": [1], "models": [weak, middle, strong],
-        "pairs": [f"{weak} -> {strong}"], "train_pairs": 48, "test_pairs": 32, "max_tokens": 72, "lora_rank": None,
+        "pairs": [f"{weak} -> {strong}"], "train_pairs": 48, "test_pairs": 64, "max_tokens": 96, "lora_rank": None,
         "dtype": "float32", "draws": 100, "threshold": 0.5, "filter_above": 0.5, "alphas": [0.5, 1.0],
         "reward_model": FAST, "mitigations": ["bootstrap", "filter", "early_stopping", "ensemble"],
     }  # fmt: skip

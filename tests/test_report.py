@@ -449,7 +449,7 @@ BADLY = [
         {"helpful": "some.jsonl", "train_pairs": 48, "helpful_share": 1.0},
         "helpful_share=1: 48 helpfulness pairs are asked for, and there are 40; use at most 0.8333",
     ),
-    ({"max_tokens": 24}, "max_tokens=24: .* reads 150 of 150 pairs as two times the same text"),
+    ({"max_tokens": 40}, "max_tokens=40: .* reads 150 of 150 pairs as two times the same text"),
     ({"reward_model": 3}, "reward_model=3: must be fields of a recipe"),
     ({"reward_model": {"epochz": 1}}, "reward_model.epochz=1: no such parameter; did you mean 'epochs'"),
     ({"mitigations": ["filtr"]}, "mitigations='filtr': no such mitigation; did you mean 'filter'"),

@@ -14,6 +14,7 @@ from w2s_lib import digests
 from w2s_lib.book import ship
 from w2s_lib.book.build import NOT_SHIPPED
 from w2s_lib.book.chapter import open_lab
+from w2s_lib.book.pages import PACK
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures import bridge as figures_of_bridge
 from w2s_lib.figures import real_texts as figures_of_real_texts
@@ -81,9 +82,7 @@ def test_shipped_results_are_those_that_were_computed(own, tmp_path, monkeypatch
     monkeypatch.setattr("w2s_lib.data.load.load", None)  # the texts are out of reach
     _, there = real_texts(study.on(elsewhere), CONDITIONS, controls=False)
     assert elsewhere.trained == 0
-    ends = ["low", "high", "sd"]  # of few pairs: a neighbour in margin that is another by rounding moves an end
-    pd.testing.assert_frame_equal(here.drop(columns=ends), there.drop(columns=ends), atol=2e-3)
-    pd.testing.assert_frame_equal(here[ends], there[ends], atol=2e-2)
+    pd.testing.assert_frame_equal(here, there, atol=2e-3)
     margins = [lab.scores(run)["margin"].to_numpy() for run in runs]
     assert all(
         np.abs(a - elsewhere.scores(run)["margin"]).max() <= 1e-3 * np.abs(a).max() for a, run in zip(margins, runs)
@@ -534,7 +533,7 @@ def test_the_preview_is_the_world_with_one_seed_and_all_its_runs():
     assert set(preview.seeds) < set(world.seeds) and not {name[:2] for name in NOT_SHIPPED} & set(preview.chapters)
     assert {run.key for run in closure(Study(preview).runs())} == set(Shipped(FOLDER / "preview").records)
     assert record.rows_of(preview).equals(record.rows_of(world)) and len(record.rows_of(preview))
-    assert sum(path.stat().st_size for path in (FOLDER / "preview").iterdir()) < 9e6
+    assert sum(path.stat().st_size for path in (FOLDER / "preview").iterdir() if path.name != PACK) < 6e6
 
 
 def test_the_preview_needs_no_model(tmp_path):

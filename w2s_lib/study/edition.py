@@ -337,6 +337,11 @@ class Edition(Value):
         """What a real model computes in by this method."""
         return "bfloat16" if method in POLICY_METHODS and name in self.bfloat16_policies else self.dtype
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether this edition is there to be fast: it draws so seldom that chapters look at less elsewhere, too."""
+        return self.draws < 200
+
     def has_chapter(self, chapter: str) -> bool:
         """Whether this edition has the chapter of that number."""
         named = {*(CHAPTERS if self.chapters is None else self.chapters), *ALWAYS}
