@@ -189,7 +189,7 @@ def test_findings_are_tidy(published, findings):
         rows = findings(name)[1]
         assert list(rows.columns) == list(ROWS), name
         same = rows[list(NUMBERS)].astype(float).reset_index(drop=True), published[name][list(NUMBERS)].astype(float)
-        pd.testing.assert_frame_equal(*same), "what the notebook found is what its finding gives"
+        pd.testing.assert_frame_equal(*same)  # what the notebook found is what its finding gives
 
 
 def test_no_published_interval_is_of_no_width(published):

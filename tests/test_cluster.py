@@ -333,7 +333,7 @@ def test_jobs_that_never_start_are_told_of_and_there_is_an_end(monkeypatch, caps
         with pytest.raises(ClusterError, match="1 runs are left, .* no worker; finished runs are kept.*'squeue --me'"):
             list(as_finished(slurm, waiting))
     said = capsys.readouterr().err.splitlines()
-    assert 1 <= len(said) <= 3, "when it has waited long enough, and when twice as long"
+    assert 1 <= len(said) <= 3, "when it has waited long enough; how often more hangs on the machine"
     assert re.fullmatch(
         "waiting: 1 runs are left, .* no worker: a job of SLURM; 'squeue --me' .*; ends after 1 s .*", said[0]
     )
