@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from w2s_lib.findings.results import (
-    CONFLICTS,
-    MATCHED,
-    measure,
-    slopes,
-    summarise,
-)
+from w2s_lib.findings.results import CONFLICTS, MATCHED, measure, slopes, summarise
 from w2s_lib.study import Study
 
 OF_THE_GAP = (

@@ -7,11 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.results import (
-    GENERALIZATION,
-    measure,
-    summarise,
-)
+from w2s_lib.findings.results import GENERALIZATION, measure, summarise
 from w2s_lib.measures.intervals import seed_interval
 from w2s_lib.measures.metrics import correct
 from w2s_lib.study import Study

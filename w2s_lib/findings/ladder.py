@@ -6,14 +6,7 @@ from functools import partial
 
 import pandas as pd
 
-from w2s_lib.findings.results import (
-    PER_SEED,
-    Cell,
-    Estimate,
-    row,
-    seed_weights,
-    summarise,
-)
+from w2s_lib.findings.results import PER_SEED, Cell, Estimate, row, seed_weights, summarise
 from w2s_lib.measures.metrics import accuracy
 from w2s_lib.study import Study
 
