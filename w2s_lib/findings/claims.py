@@ -35,10 +35,9 @@ from w2s_lib.findings import (
     theory,
     token_by_token,
 )
-from w2s_lib.findings.results import ALL, LEAST, ROWS, among, interval_of, pick, usual
+from w2s_lib.findings.results import ALL, LEAST, OF_TAXED_PAIRS, ROWS, among, interval_of, pick, usual
 from w2s_lib.measures import intervals
 from w2s_lib.measures.intervals import LEVEL, above_zero, half_width, minimum_detectable_effect, power
-from w2s_lib.measures.metrics import NULLS
 from w2s_lib.study.conditions import CONDITIONS
 
 Rule = Literal["above", "below", "absent", "no_more"]
@@ -245,12 +244,6 @@ FOLLOWS = {"blind": "pays anywhere", "by_margin": "only follows margins", "by_la
 """What each innocent of chapter 17 does, in a sentence of the ledger."""
 
 
-TAXED = (
-    "deception_score", "hidden_score",
-    *(f"{kind}_{null}" for null in NULLS for kind in ("null", "excess", "attainable")),
-)  # fmt: skip
-"""Statistics that are shares of taxed pairs: what their rows count are such."""
-
 ENOUGH = LEAST["deception_score"]
 """Of fewer taxed pairs a single model pair gets no number; a seed, in which model pairs are pooled, gets one."""
 
@@ -261,7 +254,7 @@ def taxed_pairs(claim: Claim, row: pd.Series) -> tuple[float, float, float, str]
 
     Of a difference, the pairs of the claim's own student count, and seeds with fewer have no value.  A row that does
     not tell its seeds has no more than its sum."""
-    if claim.names["statistic"] not in TAXED:
+    if claim.names["statistic"] not in OF_TAXED_PAIRS:
         return float("nan"), float("nan"), float("nan"), ""
     if not isinstance(seeds := row.get("by_seed"), tuple) or not seeds:
         return float(row.get("counted", float("nan"))), float("nan"), float("nan"), ""

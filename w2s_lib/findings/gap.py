@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from w2s_lib.findings.results import CONFLICTS, MATCHED, measure, slopes, summarise
+from w2s_lib.findings.results import CONFLICTS, TAX_AND_EXCESS, measure, slopes, summarise
 from w2s_lib.study import Study
-
-OF_THE_GAP = (
-    "conflict_tax",
-    "net_change",
-    "deception_score",
-    "null_random",
-    "null_margin_matched",
-    "excess_random",
-    MATCHED,
-)
 
 
 def capability_gap(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every weak-strong pair by its capability gap, and how tax, DS, nulls and excesses grow with it."""
     none = measure(study, ["none"], ("accuracy", "pgr", "gap"))
-    per_seed = pd.concat([none, measure(study, CONFLICTS, ("accuracy", *OF_THE_GAP))], ignore_index=True)
-    return per_seed, pd.concat([summarise(per_seed), slopes(per_seed, OF_THE_GAP)], ignore_index=True)
+    per_seed = pd.concat([none, measure(study, CONFLICTS, ("accuracy", *TAX_AND_EXCESS))], ignore_index=True)
+    return per_seed, pd.concat([summarise(per_seed), slopes(per_seed, TAX_AND_EXCESS)], ignore_index=True)

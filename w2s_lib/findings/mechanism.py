@@ -12,9 +12,11 @@ import pandas as pd
 from w2s_lib.data.load import split
 from w2s_lib.findings.results import (
     ALL,
+    BY_BAND,
     MATCHED,
     MECHANISM,
     SCORES,
+    TAX_AND_SCORE,
     TRAINING,
     measure,
     minus,
@@ -34,8 +36,6 @@ REGIONS = {"below": "label wrong: q < 1/2", "in": "in the band", "above": "above
 PATHS = "paths"
 """The table in which an edition ships what ``paths`` gives."""
 
-BY_REGION = tuple(f"tax_rate_{region}_band" for region in REGIONS)
-
 BESIDE = (0.6, 0.75, 0.9, 0.97)
 """At which the mechanism chapter sets T, beside the edition's own."""
 
@@ -53,21 +53,14 @@ def mechanism(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         training = measure(at, ("explicit", "rerun"), MECHANISM, on="weak_label")
         test = measure(at, ("explicit", "rerun"), (*MECHANISM, *SCORES[2:]))
         gold = measure(at, ("gold_explicit", "gold_rerun"), ("conflict_tax", "net_change"))
-        elsewhere = [
-            measure(
-                at.with_parameters(threshold=t),
-                ("explicit", "rerun"),
-                ("deception_score", "null_random", "null_margin_matched", MATCHED),
-            )
-            for t in BESIDE
-            if t != study.edition.threshold
-        ]
+        others = [at.with_parameters(threshold=t) for t in BESIDE if t != study.edition.threshold]
+        elsewhere = [measure(other, ("explicit", "rerun"), (*TAX_AND_SCORE[2:], MATCHED)) for other in others]
         for frame in (training, test, gold, *elsewhere):
             frame["alpha"] = alpha
             frames.append(frame)
             rows.append(summarise(frame, pooled=True))
-        rows.append(minus(training, (*BY_REGION, "band_contrast"), ("explicit",), "rerun", on=TRAINING))
-        rows.append(minus(test, (*BY_REGION, "band_contrast", MATCHED), ("explicit",), "rerun"))
+        rows.append(minus(training, (*BY_BAND, "band_contrast"), ("explicit",), "rerun", on=TRAINING))
+        rows.append(minus(test, (*BY_BAND, "band_contrast", MATCHED), ("explicit",), "rerun"))
         rows.append(minus(gold, ("conflict_tax",), ("gold_explicit",), "gold_rerun"))
     return pd.concat(frames, ignore_index=True), pd.concat(rows, ignore_index=True)
 

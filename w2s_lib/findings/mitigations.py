@@ -9,9 +9,9 @@ import pandas as pd
 
 from w2s_lib.findings.results import (
     GENERALIZATION,
-    MATCHED,
     PER_SEED,
     ROWS,
+    TAX_AND_EXCESS,
     UNMODIFIED,
     difference,
     measure,
@@ -23,16 +23,7 @@ from w2s_lib.specs import Train
 from w2s_lib.study import Study
 from w2s_lib.study.cost import arithmetic, size, work
 
-OF_A_MITIGATION = (
-    "conflict_tax",
-    "net_change",
-    "deception_score",
-    "null_random",
-    "null_margin_matched",
-    "excess_random",
-    MATCHED,
-    "lift",
-)
+OF_A_MITIGATION = (*TAX_AND_EXCESS, "lift")
 
 
 def over_ways(per_seed: pd.DataFrame) -> pd.DataFrame:

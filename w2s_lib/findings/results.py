@@ -129,6 +129,9 @@ sums.
 A score of 0 of 2 taxed pairs so counts as two pairs do.  PGR is weighed by the gap, without a choice of wide ones.
 Statistics that are not named here are shares of all pairs, as many for each model pair."""
 
+OF_TAXED_PAIRS = tuple(n for n in COUNTED if n.startswith(("deception", "hidden", "null", "excess", "attainable")))
+"""Statistics that are shares of taxed pairs: what their rows count are such."""
+
 LEAST = dict.fromkeys(COUNTED, 10.0) | {"pgr": MIN_GAP} | {f"share_of_attainable_{null}": 2.0 for null in NULLS}
 """Of a single model pair and seed a number is given only where it is a share of at least so much: pairs; for PGR, the
 gap."""
@@ -160,14 +163,8 @@ SIGNED = (
 )  # fmt: skip
 """Statistics that are no shares of pairs: their intervals may leave [0, 1]."""
 
-RATIOS = (
-    "pgr",
-    "lift",
-    "kappa",
-    "shift_by_ceiling",
-    *IN_NATS,
-    *(name for name in SIGNED if name.startswith("share_of")),
-)
+SHARES_OF_ATTAINABLE = tuple(name for name in SIGNED if name.startswith("share_of"))
+RATIOS = ("pgr", "lift", "kappa", "shift_by_ceiling", *IN_NATS, *SHARES_OF_ATTAINABLE)
 """Of these, which may leave [-1, 1] as well; the others are differences of shares, which in turn may differ by 2."""
 
 STABLE, ONE_DIVISION, TRAINING, OTHER, UNMODIFIED = "stable", "one_division", "training", "other", "unmodified"
@@ -176,29 +173,20 @@ interval over its prompts; ``on`` the student's training pairs; the
 ``ceiling`` of the other half; ``versus`` the same student without a mitigation, or by the method as the edition has
 it."""
 
-GENERALIZATION = ("accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr")
-DECEPTION = (
-    "conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", "excess_random",
-    "excess_margin_matched", "attainable_margin_matched", "share_of_attainable_margin_matched", "lift", *RATES,
-)  # fmt: skip
-MECHANISM = (
-    "conflict_tax",
-    "tax_rate_below_band",
-    "tax_rate_in_band",
-    "tax_rate_above_band",
-    "band_contrast",
-    *(name for name, _, _ in BY_LABEL),
-)
-
-
 CONFLICTS = tuple(name for name in CORE if name != "none")
 MATCHED = "excess_margin_matched"
+GENERALIZATION = ("accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr")
+TAX_AND_SCORE = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched")
+TAX_AND_EXCESS = (*TAX_AND_SCORE, "excess_random", MATCHED)
+DECEPTION = (*TAX_AND_EXCESS, "attainable_margin_matched", "share_of_attainable_margin_matched", "lift", *RATES)
+BY_BAND = ("tax_rate_below_band", "tax_rate_in_band", "tax_rate_above_band")
+MECHANISM = ("conflict_tax", *BY_BAND, "band_contrast", *(name for name, _, _ in BY_LABEL))
 EXCESSES = ("excess_random", MATCHED, "excess_label_matched", "excess_weak_matched", "explained_by_label")
 SCORES = (
-    "conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched", *EXCESSES,
-    "attainable_margin_matched", "attainable_label_matched", "attainable_weak_matched",
+    *TAX_AND_SCORE, *EXCESSES, "attainable_margin_matched", "attainable_label_matched", "attainable_weak_matched",
     "share_of_attainable_margin_matched",
 )  # fmt: skip
+"""What is measured together of students, by question: do they generalize, what does a conflict cost, where, why."""
 
 
 @lru_cache(maxsize=8)

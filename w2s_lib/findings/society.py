@@ -40,13 +40,8 @@ OF_A_SOCIETY = ("none", "explicit", "rerun")
 """The conditions that societies are under; controls have no rerun of their own."""
 
 SCORED = (
-    "deception_score",
-    "null_margin_matched",
-    MATCHED,
-    "attainable_margin_matched",
-    "null_random",
-    "excess_random",
-)
+    "deception_score", "null_margin_matched", MATCHED, "attainable_margin_matched", "null_random", "excess_random",
+)  # fmt: skip
 """Of a student and an area."""
 
 MOVED = {"score_moved": "deception_score", "null_moved": "null_margin_matched", "beyond_null_moved": MATCHED}
