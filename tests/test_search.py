@@ -135,7 +135,7 @@ def test_every_claim_finds_its_row_and_figures_show_what_was_found(planted):
     assert taxes[taxes["weight"] == 0]["tax"].eq(0).all()
     alone = pick(results, "conflict_tax", "rerun", method="guide")["value"]
     assert "rerun, 0.0 % at 0" in tax_by_weight(taxes).alt
-    assert f"its guide alone, rerun, tax {100 * alone:.1f} %" in trained_and_guided(results).alt
+    assert f"its guide alone, rerun {100 * alone:.1f} %" in trained_and_guided(results).alt
     curve = search.by_weight(study)
     level = curve[(curve["guide"] == "student") & np.isinf(curve["weight"])]["test"].mean()
     assert f"{100 * level:.0f} % at inf" in accuracy_by_weight(curve, results).alt

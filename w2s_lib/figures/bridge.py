@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.real_texts import SAME_TEXTS, a_row_each, short
-from w2s_lib.figures.rows import dot, name_rows, under_headings
-from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, MARKERS, Figure, canvas
+from w2s_lib.figures.real_texts import SAME_TEXTS, short
+from w2s_lib.figures.rows import ONE, Measure, forest, under_headings
+from w2s_lib.figures.style import Figure, canvas
 from w2s_lib.findings.bridge import ATTAINABLE, KNOWN, SHARE, SHIFT
-from w2s_lib.findings.results import MATCHED, pick, say
+from w2s_lib.findings.results import MATCHED, among, pick
 from w2s_lib.study.study import COMPARED
 
 PANELS = {
@@ -30,9 +31,9 @@ SETTINGS = {
 """Names of the settings of ``Study.like_real_texts``."""
 
 CEILINGS = (
-    (KNOWN, "ceiling knows, of what\nthe weak does not"),
-    (ATTAINABLE, "largest attainable\nscore − null"),
-    (SHARE, "share of\nthe attainable"),
+    Measure("ceiling knows, of what\nthe weak does not", KNOWN, conditions=ONE),
+    Measure("largest attainable\nscore − null", ATTAINABLE, conditions=ONE),
+    Measure("share of\nthe attainable", SHARE, conditions=ONE),
 )
 """Panels of the figure of ceilings that know more or less."""
 
@@ -53,28 +54,14 @@ def bridge(
     }
     rows = under_headings({heading: members.items() for heading, members in groups.items()})
     figure, axes = canvas(2.0 + 2.2 * len(statistics), 0.42 * len(rows) + 1.5, columns=len(statistics), sharey=True)
-    said = []
-    for ax, statistic in zip(axes, statistics):
-        for y, name, found in rows:
-            if found is None:
-                continue
-            told = []
-            for condition, lower in zip(COMPARED, (-0.13, 0.13)):
-                mine = found[(found["versus"] == "") & (found["statistic"] == statistic)]
-                row = mine[mine["condition"] == condition].iloc[0]
-                dot(ax, y + lower, row, condition, size=40)
-                told.append(f"{condition} {say(row)}")
-            said.append(f"{statistic.replace('_', ' ')}, {name}: {', '.join(told)}")
-        ax.axvline(0, **DASHED)
-        ax.set_title(PANELS[statistic], fontsize=11)
-        ax.spines["left"].set_visible(False)
-    name_rows(axes, rows)
-    for condition in COMPARED:
-        axes[0].scatter([], [], s=40, label=condition, color=CONDITION_COLOURS[condition], marker=MARKERS[condition])
+    look = {"conditions": dict(zip(COMPARED, (-0.13, 0.13))), "most": np.inf}
+    measures = [Measure(PANELS[name], name, **look) for name in statistics]
+    of = lambda measure, its, c: among(its, statistic=measure.statistic, condition=c, versus="").iloc[0]
+    said = forest(axes, rows, measures, of, size=40)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(COMPARED))
     return Figure(
         figure,
-        f"The explicit conflict beside a rerun, by setting. {'; '.join(said)}.",
+        f"The explicit conflict beside a rerun, by setting. {'. '.join(said)}.",
         "Pooled over the control pairs; 95 % intervals over seeds, or, for a study of one seed, over prompts. Seeds of "
         f"the world are worlds of their own. {SAME_TEXTS}",
     )
@@ -89,8 +76,9 @@ def ceilings(results: pd.DataFrame) -> Figure:
     groups: dict[str, list] = {}
     for weak, strong in pairs:
         groups.setdefault(f"labels of {short(weak)}", []).append((short(strong), (weak, strong)))
-    marks = lambda statistic, names: {"explicit": pick(results, statistic, "explicit", *names)}
-    figure, _, _, said = a_row_each(CEILINGS, groups, marks, 8.4)
+    rows = under_headings(groups)
+    figure, axes = canvas(8.4, 0.36 * len(rows) + 1.6, 1, len(CEILINGS), sharey=True)
+    said = forest(axes, rows, CEILINGS, lambda measure, names, _: pick(results, measure.statistic, "explicit", *names))
     return Figure(
         figure,
         f"What ceilings know of what their supervisor does not, and the share of the attainable. {'. '.join(said)}.",

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import FancyBboxPatch
 
-from w2s_lib.figures.rows import dot, name_rows, under_headings
+from w2s_lib.figures.rows import ONE, Measure, Row, forest, under_headings
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLES, Figure, canvas
 from w2s_lib.findings.conformity import AIMS, BESIDE, MOVED, RIVAL
-from w2s_lib.findings.results import MATCHED, UNMODIFIED, among, pick, say, usual
+from w2s_lib.findings.results import MATCHED, UNMODIFIED, among, pick, usual
 from w2s_lib.findings.search import GUIDE, SEARCH
 from w2s_lib.findings.society import MACPO
 from w2s_lib.study.conditions import CONDITIONS, TURNS
@@ -198,24 +198,18 @@ def what_moves(results: pd.DataFrame) -> Figure:
     )
     rows = under_headings(groups)
     figure, axes = canvas(7.8, 0.27 * rows[-1].y + 1.3, 1, 2, sharey=True)
-    said = []
-    for y, name, about in rows:
-        for ax, aim in zip(axes, AIMS if about else ()):
-            method, condition, mitigation = about
-            versus = UNMODIFIED if mitigation else "rerun"
-            found = pick(results, aim, condition, method=method, mitigation=mitigation, versus=versus, rival=RIVAL)
-            dot(ax, y, found, condition, scale=100, size=40)
-            said.append(f"{method} {name} {aim} {say(found, percent=True)}")
-    for ax, aim in zip(axes, AIMS):
-        ax.set_xlabel(f"change of\n{aim} (points)")
-        ax.spines["left"].set_visible(False)
-        ax.axvline(0, **DASHED)
-        low, high = ax.get_xlim()
-        ax.set_xlim(max(low, -80), min(high, 80))
-    name_rows(axes, rows, above=0.8, below=0.7)
+
+    def of(measure: Measure, about: tuple[str, str, str], _: str) -> pd.Series:
+        method, condition, mitigation = about
+        versus = UNMODIFIED if mitigation else "rerun"
+        its = {"method": method, "mitigation": mitigation, "versus": versus, "rival": RIVAL}
+        return pick(results, measure.statistic, condition, **its)
+
+    measures = [Measure(f"change of\n{aim} (points)", aim, 100, conditions=ONE, most=80) for aim in AIMS]
+    said = forest(axes, rows, measures, of, size=40)
     return Figure(
         figure,
-        f"What changes in competence and conformity: {'; '.join(said)}.",
+        f"What changes in competence and conformity. {'. '.join(said)}.",
         "Bars: 95 % intervals over seeds; a bar that leaves the frame goes on. The placebo is what a second task costs "
         "that wants neither.",
     )
@@ -230,22 +224,19 @@ BY_TURNS = {
 
 def turns_against_mixed(results: pd.DataFrame) -> Figure:
     """What it changes to learn two aims in turn instead of mixed: tax, both aims and DS − null, with intervals."""
-    panels = {"conflict_tax": "conflict tax", **{aim: aim for aim in reversed(AIMS)}, MATCHED: "DS − null"}
-    figure, axes = canvas(8.6, 3.0, 1, len(panels), sharey=True)
-    said = []
-    for ax, (statistic, name) in zip(axes, panels.items()):
-        scale, about = (1, {}) if statistic == MATCHED else (100, {"rival": RIVAL} if statistic in AIMS else {})
-        for y, condition in enumerate(BY_TURNS):
-            row = pick(results, statistic, condition, method="reward_model", versus=TURNS[condition], **about)
-            dot(ax, y, row, condition, scale=scale, size=70)
-            told = say(row, percent=scale == 100)
-            said.append(f"{name} of {BY_TURNS[condition].replace(chr(10), ' ')} {told}")
-        ax.axvline(0, **DASHED)
-        ax.set_xlabel(name + "\n(points)" * (scale == 100))
-        ax.spines["left"].set_visible(False)
-    name_rows(axes, list(BY_TURNS.values()))
+    about_zero = {"conditions": ONE, "most": np.inf}
+    measures = [
+        Measure("conflict tax\n(points)", "conflict_tax", 100, **about_zero),
+        *(Measure(f"{aim}\n(points)", aim, 100, {"rival": RIVAL}, **about_zero) for aim in reversed(AIMS)),
+        Measure("DS − null", MATCHED, **about_zero),
+    ]
+    figure, axes = canvas(8.6, 3.0, 1, len(measures), sharey=True)
+    rows = [Row(y, name, condition) for y, (condition, name) in enumerate(BY_TURNS.items())]
+    its = {"method": "reward_model"}
+    of = lambda measure, c, _: pick(results, measure.statistic, c, versus=TURNS[c], **its | measure.names)
+    said = forest(axes, rows, measures, of, size=70)
     return Figure(
         figure,
-        f"Two aims in turn, minus the same pairs mixed: {'; '.join(said)}.",
+        f"Two aims in turn, minus the same pairs mixed. {'. '.join(said)}.",
         "In turn minus mixed, at equal data; bars: 95 % intervals over seeds. Right of the line turns have more of it.",
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.rows import Row, beside, dot, name_rows, under_headings
-from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
+from w2s_lib.figures.rows import ONE, Measure, Row, beside, dot, forest, under_headings
+from w2s_lib.figures.style import GREY, Figure, canvas
 from w2s_lib.findings.objectives import RIVALS, SIDES
-from w2s_lib.findings.results import say, usual
+from w2s_lib.findings.results import MATCHED, pick, say, usual
 
 AIMS = {
     "": ("explicit", "implicit", "verbosity", "rerun", "placebo"),
@@ -28,28 +30,19 @@ def _rows() -> list[Row]:
     return under_headings({aim or "harmlessness": [(label(aim, c), (aim, c)) for c in cs] for aim, cs in AIMS.items()})
 
 
-def _dots(ax: Axes, results: pd.DataFrame, statistic: str, most: float, scale: float = 1.0) -> list[str]:
-    """Estimates with their intervals, a row a condition, no farther than ``most`` from the zero line; also in words."""
-    rows, said = usual(results, statistic=statistic, objective=None).set_index(["objective", "condition"]), []
-    for y, _, student in _rows():
-        if student is not None:
-            dot(ax, y, rows.loc[student], student[1], scale=scale, size=70)
-            said.append(f"{' '.join(student).strip()} {say(rows.loc[student], percent=scale != 1)}")
-    ax.axvline(0, **DASHED)
-    low, high = ax.get_xlim()
-    ax.set_xlim(max(low, -most), min(high, most))
-    return said
+def _forest(axes: Iterable[Axes], results: pd.DataFrame, *measures: Measure) -> list[str]:
+    of = lambda measure, about, _: pick(results, measure.statistic, about[1], objective=about[0])
+    return forest(axes, _rows(), measures, of, size=70)
 
 
 def excess_by_objective(results: pd.DataFrame) -> Figure:
     """DS minus its margin-matched null with 95 % intervals, conditions below the aim of supervision; pooled rows."""
     figure, ax = canvas(6.2, 4.4)
-    said = _dots(ax, results, "excess_margin_matched", most=0.6)
-    name_rows(ax, _rows(), above=0.7, below=0.6, line=False)
-    ax.set(xlabel="deception score − margin-matched null")
+    measure = Measure("deception score − margin-matched null", MATCHED, conditions=ONE, most=0.6)
+    (said,) = _forest([ax], results, measure)
     return Figure(
         figure,
-        f"Deception score minus margin-matched null, with 95 % intervals: {'; '.join(said)}.",
+        f"By aim and condition, with 95 % intervals, {said}.",
         "Right of the line: more of the tax falls on the deception area than its margins allow. "
         "Bars: 95 % intervals over seeds; a bar that leaves the frame goes on.",
     )
@@ -58,13 +51,9 @@ def excess_by_objective(results: pd.DataFrame) -> Figure:
 def taxes(results: pd.DataFrame) -> Figure:
     """Conflict tax beside the net change of accuracy, in percent, conditions below the aim; pooled rows."""
     figure, axes = canvas(6.8, 4.6, 1, 2, sharey=True)
-    names = {"conflict_tax": "conflict tax\n(% of the pairs)", "net_change": "net change of\naccuracy (points)"}
-    said = []
-    for ax, (statistic, name) in zip(axes, names.items()):
-        told = _dots(ax, results, statistic, most=65, scale=100)
-        said.append(f"{statistic.replace('_', ' ')}: {'; '.join(told)}")
-        ax.set(xlabel=name)
-    name_rows(axes, _rows(), above=0.7, below=0.6, line=False)
+    tax = Measure("conflict tax\n(% of the pairs)", "conflict_tax", 100, conditions=ONE, most=65)
+    net = Measure("net change of\naccuracy (points)", "net_change", 100, conditions=ONE, most=65)
+    said = _forest(axes, results, tax, net)
     return Figure(
         figure,
         f"Conflict tax and net change of accuracy by aim and condition, with 95 % intervals. {'. '.join(said)}.",

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.rows import Row, beside, dot, name_rows, under_headings
-from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, STUDIES, Figure, canvas
+from w2s_lib.figures.rows import ONE, Measure, beside, dot, forest, name_rows, under_headings
+from w2s_lib.figures.style import DASHED, GREY, STUDIES, Figure, canvas
 from w2s_lib.findings.conflict import placebo_refused, placebos_refused
 from w2s_lib.findings.real_texts import ACROSS, WITHIN, family
-from w2s_lib.findings.results import ALL, pick, say, usual
+from w2s_lib.findings.results import ALL, MATCHED, SHARE, pick, say, usual
 from w2s_lib.models.ladder import parse
 
 PANELS = (
@@ -23,12 +23,15 @@ PANELS = (
 NULL = "null_margin_matched"
 SAME_TEXTS = "Where seeds divide the same texts anew, intervals are narrower than those over new texts would be."
 """What every figure of real texts says of its intervals."""
-SHARE = ("share_of_attainable_margin_matched", "… as a share of\nthe attainable")
-ACROSS_PANELS = (
-    ("gap", "capability gap"),
-    ("kappa", "likeness of\nerrors (κ)"),
-    ("pgr", "PGR"),
-    ("excess_margin_matched", "score − margin-\nmatched null"),
+OF_PEOPLE = tuple(Measure(title, statistic, conditions=ONE) for statistic, title in PANELS[:2]) + (
+    Measure("score − margin-\nmatched null", MATCHED, conditions=ONE, most=np.inf),
+    Measure("… as a share of\nthe attainable", SHARE, conditions=ONE, most=np.inf),
+)
+OF_FAMILIES = (
+    Measure("capability gap", "gap", conditions={"none": 0.0}),
+    Measure("likeness of\nerrors (κ)", "kappa", conditions={"none": 0.0}),
+    Measure("PGR", "pgr", conditions={"none": 0.0}, most=np.inf),
+    Measure("score − margin-\nmatched null", MATCHED, conditions={"explicit": -0.15, "rerun": 0.15}, most=np.inf),
 )
 BY_PEOPLE = {
     "helpful pairs, judged by people": {
@@ -93,31 +96,6 @@ def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str])
     )
 
 
-def a_row_each(
-    panels: Sequence[tuple[str, str]],
-    groups: Mapping[str, Iterable[tuple[str, Any]]],
-    marks: Callable[[str, Any], Mapping[str, pd.Series]],
-    width: float,
-) -> tuple[Any, Any, list[Row], list[str]]:
-    """Figure, axes, rows and a sentence a panel: one panel a statistic, one row what a group has, below its heading.
-
-    ``marks``: from a statistic and what a row is about, its results rows by condition, side by side.
-    """
-    rows, said = under_headings(groups), []
-    figure, axes = canvas(width, 0.36 * len(rows) + 1.6, columns=len(panels), sharey=True)
-    for ax, (statistic, title) in zip(axes, panels):
-        told = []
-        for y, name, about in (row for row in rows if row.about):
-            found = marks(statistic, about)
-            for shift, (condition, row) in zip(beside(len(found), 0.3), found.items()):
-                dot(ax, y + shift, row, condition)
-                told.append(f"{name}, {condition.replace('_', ' ')} {say(row)}")
-        ax.set_title(title)
-        said.append(f"{statistic.replace('_', ' ')}: {'; '.join(told)}")
-    name_rows(axes, rows)
-    return figure, axes, rows, said
-
-
 def by_people(results: pd.DataFrame) -> Figure:
     """One panel a statistic, one row a condition, with the number of taxed pairs that its score is of.
 
@@ -127,12 +105,11 @@ def by_people(results: pd.DataFrame) -> Figure:
     groups = {
         heading: [(f"{name}: {counted(c):,.0f}", c) for name, c in rows.items()] for heading, rows in BY_PEOPLE.items()
     }
-    marks = lambda statistic, condition: {condition: pick(results, statistic, condition)}
-    figure, axes, rows, said = a_row_each((*PANELS, SHARE), groups, marks, 9.6)
+    rows = under_headings(groups)
+    figure, axes = canvas(9.6, 0.36 * len(rows) + 1.6, columns=len(OF_PEOPLE), sharey=True)
+    said = forest(axes, rows, OF_PEOPLE, lambda measure, condition, _: pick(results, measure.statistic, condition))
     for y, _, condition in (row for row in rows if row.about):
         axes[1].scatter(pick(results, NULL, condition)["value"], y, s=30, color=GREY, marker="x", zorder=4)
-    for ax in axes[2:]:
-        ax.axvline(0, **DASHED)
     axes[0].set_xlim(left=0)
     return Figure(
         figure,
@@ -155,22 +132,16 @@ def families(results: pd.DataFrame) -> Figure:
     for heading, kind in kinds.items():
         mine = [(w, s) for w, s in pairs.itertuples(index=False) if family(w, s) == kind]
         groups[heading] += [(f"{short(w)} → {short(s)}", (w, s)) for w, s in mine]
-
-    def marks(statistic: str, names: tuple[str, str]) -> dict[str, pd.Series]:
-        conditions = ("explicit", "rerun") if statistic == "excess_margin_matched" else ("none",)
-        return {condition: pick(results, statistic, condition, *names) for condition in conditions}
-
-    figure, axes, _, _ = a_row_each(ACROSS_PANELS, groups, marks, 9.6)
-    for ax in axes[2:]:
-        ax.axvline(0, **DASHED)
-    for condition in ("explicit", "rerun"):
-        axes[-1].scatter([], [], s=60, label=condition, color=CONDITION_COLOURS[condition], marker=MARKERS[condition])
+    of = lambda measure, names, condition: pick(results, measure.statistic, condition, *names)
+    rows = under_headings(groups)
+    figure, axes = canvas(9.6, 0.36 * len(rows) + 1.6, columns=len(OF_FAMILIES), sharey=True)
+    forest(axes, rows, OF_FAMILIES, of)
     figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower right", ncols=2)
     told = []
-    for statistic, _ in ACROSS_PANELS:
-        of = {heading: marks(statistic, (kind, kind)) for heading, kind in kinds.items()}
-        values = [f"{heading}, {c} {say(row)}" for heading, rows in of.items() for c, row in rows.items()]
-        told.append(f"{statistic.replace('_', ' ')}: {'; '.join(values)}")
+    for measure in OF_FAMILIES:  # in words, what each group comes to alone
+        asked = [(heading, kind, c) for heading, kind in kinds.items() for c in measure.conditions]
+        values = [f"{heading}, {c} {say(of(measure, (kind, kind), c))}" for heading, kind, c in asked]
+        told.append(f"{measure.statistic.replace('_', ' ')}: {'; '.join(values)}")
     return Figure(
         figure,
         "Gap, likeness of errors, PGR, and what the margin-matched null leaves of the explicit conflict's score and of "

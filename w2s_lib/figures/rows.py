@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.style import CONDITION_COLOURS, GREY, HERE, MARKERS
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, HERE, MARKERS
 from w2s_lib.findings.results import outside, say
 
 HOLLOW = {"facecolor": "none", "label": f"{HERE}None"}
@@ -25,15 +24,21 @@ class Row(NamedTuple):
     about: Any
 
 
+ONE = {"": 0.0}
+"""In the place of a measure's conditions, where what a row is about says which."""
+
+
 class Measure(NamedTuple):
-    """One measure of a figure: what its axis is called, in lines; what of results, drawn times ``scale``, it shows; and
-    the conditions, each so far below the middle of a row.  The first is said in words."""
+    """One measure of a figure: what its axis is called, in lines; what of results, drawn times ``scale``, it shows; the
+    conditions, each so far below the middle of a row (``ONE``: whichever the row is about); and how far from a line at
+    zero intervals are drawn, where there is such a line."""
 
     axis: str
     statistic: str
     scale: float = 1.0
     names: Mapping[str, str] = {}
     conditions: Mapping[str, float] = {"explicit": -0.13, "rerun": 0.2}
+    most: float | None = None
 
 
 def headed(rows: Iterable[Row]) -> dict[str, Row]:
@@ -160,18 +165,26 @@ def forest(
     panel, of what a row is about and of a condition; None: there is none to draw."""
     told, about = [], headed(rows)
     for ax, measure in zip(axes, measures):
-        said, named = [], set()
-        for (name, row), (condition, lower) in product(about.items(), measure.conditions.items()):
-            if (its := found(measure, row.about, condition)) is None:
-                continue
-            label = None if condition in named else condition
-            dot(ax, row.y + lower, its, condition, scale=measure.scale, size=size, label=label)
-            named.add(condition)
-            if condition == next(iter(measure.conditions)):
-                said.append(f"{name} {say(its, percent=measure.scale != 1)}")
+        said, named, alone = [], {""}, len(measure.conditions) == 1
+        for name, row in about.items():
+            values = []
+            for condition, lower in measure.conditions.items():
+                if (its := found(measure, row.about, condition)) is None:
+                    continue
+                look = {"size": size, "label": None if condition in named else condition}
+                dot(ax, row.y + lower, its, condition or its["condition"], scale=measure.scale, **look)
+                named.add(condition)
+                values.append(f"{condition} " * (not alone) + say(its, percent=measure.scale != 1))
+            if values:
+                said.append(f"{one_line(name)}{' ' if alone else ': '}{', '.join(values)}")
+        if measure.most is not None:
+            ax.axvline(0, **DASHED)
+            low, high = ax.get_xlim()
+            ax.set_xlim(max(low, -measure.most), min(high, measure.most))
         ax.set_xlabel(measure.axis, fontsize=10)
         told.append(f"{one_line(measure.axis)}: {'; '.join(said)}")
-    name_rows(axes, rows, line=False)
+    has_headings = len(about) < len(rows)
+    name_rows(axes, rows, above=0.8 if has_headings else 0.6, below=0.7, line=False)
     return told
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.rows import beside, dot, name_rows, under_headings
+from w2s_lib.figures.rows import ONE, Measure, beside, dot, forest, name_rows, under_headings
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, MARKERS, ROLES, Figure, canvas
-from w2s_lib.findings.results import pick, say
+from w2s_lib.findings.results import MATCHED, pick, say
 from w2s_lib.findings.search import GUIDE, HARMED, SEARCH, WEIGHTS
 
 METHODS = {"dpo": "strong model, trained", SEARCH: "strong model, guided", GUIDE: "its guide alone"}
@@ -98,24 +98,16 @@ def trained_and_guided(results: pd.DataFrame) -> Figure:
     ``results`` as of ``search.no_training``."""
     rows = under_headings({title: [(c, (method, c)) for c in HARMED] for method, title in METHODS.items()})
     figure, axes = canvas(7.8, 0.27 * rows[-1].y + 1.3, 1, 2, sharey=True)
-    shown, said = (("conflict_tax", 100.0), ("excess_margin_matched", 1.0)), []
-    for y, _, about in rows:
-        for ax, (statistic, scale) in zip(axes, shown if about else ()):
-            method, condition = about
-            found = pick(results, statistic, condition, method=method)
-            dot(ax, y, found, condition, scale=scale, size=40)
-            name = "tax" if statistic == "conflict_tax" else "DS minus null"
-            said.append(f"{METHODS[method]}, {condition}, {name} {say(found, percent=scale != 1)}")
-    for ax, name in zip(axes, ("conflict tax\n(% of the pairs)", "DS −\nmargin-matched null")):
-        ax.set_xlabel(name)
-    axes[1].axvline(0, **DASHED)
+    measures = (
+        Measure("conflict tax\n(% of the pairs)", "conflict_tax", 100, conditions=ONE),
+        Measure("DS −\nmargin-matched null", MATCHED, conditions=ONE, most=0.6),
+    )
+    of = lambda measure, about, _: pick(results, measure.statistic, about[1], method=about[0])
+    said = forest(axes, rows, measures, of, size=40)
     axes[0].set_xlim(left=-1)
-    low, high = axes[1].get_xlim()
-    axes[1].set_xlim(max(low, -0.6), min(high, 0.6))
-    name_rows(axes, rows, above=0.8, below=0.7, line=False)
     return Figure(
         figure,
-        f"By what is trained and condition: {'; '.join(said)}.",
+        f"By what is trained and condition. {'. '.join(said)}.",
         "The same supervisor, ceiling and deception area in all rows. Bars: 95 % intervals over seeds; a bar that "
         "leaves the frame goes on.",
     )

@@ -12,12 +12,11 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.data.load import split
-from w2s_lib.findings.results import MATCHED, cells, difference, measure, minus, summarise
+from w2s_lib.findings.results import MATCHED, SHARE, cells, difference, measure, minus, summarise
 from w2s_lib.measures.metrics import correct
 from w2s_lib.study import Study
 from w2s_lib.study.study import COMPARED
 
-SHARE = "share_of_attainable_margin_matched"
 SHIFT = "shift_by_ceiling"
 KNOWN = "known_beyond_weak"
 ATTAINABLE = "attainable_margin_matched"

@@ -174,7 +174,7 @@ interval over its prompts; ``on`` the student's training pairs; the
 it."""
 
 CONFLICTS = tuple(name for name in CORE if name != "none")
-MATCHED = "excess_margin_matched"
+MATCHED, SHARE = "excess_margin_matched", "share_of_attainable_margin_matched"
 GENERALIZATION = ("accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr")
 TAX_AND_SCORE = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched")
 TAX_AND_EXCESS = (*TAX_AND_SCORE, "excess_random", MATCHED)
