@@ -354,12 +354,9 @@ def questions(notes: Mapping[str, Sequence[str]]) -> list[Slide]:
             if found := pattern.match(" ".join(block.split())):
                 said = found.groupdict()
                 mistake = f"> {said['mistake']}\n\n" if "mistake" in said else ""
-                title = "To discuss" if kind == "Discussion" else "Is it so?"
-                told.append(
-                    Slide(
-                        title, mistake + said["ask"][0].upper() + said["ask"][1:], "", (said["answer"],), "question", 6
-                    )
-                )
+                title, ask = "To discuss" if kind == "Discussion" else "Is it so?", said["ask"]
+                says = mistake + ask[0].upper() + ask[1:]
+                told.append(Slide(title, says, "", (said["answer"],), "question", 6))
     return told
 
 
@@ -369,15 +366,8 @@ def exercise(notebook: NotebookNode, source: Source, page: str) -> list[Slide]:
     asked = [source.prose(found, page).strip() for found in EXERCISE.findall(text)]
     if not asked:
         return []
-    return [
-        Slide(
-            "Exercise",
-            min(asked, key=words),
-            "",
-            ("Every exercise, with its solution, stands in the chapter.",),
-            "exercise",
-        )
-    ]
+    where = "Every exercise, with its solution, stands in the chapter."
+    return [Slide("Exercise", min(asked, key=words), "", (where,), "exercise")]
 
 
 def opening(notebook: NotebookNode, source: Source, page: str) -> tuple[str, list[str], list[str], str]:

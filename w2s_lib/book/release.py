@@ -83,14 +83,9 @@ def release(
         shutil.copytree(kept, folder / "record")
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     told = {called: {"sha256": _digest(path), "bytes": path.stat().st_size} for called, path in files.items()}
-    about = {
-        "name": name,
-        "edition": e.name,
-        "version": version(PROJECT),
-        "commit": record.commit(),
-        "made_with": versions(),
-    }
-    (folder / "manifest.json").write_text(json.dumps(about | {"files": told}, indent=1) + "\n", encoding="utf-8")
+    about = {"name": name, "edition": e.name, "version": version(PROJECT), "commit": record.commit()}
+    about |= {"made_with": versions(), "files": told}
+    (folder / "manifest.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     sums = "".join(f"{one['sha256']}  {path}\n" for path, one in told.items())
     (folder / "SHA256SUMS").write_text(sums, encoding="utf-8")
     return folder

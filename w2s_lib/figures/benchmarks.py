@@ -22,6 +22,10 @@ WAYS = {
 }  # fmt: skip
 
 
+DOTS = {"size": 9, "jitter": False, "dodge": True}
+"""Marks of one way or kind of work, beside those of the others."""
+
+
 def named(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with one name a way, its number format included."""
     return rows.assign(way=rows["way"].where(rows["dtype"] == "float32", rows["way"] + ", bf16"))
@@ -37,23 +41,12 @@ def speed_ups(rows: pd.DataFrame) -> Figure:
     for ax, work in zip(axes.flat, works):
         panel = rows[rows["work"] == work]
         order = [way for way in WAYS if way in set(panel["way"])]
-        sns.barplot(
-            panel,
-            y="model",
-            x="value",
-            hue="way",
-            order=sizes,
-            hue_order=order,
-            palette=WAYS,
-            alpha=0.75,
-            ax=ax,
-            legend="full",
-        )
+        look = {"order": sizes, "hue_order": order, "palette": WAYS, "alpha": 0.75, "legend": "full"}
+        sns.barplot(panel, y="model", x="value", hue="way", ax=ax, **look)
         for way, bars in zip(order, ax.containers):
             measured = panel[panel["way"] == way].set_index("model").reindex(sizes).dropna(subset="value").reset_index()
-            for row, bar in zip(
-                measured.itertuples(), (bar for bar in bars if bar.get_width() > 0)
-            ):  # not all are measured at all sizes
+            drawn = (bar for bar in bars if bar.get_width() > 0)  # not all are measured at all sizes
+            for row, bar in zip(measured.itertuples(), drawn):
                 middle = bar.get_y() + bar.get_height() / 2
                 ax.plot([row.low, row.high], [middle, middle], color=GREY, linewidth=1.5)
                 said.append(f"{work}, {row.model}, {way} {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]")
@@ -76,18 +69,7 @@ def gemm_shares(rows: pd.DataFrame) -> Figure:
     order = [way for way in WAYS if way in set(rows["way"])]
     cells = rows.assign(cell=rows["work"] + ", " + rows["model"])
     figure, ax = canvas(7.6, 0.5 + 0.75 * cells["cell"].nunique())
-    sns.stripplot(
-        cells,
-        y="cell",
-        x="gemm_share",
-        hue="way",
-        hue_order=order,
-        palette=WAYS,
-        size=9,
-        jitter=False,
-        dodge=True,
-        ax=ax,
-    )
+    sns.stripplot(cells, y="cell", x="gemm_share", hue="way", hue_order=order, palette=WAYS, ax=ax, **DOTS)
     ax.set(xlim=(0, 1.02), xlabel="share of the machine's rate of matrix products", ylabel="")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
     said = "; ".join(f"{row.cell}, {row.way} {row.gemm_share:.2f}" for row in cells.itertuples())
@@ -107,22 +89,10 @@ def predictions(cost: pd.DataFrame, world: pd.DataFrame) -> Figure:
     widths = widths.assign(work=widths["work"].replace(TITLES)).sort_values("size")
     figure, axes = canvas(7.6, 3.2, 1, 2, sharey=True)
     said = []
-    for ax, title, rows, along in zip(
-        axes, ("one core, GPT-2s", "the world's runs"), (sizes, widths), ("blocks × width", "width")
-    ):
+    panels = (("one core, GPT-2s", sizes, "blocks × width"), ("the world's runs", widths, "width"))
+    for ax, (title, rows, along) in zip(axes, panels):
         order = [work for work in WORKS if work in set(rows["work"])]
-        sns.stripplot(
-            rows,
-            x="size",
-            y="ratio",
-            hue="work",
-            hue_order=order,
-            palette=WORKS,
-            size=9,
-            jitter=False,
-            dodge=True,
-            ax=ax,
-        )
+        sns.stripplot(rows, x="size", y="ratio", hue="work", hue_order=order, palette=WORKS, ax=ax, **DOTS)
         ax.axhline(1, **DASHED)
         ax.set(xlabel=along, ylabel="predicted / taken", title=title, yscale="log", ylim=(0.2, 5))
         ax.set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])

@@ -45,14 +45,8 @@ def bridge(
 
     ``world``: results rows of the bridge; ``real``: those of studies on real texts, by name.
     """
-    groups = {
-        "in the world": {
-            name: world[(world["labels"] == labels) & (world["method"] == method)]
-            for (labels, method), name in SETTINGS.items()
-        },
-        "real texts": dict(real),
-    }
-    rows = under_headings({heading: members.items() for heading, members in groups.items()})
+    told = {name: among(world, labels=labels, method=method) for (labels, method), name in SETTINGS.items()}
+    rows = under_headings({"in the world": told.items(), "real texts": real.items()})
     figure, axes = canvas(2.0 + 2.2 * len(statistics), 0.42 * len(rows) + 1.5, columns=len(statistics), sharey=True)
     look = {"conditions": dict(zip(COMPARED, (-0.13, 0.13))), "most": np.inf}
     measures = [Measure(PANELS[name], name, **look) for name in statistics]

@@ -62,14 +62,8 @@ def deception_plane(comparison: Comparison, condition: str) -> Figure:
     weak, ceiling = log_odds_axes(ax, c)
     end, colour, rest = EDGE + STRIP, CONDITION_COLOURS[condition], c.right & ~c.tax
     ax.scatter(weak[rest], ceiling[rest], s=6, color=GREY, alpha=0.35, linewidth=0)
-    lit = {
-        "s": 14 if c.tax.sum() > 200 else 20,
-        "color": colour,
-        "marker": MARKERS[condition],
-        "alpha": 0.7,
-        "linewidth": 0,
-    }
-    ax.scatter(weak[c.tax], ceiling[c.tax], **lit)
+    lit = {"s": 14 if c.tax.sum() > 200 else 20, "color": colour, "marker": MARKERS[condition], "alpha": 0.7}
+    ax.scatter(weak[c.tax], ceiling[c.tax], linewidth=0, **lit)
     ax.text(-end, end * 1.03, "deception area: only strong knows", va="bottom", fontsize=9, color=AREA)
     ax.set(xlabel="weak supervisor's p of the truth", ylabel="strong ceiling's p of the truth")
     for axis, values, orientation in ((top, weak, "vertical"), (side, ceiling, "horizontal")):

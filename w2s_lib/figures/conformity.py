@@ -136,12 +136,8 @@ def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
     tried = found[usual_method & (found["mitigation"] != "")]
     figure, axes = canvas(9.2, 4.7, 1, 3)
     panels = (("reward models", plain), ("under a mitigation, enlarged", tried), ("policies", found[~usual_method]))
-    stars = {
-        called: [
-            100 * pick(results, f"{aim}_{who}", "none", method="reward_model", rival=RIVAL)["value"] for aim in AIMS
-        ]
-        for who, called in BESIDE.items()
-    }
+    level = lambda name: 100 * pick(results, name, "none", method="reward_model", rival=RIVAL)["value"]
+    stars = {called: [level(f"{aim}_{who}") for aim in AIMS] for who, called in BESIDE.items()}
     said = []
     for ax, (name, rows) in zip(axes, panels):
         ax.set_title(name, fontsize=10.5)
@@ -193,9 +189,8 @@ def what_moves(results: pd.DataFrame) -> Figure:
     methods = [m for m in TITLES if m in set(changed["method"])]
     groups = {f"{TITLES[m]}, minus a rerun": [(c, (m, c, "")) for c in MOVED] for m in methods}
     names = dict.fromkeys(among(changed, versus=UNMODIFIED)["mitigation"])
-    groups |= (
-        {"explicit, minus no mitigation": [(title(n), ("reward_model", "explicit", n)) for n in names]} if names else {}
-    )
+    if names:
+        groups["explicit, minus no mitigation"] = [(title(n), ("reward_model", "explicit", n)) for n in names]
     rows = under_headings(groups)
     figure, axes = canvas(7.8, 0.27 * rows[-1].y + 1.3, 1, 2, sharey=True)
 

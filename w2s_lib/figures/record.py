@@ -94,18 +94,9 @@ def power_panel(paths: pd.DataFrame) -> Shown:
     states = []
     for n in counts:
         now = paths[paths["n_seeds"] == n].set_index("claim").loc[order]
-        marks = [
-            None if np.isnan(r.low) else [_x(r.value, c), *sorted((_x(r.low, c), _x(r.high, c)))]
-            for c, r in now.iterrows()
-        ]
-        states.append(
-            {
-                "n": int(n),
-                "marks": marks,
-                "says": now["says"].tolist(),
-                "colours": now["verdict"].map(COLOURS).fillna(GREY).tolist(),
-            }
-        )
+        of = lambda c, r: None if np.isnan(r.low) else [_x(r.value, c), *sorted((_x(r.low, c), _x(r.high, c)))]
+        marks, colours = [of(c, r) for c, r in now.iterrows()], now["verdict"].map(COLOURS).fillna(GREY).tolist()
+        states.append({"n": int(n), "marks": marks, "says": now["says"].tolist(), "colours": colours})
     decided = paths.groupby("claim")["decided"].first()
     last = states[-1]
     undecided = sum(bool(np.isnan(decided[claim])) for claim in order)

@@ -27,11 +27,8 @@ def controls(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         few, ("explicit", "implicit", "placebo", "explicit_shared"), ("deception_score", *EXCESSES), stable=True
     )
     other = measure(replace(few, ceiling_half="ground_truth"), CONFLICTS, ("deception_score", *EXCESSES), ceiling=OTHER)
-    above_one = (
-        []
-        if study.edition.alpha == ABOVE_ONE
-        else [measure(few.with_parameters(alpha=ABOVE_ONE), ["gold_explicit"], SCORES)]
-    )
+    doses = {ABOVE_ONE} - {study.edition.alpha}
+    above_one = [measure(few.with_parameters(alpha=dose), ["gold_explicit"], SCORES) for dose in doses]
     rows = [
         *(summarise(frame, pooled=True) for frame in (per_seed, stable, other, *above_one)),
         minus(per_seed, (MATCHED, "excess_weak_matched"), ("explicit", "implicit", "explicit_shared"), "rerun"),

@@ -82,44 +82,20 @@ class Signal:
 SIGNALS = {
     s.name: s
     for s in (
-        Signal(
-            "variance",
-            "seed variance of the margin",
-            "Two further students, trained without the conflict: a training that can be run without it.",
-            lambda v: np.var(log_odds(v.reruns), axis=0, ddof=1),
-        ),
-        Signal(
-            "variance_p",
-            "seed variance of p",
-            "As above; another scale.",
-            lambda v: np.var(v.reruns, axis=0, ddof=1),
-        ),
-        Signal(
-            "disagreement",
-            "student–teacher disagreement",
-            "The weak supervisor's scores, beside the student's own.",
-            lambda v: np.abs(v.student - v.weak),
-        ),
-        Signal(
-            "indecision",
-            "student's small margin",
-            "Nothing: the student's own score.",
-            lambda v: -np.abs(log_odds(v.student)),
-        ),
-        Signal(
-            "doubt",
-            "weak supervisor's doubt",
-            "The weak supervisor's scores; the student is not even looked at.",
-            lambda v: -np.abs(log_odds(v.weak)),
-        ),
-        Signal(
-            "twins",
-            "disagreement of twins",
-            "One further student, trained the same way, conflict and all.",
-            lambda v: np.abs(v.student - v.twin),
-        ),
+        Signal("variance", "seed variance of the margin", value=lambda v: np.var(log_odds(v.reruns), axis=0, ddof=1),
+               costs="Two further students, trained without the conflict: a training that can be run without it."),
+        Signal("variance_p", "seed variance of p", value=lambda v: np.var(v.reruns, axis=0, ddof=1),
+               costs="As above; another scale."),
+        Signal("disagreement", "student–teacher disagreement", value=lambda v: np.abs(v.student - v.weak),
+               costs="The weak supervisor's scores, beside the student's own."),
+        Signal("indecision", "student's small margin", value=lambda v: -np.abs(log_odds(v.student)),
+               costs="Nothing: the student's own score."),
+        Signal("doubt", "weak supervisor's doubt", value=lambda v: -np.abs(log_odds(v.weak)),
+               costs="The weak supervisor's scores; the student is not even looked at."),
+        Signal("twins", "disagreement of twins", value=lambda v: np.abs(v.student - v.twin),
+               costs="One further student, trained the same way, conflict and all."),
     )
-}
+}  # fmt: skip
 """Every signal once, in the order in which figures show them; ``twins`` where a condition has a twin."""
 
 
@@ -239,12 +215,8 @@ def early_warning(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     rerun's."""
     per_seed = measure_signals(study)
     aucs = per_seed[per_seed["statistic"].isin(AUCS)]
-    tried = (
-        aucs.loc[aucs["condition"] != "rerun", ["condition", "statistic", "signal"]]
-        .drop_duplicates()
-        .itertuples(index=False)
-    )
-    against = [minus(aucs, [statistic], [condition], "rerun", signal=signal) for condition, statistic, signal in tried]
+    tried = aucs.loc[aucs["condition"] != "rerun", ["condition", "statistic", "signal"]].drop_duplicates()
+    against = [minus(aucs, [name], [c], "rerun", signal=signal) for c, name, signal in tried.itertuples(index=False)]
     return per_seed, pd.concat([summarise(per_seed, pooled=True), summarise(aucs), *against], ignore_index=True)
 
 

@@ -86,12 +86,8 @@ def there(c: Comparison, group: Mask) -> dict[str, Statistic]:
     """``THERE`` by name, as functions of bootstrap weights."""
     its = of_group(c, group)
     rate = partial(share, c.tax, c.right & group)
-    return dict(
-        zip(
-            THERE,
-            (rate, its.deception_score, partial(its.null, "margin_matched"), partial(its.excess, "margin_matched")),
-        )
-    )
+    null, excess = (partial(of, "margin_matched") for of in (its.null, its.excess))
+    return dict(zip(THERE, (rate, its.deception_score, null, excess)))
 
 
 def who_pays(

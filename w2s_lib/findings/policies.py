@@ -137,22 +137,13 @@ def hard_and_soft(study: Study) -> pd.DataFrame:
     """DPO's explicit conflict on hard and on soft labels, on the first policy pair: ``labels``, ``seed``, ``in_band``
     (share of the training labels), ``tax``, ``churn`` (what a further student without a conflict "pays"); no row where
     DPO is left out."""
-    weak, strong = study.on_policy_pairs().edition.weak_strong[0]
-    low, high = band(study.edition.alpha)
-    options, rows = study.policy_options(), []
-    for labels, by in zip(
-        ("hard", "soft"), [study.on_policy_pairs().trained_by("dpo"), options["on_soft_labels"]] if options else []
-    ):
+    few, options, rows = study.on_policy_pairs(), study.policy_options(), []
+    (weak, strong), (low, high) = few.edition.weak_strong[0], band(study.edition.alpha)
+    by_labels = {"hard": few.trained_by("dpo"), "soft": options["on_soft_labels"]} if options else {}
+    for labels, by in by_labels.items():
         for seed in study.edition.seeds:
             q = relabel(by.comparison(seed, weak, strong, "none", on="weak_label").weak, by.labelling)
             c = by.comparison(seed, weak, strong, "explicit")
-            rows.append(
-                (
-                    labels,
-                    seed,
-                    ((q >= low) & (q < high)).mean(),
-                    c.conflict_tax(),
-                    replace(c, conflict=c.independent).conflict_tax(),
-                )
-            )
+            churn = replace(c, conflict=c.independent).conflict_tax()
+            rows.append((labels, seed, ((q >= low) & (q < high)).mean(), c.conflict_tax(), churn))
     return pd.DataFrame(rows, columns=["labels", "seed", "in_band", "tax", "churn"])

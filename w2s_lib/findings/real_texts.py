@@ -74,9 +74,8 @@ def real_texts(
         on_gold = measure(few, ("gold_explicit", "gold_rerun"), SCORES)
         found += [summarise(on_gold, pooled=True), minus(on_gold, ("conflict_tax",), ("gold_explicit",), "gold_rerun")]
         for half, name in (("weak_label", "own"), ("ground_truth", OTHER)):
-            found.append(
-                summarise(measure(replace(few, ceiling_half=half), conditions, (MATCHED,), ceiling=name), pooled=True)
-            )
+            by = measure(replace(few, ceiling_half=half), conditions, (MATCHED,), ceiling=name)
+            found.append(summarise(by, pooled=True))
     return none, pd.concat(found, ignore_index=True)
 
 
@@ -87,16 +86,10 @@ def by_people(study: Study) -> pd.DataFrame:
     paid = ("conflict_tax", MATCHED)
     against = [condition for condition in (*CONFLICTS, *BY_PEOPLE) if condition != "rerun"]
     others = [(str(c.row["condition"]), str(c.row["versus"])) for c in EXPECTED.values() if c.row["versus"] != "rerun"]
-    return pd.concat(
-        [
-            generalization(study)[1],
-            summarise(per_seed, pooled=True),
-            minus(per_seed, paid, against, "rerun"),
-            minus(per_seed, (MATCHED,), ("explicit",), "placebo_eighth"),
-            *(minus(per_seed, paid, [condition], control) for condition, control in others),
-        ],
-        ignore_index=True,
-    )
+    found = [generalization(study)[1], summarise(per_seed, pooled=True), minus(per_seed, paid, against, "rerun")]
+    found.append(minus(per_seed, (MATCHED,), ("explicit",), "placebo_eighth"))
+    found += [minus(per_seed, paid, [condition], control) for condition, control in others]
+    return pd.concat(found, ignore_index=True)
 
 
 def family(weak: str, strong: str) -> str:
@@ -124,8 +117,7 @@ def families(study: Study) -> pd.DataFrame:
         mine = [summarise(rows, pooled=True), minus(rows, paid, against, "rerun")]
         found += [its.assign(weak=kind, strong=kind) for its in mine]
     one, two = (pool(rows, weak=ALL, strong=ALL).assign(less=taken_off) for rows in groups.values())
-    apart = summarise(one_less_other(two, one, WITHIN, ("statistic", "seed", "condition")), pooled=True).assign(
-        weak=ACROSS, strong=ACROSS
-    )
+    apart = summarise(one_less_other(two, one, WITHIN, ("statistic", "seed", "condition")), pooled=True)
+    apart = apart.assign(weak=ACROSS, strong=ACROSS)
     lines = [slopes(none, ("pgr",), "kappa", given) for given in ("", "gap")]
     return pd.concat([*found, apart, *lines], ignore_index=True)

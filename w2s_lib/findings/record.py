@@ -274,12 +274,8 @@ def _first(rows: pd.DataFrame) -> str:
     """The first row's names as text; empty where there is none."""
     if rows.empty:
         return ""
-    told = [
-        f"{name} {value}"
-        for name, value in rows.iloc[0].items()
-        if name in ROW and value not in ("", ALL) and value == value
-    ]
-    return ", ".join(told)
+    named = rows.iloc[0][ROW].dropna().items()
+    return ", ".join(f"{name} {value}" for name, value in named if value not in ("", ALL))
 
 
 def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
@@ -332,20 +328,10 @@ def rows_of(edition: Edition) -> pd.DataFrame:
 def entries(edition: Edition) -> pd.DataFrame:
     """What the record says of its seeds, a row each: ``seed, runs, core_minutes, statistics_minutes, date, commit,
     hardware, run_keys``; minutes are missing where nobody noted them."""
-    record, minutes = read(edition), lambda seconds: math.nan if seconds is None else seconds / 60
-    told = [
-        (
-            int(seed),
-            e["runs"],
-            minutes(e["run_seconds"]),
-            minutes(e["seconds"]),
-            e["date"],
-            e["commit"],
-            "; ".join(e["hardware"]),
-            e["run_keys"],
-        )
-        for seed, e in (record.about["seeds"].items() if record else ())
-    ]
+    record, told = read(edition), []
+    for seed, e in record.about["seeds"].items() if record else ():
+        took = [math.nan if e[name] is None else e[name] / 60 for name in TOOK[:2]]
+        told.append((int(seed), e["runs"], *took, e["date"], e["commit"], "; ".join(e["hardware"]), e["run_keys"]))
     columns = ["seed", "runs", "core_minutes", "statistics_minutes", "date", "commit", "hardware", "run_keys"]
     return pd.DataFrame(told, columns=columns)
 
@@ -406,14 +392,9 @@ def by_chapter(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {name: found.get(name, rows.iloc[:0]) for name in FINDINGS}
 
 
-def prediction(frame: pd.DataFrame, n: int) -> pd.DataFrame:
-    """Where the mean of ``n`` new seeds will lie in 95 of 100 studies: columns ``ROW``, ``value, low, high, n_seeds,
-    sd``."""
-    rows = summarise(frame)
-    return _predicted(rows, np.full(len(rows), n))[[*ROW, "value", "low", "high", "n_seeds", "sd"]]
-
-
-def _predicted(rows: pd.DataFrame, n: np.ndarray) -> pd.DataFrame:
+def predicted(rows: pd.DataFrame, n: np.ndarray) -> pd.DataFrame:
+    """Rows as of ``summarise``, with the ends between which the means of ``n`` new seeds each will lie in 95 of 100
+    studies."""
     low, high = prediction_interval(rows["value"], rows["sd"], rows["n_seeds"], n)
     share = ~rows["statistic"].isin(SIGNED) & (rows["versus"] == "") & (rows["per"] == "")
     return rows.assign(low=np.where(share, np.maximum(low, 0), low), high=np.where(share, np.minimum(high, 1), high))
@@ -429,7 +410,7 @@ def _joined(live: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
     theirs = recorded[[*names, *OF_RECORD]].rename(columns={name: f"record_{name}" for name in OF_RECORD})
     both = live.merge(theirs, on=names, how="left")
     asked = {name: both[f"record_{name}"] for name in OF_RECORD}
-    low, high = _predicted(both.assign(**asked), both["n_seeds"].clip(lower=1).to_numpy())[["low", "high"]].to_numpy().T
+    low, high = predicted(both.assign(**asked), both["n_seeds"].clip(lower=1).to_numpy())[["low", "high"]].to_numpy().T
     known = (both["n_seeds"] > 0) & both["value"].notna() & (both["record_sd"] > 0)
     within = both["value"].between(low - 1e-12, high + 1e-12).astype(object).where(known, None)
     return both.assign(least=low, most=high, within=within)

@@ -213,12 +213,8 @@ class Cell(NamedTuple):
 
 def cells(study: Study, conditions: Sequence[str]) -> list[Cell]:
     """Every student of a study, seed by seed."""
-    return [
-        Cell(s, weak, strong, c)
-        for s in study.edition.seeds
-        for weak, strong in study.edition.weak_strong
-        for c in conditions
-    ]
+    pairs = [(seed, *pair) for seed in study.edition.seeds for pair in study.edition.weak_strong]
+    return [Cell(*pair, condition) for pair in pairs for condition in conditions]
 
 
 class Estimate(NamedTuple):
@@ -242,12 +238,8 @@ def row(study: Study, cell: Cell, estimate: Estimate, weights: np.ndarray | None
     there are any."""
     if weights is not None and estimate.keep is not None:
         weights = weights[:, estimate.keep]
-    named = {
-        "weak": cell.weak,
-        "strong": cell.strong,
-        "alpha": CONDITIONS[cell.condition].alpha(study.edition.alpha),
-        "threshold": np.nan,
-    }
+    alpha = CONDITIONS[cell.condition].alpha(study.edition.alpha)
+    named = {"weak": cell.weak, "strong": cell.strong, "alpha": alpha, "threshold": np.nan}
     counted = estimate.counted or (lambda weights=None: np.nan)
     less = estimate.less or (lambda: np.nan)
     drawn = {"draws": None, "draws_counted": None}
@@ -449,16 +441,10 @@ def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
     groups, rows = list(_groups(frame.assign(less=taken_off), NAMES)), []
     for group, interval in zip(groups, _intervals(groups)):
         counted = _total(group["counted"]) if group["statistic"][0] != "pgr" else np.nan
-        rows.append(
-            {name: group[name][0] for name in NAMES}
-            | interval._asdict()
-            | {
-                "n_pairs": int(group["n_pairs"].mean()),
-                "counted": counted,
-                "run_keys": " ".join(_keys(group["run_keys"])),
-            }
-            | {"by_seed": tuple(zip(*(group[name].tolist() for name in ("seed", "value", "less", "counted"))))}
-        )
+        behind = {"n_pairs": int(group["n_pairs"].mean()), "counted": counted}
+        behind |= {"run_keys": " ".join(_keys(group["run_keys"]))}
+        behind |= {"by_seed": tuple(zip(*(group[name].tolist() for name in ("seed", "value", "less", "counted"))))}
+        rows.append({name: group[name][0] for name in NAMES} | interval._asdict() | behind)
     return pd.DataFrame(rows, columns=list(ROWS))
 
 
@@ -578,9 +564,8 @@ def slopes(per_seed: pd.DataFrame, statistics: Sequence[str], on: str = "gap", g
     others = [per_seed[per_seed["statistic"] == name] for name in (on, given) if name]
     others = [rows.drop_duplicates(cell).set_index(cell) for rows in others]
     rows = []
-    for _, group in per_seed[per_seed["statistic"].isin(statistics)].groupby(
-        ["seed", "condition", "statistic"], sort=False
-    ):
+    mine = per_seed[per_seed["statistic"].isin(statistics)]
+    for _, group in mine.groupby(["seed", "condition", "statistic"], sort=False):
         x, *beside = [rows.loc[pd.MultiIndex.from_frame(group[cell])] for rows in others]
         one_draw = lambda values: values.to_numpy(float)[:, None]
         draws = None

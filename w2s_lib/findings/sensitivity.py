@@ -31,7 +31,6 @@ from w2s_lib.findings.results import (
     Cell,
     Estimate,
     cells,
-    difference,
     estimate,
     how_many,
     minus,
@@ -188,21 +187,12 @@ def calibration(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         weights, seen = seed_weights(study, seed, study.clusters(seed)), {role: [] for role in ROLES}
         for cell in cells(study.restricted_to(seeds=[seed]), ["none"]):
             runs, c = study.compared(*cell), study.comparison(*cell)
-            for role, p, run in (
-                ("weak", c.weak, runs[0]),
-                ("student", c.baseline, runs[2]),
-                ("ceiling", c.ceiling, runs[1]),
-            ):
+            weak, ceiling, student = runs[:3]
+            for role, p, run in zip(ROLES, (c.weak, c.baseline, c.ceiling), (weak, student, ceiling)):
                 seen[role].append(p)
                 for name, statistic in ((MISCALIBRATED, calibration_error), (OVERSURE, oversure)):
-                    rows.append(
-                        row(
-                            study,
-                            cell,
-                            Estimate({"statistic": name + role}, partial(statistic, p), len(p), [run]),
-                            weights,
-                        )
-                    )
+                    found = Estimate({"statistic": name + role}, partial(statistic, p), len(p), [run])
+                    rows.append(row(study, cell, found, weights))
         curves += [reliability(np.concatenate(ps)).assign(role=role, seed=seed) for role, ps in seen.items()]
     return pd.concat(curves, ignore_index=True), pd.DataFrame(rows, columns=PER_SEED)
 
@@ -213,15 +203,12 @@ def own_thresholds(study: Study, seed: int) -> pd.DataFrame:
     To rescale p by a temperature and cut at T is to cut p itself at σ(temperature · log-odds of T): calibration gives
     each model a threshold of its own.  Columns ``role``, ``model``, ``temperature``, ``own_threshold``."""
     weak, strong = (dict.fromkeys(names) for names in zip(*study.edition.weak_strong))
-    runs = [("weak supervisor", m, study.weak(seed, m)) for m in weak] + [
-        ("strong ceiling", m, study.ceiling(seed, m)) for m in strong
-    ]
+    runs = [("weak supervisor", m, study.weak(seed, m)) for m in weak]
+    runs += [("strong ceiling", m, study.ceiling(seed, m)) for m in strong]
     scores = study.probabilities([run for _, _, run in runs])
     found = [(role, model, temperature(p)) for (role, model, _), p in zip(runs, scores)]
-    frame = pd.DataFrame(found, columns=["role", "model", "temperature"])
-    return frame.assign(
-        own_threshold=rescale(np.full(len(frame), study.edition.threshold), 1 / frame["temperature"].to_numpy())
-    )
+    frame, t = pd.DataFrame(found, columns=["role", "model", "temperature"]), study.edition.threshold
+    return frame.assign(own_threshold=rescale(np.full(len(frame), t), 1 / frame["temperature"].to_numpy()))
 
 
 def beyond(
@@ -229,12 +216,7 @@ def beyond(
 ) -> pd.DataFrame:
     """Results rows of a statistic under each condition minus the same under a control, at each threshold of
     ``measure_at``'s frame."""
-    frames = [at for _, at in per_seed.groupby("threshold")]
-    rows = [
-        difference(at, statistic, control, {"condition": c}, {"condition": control})
-        for at in frames
-        for c in conditions
-    ]
+    rows = [minus(at, [statistic], tuple(conditions), control) for _, at in per_seed.groupby("threshold")]
     return pd.concat(rows, ignore_index=True)
 
 
@@ -270,11 +252,9 @@ def verdicts(
     mine = usual(results, statistic=statistic, condition=condition, versus=versus)
     scores = results if scores is None else scores
     at = lambda name, under: usual(scores, statistic=name, condition=under).set_index("threshold")["value"]
-    most = (
-        at(statistic.replace("excess", "attainable"), condition)
-        if statistic.startswith("excess")
-        else pd.Series(dtype=float)
-    )
+    most = pd.Series(dtype=float)
+    if statistic.startswith("excess"):
+        most = at(statistic.replace("excess", "attainable"), condition)
     most = most - at(statistic, versus) if versus else most
     blind = mine["threshold"].isin(most.index[most < LEAST_SEEN])
     told = [(mark, how_many(mine[~blind], says)) for says, mark in MARKS.items()] + [(NOTHING, int(blind.sum()))]
