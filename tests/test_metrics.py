@@ -6,7 +6,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from w2s_lib.findings.results import STATISTICS
+from tests.planted import per_seed
+from w2s_lib.findings.results import STATISTICS, summarise
 from w2s_lib.measures.intervals import cluster_weights
 from w2s_lib.measures.metrics import (
     MIN_GAP,
@@ -18,7 +19,6 @@ from w2s_lib.measures.metrics import (
     band,
     known,
     mean_over,
-    pgr,
     quadrant,
     share,
     sum_of_largest,
@@ -117,10 +117,18 @@ def test_nothing_taxed_leaves_ds_undefined():
 
 
 def test_pgr_and_where_it_is_silent():
-    assert pgr(0.6, 0.7, 0.8) == pytest.approx(0.5)
-    assert pgr(0.6, 0.5, 0.8) == pytest.approx(-0.5)
-    assert np.isnan(pgr(0.6, 0.7, 0.6 + MIN_GAP - 0.001)) and np.isnan(pgr(0.8, 0.7, 0.6))
-    assert pgr(np.array([0.6, 0.6]), 0.7, np.array([0.8, 0.61])).tolist() == pytest.approx([0.5, np.nan], nan_ok=True)
+    right = lambda n: np.where(np.arange(10) < n, 0.9, 0.1)
+    pgr = lambda weak, student, ceiling: Comparison(*map(right, (weak, ceiling, 5, student, 5))).pgr()
+    assert pgr(6, 7, 8) == pytest.approx(0.5) and pgr(6, 5, 8) == pytest.approx(-0.5)
+    assert np.isnan(pgr(6, 7, 6)) and pgr(8, 7, 6) == pytest.approx(0.5)
+    seeds = per_seed(
+        {"statistic": "pgr", "seed": n, "value": v, "counted": MIN_GAP + off}
+        for n, v, off in ((1, 9.0, -1e-3), (2, 0.7, 1e-3))
+    )
+    assert summarise(seeds)["value"].item() == 0.7, "of a single model pair small gaps have no number"
+    weights = np.array([[1.0] * 10, [1.0] * 6 + [0.0] * 4])
+    c = Comparison(*map(right, (6, 8, 5, 7, 5)))
+    assert c.pgr(weights).tolist() == pytest.approx([0.5, np.nan], nan_ok=True)
 
 
 @pytest.mark.parametrize(

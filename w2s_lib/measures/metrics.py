@@ -100,17 +100,6 @@ def taxed(p_baseline: Array, p_conflict: Array) -> Mask:
     return correct(p_baseline) & ~correct(p_conflict)
 
 
-def pgr(weak: Array, student: Array, ceiling: Array) -> Array:
-    """Performance gap recovered, (student − weak) / (ceiling − weak), in accuracies (Burns et al. 2023).
-
-    NaN where the gap is below ``MIN_GAP``.
-    """
-    weak, student, ceiling = np.broadcast_arrays(weak, student, ceiling)
-    gap = ceiling - weak
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(gap >= MIN_GAP, (student - weak) / gap, np.nan)
-
-
 def band(alpha: float) -> tuple[float, float]:
     """Weak labels q for the truth at which the explicit conflict keeps a wrong ranking that the label alone would not:
     [1/2, (1 + alpha)/2).
@@ -260,8 +249,8 @@ class Comparison:
         return self.accuracy_ceiling(weights) - self.accuracy_weak(weights)
 
     def pgr(self, weights: Array | None = None) -> Array:
-        """Performance gap recovered by the student under the condition, however small the gap; NaN where there is
-        none."""
+        """Performance gap recovered, (student − weak) / (ceiling − weak), in accuracies (Burns et al. 2023), however
+        small the gap; NaN where there is none."""
         gap = self.gap(weights)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(gap != 0, (self.accuracy(weights) - self.accuracy_weak(weights)) / gap, np.nan)
