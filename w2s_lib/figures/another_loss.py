@@ -9,12 +9,10 @@ import pandas as pd
 
 from w2s_lib.figures.rows import bars, dot, name_rows, nulls
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, Figure, canvas, step
-from w2s_lib.findings.another_loss import resting_places
-from w2s_lib.findings.results import BY_LABEL, TRAINING, say, usual
+from w2s_lib.findings.another_loss import LOSSES, resting_places
+from w2s_lib.findings.results import BY_LABEL, TRAINING, among, say, usual
 from w2s_lib.measures.metrics import borders
-from w2s_lib.study.mitigations import REVERSE, title
-
-LOSSES = ("", *REVERSE)
+from w2s_lib.study.mitigations import title
 
 
 def called(loss: str) -> str:
@@ -95,9 +93,8 @@ def logits(labelled: pd.DataFrame, alpha: float) -> Figure:
             colour = CONDITION_COLOURS[condition]
             ax.plot(mine["q"], mine["middle"], color=colour, linewidth=2, label=condition)
             ax.fill_between(mine["q"], mine["low"], mine["high"], color=colour, alpha=0.15, linewidth=0)
-            said.append(
-                f"{called(loss)} {condition} from {mine['middle'].iloc[0]:.1f} to {mine['middle'].iloc[-1]:.1f}"
-            )
+            first, last = mine["middle"].iloc[[0, -1]]
+            said.append(f"{called(loss)} {condition} from {first:.1f} to {last:.1f}")
         ax.axhline(0, color=DASHED["color"], linewidth=0.8)
         ax.set(title=called(loss), xlabel="weak label q")
     axes[0].set_ylabel("student's logit z")
@@ -113,7 +110,7 @@ def logits(labelled: pd.DataFrame, alpha: float) -> Figure:
 def comparison(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     """Every loss at every alpha: tax, DS with its nulls, DS − matched null, each beside a rerun; and PGR."""
     table = usual(results, mitigation=None).set_index(["statistic", "condition", "mitigation"])
-    at = lambda statistic, condition, loss, alpha: _one(table.loc[[(statistic, condition, loss)]], alpha)
+    at = lambda statistic, condition, loss, alpha: among(table.loc[[(statistic, condition, loss)]], alpha=alpha).iloc[0]
     cells = [(loss, alpha) for alpha in alphas for loss in LOSSES]
     figure, axes = canvas(8.6, 0.42 * len(cells) + 1.9, 1, 4, sharey=True)
     tax, score, excess, pgr = axes
@@ -129,9 +126,8 @@ def comparison(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
         said = [say(at("conflict_tax", "explicit", loss, alpha), percent=True)]
         said += [say(at(name, "explicit", loss, alpha)) for name in ("deception_score", "excess_margin_matched")]
         told.append(f"{called(loss)} at alpha {alpha:g}: {', '.join([*said, say(table.loc[('pgr', 'none', loss)])])}")
-    for ax, name in zip(
-        axes, ("conflict tax\n(% of the pairs)", "DS and\nits nulls", "DS − margin-\nmatched null", "PGR")
-    ):
+    names = ("conflict tax\n(% of the pairs)", "DS and\nits nulls", "DS − margin-\nmatched null", "PGR")
+    for ax, name in zip(axes, names):
         ax.set_xlabel(name, fontsize=10)
     tax.set_xlim(left=-1)
     score.set_xlim(-0.02, 1.02)
@@ -146,7 +142,3 @@ def comparison(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
         "Squares: the explicit conflict. Triangles: a rerun by the same loss. Circles: PGR without a conflict, which "
         "knows no α. Bars: 95 % intervals over seeds.",
     )
-
-
-def _one(rows: pd.DataFrame, alpha: float) -> pd.Series:
-    return rows[np.isclose(rows["alpha"], alpha)].iloc[0]

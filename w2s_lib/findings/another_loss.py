@@ -12,6 +12,7 @@ from w2s_lib.findings.results import (
     SCORES,
     TRAINING,
     UNMODIFIED,
+    cells,
     difference,
     measure,
     minus,
@@ -21,6 +22,9 @@ from w2s_lib.measures.metrics import borders, log_odds
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import LOSS_DOSE
 from w2s_lib.study.mitigations import REVERSE
+
+LOSSES = ("", *REVERSE)
+"""Losses of the chapter, as results name them in ``mitigation``; the empty one is cross-entropy."""
 
 BETWEEN = "tax_rate_between_borders"
 
@@ -41,19 +45,17 @@ def another_loss(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     The loss stands in ``mitigation``, empty for cross-entropy.  Minus a rerun by the same loss (``versus`` *rerun*),
     and minus cross-entropy (``versus`` *unmodified*).  The rerun has a row at every alpha, for its borders."""
     few = study.restricted_to(pairs=study.edition.mitigation_pairs)
-    of = lambda alpha, loss: under_loss(few.with_parameters(alpha=alpha), loss)
-    frames = [measure(under_loss(few, loss), ["none"], GENERALIZATION) for loss in ("", *REVERSE)]
+    frames = [measure(few.under_mitigation(loss), ["none"], GENERALIZATION) for loss in LOSSES]
     for alpha in doses(study):
-        for loss in ("", *REVERSE):
-            both = ("explicit", "rerun")
-            test = measure(of(alpha, loss), both, (*SCORES, "accuracy", *BY_REGION))
-            by = (*BY_REGION, *(name for name, _, _ in BY_LABEL))
-            training = measure(of(alpha, loss), both, by, on="weak_label")
+        for loss in LOSSES:
+            one, both = few.with_parameters(alpha=alpha).under_mitigation(loss), ("explicit", "rerun")
+            test = measure(one, both, (*SCORES, "accuracy", *BY_REGION))
+            training = measure(one, both, (*BY_REGION, *(name for name, _, _ in BY_LABEL)), on="weak_label")
             frames += [frame.assign(alpha=alpha) for frame in (test, training)]
     per_seed = pd.concat(frames, ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
     for alpha in doses(study):
-        for loss in ("", *REVERSE):
+        for loss in LOSSES:
             named = {"mitigation": loss, "alpha": alpha}
             rows.append(minus(per_seed, ("conflict_tax", MATCHED, *BY_REGION), ("explicit",), "rerun", **named))
             rows.append(minus(per_seed, BY_REGION, ("explicit",), "rerun", on=TRAINING, **named))
@@ -69,23 +71,17 @@ def another_loss(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     return per_seed, pd.concat(rows, ignore_index=True)
 
 
-def under_loss(study: Study, loss: str) -> Study:
-    """The study with that loss of its students; empty: cross-entropy."""
-    return study.under_mitigation(loss) if loss else study
-
-
 def fitted(study: Study, alpha: float) -> pd.DataFrame:
     """Every training pair of every loss: ``loss, condition, q`` (weak label), ``z`` (the student's logit of the truth),
     ``right`` (whether the no-conflict student by the same loss ranks it right)."""
     frames = []
     few = study.restricted_to(pairs=study.edition.mitigation_pairs).with_parameters(alpha=alpha)
-    for loss in ("", *REVERSE):
-        for seed in few.edition.seeds:
-            for weak, strong in few.edition.weak_strong:
-                c = under_loss(few, loss).comparison(seed, weak, strong, "explicit", on="weak_label")
-                for condition, p in (("none", c.baseline), ("explicit", c.conflict)):
-                    about = {"loss": loss, "condition": condition, "q": c.weak, "z": log_odds(p), "right": c.right}
-                    frames.append(pd.DataFrame(about))
+    for loss in LOSSES:
+        for cell in cells(few, ["explicit"]):
+            c = few.under_mitigation(loss).comparison(*cell, on="weak_label")
+            for condition, p in (("none", c.baseline), ("explicit", c.conflict)):
+                about = {"loss": loss, "condition": condition, "q": c.weak, "z": log_odds(p), "right": c.right}
+                frames.append(pd.DataFrame(about))
     return pd.concat(frames, ignore_index=True)
 
 

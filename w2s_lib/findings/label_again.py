@@ -58,11 +58,6 @@ THERE = ("tax_rate", "taxed_there", "taxed_there_by_margin", "taxed_there_beyond
 would be if each taxed pair were one of the twenty nearest in margin; the difference."""
 
 
-def under(study: Study, name: str) -> Study:
-    """The study under that mitigation; empty: none."""
-    return study.under_mitigation(name) if name else study
-
-
 def stages(study: Study, seed: int, weak: str, strong: str, condition: str = "none") -> tuple[Train, Train, Train]:
     """The weak supervisor, the first student and the student of its labels, when they label again."""
     run = study.under_mitigation(TWICE).student(seed, weak, strong, condition)
@@ -133,7 +128,7 @@ def weighed(study: Study, name: str, conditions: Iterable[str]) -> pd.DataFrame:
     kept, or those that come back with the first student's."""
 
     def estimates(cell: Cell) -> Iterator[Estimate]:
-        run = under(study, name).student(*cell)
+        run = study.under_mitigation(name).student(*cell)
         study.lab.run(run.labellers)
         tables = [study.lab.scores(one, "weak_label") for one in run.labellers]
         _, used, again = labelled(run, tables)
@@ -144,7 +139,7 @@ def weighed(study: Study, name: str, conditions: Iterable[str]) -> pd.DataFrame:
             names = {"statistic": statistic, "subset": subset, "on": TRAINING}
             yield Estimate(names, partial(share, part, of), len(group), [run], partial(number_of, of))
 
-    return tabulate(under(study, name), tuple(conditions), estimates, "weak_label")
+    return tabulate(study.under_mitigation(name), tuple(conditions), estimates, "weak_label")
 
 
 def label_again(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -156,7 +151,8 @@ def label_again(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     frames = [labels(few, ("none", "explicit"))]
     frames += [weighed(few, name, conditions) for name, conditions in zip(WEIGHED, (("none",), ("none", "explicit")))]
     for name in TRIED:
-        one, conditions = under(few, name), ("explicit", "rerun") if name in WITH_RERUN else ("explicit",)
+        conditions = ("explicit", "rerun") if name in WITH_RERUN else ("explicit",)
+        one = few.under_mitigation(name)
         frames += [measure(one, ["none"], GENERALIZATION), measure(one, conditions, ("accuracy", *SCORES))]
         if name in WITH_RERUN:
             frames += [who_pays(one, conditions, on) for on in ("test", "weak_label")]

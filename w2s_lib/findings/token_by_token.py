@@ -14,7 +14,7 @@ import pandas as pd
 
 from w2s_lib.data.world import EOS
 from w2s_lib.findings import label_again
-from w2s_lib.findings.label_again import CHANGES, THERE, of_group, under
+from w2s_lib.findings.label_again import CHANGES, THERE, of_group
 from w2s_lib.findings.positive_controls import PLANTED, PLANTED_STUDENTS, scores
 from w2s_lib.findings.results import (
     GENERALIZATION,
@@ -135,7 +135,7 @@ def labels(study: Study, by: str, on: Split = "weak_label") -> pd.DataFrame:
                 names = {"statistic": statistic, "subset": name, **also}
                 yield Estimate(names, partial(share, part, of), len(group), runs, partial(number_of, of))
 
-    return tabulate(under(study, by), ("none",), estimates, on)
+    return tabulate(study.under_mitigation(by), ("none",), estimates, on)
 
 
 def who_pays(study: Study, name: str, conditions: Iterable[str], on: Split = "test") -> pd.DataFrame:
@@ -144,7 +144,7 @@ def who_pays(study: Study, name: str, conditions: Iterable[str], on: Split = "te
     The groups are those of the tokens that it chooses, or draws; in students of all tokens, those that the oracle would
     choose: there its choice has no part in what is learnt."""
     among = partial(groups, study, by=name or CHOSEN)
-    return label_again.who_pays(under(study, name), conditions, on, among, study.oracle)
+    return label_again.who_pays(study.under_mitigation(name), conditions, on, among, study.oracle)
 
 
 def planted(c: Comparison, missed: Mask, kind: str, seed: int, students: int = PLANTED_STUDENTS) -> np.ndarray:
@@ -158,7 +158,7 @@ def planted(c: Comparison, missed: Mask, kind: str, seed: int, students: int = P
 def controls(study: Study) -> pd.DataFrame:
     """``taxed_there_beyond_margin`` of planted students in the place of those that learn from chosen tokens under the
     explicit conflict, by ``planted``: mean over as many as are planted; columns ``results.PER_SEED``."""
-    one = under(study, CHOSEN)
+    one = study.under_mitigation(CHOSEN)
 
     def estimates(cell: Cell) -> Iterator[Estimate]:
         c, runs = one.comparison(*cell), [*one.compared(*cell), study.oracle(*cell[:2])]
@@ -187,7 +187,7 @@ def token_by_token(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     study.lab.run(study.token_runs())
     frames = [labels(few, CHOSEN, "test"), labels(few, CHOSEN), labels(few, LOT), controls(few)]
     for name in TRIED:
-        one = under(few, name)
+        one = few.under_mitigation(name)
         frames += [
             measure(one, ["none"], GENERALIZATION),
             measure(one, ("explicit", "rerun"), ("accuracy", *SCORES)),

@@ -154,8 +154,8 @@ class Study:
         return replace(self, labelling=Labelling())
 
     def under_mitigation(self, mitigation: str, via: str | None = None) -> Study:
-        """The same study under a mitigation; bootstrapping goes ``via`` an intermediate model."""
-        return replace(self, mitigation=mitigation, via=via)
+        """The same study under a mitigation (empty: none); bootstrapping goes ``via`` an intermediate model."""
+        return replace(self, mitigation=mitigation or None, via=via)
 
     def under_submission(self, submitted: Submitted) -> Study:
         """The same study under a mitigation that somebody submitted."""
