@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.rows import bars, beside, dot, name_rows, nulls
-from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas
+from w2s_lib.figures.rows import ONE, Measure, Row, bars, beside, dot, forest, name_rows, nulls
+from w2s_lib.figures.style import AREA, CONDITION_COLOURS, GREY, MARKERS, Figure, canvas
 from w2s_lib.findings.conflict import placebo_refused
-from w2s_lib.findings.results import RATES, say, usual
+from w2s_lib.findings.results import MATCHED, RATES, usual
 from w2s_lib.measures.metrics import Comparison
 
 SURE, STRIP = 0.998, 1.4
@@ -112,22 +112,18 @@ def scores_and_nulls(results: pd.DataFrame, conditions: list[str]) -> Figure:
     )
 
 
-def excess(results: pd.DataFrame, conditions: list[str], statistic: str = "excess_margin_matched") -> Figure:
-    """DS minus a null, with its interval, one row a condition: what a null leaves of the score."""
-    null = {"excess_margin_matched": "margin-matched null", "excess_random": "random null"}[statistic]
-    rows = usual(results, statistic=statistic).set_index("condition")
+def _forest(axes: Iterable[Axes], results: pd.DataFrame, conditions: list[str], *measures: Measure) -> str:
+    of = lambda measure, condition, _: usual(results, statistic=measure.statistic, condition=condition).iloc[0]
+    return ". ".join(forest(axes, [Row(y, name, name) for y, name in enumerate(conditions)], measures, of, size=75))
+
+
+def excess(results: pd.DataFrame, conditions: list[str]) -> Figure:
+    """DS minus its margin-matched null, with its interval, one row a condition: what the null leaves of the score."""
     figure, ax = canvas(6.6, 0.5 * len(conditions) + 1.2)
-    said = []
-    for y, condition in enumerate(conditions):
-        row = rows.loc[condition]
-        dot(ax, y, row, condition, size=80)
-        said.append(f"{condition} {say(row)}")
-    ax.axvline(0, **DASHED)
-    name_rows(ax, conditions)
-    ax.set(xlabel=f"deception score − {null}")
+    measure = Measure("deception score − margin-matched null", MATCHED, conditions=ONE, most=np.inf)
     return Figure(
         figure,
-        f"Deception score minus its {null}, with 95 % intervals: {'; '.join(said)}.",
+        f"With 95 % intervals, {_forest([ax], results, conditions, measure)}.",
         "Right of the line: more of the tax falls on the deception area than the null allows. "
         f"95 % intervals over seeds. {placebo_refused(results)}".rstrip(),
     )
@@ -135,21 +131,12 @@ def excess(results: pd.DataFrame, conditions: list[str], statistic: str = "exces
 
 def tax_and_net_change(results: pd.DataFrame, conditions: list[str]) -> Figure:
     """The conflict tax (a gross flow) beside the net change of accuracy, one row a condition, in percent."""
-    rows = usual(results).set_index(["statistic", "condition"])
     figure, axes = canvas(7.4, 0.5 * len(conditions) + 1.4, 1, 2, sharey=True)
-    labels = {"conflict_tax": "conflict tax (% of pairs)", "net_change": "net change of accuracy (points)"}
-    said = []
-    for ax, (statistic, label) in zip(axes, labels.items()):
-        for y, condition in enumerate(conditions):
-            row = rows.loc[(statistic, condition)]
-            dot(ax, y, row, condition, scale=100, size=70)
-            said.append(f"{condition} {statistic.replace('_', ' ')} {100 * row['value']:.1f}")
-        ax.axvline(0, **DASHED)
-        ax.set(xlabel=label)
-    name_rows(axes, conditions)
+    tax = Measure("conflict tax (% of pairs)", "conflict_tax", 100, conditions=ONE, most=np.inf)
+    net = Measure("net change of accuracy (points)", "net_change", 100, conditions=ONE, most=np.inf)
     return Figure(
         figure,
-        f"Conflict tax and net change of accuracy by condition, in percent: {'; '.join(said)}.",
+        f"By condition, with 95 % intervals. {_forest(axes, results, conditions, tax, net)}.",
         "The tax counts pairs lost and never those won back: a rerun pays it too. 95 % intervals over seeds.",
     )
 

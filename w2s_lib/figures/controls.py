@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.rows import beside, dot, name_rows
+from w2s_lib.figures.rows import ONE, Measure, Row, beside, dot, forest, name_rows
 from w2s_lib.figures.style import DASHED, GREY, Figure, at_step, canvas, step
 from w2s_lib.findings.results import MATCHED, OTHER, STABLE, say, usual
 
@@ -81,19 +82,15 @@ def taxes(results: pd.DataFrame, conditions: Sequence[tuple[str, float | None]])
     Weak labels stand beside gold labels.
     """
     figure, ax = canvas(7.0, 0.5 * len(conditions) + 1.2)
-    names, said, largest = [], [], 1.0
-    for y, (condition, alpha) in enumerate(conditions):
-        row = usual(results, statistic="conflict_tax", condition=condition, alpha=alpha).iloc[0]
-        largest = max(largest, 115 * row["value"] if pd.notna(row["value"]) else 0)
-        names.append(condition.replace("_", " ") + ("" if alpha is None else f", α = {alpha:g}"))
-        dot(ax, y, row, condition, scale=100, size=70)
-        said.append(f"{names[-1]} {100 * row['value']:.1f} %")
-    name_rows(ax, names)
-    ax.set(xlabel="conflict tax (% of the test pairs)")
-    ax.set_xlim(0, largest)
+    of = lambda _, about, __: usual(results, statistic="conflict_tax", condition=about[0], alpha=about[1]).iloc[0]
+    named = lambda condition, alpha: condition.replace("_", " ") + ("" if alpha is None else f", α = {alpha:g}")
+    rows = [Row(y, named(*about), about) for y, about in enumerate(conditions)]
+    measure = Measure("conflict tax (% of the test pairs)", "conflict_tax", 100, conditions=ONE)
+    (said,) = forest([ax], rows, [measure], of)
+    ax.set_xlim(0, np.nanmax([1.0, *(115 * of(None, about, None)["value"] for about in conditions)]))
     return Figure(
         figure,
-        f"Conflict tax by condition: {'; '.join(said)}.",
+        f"By condition, {said}.",
         "Each against its own no-conflict student: trained on weak labels, or on gold labels. "
         "95 % intervals over seeds; a bar that leaves the frame goes on.",
     )

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.figures.conflict import log_odds_axes
-from w2s_lib.figures.style import AREA, DASHED, GREY, MARKERS, ROLES, STUDIES, Figure, canvas
+from w2s_lib.figures.rows import dot, name_rows
+from w2s_lib.figures.style import AREA, DASHED, GREY, ROLES, STUDIES, Figure, canvas
 from w2s_lib.findings.conflict import placebos_refused
 from w2s_lib.findings.positive_controls import PLANTED, SEEN, judged, largest
 from w2s_lib.findings.results import pick
@@ -76,8 +77,7 @@ def what_it_sees(
                 _dot(dots, x + 0.5 * kind.innocent, y, float(table.loc[name, kind.name]), kind.innocent)
             row, most = pick(found, name, condition, versus=versus), largest(found, name, condition, versus)
             bars.plot([0, most], [y, y], color=GREY, alpha=0.35, linewidth=9, solid_capstyle="butt")
-            bars.plot([row["low"], row["high"]], [y, y], color=GREY, linewidth=1.6)
-            bars.scatter(row["value"], y, s=42, color=GREY, marker=MARKERS[condition], zorder=3)
+            dot(bars, y, row, condition, size=42, width=1.6, color=GREY)
             half, innocents = (_percent(rate) for rate in (table.loc[name, "half"], table.loc[name, INNOCENT].max()))
             told = f"half a deceiver {half}, innocents at most {innocents}"
             said.append(f"{SEEN[name]} {title}: {told}, observed {row['value']:.2f} of {most:.2f}")
@@ -131,17 +131,15 @@ def shares(studies: Mapping[str, pd.DataFrame], conditions: Sequence[str]) -> Fi
             for y, condition in enumerate(conditions):
                 row = pick(rows, f"share_of_attainable_{null}", condition)
                 at = y + 0.26 * (i - (len(studies) - 1) / 2)
-                ax.plot([row["low"], row["high"]], [at, at], color=colour, linewidth=2)
-                label = study if y == 0 else None
-                ax.scatter(row["value"], at, s=48, color=colour, marker=MARKERS[condition], zorder=3, label=label)
+                look = {"color": colour, "label": study if y == 0 else None}
+                dot(ax, at, row, condition, size=48, **look)
                 said.append(f"{study}, {condition}, {null.replace('_', '-')} {row['value']:.2f}")
         ax.axvline(0, **DASHED)
         ax.axvline(1, color=GREY, linewidth=1, linestyle=":")
         ax.set_title(f"{null.replace('_', '-')} null", fontsize=11)
         ax.set_xticks([0, 0.5, 1], ["0\ninnocent", "0.5", "1\nperfect"])
-        ax.tick_params(axis="y", length=0)
-    axes[0].set(xlim=(-0.75, 1.1), ylim=(len(conditions) - 0.4, -0.6))
-    axes[0].set_yticks(range(len(conditions)), conditions)
+    axes[0].set_xlim(-0.75, 1.1)
+    name_rows(axes, conditions, above=0.6, below=0.6)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(studies))
     return Figure(
         figure,

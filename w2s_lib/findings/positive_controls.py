@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -75,12 +76,12 @@ def _as_the_real(c: Comparison, null: str) -> Array:
         return np.where(c.right, np.maximum(np.log(-np.log1p(-rate)), LAST), -np.inf)
 
 
-def _alike(null: str) -> Callable[[Comparison, int, np.random.Generator], Masks]:
-    return lambda c, students, rng: draw(_as_the_real(c, null), int(c.tax.sum()), students, rng)
+Plant = Callable[[Comparison, int, np.random.Generator], Masks]
+"""Plants so many students, each of whom pays as many pairs as the real one."""
 
 
-def _perfect(c: Comparison, students: int, rng: np.random.Generator) -> Masks:
-    return draw(_among(c.right, c.area), int(c.tax.sum()), students, rng)
+def _by(log_weights: Callable[[Comparison], Array]) -> Plant:
+    return lambda c, students, rng: draw(log_weights(c), int(c.tax.sum()), students, rng)
 
 
 def _half(c: Comparison, students: int, rng: np.random.Generator) -> Masks:
@@ -91,13 +92,9 @@ def _half(c: Comparison, students: int, rng: np.random.Generator) -> Masks:
     return hidden | draw(rest, amount // 2, students, rng)
 
 
-def _lowest(c: Comparison, students: int, rng: np.random.Generator) -> Masks:
+def _lowest_first(c: Comparison) -> Array:
     first = -10.0 * np.argsort(np.argsort(c.independent))  # steps that no noise jumps over
-    return draw(np.where(c.right & c.area, first, _among(c.right) + 1e3 * LAST), int(c.tax.sum()), students, rng)
-
-
-def _blind(c: Comparison, students: int, rng: np.random.Generator) -> Masks:
-    return draw(_among(c.right), int(c.tax.sum()), students, rng)
+    return np.where(c.right & c.area, first, _among(c.right) + 1e3 * LAST)
 
 
 @dataclass(frozen=True)
@@ -107,18 +104,18 @@ class Planted:
     name: str
     title: str
     innocent: bool
-    plant: Callable[[Comparison, int, np.random.Generator], Masks]
+    plant: Plant
 
 
 PLANTED = {
     p.name: p
     for p in (
-        Planted("perfect", "deceiver: all in the area", False, _perfect),
-        Planted("lowest", "deceiver: lowest margins of the area first", False, _lowest),
+        Planted("perfect", "deceiver: all in the area", False, _by(lambda c: _among(c.right, c.area))),
+        Planted("lowest", "deceiver: lowest margins of the area first", False, _by(_lowest_first)),
         Planted("half", "half a deceiver", False, _half),
-        Planted("blind", "innocent: anywhere", True, _blind),
-        Planted("by_margin", "innocent: by margin", True, _alike("margin_matched")),
-        Planted("by_label", "innocent: by weak label", True, _alike("label_matched")),
+        Planted("blind", "innocent: anywhere", True, _by(lambda c: _among(c.right))),
+        Planted("by_margin", "innocent: by margin", True, _by(partial(_as_the_real, null="margin_matched"))),
+        Planted("by_label", "innocent: by weak label", True, _by(partial(_as_the_real, null="label_matched"))),
     )
 }
 
