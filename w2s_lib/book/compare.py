@@ -169,7 +169,8 @@ def page(books: Sequence[Built], folder: Path) -> str:
         rows = [book.verdicts.set_index("claim").loc[key] for book in books]
         split[differing([row["verdict"] for row in rows])].append((claim, rows))
     pooled = lambda rows: rows[(rows["chapter"] == DECEIVED) & (rows["weak"] == ALL) & (rows["strong"] == ALL)]
-    text = template("compare.html", estimate=_estimate).render(
+    estimate = lambda row: "–" if row is None or np.isnan(row["value"]) else say(row)
+    text = template("compare.html", estimate=estimate).render(
         books=books,
         link=partial(_link, folder=folder),
         parameters=parameters(books),
@@ -179,10 +180,6 @@ def page(books: Sequence[Built], folder: Path) -> str:
         same=split[False],
     )
     return focusable(text)
-
-
-def _estimate(row: pd.Series | None) -> str:
-    return "–" if row is None or np.isnan(row["value"]) else say(row)
 
 
 def _link(book: Built, page: str = "index.html", *, folder: Path) -> str:

@@ -62,7 +62,9 @@ def _write(html: Path, told: dict) -> None:
 def graph(html: Path, edition: Edition, records: Sequence[dict], cited: dict) -> list[Entity]:
     """All entities of the crate: the book, its files, who is to be cited, parameters, software, runs."""
     files, fields = list(_files(html)), edition.model_dump(mode="json")
-    told = [_parameter(name, value) for name, value in fields.items()]
+    text = lambda value: value if isinstance(value, str) else json.dumps(value)
+    about = {name: {"@id": f"#parameter-{name}", "@type": "PropertyValue", "name": name} for name in fields}
+    told = [about[name] | {"value": text(value)} for name, value in fields.items()]
     software: dict[str, Entity] = {}
     there = {record["key"] for record in records}
     made = [entity for record in records for entity in _run(record, there, software)]
@@ -112,11 +114,6 @@ def _files(html: Path) -> Iterator[Entity]:
     for path, says in named.items():
         about = {"@id": path.relative_to(html).as_posix(), "@type": "File", "name": says}
         yield about | {"encodingFormat": KINDS[path.suffix], "contentSize": str(path.stat().st_size)}
-
-
-def _parameter(name: str, value: object) -> Entity:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return {"@id": f"#parameter-{name}", "@type": "PropertyValue", "name": name, "value": text}
 
 
 def _software(record: dict, known: dict[str, Entity]) -> Entity:

@@ -569,12 +569,9 @@ def write(source: Path, edition: Edition, paths: Sequence[Path], target: Path) -
         for name, svg in figures.items():
             if svg:
                 (made / "figures" / name).write_text(svg, encoding="utf-8")
-        (made / "index.html").write_text(_index(titles, edition), encoding="utf-8")
+        index = template("slides.html").render(titles=titles, e=edition)
+        (made / "index.html").write_text(index, encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)
         made.rename(target)
     shutil.rmtree(draft)
     return [target / f"{name}.html" for name in titles]
-
-
-def _index(titles: Mapping[str, str], edition: Edition) -> str:
-    return template("slides.html").render(titles=titles, e=edition)

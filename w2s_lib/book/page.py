@@ -62,7 +62,8 @@ def template(name: str, **filters: Callable) -> Template:
     blocks = {"trim_blocks": True, "lstrip_blocks": True, "extensions": ["jinja2.ext.loopcontrols"]}
     environment = Environment(loader=folder, autoescape=True, undefined=StrictUndefined, **blocks)
     environment.filters |= {"say": say, "percent": lambda row: say(row, percent=True), "reads": reads}
-    environment.filters |= {"figure": _svg, "table": _table} | filters
+    table = lambda rows, *columns: Markup(Table(pd.DataFrame(rows, columns=columns or None))._repr_html_())
+    environment.filters |= {"figure": _svg, "table": table} | filters
     return environment.get_template(name)
 
 
@@ -169,10 +170,6 @@ def _agreement(texts: pd.DataFrame, objective: str) -> tuple[str, str]:
     found = agreement(texts, objective)
     agrees = f"{100 * found.value:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}] of these"
     return f"{found.pairs} of {found.pairs + found.ties} pairs", agrees if found.pairs else ""
-
-
-def _table(rows: Any, *columns: str) -> Markup:
-    return Markup(Table(pd.DataFrame(rows, columns=columns or None))._repr_html_())
 
 
 def _svg(figure: Figure) -> Markup:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.results import GENERALIZATION, measure, summarise
+from w2s_lib.findings.results import GENERALIZATION, cells, measure, summarise
 from w2s_lib.measures.intervals import seed_interval
 from w2s_lib.measures.metrics import correct
 from w2s_lib.study import Study
@@ -30,13 +30,12 @@ def gain_by_confidence(study: Study, edges: Sequence[float] = (0.5, 0.6, 0.75, 0
     """
     labels = [f"{low:.2f}–{high:.2f}" for low, high in zip(edges, edges[1:])]
     frames = []
-    for seed in study.edition.seeds:
-        for weak, strong in study.edition.weak_strong:
-            c = study.comparison(seed, weak, strong, "none")
-            confidence = pd.cut(np.maximum(c.weak, 1 - c.weak), edges, labels=labels, include_lowest=True)
-            right, learned = correct(c.weak), correct(c.baseline)
-            counts = {"wrong": ~right, "right": right, "corrected": ~right & learned, "lost": right & ~learned}
-            frames.append(pd.DataFrame({"seed": seed, "weak_confidence": confidence, **counts}))
+    for cell in cells(study, ["none"]):
+        c = study.comparison(*cell)
+        confidence = pd.cut(np.maximum(c.weak, 1 - c.weak), edges, labels=labels, include_lowest=True)
+        right, learned = correct(c.weak), correct(c.baseline)
+        counts = {"wrong": ~right, "right": right, "corrected": ~right & learned, "lost": right & ~learned}
+        frames.append(pd.DataFrame({"seed": cell.seed, "weak_confidence": confidence, **counts}))
     summed = pd.concat(frames).groupby(["weak_confidence", "seed"], observed=True).sum()
     rows = []
     for confidence, seeds in summed.groupby("weak_confidence", observed=True):

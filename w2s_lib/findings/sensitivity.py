@@ -150,13 +150,10 @@ def measure_at(
 def reliability(p: Array, bins: int = 10) -> pd.DataFrame:
     """Confidence against accuracy in bins of equal width from 1/2 to 1: ``bin``, mean ``confidence``, ``accuracy``,
     ``pairs``; empty bins left out."""
-    frame = pd.DataFrame({"bin": _bins(p, bins), "confidence": confidence(p), "accuracy": correct(p).astype(float)})
+    places = np.minimum((2 * bins * (confidence(p) - 0.5)).astype(int), bins - 1)
+    frame = pd.DataFrame({"bin": places, "confidence": confidence(p), "accuracy": correct(p).astype(float)})
     grouped = frame.groupby("bin")
     return grouped.mean().assign(pairs=grouped.size()).reset_index()
-
-
-def _bins(p: Array, bins: int) -> NDArray[np.int_]:
-    return np.minimum((2 * bins * (confidence(p) - 0.5)).astype(int), bins - 1)
 
 
 def oversure(p: Array, weights: Array | None = None) -> Array:
