@@ -10,16 +10,14 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.findings.results import (
-    GENERALIZATION,
     MATCHED,
-    SCORES,
     TRAINING,
     UNMODIFIED,
     Cell,
     Estimate,
     Statistic,
     difference,
-    measure,
+    measure_both,
     minus,
     number_of,
     summarise,
@@ -153,7 +151,7 @@ def label_again(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     for name in TRIED:
         conditions = ("explicit", "rerun") if name in WITH_RERUN else ("explicit",)
         one = few.under_mitigation(name)
-        frames += [measure(one, ["none"], GENERALIZATION), measure(one, conditions, ("accuracy", *SCORES))]
+        frames.append(measure_both(one, conditions))
         if name in WITH_RERUN:
             frames += [who_pays(one, conditions, on) for on in ("test", "weak_label")]
     per_seed = pd.concat(frames, ignore_index=True)

@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.findings.results import (
-    GENERALIZATION,
     PER_SEED,
     ROWS,
     TAX_AND_EXCESS,
     UNMODIFIED,
     difference,
-    measure,
+    measure_both,
     pool,
     summarise,
 )
@@ -35,9 +34,8 @@ def over_ways(per_seed: pd.DataFrame) -> pd.DataFrame:
 def _tried(few: Study, mitigated: Sequence[Study], conflict: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Students without and with a conflict under no mitigation and under each, by one method: per-seed and results
     rows."""
-    frames = [measure(few, ["none"], GENERALIZATION), measure(few, (conflict, "rerun"), ("accuracy", *OF_A_MITIGATION))]
-    for tried in mitigated:
-        frames += [measure(tried, ["none"], GENERALIZATION), measure(tried, [conflict], ("accuracy", *OF_A_MITIGATION))]
+    frames = [measure_both(few, (conflict, "rerun"), OF_A_MITIGATION)]
+    frames += [measure_both(tried, [conflict], OF_A_MITIGATION) for tried in mitigated]
     per_seed = pd.concat(frames, ignore_index=True)
     per_seed = pd.concat([per_seed, over_ways(per_seed)], ignore_index=True)
     rows, tried = [summarise(per_seed, pooled=True)], per_seed[per_seed["mitigation"] != ""]

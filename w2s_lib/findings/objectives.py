@@ -21,13 +21,11 @@ from numpy.typing import NDArray
 from w2s_lib.data.load import split
 from w2s_lib.findings.results import (
     CONFLICTS,
-    GENERALIZATION,
     MATCHED,
-    SCORES,
     Cell,
     Estimate,
     Statistic,
-    measure,
+    measure_both,
     minus,
     summarise,
     tabulate,
@@ -95,9 +93,8 @@ def sides(study: Study, rival: Objective) -> pd.DataFrame:
     """How the rival stands on the study's test pairs of all seeds: one row, ``target``, ``rival``, a share for each of
     ``SIDES``."""
     found = np.concatenate([side(split(study.pairs(seed), "test"), rival) for seed in study.edition.seeds])
-    return pd.DataFrame(
-        [{"target": study.objective, "rival": rival, **{name: float((found == name).mean()) for name in SIDES}}]
-    )
+    about = {"target": study.objective, "rival": rival}
+    return pd.DataFrame([about | {name: float((found == name).mean()) for name in SIDES}])
 
 
 def tax_by_side(study: Study, conditions: Sequence[str], rival: Objective) -> pd.DataFrame:
@@ -124,10 +121,8 @@ def other_objectives(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     few = study.on_control_pairs()
     honest = few.aiming_at("honesty")
     frames = [
-        measure(few, ["none"], GENERALIZATION),
-        measure(few, (*CONFLICTS, "verbosity"), ("accuracy", *SCORES)),
-        measure(honest, ["none"], GENERALIZATION),
-        measure(honest, CONFLICTS, ("accuracy", *SCORES)),
+        measure_both(few, (*CONFLICTS, "verbosity")),
+        measure_both(honest, CONFLICTS),
         tax_by_side(few, ("implicit", "rerun", "placebo"), "helpfulness"),
         tax_by_side(few, ("verbosity", "rerun", "placebo"), "verbosity"),
         tax_by_side(honest, ("implicit", "rerun", "placebo"), "pleasing"),

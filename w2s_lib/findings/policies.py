@@ -8,14 +8,13 @@ import pandas as pd
 
 from w2s_lib.findings.replies import measure_talk
 from w2s_lib.findings.results import (
-    GENERALIZATION,
     MATCHED,
     PER_SEED,
     ROWS,
-    SCORES,
     UNMODIFIED,
     difference,
     measure,
+    measure_both,
     minus,
     summarise,
     usual,
@@ -40,9 +39,8 @@ def preference_optimisation(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Differences: each conflict minus the rerun of its method; each method's conflict minus the reward models'."""
     few = study.on_policy_pairs()
-    frames = [measure(few, ["none"], GENERALIZATION), measure(few, REWARD_MODELS, ("accuracy", *SCORES))]
-    for by in map(few.trained_by, study.edition.methods):
-        frames += [measure(by, ["none"], GENERALIZATION), measure(by, POLICY[1:], ("accuracy", *SCORES))]
+    frames = [measure_both(few, REWARD_MODELS)]
+    frames += [measure_both(few.trained_by(method), POLICY[1:]) for method in study.edition.methods]
     per_seed = pd.concat(frames, ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
     for method in study.edition.methods:
@@ -75,8 +73,7 @@ def _option(study: Study, name: str) -> list[pd.DataFrame]:
     option = study.policy_options().get(name)
     if option is None:
         return []
-    ranked = [measure(option, ["none"], GENERALIZATION), measure(option, ["explicit"], ("accuracy", *SCORES))]
-    return [*ranked, measure_talk(option, ["none", "explicit"])]
+    return [measure_both(option, ["explicit"]), measure_talk(option, ["none", "explicit"])]
 
 
 def beyond_reward_models(per_seed: pd.DataFrame, policies: dict[str, object]) -> pd.DataFrame:

@@ -318,6 +318,12 @@ def measure(
     return tabulate(study, conditions, estimates, on)
 
 
+def measure_both(study: Study, conditions: Sequence[str], statistics: Sequence[str] = SCORES) -> pd.DataFrame:
+    """``GENERALIZATION`` of students without a conflict; accuracy and these statistics of those under conditions."""
+    none, under = measure(study, ["none"], GENERALIZATION), measure(study, conditions, ("accuracy", *statistics))
+    return pd.concat([none, under], ignore_index=True)
+
+
 def pool(per_seed: pd.DataFrame, **alike: object) -> pd.DataFrame:
     """A per-seed frame in which rows that differ in these columns only are one; each column holds what is given for it.
 

@@ -24,7 +24,7 @@ from w2s_lib.findings.results import (
     cells,
     difference,
     estimate,
-    measure,
+    measure_both,
     minus,
     summarise,
     tabulate,
@@ -149,8 +149,8 @@ def no_training(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     guide, under the two conflicts."""
     by = policies(study)
     study.lab.run(study.search_runs())
-    trained = [measure(by, ["none"], GENERALIZATION), measure(by, HARMED, ("accuracy", *SCORES))]
-    per_seed = pd.concat([*trained, _measured(by, SEARCH), _measured(by, GUIDE)], ignore_index=True)
+    frames = [measure_both(by, HARMED), _measured(by, SEARCH), _measured(by, GUIDE)]
+    per_seed = pd.concat(frames, ignore_index=True)
     compared, rows = ("conflict_tax", MATCHED), [summarise(per_seed, pooled=True)]
     for method in ("dpo", SEARCH, GUIDE):
         rows.append(minus(per_seed, compared, ("explicit", "implicit", "placebo"), "rerun", method=method))

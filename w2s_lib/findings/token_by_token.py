@@ -17,15 +17,13 @@ from w2s_lib.findings import label_again
 from w2s_lib.findings.label_again import CHANGES, THERE, of_group
 from w2s_lib.findings.positive_controls import PLANTED, PLANTED_STUDENTS, scores
 from w2s_lib.findings.results import (
-    GENERALIZATION,
     MATCHED,
-    SCORES,
     TRAINING,
     UNMODIFIED,
     Cell,
     Estimate,
     difference,
-    measure,
+    measure_both,
     minus,
     number_of,
     summarise,
@@ -128,10 +126,8 @@ def labels(study: Study, by: str, on: Split = "weak_label") -> pd.DataFrame:
         (q,) = study.probabilities([runs[1].labels], on)
         for name, group in groups(study, *cell[:3], on, by).items():
             everywhere = np.ones(len(group), dtype=bool)
-            for statistic, part, of in (
-                ("share_of_pairs", group, everywhere),
-                ("label_right", correct(q), group),
-            ):
+            masks = {"share_of_pairs": (group, everywhere), "label_right": (correct(q), group)}
+            for statistic, (part, of) in masks.items():
                 names = {"statistic": statistic, "subset": name, **also}
                 yield Estimate(names, partial(share, part, of), len(group), runs, partial(number_of, of))
 
@@ -188,10 +184,7 @@ def token_by_token(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     frames = [labels(few, CHOSEN, "test"), labels(few, CHOSEN), labels(few, LOT), controls(few)]
     for name in TRIED:
         one = few.under_mitigation(name)
-        frames += [
-            measure(one, ["none"], GENERALIZATION),
-            measure(one, ("explicit", "rerun"), ("accuracy", *SCORES)),
-        ]
+        frames.append(measure_both(one, ("explicit", "rerun")))
     where = [("", "test"), ("", "weak_label"), (CHOSEN, "test"), (CHOSEN, "weak_label"), (LOT, "weak_label")]
     frames += [who_pays(few, name, ("explicit", "rerun"), on) for name, on in where]
     per_seed = pd.concat(frames, ignore_index=True)
