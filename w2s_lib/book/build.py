@@ -34,7 +34,7 @@ import pandas as pd
 from w2s_lib import digests
 from w2s_lib.book import crate, decks, guide
 from w2s_lib.book.challenge import BOARD
-from w2s_lib.book.chapter import BESIDE, BUILT, CHECKS, SCRIPT, TABLES, open_lab
+from w2s_lib.book.chapter import BESIDE, BUILT, CHECKS, ROOT, SCRIPT, TABLES, open_lab
 from w2s_lib.book.own import notes
 from w2s_lib.book.pages import EXECUTED, NOTE, PAGE, Pages
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
@@ -53,7 +53,6 @@ from w2s_lib.study.cost import plan, print_plan
 from w2s_lib.study.edition import FOLDER, Edition, find, load
 from w2s_lib.study.edition import GOES_ON as GOES_ON_FROM
 
-ROOT = Path(__file__).resolve().parents[2]
 LEDGER, LAST = "14_claims", "99_reproducibility"
 """The notebook that reads what the others published, and the one that reports on the build; executed after them."""
 

@@ -226,9 +226,8 @@ def main(arguments: list[str] | None = None) -> int:
             print_plan(plan_runs(runs, lab=lab))
             return
         entry = submit(given.submission, given.who, given.edition, lab, given.board)
-        mine = [
-            e for e in read_board(board_of(lab, given.board)) if (e.who, e.challenge) == (entry.who, entry.challenge)
-        ]
+        is_mine = lambda one: (one.who, one.challenge) == (entry.who, entry.challenge)
+        mine = [one for one in read_board(board_of(lab, given.board)) if is_mine(one)]
         found = standing(mine)
         for world in ("own", "second"):
             print(f"\n{world} world, intervals at {found['level'].iloc[0]:.1%}:")

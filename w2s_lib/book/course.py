@@ -248,9 +248,8 @@ def course(given: Sequence[str], edition: str = "world", output: str | None = No
         if sealed:
             tests = {f"tests/{e.name}.py": grader_test(name, e) for e in told[name] if e.sealed}
             files = {f"files/{inside}": data for inside, data in (kept | beside).items()}
-            write_zip(
-                draft / "grader" / f"{name}.zip", tests | files | {"otter_config.json": json.dumps({"pdf": False})}
-            )
+            settings = {"otter_config.json": json.dumps({"pdf": False})}
+            write_zip(draft / "grader" / f"{name}.zip", tests | files | settings)
     handed["README.md"] = _read_me(load(edition).name, told)
     for part, files in (("student", handed), ("solutions", solved)):
         for inside, data in files.items():

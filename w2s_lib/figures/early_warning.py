@@ -89,9 +89,8 @@ def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str
         measure, dashed = f"AUC − the {control}'s AUC", f"as good as for the {control}"
         twins = f"Without twins: the {control}'s are not made as a conflict's are."
     figure.supxlabel(measure, color=GREY, fontsize=11)
-    handles = [
-        axes[0].plot([], [], color=CONDITION_COLOURS[c], marker=MARKERS[c], linewidth=2, label=c)[0] for c in conditions
-    ]
+    look = lambda c: {"color": CONDITION_COLOURS[c], "marker": MARKERS[c], "linewidth": 2, "label": c}
+    handles = [axes[0].plot([], [], **look(c))[0] for c in conditions]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(conditions))
     return Figure(
         figure,

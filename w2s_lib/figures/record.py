@@ -30,9 +30,8 @@ def beside(replicated: pd.DataFrame) -> Figure:
     at = ((replicated["value"] - middle) / half).clip(-3, 3)
     colours = np.where(replicated["replicated"], GREY, CONDITION_COLOURS["explicit"])
     ax.scatter((replicated["record"] - middle) / half, range(len(at)), s=34, color=GREY, label="the record", zorder=3)
-    ax.scatter(
-        at, range(len(at)), s=52, facecolors="none", edgecolors=colours, linewidth=1.6, label="this build", zorder=4
-    )
+    hollow = {"facecolors": "none", "edgecolors": colours, "linewidth": 1.6, "zorder": 4}
+    ax.scatter(at, range(len(at)), s=52, label="this build", **hollow)
     ax.set_yticks(range(len(at)), replicated["claim"])
     ax.set(ylim=(len(at) - 0.4, -0.6), xlim=(-3.1, 3.1), xlabel="in units of half the 95 % prediction interval")
     ax.tick_params(axis="y", length=0)

@@ -45,9 +45,8 @@ def limits(rows: pd.DataFrame) -> pd.DataFrame:
     base = against[against["way"] == "reference recipe"].set_index(["work", "model"])["tokens"]
     tokens = against["tokens"] / base.loc[pd.MultiIndex.from_frame(against[["work", "model"]])].to_numpy()
     table = against.assign(tokens=tokens, ratio=against["value"], limit=against["value"] / against["gemm_share"])
-    return table[["work", "model", "way", "dtype", "tokens", "gemm_rate", "gemm_share", "ratio", "limit"]].reset_index(
-        drop=True
-    )
+    columns = ["work", "model", "way", "dtype", "tokens", "gemm_rate", "gemm_share", "ratio", "limit"]
+    return table[columns].reset_index(drop=True)
 
 
 def _span(values: pd.Series, digits: int = 1) -> str:
@@ -95,10 +94,8 @@ def said_of_workers(workers: Section | None) -> str:
     if workers is None:
         return "How much more two workers do than one has not been measured since this page asks for it."
     times, taken = workers.rows.set_index("name"), lost(workers.rows)
-    told = [
-        "{value:.2f} [{low:.2f}, {high:.2f}]".format(**times.loc[name])
-        for name in ("the lab", "the lab, workers started")
-    ]
+    rows = (times.loc[name] for name in ("the lab", "the lab, workers started"))
+    told = ["{value:.2f} [{low:.2f}, {high:.2f}]".format(**row) for row in rows]
     most = max(taken, key=taken.get)
     return (
         f"Two workers do {told[0]} times as much as one, and {told[1]} times once they have started. "

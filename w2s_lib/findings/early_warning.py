@@ -203,9 +203,8 @@ def measure_signals(study: Study, conditions: Sequence[str] = WATCHED) -> pd.Dat
         comparison, view, runs = put_on_trial(study, *cell)
         for (name, signal), statistic in statistics(comparison, view).items():
             threshold = np.nan if name == "auc_taxed" else study.edition.threshold
-            yield Estimate(
-                {"statistic": name, "signal": signal, "threshold": threshold}, statistic, len(comparison.weak), runs
-            )
+            names = {"statistic": name, "signal": signal, "threshold": threshold}
+            yield Estimate(names, statistic, len(comparison.weak), runs)
 
     return tabulate(study, conditions, estimates)
 
@@ -231,9 +230,8 @@ def roc_curves(c: Comparison, view: View, weights: Array, grid: Array) -> pd.Dat
         defined = np.isfinite(xs[:, -1]) & np.isfinite(ys[:, -1])
         drawn = [np.interp(grid, a, b) for a, b in zip(xs[defined], ys[defined])] or [np.full(len(grid), np.nan)]
         low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-        frames.append(
-            pd.DataFrame({"signal": s.name, "others": grid, "found": np.interp(grid, x, y), "low": low, "high": high})
-        )
+        curve = {"signal": s.name, "others": grid, "found": np.interp(grid, x, y), "low": low, "high": high}
+        frames.append(pd.DataFrame(curve))
     return pd.concat(frames, ignore_index=True)
 
 

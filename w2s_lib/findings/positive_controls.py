@@ -232,9 +232,8 @@ def _rows(about: dict[str, object], values: Array, study: Study) -> list[dict[st
     others = ("rerun",) if about["versus"] or about["subset"] else ()
     keys = " ".join(run.key for run in study.student_runs((about["condition"], *others)))
     about = about | {"n_seeds": n, "n_pairs": study.edition.test_pairs, "counted": np.nan, "run_keys": keys}
-    by_seed = tuple(
-        (seed, float(value), np.nan, np.nan) for seed, value in zip(study.edition.seeds, values.mean(axis=1))
-    )
+    of_seeds = zip(study.edition.seeds, values.mean(axis=1))
+    by_seed = tuple((seed, float(value), np.nan, np.nan) for seed, value in of_seeds)
     return [
         about | {"value": means.mean(), "low": low, "high": high, "sd": spread.mean(), "by_seed": by_seed},
         about

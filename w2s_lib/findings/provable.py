@@ -108,10 +108,8 @@ def accuracy(world: World, w: Array, strong: bool) -> float:
 
 def latent(world: World, w: Array, strong: bool) -> Array:
     """Weights on the standard normal coordinates, shape (d,), that say the same as ``w`` on what the model sees."""
-    (favoured, rest), view = (
-        world.setting.strong.counts(world.n),
-        world.setting.strong if strong else world.setting.weak,
-    )
+    setting = world.setting
+    (favoured, rest), view = setting.strong.counts(world.n), setting.strong if strong else setting.weak
     (mine, others), (large, small) = view.counts(world.n), view.variances(world.n)
     out = np.zeros(favoured + rest)
     out[:mine], out[favoured : favoured + others] = np.sqrt(large) * w[:mine], np.sqrt(small) * w[mine:]

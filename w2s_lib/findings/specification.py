@@ -19,8 +19,7 @@ from w2s_lib.findings.sensitivity import DEFINITIONS, defined
 from w2s_lib.measures.intervals import seed_interval
 from w2s_lib.measures.metrics import NULLS, Comparison, alike
 from w2s_lib.study import Study
-
-COMPARED = ("explicit", "rerun")
+from w2s_lib.study.study import COMPARED
 
 CHOICES: dict[str, tuple[float | str, ...]] = {
     "T": (0.6, 0.75, 0.9),
@@ -107,8 +106,7 @@ def by_option(curve: pd.DataFrame) -> pd.DataFrame:
     for choice, options in CHOICES.items():
         for option in options:
             mine = curve[curve[choice] == option]
-            rows.append(
-                (choice, str(option), len(mine), mine["value"].median(), np.mean(mine["reads"] == "above zero"))
-            )
+            above = np.mean(mine["reads"] == "above zero")
+            rows.append((choice, str(option), len(mine), mine["value"].median(), above))
     frame = pd.DataFrame(rows, columns=["choice", "option", "specifications", "median", "above_zero"])
     return frame[frame["specifications"] > 0].reset_index(drop=True)

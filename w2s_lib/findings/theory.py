@@ -186,9 +186,8 @@ def theory(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every inequality of the chapter by seed and weak-strong pair, and over seeds, pairs pooled; and how gain grows
     with misfit, and tax, DS and PGR with the gap and with κ, each alone and beside the other."""
     mine = students(study)
-    growth = pd.concat(
-        [mine, measure(study, ["none"], ("gap", "pgr")), measure(study, CONFLICTS, EXPLAINED)], ignore_index=True
-    )
+    explained = [measure(study, ["none"], ("gap", "pgr")), measure(study, CONFLICTS, EXPLAINED)]
+    growth = pd.concat([mine, *explained], ignore_index=True)
     per_seed = pd.concat([growth, pythagoras(study)], ignore_index=True)
     lines = [slopes(mine[mine["condition"] == "none"], ("gain",), "misfit")]
     lines.append(minus(mine, ("misfit", "gain"), [name for name in CONFLICTS if name != "rerun"], "rerun"))

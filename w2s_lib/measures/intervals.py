@@ -130,12 +130,8 @@ def share_bounds(
     turn = np.linspace(0, 2 * np.pi, 720, endpoint=False)
     r = _correlation(x, y)[..., None]
     ways = np.cos(turn), r * np.cos(turn) + np.sqrt(1 - r**2) * np.sin(turn)
-    first, second = (
-        expit(
-            logit(z.mean(axis=-1))[..., None] + half_width(spread_of_log_odds(z), z.shape[-1], level)[..., None] * way
-        )
-        for z, way in zip((x, y), ways)
-    )
+    wide = lambda z: half_width(spread_of_log_odds(z), z.shape[-1], level)[..., None]
+    first, second = (expit(logit(z.mean(axis=-1))[..., None] + wide(z) * way) for z, way in zip((x, y), ways))
     return (first - second).min(axis=-1), (first - second).max(axis=-1)
 
 
@@ -158,10 +154,9 @@ def spread_of_log_odds(shares: NDArray[np.float64]) -> NDArray[np.float64]:
 def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Over the last axis; 0 where one of the two is constant."""
     dx, dy = (z - z.mean(axis=-1, keepdims=True) for z in (x, y))
+    size = np.sqrt((dx**2).sum(axis=-1) * (dy**2).sum(axis=-1))
     with np.errstate(invalid="ignore"):
-        return np.clip(
-            np.nan_to_num((dx * dy).sum(axis=-1) / np.sqrt((dx**2).sum(axis=-1) * (dy**2).sum(axis=-1))), -1, 1
-        )
+        return np.clip(np.nan_to_num((dx * dy).sum(axis=-1) / size), -1, 1)
 
 
 def half_width(sd: ArrayLike, n_seeds: int, level: float = LEVEL) -> NDArray[np.float64]:

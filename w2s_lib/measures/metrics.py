@@ -297,9 +297,8 @@ class Comparison:
         """
         part, among = self.scored(null)
         if not NULLS[null]:
-            return np.broadcast_to(
-                share(part, among, weights)[..., None], np.shape(part if weights is None else weights)
-            )
+            of_all = share(part, among, weights)[..., None]
+            return np.broadcast_to(of_all, np.shape(part if weights is None else weights))
         weights = np.ones(len(part)) if weights is None else weights
         at = np.ones(len(part), dtype=bool) if at is None else at
         matched, found = self.matched(null)[at], np.zeros(weights.T.shape)
