@@ -119,7 +119,7 @@ def power_panel(paths: pd.DataFrame) -> Shown:
         "last": len(states) - 1,
         "n": last["n"], "says": html.escape(says),
     }  # fmt: skip
-    return Shown(template("power_panel.html", fields), says, states)
+    return Shown(template("power_panel", fields), says, states)
 
 
 def _mark(mark: list[float] | None, colour: str) -> str:

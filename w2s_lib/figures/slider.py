@@ -114,4 +114,4 @@ def slider(comparison: Comparison, condition: str, title: str, thresholds: Seque
         "ticks": "".join(f'<text x="{at(p):.0f}" y="{SIZE + 14}" text-anchor="middle">{p:g}</text>' for p in TICKS),
         "marks": "".join(f'<text x="-5" y="{SIZE - at(p) + 4:.0f}" text-anchor="end">{p:g}</text>' for p in TICKS),
     }  # fmt: skip
-    return Shown(template("slider.html", fields), says, found)
+    return Shown(template("slider", fields), says, found)

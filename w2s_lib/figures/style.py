@@ -195,8 +195,13 @@ class Shown:
 
 
 def template(name: str, fields: Mapping[str, object]) -> str:
-    """A file of this folder with its ``$fields`` filled in (``string.Template``), which are HTML already."""
-    return Template((Path(__file__).parent / name).read_text(encoding="utf-8")).substitute(fields)
+    """A file of this folder with its ``$fields`` filled in (``string.Template``), which are HTML already.
+
+    What shows the state that a range input names stands between ``$states``, which reads all of them, and ``$moved``.
+    """
+    read = lambda name: Template((Path(__file__).parent / f"{name}.html").read_text(encoding="utf-8"))
+    around = {part: read(part).substitute(fields).rstrip("\n") for part in ("states", "moved")}
+    return read(name).substitute({**fields, **around})
 
 
 def canvas(width: float = 7.0, height: float = 4.0, rows: int = 1, columns: int = 1, **keywords):
