@@ -339,6 +339,23 @@ def test_jobs_that_never_start_are_told_of_and_there_is_an_end(monkeypatch, caps
     )
 
 
+def test_it_is_said_again_whenever_the_wait_has_doubled(monkeypatch, capsys):
+    """By a clock of the test's own, which no busy machine holds up."""
+    import distributed
+
+    class Run:
+        key = "one"
+
+    now = [0.0]
+    clock = types.SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.append(now.pop() + 1))
+    monkeypatch.setattr(cluster, "time", clock)
+    monkeypatch.setattr(distributed, "as_completed", lambda asked: types.SimpleNamespace(next_batch=lambda block: []))
+    nobody = types.SimpleNamespace(scheduler_info=lambda: {"workers": {}}, processing=dict)
+    with pytest.raises(ClusterError, match="for 300 s there has been no worker"):
+        list(as_finished(cluster.Connection(nobody, patience=300.0), {Run(): {}}))
+    assert re.findall(r"for (\d+) s there", capsys.readouterr().err) == ["30", "60", "120", "240"]
+
+
 @pytest.mark.parametrize("said", ["0", "-1", "nan", "long"])
 def test_patience_is_a_number_of_seconds(said, monkeypatch):
     monkeypatch.setenv("W2S_PATIENCE", said)
