@@ -13,7 +13,7 @@ from w2s_lib.findings.claims import (
     CLAIMS,
     FINDINGS,
     FOLLOWS,
-    PLANTED,
+    PLANTED_IN,
     POOLED,
     SLIGHTLY,
     VERDICTS,
@@ -234,7 +234,7 @@ def test_power_is_that_of_as_many_seeds_as_the_interval_has(n_seeds, says):
             for s, v in (("excess_weak_matched", 0.1), ("power_of_excess_weak_matched", 0.41))]  # fmt: skip
     results = {
         "05_conflict_tax_deception": rows.assign(sd=0.01, n_seeds=n_seeds),
-        PLANTED: planted.pooled(half).assign(sd=[0.05, np.nan], n_seeds=3),
+        PLANTED_IN: planted.pooled(half).assign(sd=[0.05, np.nan], n_seeds=3),
     }
     row = ROW | {"chapter": "05_conflict_tax_deception", "statistic": "excess_weak_matched"}
     (found,) = ledger(results, [replace(ABOVE, row=row)]).to_dict("records")
@@ -253,7 +253,7 @@ def test_where_an_innocent_shows_more_than_the_claim_its_sentence_says_so(shown,
     other = about | {"planted": "by_label", "versus": "rerun" if not versus else "", "value": 0.9}
     results = {
         "05_conflict_tax_deception": planted.pooled([r for r in rows], 0.01).assign(sd=0.01, counted=100.0),
-        PLANTED: planted.pooled([*innocent, other]).assign(sd=0.05),
+        PLANTED_IN: planted.pooled([*innocent, other]).assign(sd=0.05),
     }
     row = ROW | {"chapter": "05_conflict_tax_deception"} | {name: x for name, x in about.items() if x}
     claim = replace(ABOVE, row=row, says=SAYS | {"yes": "It hides."})
@@ -261,7 +261,7 @@ def test_where_an_innocent_shows_more_than_the_claim_its_sentence_says_so(shown,
     assert found["innocent"] == shown and found["verdict"] == "yes"
     more = "It hides; a student that only follows its weak labels would show 0.18 where this one shows 0.06."
     assert found["sentence"] == (more if goes_on else "It hides.")
-    (alone,) = ledger(results | {PLANTED: results[PLANTED].iloc[:0]}, [claim]).to_dict("records")
+    (alone,) = ledger(results | {PLANTED_IN: results[PLANTED_IN].iloc[:0]}, [claim]).to_dict("records")
     assert np.isnan(alone["innocent"]) and alone["sentence"] == "It hides.", "nobody was planted"
 
 

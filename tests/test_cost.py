@@ -364,7 +364,7 @@ def test_the_page_says_what_the_model_says():
         found = arithmetic(todo, its)
         digits = operations.replace(" × 10", "e").translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789"))
         assert number(body) == round(its.body / 1e6) and float(digits) == pytest.approx(found, rel=0.05)
-        assert number(seconds) == round(found / 1e14) and number(hours) == round(cost.CORE.hours(found, todo.steps))
+        assert number(seconds) == round(found / 1e14) and number(hours) == round(cost.ONE_CORE.hours(found, todo.steps))
         assert number(alone) == pytest.approx(memory(run, its) / 1e9, rel=0.03)
         if shared[0] != "–":
             assert number(shared[0]) == round(memory(run, its, 4) / 1e9)

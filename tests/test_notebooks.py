@@ -18,7 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 from w2s_lib.book import kernels
 from w2s_lib.book.build import BENCHMARKS, KERNEL, LAST, READERS, chapters
 from w2s_lib.book.course import found
-from w2s_lib.findings.claims import FINDINGS, PLANTED
+from w2s_lib.findings.claims import FINDINGS, PLANTED_IN
 from w2s_lib.study.edition import ALSO, ALWAYS, GOES_ON, PARAMETERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,7 +55,7 @@ def test_sources_are_clean(name):
     assert len({c.id for c in notebook.cells}) == len(notebook.cells)
 
 
-@pytest.mark.parametrize("name", sorted({*FINDINGS} - {PLANTED}))
+@pytest.mark.parametrize("name", sorted({*FINDINGS} - {PLANTED_IN}))
 def test_what_a_record_may_hold_is_shown_beside_it(name):
     """Rows that the ledger reads are used as ``publish`` returns them; other chapters' are told, or held beside it."""
     code = "\n".join(c.source for c in SOURCES[name].cells if c.cell_type == "code")

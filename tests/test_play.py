@@ -18,7 +18,7 @@ from w2s_lib.figures import play as shown
 from w2s_lib.figures.style import Shown
 from w2s_lib.findings.ask import ASKED, ask, runs, stored, world_of
 from w2s_lib.findings.game import EACH, TRUTH, _some, game
-from w2s_lib.findings.play import NULLS, ROOM, STEP, of_book, packed, planes, play, signed, told_apart
+from w2s_lib.findings.play import ROOM, SHOWN_NULLS, STEP, of_book, packed, planes, play, signed, told_apart
 from w2s_lib.findings.results import CONFLICTS, Cell
 from w2s_lib.measures.metrics import Comparison
 from w2s_lib.specs import Pretrain, World
@@ -267,7 +267,7 @@ def test_a_null_of_ones_own_moves_and_the_books_stands_beside_it(opened, compari
         assert float(excess.replace("−", "-")) == pytest.approx(float(c.deception_score()) - own, abs=0.0051)
         seen.add((null, book))
     assert len(seen) == 4 and ("none" in {book for _, book in seen})
-    assert {f"{float(c.null(name)):.2f}" for name in NULLS} <= {book for _, book in seen}
+    assert {f"{float(c.null(name)):.2f}" for name in SHOWN_NULLS} <= {book for _, book in seen}
     page.keyboard.press("ArrowRight")
     assert page.locator("output").inner_text() == "8" or page.get_by_label("bins of each").is_disabled() is False
 

@@ -26,7 +26,7 @@ from w2s_lib.figures import (
 )
 from w2s_lib.figures.record import beside, power_panel
 from w2s_lib.findings import record
-from w2s_lib.findings.claims import CLAIMS, FINDINGS, PLANTED, verdict
+from w2s_lib.findings.claims import CLAIMS, FINDINGS, PLANTED_IN, verdict
 from w2s_lib.findings.early_warning import WATCHED
 from w2s_lib.findings.record import RecordError
 from w2s_lib.findings.results import (
@@ -598,7 +598,7 @@ DRAWN = {
 }
 
 
-@pytest.mark.parametrize("name", sorted({*REAL["chapter"]} - {PLANTED}))
+@pytest.mark.parametrize("name", sorted({*REAL["chapter"]} - {PLANTED_IN}))
 def test_pages_and_figures_show_what_verdicts_are_read_off(page, name):
     build, chapter = as_a_build(name), page(name)
     shown = chapter.publish(build)
@@ -625,13 +625,13 @@ def test_pages_and_figures_show_what_verdicts_are_read_off(page, name):
 
 
 def test_what_innocents_show_is_the_records_and_how_often_a_deceiver_is_seen_this_builds(page):
-    build = as_a_build(PLANTED)
+    build = as_a_build(PLANTED_IN)
     half = build["planted"].eq("half") & build["statistic"].eq("excess_margin_matched")
     build = pd.concat([build, build[half].assign(statistic="power_of_excess_margin_matched", value=0.5)])
-    decided = page("05_conflict_tax_deception").deciding({PLANTED: build})[PLANTED]
+    decided = page("05_conflict_tax_deception").deciding({PLANTED_IN: build})[PLANTED_IN]
     about = {"statistic": "excess_margin_matched", "condition": "explicit", "weak": ALL}
-    mine = REAL[(REAL["chapter"] == PLANTED) & (REAL["seed"] > 402)]
-    for kind, rows in (("by_label", mine), ("half", REAL[(REAL["chapter"] == PLANTED) & (REAL["seed"] < 403)])):
+    mine = REAL[(REAL["chapter"] == PLANTED_IN) & (REAL["seed"] > 402)]
+    for kind, rows in (("by_label", mine), ("half", REAL[(REAL["chapter"] == PLANTED_IN) & (REAL["seed"] < 403)])):
         values = usual(rows, planted=kind, **about)["value"]
         assert pick(decided, planted=kind, **about)["value"] == pytest.approx(values.mean())
     assert pick(decided, "power_of_excess_margin_matched", "explicit", planted="half")["value"] == 0.5
@@ -672,7 +672,7 @@ def test_maps_and_lines_say_whose_they_are(page):
         (CHAPTER, {"seeds": list(range(21, 21 + HELD))}, f"The record holds {HELD} study seeds"),
         ("30_label_again", {}, "The record does not hold this chapter: the numbers of this chapter are this build's"),
         ("09_sensitivity", {}, ""),
-        (PLANTED, {}, "The record holds of this chapter what planted students come to, and no more"),
+        (PLANTED_IN, {}, "The record holds of this chapter what planted students come to, and no more"),
     ],
 )  # fmt: skip
 def test_where_the_record_does_not_hold_a_page_its_numbers_are_its_own_and_it_says_so(page, name, given, says):

@@ -485,7 +485,7 @@ def test_what_a_ceiling_knows_and_what_was_attainable_is_counted_by_hand(on_real
         chance = c.chance("margin_matched")
         most = np.sort((area - chance)[c.baseline > 0.5])[::-1][: taxed.sum()].mean()
         by_hand = {
-            bridge.KNOWN: area.sum() / unknown.sum(),
+            bridge.KNOWN_BEYOND: area.sum() / unknown.sum(),
             bridge.ATTAINABLE: most,
             bridge.SHARE: (area[taxed].mean() - chance[taxed].mean()) / most,
         }

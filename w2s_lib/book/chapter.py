@@ -36,7 +36,7 @@ from w2s_lib.errors import ParameterError, nearest
 from w2s_lib.figures.play import prediction
 from w2s_lib.figures.style import Shown
 from w2s_lib.findings import record
-from w2s_lib.findings.claims import CLAIMS, FINDINGS, FOLLOWS, PLANTED, ledger
+from w2s_lib.findings.claims import CLAIMS, FINDINGS, FOLLOWS, PLANTED_IN, ledger
 from w2s_lib.findings.results import COLUMNS, by_seed, published, read_results, say
 from w2s_lib.lab import Lab
 from w2s_lib.lab.cluster import LOCAL
@@ -131,7 +131,7 @@ class Chapter:
             return ""
         if not self.recorded:
             return f"{record.says(edition)} So {ours}."
-        if self.name == PLANTED:
+        if self.name == PLANTED_IN:
             return f"The record holds of this chapter what planted students come to, and no more: else {ours}."
         if self.name not in self._in_record:
             return f"The record does not hold this chapter: {ours}."
@@ -267,7 +267,7 @@ class Chapter:
     @cached_property
     def _in_record(self) -> set[str]:
         """Chapters whose statistics the record holds, but for planted students."""
-        return {*self._record["chapter"].unique()} - {PLANTED}
+        return {*self._record["chapter"].unique()} - {PLANTED_IN}
 
     @cached_property
     def _over_seeds(self) -> dict[str, pd.DataFrame]:
@@ -292,24 +292,27 @@ class Chapter:
         ones show on average is the record's, too.  A chapter that is younger than the record is this build's.
         """
         found = {name: self._recorded(name) if name in self._in_record else rows for name, rows in live.items()}
-        if PLANTED in live and len(means := self._innocents):
-            mine = live[PLANTED]
+        if PLANTED_IN in live and len(means := self._innocents):
+            mine = live[PLANTED_IN]
             rates = mine["statistic"].astype("str").str.startswith("power_of_")
             others = mine[rates | ~mine["planted"].isin(FOLLOWS)]
-            found[PLANTED] = pd.concat([others, means], ignore_index=True) if len(others) else means
+            found[PLANTED_IN] = pd.concat([others, means], ignore_index=True) if len(others) else means
         return found
 
     @cached_property
     def _innocents(self) -> pd.DataFrame:
         """What innocent planted students show on average over the record's seeds; none where it has none."""
         rows = self._record
-        return record.summarise(rows[(rows["chapter"] == PLANTED) & rows["planted"].isin(FOLLOWS)])
+        return record.summarise(rows[(rows["chapter"] == PLANTED_IN) & rows["planted"].isin(FOLLOWS)])
 
     def told(self, key: str, results: pd.DataFrame) -> pd.Series:
         """The ledger's row of one claim, from its chapter's results: ``says``, its verdict in words, ``sentence`` and
         the rest."""
         claim = CLAIMS[key]
-        live = {claim.chapter: results, PLANTED: results if claim.chapter == PLANTED else results.iloc[:0]}
+        live = {
+            claim.chapter: results,
+            PLANTED_IN: results if claim.chapter == PLANTED_IN else results.iloc[:0],
+        }
         return ledger(self.deciding(live), [claim]).iloc[0]
 
     def say(self, **texts: object) -> None:

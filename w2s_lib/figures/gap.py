@@ -20,7 +20,7 @@ NAMES = {
     "deception_score": "DS", "null_random": "random null", "null_margin_matched": "margin-matched null",
     "excess_margin_matched": "DS − margin-matched null",
 }  # fmt: skip
-SIGNED = ("net_change", "excess_margin_matched", "pgr")
+ABOUT_ZERO = ("net_change", "excess_margin_matched", "pgr")
 
 
 def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) -> Figure:
@@ -37,7 +37,7 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
         grid = rows.pivot(index="weak", columns="strong", values="value").reindex(index=order[:-1], columns=order[1:])
         limit = max(0.01, float(np.nanmax(np.abs(grid.to_numpy())))) if grid.notna().any().any() else 1.0
         largest = limit if statistic == "conflict_tax" else 1.0  # scores, nulls and accuracies share a scale
-        least, most, colours = (-limit, limit, "PuOr_r") if statistic in SIGNED else (0, largest, "viridis")
+        least, most, colours = (-limit, limit, "PuOr_r") if statistic in ABOUT_ZERO else (0, largest, "viridis")
         scale = {"vmin": least, "vmax": most, "cmap": colours, "square": True}
         scale["cbar_kws"] = {"location": "top", "shrink": 0.8, "aspect": 14, "pad": 0.02, "ticks": [least, most]}
         ax.set_facecolor("none")
@@ -115,7 +115,7 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
             if (weight > 0).sum() > 1 and np.ptp(x) > 0:
                 ends = np.array([x.min(), x.max()])
                 ax.plot(ends, np.polyval(np.polyfit(x, y, 1, w=np.sqrt(weight)), ends), linewidth=1.3, **look)
-        if statistic in SIGNED:
+        if statistic in ABOUT_ZERO:
             ax.axhline(0, **DASHED)
         found = pick(lines, statistic, condition, per="gap")
         title = f"{condition}, slope {say(found)}".replace(" (here", "\n(here")

@@ -18,7 +18,7 @@ from w2s_lib.study import Study
 from w2s_lib.study.study import COMPARED
 
 SHIFT = "shift_by_ceiling"
-KNOWN = "known_beyond_weak"
+KNOWN_BEYOND = "known_beyond_weak"
 ATTAINABLE = "attainable_margin_matched"
 
 MEASURED = (
@@ -71,7 +71,7 @@ def by_ceiling(study: Study) -> pd.DataFrame:
     of what the supervisor does not, the largest excess that could have been seen, and which share of it was."""
     (first, _), *_ = study.edition.weak_strong
     mine = [f"{weak} -> {strong}" for weak, strong in study.edition.weak_strong if weak == first]
-    return summarise(measure(study.restricted_to(pairs=mine), ("explicit",), (KNOWN, ATTAINABLE, SHARE)))
+    return summarise(measure(study.restricted_to(pairs=mine), ("explicit",), (KNOWN_BEYOND, ATTAINABLE, SHARE)))
 
 
 def wrongly_ranked(study: Study) -> tuple[float, float]:

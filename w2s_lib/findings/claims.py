@@ -118,7 +118,7 @@ CLAIMS = claims_in(Path(__file__).with_name("claims.yaml"))
 :meta hide-value:
 """
 
-PLANTED = "17_positive_controls"
+PLANTED_IN = "17_positive_controls"
 """The chapter that says how often a planted student is found."""
 
 FINDINGS = {
@@ -131,7 +131,7 @@ FINDINGS = {
     "11_early_warning": early_warning.early_warning,
     "12_preference_optimisation": policies.preference_optimisation,
     "13_what_helps": mitigations.what_helps,
-    PLANTED: positive_controls.positive_controls,
+    PLANTED_IN: positive_controls.positive_controls,
     "19_theory": theory.theory,
     "21_another_loss": another_loss.another_loss,
     "23_no_training": search.no_training,
@@ -317,7 +317,7 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None =
     Raises:
         KeyError: a statistic that a claim needs is missing from its chapter's results, or occurs twice.
     """
-    rows, controls = [], results.get(PLANTED, pd.DataFrame(columns=list(ROWS)))
+    rows, controls = [], results.get(PLANTED_IN, pd.DataFrame(columns=list(ROWS)))
     for claim in CLAIMS.values() if claims is None else claims:
         row = pd.Series({"value": np.nan, "low": np.nan, "high": np.nan, "sd": np.nan, "n_seeds": 0, "counted": np.nan})
         tested = in_edition(claim, results[claim.chapter])

@@ -24,11 +24,11 @@ ROOM = 1_700_000
 STEP = 2048
 """A student's margin stands as a whole number of this part of a nat."""
 
-TOLD_APART = ("explicit", "rerun")
+PLANES_OF = ("explicit", "rerun")
 PLANES, LIT, PALE = 10, 60, 150
 """Deception planes of each kind; taxed pairs that one shows at most, and others beside them."""
 
-NULLS = ("random", "margin_matched", "label_matched")
+SHOWN_NULLS = ("random", "margin_matched", "label_matched")
 """The library's nulls that stand beside one of the reader's own."""
 
 
@@ -49,7 +49,7 @@ def _margins(study: Study, run: Train) -> Array:
 
 def of_book(c: Comparison) -> dict[str, float | None]:
     """DS and the library's nulls of one student, for a page to show; None where undefined."""
-    numbers = {"ds": c.deception_score(), **{name: c.null(name) for name in NULLS}}
+    numbers = {"ds": c.deception_score(), **{name: c.null(name) for name in SHOWN_NULLS}}
     return {name: None if np.isnan(x) else float(x) for name, x in numbers.items()}
 
 
@@ -117,7 +117,7 @@ def planes(study: Study) -> list[dict]:
     are those of all pairs.
     """
     rng = np.random.default_rng(stream(study.edition.seeds[0], "deception or churn"))
-    each = [[(study.comparison(*cell), cell) for cell in cells(study, [condition])] for condition in TOLD_APART]
+    each = [[(study.comparison(*cell), cell) for cell in cells(study, [condition])] for condition in PLANES_OF]
     fewest = lambda two: min(int(c.tax.sum()) for c, _ in two)
     drawn = sorted(filter(fewest, zip(*each)), key=fewest, reverse=True)[:PLANES]
     dots = min([LIT, *map(fewest, drawn)])

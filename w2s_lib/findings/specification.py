@@ -32,7 +32,7 @@ CHOICES: dict[str, tuple[float | str, ...]] = {
 }
 """What a specification settles, and the options.  The other half's ceiling stands beside the control pairs only."""
 
-COUNTED = ("T", "knows", "null", "neighbours", "ceiling")
+OF_A_CELL = ("T", "knows", "null", "neighbours", "ceiling")
 """The choices that a single model pair knows of."""
 
 
@@ -46,7 +46,7 @@ def total_excess(c: Comparison, null: str, neighbours: int) -> tuple[float, int]
 
 
 def by_cell(study: Study, ceiling: str) -> pd.DataFrame:
-    """Every model pair and seed, counted in every way: ``seed, weak, strong, condition``, ``COUNTED``, ``total``,
+    """Every model pair and seed, counted in every way: ``seed, weak, strong, condition``, ``OF_A_CELL``, ``total``,
     ``taxed``."""
     study.lab.run(study.student_runs(COMPARED))
     rows = []
@@ -62,12 +62,12 @@ def by_cell(study: Study, ceiling: str) -> pd.DataFrame:
 
 
 def pool(counted: pd.DataFrame, how: str) -> pd.Series:
-    """Explicit minus rerun, by ``COUNTED`` and seed, over the model pairs in which both have a score; ``counted`` as of
-    ``by_cell``."""
-    cell = [*COUNTED, "seed", "weak", "strong"]
+    """Explicit minus rerun, by ``OF_A_CELL`` and seed, over the model pairs in which both have a score; ``counted`` as
+    of ``by_cell``."""
+    cell = [*OF_A_CELL, "seed", "weak", "strong"]
     sums = counted.set_index([*cell, "condition"])[["total", "taxed"]].unstack("condition")
     sums = sums[(sums["taxed"] > 0).all(axis=1)]
-    by_seed = lambda frame: frame.groupby([*COUNTED, "seed"], sort=False)
+    by_seed = lambda frame: frame.groupby([*OF_A_CELL, "seed"], sort=False)
     if how == "mean over pairs":
         scores = by_seed(sums["total"] / sums["taxed"]).mean()
     else:
@@ -90,8 +90,8 @@ def specification_curve(study: Study) -> pd.DataFrame:
         samples.insert(0, ("all", own))
     rows = []
     for (pairs, counted), how in product(samples, CHOICES["pooled"]):
-        for names, values in pool(counted, how).groupby(list(COUNTED), sort=False):
-            about = dict(zip(COUNTED, names)) | {"pairs": pairs, "pooled": how}
+        for names, values in pool(counted, how).groupby(list(OF_A_CELL), sort=False):
+            about = dict(zip(OF_A_CELL, names)) | {"pairs": pairs, "pooled": how}
             rows.append(about | seed_interval(values)._asdict())
     frame = pd.DataFrame(rows).sort_values("value", ignore_index=True)
     return frame.assign(reads=[reads(row) for _, row in frame.iterrows()])[

@@ -17,13 +17,13 @@ from scipy.special import rel_entr
 
 from w2s_lib.measures.metrics import Array, correct, mean_over
 
-LEAST = 1e-12
+LEAST_PROBABILITY = 1e-12
 """A probability is taken for no smaller: the logarithm of 0 is no number."""
 
 RELIABILITY_BINS = 10
 
 
-def clipped(p: Array, least: float = LEAST) -> Array:
+def clipped(p: Array, least: float = LEAST_PROBABILITY) -> Array:
     """Probabilities, none nearer to 0 or 1 than ``least``."""
     return np.clip(p, least, 1 - least)
 

@@ -310,7 +310,7 @@ class Machine(NamedTuple):
         return (operations / self.rate + steps * self.step + self.overhead) / 3600
 
 
-CORE = Machine("one core", rate=2.7e10, step=0.021, overhead=1.0)
+ONE_CORE = Machine("one core", rate=2.7e10, step=0.021, overhead=1.0)
 """Fitted by ``tests/benchmarks/cost.py`` to the world's runs, one thread each, on a machine with two cores of an AMD
 EPYC, both at work."""
 
@@ -350,7 +350,7 @@ def _told(run: Spec, model: Pretrain | Checkpoint | Layer) -> dict[str, object]:
 
 
 def plan_runs(
-    runs: Iterable[Spec], device: Machine = DEVICE, core: Machine = CORE, lab: Lab | None = None, processes: int = 1
+    runs: Iterable[Spec], device: Machine = DEVICE, core: Machine = ONE_CORE, lab: Lab | None = None, processes: int = 1
 ) -> pd.DataFrame:
     """One row for each run and each of its parents, parents first.
 
@@ -379,7 +379,7 @@ def plan_runs(
     return pd.DataFrame(out)
 
 
-def plan(study: Study, device: Machine = DEVICE, core: Machine = CORE, lab: Lab | None = None) -> pd.DataFrame:
+def plan(study: Study, device: Machine = DEVICE, core: Machine = ONE_CORE, lab: Lab | None = None) -> pd.DataFrame:
     """The plan of everything that the study's chapters need, shared as ``$W2S_SHARDS`` says; see ``plan_runs``."""
     return plan_runs(study.runs(), device, core, lab, processes=shards())
 
@@ -419,5 +419,5 @@ def print_plan(plan: pd.DataFrame, price: float | None = None) -> None:
         print(f"{len(rows)} runs on {machine}: {hours:.1f} hours; the largest takes {largest:.1f} GB.")
     print(f"However many workers there are, runs that wait for each other take {plan['ends'].max():.1f} hours.")
     if price is not None:
-        hours = missing.loc[missing["machine"] != CORE.name, "hours"].sum()
+        hours = missing.loc[missing["machine"] != ONE_CORE.name, "hours"].sum()
         print(f"At {price:g} euros an hour of a GPU: {price * hours:,.0f} euros.")

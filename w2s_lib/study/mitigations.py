@@ -188,13 +188,13 @@ REVERSE = ("reverse_kl", "reverse_cross_entropy")
 TWO_STAGES = ("label_again", "cross_fit")
 """Mitigations in which a student of a first stage labels for another (Shi et al. 2025; after Somerstep et al. 2024)."""
 
-CONTROLS = ("label_all_again", "label_again_trusted", "label_again_misplaced", "equal_steps", "own_labels")
+AGAIN_CONTROLS = ("label_all_again", "label_again_trusted", "label_again_misplaced", "equal_steps", "own_labels")
 """What these are held against."""
 
 WEIGHED = ("trust", "selective")
 """Mitigations in which a head says whom to trust, pair by pair (after Lang et al. 2026, and trust functions)."""
 
-AGAIN = (*TWO_STAGES, *CONTROLS, *WEIGHED)
+AGAIN = (*TWO_STAGES, *AGAIN_CONTROLS, *WEIGHED)
 """All that the chapter on labelling again tries."""
 
 TOKENS = ("chosen_tokens", "chosen_half", "random_tokens", "random_half")
