@@ -1,4 +1,5 @@
-# Every target is complete on a fresh machine with Python 3.11 to 3.14, git and make: it makes the environment it needs.
+# A fresh machine with Python 3.11.5 to 3.14, git and make will do: each target makes the environment it needs.  More is
+# needed by release and slides (a Chromium, or PDF=no), links and grade (the network) and test-slurm (SLURM).
 SHELL   := /bin/bash
 PYTHON  ?= python3
 EDITION ?= world
@@ -15,7 +16,7 @@ quoted   = '$(subst ','\'',$(value $(1)))'
 	test-faults test-slurm bench bench-quick lint clean
 
 help:  ## list the targets
-	@echo "make TARGET [EDITION=world|smoke|path/to/edition.yaml]"
+	@echo "make TARGET [EDITION=world|preview|smoke|path/to/edition.yaml]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 env: $(VENV)/.complete  ## make the environment (.venv): the packages of requirements.lock, and no others
@@ -59,18 +60,21 @@ book: env  ## build the book of one edition; open book/_build/<edition>/html/ind
 preview:  ## build a preview of the book from one study seed that comes with it: trains nothing, minutes
 	@$(MAKE) --no-print-directory book EDITION=preview
 
-record: env  ## add study seeds to the record that comes with an edition (SEEDS=400-431), from where it was
-	@test -n $(call quoted,SEEDS) || { echo "error: SEEDS=: name the record's seeds, such as SEEDS=400-431"; exit 2; }
+record: env  ## add study seeds to the record that comes with an edition (SEEDS=500-507), from where it was
+	@test -n $(call quoted,SEEDS) || { echo "error: SEEDS=: name the record's seeds, such as SEEDS=500-507"; exit 2; }
 	OMP_NUM_THREADS=1 $(RUN) -m w2s_lib.book.record --edition $(call quoted,EDITION) --seeds $(call quoted,SEEDS) $(if $(WORKERS),--workers $(call quoted,WORKERS))
 
+# PDFs are printed by a Chromium of this machine; PDF=no does without
+NO_PDF = $(if $(filter no,$(PDF)),--no-pdf)
+
 release: env  ## put the built book, as site and PDF, exercises, record and results into one folder, with checksums
-	$(RUN) -m w2s_lib.book.release --edition $(call quoted,EDITION)
+	$(RUN) -m w2s_lib.book.release --edition $(call quoted,EDITION) $(NO_PDF)
 
 course: env  ## write hand-outs, solutions and graders of a built book: CHAPTERS="01 05" (all without)
 	@$(RUN) -m w2s_lib.book.course --edition $(call quoted,EDITION) --chapters $(foreach name,$(value CHAPTERS),$(call quoted,name))
 
-slides: env  ## write slides of a built book, as pages and PDF: CHAPTERS="01 05" (all without)
-	@$(RUN) -m w2s_lib.book.slides --edition $(call quoted,EDITION) --chapters $(foreach name,$(value CHAPTERS),$(call quoted,name))
+slides: env  ## write slides of a built book, as pages and PDF (PDF=no: pages alone): CHAPTERS="01 05" (all without)
+	@$(RUN) -m w2s_lib.book.slides --edition $(call quoted,EDITION) $(NO_PDF) --chapters $(foreach name,$(value CHAPTERS),$(call quoted,name))
 
 # otter-grader wants another wrapt than the book: it gets an environment of its own, which sees the book's packages
 $(VENV)/otter/.complete: | env

@@ -10,6 +10,7 @@ import sys
 import tomllib
 from functools import cache
 from importlib.metadata import distributions, requires, version
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -26,7 +27,8 @@ from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.results import pick, say
 from w2s_lib.lab.provenance import PACKAGES
-from w2s_lib.study.edition import load
+from w2s_lib.study.edition import ALSO, PARAMETERS, Edition, load
+from w2s_lib.study.mitigations import REVERSE, TWO_STAGES, USUAL
 from w2s_lib.study.seeds import LOOKED
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -352,3 +354,41 @@ def test_every_file_is_opened_as_utf8():
         str(path.relative_to(ROOT)): lines for path, text in code.items() if (lines := opened_as_the_locale_says(text))
     }
     assert len(code) > 100 and not found
+
+
+SIGNS = {("≤", 0): "Ge", ("<", 0): "Gt", ("≤", 1): "Le", ("<", 1): "Lt"}
+"""What pydantic calls a bound that is written before a parameter, or behind it."""
+
+
+def test_the_page_on_parameters_names_those_that_there_are_with_their_bounds():
+    page = (ROOT / "book" / "how-to-rerun.md").read_text(encoding="utf-8")
+    table = page.partition("| parameter |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (`.+?`) \| .+? \| (.*?) ?\|$", table, re.MULTILINE)
+    told = {name: allowed for names, allowed in rows for name in re.findall(r"`(\w+)`", names)}
+    assert set(told) == {*PARAMETERS, *chain(*ALSO.values())}
+    few = ("none", "one", "two", "three", "four", "five", "six")
+    assert f"{few[len(ALSO)]} chapters take more" in page.lower()
+    bounded = {name: re.fullmatch(r"([\d.]+) ([<≤]) \w+ ([<≤]) ([\d.]+)", allowed) for name, allowed in told.items()}
+    bounded = {name: found.groups() for name, found in bounded.items() if found}
+    for name, (least, before, behind, most) in bounded.items():
+        ends = {SIGNS[before, 0]: float(least), SIGNS[behind, 1]: float(most)}
+        of = {type(one).__name__: one for one in Edition.model_fields[name].metadata}
+        assert ends == {kind: getattr(one, kind.lower()) for kind, one in of.items() if kind in SIGNS.values()}, name
+    assert len(bounded) == 9
+    assert re.findall(r"`(\w+)`", told["mitigations"]) == [*USUAL, *REVERSE, *TWO_STAGES]
+
+
+def test_the_files_that_contributors_are_sent_to_are_there():
+    told = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    told += (ROOT / "README.md").read_text(encoding="utf-8").partition("| what | where |")[2].partition("\n\n")[0]
+    paths = set(re.findall(r"`((?:[\w-]+/)+[\w.-]*)`", told))
+    assert len(paths) > 20
+    assert not [path for path in paths if not any((at / path).exists() for at in (ROOT, ROOT / "w2s_lib"))]
+
+
+@pytest.mark.parametrize("target", ["release", "slides"])
+@pytest.mark.parametrize(("pdf", "left_out"), [("yes", False), ("no", True)])
+def test_make_does_without_a_browser_where_it_is_told(target, pdf, left_out):
+    command = ["make", "-n", "-o", ".venv/.complete", target, f"PDF={pdf}"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8").stdout
+    assert f"w2s_lib.book.{target} " in said and ("--no-pdf" in said) == left_out

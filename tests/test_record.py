@@ -161,6 +161,19 @@ def test_merging_again_changes_nothing_and_another_seed_of_that_number_is_refuse
         record.merge(folder, tmp_path / "third", WORLD)
 
 
+def test_a_seed_with_a_statistic_that_the_others_lack_is_refused_and_the_record_stays_as_it_is(folder, tmp_path):
+    """A new condition's row, say: written, it would stop every build that reads the record."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    says = r"record: seed 40\d: chapter 05_.*, statistic .* is missing; name another folder"
+    for seed, statistics in ((406, (*STATISTICS, "pgr")), (406, STATISTICS[1:])):
+        with pytest.raises(RecordError, match=says):
+            write(folder, [seed], statistics=statistics)
+    write(tmp_path / "mine", [406, 407], statistics=(*STATISTICS, "pgr"))
+    with pytest.raises(RecordError, match=says):
+        record.merge(folder, tmp_path / "mine", WORLD)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_a_seed_joins_a_record_with_the_chapters_that_it_has(folder, tmp_path, monkeypatch):
     """Others have come to the ledger since: a seed that is added has no rows of theirs, nor trains their runs."""
     assert record.chapters(folder, WORLD) == [CHAPTER]

@@ -86,5 +86,5 @@ def test_a_page_is_printed_with_an_outline(tmp_path):
 
 def test_without_a_browser_the_pdf_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
-    with pytest.raises(BuildError, match="there is none; install chromium, or say --no-pdf"):
+    with pytest.raises(BuildError, match="there is none; install chromium, or do without: PDF=no, --no-pdf"):
         print_pdf(tmp_path / "page.html", tmp_path / "a.pdf")

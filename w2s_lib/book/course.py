@@ -200,11 +200,11 @@ def chosen(given: Sequence[str], edition: str) -> list[Path]:
 
 READ_ME = """# Exercises
 
-Open a notebook in JupyterLab, in the environment of the book (`make env`, `make lab`), and run it from the top, again
-after a restart of its kernel. The folder `checks` stays beside it. Write your answer where a cell says `...`, decimals
-with a point (0.45). `check` says whether it is right; it does not know the answer, and a try takes a moment. Answers
-are sealed for the edition `{edition}`; other parameters, or models that were trained on another machine, can have other
-answers. What is *handed in* in words is marked by a person.
+Unpack this folder under the `notebooks` of the book (as `notebooks/exercises`, say), whose `make lab` opens JupyterLab
+there. Run a notebook from the top, again after a restart of its kernel. The folder `checks` stays beside it. Write your
+answer where a cell says `...`, decimals with a point (0.45). `check` says whether it is right; it does not know the
+answer, and a try takes a moment. Answers are sealed for the edition `{edition}`; other parameters, or models that were
+trained on another machine, can have other answers. What is *handed in* in words is marked by a person.
 
 Every chapter takes the results of models from the store (`.store` of the book, or the folder in `W2S_STORE`).
 

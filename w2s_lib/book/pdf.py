@@ -31,7 +31,8 @@ def printer() -> Iterator[Callable[..., Any]]:
     """
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
-        raise BuildError("PDFs are printed by a browser, and there is none; install chromium, or say --no-pdf")
+        says = "PDFs are printed by a browser, and there is none; install chromium, or do without: PDF=no, --no-pdf"
+        raise BuildError(says)
     from playwright.sync_api import sync_playwright  # here, for it comes with the tests' packages
 
     with sync_playwright() as playwright:

@@ -1,4 +1,4 @@
-"""Make an edition's record, or add seeds to it: ``make record SEEDS=400-431``.
+"""Make an edition's record, or add seeds to it: ``make record SEEDS=500-507``.
 
 Seed by seed, what the store lacks is trained, and the seed's statistics are written as soon as they are whole:
 interrupt it whenever you like, the same command goes on from there, and a second one does nothing.
@@ -23,7 +23,7 @@ from w2s_lib.study.seeds import SPREAD, of_record
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = Arguments(prog="python -m w2s_lib.book.record", description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", help="such as 400-431 or 500,502")
+    parser.add_argument("--seeds", help="such as 500-507 or 500,502")
     parser.add_argument("--edition", default="world", help="name of an edition (default: world)")
     parser.add_argument("--store", help="folder of results (default: $W2S_STORE, else .store)")
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")

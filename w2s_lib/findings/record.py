@@ -12,7 +12,7 @@ import json
 import math
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -131,7 +131,8 @@ def make(study: Study, seed: int, folder: Path) -> bool:
     as soon as it is whole.
 
     Raises:
-        RecordError: the record there cannot be read, or is of another scheme, edition or parameters.
+        RecordError: the record there cannot be read, or is of another scheme, edition or parameters; or one of its
+        seeds and this one lack a row of each other's.
     """
     about = opened(folder, study.edition)
     if str(seed) in about["seeds"]:
@@ -170,7 +171,12 @@ def _narrowed(entry: dict, seed: int, names: Iterable[str], edition: Edition) ->
 
 
 def _write(folder: Path, edition: Edition, frames: dict[int, pd.DataFrame], entries: dict[str, dict]) -> None:
+    # A row that only some seeds have, of a new condition say, would make a record that no build can read.
     folder.mkdir(parents=True, exist_ok=True)
+    if frames and opened(folder, edition)["seeds"]:
+        every = pd.concat([load(folder).frame, *frames.values()], ignore_index=True)
+        for seed, row in _lacking(every, _rows(every)):
+            raise RecordError(f"{folder}: seed {seed}: {row} is missing; name another folder")
     for seed, frame in frames.items():
         with replacing(_file(folder, seed)) as draft:
             frame.to_parquet(draft, compression="zstd", index=False)
@@ -241,7 +247,7 @@ def load(folder: Path) -> Record:
             frames[seed] = path, frame
     told = [frame for _, frame in frames.values()]
     every = pd.concat(told, ignore_index=True) if told else pd.DataFrame(columns=list(BY_SEED))
-    row = every.groupby(ROW, sort=False, dropna=False).ngroup().to_numpy(int)
+    row = _rows(every)
     for seed, rows in every[pd.DataFrame({"seed": every["seed"], "row": row}).duplicated()].groupby("seed"):
         raise RecordError(f"{frames[seed][0]}: seed {seed}: {_first(rows)} occurs twice")
     for seed, entry in about["seeds"].items():
@@ -250,12 +256,22 @@ def load(folder: Path) -> Record:
             raise RecordError(f"{path}: seed {seed} is missing; restore it, or take it out of {ABOUT}")
         if digests.of_file(frames[int(seed)][0]) != entry["file"]:
             raise RecordError(f"{path}: seed {seed} was cut short or changed: it is not what {ABOUT} names; restore it")
-    # those of planted students may be undefined in a seed
-    lacking = every[(every["planted"] == "") & (np.bincount(row)[row] < len(frames))]
-    for _, rows in lacking.groupby(ROW, dropna=False, sort=False):
-        seed = min(set(frames) - set(rows["seed"]))
-        raise RecordError(f"{frames[seed][0]}: seed {seed}: {_first(rows)} is missing")
+    for seed, name in _lacking(every, row):
+        raise RecordError(f"{frames[seed][0]}: seed {seed}: {name} is missing")
     return Record(about, in_order(every))
+
+
+def _rows(every: pd.DataFrame) -> np.ndarray:
+    """The number of what each row is about."""
+    return every.groupby(ROW, sort=False, dropna=False).ngroup().to_numpy(int)
+
+
+def _lacking(every: pd.DataFrame, row: np.ndarray) -> Iterator[tuple[int, str]]:
+    """Seeds without a row that others have, and its names; those of planted students may be undefined in a seed."""
+    seeds = set(every["seed"])
+    lacking = every[(every["planted"] == "") & (np.bincount(row)[row] < len(seeds))]
+    for _, rows in lacking.groupby(ROW, dropna=False, sort=False):
+        yield min(seeds - set(rows["seed"])), _first(rows)
 
 
 def _seeds_of(path: Path) -> Iterable[tuple[int, pd.DataFrame]]:
@@ -286,7 +302,7 @@ def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
 
     Raises:
         RecordError: one of them cannot be used, or they differ in scheme, edition or parameters, or in a seed that
-        both have; or the other lacks a chapter.
+        both have; or the other lacks a chapter, or a row, or has one more.
     """
     opened(other, edition)
     theirs, mine = load(other), opened(folder, edition)["seeds"]
