@@ -15,6 +15,7 @@ from w2s_lib.findings.results import (
     difference,
     measure,
     minus,
+    net_of_reruns,
     summarise,
 )
 from w2s_lib.measures.metrics import borders, log_odds
@@ -39,7 +40,8 @@ def another_loss(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Students under each loss, by dose: tax by label on training and test pairs, DS with nulls, PGR; pooled.
 
     The loss stands in ``mitigation``, empty for cross-entropy.  Minus a rerun by the same loss (``versus`` *rerun*),
-    and minus cross-entropy (``versus`` *unmodified*).  The rerun has a row at every alpha, for its borders."""
+    minus cross-entropy (*unmodified*), and minus cross-entropy with the rerun of each taken off before
+    (*unmodified_net*).  The rerun has a row at every alpha, for its borders."""
     few = study.restricted_to(pairs=study.edition.mitigation_pairs)
     of = lambda alpha, loss: under_loss(few.with_parameters(alpha=alpha), loss)
     frames = [measure(under_loss(few, loss), ["none"], GENERALIZATION) for loss in ("", *REVERSE)]
@@ -63,6 +65,8 @@ def another_loss(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
             rows.append(difference(per_seed, CHANGES, UNMODIFIED, these, those))
             on = {"on": TRAINING}
             rows.append(difference(per_seed, BY_REGION, UNMODIFIED, these | on, those | on))
+            rows.append(net_of_reruns(per_seed, ("conflict_tax",), these, those))
+            rows.append(net_of_reruns(per_seed, (BETWEEN,), these | on, those | on))
     for loss in REVERSE:
         these = {"condition": "none", "mitigation": loss}
         rows.append(difference(per_seed, ("accuracy", "pgr"), UNMODIFIED, these, {"condition": "none"}))
