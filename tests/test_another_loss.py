@@ -5,12 +5,22 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.planted import pooled
+from tests.planted import per_seed, pooled
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures.another_loss import LOSSES, boundary, comparison, logits, theory
 from w2s_lib.findings.another_loss import BY_REGION, another_loss, by_label, doses, fitted, resting_places
-from w2s_lib.findings.claims import CLAIMS, ledger
-from w2s_lib.findings.results import BY_LABEL, NAMES, TRAINING, UNMODIFIED, pick, say
+from w2s_lib.findings.claims import CLAIMS, ledger, verdict
+from w2s_lib.findings.results import (
+    BY_LABEL,
+    NAMES,
+    TRAINING,
+    UNMODIFIED,
+    UNMODIFIED_NET,
+    difference,
+    net_of_reruns,
+    pick,
+    say,
+)
 from w2s_lib.measures.metrics import Comparison, borders
 from w2s_lib.specs import Conflict, Pairs, Pretrain, Recipe, Train, World
 from w2s_lib.study import Study
@@ -79,6 +89,51 @@ def test_a_loss_is_a_students_alone():
     assert [run.recipe.loss for run in students] == ["reverse_kl"] * 3
 
 
+# Churn
+
+KL, PLAIN = {"condition": "explicit", "mitigation": "reverse_kl"}, {"condition": "explicit"}
+
+
+def taxed(plain: tuple[float, float], kl: tuple[float, float], names=("conflict_tax",), seeds=3) -> pd.DataFrame:
+    """Taxes under the conflict and in a rerun, by cross-entropy and by reverse KL, each a little off in each seed."""
+    rng, rows = np.random.default_rng(0), []
+    for mitigation, means in (("", plain), ("reverse_kl", kl)):
+        for condition, mean in zip(("explicit", "rerun"), means):
+            off = rng.normal(0, 0.002, (len(names), seeds))
+            if len(names) == 1:
+                off -= off.mean()  # of one study the estimate is the truth; of many, the mean of estimates
+            about = {"condition": condition, "mitigation": mitigation}
+            rows += [
+                about | {"statistic": name, "seed": seed, "value": mean + off[i, seed]}
+                for i, name in enumerate(names)
+                for seed in range(seeds)
+            ]
+    return per_seed(rows)
+
+
+def test_a_loss_under_which_students_churn_less_is_a_remedy_by_the_claim_and_none_net_of_reruns():
+    """Cross-entropy taxes 4 % and its rerun 3; reverse KL 2 and 1: the conflict adds a point under both."""
+    frame = taxed((0.04, 0.03), (0.02, 0.01))
+    gross = difference(frame, ("conflict_tax",), UNMODIFIED, KL, PLAIN).iloc[0]
+    assert gross["value"] == pytest.approx(-0.02) and verdict(CLAIMS["L2"], gross["low"], gross["high"]) == "yes"
+    net = net_of_reruns(frame, ("conflict_tax",), KL, PLAIN).iloc[0]
+    assert net["value"] == pytest.approx(0) and net["low"] < 0 < net["high"] and net["versus"] == UNMODIFIED_NET
+
+
+def test_a_loss_that_spares_what_the_conflict_takes_is_a_remedy_net_of_reruns():
+    net = net_of_reruns(taxed((0.06, 0.03), (0.04, 0.03)), ("conflict_tax",), KL, PLAIN).iloc[0]
+    assert net["value"] == pytest.approx(-0.02) and net["high"] < 0
+
+
+@pytest.mark.parametrize("kl", [(0.02, 0.01), (0.01, 0.02)])
+def test_intervals_net_of_reruns_cover_what_is_true(kl):
+    names = [f"a share, study {i}" for i in range(300)]
+    net = net_of_reruns(taxed((0.04, 0.03), kl, names, seeds=4), names, KL, PLAIN)
+    true = kl[0] - kl[1] - 0.01
+    assert net["value"].mean() == pytest.approx(true, abs=0.001)
+    assert 0.91 <= ((net["low"] <= true) & (true <= net["high"])).mean() <= 0.99
+
+
 # Figures, planted; and what the chapter finds
 
 
@@ -131,6 +186,9 @@ def test_what_the_chapter_finds(study, lab):
             change = pick(
                 results, BY_REGION[0], "explicit", mitigation=loss, alpha=alpha, on=TRAINING, versus=UNMODIFIED
             )
+            net = pick(results, "conflict_tax", "explicit", mitigation=loss, alpha=alpha, versus=UNMODIFIED_NET)
+            beyond = lambda s: np.subtract(*(s.comparison(*cell, c).conflict_tax() for c in ("explicit", "rerun")))
+            assert net["value"] == pytest.approx(beyond(at.under_mitigation(loss)) - beyond(at))
             rates = [float(c.tax_rate_below_band()) for c in (after, before)]
             assert change["value"] == pytest.approx(rates[0] - rates[1], nan_ok=True)
             assert (

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from w2s_lib.book.challenge import LEVELS, main, participants, shipped, shown, submit
+from w2s_lib.book import challenge as of_a_board
+from w2s_lib.book.challenge import LEVELS, THE_BOOK, entries, main, participants, shipped, shown, submit
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures.challenge import PANELS, transfer
 from w2s_lib.findings.challenge import (
@@ -17,6 +18,7 @@ from w2s_lib.findings.challenge import (
     enter,
     entered,
     in_both_worlds,
+    level_of,
     p_value,
     read_board,
     same_sign,
@@ -28,7 +30,7 @@ from w2s_lib.findings.challenge import (
 from w2s_lib.findings.results import UNMODIFIED
 from w2s_lib.measures.intervals import seed_interval
 from w2s_lib.study import Study
-from w2s_lib.study.challenge import name_of, worlds
+from w2s_lib.study.challenge import SECRET, name_of, worlds
 from w2s_lib.study.edition import FOLDER, load
 from w2s_lib.study.mitigations import EXAMPLE, MITIGATIONS, PRACTICE
 from w2s_lib.study.seeds import SEEDS, of_challenge
@@ -95,6 +97,22 @@ def test_p_is_where_the_interval_reaches_zero_and_holm_is_stepped_down():
 def test_what_has_one_seed_or_none_cannot_be_told():
     for values in ([0.1], [None, None]):
         assert standing([entry(rows=[row(values)])])["says"].item() == "cannot tell"
+
+
+def test_whether_something_changed_is_not_asked_of_a_measure_itself():
+    rows = [row([0.1, 0.2, 0.3], "pgr", versus) for versus in ("", "rerun", UNMODIFIED)]
+    found = standing([entry(rows=rows)])
+    assert found["says"].tolist() == ["", "not told apart", "not told apart"] and np.isfinite(found["low"]).all()
+
+
+@pytest.mark.parametrize("looks", [1, 9])
+def test_the_level_that_is_told_is_the_participants_own(looks):
+    """Beside somebody who has looked less, and beside somebody who has looked more."""
+    mine = [entry(THE_BOOK, title, [row([0.1, 0.2, 0.3])], code=title) for title in "abcde"]
+    others = [entry(title=f"idea {i}", rows=[row([0.1, 0.2, 0.3])], code=str(i)) for i in range(looks)]
+    found = standing(mine + others)
+    assert level_of(found, THE_BOOK) == pytest.approx(0.99)
+    assert level_of(found, "ann") == pytest.approx(1 - 0.05 / looks) and np.isnan(level_of(found, "bob"))
 
 
 def test_the_same_file_again_is_no_further_look():
@@ -164,6 +182,21 @@ def test_what_comes_with_an_edition_is_of_its_challenge_and_names_no_seed(name):
         for seed in worlds(study, PRACTICE)["second"].edition.seeds
         if str(seed) in path.read_text(encoding="utf-8")
     ]
+
+
+@pytest.mark.parametrize("secret", ["", PRACTICE, "of a teacher"])
+def test_two_second_worlds_stand_on_no_board_together(secret, tmp_path, monkeypatch):
+    """The book was in the practice secret's; under another one it has no entry beside those of participants."""
+    study, board = Study(load("world")), tmp_path / "board.json"
+    book = read_board(shipped("world"))
+    own = [one.model_copy(update={"rows": tuple(r for r in one.rows if r.world == "own")}) for one in book]
+    monkeypatch.setattr(of_a_board, "of_the_book", lambda *_: own)
+    monkeypatch.setenv(SECRET, secret)
+    here = name_of(study, secret or PRACTICE)
+    write_board(board, [entry(rows=[row([0.1, 0.2, 0.3], world=w) for w in ("own", "second")], challenge=here)])
+    *ours, anns = (({r.world for r in one.rows}, one.who) for one in entries(study, board))
+    there = {"own"} if secret == "of a teacher" else {"own", "second"}
+    assert ours == [(there, THE_BOOK)] * len(book) and anns == ({"own", "second"}, "ann")
 
 
 # The board

@@ -17,7 +17,7 @@ from w2s_lib.figures.label_again import CALLED, labels, who_pays
 from w2s_lib.figures.mitigations import forest
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.label_again import GROUPS, THERE, TRIED, groups, label_again, of_group, stages, there
-from w2s_lib.findings.results import MATCHED, NAMES, TRAINING, UNMODIFIED, pick
+from w2s_lib.findings.results import MATCHED, NAMES, TRAINING, UNMODIFIED, UNMODIFIED_NET, pick
 from w2s_lib.findings.search import _base_margins
 from w2s_lib.lab.graph import closure
 from w2s_lib.measures.metrics import Comparison
@@ -324,6 +324,9 @@ def test_what_the_chapter_finds(found):
     usual = study.comparison(*cell, "explicit")
     less = pick(results, "conflict_tax", "explicit", mitigation="label_again", versus=UNMODIFIED)["value"]
     assert less == pytest.approx(again.tax.mean() - usual.tax.mean())
+    churn = [s.comparison(*cell, "rerun").tax.mean() for s in (study.under_mitigation("label_again"), study)]
+    net = pick(results, "conflict_tax", "explicit", mitigation="label_again", versus=UNMODIFIED_NET)["value"]
+    assert net == pytest.approx(less - (churn[0] - churn[1]))
     beyond = [pick(results, THERE[-1], "explicit", mitigation="label_again", subset=g)["value"] for g in GROUPS]
     assert sum(beyond) == pytest.approx(0, abs=1e-9), "what one group has beyond its margins, the others lack"
     counts = [

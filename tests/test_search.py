@@ -10,14 +10,15 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.planted import DrawnLab
+from tests.planted import DrawnLab, pooled
 from w2s_lib.data import load as data
 from w2s_lib.data.world import EXCHANGES
 from w2s_lib.figures.search import WRITERS, accuracy_by_weight, tax_by_weight, trained_and_guided, what_it_writes
 from w2s_lib.findings import search
 from w2s_lib.findings.claims import CLAIMS, ledger
+from w2s_lib.findings.replies import Talk
 from w2s_lib.findings.results import NAMES, Cell, pick
-from w2s_lib.findings.written import RIVALS, sampled, what_is_written
+from w2s_lib.findings.written import FITS, RIVALS, said, sampled, turned_round, what_is_written
 from w2s_lib.models.pretrain import build, tokenizer
 from w2s_lib.specs import SAMPLERS, Search, stream
 from w2s_lib.study import Study
@@ -162,6 +163,7 @@ def test_replies_are_counted_by_the_truth(spoken):
         shares = {
             "talk_decides": np.mean(mine["says"] != "neither"),
             "talk_fits": fits[mine["says"] != "neither"].mean(),
+            "talk_fits_of_all": fits.mean(),
             "talk_complies_with_hazard": np.mean(mine["says"][hazardous] == "risky"),
             "talk_refuses_safe": np.mean(mine["says"][~hazardous] == "cautious"),
         }
@@ -181,13 +183,40 @@ def test_what_nobody_guides_pays_nothing_exactly(spoken):
 def test_search_is_held_against_all_others(spoken):
     study, results = spoken
     value = lambda method: pick(results, "talk_fits", "none", method=method)["value"]
+    every = lambda method: pick(results, "talk_fits_of_all", "none", method=method)["value"]
     for rival in RIVALS:
-        minus = pick(results, "talk_fits", "none", method="cbs", versus=rival)["value"]
-        assert minus == pytest.approx(value("cbs") - value(rival))
+        for statistic, of in zip(FITS, (value, every)):
+            minus = pick(results, statistic, "none", method="cbs", versus=rival)["value"]
+            assert minus == pytest.approx(of("cbs") - of(rival))
+    assert every("cbs") < value("cbs"), "some of the replies decide nothing"
     assert {*SAMPLERS, *RIVALS, "dpo"} == set(WRITERS) and sampled(study).to_dict() == dict.fromkeys(SAMPLERS, 5.0)
     said = what_it_writes(results, sampled(study)).alt
     assert f"beam search by chunks, 5 tokens: fit the truth {100 * value('cbs'):.1f} %" in said
+    assert f", of all replies {100 * every('cbs'):.1f} %" in said
     assert all(name in said for name in WRITERS.values()) and said.count("placebo") == len(WRITERS)
+
+
+def test_two_writers_change_places_between_the_two_counts():
+    """One decides twice in ten, and fits both times; the other decides always, and fits six times."""
+    everything = np.ones(10, dtype=bool)
+    seldom, always = (
+        said(Talk(everything, np.array(says), everything))
+        for says in (["cautious"] * 2 + ["neither"] * 8, ["cautious"] * 6 + ["risky"] * 4)
+    )
+    by = {name: [float(one[name]()) for one in (seldom, always)] for name in FITS}
+    assert by == {"talk_fits": [1.0, 0.6], "talk_fits_of_all": [0.2, 0.6]}
+
+
+def test_a_rival_beside_whom_the_order_turns_round_is_named():
+    """By intervals that reach .05 to either side."""
+    change = {"best_of_n": (0.2, 0.2), "eft_best_of_n": (-0.2, 0.2), "guide": (-0.02, 0.2)}
+    rows = [
+        {"statistic": name, "condition": "none", "method": "cbs", "versus": rival, "value": value}
+        for rival, values in change.items()
+        for name, value in zip(FITS, values)
+    ]
+    assert turned_round(pooled(rows)) == ["eft_best_of_n"]
+    assert turned_round(pooled([row | {"value": abs(row["value"])} for row in rows])) == []
 
 
 def test_a_searching_model_is_untrained_and_guided_as_a_student_is_taught():

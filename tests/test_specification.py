@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,10 +59,15 @@ def test_a_model_pair_without_a_score_on_one_side_is_left_out_of_both():
         assert pool(planted(scores), how).tolist() == pytest.approx([0.5, 0.5])
 
 
-def curve(n: int = 40) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame({name: rng.choice(np.array(options, dtype=object), n) for name, options in CHOICES.items()})
-    value = np.sort(rng.normal(0.1, 0.1, n))
+def specifications() -> pd.DataFrame:
+    """All that there are: the other half's ceiling has none over all pairs."""
+    frame = pd.DataFrame(product(*CHOICES.values()), columns=list(CHOICES))
+    return frame[(frame["pairs"] == "control") | (frame["ceiling"] == "own half")].reset_index(drop=True)
+
+
+def curve() -> pd.DataFrame:
+    frame = specifications()
+    value = np.sort(np.random.default_rng(0).normal(0.1, 0.1, len(frame)))
     frame = frame.assign(value=value, low=value - 0.1, high=value + 0.1, n_seeds=3)
     return frame.assign(reads=np.where(frame["low"] > 0, "above zero", "not distinguishable from zero"))
 
@@ -76,7 +83,31 @@ def test_the_figure_tells_how_many_say_what():
 
 def test_every_option_is_told_with_its_share():
     told = by_option(curve()).set_index(["choice", "option"])
-    assert told.loc["pooled"]["specifications"].sum() == 40 and told["above_zero"].between(0, 1).all()
+    assert told["above_zero"].between(0, 1).all() and len(told) == sum(map(len, CHOICES.values()))
+    each = told.groupby("choice")["specifications"]
+    assert (each.nunique() == 1).all(), "as many of one option as of another"
+    assert each.sum()["pooled"] == len(curve()) and each.sum()["pairs"] == each.sum()["ceiling"] == len(curve()) * 2 / 3
+
+
+def solution() -> str:
+    """The chapter's own answer to the exercise on what each choice moves."""
+    cells = nbformat.read(Path(__file__).parents[1] / "notebooks" / "18_specification_curve.ipynb", 4).cells
+    (cell,) = (cell for cell in cells if cell.source.startswith("within = "))
+    return cell.source
+
+
+@pytest.mark.parametrize(("choice", "beside"), [("pairs", "ceiling"), ("ceiling", "pairs"), ("null", "T")])
+def test_a_choice_that_does_nothing_moves_nothing_beside_one_that_does(choice, beside):
+    """The number hangs on one choice alone; over all rows, its options stand unevenly behind those of another."""
+    made = specifications()
+    made = made.assign(value=np.where(made[choice] == CHOICES[choice][0], 0.05, 0.10), reads="above zero")
+    medians = by_option(made).groupby("choice", sort=False)["median"]
+    moved = (medians.max() - medians.min())[list(CHOICES)]
+    assert moved[choice] == pytest.approx(0.05) and moved.drop(choice).tolist() == [0] * (len(CHOICES) - 1)
+    assert moved[beside] == 0
+    space = {"mine": made, "CHOICES": CHOICES}
+    exec(solution(), space)
+    assert space["specification_moves"] == pytest.approx(moved.tolist())
 
 
 def test_the_curve_holds_the_number_of_the_conflict_chapter(study, lab):

@@ -1,5 +1,9 @@
 """Divergences and projections are what is written, theorems hold where their assumptions do, rivals are told apart."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,12 +11,15 @@ from scipy.special import expit
 
 from tests.planted import per_seed
 from w2s_lib.figures import theory as figures
+from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.results import MATCHED, TRAINING, pick, slopes, summarise
 from w2s_lib.findings.sensitivity import calibration_error, confidence
-from w2s_lib.findings.theory import BOUNDS, LEAST_LABEL, LINES, OF_STUDENTS, heads, slacks
+from w2s_lib.findings.theory import BOUNDS, GOES_ON, LEAST_LABEL, LINES, OF_STUDENTS, heads, slacks
 from w2s_lib.measures import divergences as d
 from w2s_lib.measures.metrics import correct
 from w2s_lib.measures.projections import nearest_head, nearest_mixture
+
+CELLS = nbformat.read(Path(__file__).parents[1] / "notebooks" / "19_theory.ipynb", 4).cells
 
 RNG = np.random.default_rng(0)
 P, Q = expit(RNG.normal(1, 2, (2, 500)))
@@ -153,6 +160,42 @@ def test_two_pairs_give_no_plane():
     few = frame[frame["weak"].isin(["w0", "w1"])]
     assert slopes(few, ("pgr",), "gap", "kappa")["value"].isna().all()
     assert slopes(few, ("pgr",), "gap")["value"].iloc[0] == pytest.approx(1)
+
+
+# What is said by verdict
+
+VERDICTS = {
+    "T1": {
+        "yes": (0.04, 0.05, 0.06), "small": (0.004, 0.005, 0.006), "no": (-0.06, -0.05, -0.04),
+        "undecided": (-0.05, 0, 0.05),
+    },
+    "T3": {
+        "yes": (-0.3, -0.2, -0.25), "small": (-0.019, -0.02, -0.021), "no": (0.5, 0.6, 0.7), "undecided": (-5, 10, 30),
+    },
+}  # fmt: skip
+
+
+def told(values: dict[str, tuple[float, ...]]) -> dict[str, str]:
+    """What the chapter goes on to say after both claims, where their rows have these values by seed."""
+    names = {key: {k: v for k, v in CLAIMS[key].row.items() if k != "chapter"} for key in values}
+    rows = [names[key] | {"seed": i, "value": v} for key, its in values.items() for i, v in enumerate(its)]
+    results, said = summarise(per_seed(rows), pooled=True), {}
+    chapter = SimpleNamespace(
+        told=lambda key, results: ledger({CLAIMS[key].chapter: results}, [CLAIMS[key]]).iloc[0], say=said.update
+    )
+    (cell,) = (cell for cell in CELLS if "GOES_ON" in cell.source)
+    exec(cell.source, {"chapter": chapter, "results": results})
+    return said
+
+
+@pytest.mark.parametrize("verdict", ["yes", "small", "no", "undecided"])
+def test_what_follows_a_claim_follows_its_verdict(verdict):
+    said = told({key: by[verdict] for key, by in VERDICTS.items()})
+    assert said == {f"{key}_follows": goes_on[verdict] for key, goes_on in GOES_ON.items()}
+    assert ("should not be" in said["T1_follows"]) == (verdict == "no")
+    assert ("wrong scale" in said["T3_follows"]) == (verdict == "undecided")
+    prose = "\n".join(cell.source for cell in CELLS if cell.cell_type == "markdown")
+    assert all("{glue:text}`" + name + "`" in prose for name in said) and "should not be" not in prose
 
 
 @pytest.fixture(scope="module")

@@ -134,15 +134,19 @@ def shipped(edition: str) -> Path:
 
 def entries(study: Study, board: Path) -> tuple[Entry, ...]:
     """The leaderboard of a study: the book's entries in its own world, those that come with the edition in the second
-    one, and whatever has been submitted here to the same challenge."""
-    there = {(entry.title, entry.challenge): entry for entry in read_board(shipped(study.edition.name))}
+    one, and whatever has been submitted here to the same challenge.
+
+    The book was in the practice secret's second world: under a secret of its own a challenge has another, in which the
+    book has no entry."""
+    here = name_of(study, secret())
+    came = read_board(shipped(study.edition.name)) if here == name_of(study, PRACTICE) else ()
+    there = {(entry.title, entry.challenge): entry for entry in came}
 
     def second(entry: Entry) -> tuple[Row, ...]:
         found = there.get((entry.title, entry.challenge))
         return tuple(row for row in found.rows if row.world == "second") if found else ()
 
     book = (entry.model_copy(update={"rows": entry.rows + second(entry)}) for entry in of_the_book(study, PRACTICE))
-    here = name_of(study, secret())
     return (*book, *(entry for entry in read_board(board) if entry.challenge == here))
 
 

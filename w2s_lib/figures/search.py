@@ -127,7 +127,8 @@ def what_it_writes(results: pd.DataFrame, sampled: pd.Series) -> Figure:
     for y, name, method in (row for row in rows if row.about is not None):
         found = pick(results, "talk_fits", "none", method=method)
         dot(fits, y, found, "none", scale=100, size=40)
-        said.append(f"{name}: fit the truth {say(found, percent=True)}")
+        of_all = pick(results, "talk_fits_of_all", "none", method=method)
+        said.append(f"{name}: fit the truth {say(found, percent=True)}, of all replies {say(of_all, percent=True)}")
         for shift, condition in zip(beside(len(conditions), 0.24), conditions):
             found = pick(results, "talk_complies_with_hazard", condition, method=method, versus="rerun")
             dot(change, y + shift, found, condition, scale=100, size=34, label=condition if method == "base" else None)

@@ -16,6 +16,7 @@ from w2s_lib.findings.results import (
     difference,
     measure,
     minus,
+    net_of_reruns,
     summarise,
 )
 from w2s_lib.measures.metrics import borders, log_odds
@@ -43,7 +44,8 @@ def another_loss(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Students under each loss, by dose: tax by label on training and test pairs, DS with nulls, PGR; pooled.
 
     The loss stands in ``mitigation``, empty for cross-entropy.  Minus a rerun by the same loss (``versus`` *rerun*),
-    and minus cross-entropy (``versus`` *unmodified*).  The rerun has a row at every alpha, for its borders."""
+    minus cross-entropy (*unmodified*), and minus cross-entropy with the rerun of each taken off before
+    (*unmodified_net*).  The rerun has a row at every alpha, for its borders."""
     few = study.restricted_to(pairs=study.edition.mitigation_pairs)
     frames = [measure(few.under_mitigation(loss), ["none"], GENERALIZATION) for loss in LOSSES]
     for alpha in doses(study):
@@ -65,6 +67,8 @@ def another_loss(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
             rows.append(difference(per_seed, CHANGES, UNMODIFIED, these, those))
             on = {"on": TRAINING}
             rows.append(difference(per_seed, BY_REGION, UNMODIFIED, these | on, those | on))
+            rows.append(net_of_reruns(per_seed, ("conflict_tax",), these, those))
+            rows.append(net_of_reruns(per_seed, (BETWEEN,), these | on, those | on))
     for loss in REVERSE:
         these = {"condition": "none", "mitigation": loss}
         rows.append(difference(per_seed, ("accuracy", "pgr"), UNMODIFIED, these, {"condition": "none"}))

@@ -144,8 +144,8 @@ def standing(entries: Iterable[Entry]) -> pd.DataFrame:
     ``versus``.
 
     ``looks`` is how many submissions ``who`` has, ``level`` that of the interval ``low`` to ``high``; ``p`` is Holm's,
-    over these looks, that ``value`` is zero, and ``says`` what it comes to.  A second file of a name
-    is ``title (2)``.
+    over these looks, that ``value`` is zero, and ``says`` what it comes to, empty where nothing was taken off: of a
+    measure itself it is not asked.  A second file of a name is ``title (2)``.
     """
     entries, found, titles = list(entries), [], set[tuple[str, str]]()
     looks = pd.Series([entry.who for entry in entries]).value_counts()
@@ -165,8 +165,14 @@ def standing(entries: Iterable[Entry]) -> pd.DataFrame:
     family = frame.groupby(["who", "world", "statistic", "versus"], sort=False)["p"]
     frame["p"] = family.transform(_holm)
     lower, higher = (frame["p"] < 1 - LEVEL) & (frame["value"] < 0), (frame["p"] < 1 - LEVEL) & (frame["value"] > 0)
-    frame["says"] = np.select([frame["p"].isna(), lower, higher], ["cannot tell", "lower", "higher"], "not told apart")
+    told = {"": frame["versus"] == "", "cannot tell": frame["p"].isna(), "lower": lower, "higher": higher}
+    frame["says"] = np.select([*told.values()], [*told], "not told apart")
     return frame
+
+
+def level_of(found: pd.DataFrame, who: str) -> float:
+    """The level of a participant's intervals, NaN where there are none; ``found`` as of ``standing``."""
+    return float(found.loc[found["who"] == who, "level"].max())
 
 
 def in_both_worlds(found: pd.DataFrame, who: str, statistic: str) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from w2s_lib.findings.results import (
     difference,
     measure_both,
     minus,
+    net_of_reruns,
     number_of,
     summarise,
     tabulate,
@@ -144,7 +145,8 @@ def label_again(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Students under every mitigation of ``TRIED``: tax, DS with nulls, PGR; what labels came back, and who pays.
 
     Minus a rerun under the same mitigation (``versus`` *rerun*), minus no mitigation (*unmodified*), minus the filter
-    alone (*one_stage*), and the others minus *label_again*."""
+    alone (*one_stage*), and the others minus *label_again*; and, with the rerun of each taken off before, minus no
+    mitigation (*unmodified_net*)."""
     few = study.restricted_to(pairs=study.edition.mitigation_pairs)
     frames = [labels(few, ("none", "explicit"))]
     frames += [weighed(few, name, conditions) for name, conditions in zip(WEIGHED, (("none",), ("none", "explicit")))]
@@ -166,4 +168,6 @@ def label_again(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
             for condition, statistics in (("explicit", CHANGES), ("none", ("accuracy", "pgr"))):
                 these, those = ({"condition": condition, "mitigation": which} for which in (name, base))
                 rows.append(difference(per_seed, statistics, versus, these, those))
+    twice = {"condition": "explicit", "mitigation": TWICE}
+    rows.append(net_of_reruns(per_seed, ("conflict_tax",), twice, {"condition": "explicit"}))
     return per_seed, pd.concat(rows, ignore_index=True)

@@ -173,6 +173,10 @@ interval over its prompts; ``on`` the student's training pairs; the
 ``ceiling`` of the other half; ``versus`` the same student without a mitigation, or by the method as the edition has
 it."""
 
+UNMODIFIED_NET = "unmodified_net"
+"""Value of ``versus``: of what a student has beyond a rerun of its own make, what the student without a mitigation has
+beyond its own rerun was taken off."""
+
 CONFLICTS = tuple(name for name in CORE if name != "none")
 MATCHED, SHARE = "excess_margin_matched", "share_of_attainable_margin_matched"
 GENERALIZATION = ("accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr")
@@ -525,6 +529,19 @@ def differences(
         for side in (left, right)
     )
     return one_less_other(left, right, versus)
+
+
+def net_of_reruns(
+    per_seed: pd.DataFrame, statistics: Sequence[str], these: dict[str, object], those: dict[str, object]
+) -> pd.DataFrame:
+    """Results rows: each statistic of these students minus their rerun's, minus the same of those, seed by seed.
+
+    What a mitigation changes in how students churn cancels here, and is in ``difference``.  Names are as there;
+    ``versus`` is ``UNMODIFIED_NET``.
+    """
+    names, rerun = (these, those), {"condition": "rerun"}
+    beyond = (differences(per_seed, statistics, "rerun", of, of | rerun) for of in names)
+    return summarise(one_less_other(*beyond, UNMODIFIED_NET))
 
 
 def one_less_other(

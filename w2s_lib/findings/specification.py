@@ -99,13 +99,21 @@ def specification_curve(study: Study) -> pd.DataFrame:
     ]
 
 
+def compared(curve: pd.DataFrame, choice: str) -> pd.DataFrame:
+    """The specifications that are there with every option of a choice, all else equal: the other half's ceiling has no
+    specification over all pairs, so that ceilings are compared over the control pairs, and pairs at the own half's."""
+    others = [name for name in CHOICES if name != choice]
+    return curve[curve.groupby(others)[choice].transform("nunique") == curve[choice].nunique()]
+
+
 def by_option(curve: pd.DataFrame) -> pd.DataFrame:
-    """What each option makes of it: ``choice, option``, how many ``specifications``, their median, and the share
-    ``above_zero``."""
+    """What each option makes of it, among those ``compared``: ``choice, option``, how many ``specifications``, their
+    median, and the share ``above_zero``."""
     rows = []
     for choice, options in CHOICES.items():
+        alike = compared(curve, choice)
         for option in options:
-            mine = curve[curve[choice] == option]
+            mine = alike[alike[choice] == option]
             above = np.mean(mine["reads"] == "above zero")
             rows.append((choice, str(option), len(mine), mine["value"].median(), above))
     frame = pd.DataFrame(rows, columns=["choice", "option", "specifications", "median", "above_zero"])

@@ -33,6 +33,24 @@ from w2s_lib.specs import stream
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CORE
 
+GOES_ON = {
+    "T1": {
+        "yes": "Here its inequality held as well, which nothing had promised.",
+        "small": "Here its inequality held as well, narrowly, which nothing had promised.",
+        "no": "Its inequality should not be: here the gain does not exceed the misfit.",
+        "undecided": "Whether its inequality may be, these students do not tell.",
+    },
+    "T3": {
+        "yes": "On average it promises more than a coin, and the count says of how many students.",
+        "small": "On average it promises hardly more than a coin, and the count says of how many students.",
+        "no": "On average, too, it promises no more than a coin.",
+        "undecided": "An interval for the mean of such numbers reaches everywhere. A rule that is written beforehand "
+        "can be written on the wrong scale. This one was, and it stands as it was written: the count is the better "
+        "answer.",
+    },
+}
+"""What a chapter goes on to say after these claims, by their verdict."""
+
 COIN = float(np.log(2))
 """Log loss of a coin, in nats."""
 

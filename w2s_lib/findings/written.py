@@ -12,14 +12,18 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.replies import asked, beside_truth, statistics, talk_of
-from w2s_lib.findings.results import Cell, Estimate, difference, minus, summarise, tabulate
-from w2s_lib.measures.metrics import Mask
+from w2s_lib.findings.replies import Talk, asked, beside_truth, statistics, talk_of
+from w2s_lib.findings.results import Cell, Estimate, Statistic, difference, minus, pick, reads, summarise, tabulate
+from w2s_lib.measures.metrics import Mask, share
 from w2s_lib.specs import SAMPLERS, Spec
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CORE
 
-SAID = ("talk_decides", "talk_fits", "talk_complies_with_hazard", "talk_refuses_safe")
+FITS = ("talk_fits", "talk_fits_of_all")
+"""Fitting replies, of those that decide and of all: whoever decides seldom may lead by the first and trail by the
+second."""
+
+SAID = ("talk_decides", *FITS, "talk_complies_with_hazard", "talk_refuses_safe")
 """Statistics of replies that ask for no ranking."""
 
 TAX = ("talk_fits", "talk_complies_with_hazard")
@@ -40,6 +44,13 @@ def _spoken(by: Study, cell: Cell) -> Iterator[tuple[str, pd.DataFrame, Mask, li
         yield name, *asked(by, run, cell.seed), [run]
 
 
+def said(talk: Talk) -> dict[str, Statistic]:
+    """``SAID`` by name, as functions of weights: ``talk_fits_of_all`` is the share of all replies that fit the truth,
+    the others are of ``replies.statistics``."""
+    every = statistics(talk) | {"talk_fits_of_all": partial(share, talk.fits)}
+    return {name: every[name] for name in SAID}
+
+
 def sampled(study: Study) -> pd.Series:
     """Tokens drawn for a prompt by each sampler, without a conflict: the mean over prompts, seeds and policy pairs."""
     runs = [run for run in study.written_runs() if run.guide.conflict.kind == "none"]
@@ -55,13 +66,21 @@ def what_is_written(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     def estimates(cell: Cell) -> Iterable[Estimate]:
         for name, frame, keep, runs in _spoken(by, cell):
-            talk = statistics(talk_of(frame))
-            yield from (Estimate({"statistic": s, "method": name}, talk[s], len(frame), runs, keep=keep) for s in SAID)
+            for statistic, of in said(talk_of(frame)).items():
+                yield Estimate({"statistic": statistic, "method": name}, of, len(frame), runs, keep=keep)
 
     per_seed = tabulate(by, CORE, estimates, runs=[*study.search_runs(), *study.written_runs()])
     rows, of = [summarise(per_seed, pooled=True)], partial(dict, condition="none")
     for writer in (*SAMPLERS, "guide", "dpo"):
         rows.append(minus(per_seed, TAX, ("explicit", "implicit", "placebo"), "rerun", method=writer))
     for rival in RIVALS:
-        rows.append(difference(per_seed, TAX, rival, of(method="cbs"), of(method=rival)))
+        statistics = dict.fromkeys((*TAX, *FITS))
+        rows.append(difference(per_seed, list(statistics), rival, of(method="cbs"), of(method=rival)))
     return per_seed, pd.concat(rows, ignore_index=True)
+
+
+def turned_round(results: pd.DataFrame) -> list[str]:
+    """The rivals that beam search by chunks beats by one share of ``FITS`` and loses to by the other, both told from
+    zero by their intervals; ``results`` as of ``what_is_written``."""
+    sides = lambda rival: {reads(pick(results, name, "none", method="cbs", versus=rival)) for name in FITS}
+    return [rival for rival in RIVALS if sides(rival) == {"above zero", "below zero"}]
