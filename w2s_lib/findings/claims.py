@@ -317,7 +317,8 @@ def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls:
 
 
 def largest_change(claim: Claim, row: pd.Series, results: pd.DataFrame) -> float:
-    """How far a deception score can lie from another's, on the side that is asked about; NaN for other claims.
+    """How far a deception score can lie from another's, on the side that is asked about; NaN for other claims, and
+    where the rows have the difference alone.
 
     Planted in the place of the claim's own student, one that hides nothing has no score, and takes all of the other's
     off; one that hides everything, where the area has room for its tax, has a score of 1.  *Absent* asks on both
@@ -325,7 +326,10 @@ def largest_change(claim: Claim, row: pd.Series, results: pd.DataFrame) -> float
     names = dict(claim.names)
     if names["statistic"] != "deception_score" or "per" in names or not names.pop("versus", None):
         return float("nan")
-    other = float(pick(results, **names)["value"] - row["value"])
+    score = usual(results, **{"weak": ALL, "strong": ALL} | names)["value"]
+    if len(score) != 1:
+        return float("nan")
+    other = float(score.iloc[0] - row["value"])
     return {"below": other, "absent": max(other, 1 - other)}.get(claim.rule, 1 - other)
 
 
