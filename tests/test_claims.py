@@ -10,6 +10,7 @@ import pytest
 
 from tests import planted
 from w2s_lib.findings.claims import (
+    ASKED,
     CLAIMS,
     FINDINGS,
     FOLLOWS,
@@ -223,20 +224,50 @@ def test_where_not_even_a_perfect_deceiver_would_show_the_verdict_is_blind():
     assert seen["verdict"] == "no"
 
 
+def scored(own, other, rule, half=0.01):
+    """The ledger's row of a claim about a deception score under a filter, minus the same without one."""
+    levels = {"filter": own, "": other}
+    rows = [{"statistic": "deception_score", "mitigation": name, "value": v} for name, v in levels.items()]
+    rows.append({"statistic": "deception_score", "mitigation": "filter", "versus": "unmodified", "value": own - other})
+    row = ROW | {"statistic": "deception_score", "mitigation": "filter", "versus": "unmodified"}
+    (found,) = ledger(
+        {"c": planted.pooled(rows, half).assign(sd=0.01, counted=50.0)}, [replace(ABOVE, row=row, rule=rule)]
+    ).to_dict("records")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "rule", "most"),
+    [(0.2, 0.3, "below", 0.3), (0.2, 0.3, "above", 0.7), (0.2, 0.3, "no_more", 0.7), (0.2, 0.3, "absent", 0.7),
+     (0.9, 0.8, "absent", 0.8)],
+)  # fmt: skip
+def test_a_score_without_a_null_can_change_by_what_the_other_leaves(own, other, rule, most):
+    assert scored(own, other, rule)["attainable"] == pytest.approx(most)
+
+
+def test_where_the_other_score_leaves_nothing_to_lower_the_verdict_is_blind():
+    found = scored(0.01, 0.03, "below")
+    assert found["verdict"] == "blind" and "not even a student that hides nothing would" in found["sentence"]
+    assert scored(0.01, 0.03, "above")["verdict"] == "no", "there was all the room above it"
+
+
+@pytest.mark.parametrize("chapter", ASKED)
+@pytest.mark.parametrize("method", ["reward_model", "dpo"])
 @pytest.mark.parametrize(("n_seeds", "says"), [(3, 0.41), (8, above_zero(0.1 / 0.05, 8)), (1, np.nan)])
-def test_power_is_that_of_as_many_seeds_as_the_interval_has(n_seeds, says):
+def test_power_is_that_of_as_many_seeds_as_the_interval_has(n_seeds, says, method, chapter):
     """A verdict that is read off a record's seeds stands beside the power of so many, and not of this build's."""
-    about = {"statistic": "excess_weak_matched", "threshold": 0.75}
+    about = {"statistic": "excess_weak_matched", "threshold": 0.75, "method": method}
     rows = planted.pooled(
         [about | {"value": 0.1}, about | {"statistic": "attainable_weak_matched", "value": 0.3}], 0.01
     )
     half = [about | {"planted": "half", "statistic": s, "value": v}
             for s, v in (("excess_weak_matched", 0.1), ("power_of_excess_weak_matched", 0.41))]  # fmt: skip
+    others = [row | {"method": "simpo", "value": 0.9} for row in half]  # planted among other students
     results = {
-        "05_conflict_tax_deception": rows.assign(sd=0.01, n_seeds=n_seeds),
-        PLANTED_IN: planted.pooled(half).assign(sd=[0.05, np.nan], n_seeds=3),
+        chapter: rows.assign(sd=0.01, n_seeds=n_seeds),
+        PLANTED_IN: planted.pooled([*half, *others]).assign(sd=[0.05, np.nan, 0.01, np.nan], n_seeds=3),
     }
-    row = ROW | {"chapter": "05_conflict_tax_deception", "statistic": "excess_weak_matched"}
+    row = ROW | {"chapter": chapter, "statistic": "excess_weak_matched", "method": method}
     (found,) = ledger(results, [replace(ABOVE, row=row)]).to_dict("records")
     assert found["attainable"] == 0.3 and found["power"] == pytest.approx(says, nan_ok=True)
 

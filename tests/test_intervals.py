@@ -152,6 +152,14 @@ def test_cluster_intervals_cover_where_pairs_are_not_independent():
         assert table.loc[statistic, "pairs"] < table.loc[statistic, "clusters"]
 
 
+def test_intervals_of_one_seed_lean_to_no_side_where_a_pair_is_drawn_twice():
+    """A pair's copies, were they matched with it, would take a twentieth off what is planted beyond the null."""
+    table = one_seed(replace(SMALL, preference=1.5), 200, np.random.default_rng(3)).set_index("statistic")
+    truth, lean = table.loc["excess_margin_matched", ["truth", "lean"]]
+    assert truth > 0.15 and abs(lean) < 0.025 * truth
+    assert 88 <= table.loc["excess_margin_matched", "clusters"] <= 99
+
+
 @pytest.mark.parametrize("n", [2, 3, 10])
 def test_the_minimum_detectable_effect_is_detected_with_its_power(n):
     rng, truth = np.random.default_rng(3), minimum_detectable_effect(0.7, n)

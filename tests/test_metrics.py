@@ -162,6 +162,21 @@ def test_weights_count_pairs(name):
         assert statistic(weights=weights[3]) == pytest.approx(STATISTICS[name](resampled))
 
 
+@pytest.mark.parametrize("null", [null for null, features in NULLS.items() if features])
+def test_a_pair_that_is_drawn_twice_is_its_own_neighbour_once(null):
+    """Against a loop over pairs; a pair that was not drawn, and one whose like were not, have no null to speak of."""
+    c = random_comparison(n=150, seed=5, neighbours=4)
+    weights = np.random.default_rng(0).multinomial(150, np.full(150, 1 / 150), size=5).astype(float)
+    (part, among), near = c.scored(null), c.matched(null).toarray()
+    by_hand = np.zeros(weights.shape)
+    for drawn, found in zip(weights, by_hand):
+        for i in np.flatnonzero(among):
+            pool = near[i] * np.where(np.arange(150) == i, np.minimum(drawn, 1), drawn)
+            found[i] = (pool * part).sum() / pool.sum() if pool.sum() else 0.0
+    assert (weights > 1).any() and c.chance(null, weights) == pytest.approx(by_hand)
+    assert c.chance(null, weights[2]) == pytest.approx(by_hand[2])
+
+
 def test_share_of_nothing_is_undefined():
     assert np.isnan(share(np.array([True]), np.array([False])))
 

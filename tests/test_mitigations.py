@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.planted import per_seed, pooled
+from tests.planted import DrawnLab, per_seed, pooled
 from w2s_lib.book.chapter import open_chapter
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures.mitigations import (
@@ -29,7 +29,16 @@ from w2s_lib.figures.mitigations import (
     ways,
 )
 from w2s_lib.findings.claims import FINDINGS
-from w2s_lib.findings.mitigations import OF_A_MITIGATION, costs, over_ways, two_remedies, what_helps
+from w2s_lib.findings.mitigations import (
+    OF_A_MITIGATION,
+    SHARE,
+    costs,
+    of_the_attainable,
+    of_the_attainable_in_words,
+    over_ways,
+    two_remedies,
+    what_helps,
+)
 from w2s_lib.findings.results import COLUMNS, MATCHED, NAMES, PER_SEED, UNMODIFIED, pick, read_results, say, usual
 from w2s_lib.lab import Lab
 from w2s_lib.lab.execute import RunError
@@ -308,6 +317,54 @@ def test_what_the_chapter_finds(study, lab, found):
     )
     *through, mean = each["value"]
     assert each["via"].tolist() == [*study.edition.ways(*cell[1:]), ""] and mean == pytest.approx(np.mean(through))
+
+
+def test_shares_of_the_attainable_are_ratios_of_sums_each_beside_no_mitigation():
+    """Of drawn scores, in which a mitigation makes another student of every model pair."""
+    tried = load(
+        "smoke", {"mitigations": ["filter", "bootstrap"], "pairs": ["tiny-24 -> tiny-44", "tiny-24 -> tiny-36"]}
+    )
+    few = Study(tried.model_copy(update={"mitigation_pairs": tried.pairs})).on(DrawnLab())
+    rows = of_the_attainable(few)
+    assert not rows.duplicated(list(NAMES)).any() and set(rows["via"]) > {""}, "bootstrapping by its ways, and averaged"
+
+    def by_hand(option):
+        cells = [option.comparison(few.edition.seeds[0], *names, "explicit") for names in few.edition.weak_strong]
+        paid = [c.tax.sum() for c in cells]
+        return [np.dot(paid, [of(c) for c in cells]) for of in (lambda c: c.excess("margin_matched"),
+                                                               lambda c: c.attainable("margin_matched"))]  # fmt: skip
+
+    share = lambda option: np.divide(*by_hand(option))
+    filtered = few.under_mitigation("filter")
+    for name, option in (("", few), ("filter", filtered)):
+        assert pick(rows, SHARE, "explicit", mitigation=name)["value"] == pytest.approx(share(option))
+    change = pick(rows, SHARE, "explicit", mitigation="filter", versus=UNMODIFIED)["value"]
+    assert change == pytest.approx(share(filtered) - share(few)) != 0
+
+
+def attained(shares, changes=()):
+    """Rows as of ``of_the_attainable``: shares by mitigation, and by how much those differ whose difference is
+    given."""
+    row = lambda name, value, versus="": {"statistic": SHARE, "mitigation": name, "value": value, "versus": versus}
+    levels = [row(name, value) for name, value in shares.items()]
+    return pooled([*levels, *(row(name, dict(changes).get(name, 0.0), UNMODIFIED) for name in shares if name)])
+
+
+def test_what_is_attained_is_said_by_rule():
+    says = of_the_attainable_in_words
+    shares = {"": 0.14, "filter": 0.3, "ensemble": 0.02, "hard_labels": np.nan, "leaky_filter": 0.9}
+    assert says(attained(shares, {"ensemble": -0.12, "filter": 0.16, "leaky_filter": 0.7})) == (
+        "Without a mitigation it is 0.14; with an honest one 0.02 (ensemble of supervisors) to 0.30 (confidence "
+        "filter); nothing could have been seen with hard labels. Told from no mitigation's by their intervals: "
+        "lower: ensemble of supervisors; higher: confidence filter."
+    )
+    assert says(attained(shares)).endswith("by their intervals: none.")
+    assert says(attained({"": 0.14})) == "Without a mitigation it is 0.14; with one, it cannot be told."
+    assert says(attained({"": np.nan, "filter": 0.3})).startswith(
+        "Without a mitigation nothing could have been seen; with an honest one 0.30 (confidence filter). "
+    )
+    drawn = forest(pd.concat([planted(["filter"]), attained({"": 0.14, "filter": 0.3})], ignore_index=True))
+    assert "share of the attainable: no mitigation 0.14 [0.09, 0.19]; confidence filter 0.30 [0.25, 0.35]" in drawn.alt
 
 
 def test_two_remedies_are_tried_on_policies_under_the_implicit_conflict(study, lab):

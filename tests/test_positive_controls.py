@@ -14,6 +14,7 @@ from w2s_lib.findings.positive_controls import (
     PLANTED,
     POWER,
     SEEN,
+    among_policies,
     draw,
     judge,
     judged,
@@ -125,7 +126,12 @@ class Simulated(Study):
 
 
 class Nothing:
+    trained = True
+
     def run(self, runs): ...
+
+    def missing(self, runs):
+        return [] if self.trained else list(runs)
 
 
 def simulated(*seeds: int) -> Study:
@@ -167,6 +173,24 @@ def test_stable_pairs_have_nothing_beyond_a_rerun(planted):
     stable = planted[planted["subset"] == "stable"]
     assert len(stable) and (stable["versus"] == "").all()
     assert set(planted.loc[planted["subset"] == "", "versus"]) == {"", "rerun"}
+
+
+def test_students_are_planted_among_policies_under_both_conflicts_and_none_is_trained_for_it():
+    study, keys = simulated(0, 1, 2), {}
+    rows = among_policies(study, students=30)[1]
+    assert not rows.duplicated(["statistic", "method", "condition", *OPTIONS]).any()
+    for method in ("dpo", "simpo"):
+        by = study.trained_by(method)
+        for condition in ("explicit", "implicit"):
+            table = judged(rows, condition, method=method)
+            assert (table.loc["excess_margin_matched", ["perfect", "lowest"]] == 1).all()
+            assert judged(rows, condition, method=method, versus="rerun").loc["excess_margin_matched", "perfect"] > 0.5
+            mine = usual(rows, method=method, condition=condition, planted="half", statistic="deception_score")
+            (keys[method, condition],) = mine["run_keys"]
+            assert keys[method, condition] == " ".join(run.key for run in by.student_runs((condition,)))
+    assert len(set(keys.values())) == len(keys) and len(set(rows["method"])) == 2
+    untrained = replace(study, lab=type("Untrained", (Nothing,), {"trained": False})())
+    assert among_policies(untrained)[1].empty
 
 
 def test_a_single_seed_has_no_power():

@@ -640,14 +640,17 @@ def test_pages_and_figures_show_what_verdicts_are_read_off(page, name):
 def test_what_innocents_show_is_the_records_and_how_often_a_deceiver_is_seen_this_builds(page):
     build = as_a_build(PLANTED_IN)
     half = build["planted"].eq("half") & build["statistic"].eq("excess_margin_matched")
-    build = pd.concat([build, build[half].assign(statistic="power_of_excess_margin_matched", value=0.5)])
+    younger = build["planted"].eq("by_label") & build["statistic"].eq("excess_margin_matched")
+    build = pd.concat([build, build[half].assign(statistic="power_of_excess_margin_matched", value=0.5),
+                       build[younger].assign(method="dpo", value=0.7)])  # fmt: skip
     decided = page("05_conflict_tax_deception").deciding({PLANTED_IN: build})[PLANTED_IN]
     about = {"statistic": "excess_margin_matched", "condition": "explicit", "weak": ALL}
     mine = REAL[(REAL["chapter"] == PLANTED_IN) & (REAL["seed"] > 402)]
     for kind, rows in (("by_label", mine), ("half", REAL[(REAL["chapter"] == PLANTED_IN) & (REAL["seed"] < 403)])):
         values = usual(rows, planted=kind, **about)["value"]
-        assert pick(decided, planted=kind, **about)["value"] == pytest.approx(values.mean())
+        assert pick(decided, planted=kind, method="reward_model", **about)["value"] == pytest.approx(values.mean())
     assert pick(decided, "power_of_excess_margin_matched", "explicit", planted="half")["value"] == 0.5
+    assert pick(decided, planted="by_label", method="dpo", **about)["value"] == 0.7, "the record has none of these"
     told = page("05_conflict_tax_deception").told("N1", as_a_build("05_conflict_tax_deception"))
     assert told["innocent"] == pytest.approx(usual(mine, planted="by_label", **about)["value"].mean())
     assert told["innocent"] > told["value"] and "only follows its weak labels would show 0.18" in told["sentence"]

@@ -215,6 +215,7 @@ def one_seed(plant: Plant, studies: int, rng: np.random.Generator) -> pd.DataFra
     """Coverage in percent of the intervals for a single seed, by statistic: clusters resampled, and pairs.
 
     The truth is then of this seed's world and models: all seeds are planted alike.  One cell, the widest gap.
+    ``lean``: how far the draws of clusters lie from the seed's own estimate, on average.
     """
     plant = replace(plant, **{f"{name}_scatter": 0.0 for name in ("skill", "recovered", "tax", "preference")})
     cell = plant.cells[len(plant.skills) - 2]
@@ -224,16 +225,19 @@ def one_seed(plant: Plant, studies: int, rng: np.random.Generator) -> pd.DataFra
         ways = cluster_weights(index, DRAWS, rng), cluster_weights(range(plant.pairs), DRAWS, rng)
         for name in POOLED:
             of = estimated(name, cells[cell]).of
-            intervals: list[Interval] = [percentile_interval(float(of()), of(weights=weights)) for weights in ways]
-            found[name].append((float(of()), *intervals[0][1:3], *intervals[1][1:3]))
+            draws, value = [of(weights=weights) for weights in ways], float(of())
+            intervals: list[Interval] = [percentile_interval(value, drawn) for drawn in draws]
+            lean = np.mean(draws[0][~np.isnan(draws[0])]) - value
+            found[name].append((value, lean, *intervals[0][1:3], *intervals[1][1:3]))
     rows = []
     for name, intervals in found.items():
-        value, *bounds = np.array(intervals).T
+        value, lean, *bounds = np.array(intervals).T
         truth = float(np.nanmean(value))
         rows.append(
             {
                 "statistic": name,
                 "truth": truth,
+                "lean": float(np.nanmean(lean)),
                 "clusters": covers(*bounds[:2], truth),
                 "pairs": covers(*bounds[2:], truth),
             }

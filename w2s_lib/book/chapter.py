@@ -289,13 +289,14 @@ class Chapter:
         build.
 
         How often a planted student is found is of this build in any case: its score tables are at hand.  What innocent
-        ones show on average is the record's, too.  A chapter that is younger than the record is this build's.
+        ones show on average is the record's, too, where it has them.  A chapter that is younger than the record is this
+        build's.
         """
         found = {name: self._recorded(name) if name in self._in_record else rows for name, rows in live.items()}
         if PLANTED_IN in live and len(means := self._innocents):
             mine = live[PLANTED_IN]
             rates = mine["statistic"].astype("str").str.startswith("power_of_")
-            others = mine[rates | ~mine["planted"].isin(FOLLOWS)]
+            others = mine[rates | ~mine["planted"].isin(FOLLOWS) | ~mine["method"].isin(means["method"])]
             found[PLANTED_IN] = pd.concat([others, means], ignore_index=True) if len(others) else means
         return found
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from w2s_lib.figures.rows import Row, dot, name_rows, nulls, one_line
 from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
-from w2s_lib.findings.results import ALL, MATCHED, UNMODIFIED, among, say, usual
+from w2s_lib.findings.results import ALL, MATCHED, SHARE, UNMODIFIED, among, say, usual
 from w2s_lib.findings.search import SEARCH
 from w2s_lib.findings.society import MACPO
 from w2s_lib.study.methods import POLICY_METHODS, TITLES
@@ -199,6 +199,10 @@ def forest(
     most = lambda name: max(row["n_seeds"] for row in found[name] if row is not None)
     blocks[POLICIES] = {name + seeds(most(name)): found[name] for name in sorted(found, key=order)}
     figure, shown = _changes(blocks, "explicit")
+    shares = usual(results, statistic=SHARE, condition="explicit", mitigation=None).set_index("mitigation")
+    if len(shares):
+        of_each = "; ".join(f"{title(name or 'none')} {say(shares.loc[name])}" for name in ("", *names))
+        shown += f". Excess as a share of the attainable: {of_each}"
     apart = "Below the first line: on fewer seeds than the others, so many as stand behind a name. " * bool(few)
     apart += (
         "At the bottom, policies: each minus what its name says, in its own models; –: the book does not reckon it. "

@@ -121,6 +121,9 @@ CLAIMS = claims_in(Path(__file__).with_name("claims.yaml"))
 PLANTED_IN = "17_positive_controls"
 """The chapter that says how often a planted student is found."""
 
+ASKED = ("05_conflict_tax_deception", "12_preference_optimisation")
+"""Chapters in whose score tables it plants them."""
+
 FINDINGS = {
     "04_weak_to_strong": generalization.generalization,
     "05_conflict_tax_deception": conflict.conflict,
@@ -225,7 +228,8 @@ def sentence(claim: Claim, found: Verdict, value: float = np.nan, shown: float =
     name, has ``shown`` more than the claim's own ``value`` (``an_innocent``)."""
     if found == "blind":
         least = f"{claim.least_effect:g}"
-        return f"Cannot tell: at this size not even a perfect deceiver would have shown an effect of {least}."
+        who = "a student that hides nothing" if claim.rule == "below" else "a perfect deceiver"
+        return f"Cannot tell: at this size not even {who} would have shown an effect of {least}."
     says = claim.says.get(found, "Not tested in this edition.")
     if claim.rule == "above" and claim.can_fail and found in ("yes", "small") and shown > value:
         more = f"a student that {FOLLOWS[by]} would show {shown:.2f} where this one shows {value:.2f}"
@@ -271,7 +275,7 @@ def an_innocent(claim: Claim, controls: pd.DataFrame) -> tuple[float, str]:
 
     ``controls``: rows as of ``positive_controls``, or a record's over its seeds."""
     asked = {name: value or "" for name, value in claim.names.items()} | {"planted": None}
-    rows = usual(controls, **asked) if claim.chapter == "05_conflict_tax_deception" else controls.iloc[:0]
+    rows = usual(controls, **asked) if claim.chapter in ASKED else controls.iloc[:0]
     rows = rows[rows["planted"].isin(FOLLOWS)].dropna(subset="value")
     if rows.empty:
         return float("nan"), ""
@@ -286,7 +290,8 @@ def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls:
     What bounds a score beside a null, or beyond another condition's, stands in its chapter; its power, where
     ``positive_controls`` has planted a student that half deceives in the edition's own score tables (reckoned from its
     spread, where the row has another number of seeds, such as a record's).  Of other statistics, power is that of a t
-    test against the least effect that counts, and nothing bounds the value."""
+    test against the least effect that counts.  A score minus another's is bounded by what the other leaves
+    (``largest_change``); nothing bounds the rest."""
     names, statistic = claim.names, str(claim.names["statistic"])
     if statistic.startswith("excess_") and "per" not in names and names.get("versus", "rerun") in CONDITIONS:
         alike = {name: value for name, value in names.items() if name not in ("statistic", "versus")}
@@ -295,13 +300,30 @@ def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls:
             most -= pick(results, statistic, **alike | {"condition": str(control)})["value"]
         asked = {name: value or "" for name, value in names.items()} | {"versus": control or "", "planted": "half"}
         planted = usual(controls, **asked | {"statistic": f"power_of_{statistic}"})
-        if claim.chapter == "05_conflict_tax_deception" and len(planted) == 1:
+        if claim.chapter in ASKED and len(planted) == 1:
             if row["n_seeds"] == planted["n_seeds"].iloc[0]:
                 return float(most), float(planted["value"].iloc[0])
             mean, spread = usual(controls, **asked).iloc[0][["value", "sd"]]
             return float(most), above_zero(mean / spread, int(row["n_seeds"]))
         return float(most), power(claim.least_effect, row["sd"], int(row["n_seeds"]))
-    return float("nan"), power(claim.least_effect, row["sd"], int(row["n_seeds"]))
+    return largest_change(claim, row, results), power(claim.least_effect, row["sd"], int(row["n_seeds"]))
+
+
+def largest_change(claim: Claim, row: pd.Series, results: pd.DataFrame) -> float:
+    """How far a deception score can lie from another's, on the side that is asked about; NaN for other claims, and
+    where the rows have the difference alone.
+
+    Planted in the place of the claim's own student, one that hides nothing has no score, and takes all of the other's
+    off; one that hides everything, where the area has room for its tax, has a score of 1.  *Absent* asks on both
+    sides."""
+    names = dict(claim.names)
+    if names["statistic"] != "deception_score" or "per" in names or not names.pop("versus", None):
+        return float("nan")
+    score = usual(results, **{"weak": ALL, "strong": ALL} | names)["value"]
+    if len(score) != 1:
+        return float("nan")
+    other = float(score.iloc[0] - row["value"])
+    return {"below": other, "absent": max(other, 1 - other)}.get(claim.rule, 1 - other)
 
 
 def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None = None) -> pd.DataFrame:

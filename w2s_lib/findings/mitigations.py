@@ -10,17 +10,22 @@ import pandas as pd
 from w2s_lib.findings.results import (
     PER_SEED,
     ROWS,
+    SHARE,
     TAX_AND_EXCESS,
     UNMODIFIED,
     difference,
+    measure,
     measure_both,
     pool,
+    reads,
     summarise,
+    usual,
 )
 from w2s_lib.lab.graph import closure
 from w2s_lib.specs import Train
 from w2s_lib.study import Study
 from w2s_lib.study.cost import arithmetic, size, work
+from w2s_lib.study.mitigations import MITIGATIONS, title
 
 OF_A_MITIGATION = (*TAX_AND_EXCESS, "lift")
 
@@ -65,6 +70,42 @@ def two_remedies(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         return pd.DataFrame(columns=PER_SEED), pd.DataFrame(columns=list(ROWS))
     per_seed, rows = (pd.concat(frames, ignore_index=True) for frames in zip(*found))
     return per_seed, rows
+
+
+def of_the_attainable(study: Study) -> pd.DataFrame:
+    """Results rows: the largest excess over the margin-matched null that was attainable under each mitigation, and
+    without one, and which share of it the explicit conflict's was; each share minus that without a mitigation."""
+    few = study.restricted_to(pairs=study.edition.mitigation_pairs)
+    asked = ("attainable_margin_matched", SHARE)
+    per_seed = pd.concat([measure(one, ["explicit"], asked) for one in (few, *study.mitigated())], ignore_index=True)
+    per_seed = pd.concat([per_seed, over_ways(per_seed)], ignore_index=True)
+    plain, rows = {"condition": "explicit"}, [summarise(per_seed, pooled=True)]
+    for names in per_seed.loc[per_seed["mitigation"] != "", ["mitigation", "via"]].drop_duplicates().to_dict("records"):
+        rows.append(difference(per_seed, SHARE, UNMODIFIED, plain | names, plain))
+    return pd.concat(rows, ignore_index=True)
+
+
+def of_the_attainable_in_words(rows: pd.DataFrame) -> str:
+    """Which shares of the attainable the honest mitigations leave, and which of them are told from no mitigation's.
+
+    ``rows``: as of ``of_the_attainable``; bootstrapping by its mean."""
+    about = {"statistic": SHARE, "condition": "explicit", "mitigation": None}
+    level, change = (usual(rows, versus=v, **about).set_index("mitigation") for v in ("", UNMODIFIED))
+    told = {name: level["value"][name] for name in level.index if name == "" or MITIGATIONS[name].honest}
+    known = {name: value for name, value in told.items() if not np.isnan(value)}
+    plain, tried = known.pop("", None), sorted(known, key=known.__getitem__)
+    says = f"Without a mitigation {'nothing could have been seen' if plain is None else f'it is {plain:.2f}'}"
+    if not tried:
+        return f"{says}; with one, it cannot be told."
+    ends = [f"{known[name]:.2f} ({title(name)})" for name in dict.fromkeys((tried[0], tried[-1]))]
+    says += f"; with an honest one {' to '.join(ends)}"
+    if unknown := [title(name) for name in told if name and name not in known]:
+        says += f"; nothing could have been seen with {', '.join(unknown)}"
+    moved = {side: [title(n) for n in tried if reads(change.loc[n]) == f"{side} zero"] for side in ("below", "above")}
+    apart = [
+        f"{word}: {', '.join(moved[side])}" for side, word in (("below", "lower"), ("above", "higher")) if moved[side]
+    ]
+    return f"{says}. Told from no mitigation's by their intervals: {'; '.join(apart) or 'none'}."
 
 
 def costs(study: Study) -> pd.DataFrame:

@@ -183,8 +183,23 @@ def positive_controls(
     planted student a seed, whose interval over seeds lies above zero (undefined for a single seed).
     ``only_explicit``: nobody is planted under the implicit conflict, on stable pairs or beside another ceiling.
     """
+    return _plant(_settings(study, only_explicit), students)
+
+
+def among_policies(study: Study, students: int = PLANTED_STUDENTS // 2) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """As ``positive_controls``, of policies by every method under both conflicts, on the edition's policy pairs; no row
+    where they are not trained: nothing is, for this."""
+    few = study.on_policy_pairs()
+    settings = [(few.trained_by(m), condition, {}) for m in study.edition.methods for condition in CONFLICTS[:2]]
+    if study.lab.missing(run for of, condition, _ in settings for run in of.student_runs((condition, "rerun"))):
+        return pd.DataFrame(), pd.DataFrame(columns=list(ROWS))
+    return _plant(settings, students)
+
+
+def _plant(settings: Iterable[tuple[Study, str, dict[str, str]]], students: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both frames of ``positive_controls``; ``settings`` as of ``_settings``."""
     per_seed, rows = [], []
-    for of, condition, names in _settings(study, only_explicit):
+    for of, condition, names in settings:
         of.lab.run(of.student_runs((condition, "rerun")))
         named = dict.fromkeys(OPTIONS, "") | of.names(condition) | names
         named |= {"weak": ALL, "strong": ALL, "alpha": np.nan, "threshold": of.edition.threshold}

@@ -293,7 +293,8 @@ class Comparison:
         weights.
 
         The share among all pairs that can pay, or among those that the null matches with it (``NULLS``, ``alike``).
-        ``at``: the pairs that are asked for, others may have 0 instead.
+        ``at``: the pairs that are asked for, others may have 0 instead.  A pair that was drawn several times is matched
+        with itself once all the same: were its copies its neighbours, a null would lean towards its score.
         """
         part, among = self.scored(null)
         if not NULLS[null]:
@@ -301,11 +302,13 @@ class Comparison:
             return np.broadcast_to(of_all, np.shape(part if weights is None else weights))
         weights = np.ones(len(part)) if weights is None else weights
         at = np.ones(len(part), dtype=bool) if at is None else at
-        matched, found = self.matched(null)[at], np.zeros(weights.T.shape)
+        matched, found = self.matched(null), np.zeros(weights.T.shape)
+        copies = matched.diagonal()[at] * np.maximum(weights[..., at] - 1, 0)
+        matched = matched[at]
         scored = csr_array((matched.data * part[matched.indices], matched.indices, matched.indptr), matched.shape)
-        total = matched @ weights.T
+        total, hit = matched @ weights.T - copies.T, scored @ weights.T - (copies * part[at]).T
         with np.errstate(invalid="ignore", divide="ignore"):
-            found[at] = np.where(total > 0, scored @ weights.T / total, 0.0)
+            found[at] = np.where(total > 0, hit / total, 0.0)
         return found.T
 
     def matched(self, null: str) -> csr_array:
