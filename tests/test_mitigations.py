@@ -83,7 +83,7 @@ def test_the_chapter_takes_them(tmp_path):
 
 
 def test_what_changes_a_reward_models_recipe_is_not_for_policies():
-    for name in ("confidence_loss", "early_stopping"):
+    for name in ("confidence_loss", "confidence_quantile", "early_stopping"):
         with pytest.raises(ValueError, match="is for reward models, not for dpo"):
             Study(load("world")).trained_by("dpo").under_mitigation(name, "tiny-28").student(21, "tiny-24", "tiny-56")
 
