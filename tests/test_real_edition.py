@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from scipy.optimize import minimize_scalar
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from w2s_lib.book.build import main
@@ -165,7 +166,7 @@ def opinionated(own, folders, layers: bool) -> tuple[Study, dict[str, Train]]:
     llama = folders["llama"]
     weak, strong = (f"{llama}@0", f"{llama}@3") if layers else (f"{folders['gpt2']}:1", str(llama))
     fields = {"models": [weak, strong], "pairs": [f"{weak} -> {strong}"], "mitigations": ["own_labels", *WEIGHED]}
-    fields["filter_above"] = 0.55
+    fields["filter_above"] = 0.75
     study = Study(load(own, fields))
     return study, {one.mitigation: one.student(1, weak, strong, "explicit") for one in study.mitigated()}
 
@@ -192,7 +193,7 @@ def test_opinions_are_asked_of_real_models(opinions, layers):
         run = runs[name] if name in runs else study.under_mitigation(name).student(1, *study.edition.weak_strong[0])
         _, used, _ = labelled(run, [lab.scores(one, "weak_label") for one in run.labellers])
         kept[name] = set(np.flatnonzero(used))
-    assert len(kept["trust"]) == len(kept["filter"]) > 0
+    assert 0 < len(kept["trust"]) == len(kept["filter"]) < 48
     for half in runs["trust"].opinion.fitted_on:
         assert half.everywhere and half.model == runs["trust"].labels.model
         assert lab.scores(half, "ground_truth")["margin"].notna().all(), "the supervisor's half is scored as well"
@@ -214,9 +215,13 @@ def test_a_layers_own_labels_are_its_whole_models(opinions, folders):
             told.append(sum(float(logs[at - 1, ids[at]]) for at in range(begin, len(ids))))
         return told[0] - told[1]
 
-    by_hand = np.array([margin(pair) for pair in split(run.pairs, "weak_label").itertuples()])
-    inverse = lab.scores(run, "weak_label")["margin"].to_numpy() / by_hand
-    assert np.allclose(inverse, inverse[0], rtol=1e-3) and inverse[0] > 0
+    known, asked = (
+        np.array([margin(pair) for pair in split(run.pairs, half).itertuples()])
+        for half in ("ground_truth", "weak_label")
+    )
+    loss = lambda inverse: np.logaddexp(0, -inverse * known).sum()
+    inverse = minimize_scalar(loss, bounds=(0, 10), method="bounded", options={"xatol": 1e-8}).x
+    assert np.allclose(lab.scores(run, "weak_label")["margin"], inverse * asked, atol=1e-3) and inverse > 1e-3
 
 
 def test_the_last_layer_says_the_same_alone_and_in_its_model(opinions):
@@ -226,7 +231,7 @@ def test_the_last_layer_says_the_same_alone_and_in_its_model(opinions):
     frame = loaded(opinion[True].pairs)
     shards = [lab.store.path(run) for run in opinion[True].parents() if isinstance(run, Features)]
     read = [train._differences(one, bases, frame) for one, bases in ((opinion[True], shards), (opinion[False], []))]
-    assert read[0].shape == (len(frame), 32) and np.allclose(*read, atol=1e-3) and np.ptp(read[0], axis=0).min() > 0.01
+    assert read[0].shape == (len(frame), 32) and np.allclose(*read, atol=5e-3) and np.ptp(read[0], axis=0).min() > 0.01
 
 
 def test_what_an_opinion_cannot_be_asked_is_said_before_anything_is_trained(own, folders, tmp_path):
