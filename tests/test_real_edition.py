@@ -6,6 +6,7 @@ import re
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -14,7 +15,6 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from w2s_lib.book.build import main
 from w2s_lib.data.load import load as loaded
-from w2s_lib.data.load import split
 from w2s_lib.errors import ParameterError
 from w2s_lib.findings.results import read_results, usual
 from w2s_lib.lab import Lab
@@ -161,21 +161,24 @@ def test_frozen_layers_learn_from_helpful_pairs_as_well(own, folders, tmp_path):
     assert (frames[0]["margin"] < frames[1]["margin"]).mean() > 0.9, "helpful pairs prefer what harmless pairs reject"
 
 
-def opinionated(own, folders, layers: bool) -> tuple[Study, dict[str, Train]]:
+def opinionated(own, folders, layers: bool, above: float = 0.75) -> tuple[Study, dict[str, Train]]:
     """The students of a weak model's labels under each mitigation that asks an opinion, of frozen layers or whole."""
     llama = folders["llama"]
     weak, strong = (f"{llama}@0", f"{llama}@3") if layers else (f"{folders['gpt2']}:1", str(llama))
     fields = {"models": [weak, strong], "pairs": [f"{weak} -> {strong}"], "mitigations": ["own_labels", *WEIGHED]}
-    fields["filter_above"] = 0.75
+    fields["filter_above"] = above
     study = Study(load(own, fields))
     return study, {one.mitigation: one.student(1, weak, strong, "explicit") for one in study.mitigated()}
 
 
 @pytest.fixture(scope="module")
 def opinions(own, folders, tmp_path_factory):
-    """These, trained; and the lab that has them."""
-    lab = Lab(tmp_path_factory.mktemp("opinions"), workers=0, progress=False)
-    found = {layers: opinionated(own, folders, layers) for layers in (True, False)}
+    """These, trained, where a filter keeps half of the pairs; and the lab that has them."""
+    lab, found = Lab(tmp_path_factory.mktemp("opinions"), workers=0, progress=False), {}
+    for layers in (True, False):
+        weak = opinionated(own, folders, layers)[1]["trust"].labels
+        q = lab.scores(weak, "weak_label")["p_true"]
+        found[layers] = opinionated(own, folders, layers, float(np.maximum(q, 1 - q).median()))
     lab.run([run for _, runs in found.values() for run in runs.values()])
     return found, lab
 
@@ -199,10 +202,10 @@ def test_opinions_are_asked_of_real_models(opinions, layers):
         assert lab.scores(half, "ground_truth")["margin"].notna().all(), "the supervisor's half is scored as well"
 
 
-def test_a_layers_own_labels_are_its_whole_models(opinions, folders):
-    """What the pretrained model finds more probable, reckoned from its forward pass, at one temperature."""
-    found, lab = opinions
-    run, whole = (found[layers][1]["own_labels"].labels for layers in (True, False))
+def test_a_layers_own_labels_are_its_whole_models(opinions, folders, tmp_path, monkeypatch):
+    """What the pretrained model finds more probable, reckoned from its forward pass, at one temperature; told the truth
+    of the supervisor's half, and told the contrary of every truth, where it finds the other temperature."""
+    run, whole = (opinions[0][layers][1]["own_labels"].labels for layers in (True, False))
     assert run == whole and isinstance(run.model, Checkpoint) and run.parents() == ()
     model, words = (kind.from_pretrained(folders["llama"]) for kind in (AutoModelForCausalLM, AutoTokenizer))
 
@@ -215,13 +218,23 @@ def test_a_layers_own_labels_are_its_whole_models(opinions, folders):
             told.append(sum(float(logs[at - 1, ids[at]]) for at in range(begin, len(ids))))
         return told[0] - told[1]
 
+    frame = loaded(run.pairs)
     known, asked = (
-        np.array([margin(pair) for pair in split(run.pairs, half).itertuples()])
+        np.array([margin(pair) for pair in frame[frame["split"] == half].itertuples()])
         for half in ("ground_truth", "weak_label")
     )
-    loss = lambda inverse: np.logaddexp(0, -inverse * known).sum()
-    inverse = minimize_scalar(loss, bounds=(0, 10), method="bounded", options={"xatol": 1e-8}).x
-    assert np.allclose(lab.scores(run, "weak_label")["margin"], inverse * asked, atol=1e-3) and inverse > 1e-3
+    contrary = frame.assign(chosen=frame["rejected"], rejected=frame["chosen"])
+    inverses = []
+    for told, sign in ((frame, 1), (contrary, -1)):
+        monkeypatch.setattr(train.load, "load", lambda pairs, told=told: told)
+        train._untuned.cache_clear()
+        train.opinion(run, [], [], tmp_path)
+        loss = lambda inverse, sign=sign: np.logaddexp(0, -sign * inverse * known).sum()
+        inverses.append(minimize_scalar(loss, bounds=(0, 10), method="bounded", options={"xatol": 1e-8}).x)
+        found = pd.read_parquet(tmp_path / "scores.parquet").query("split == 'weak_label'")["margin"]
+        assert np.allclose(found, sign * inverses[-1] * asked, atol=1e-3)
+    train._untuned.cache_clear()
+    assert max(inverses) > 1e-3 > min(inverses), "no temperature turns an opinion round"
 
 
 def test_the_last_layer_says_the_same_alone_and_in_its_model(opinions):
