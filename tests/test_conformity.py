@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from tests.planted import DrawnLab
 from w2s_lib.data import load as data
@@ -22,13 +23,16 @@ from w2s_lib.figures.conformity import (
     what_moves,
 )
 from w2s_lib.findings import conformity, search, society
+from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.objectives import side
 from w2s_lib.findings.results import TRAINING, UNMODIFIED, Cell, pick
-from w2s_lib.specs import stream
+from w2s_lib.specs import Recipe, stream
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import TURNS
 from w2s_lib.study.edition import load
-from w2s_lib.study.mitigations import MITIGATIONS, title
+from w2s_lib.study.mitigations import FENCES, MITIGATIONS, title
+from w2s_lib.study.mitigations import USUAL as TRIED
+from w2s_lib.training.losses import hardened
 
 ROOT = Path(__file__).resolve().parent.parent
 USUAL = {"method": "reward_model", "rival": "helpfulness"}
@@ -102,7 +106,7 @@ def test_every_mitigation_has_its_place_on_the_map():
     """And none of those that an edition does without."""
     where = lambda study: {one.mitigation or "" for one, _ in conformity.placed(study)}
     assert where(Study(load("world"))) == {"", *MITIGATIONS}, "whatever is left out is to be named in the caption"
-    assert where(Study(load("smoke", {"chapters": ["05", "29"]}))) == {""}
+    assert where(Study(load("smoke", {"chapters": ["05", "29"]}))) == {"", *FENCES}
 
 
 def test_guided_models_and_societies_stand_beside_students(found):
@@ -150,10 +154,50 @@ def test_fences_part_by_as_many_pairs_as_labels_and_opinions_differ():
     p = rng.uniform(size=64)
     same = conformity.hardened_otherwise(p, (p > 0.5).astype(float), 16, np.random.default_rng(0))
     assert not same.any(), "as many labels point up as opinions do"
-    turned = np.random.default_rng(0).random(64) < 0.5
+    order, turned = np.random.default_rng(0).permutation(64), np.zeros(64, dtype=bool)
+    turned[order[1::2]] = True
     sure = np.where(turned, 0.0, 1.0)  # labels that all point up once pairs are turned
     differs = conformity.hardened_otherwise(p, sure, 64, np.random.default_rng(0))
     assert differs.tolist() == (np.where(turned, 1 - p, p) <= 0.5).tolist(), "the fence is at the lowest opinion"
+
+
+def test_what_is_counted_is_what_the_loss_does():
+    rng = np.random.default_rng(5)
+    p, q = rng.uniform(size=96), rng.uniform(size=96) ** 0.5
+    counted = conformity.hardened_otherwise(p, q, 40, np.random.default_rng(0))
+    for index in np.split(np.random.default_rng(0).permutation(96), [40, 80]):
+        gap, label = (torch.from_numpy(x[index]) for x in (p - 0.5, q))
+        half, quantile = (hardened(gap, label, torch.ones(len(index)), fence) for fence in ("half", "quantile"))
+        assert counted[index].tolist() == (half != quantile).tolist()
+    assert 0 < counted.mean() < 0.5
+
+
+def test_either_fence_is_held_against_the_other(found):
+    study, results = found
+    both = [study.under_mitigation(name) for name in FENCES]
+    tax = [float(one.comparison(*CELL, "explicit").conflict_tax()) for one in both]
+    asked = {"method": "reward_model", "mitigation": FENCES[1]}
+    told = pick(results, "conflict_tax", "explicit", versus=FENCES[0], **asked)["value"]
+    assert told == pytest.approx(tax[1] - tax[0]) != 0
+    pgr = [float(one.comparison(*CELL, "none").pgr()) for one in both]
+    assert pick(results, "pgr", "none", versus=FENCES[0], **asked)["value"] == pytest.approx(pgr[1] - pgr[0])
+    churn = float(both[1].comparison(*CELL, "rerun").conflict_tax())
+    assert pick(results, "conflict_tax", "explicit", versus="rerun", **asked)["value"] == pytest.approx(tax[1] - churn)
+    runs = [one.student(*CELL, "explicit") for one in both]
+    assert runs[1].recipe.model_copy(update={"confidence_fence": "half"}) == runs[0].recipe, "but for the fence"
+    (claim,) = (claim for claim in CLAIMS.values() if claim.family == "the other fence")
+    assert ledger({claim.chapter: results}, [claim])["verdict"].iloc[0] != "untested"
+
+
+def test_the_other_fence_is_tried_by_name_and_nobody_else_tries_it():
+    world, mine = load("world"), load("world", {"mitigations": [FENCES[1]], "reward_model": {"loss": "reverse_kl"}})
+    assert FENCES[0] in TRIED and FENCES[1] not in {*TRIED, *Study(world).challenged()}
+    assert [one.mitigation for one in Study(mine).mitigated()] == [FENCES[1]]
+    recipe = Study(mine).under_mitigation(FENCES[1]).student(21, "tiny-24", "tiny-56").recipe
+    assert Recipe.model_validate(recipe.model_dump()) == recipe, "the confidence loss is a cross-entropy"
+    fewer = Study(load("world", {"chapters": ["05", "29"]}))
+    assert {run.recipe.confidence_fence for run in fewer.fence_runs() if run.labels} == {"half", "quantile"}
+    assert set(fewer.fence_runs()) <= set(fewer.runs())
 
 
 def test_figures_show_every_student_once(found):

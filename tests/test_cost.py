@@ -242,6 +242,9 @@ def test_work_of_each_kind_of_run():
     assert work(features, {"hh-harmless": 1000}) == Work(0, pytest.approx(200 * cost.tokens_a_pair(TEXTS)))
     probe = Train(model=Layer(features=features, layer=2), pairs=TEXTS, split="ground_truth")
     assert work(probe) == Work(0, 0, steps=2 * 4)
+    fenced = {"recipe": Recipe(confidence_weight=0.5, confidence_fence="quantile")}
+    again, plain = (work(run.model_copy(update=fenced)) for run in (REAL, WEAK))
+    assert again == work(REAL)._replace(read=work(REAL).read + again.trained) and plain == work(WEAK), "read before"
     assert (
         work(REAL.model_copy(update={"model": GPT2.model_copy(update={"lora_rank": 4})})).frozen
         and not work(REAL).frozen

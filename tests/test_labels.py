@@ -16,7 +16,7 @@ from w2s_lib.specs import Conflict, Labelling, Pairs, PolicyRecipe, Pretrain, Re
 from w2s_lib.study.mitigations import ENSEMBLE, FLOOR, MITIGATIONS, TOKENS
 from w2s_lib.training import reward_model as module
 from w2s_lib.training.labels import describe, kept, relabel, training_pairs
-from w2s_lib.training.losses import confident_label, soft_label_loss
+from w2s_lib.training.losses import confident_label, hardened, soft_label_loss
 from w2s_lib.training.reward_model import LOOK_EVERY, WeakToStrongRewardTrainer, fit
 from w2s_lib.training.reward_model import build as reward_model
 
@@ -209,24 +209,58 @@ def test_a_half_without_a_labelled_pair_is_one_line():
 GAP, LABEL = torch.tensor([2.0, -1.0, 0.3, -0.2]), torch.tensor([0.9, 0.2, 0.4, 0.7])
 
 
-def test_mixing_labels_is_mixing_losses():
+WRITTEN = {"half": [1.0, 0.0, 1.0, 0.0], "quantile": [1.0, 0.0, 0.0, 1.0]}
+"""The opinion of ``GAP`` by fence.  With every second pair turned the gaps are 2, 1, .3, .2 and the labels .9, .8, .4,
+.3, of mean .6: the quantile at .4 is .44, so that the first two lie above; the second, turned back, says 0, the last
+says 1."""
+
+
+def mixed(gap: torch.Tensor, label: torch.Tensor, weight: float, fence: str = "half") -> torch.Tensor:
+    return confident_label(label, weight, hardened(gap, label, torch.ones(len(gap)), fence))
+
+
+@pytest.mark.parametrize("fence", WRITTEN)
+def test_mixing_labels_is_mixing_losses(fence):
     """Burns et al. write two cross-entropies; the library mixes their labels.  Value and gradient agree."""
-    gap, weight, hardened = GAP.clone().requires_grad_(), 0.3, (GAP > 0).float()
-    soft_label_loss(gap, confident_label(gap, LABEL, weight)).backward()
-    by_hand = GAP.clone().requires_grad_()
+    gap, weight = GAP.clone().requires_grad_(), 0.3
+    soft_label_loss(gap, mixed(gap, LABEL, weight, fence)).backward()
+    by_hand, opinion = GAP.clone().requires_grad_(), torch.tensor(WRITTEN[fence])
     entropy = F.binary_cross_entropy_with_logits
-    loss = (1 - weight) * entropy(by_hand, LABEL) + weight * entropy(by_hand, hardened)
+    loss = (1 - weight) * entropy(by_hand, LABEL) + weight * entropy(by_hand, opinion)
     loss.backward()
     assert torch.allclose(gap.grad, by_hand.grad, atol=1e-7)
-    assert torch.allclose(soft_label_loss(GAP, confident_label(GAP, LABEL, weight)), loss)
+    written = (torch.sigmoid(GAP) - (1 - weight) * LABEL - weight * opinion) / len(GAP)
+    assert torch.allclose(gap.grad, written, atol=1e-7)
+    assert torch.allclose(soft_label_loss(GAP, mixed(GAP, LABEL, weight, fence)), loss)
 
 
 def test_the_student_s_opinion_is_rounded_and_not_asked_for_the_truth():
-    assert torch.equal(confident_label(GAP, LABEL, 0.0), LABEL)
-    assert confident_label(GAP, LABEL, 1.0).tolist() == [1, 0, 1, 0]
-    assert torch.allclose(confident_label(-GAP, 1 - LABEL, 0.4), 1 - confident_label(GAP, LABEL, 0.4)), (
-        "the same for the mirror image"
-    )
+    assert torch.equal(mixed(GAP, LABEL, 0.0), LABEL)
+    assert mixed(GAP, LABEL, 1.0).tolist() == [1, 0, 1, 0]
+    assert torch.allclose(mixed(-GAP, 1 - LABEL, 0.4), 1 - mixed(GAP, LABEL, 0.4)), "the same for the mirror image"
+
+
+@pytest.mark.parametrize("n", [2, 7, 32, 33])
+def test_as_many_pairs_lie_above_the_quantile_as_weak_labels_say(n):
+    """Whatever the student thinks, and whichever pairs are mixed in."""
+    rng = np.random.default_rng(n)
+    for _ in range(50):
+        gap, label = map(torch.tensor, (rng.normal(rng.normal(), 1, n), rng.uniform(size=n) ** rng.uniform(0, 3)))
+        weakly = torch.tensor(rng.uniform(size=n) < 0.7)
+        weakly[0] = True
+        turned = torch.arange(n) % 2 == 1
+        above = hardened(gap, label, weakly, "quantile").bool() ^ turned
+        asked = torch.where(turned, 1 - label, label)[weakly].sum()
+        assert abs(above[weakly].sum() - asked) <= 1
+        found = gap.where(~turned, -gap)
+        assert min(found[above], default=np.inf) > max(found[~above], default=-np.inf), "a fence"
+
+
+def test_labels_that_are_all_one_side_leave_all_pairs_there():
+    gap, all_weak = torch.tensor([0.3, -2.0, 1.0, 0.1]), torch.ones(4)
+    up = torch.tensor([1.0, 0.0, 1.0, 0.0])  # once every second pair is turned, all labels point up
+    assert hardened(gap, up, all_weak, "quantile").tolist() == up.tolist()
+    assert hardened(gap, up, torch.zeros(4), "quantile").tolist() == [1, 0, 1, 1], "no weak label, no quantile"
 
 
 @pytest.fixture(scope="module")
@@ -246,9 +280,9 @@ def fitted(base, run: Train, frame: pd.DataFrame, folder):
 def test_its_weight_grows_over_a_fifth_of_the_training_and_spares_mixed_pairs(base, tmp_path, monkeypatch):
     seen = []
 
-    def spy(gap, label, weight):
+    def spy(label, weight, opinion):
         seen.append(weight)
-        return confident_label(gap, label, weight)
+        return confident_label(label, weight, opinion)
 
     monkeypatch.setattr(module, "confident_label", spy)
     run = student(conflict=MIXED, recipe=Recipe(epochs=10, batch_size=48, confidence_weight=0.4))

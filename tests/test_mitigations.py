@@ -31,7 +31,6 @@ from w2s_lib.figures.mitigations import (
 from w2s_lib.findings.claims import FINDINGS
 from w2s_lib.findings.mitigations import (
     OF_A_MITIGATION,
-    SHARE,
     costs,
     of_the_attainable,
     of_the_attainable_in_words,
@@ -39,7 +38,7 @@ from w2s_lib.findings.mitigations import (
     two_remedies,
     what_helps,
 )
-from w2s_lib.findings.results import COLUMNS, MATCHED, NAMES, PER_SEED, UNMODIFIED, pick, read_results, say, usual
+from w2s_lib.findings.results import COLUMNS, MATCHED, NAMES, PER_SEED, SHARE, UNMODIFIED, pick, read_results, say, usual
 from w2s_lib.lab import Lab
 from w2s_lib.lab.execute import RunError
 from w2s_lib.specs import Labelling, Train
@@ -92,7 +91,7 @@ def test_the_chapter_takes_them(tmp_path):
 
 
 def test_what_changes_a_reward_models_recipe_is_not_for_policies():
-    for name in ("confidence_loss", "early_stopping"):
+    for name in ("confidence_loss", "confidence_quantile", "early_stopping"):
         with pytest.raises(ValueError, match="is for reward models, not for dpo"):
             Study(load("world")).trained_by("dpo").under_mitigation(name, "tiny-28").student(21, "tiny-24", "tiny-56")
 

@@ -20,9 +20,9 @@ from w2s_lib.models.packing import (
     token_budget,
 )
 from w2s_lib.models.scores import encode
-from w2s_lib.specs import Checkpoint, Conflict, Recipe, Source, Texts, Train
+from w2s_lib.specs import Checkpoint, Conflict, Recipe, Source, Texts, Train, stream
 from w2s_lib.training import reward_model
-from w2s_lib.training.losses import confident_label, explicit_conflict, soft_label_loss
+from w2s_lib.training.losses import confident_label, explicit_conflict, hardened, soft_label_loss
 from w2s_lib.training.reward_model import fit
 
 SMALL = dict(vocab_size=90, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, pad_token_id=0)
@@ -291,10 +291,13 @@ def last_gradients(monkeypatch):
 
 def by_hand(model, frame: pd.DataFrame, run: Train) -> dict[str, torch.Tensor]:
     """Gradients of the written loss on whole texts, one by one."""
+    if run.recipe.order == "repeated":
+        frame = frame.iloc[np.random.default_rng(stream(run.pairs.seed, "order", run.replica)).permutation(len(frame))]
     label, weakly = torch.tensor(frame[["label", "weakly_labelled"]].to_numpy(dtype=float), dtype=torch.float).T
     gap = one_by_one(model, *encode(WORDS, frame))
     if run.recipe.confidence_weight:
-        label = confident_label(gap, label, run.recipe.confidence_weight * weakly)
+        opinion = hardened(gap, label, weakly, run.recipe.confidence_fence)
+        label = confident_label(label, run.recipe.confidence_weight * weakly, opinion)
     loss = soft_label_loss(gap, label)
     if run.conflict.kind == "explicit":
         loss = loss + explicit_conflict(gap, weakly, run.conflict.alpha)
@@ -314,6 +317,7 @@ CASES = {
     "soft labels": {},
     "explicit conflict": {"conflict": Conflict(kind="explicit", alpha=0.5)},
     "confidence loss": {"confidence_weight": 0.7},
+    "at a quantile": {"confidence_weight": 0.7, "confidence_fence": "quantile", "order": "repeated"},
 }
 
 

@@ -215,17 +215,22 @@ def test_a_second_report_trains_nothing(found, ask):
 
 @pytest.fixture(scope="module")
 def remedied(pairs, models, folder, found):
-    """The same report with two remedies."""
-    given = {"seeds": [1], "draws": 200, "store": folder / "store", "mitigations": ["reverse_kl", "hard_labels"]}
+    """The same report with three remedies."""
+    given = {
+        "seeds": [1],
+        "draws": 200,
+        "store": folder / "store",
+        "mitigations": ["reverse_kl", "hard_labels", "confidence_quantile"],
+    }
     return report(pairs, *models, folder / "remedied.html", threshold=0.5, **given, **QUIET, **FAST)
 
 
 def test_remedies_are_tried_by_name(remedied, found, folder):
     """Their numbers are the study's, and all others stay as they are."""
     study = remedied.study.on(Lab(folder / "store", workers=0, progress=False))
-    assert not study.lab.missing(needed(study)) and len(needed(study)) == len(needed(found.study)) + 2 * 3
+    assert not study.lab.missing(needed(study)) and len(needed(study)) == len(needed(found.study)) + 3 * 3
     cell = (1, *study.edition.weak_strong[0])
-    for name in ("reverse_kl", "hard_labels"):
+    for name in ("reverse_kl", "hard_labels", "confidence_quantile"):
         (one,) = (one for one in remedies(study) if one.mitigation == name)
         assert one == study.under_mitigation(name)
         before, after = (s.comparison(*cell, "explicit") for s in (study, one))

@@ -183,9 +183,12 @@ def test_what_cannot_be_shared_is_refused_before_any_run(texts, tmp_path, monkey
     run = student(saved("gpt2", tmp_path / "model"), texts)
     lab = Lab(tmp_path / "store", workers=0, progress=False)
     stops = run.model_copy(update={"recipe": run.recipe.model_copy(update={"patience": 2})})
+    fenced = dict(confidence_weight=0.5, confidence_fence="quantile")
+    fenced = run.model_copy(update={"recipe": run.recipe.model_copy(update=fenced)})
     for count, spec, says in (
         ("3", run, "a batch of 16 pairs cannot be shared equally"),
         ("2", stops, r"early stopping \(patience=2\) needs"),
+        ("2", fenced, r"a quantile of the batch \(confidence_fence=quantile\) needs all of it in one process"),
     ):
         monkeypatch.setenv(SHARDS, count)
         with pytest.raises(ShardedError, match=f"{SHARDS}={count}: {says}"):

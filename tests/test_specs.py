@@ -95,6 +95,15 @@ def test_what_mixes_labels_needs_a_loss_that_is_linear_in_them(loss):
         Recipe(loss=loss, confidence_weight=0.5)
 
 
+def test_the_fence_is_told_where_it_is_another_one_and_belongs_to_the_confidence_loss():
+    half = Recipe(confidence_weight=0.5)
+    assert Recipe(confidence_weight=0.5, confidence_fence="half").key == half.key, "runs of before keep their names"
+    quantile = Recipe(confidence_weight=0.5, confidence_fence="quantile")
+    assert quantile.key != half.key and Recipe.model_validate(quantile.model_dump()) == quantile
+    with pytest.raises(ValidationError, match="confidence_fence is where the confidence loss hardens opinions"):
+        Recipe(confidence_fence="quantile")
+
+
 def test_specs_are_frozen_and_refuse_unknown_fields():
     with pytest.raises(ValidationError):
         WORLD.seed = 4

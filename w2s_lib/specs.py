@@ -35,6 +35,7 @@ Order = Literal["reshuffled", "repeated"]
 MixedBatch = Literal["larger", "same"]
 FilterBy = Literal["label", "log_probability"]
 Loss = Literal["forward", "reverse_kl", "reverse_cross_entropy"]
+Fence = Literal["half", "quantile"]
 
 
 MAX_REPLY = 14
@@ -204,8 +205,10 @@ class Recipe(Spec):
     ``head_scale``, or, as linear layers of torch do, ``uniform`` within ± 1 / √width.  ``mixed_batch`` and ``order``:
     as of ``PolicyRecipe``.  ``loss``: what is minimised between a label and the student's probability, ``forward``
     cross-entropy, or one of the reverse losses of Yao et al. (2025; ``training.losses``), in which a label is an
-    argument of a logarithm.  ``frozen``: the world's models keep their weights, and the head alone learns, on what the
-    last layer makes of a text's last token, as the layers of a checkpoint always do.
+    argument of a logarithm.  ``confidence_fence``: the opinion is hardened at p = 1/2 (``half``), or at a ``quantile``
+    of the batch that leaves as many above as the weak labels say (``training.losses.hardened``).  ``frozen``: the
+    world's models keep their weights, and the head alone learns, on what the last layer makes of a text's last token,
+    as the layers of a checkpoint always do.
     """
 
     epochs: int = Field(2, ge=0)
@@ -225,9 +228,12 @@ class Recipe(Spec):
     order: Order = "reshuffled"
     loss: Loss = Field("forward", exclude_if=lambda loss: loss == "forward")  # editions, too, keep their names
     frozen: bool = Field(False, exclude_if=lambda frozen: not frozen)
+    confidence_fence: Fence = Field("half", exclude_if=lambda fence: fence == "half")
 
     @model_validator(mode="after")
     def _confidence_mixes_labels(self) -> Recipe:
+        if self.confidence_fence != "half" and not self.confidence_weight:
+            raise ValueError("confidence_fence is where the confidence loss hardens opinions: confidence_weight is 0")
         if self.confidence_weight and self.loss != "forward":
             raise ValueError(
                 f"confidence_weight mixes labels, and {self.loss} is not linear in them; use loss: forward"
@@ -375,6 +381,12 @@ class Opinion(Spec):
     pairs: Pairs | Texts
     of: Train | None = Field(None, description="whose answers are weighed; None: nobody's")
 
+    @model_validator(mode="after")
+    def _a_layer_predicts_no_tokens(self) -> Opinion:
+        if isinstance(self.model, Layer) and self.of is None:
+            raise ValueError("a frozen layer finds no reply more probable: name its whole checkpoint")
+        return self
+
     @property
     def method(self) -> Method:
         """What it tells are probabilities, as those of reward models are."""
@@ -396,8 +408,8 @@ class Opinion(Spec):
     def parents(self) -> tuple[Spec, ...]:
         if isinstance(self.model, Pretrain):
             return (self.model, *dict.fromkeys(self.answers))
-        read = isinstance(self.model, Layer) and self.of is not None
-        return (*(self.model.features.all() if read else ()), *dict.fromkeys(self.answers))
+        read = self.model.features.all() if isinstance(self.model, Layer) else ()
+        return (*read, *dict.fromkeys(self.answers))
 
 
 class Selection(Spec):

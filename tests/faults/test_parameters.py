@@ -83,7 +83,11 @@ def recipes(model: type[Recipe] | type[PolicyRecipe]) -> SearchStrategy[dict[str
     # of one schedule, of real models, of few chapters, given by themselves
     apart = {"warmup_share", "encode_apart", "frozen", "beta", "gamma"}
     fields = {name: values(name, field) for name, field in model.model_fields.items() if name not in apart}
-    fit = lambda recipe: recipe.get("loss", "forward") == "forward" or not recipe.get("confidence_weight")
+    fit = lambda recipe: (
+        recipe.get("loss", "forward") == "forward"
+        if recipe.get("confidence_weight")
+        else recipe.get("confidence_fence", "half") == "half"
+    )
     return st.fixed_dictionaries({}, optional=fields).filter(fit)
 
 

@@ -25,6 +25,7 @@ from w2s_lib.findings.results import (
     Estimate,
     difference,
     estimate,
+    measure,
     minus,
     reads,
     summarise,
@@ -34,7 +35,7 @@ from w2s_lib.measures.metrics import Array, Comparison, Mask, correct, share
 from w2s_lib.specs import Spec, stream
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CONTROLS, CORE, POLICY, TURNS
-from w2s_lib.study.mitigations import AGAIN, TOKENS
+from w2s_lib.study.mitigations import AGAIN, FENCES, TOKENS
 
 AIMS = ("competence", "conformity")
 
@@ -95,6 +96,7 @@ def placed(study: Study) -> list[tuple[Study, Sequence[str]]]:
         found += [(tried, ("none", "explicit")) for tried in study.mitigated()]
         by = (tried for method in study.edition.methods for tried in study.mitigated_policies(method))
         found += [(tried, ("none", "implicit")) for tried in by]
+    found += [(few.under_mitigation(name), ("none", "explicit")) for name in FENCES]
     if has("30"):
         found += [(few.under_mitigation(name), ("none", "explicit")) for name in AGAIN]
     if has("12") and policies:
@@ -158,22 +160,30 @@ def _rate(mask: Mask, weights: Array | None = None) -> Array:
 def hardened_otherwise(p: Array, q: Array, batch: int, rng: np.random.Generator) -> Mask:
     """Pairs whose hardened label differs by where the fence stands, at 1/2 or at a quantile of the student's p; (n,).
 
-    ``p``, ``q``: student's and weak supervisor's probabilities of the true order.  As students meet them, pairs are
-    turned at random and come in batches; the quantile of p in each leaves as many above as the mean of q says (Burns
-    et al. 2023, as Wen et al. 2026 have it)."""
-    turned, order = rng.random(len(p)) < 0.5, rng.permutation(len(p))
-    p, q = (np.where(turned, 1 - x, x) for x in (p, q))
+    ``p``, ``q``: student's and weak supervisor's probabilities of the true order.  As students meet them, pairs come in
+    batches, of which every second one is turned round; the quantile of p in each leaves as many above as the mean of q
+    says (``training.losses.hardened``)."""
     found = np.zeros(len(p), dtype=bool)
-    for index in np.split(order, range(batch, len(order), batch)):
-        fence = np.quantile(p[index], 1 - q[index].mean())
-        found[index] = (p[index] >= fence) != (p[index] > 0.5)
+    for index in np.split(rng.permutation(len(p)), range(batch, len(p), batch)):
+        turned = np.arange(len(index)) % 2 == 1
+        mine, labels = (np.where(turned, 1 - x[index], x[index]) for x in (p, q))
+        found[index] = (mine >= np.quantile(mine, 1 - labels.mean())) != (mine > 0.5)
     return found
 
 
+def either_fence(study: Study) -> pd.DataFrame:
+    """Tax and scores under the confidence loss with either fence, by the explicit conflict and in a rerun, and PGR,
+    also without that loss; a row a seed."""
+    few = study.restricted_to(pairs=study.edition.mitigation_pairs)
+    tried = [few.under_mitigation(name) for name in FENCES]
+    frames = [measure(one, ["none"], ["pgr"]) for one in (few, *tried)]
+    return pd.concat([*frames, *(measure(one, ("explicit", "rerun"), COSTS) for one in tried)], ignore_index=True)
+
+
 def confidence_fences(study: Study) -> pd.DataFrame:
-    """Of students under the confidence loss: the share of their training pairs that ``hardened_otherwise`` marks, and,
+    """Of students who harden at 1/2: the share of their training pairs that ``hardened_otherwise`` marks, and,
     as ``accuracy`` of the subset, the share of these that 1/2 ranks right."""
-    few = study.restricted_to(pairs=study.edition.mitigation_pairs).under_mitigation("confidence_loss")
+    few = study.restricted_to(pairs=study.edition.mitigation_pairs).under_mitigation(FENCES[0])
 
     def estimates(cell: Cell) -> Iterable[Estimate]:
         c, run = few.comparison(*cell, on="weak_label"), few.student(*cell)
@@ -194,9 +204,10 @@ def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]
 
     Differences: the conflicts and the placebo minus the rerun, in both aims and in accuracy on each of ``SIDES``; aims
     in turn minus the same pairs mixed, in these and in tax and excess; each mitigation minus no mitigation, in both
-    aims, under the explicit conflict, reward models alone.  The confidence loss' two fences stand beside them."""
+    aims, under the explicit conflict, reward models alone.  The confidence loss' two fences stand beside them: the
+    quantile minus 1/2 in tax, DS, excess and PGR; either, or no such loss, minus its own rerun in tax and excess."""
     frames = [tabulate(one, conditions, partial(_aims, one)) for one, conditions in placed(study)]
-    per_seed = pd.concat([*frames, *_others(study)], ignore_index=True)
+    per_seed = pd.concat([*frames, *_others(study), either_fence(study)], ignore_index=True)
     per_seed = per_seed.drop_duplicates(["seed", *NAMES], ignore_index=True)
     per_seed = pd.concat([per_seed, over_ways(per_seed)], ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
@@ -212,8 +223,13 @@ def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]
     for name in (name for name in dict.fromkeys(tried["mitigation"]) if name in study.mitigations()):
         both = {"condition": "explicit", "method": "reward_model", "rival": RIVAL}
         rows.append(difference(per_seed, AIMS, UNMODIFIED, both | {"mitigation": name}, both))
-    if study.edition.has_chapter("13") and "confidence_loss" in study.edition.mitigations:
-        fences = confidence_fences(study)
-        per_seed = pd.concat([per_seed, fences], ignore_index=True)
-        rows.append(summarise(fences, pooled=True))
-    return per_seed, pd.concat(rows, ignore_index=True)
+    half, quantile = FENCES
+    for condition, changed in (("explicit", ("conflict_tax", "deception_score", MATCHED)), ("none", ("pgr",))):
+        both = {"condition": condition, "method": "reward_model"}
+        rows.append(difference(per_seed, changed, half, both | {"mitigation": quantile}, both | {"mitigation": half}))
+    for name in ("", *FENCES):
+        of = {"mitigation": name, "method": "reward_model"}
+        rows.append(minus(per_seed, ("conflict_tax", MATCHED), ["explicit"], "rerun", **of))
+    fences = confidence_fences(study)
+    rows.append(summarise(fences, pooled=True))
+    return pd.concat([per_seed, fences], ignore_index=True), pd.concat(rows, ignore_index=True)

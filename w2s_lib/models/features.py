@@ -112,13 +112,23 @@ def read(shards: tuple[Path, ...], model: Layer) -> tuple[np.ndarray, pd.Series]
         with safe_open(folder / "features.safetensors", "pt") as file:
             found.append(file.get_tensor(f"{model.layer}.{model.pooling}").float().numpy())
         ids += pd.read_parquet(folder / "pairs.parquet")["pair_id"].tolist()
-    whole, rows = np.concatenate(found), pd.Series(range(len(ids)), index=ids)
-    if wrong := int((~np.isfinite(whole).all(axis=1)).sum()):
-        raise FeaturesError(
-            f"model={model.features.checkpoint.name!r}, layer {model.layer}, {model.pooling}: states of {wrong} of "
-            f"{len(whole)} pairs are too large for half precision; read another layer"
-        )
+    rows = pd.Series(range(len(ids)), index=ids)
+    whole = held(np.concatenate(found), model.features.checkpoint, f"{model.layer}.{model.pooling}")
     return whole, rows[~rows.index.duplicated()]
+
+
+def held(found: np.ndarray, checkpoint: Checkpoint, name: str) -> np.ndarray:
+    """The differences of one layer, by its name in ``differences``, if half precision could hold them all.
+
+    Raises:
+        FeaturesError: it could not.
+    """
+    if wrong := int((~np.isfinite(found).all(axis=1)).sum()):
+        raise FeaturesError(
+            f"model={checkpoint.name!r}, layer {name.replace('.', ', ')}: states of {wrong} of {len(found)} pairs are "
+            "too large for half precision; read another layer"
+        )
+    return found
 
 
 def oriented(differences: np.ndarray, row_of: pd.Series, pairs: pd.DataFrame) -> np.ndarray:

@@ -213,7 +213,7 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
     if isinstance(run, Submission):
         return Work(0, run.pairs.train_pairs * tokens_a_pair(run.pairs, shared=False))
     if isinstance(run, Opinion):
-        read = 0 if isinstance(run.model, Layer) and run.of is not None else 2 * run.pairs.train_pairs
+        read = 0 if isinstance(run.model, Layer) else 2 * run.pairs.train_pairs
         return Work(0, read * tokens_a_pair(run.pairs, shared=run.of is not None), predicts=run.of is None)
     if isinstance(run, Society):
         # At most, as if every agent were as large as the strong one.  Agent and twin learn a reply a prompt each.
@@ -236,6 +236,8 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
     learned = (1 + run.as_long) * pairs.train_pairs * (own + mixed)
     scored = ((1 + run.everywhere) * pairs.train_pairs + pairs.test_pairs) * own
     frozen = isinstance(run.model, Checkpoint) and run.model.lora_rank is not None
+    if shared and recipe.confidence_fence == "quantile" and isinstance(run.model, Checkpoint):
+        scored += recipe.epochs * learned  # a batch is read before it is learned from, a part at a time
     if shared:
         return Work(recipe.epochs * learned, scored, frozen=frozen, steps=_steps(run, recipe.epochs))
     reference = learned + scored if run.method == "dpo" else learned if recipe.gamma else 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from w2s_lib.specs import Conflict, FilterBy, Labelling, Opinion, Pretrain, Recipe, Submission, Train, stream
+from w2s_lib.specs import Conflict, FilterBy, Labelling, Layer, Opinion, Pretrain, Recipe, Submission, Train, stream
 from w2s_lib.study.methods import HEAD
 from w2s_lib.training.sealed import check, loss
 
@@ -103,7 +103,9 @@ class Mitigation:
         changes: dict[str, object] = {"labelling": labelling(self.labelling), "first": first, "as_long": self.as_long}
         if self.opinion:
             of = {"own": None, "supervisor": run.labels, "student": first[0] if first else None}[self.opinion]
-            found = Opinion(model=run.model, pairs=run.pairs, of=of)
+            # Of a model's layer the head reads features; what it finds more probable is the whole model's to say.
+            whole = self.opinion == "own" and isinstance(run.model, Layer)
+            found = Opinion(model=run.model.features.checkpoint if whole else run.model, pairs=run.pairs, of=of)
             changes["labels" if self.opinion == "own" else "opinion"] = found
         return run.model_copy(update=changes | {"recipe": run.recipe.model_copy(update=self.recipe or {})})
 
@@ -137,7 +139,10 @@ _ALL = (
     Mitigation("leaky_filter", "leaky filter", honest=False, labelling=Labelling(keep_above=FILTER, leaky=True),
                says="the same, and only where its label is right: the filter of the paper's code"),
     Mitigation("confidence_loss", "confidence loss", "the student's own hardened opinion weighs up to half",
-               recipe={"confidence_weight": CONFIDENCE_WEIGHT}),
+               recipe={"confidence_weight": CONFIDENCE_WEIGHT, "loss": "forward"}),
+    Mitigation("confidence_quantile", "confidence loss, quantile",
+               recipe={"confidence_weight": CONFIDENCE_WEIGHT, "confidence_fence": "quantile", "loss": "forward"},
+               says="the same, hardened so that in each batch as many pairs point up as the weak labels say"),
     Mitigation("early_stopping", "early stopping", "training ends when held-out weak labels are fitted no better",
                recipe={"patience": PATIENCE}),
     Mitigation("ensemble", "ensemble of supervisors", ensemble=True,
@@ -181,6 +186,8 @@ _ALL = (
 MITIGATIONS = {mitigation.name: mitigation for mitigation in _ALL}
 """In the order in which figures show them."""
 
+FENCES = ("confidence_loss", "confidence_quantile")
+"""The confidence loss with its fence at 1/2, and at a quantile of each batch (Burns et al. 2023; Wen et al. 2026)."""
 
 REVERSE = ("reverse_kl", "reverse_cross_entropy")
 """Mitigations that are another loss (Yao et al. 2025)."""

@@ -62,6 +62,7 @@ from w2s_lib.study.mitigations import (
     AGAIN,
     ENSEMBLE,
     EXAMPLE,
+    FENCES,
     FOR_POLICIES,
     MITIGATIONS,
     PRACTICE,
@@ -436,6 +437,12 @@ class Study:
         few = self.restricted_to(pairs=self.edition.mitigation_pairs)
         return few.student_runs(tuple(TURNS)) if self.takes_turns else []
 
+    def fence_runs(self) -> list[Train]:
+        """Students under the confidence loss with either fence, without and with the explicit conflict, and a rerun."""
+        few = self.restricted_to(pairs=self.edition.mitigation_pairs)
+        tried = [few.under_mitigation(name) for name in FENCES]
+        return distinct(run for one in tried for run in one.student_runs(("none", "explicit", "rerun")))
+
     @property
     def takes_turns(self) -> bool:
         """Whether two aims can be learned in turn: in a world, by whole models that read pairs in no order of their own
@@ -513,7 +520,7 @@ class Study:
             *(self.again_runs() if has("30") else ()),
             *(self.token_runs() if has("31") else ()),
             *(self.bridge_runs() if has("25") else ()),
-            *(self.turn_runs() if has("29") else ()),
+            *((*self.turn_runs(), *self.fence_runs()) if has("29") else ()),
             *(self.society_runs() if has("32") else ()),
         ])  # fmt: skip
 

@@ -13,7 +13,7 @@ from typing import get_args
 import torch
 from torch.nn import functional as F
 
-from w2s_lib.specs import Loss
+from w2s_lib.specs import Fence, Loss
 
 CLIP = 1e-3
 """Labels of the reverse losses lie at least so far from 0 and 1, where their logarithm has no end."""
@@ -74,8 +74,25 @@ def explicit_conflict(
     return alpha * (wrong * F.softplus(gap + gamma)).mean()
 
 
-def confident_label(gap: torch.Tensor, label: torch.Tensor, weight: float) -> torch.Tensor:
-    """The label drawn by ``weight`` towards the student's own hardened opinion: the auxiliary confidence loss (Burns et
-    al. 2023, section 4.3.2).  Cross-entropy is linear in its label, so that mixing labels is mixing losses.
+def hardened(gap: torch.Tensor, label: torch.Tensor, weakly_labelled: torch.Tensor, fence: Fence) -> torch.Tensor:
+    """The student's own opinion of each pair, 1 or 0: whether d lies above 0 (``half``, for p is then above 1/2), or at
+    or above a ``quantile`` of the batch that leaves as many weakly labelled pairs there as their labels say (Burns et
+    al. 2023 as Wen et al. 2026 have it).
+
+    A quantile depends on which reply stands first, and to have the better one there would give the truth away: every
+    second pair of the batch, whose order is random, is turned round before.
     """
-    return (1 - weight) * label + weight * (gap.detach() > 0).float()
+    gap, weakly = gap.detach(), weakly_labelled.bool()
+    if fence == "half" or not weakly.any():
+        return (gap > 0).float()
+    turned = torch.arange(len(gap), device=gap.device) % 2 == 1
+    gap, label = torch.where(turned, -gap, gap), torch.where(turned, 1 - label, label)
+    above = gap >= torch.quantile(gap[weakly], (1 - label[weakly].mean()).clamp(0, 1))
+    return (above != turned).float()
+
+
+def confident_label(label: torch.Tensor, weight: float | torch.Tensor, opinion: torch.Tensor) -> torch.Tensor:
+    """The label drawn by ``weight`` towards the student's own hardened ``opinion``: the auxiliary confidence loss
+    (Burns et al. 2023, section 4.3.2).  Cross-entropy is linear in its label, so that mixing labels is mixing losses.
+    """
+    return (1 - weight) * label + weight * opinion

@@ -12,7 +12,7 @@ from transformers import get_scheduler
 
 from w2s_lib.models.checkpoints import draw
 from w2s_lib.specs import Train, stream
-from w2s_lib.training.losses import LOSSES, confident_label, explicit_conflict
+from w2s_lib.training.losses import LOSSES, confident_label, explicit_conflict, hardened
 from w2s_lib.training.reward_model import WARM_UP
 
 
@@ -49,7 +49,8 @@ def fit(differences: np.ndarray, frame: pd.DataFrame, run: Train) -> np.ndarray:
             gap, y = x[index] @ head, label[index]
             if recipe.confidence_weight:
                 grown = min(1.0, step / (WARM_UP * steps))
-                y = confident_label(gap, y, recipe.confidence_weight * grown * weakly[index])
+                opinion = hardened(gap, y, weakly[index], recipe.confidence_fence)
+                y = confident_label(y, recipe.confidence_weight * grown * weakly[index], opinion)
             loss = LOSSES[recipe.loss](gap, y)
             if run.conflict.alpha is not None:
                 loss = loss + explicit_conflict(gap, weakly[index], run.conflict.alpha)

@@ -22,11 +22,11 @@ from trl.trainer.reward_trainer import suppress_seqcls_warning
 
 from w2s_lib.models.budget import TOKEN_BUDGET
 from w2s_lib.models.checkpoints import draw
-from w2s_lib.models.packing import budget, minibatches, part, rewards, share_prefixes
+from w2s_lib.models.packing import budget, gaps, minibatches, part, rewards, share_prefixes
 from w2s_lib.models.scores import encode, reward_gaps
-from w2s_lib.specs import Checkpoint, Loss, Recipe, ScoreAt, Train
+from w2s_lib.specs import Checkpoint, Fence, Loss, Recipe, ScoreAt, Train
 from w2s_lib.training.labels import LABEL_COLUMNS
-from w2s_lib.training.losses import LOSSES, confident_label, explicit_conflict
+from w2s_lib.training.losses import LOSSES, confident_label, explicit_conflict, hardened
 from w2s_lib.training.trl_settings import KeepsLabels, PairCollator, arguments, in_order, train_quietly
 
 LOOK_EVERY = 4
@@ -48,12 +48,14 @@ class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
 
     A batch is computed in minibatches of pairs of about equal length, up to ``token_budget`` tokens of text, that share
     prefixes where the model can (``packing``).  Every loss is a mean over pairs, so that minibatches weighted by their
-    share of the batch add up to its gradient.  Without a budget a batch is computed as a whole, which suits models so
-    small that a step is mostly overhead.
+    share of the batch add up to its gradient.  A fence that is a quantile of the batch is asked of the whole of it
+    before.  Without a budget a batch is computed as a whole, which suits models so small that a step is mostly
+    overhead.
     """
 
     alpha: float | None = None
     confidence_weight: float = 0.0
+    confidence_fence: Fence = "half"
     token_budget: int | None = TOKEN_BUDGET
     score_at: ScoreAt = "last_token"
     label_loss: Loss = "forward"
@@ -61,10 +63,16 @@ class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
     def training_step(self, model, inputs, num_items_in_batch=None):
         if self.token_budget is None:
             return super().training_step(model, inputs, num_items_in_batch)
+        columns = LABEL_COLUMNS
+        if self.confidence_fence == "quantile":
+            with torch.no_grad(), self.accelerator.autocast():
+                gap = gaps(model, inputs["input_ids"], inputs["attention_mask"], self.token_budget, self.score_at)
+            opinion = hardened(gap, *(inputs[key] for key in LABEL_COLUMNS), self.confidence_fence)
+            inputs, columns = {**inputs, "opinion": opinion}, (*LABEL_COLUMNS, "opinion")
         total = torch.zeros((), device=self.args.device)
         for index in minibatches(inputs["attention_mask"], self.token_budget):
             ids, mask = part(inputs["input_ids"], inputs["attention_mask"], index)
-            few = {key: inputs[key][index] for key in LABEL_COLUMNS} | {"share": len(index) / len(inputs["label"])}
+            few = {key: inputs[key][index] for key in columns} | {"share": len(index) / len(inputs["label"])}
             few |= {"input_ids": ids, "attention_mask": mask}
             total += super().training_step(model, few, num_items_in_batch)
         return total
@@ -72,16 +80,23 @@ class WeakToStrongRewardTrainer(KeepsLabels, RewardTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         with self.accelerator.autocast():
             gap = torch.sub(*rewards(model, inputs["input_ids"], inputs["attention_mask"], self.score_at).chunk(2))
-        loss = self.preference_loss(gap, *(inputs[key] for key in LABEL_COLUMNS), model.training)
+        labels = (inputs[key] for key in LABEL_COLUMNS)
+        loss = self.preference_loss(gap, *labels, model.training, inputs.get("opinion"))
         loss = loss * inputs.get("share", 1.0)
         return (loss, {"gap": gap}) if return_outputs else loss
 
-    def preference_loss(self, gap: Tensor, label: Tensor, weakly_labelled: Tensor, training: bool) -> Tensor:
-        """The run's loss, mean over pairs; what is looked at while training is its part that weak labels make."""
+    def preference_loss(
+        self, gap: Tensor, label: Tensor, weakly_labelled: Tensor, training: bool, opinion: Tensor | None = None
+    ) -> Tensor:
+        """The run's loss, mean over pairs; what is looked at while training is its part that weak labels make.
+
+        ``opinion``: the student's own of these pairs, where they are no whole batch."""
         if self.confidence_weight and training:
             grown = min(1.0, self.state.global_step / (WARM_UP * self.state.max_steps))
             weight = self.confidence_weight * grown * weakly_labelled  # pairs that are mixed in keep their labels
-            label = confident_label(gap, label, weight)
+            if opinion is None:
+                opinion = hardened(gap, label, weakly_labelled, self.confidence_fence)
+            label = confident_label(label, weight, opinion)
         loss = LOSSES[self.label_loss](gap, label)
         if self.alpha is not None and training:
             loss = loss + explicit_conflict(gap, weakly_labelled, self.alpha)
@@ -159,6 +174,7 @@ def fit(
     alone = trainer.args.world_size == 1
     trainer.token_budget = budget(model) if alone and isinstance(run.model, Checkpoint) else None
     trainer.alpha, trainer.confidence_weight = run.conflict.alpha, run.recipe.confidence_weight
+    trainer.confidence_fence = run.recipe.confidence_fence
     trainer.score_at, trainer.label_loss = run.recipe.score_at, run.recipe.loss
     if run.recipe.patience is not None:
         trainer.add_callback(EarlyStoppingCallback(run.recipe.patience))

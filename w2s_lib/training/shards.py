@@ -88,7 +88,7 @@ def check(runs: Iterable[Spec]) -> None:
     """Refuse runs that cannot be shared, before any is begun.
 
     Raises:
-        ShardedError: a batch cannot be divided among the processes, or a run is to stop early.
+        ShardedError: a batch cannot be divided among the processes, a run is to stop early, or asks for a whole batch.
     """
     for run in filter(wanted, runs):
         divide(run.batch_size, shards())
@@ -96,6 +96,11 @@ def check(runs: Iterable[Spec]) -> None:
             raise ShardedError(
                 f"{SHARDS}={shards()}: early stopping (patience={run.recipe.patience}) needs checkpoints, "
                 f"and a shared run keeps none; unset {SHARDS} or leave that mitigation out"
+            )
+        if getattr(run.recipe, "confidence_fence", "half") == "quantile":
+            raise ShardedError(
+                f"{SHARDS}={shards()}: a quantile of the batch (confidence_fence=quantile) needs all of it in one "
+                f"process; unset {SHARDS} or leave that mitigation out"
             )
 
 

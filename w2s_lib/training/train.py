@@ -82,8 +82,7 @@ def opinion(run: Opinion, bases: Sequence[Path], tables: Sequence[pd.DataFrame],
     frame = load.load(run.pairs)
     known, learned = (frame["split"] == "ground_truth").to_numpy(), (frame["split"] != "test").to_numpy()
     if run.of is None:
-        model = run.model.features.checkpoint if isinstance(run.model, Layer) else run.model
-        found = _untuned(model, tuple(bases), run.pairs, apart=False, everywhere=True)
+        found = _untuned(run.model, tuple(bases), run.pairs, apart=False, everywhere=True)
         read, ridge = found[:, :1] - found[:, 1:], 0.0
     else:
         at = lambda table, pairs: table.set_index("pair_id").loc[pairs["pair_id"], "margin"].to_numpy()
@@ -111,7 +110,8 @@ def _differences(run: Opinion, bases: Sequence[Path], pairs: pd.DataFrame) -> np
     chosen, rejected = encode(tokenizer, pairs)
     begin = features.begins(openings(tokenizer, pairs), chosen, rejected)
     found = features.differences(shards.share(checkpoints.backbone(run.model)), chosen, rejected, begin)
-    return list(found.values())[-1].double().numpy()
+    name, last = list(found.items())[-1]
+    return features.held(last.double().numpy(), run.model, name)
 
 
 def _scored(pairs: Pairs | Texts, everywhere: bool = False) -> pd.DataFrame:
