@@ -530,19 +530,6 @@ def test_a_page_is_named_by_every_edition_and_what_comes_with_it(named, file):
     assert key != name()
 
 
-def test_a_page_is_named_by_every_kind_of_file_in_the_library(named, tmp_path, monkeypatch):
-    """Claims are YAML.  What slides look like is on no page."""
-    name, _, _ = named
-    shutil.copytree(ROOT / "w2s_lib", tmp_path / "w2s_lib", ignore=shutil.ignore_patterns("__pycache__", "*.css"))
-    monkeypatch.setattr("w2s_lib.book.build.ROOT", tmp_path)
-    kinds = {path.suffix: path for path in (tmp_path / "w2s_lib").rglob("*") if path.is_file()}
-    assert {".py", ".html", ".yaml"} <= set(kinds)
-    for path in kinds.values():
-        key = name()
-        path.write_bytes(path.read_bytes() + b"\n")
-        assert key != name(), path.name
-
-
 @pytest.mark.parametrize(
     ("chapter", "file"),
     [("22_play", "notebooks/05_conflict_tax_deception.ipynb"), ("26_sealed_challenge", EXAMPLE.relative_to(ROOT))],
