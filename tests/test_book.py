@@ -41,6 +41,7 @@ from w2s_lib.book.build import (
     notebook_processes,
     page_key,
     polish,
+    read_by,
     render,
     run_notebook,
     stand_in,
@@ -59,7 +60,7 @@ from w2s_lib.study import Study
 from w2s_lib.study.conditions import CONDITIONS
 from w2s_lib.study.edition import FOLDER, load
 from w2s_lib.study.methods import VARIANTS
-from w2s_lib.study.mitigations import MITIGATIONS
+from w2s_lib.study.mitigations import EXAMPLE, MITIGATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -527,6 +528,25 @@ def test_a_page_is_named_by_every_edition_and_what_comes_with_it(named, file):
     key = name()
     (editions / file).write_bytes((editions / file).read_bytes() + b"\n")
     assert key != name()
+
+
+@pytest.mark.parametrize(
+    ("chapter", "file"),
+    [("22_play", "notebooks/05_conflict_tax_deception.ipynb"), ("26_sealed_challenge", EXAMPLE.relative_to(ROOT))],
+)
+def test_a_page_is_named_by_what_it_reads_beside_its_study(chapter, file, tmp_path, monkeypatch):
+    """Chapter 22 counts what all chapters ask, and chapter 26 explains a submission."""
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks", ignore=shutil.ignore_patterns("editions"))
+    monkeypatch.setattr("w2s_lib.book.build.ROOT", tmp_path)
+    monkeypatch.setattr("w2s_lib.book.build.EXAMPLE", tmp_path / EXAMPLE.relative_to(ROOT))
+    keys = lambda: {
+        path.stem: page_key(path, "", read_by(path, tmp_path, tmp_path))
+        for path in (tmp_path / "notebooks" / f"{name}.ipynb" for name in ("01_tour", chapter))
+    }
+    before = keys()
+    (tmp_path / file).write_bytes((tmp_path / file).read_bytes() + b"\n")
+    after = keys()
+    assert after[chapter] != before[chapter] and after["01_tour"] == before["01_tour"]
 
 
 @pytest.mark.parametrize("switch", ["W2S_SHIPPED", "W2S_DATA"])

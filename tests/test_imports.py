@@ -81,24 +81,35 @@ def test_a_module_is_no_catch_all():
     assert not [path for path in PACKAGE.rglob("*.py") if path.stem in ("utils", "helpers", "common", "misc")]
 
 
-def loads_torch(*modules: str, folder: Path = PACKAGE.parent) -> str:
-    """The first of these modules that loads torch, transformers or a parser of addresses (``w2s_lib.book`` says of
-    which) in a process that imports one after another; Python looks into the folder first."""
+SLOW = ("torch", "transformers", "lark")
+"""What takes seconds to load; ``w2s_lib.book`` says who would load the last, a parser of addresses."""
+
+
+def loads(*modules: str, slow: tuple[str, ...] = SLOW, folder: Path = PACKAGE.parent) -> str:
+    """The first of these modules that loads a slow one, in a process that imports one after another; Python looks into
+    the folder first."""
     code = (
         "import importlib, sys\n"
         "for name in sys.argv[1:]:\n"
         "    importlib.import_module(name)\n"
-        "    if {'torch', 'transformers', 'lark'} & set(sys.modules):\n"
+        f"    if set({slow}) & set(sys.modules):\n"
         "        sys.exit(name)\n"
     )
-    command, environment = [sys.executable, "-c", code, *modules], os.environ | {"PYTHONPATH": str(folder)}
+    within = os.pathsep.join(map(str, (folder, PACKAGE.parent)))
+    command, environment = [sys.executable, "-c", code, *modules], os.environ | {"PYTHONPATH": within}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode in (0, 1)
     return done.stderr.strip()
 
 
 def test_reading_results_loads_no_torch_and_no_grammar():
-    assert not loads_torch(*(f"w2s_lib.{name}" for name in NO_TORCH))
+    assert not loads(*(f"w2s_lib.{name}" for name in NO_TORCH))
+
+
+def test_rendering_pages_loads_nothing_that_computes_or_draws():
+    folder = PACKAGE.parent / "book" / "_ext"
+    computing = (*SLOW, "matplotlib", "pandas", "scipy", "seaborn")
+    assert not loads(*sorted(path.stem for path in folder.glob("*.py")), slow=computing, folder=folder)
 
 
 def test_this_test_can_fail(tmp_path):
@@ -106,4 +117,4 @@ def test_this_test_can_fail(tmp_path):
     assert re.search("^import torch$", MODULES["training.losses"].read_text(encoding="utf-8"), re.MULTILINE)
     (tmp_path / "torch.py").touch()
     (tmp_path / "losses.py").write_text("import torch", encoding="utf-8")
-    assert loads_torch("w2s_lib.digests", "losses", "w2s_lib.errors", folder=tmp_path) == "losses"
+    assert loads("w2s_lib.digests", "losses", "w2s_lib.errors", folder=tmp_path) == "losses"

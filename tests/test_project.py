@@ -160,6 +160,7 @@ def test_what_is_said_to_those_who_cite_is_one():
     same = ("version", "keywords")
     assert {name: meta[name] for name in same} == {name: cited[name] for name in same}
     assert (meta["name"], meta["datePublished"]) == (cited["title"], str(cited["date-released"]))
+    assert meta["description"] == cited["abstract"]
     assert meta["license"].endswith(f"/{cited['license']}") and meta["runtimePlatform"].endswith(PYTHON)
     assert [one["name"] for one in meta["author"]] == [one["name"] for one in cited["authors"]]
     assert meta["referencePublication"] == cited["references"][0]["url"]

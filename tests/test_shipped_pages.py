@@ -24,6 +24,8 @@ from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, load
 
 ROOT = Path(__file__).resolve().parent.parent
+NOT_READ = (".py", ".pyc", ".css")
+"""Endings of files of the library of which one is tried, or that no page shows: what slides look like."""
 A_PAGE = {PAGE: b'{"cells": []}', "results.csv": b"a,b\n1,2\n"}
 
 
@@ -98,7 +100,8 @@ def key(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "file",
-    ["notebooks/01_x.ipynb", "w2s_lib/measures/metrics.py", "w2s_lib/book/report.html", "requirements.lock"]
+    ["notebooks/01_x.ipynb", "w2s_lib/measures/metrics.py", "requirements.lock"]
+    + [f"{path.relative_to(ROOT)}" for path in sorted((ROOT / "w2s_lib").rglob("*.*")) if path.suffix not in NOT_READ]
     + ["notebooks/editions/preview.yaml", "notebooks/editions/hh-smol/records.parquet"]
     + [f"notebooks/editions/world/record/{path.name}" for path in sorted((FOLDER / "world/record").glob("*.json"))],
 )  # fmt: skip

@@ -24,16 +24,12 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 from w2s_lib.book import copies
-from w2s_lib.figures.card import DPI, card
-from w2s_lib.findings.results import ALL, CONFLICTS, among, read_results, usual
 
 PAPER = "https://arxiv.org/abs/2406.11431"
 CARD = "card.png"
-CONFLICT = "05_conflict_tax_deception"
 CITED = yaml.safe_load((Path(copies.__file__).parents[2] / "CITATION.cff").read_text(encoding="utf-8"))
 SILENT = {"sphinx_multitoc_numbering", "sphinx_jupyterbook_latex", "sphinx-mathjax-offline", "sphinx.ext.mathjax"}
 """Extensions that number what was read, make LaTeX of it, or add files."""
-QUESTION = "When a strong model is supervised by a weak one, does it go wrong where the weak one cannot see?"
 
 
 def site() -> str:
@@ -62,7 +58,7 @@ def describe(doctree: nodes.document | None) -> str:
         text = " ".join(paragraph.astext().split())
         if len(text) > 40:
             return text[:297] + "…" if len(text) > 298 else text
-    return QUESTION
+    return CITED["abstract"]
 
 
 def linked_data(page: str, title: str, says: str) -> dict:
@@ -158,8 +154,9 @@ def leave_copies(app: Sphinx, exception: Exception | None) -> None:
     for page in pages:
         if page in notebooks:
             name = f"{posixpath.basename(page)}.ipynb"
-            nbformat.write(book.notebook(notebooks[page], page), out / "_sources" / f"{page}.ipynb")
-            nbformat.write(copies.bare(book.notebook(notebooks[page], page)), out / "_sources" / "bare" / name)
+            copy = book.notebook(notebooks[page], page)
+            nbformat.write(copy, out / "_sources" / f"{page}.ipynb")
+            nbformat.write(copies.bare(copy), out / "_sources" / "bare" / name)
             text = book.markdown(notebooks[page], page)
         else:
             text = book.page((source / f"{page}.md").read_text(encoding="utf-8"), page)
@@ -171,7 +168,6 @@ def leave_copies(app: Sphinx, exception: Exception | None) -> None:
         (out / "sitemap.xml").write_text(f"{head}{urls}</urlset>\n", encoding="utf-8")
         (out / "robots.txt").write_text(f"User-agent: *\nAllow: /\nSitemap: {site()}sitemap.xml\n", encoding="utf-8")
     redirect(source, out)
-    draw_card(app, out / CARD)
 
 
 def _files(chapter: dict) -> list[str]:
@@ -182,7 +178,7 @@ def _files(chapter: dict) -> list[str]:
 def contents(app: Sphinx, titles: dict[str, str]) -> str:
     """The book for language models: what it is, and its pages as Markdown, by part."""
     parts = yaml.safe_load((Path(app.srcdir) / "_toc.yml").read_text(encoding="utf-8"))["parts"]
-    lines = [f"# {CITED['title']}", "", f"> {QUESTION}", "", f"- [{titles['index']}]({site()}index.md)"]
+    lines = [f"# {CITED['title']}", "", f"> {CITED['abstract']}", "", f"- [{titles['index']}]({site()}index.md)"]
     for part in parts:
         lines += ["", f"## {part['caption']}", ""]
         files = [file for chapter in part["chapters"] for file in _files(chapter)]
@@ -201,14 +197,6 @@ def redirect(source: Path, out: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         page = f'<!doctype html><html lang="en"><head>{head}</head><body>{says}</body></html>\n'
         path.write_text(page, encoding="utf-8")
-
-
-def draw_card(app: Sphinx, path: Path) -> None:
-    """The social card, from this build's results."""
-    rows = read_results(Path(app.srcdir) / "results.csv")
-    found = usual(among(rows, chapter=CONFLICT), weak=ALL)
-    drawn = card(found[found["condition"].isin(CONFLICTS)], list(CONFLICTS), CITED["title"], QUESTION)
-    drawn.canvas.savefig(path, dpi=DPI, transparent=False, metadata={"Description": drawn.alt, "Software": None})
 
 
 def read_in_parallel(app: Sphinx, env: object, pages: list[str]) -> None:

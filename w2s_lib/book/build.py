@@ -30,6 +30,7 @@ from threading import Thread
 
 import nbformat
 import pandas as pd
+import yaml
 
 from w2s_lib import digests
 from w2s_lib.book import crate, decks, guide
@@ -38,9 +39,11 @@ from w2s_lib.book.chapter import BESIDE, BUILT, CHECKS, ROOT, SCRIPT, TABLES, op
 from w2s_lib.book.own import notes
 from w2s_lib.book.pages import EXECUTED, NOTE, PAGE, Pages
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
+from w2s_lib.figures.card import DPI, card
 from w2s_lib.figures.mitigations import OF_POLICIES
 from w2s_lib.figures.style import SLIDES
 from w2s_lib.findings import benchmarks, record
+from w2s_lib.findings.results import ALL, CONFLICTS, among, read_results, usual
 from w2s_lib.lab import Lab
 from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import closure
@@ -52,6 +55,7 @@ from w2s_lib.study import Study
 from w2s_lib.study.cost import plan, print_plan
 from w2s_lib.study.edition import FOLDER, Edition, find, load
 from w2s_lib.study.edition import GOES_ON as GOES_ON_FROM
+from w2s_lib.study.mitigations import EXAMPLE
 
 LEDGER, LAST = "14_claims", "99_reproducibility"
 """The notebook that reads what the others published, and the one that reports on the build; executed after them."""
@@ -64,6 +68,9 @@ KERNEL = "python3"
 
 BOOK = "book.json"
 """What a built book says of itself: all parameters of its edition, and the digest of its ``results.csv``."""
+
+CARD = "card.png"
+"""The picture that stands for a built book where its address is shared."""
 
 DONE = "build.json"
 """What a build says of itself, beside the book: when it ended, its wall time, how many of its runs it trained, from
@@ -83,6 +90,9 @@ BENCHMARKS = "98_benchmarks"
 
 RECORD = "97_record"
 """The notebook that holds what the others published against the record; executed after them."""
+
+CONFLICT = "05_conflict_tax_deception"
+"""The notebook whose headline figure is on the card."""
 
 CHALLENGE = "26_sealed_challenge"
 """The notebook that shows the leaderboard in the store."""
@@ -229,7 +239,7 @@ def page_key(source: Path, studied: str, read: Sequence[Path] = (), anywhere: bo
     read several), the versions of all pinned packages, ``SWITCHES``, and other files that it reads.  ``anywhere``: a
     name for readers with whatever Python and builds of packages; it holds those that ``LOCK`` names.
     """
-    library = [path for kind in ("*.py", "*.html") for path in (ROOT / "w2s_lib").rglob(kind)]
+    library = [path for kind in ("*.py", "*.html", "*.yaml") for path in (ROOT / "w2s_lib").rglob(kind)]
     shipped = [path for kind in ("*.yaml", "*.parquet", "*.json") for path in FOLDER.rglob(kind)]
     files = [source, *library, *(path for path in shipped if path.name != DIGESTS)]  # that names pages, too
     named = sorted((os.path.relpath(path, ROOT), digests.of_file(path)) for path in files)
@@ -239,11 +249,12 @@ def page_key(source: Path, studied: str, read: Sequence[Path] = (), anywhere: bo
 
 
 def read_by(source: Path, results: Path, store: Path) -> list[Path]:
-    """Files that a chapter reads besides: what others published, the bench file, the leaderboard, ``BESIDE``."""
+    """Files that a chapter reads besides: what others published, the bench file, the leaderboard and the submission
+    that it explains, all notebooks and ``BESIDE``."""
     if source.stem in READERS:
         return sorted(path for path in results.glob("[0-9]*.csv") if path.stem not in (*READERS, LAST))
-    others = {BENCHMARKS: benchmarks.LAST, CHALLENGE: store / BOARD, PLAY: results / BESIDE}
-    return [path for name, path in others.items() if name == source.stem and path.is_file()]
+    others = {BENCHMARKS: [benchmarks.LAST], CHALLENGE: [store / BOARD, EXAMPLE], PLAY: [results / BESIDE, *chapters()]}
+    return [path for path in others.get(source.stem, ()) if path.is_file()]
 
 
 def left_behind(source: Path, results: Path) -> dict[str, Path]:
@@ -456,6 +467,15 @@ def execute_all(
     return times
 
 
+def draw_card(source: Path) -> None:
+    """Draw the card from this build's results, before the pages are rendered: their program needs no library for it."""
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    found = usual(among(read_results(source / "results.csv"), chapter=CONFLICT), weak=ALL)
+    drawn = card(found[found["condition"].isin(CONFLICTS)], list(CONFLICTS), cited["title"], cited["abstract"])
+    about = {"Description": drawn.alt, "Software": None}
+    drawn.canvas.savefig(source / CARD, dpi=DPI, transparent=False, metadata=about)
+
+
 def jupyter_book(source: Path, output: Path, builder: str = "html", workers: int = 1) -> Path:
     """Build what a builder of Jupyter Book makes of the pages; returns its folder.  Of HTML, warnings are errors.
 
@@ -602,6 +622,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
         shutil.copy(path, source / "assets")
     says = {"edition": study.edition.model_dump(mode="json"), "results": digests.of_file(source / "results.csv")}
     (source / BOOK).write_text(json.dumps(says), encoding="utf-8")
+    draw_card(source)
 
     say("rendering the pages")
     html, name = render(source, folder, lab.workers), study.edition.name

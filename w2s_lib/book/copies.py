@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
-from w2s_lib.figures.style import SLIDE
+from w2s_lib.figures import SLIDE
 
 RECORD = "application/papermill.record/text/plain"
 """What a notebook has made known to the prose (``chapter.say``) is kept under this type."""
@@ -113,12 +113,10 @@ class Book:
 
 
 def bare(executed: NotebookNode) -> NotebookNode:
-    """The notebook as its source: nothing executed."""
-    copy = deepcopy(executed)
-    for cell in copy.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    return copy
+    """The notebook as its source: nothing executed.  It shares with the other all but what executing left."""
+    nothing = {"outputs": [], "execution_count": None}
+    cells = [NotebookNode(cell | nothing) if cell.cell_type == "code" else cell for cell in executed.cells]
+    return NotebookNode(executed | {"cells": cells})
 
 
 def _among_markdown(text: str) -> str:

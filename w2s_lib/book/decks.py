@@ -25,7 +25,7 @@ from w2s_lib.book import guide
 from w2s_lib.book.copies import Book, glued
 from w2s_lib.book.page import template
 from w2s_lib.errors import OneLineError, plain
-from w2s_lib.figures.style import SLIDE
+from w2s_lib.figures import SLIDE
 from w2s_lib.study.edition import Edition
 
 FEWEST, MOST = 12, 20

@@ -24,6 +24,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
+from w2s_lib.figures import SLIDE
+
 GREY = "#757575"
 ROLES = {"weak supervisor": "#E69F00", "strong student": "#0072B2", "strong ceiling": "#009E73"}
 CONDITION_COLOURS = {
@@ -85,8 +87,6 @@ def readable(colour: str | tuple[float, ...]) -> tuple[float, ...]:
     return tuple(np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055))
 
 
-SLIDE = "application/vnd.w2s.slide+svg"
-"""Type under which a figure comes drawn for a slide."""
 SLIDES = "W2S_SLIDES"
 """Environment variable: ``yes`` has figures drawn for slides as well."""
 ROOM, SMALLEST = (1776, 690), 24
