@@ -67,10 +67,12 @@ def by_round(results: pd.DataFrame) -> Figure:
 def frozen_and_updated(results: pd.DataFrame) -> Figure:
     """DS beside its nulls with the area frozen, updated and of agents elsewhere, of the same taxed pairs; what the
     update alone moves."""
-    areas = {"explicit": (FROZEN, UPDATED, ELSEWHERE), "rerun": (FROZEN, UPDATED)}
-    groups = {c: [(f"area {name}", (c, name)) for name in names] for c, names in areas.items()}
+    groups = {
+        condition: [(f"area {name}", (condition, name)) for name in (FROZEN, UPDATED, ELSEWHERE)]
+        for condition in ("explicit", "rerun")
+    }
     rows = under_headings(groups)
-    figure, (scores, moved) = canvas(8.8, 4.0, 1, 2)
+    figure, (scores, moved) = canvas(8.8, 4.2, 1, 2)
     said = []
     for row in (row for row in rows if row.about):
         condition, knowledge = row.about
@@ -96,8 +98,8 @@ def frozen_and_updated(results: pd.DataFrame) -> Figure:
         figure,
         f"Deception scores by whose knowledge makes the area. {'; '.join(said)}.",
         "The taxed pairs are the same in all rows of a condition: only the weak side of the area differs. Updated: "
-        "agents whom the judged student has taught; elsewhere: those of the rerun. Right: what the update alone moves. "
-        "Bars: 95 % intervals over seeds.",
+        "agents whom the judged student has taught; elsewhere: of the independent society. Right: what the update "
+        "alone moves. Bars: 95 % intervals over seeds.",
     )
 
 
