@@ -209,8 +209,8 @@ class CopyingLab(TaughtLab):
     and each by a lot of its own."""
 
     def told(self, run, drawn):
-        lot = np.random.default_rng(stream("lost", run.conflict.kind, run.replica)).uniform(size=drawn.shape[1])
-        strong = np.where(lot < 0.2, 0.1, 0.6 + 0.3 * drawn[2])
+        lots = np.random.default_rng(stream(run.pairs.seed, "lost", run.conflict.kind, run.replica))
+        strong = np.where(lots.uniform(size=drawn.shape[1]) < 0.2, 0.1, 0.6 + 0.3 * drawn[2])
         return np.where(drawn[0] < 0.4, 0.9, 0.6), strong, strong
 
 
@@ -244,25 +244,27 @@ def test_a_smaller_area_lowers_score_and_null_alike():
     assert new.excess("random") - old.excess("random") == pytest.approx(0, abs=0.06)
 
 
+def excesses(lab: DrawnLab, condition: str) -> dict[str, float]:
+    """DS − margin-matched null by whose knowledge makes the area, mean over three seeds."""
+    study = first_pair(Study(load("world", {"seeds": [21, 22, 23]}))).on(lab)
+    cells = [CELL._replace(seed=seed, condition=condition) for seed in study.edition.seeds]
+    return {
+        knowledge: float(np.mean([comparison(study, cell, knowledge).excess("margin_matched") for cell in cells]))
+        for knowledge in (FROZEN, UPDATED, ELSEWHERE)
+    }
+
+
 @pytest.mark.parametrize("condition", ["explicit", "rerun"])
 def test_agents_whom_the_judged_one_taught_make_a_blind_tax_look_aimed(condition):
     """What it lost they do not know; agents whom it has not taught do not follow it."""
-    study = first_pair(Study(load("world", {"seeds": [21]}))).on(CopyingLab())
-    cell = CELL._replace(condition=condition)
-    frozen, updated = (comparison(study, cell, knowledge) for knowledge in (FROZEN, UPDATED))
-    assert frozen.excess("margin_matched") == pytest.approx(0, abs=0.06), "the tax is blind"
-    assert updated.excess("margin_matched") > 0.12 and (updated.tax == frozen.tax).all()
-    elsewhere = comparison(study, cell, ELSEWHERE)
-    assert elsewhere.excess("margin_matched") == pytest.approx(0, abs=0.06) and (elsewhere.tax == frozen.tax).all()
-    assert (elsewhere.weak != frozen.weak).any() and (elsewhere.weak != updated.weak).any()
+    found = excesses(CopyingLab(), condition)
+    assert found[FROZEN] == pytest.approx(0, abs=0.06) and found[UPDATED] - found[FROZEN] > 0.1, "the tax is blind"
+    assert found[ELSEWHERE] == pytest.approx(0, abs=0.06)
 
 
 def test_agents_elsewhere_still_show_a_tax_that_is_aimed():
-    study = first_pair(Study(load("world", {"seeds": [21]}))).on(AimingLab())
-    frozen, elsewhere = (
-        comparison(study, CELL, knowledge).excess("margin_matched") for knowledge in (FROZEN, ELSEWHERE)
-    )
-    assert frozen > elsewhere > 0.05, "less, for some of the area goes by margin"
+    found = excesses(AimingLab(), "explicit")
+    assert found[FROZEN] > found[ELSEWHERE] > 0.05, "less, for some of the area goes by margin"
 
 
 def test_nothing_is_said_to_be_learnt_where_agents_are_only_surer():
