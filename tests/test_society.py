@@ -225,7 +225,7 @@ class AimingLab(TaughtLab):
         return *(np.where(which, 0.9, 0.6) for which in (known, known | (margin > 0.5))), strong
 
 
-class SurerLab(TaughtLab):
+class SurerLab(CopyingLab):
     """Weak agents that rank every pair as before, and are twice as sure, of right and of wrong ones."""
 
     def told(self, run, drawn):

@@ -379,7 +379,7 @@ def test_what_a_lot_does_by_way_of_margins_is_seen_in_rates_and_not_beyond_margi
     """The lot halves the margins of the pairs that it misses, in every student; tax falls by margin alone."""
     rows = []
     for seed in range(3):
-        rng, n = np.random.default_rng(seed), 3000
+        rng, n = np.random.default_rng(seed), 9000
         group = rng.integers(3, size=n)
         margin = rng.exponential(size=n) * np.where(group == 2, 0.5, 1.0)
         right, p = np.full(n, 0.9), 1 / (1 + np.exp(-margin))
@@ -392,7 +392,7 @@ def test_what_a_lot_does_by_way_of_margins_is_seen_in_rates_and_not_beyond_margi
     does = minus(contrast(frame, **BY_LOT), (CONTRAST,), ("explicit",), "rerun", **BY_LOT).iloc[0]
     assert does["low"] > 0.03 and does["value"] == pytest.approx(0.6 * (1 / 2 - 1 / 3), abs=0.03)
     left = minus(frame, THERE[-1:], ("explicit",), "rerun", **BY_LOT, subset=MISSED).iloc[0]
-    assert left["value"] == pytest.approx(0, abs=0.03), "the margins have it all"
+    assert left["value"] == pytest.approx(0, abs=0.04), "the margins have it all"
     assert all(s.count("than its margins explain") == 1 for s in CLAIMS["K6"].says.values())
 
 
@@ -408,11 +408,9 @@ def of_two(statistic: str, values: dict[tuple[str, str], float], **also: str) ->
 
 def test_a_larger_part_of_a_smaller_tax_is_not_called_more():
     """Tax 10 % and 5 %, of which .30 and .40 lie there beyond margins: 3 and 2 % of all pairs."""
-    tax, part = ({("", "explicit"): whole, (CHOSEN, "explicit"): chosen} for whole, chosen in ((0.1, 0.05), (0.3, 0.4)))
-    frame = per_seed(of_two("conflict_tax", tax) + of_two(THERE[-1], part, subset=MISSED))
+    frame = per_seed(of_two(THERE[-1], {("", "explicit"): 0.3, (CHOSEN, "explicit"): 0.4}, subset=MISSED))
     names = [{"method": "simpo", "mitigation": name, "condition": "explicit"} for name in (CHOSEN, "")]
     found = difference(frame, THERE[-1], UNMODIFIED, *(its | {"subset": MISSED} for its in names))
-    assert tax[CHOSEN, "explicit"] * part[CHOSEN, "explicit"] < tax["", "explicit"] * part["", "explicit"]
     (line,) = ledger({"31_token_by_token": found}, [CLAIMS["K5"]]).to_dict("records")
     assert line["verdict"] == "yes" and "a larger part" in line["sentence"] and "pays" not in line["sentence"]
     assert not any("pays" in says for says in CLAIMS["K5"].says.values())
