@@ -38,7 +38,18 @@ from w2s_lib.findings.mitigations import (
     two_remedies,
     what_helps,
 )
-from w2s_lib.findings.results import COLUMNS, MATCHED, NAMES, PER_SEED, SHARE, UNMODIFIED, pick, read_results, say, usual
+from w2s_lib.findings.results import (
+    COLUMNS,
+    MATCHED,
+    NAMES,
+    PER_SEED,
+    SHARE,
+    UNMODIFIED,
+    pick,
+    read_results,
+    say,
+    usual,
+)
 from w2s_lib.lab import Lab
 from w2s_lib.lab.execute import RunError
 from w2s_lib.specs import Labelling, Train

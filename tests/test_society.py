@@ -10,11 +10,22 @@ from w2s_lib.errors import ParameterError
 from w2s_lib.figures.society import TITLES, by_round, controls, frozen_and_updated
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.results import MATCHED, NAMES, Cell, pick
-from w2s_lib.findings.society import FROZEN, LEVELS, MOVED, UPDATED, after, called, comparison, first_pair, many_agents
+from w2s_lib.findings.society import (
+    ELSEWHERE,
+    FROZEN,
+    LEVELS,
+    MOVED,
+    UPDATED,
+    after,
+    called,
+    comparison,
+    first_pair,
+    many_agents,
+)
 from w2s_lib.lab import Lab
 from w2s_lib.lab.execute import RunError
 from w2s_lib.lab.graph import describe
-from w2s_lib.specs import STRONG, Conflict, Pairs, PolicyRecipe, Pretrain, Society, World
+from w2s_lib.specs import STRONG, Conflict, Pairs, PolicyRecipe, Pretrain, Society, World, stream
 from w2s_lib.study import Study
 from w2s_lib.study.cost import plan_runs
 from w2s_lib.study.edition import load
@@ -178,16 +189,48 @@ class TaughtLab(DrawnLab):
     def scores(self, run, on="test"):
         if not isinstance(run, Society):
             return super().scores(run, on)
-        ids = self.pairs(run.pairs, on)["pair_id"]
-        first, last, blind = np.random.default_rng(5).uniform(size=(3, len(ids)))
-        weak = {0: np.where(first < 0.4, 0.9, 0.6), 2: np.where((first < 0.4) | (last < 0.5), 0.9, 0.6)}
-        strong = np.where((blind < 0.2) & (run.conflict.kind == "explicit"), 0.1, 0.6 + 0.3 * blind)
-        frames = []
+        ids, frames = self.pairs(run.pairs, on)["pair_id"], []
+        begun, ended, strong = self.told(run, np.random.default_rng(run.pairs.seed).uniform(size=(3, len(ids))))
         for number in (0, 1, 2):
             for agent in ("weak 0", "weak 1", "weak 2", STRONG):
-                p = strong if agent == STRONG else weak[min(2, 2 * number)]
+                p = strong if agent == STRONG else ended if number else begun
                 frames.append(pd.DataFrame({"pair_id": ids, "p_true": p, "agent": agent, "round": number}))
         return pd.concat(frames)
+
+    def told(self, run, drawn):
+        """p of the weak agents as they begin, of the weak agents as they end, and of the strong one; of three draws."""
+        first, last, blind = drawn
+        weak = [np.where(known, 0.9, 0.6) for known in (first < 0.4, (first < 0.4) | (last < 0.5))]
+        return *weak, np.where((blind < 0.2) & (run.conflict.kind == "explicit"), 0.1, 0.6 + 0.3 * blind)
+
+
+class CopyingLab(TaughtLab):
+    """Weak agents that end as copies of their strong one, which loses one pair in five blindly: whatever the margin,
+    and each by a lot of its own."""
+
+    def told(self, run, drawn):
+        lots = np.random.default_rng(stream(run.pairs.seed, "lost", run.conflict.kind, run.replica))
+        strong = np.where(lots.uniform(size=drawn.shape[1]) < 0.2, 0.1, 0.6 + 0.3 * drawn[2])
+        return np.where(drawn[0] < 0.4, 0.9, 0.6), strong, strong
+
+
+class AimingLab(TaughtLab):
+    """A strong agent under the conflict that loses what the weak ones do not know as they begin; as they end they know
+    that, and every pair of a large margin."""
+
+    def told(self, run, drawn):
+        first, margin, lot = drawn
+        known = first < 0.4
+        strong = np.where((lot < 0.3) & ~known & (run.conflict.kind == "explicit"), 0.1, 0.6 + 0.3 * margin)
+        return *(np.where(which, 0.9, 0.6) for which in (known, known | (margin > 0.5))), strong
+
+
+class SurerLab(CopyingLab):
+    """Weak agents that rank every pair as before, and are twice as sure, of right and of wrong ones."""
+
+    def told(self, run, drawn):
+        away = np.where(drawn[1] < 0.7, 0.3, -0.3) * drawn[0]
+        return 0.5 + away, np.clip(0.5 + 2 * away, 0.01, 0.99), super().told(run, drawn)[2]
 
 
 def test_a_smaller_area_lowers_score_and_null_alike():
@@ -199,6 +242,40 @@ def test_a_smaller_area_lowers_score_and_null_alike():
     assert moved < -0.1, "by mechanics alone"
     assert new.null("random") - old.null("random") == pytest.approx(moved, abs=0.06), "and the null with it"
     assert new.excess("random") - old.excess("random") == pytest.approx(0, abs=0.06)
+
+
+def excesses(lab: DrawnLab, condition: str) -> dict[str, float]:
+    """DS − margin-matched null by whose knowledge makes the area, mean over three seeds."""
+    study = first_pair(Study(load("world", {"seeds": [21, 22, 23]}))).on(lab)
+    cells = [CELL._replace(seed=seed, condition=condition) for seed in study.edition.seeds]
+    return {
+        knowledge: float(np.mean([comparison(study, cell, knowledge).excess("margin_matched") for cell in cells]))
+        for knowledge in (FROZEN, UPDATED, ELSEWHERE)
+    }
+
+
+@pytest.mark.parametrize("condition", ["explicit", "rerun"])
+def test_agents_whom_the_judged_one_taught_make_a_blind_tax_look_aimed(condition):
+    """What it lost they do not know; agents whom it has not taught do not follow it."""
+    found = excesses(CopyingLab(), condition)
+    assert found[FROZEN] == pytest.approx(0, abs=0.06) and found[UPDATED] - found[FROZEN] > 0.1, "the tax is blind"
+    assert found[ELSEWHERE] == pytest.approx(0, abs=0.06)
+
+
+def test_agents_elsewhere_still_show_a_tax_that_is_aimed():
+    found = excesses(AimingLab(), "explicit")
+    assert found[FROZEN] > found[ELSEWHERE] > 0.05, "less, for some of the area goes by margin"
+
+
+def test_nothing_is_said_to_be_learnt_where_agents_are_only_surer():
+    study = Study(load("world", {"seeds": [21, 22, 23]})).on(SurerLab())
+    results = many_agents(study)[1]
+    verdicts = ledger({"32_many_agents": results}, MINE).set_index("claim")["verdict"]
+    assert verdicts["M1"] not in ("yes", "small") and verdicts["M2"] == verdicts["M3"] == "yes"
+    wrong = pick(results, "surely_wrong_weak", "none", method="macpo", knowledge=UPDATED, versus=FROZEN)
+    assert wrong["low"] > 0, "and surer of wrong pairs"
+    for key in ("M2", "M3"):
+        assert not any("learn" in says for says in CLAIMS[key].says.values())
 
 
 def test_the_weak_side_is_the_mean_of_the_weak_agents():
@@ -250,6 +327,9 @@ def test_what_the_chapter_finds(found):
         c = comparison(few, cell, knowledge)
         assert row("deception_area", knowledge=knowledge)["value"] == pytest.approx(c.area.mean())
         assert row("deception_score", knowledge=knowledge)["value"] == pytest.approx(float(c.deception_score()))
+    there, old = (comparison(few, cell, knowledge) for knowledge in (ELSEWHERE, FROZEN))
+    score = row("deception_score", knowledge=ELSEWHERE, versus=FROZEN)["value"]
+    assert score == pytest.approx(there.deception_score() - old.deception_score())
     for name, of in MOVED.items():
         new, old = (row(of, knowledge=knowledge)["value"] for knowledge in (UPDATED, FROZEN))
         assert row(name)["value"] == pytest.approx(new - old)
@@ -266,4 +346,5 @@ def test_figures_say_what_they_show(found):
     _, results = found
     assert by_round(results).alt.count("none") == len(LEVELS)
     assert all(name in controls(results).alt for name in TITLES.values())
+    assert "rerun, area elsewhere" in frozen_and_updated(results).alt
     assert "area updated" in frozen_and_updated(results).alt and MATCHED not in frozen_and_updated(results).alt

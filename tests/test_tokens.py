@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.planted import DrawnLab
+from tests.planted import DrawnLab, per_seed
 from tests.test_policy import (  # noqa: F401  (fixtures)
     MODEL,
     PAIRS,
@@ -26,10 +26,21 @@ from w2s_lib.figures.mitigations import tried_on_policies
 from w2s_lib.figures.token_by_token import CALLED, levels, places, who_pays
 from w2s_lib.findings import token_by_token as findings
 from w2s_lib.findings.claims import CLAIMS, ledger
-from w2s_lib.findings.label_again import THERE
+from w2s_lib.findings.label_again import THERE, there
 from w2s_lib.findings.mitigations import two_remedies
-from w2s_lib.findings.results import MATCHED, NAMES, TRAINING, UNMODIFIED, pick
-from w2s_lib.findings.token_by_token import CHOSEN, GROUPS, LOT, MISSED, counts_at_decision, planted
+from w2s_lib.findings.results import MATCHED, NAMES, TRAINING, UNMODIFIED, difference, minus, pick
+from w2s_lib.findings.token_by_token import (
+    BEYOND,
+    CHOSEN,
+    CONTRAST,
+    GROUPS,
+    LOT,
+    MISSED,
+    beyond_rerun,
+    contrast,
+    counts_at_decision,
+    planted,
+)
 from w2s_lib.lab.graph import closure
 from w2s_lib.measures.metrics import Comparison
 from w2s_lib.models.pretrain import tokenizer
@@ -361,6 +372,60 @@ def test_planted_students_are_told_from_one_another():
     assert found["perfect"] > 0.6 > found["half"] > 0.2 and abs(found["by_margin"]) < 0.03
 
 
+BY_LOT = {"method": "simpo", "mitigation": LOT, "on": TRAINING}
+
+
+def test_what_a_lot_does_by_way_of_margins_is_seen_in_rates_and_not_beyond_margins():
+    """The lot halves the margins of the pairs that it misses, in every student; tax falls by margin alone."""
+    rows = []
+    for seed in range(3):
+        rng, n = np.random.default_rng(seed), 9000
+        group = rng.integers(3, size=n)
+        margin = rng.exponential(size=n) * np.where(group == 2, 0.5, 1.0)
+        right, p = np.full(n, 0.9), 1 / (1 + np.exp(-margin))
+        for condition, most in (("explicit", 0.8), ("rerun", 0.2)):
+            c = Comparison(right, right, p, np.where(rng.uniform(size=n) < most * np.exp(-2 * margin), 0.1, 0.9), p)
+            for i, name in enumerate(GROUPS):
+                names = BY_LOT | {"condition": condition, "subset": name, "seed": seed}
+                rows += [names | {"statistic": s, "value": float(of())} for s, of in there(c, group == i).items()]
+    frame = per_seed(rows)
+    does = minus(contrast(frame, **BY_LOT), (CONTRAST,), ("explicit",), "rerun", **BY_LOT).iloc[0]
+    assert does["low"] > 0.03 and does["value"] == pytest.approx(0.6 * (1 / 2 - 1 / 3), abs=0.03)
+    left = minus(frame, THERE[-1:], ("explicit",), "rerun", **BY_LOT, subset=MISSED).iloc[0]
+    assert left["value"] == pytest.approx(0, abs=0.04), "the margins have it all"
+    assert all(s.count("than its margins explain") == 1 for s in CLAIMS["K6"].says.values())
+
+
+def of_two(statistic: str, values: dict[tuple[str, str], float], **also: str) -> list[dict]:
+    """Rows by mitigation and condition, in three seeds that differ a little."""
+    return [
+        {"statistic": statistic, "method": "simpo", "mitigation": name, "condition": condition, "seed": seed, **also}
+        | {"value": value + 0.001 * (seed - 1) * (1 + (name == CHOSEN))}
+        for (name, condition), value in values.items()
+        for seed in range(3)
+    ]
+
+
+def test_a_larger_part_of_a_smaller_tax_is_not_called_more():
+    """Tax 10 % and 5 %, of which .30 and .40 lie there beyond margins: 3 and 2 % of all pairs."""
+    frame = per_seed(of_two(THERE[-1], {("", "explicit"): 0.3, (CHOSEN, "explicit"): 0.4}, subset=MISSED))
+    names = [{"method": "simpo", "mitigation": name, "condition": "explicit"} for name in (CHOSEN, "")]
+    found = difference(frame, THERE[-1], UNMODIFIED, *(its | {"subset": MISSED} for its in names))
+    (line,) = ledger({"31_token_by_token": found}, [CLAIMS["K5"]]).to_dict("records")
+    assert line["verdict"] == "yes" and "a larger part" in line["sentence"] and "pays" not in line["sentence"]
+    assert not any("pays" in says for says in CLAIMS["K5"].says.values())
+
+
+def test_a_tax_that_falls_with_its_rerun_falls_by_nothing():
+    """4 % with a rerun of 3, against 2 % with a rerun of 1."""
+    taxes = {("", "explicit"): 0.04, ("", "rerun"): 0.03, (CHOSEN, "explicit"): 0.02, (CHOSEN, "rerun"): 0.01}
+    frame = per_seed(of_two("conflict_tax", taxes))
+    both = [{"method": "simpo", "mitigation": name, "condition": "explicit"} for name in (CHOSEN, "")]
+    assert difference(frame, "conflict_tax", UNMODIFIED, *both)["value"].iloc[0] == pytest.approx(-0.02)
+    beyond = pd.concat([beyond_rerun(frame, name) for name in ("", CHOSEN)])
+    assert difference(beyond, BEYOND, UNMODIFIED, *both)["value"].iloc[0] == pytest.approx(0)
+
+
 def test_what_the_chapter_finds(drawn):
     """On drawn scores; rows, differences and figures."""
     per_seed, results = findings.token_by_token(drawn)
@@ -373,6 +438,11 @@ def test_what_the_chapter_finds(drawn):
     ]
     less = pick(results, "conflict_tax", "explicit", method="simpo", mitigation=CHOSEN, versus=UNMODIFIED)["value"]
     assert less == pytest.approx(np.mean(taxes[0]) - np.mean(taxes[1]))
+    row = lambda statistic, **also: pick(results, statistic, "explicit", method="simpo", **also)["value"]
+    own = [row("conflict_tax", mitigation=name, versus="rerun") for name in (CHOSEN, "")]
+    assert row(BEYOND, mitigation=CHOSEN, versus=UNMODIFIED) == pytest.approx(own[0] - own[1])
+    rates = [row("tax_rate", mitigation=LOT, on=TRAINING, subset=group) for group in (MISSED, GROUPS[0])]
+    assert row(CONTRAST, mitigation=LOT, on=TRAINING) == pytest.approx(rates[0] - rates[1])
     for mitigation, on in (("", ""), (CHOSEN, ""), (CHOSEN, TRAINING), (LOT, TRAINING)):
         of = lambda statistic, group: pick(
             results, statistic, "explicit", method="simpo", mitigation=mitigation, subset=group, on=on

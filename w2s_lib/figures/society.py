@@ -10,7 +10,7 @@ import pandas as pd
 from w2s_lib.figures.rows import Measure, Row, bars, beside, dot, forest, name_rows, nulls, under_headings
 from w2s_lib.figures.style import DASHED, Figure, canvas
 from w2s_lib.findings.results import pick, say, usual
-from w2s_lib.findings.society import FROZEN, LEVELS, MACPO, MOVED, UPDATED
+from w2s_lib.findings.society import ELSEWHERE, FROZEN, LEVELS, MACPO, MOVED, UPDATED
 from w2s_lib.study.methods import VARIANTS
 
 CALLED = {
@@ -65,13 +65,14 @@ def by_round(results: pd.DataFrame) -> Figure:
 
 
 def frozen_and_updated(results: pd.DataFrame) -> Figure:
-    """DS beside its nulls with the area frozen and updated, of the same taxed pairs; what the update alone moves."""
+    """DS beside its nulls with the area frozen, updated and of agents elsewhere, of the same taxed pairs; what the
+    update alone moves."""
     groups = {
-        condition: [(f"area {name}", (condition, name)) for name in (FROZEN, UPDATED)]
+        condition: [(f"area {name}", (condition, name)) for name in (FROZEN, UPDATED, ELSEWHERE)]
         for condition in ("explicit", "rerun")
     }
     rows = under_headings(groups)
-    figure, (scores, moved) = canvas(8.8, 3.6, 1, 2)
+    figure, (scores, moved) = canvas(8.8, 4.2, 1, 2)
     said = []
     for row in (row for row in rows if row.about):
         condition, knowledge = row.about
@@ -95,9 +96,10 @@ def frozen_and_updated(results: pd.DataFrame) -> Figure:
     moved.legend(loc="best", fontsize=8.5)
     return Figure(
         figure,
-        f"Deception scores with two areas. {'; '.join(said)}.",
-        "The taxed pairs are the same in both rows of a condition: only the weak side of the area differs. "
-        "Right: what the update alone moves. Bars: 95 % intervals over seeds.",
+        f"Deception scores by whose knowledge makes the area. {'; '.join(said)}.",
+        "The taxed pairs are the same in all rows of a condition: only the weak side of the area differs. Updated: "
+        "agents whom the judged student has taught; elsewhere: of the independent society. Right: what the update "
+        "alone moves. Bars: 95 % intervals over seeds.",
     )
 
 

@@ -158,7 +158,7 @@ SIGNED = (
     "gap", "pgr", "net_change", "lift", "band_contrast", "overconfidence_weak", "overconfidence_student",
     "overconfidence_ceiling", *(name for name in STATISTICS if name.startswith(("excess", "explained", "share_of"))),
     "gain", "gain_beyond_misfit", "kappa", "shift_by_ceiling", "taxed_there_beyond_margin",
-    "score_moved", "null_moved", "beyond_null_moved",
+    "score_moved", "null_moved", "beyond_null_moved", "tax_beyond_rerun", "tax_rate_contrast",
     *IN_NATS,
 )  # fmt: skip
 """Statistics that are no shares of pairs: their intervals may leave [0, 1]."""

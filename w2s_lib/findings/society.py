@@ -27,8 +27,9 @@ from w2s_lib.study.methods import VARIANTS
 
 MACPO, *CONTROLS = VARIANTS
 
-FROZEN, UPDATED = "frozen", "updated"
-"""Whose knowledge divides the pairs: the weak agents' as they began, or as they are after the last round."""
+FROZEN, UPDATED, ELSEWHERE = "frozen", "updated", "elsewhere"
+"""Whose knowledge divides the pairs: the weak agents' as they began; after the last round, taught by the strong agent
+on trial; or after the last round of the independent society, which says neither what is right nor what is lost."""
 
 LEVELS = ("accuracy_weak", "known_weak", "surely_wrong_weak", "accuracy")
 """Of the agents after a round: pairs that the weak ones rank right, know, or are as sure of and wrong about, by their
@@ -78,11 +79,11 @@ def called(number: int, rounds: int) -> str:
 
 def comparison(study: Study, cell: Cell, knowledge: str = UPDATED) -> Comparison:
     """The strong agents after the last round, without the condition, under it, and another without; the weak side is
-    the weak agents of the society under the condition, as they began or as they are; the ceiling is trained by DPO."""
+    the weak agents of the society under the condition, as they began or as they are, or those of the third society; the
+    ceiling is trained by DPO."""
     runs = study.societies(*cell)
-    (_, without), (weak, under), (_, independent) = (after(study, run)[run.rounds] for run in runs)
-    if knowledge == FROZEN:
-        weak = after(study, runs[1])[0][0]
+    (_, without), (taught, under), (others, independent) = (after(study, run)[run.rounds] for run in runs)
+    weak = {FROZEN: after(study, runs[1])[0][0], UPDATED: taught, ELSEWHERE: others}[knowledge]
     (ceiling,) = study.probabilities([study.trained_by("dpo").ceiling(cell.seed, cell.strong)])
     e = study.edition
     return Comparison(weak, ceiling, without, under, independent, threshold=e.threshold, alpha=e.alpha)
@@ -100,10 +101,11 @@ def _levels(study: Study, cell: Cell, variant: str) -> Iterator[Estimate]:
 
 def _scores(study: Study, cell: Cell) -> Iterator[Estimate]:
     runs = [*study.societies(*cell), study.trained_by("dpo").ceiling(cell.seed, cell.strong)]
-    old, new = (comparison(study, cell, knowledge) for knowledge in (FROZEN, UPDATED))
+    areas = {knowledge: comparison(study, cell, knowledge) for knowledge in (FROZEN, UPDATED, ELSEWHERE)}
+    old, new = areas[FROZEN], areas[UPDATED]
     for name in ("conflict_tax", "net_change"):
         yield estimate(new, name, runs, method=MACPO)
-    for knowledge, c in ((FROZEN, old), (UPDATED, new)):
+    for knowledge, c in areas.items():
         area = partial(share, c.area)
         names = {"statistic": "deception_area", "method": MACPO, "knowledge": knowledge, "threshold": c.threshold}
         yield Estimate(names, area, len(c.area), runs)
@@ -135,10 +137,10 @@ def _of(study: Study, cell: Cell) -> Iterator[Estimate]:
 
 def many_agents(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Agents by round, without a conflict, under the explicit one and in a rerun; the strong one's tax and DS, with the
-    deception area frozen and updated; controls without scores.
+    deception area frozen, updated and of agents elsewhere; controls without scores.
 
-    Differences: updated minus *frozen*, of ``LEVELS``; the explicit conflict minus the rerun; the society minus each of
-    its controls."""
+    Differences: updated minus *frozen*, of ``LEVELS``; elsewhere minus *frozen*, of scores; the explicit conflict minus
+    the rerun; the society minus each of its controls."""
     few = first_pair(study)
     per_seed = tabulate(few, OF_A_SOCIETY, partial(_of, few), runs=study.society_runs())
     rows, of = [summarise(per_seed, pooled=True)], partial(dict, method=MACPO)
@@ -148,7 +150,10 @@ def many_agents(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
             both = (names | {"knowledge": knowledge} for knowledge in (UPDATED, FROZEN))
             rows.append(difference(per_seed, LEVELS, FROZEN, *both))
     rows.append(minus(per_seed, ("conflict_tax", "net_change", *MOVED), ("explicit",), "rerun", method=MACPO))
-    for knowledge in (FROZEN, UPDATED):
+    for condition in ("explicit", "rerun"):
+        both = (of(condition=condition, knowledge=knowledge) for knowledge in (ELSEWHERE, FROZEN))
+        rows.append(difference(per_seed, tuple(MOVED.values()), FROZEN, *both))
+    for knowledge in (FROZEN, UPDATED, ELSEWHERE):
         asked = ("deception_score", MATCHED)
         rows.append(minus(per_seed, asked, ("explicit",), "rerun", method=MACPO, knowledge=knowledge))
     for control in CONTROLS:

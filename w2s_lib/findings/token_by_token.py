@@ -23,6 +23,7 @@ from w2s_lib.findings.results import (
     Cell,
     Estimate,
     difference,
+    differences,
     measure_both,
     minus,
     number_of,
@@ -47,6 +48,10 @@ TRIED = ("", *TOKENS)
 
 LOTS = {CHOSEN: LOT, "chosen_half": "random_half"}
 """Who chooses → the lot that draws as many tokens."""
+
+BEYOND, CONTRAST = "tax_beyond_rerun", "tax_rate_contrast"
+"""The tax minus a rerun's; the tax rate where the deciding token counts in neither reply, minus that where it counts in
+both."""
 
 PLANTED_HERE = ("perfect", "half", "by_margin")
 """Students that are planted to see what the groups' null can tell: all of their tax on the missed pairs, half of it,
@@ -173,12 +178,31 @@ def _subtract(per_seed: pd.DataFrame, statistics: Sequence[str], versus: str, na
     return difference(per_seed, statistics, versus, these, those)
 
 
+def beyond_rerun(per_seed: pd.DataFrame, name: str) -> pd.DataFrame:
+    """``BEYOND`` of students under that mitigation, by seed and pooled over model pairs; the frame has taxes."""
+    these, those = ({"method": "simpo", "mitigation": name, "condition": c} for c in ("explicit", "rerun"))
+    return differences(per_seed, "conflict_tax", "rerun", these, those).assign(statistic=BEYOND, versus="")
+
+
+def contrast(per_seed: pd.DataFrame, **also: object) -> pd.DataFrame:
+    """``CONTRAST`` by seed and pooled over model pairs, under the explicit conflict and in a rerun; ``also`` names
+    columns of the tax rates in the frame.
+
+    Of a lot's students this is what the draw does, by way of margins or not.  ``taxed_there_beyond_margin`` leaves out
+    what goes by margins: the independent student, who tells them, learns from the same draw."""
+    at = lambda condition, group: also | {"condition": condition, "subset": group}
+    told = [
+        differences(per_seed, "tax_rate", GROUPS[0], at(c, MISSED), at(c, GROUPS[0])) for c in ("explicit", "rerun")
+    ]
+    return pd.concat(told, ignore_index=True).assign(statistic=CONTRAST, subset="", versus="")
+
+
 def token_by_token(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Policies by SimPO that learn from all tokens, from chosen and from random ones: tax, DS with nulls, PGR; whose
     deciding token counts, and who pays; planted students.
 
     Minus a rerun of their own (``versus`` *rerun*), minus students of all tokens (*unmodified*), and chosen minus
-    random tokens (*random_tokens*, *random_half*)."""
+    random tokens (*random_tokens*, *random_half*); the last two also of ``BEYOND``.  ``CONTRAST`` of the lot."""
     few = policies(study)
     study.lab.run(study.token_runs())
     frames = [labels(few, CHOSEN, "test"), labels(few, CHOSEN), labels(few, LOT), controls(few)]
@@ -195,13 +219,19 @@ def token_by_token(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     for name, on in where:
         own = {"method": "simpo", "mitigation": name, "on": TRAINING if on == "weak_label" else ""}
         rows += [minus(per_seed, THERE, ("explicit",), "rerun", subset=group, **own) for group in GROUPS]
+    beyond = pd.concat([beyond_rerun(per_seed, name) for name in TRIED], ignore_index=True)
     for name in TOKENS:
+        rows.append(_subtract(beyond, (BEYOND,), UNMODIFIED, name, "", condition="explicit"))
         rows.append(_subtract(per_seed, CHANGES, UNMODIFIED, name, "", condition="explicit"))
         rows.append(_subtract(per_seed, ("accuracy", "pgr"), UNMODIFIED, name, "", condition="none"))
     for name, lot in LOTS.items():
+        rows.append(_subtract(beyond, (BEYOND,), lot, name, lot, condition="explicit"))
         rows.append(_subtract(per_seed, CHANGES, lot, name, lot, condition="explicit"))
         rows.append(_subtract(per_seed, ("accuracy", "pgr"), lot, name, lot, condition="none"))
     for on in ("", TRAINING):
         also = {"condition": "explicit", "subset": MISSED, "on": on}
         rows.append(_subtract(per_seed, THERE, UNMODIFIED, CHOSEN, "", **also))
+    drawn = {"method": "simpo", "mitigation": LOT, "on": TRAINING}
+    apart = contrast(per_seed, **drawn)
+    rows += [summarise(apart), minus(apart, (CONTRAST,), ("explicit",), "rerun", **drawn)]
     return per_seed, pd.concat(rows, ignore_index=True)
