@@ -106,14 +106,21 @@ LOOKS = """() => {
 """How the words of a page look: colour, font and opacity, and the backgrounds behind them down to one that hides the
 others; which is all that contrast depends on.  With each, an element that looks like that."""
 
-KINDS = """() => [...new Set([...document.querySelectorAll("body *")].map(e => JSON.stringify([
-  e.parentElement.tagName, e.tagName, [...e.classList].map(name => name.replace(/\\d+/g, "")).sort(),
-  e.getAttributeNames().sort(), e.getAttribute("role"), e.tabIndex,
-  [e.textContent, e.getAttribute("aria-label"), e.alt, e.title].some(said => said?.trim())
-])))]"""
+KINDS = """() => [...new Set([...document.querySelectorAll("body *")].map(e => {
+  const inside = e.parentElement.closest("mjx-container, pre"), formula = inside?.tagName == "MJX-CONTAINER";
+  const classes = [...e.classList].map(name => name.replace(/\\d+/g, "")).filter(name => !NAMES.test(name));
+  return JSON.stringify([
+    inside ? inside.tagName : e.parentElement.tagName, formula || e.tagName, inside || classes.sort(),
+    e.getAttributeNames().filter(name => !formula || /^(aria-|role|tabindex|id$|href)/.test(name)).sort(),
+    e.getAttribute("role"), e.tabIndex, [e.textContent, e.getAttribute("aria-label"), e.alt, e.title].some(
+      said => said?.trim())
+  ]);
+}))]""".replace("NAMES", "/^(tag_|highlight-|py-?|std-?|xref$)/")
 """What kinds of elements a page has: where they stand, classes, attributes, role, focus, and whether they say
-anything, so that a link or a figure that says nothing is of another kind.  Pages of the same kinds are alike to axe."""
+anything, so that a link or a figure that says nothing is of another kind.  Pages of the same kinds are alike to axe:
+it reads no names of what cells and code are about, nor of parts of a formula and of colours of code."""
 
+WIDE, PHONE = {"width": 1280, "height": 720}, {"width": 390, "height": 800}
 STILL = "*, *::before, *::after { transition: none !important }"
 
 
@@ -155,24 +162,29 @@ def too_faint(browser, looks: Sequence[str]) -> list[int]:
 def visits(browser, server, html) -> list[Visit]:
     """Every page as it is served, looked at once: as it loads, on a phone, and by axe where it has a kind of element
     that no page before it has."""
-    found, known = [], set()
+    found, known, sizes, themes = [], set(), [WIDE, PHONE], ["light", "dark"]
     passed_over = {"rules": dict.fromkeys(("color-contrast", *MODERATE), {"enabled": False})}
     with listening(browser, server) as (page, foreign, errors):
         for path in pages(html):
             page.goto(f"{server}/{path.relative_to(html)}", wait_until="load")
-            visit = Visit(path.name, foreign.copy(), errors.copy(), page.locator("h1").count())
+            visit = Visit(path.name, foreign.copy(), errors.copy(), page.locator("h1").count(), looks=[])
             page.add_style_tag(content=STILL)
-            kinds, looks = set(page.evaluate(KINDS)), []
-            broken = serious(page, passed_over) if kinds - known else None
-            known |= kinds
-            for theme in ("light", "dark"):
-                page.emulate_media(color_scheme=theme)
-                page.wait_for_selector(f"html:is([data-theme={theme}], :not([data-theme]))")
-                looks += page.evaluate(LOOKS)
-            page.set_viewport_size({"width": 390, "height": 800})
-            over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            page.set_viewport_size({"width": 1280, "height": 720})
-            found.append(visit._replace(overflow=over, serious=broken, looks=looks))
+            for size in sizes:
+                page.set_viewport_size(size)
+                if size is PHONE:
+                    over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+                    visit = visit._replace(overflow=page.evaluate(over))
+                    continue
+                if (kinds := set(page.evaluate(KINDS))) - known:
+                    visit = visit._replace(serious=serious(page, passed_over))
+                known |= kinds
+                for theme in themes:
+                    page.emulate_media(color_scheme=theme)
+                    page.wait_for_selector(f"html:is([data-theme={theme}], :not([data-theme]))")
+                    visit.looks.extend(page.evaluate(LOOKS))
+            # The next page begins as this one ends: to lay out a large one again, or in other colours, takes long.
+            sizes.reverse(), themes.reverse()
+            found.append(visit)
             foreign.clear()
             errors.clear()
     return found
