@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from functools import cache
 from pathlib import Path
 
@@ -146,6 +147,26 @@ def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "render", tables)
     for of_pages in (build.decks, build.crate):
         monkeypatch.setattr(of_pages, "write", lambda *_: None)
+
+
+class Here(Executor):
+    """Does what it is asked for at once, in this process."""
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        done = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
+@pytest.fixture
+def executed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds in this process execute notebooks in it as well, whose fork server has imported the library for all tests
+    that do; any other process would begin one of its own."""
+    monkeypatch.setenv("W2S_RESULTS", "")  # what executes a notebook sets it: afterwards it is as before
+    monkeypatch.setattr("w2s_lib.book.build.notebook_processes", lambda _: Here())
 
 
 @pytest.fixture(scope="session")

@@ -689,7 +689,7 @@ def test_a_page_that_is_left_out_names_the_chapters_that_it_goes_on_from():
     assert "from [](12_preference_optimisation.ipynb), and" in told["27"] and "goes on" not in told["18"]
 
 
-def test_a_second_build_trains_nothing(build_folder, tmp_path, without_pages, capfd):
+def test_a_second_build_trains_nothing(build_folder, tmp_path, without_pages, executed_here, capfd):
     """Of a few chapters of the same edition, whose rows are those of the whole book."""
     told = ["--edition", of_few_chapters(tmp_path), "--store", build_folder / "store", "--output", tmp_path / "book"]
     assert build.main([*map(str, told), "--workers", "0"]) == 0

@@ -66,8 +66,8 @@ def own(tmp_path_factory, folders):
 
 
 @pytest.mark.slow
-def test_the_book_of_an_edition_with_own_models_and_pairs(own, tmp_path, without_pages):
-    """All in this process, but for notebooks: other builds begin as commands, and share runs among workers.  Of
+def test_the_book_of_an_edition_with_own_models_and_pairs(own, tmp_path, without_pages, executed_here):
+    """All in this process: other builds begin as commands, and share runs and notebooks among workers.  Of
     mitigations those that ask for other runs or stop training: what changes labels reads no model."""
     told = {"--edition": own, "--store": tmp_path / "store", "--output": tmp_path / "book", "--workers": 0}
     assert main([str(word) for pair in told.items() for word in pair]) == 0

@@ -144,7 +144,9 @@ def test_what_a_preview_ships_beside_its_own_chapters_is_what_the_whole_edition_
     }
 
 
-def test_with_a_pack_nothing_but_the_last_notebook_is_executed(build_folder, tmp_path, monkeypatch, capfd):
+def test_with_a_pack_nothing_but_the_last_notebook_is_executed(
+    build_folder, tmp_path, executed_here, monkeypatch, capfd
+):
     """A preview of the smoke edition by the chapters that all have; one more comes as a page."""
     shutil.copytree(FOLDER, tmp_path / "editions")
     for module in (build, ship):
@@ -152,7 +154,7 @@ def test_with_a_pack_nothing_but_the_last_notebook_is_executed(build_folder, tmp
     path = of_few_chapters(tmp_path, ())
     path.write_text(f"{path.read_text(encoding='utf-8')}record_of: smoke\n", encoding="utf-8")
     study, (also,) = Study(load(path)), [path for path in chapters() if path.stem.startswith("02_")]
-    lab = open_lab(str(build_folder / "store"), 2, study.edition)
+    lab = open_lab(str(build_folder / "store"), 0, study.edition)
     zipped = ship.ship_pages(study.on(lab), str(path), [also])
     assert lab.trained == 0
     capfd.readouterr()
