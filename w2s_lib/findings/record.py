@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -229,7 +230,7 @@ def _about(folder: Path) -> dict:
 
 
 def load(folder: Path) -> Record:
-    """The record in a folder, checked.
+    """The record in a folder, checked; its files are read once until one of them is written again.
 
     Raises:
         RecordError: of another scheme, a file that is missing, cut short or changed, a seed twice, a statistic missing.
@@ -237,8 +238,18 @@ def load(folder: Path) -> Record:
     about = _about(folder)
     if about["scheme"] != SCHEME:
         raise RecordError(f"{folder / ABOUT}: its scheme is {about['scheme']!r}, here it is {SCHEME!r}; make it again")
+    files = (digests.stamp(path) for path in sorted(folder.glob("*.parquet")))
+    return Record(about, _checked(digests.stamp(folder / ABOUT), *files).copy(deep=False))
+
+
+@lru_cache(maxsize=4)
+def _checked(stamped: digests.Stamp, *files: digests.Stamp) -> pd.DataFrame:
+    """All rows of the files of a record, which ``ABOUT`` names, as they are under their stamps: a chapter asks for them
+    several times.  Copies share their columns until one is written to (pandas 3 copies on write)."""
+    folder = Path(stamped[0]).parent
+    about = _about(folder)
     frames: dict[int, tuple[Path, pd.DataFrame]] = {}
-    for path in sorted(folder.glob("*.parquet")):
+    for path in (Path(name) for name, *_ in files):
         for seed, frame in _seeds_of(path):
             if seed in frames:
                 raise RecordError(f"{path}: seed {seed} twice: it is in {frames[seed][0].name}, too")
@@ -258,7 +269,7 @@ def load(folder: Path) -> Record:
             raise RecordError(f"{path}: seed {seed} was cut short or changed: it is not what {ABOUT} names; restore it")
     for seed, name in _lacking(every, row):
         raise RecordError(f"{frames[seed][0]}: seed {seed}: {name} is missing")
-    return Record(about, in_order(every))
+    return in_order(every)
 
 
 def _rows(every: pd.DataFrame) -> np.ndarray:
