@@ -49,12 +49,16 @@ def of_few_chapters(folder: Path, chapters: Sequence[str] = ("01",)) -> Path:
     return path
 
 
+LONGEST = ("test_book.py", "test_ship.py", "test_shipped_pages.py", "test_slides.py")
+"""Files that need the book and take longest but for one."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs the smoke book or a browser is slow: ``make test-quick`` leaves it out.
 
     Files that need the book come last, but for one, which comes first: its process builds the book while the others
     have something else to do, and none waits for it with a core idle.  It is the one that takes longest, where it is
-    among them: a browser looks at every page.
+    among them: a browser looks at every page.  ``LONGEST`` come before the others, or a core would be idle at the end.
     """
     of_the_book: dict[Path, None] = {}
     for item in items:
@@ -64,7 +68,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "build_folder" in needs and not any(mark.args[0] for mark in item.iter_markers("skipif")):
             of_the_book[item.path] = None
     first = next((path for path in of_the_book if path.name == "test_pages.py"), next(iter(of_the_book), None))
-    items.sort(key=lambda item: -1 if item.path == first else item.path in of_the_book)
+    place = lambda path: path in of_the_book and 1 + (path.name not in LONGEST)
+    items.sort(key=lambda item: -1 if item.path == first else place(item.path))
 
 
 @pytest.fixture(scope="session")
