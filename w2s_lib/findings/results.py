@@ -516,14 +516,18 @@ def differences(
 ) -> pd.DataFrame:
     """As ``difference``, a row a statistic and seed."""
     statistics = [statistics] if isinstance(statistics, str) else list(statistics)
-    cell = ["statistic", "seed", "weak", "strong"]
-    left, right = (usual(per_seed, **names).set_index(cell, drop=False) for names in (these, those))
-    left = pd.concat([left[left["statistic"] == name] for name in statistics])
-    right = right[right["statistic"].isin(statistics)]
-    if left.index.has_duplicates or right.index.has_duplicates:
+    per_seed = per_seed[per_seed["statistic"].isin(statistics)]
+    left, right = (usual(per_seed, **names) for names in (these, those))
+    left = left.iloc[np.argsort([statistics.index(name) for name in left["statistic"]], kind="stable")]
+    cells, others = (
+        list(zip(*(side[name] for name in ("statistic", "seed", "weak", "strong")))) for side in (left, right)
+    )
+    places = {cell: place for place, cell in enumerate(others)}
+    if len(set(cells)) < len(cells) or len(places) < len(others):
         raise KeyError(f"{', '.join(statistics)} of {these} versus {those}: several rows a cell; name more columns")
-    right = right.loc[left.index]
-    undefined = (left["value"].isna() | right["value"].isna()).to_numpy()  # on one side: the other's is left out, too
+    right = right.iloc[[places[cell] for cell in cells]]
+    # what is undefined on one side is left out on the other, too
+    undefined = left["value"].isna().to_numpy() | right["value"].isna().to_numpy()
     left, right = (
         pool(side.assign(value=side["value"].mask(undefined), less=taken_off), weak=ALL, strong=ALL)
         for side in (left, right)
