@@ -714,10 +714,11 @@ def test_an_interrupted_build_keeps_what_is_finished(tmp_path):
     deadline = time.monotonic() + 240
     while not list(store.rglob("record.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
+    under = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=240)
     assert process.returncode == 130 and "finished runs are kept" in told and "Traceback" not in told
-    time.sleep(5)  # orphaned workers notice and stop
+    assert under and not psutil.wait_procs(under, timeout=60)[1], "workers notice, and stop"
     lab = Lab(store, workers=0, progress=False)
     finished = {run.key: lab.store.record(run) for run in closure(study.runs()) if lab.store.has(run)}
     assert finished, "something had been finished"
