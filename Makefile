@@ -105,13 +105,14 @@ lab: env  ## open the notebooks in JupyterLab
 	$(RUN) -m jupyter lab notebooks
 
 # files in their order, not those with most tests first: the slow ones have few, and would come last, one core idle
-test: env  ## run all tests, the smoke edition and its book among them, a process a core
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile --no-loadscope-reorder --durations=20
+test: env  ## run all tests but rehearsals, the smoke edition and its book among them, a process a core
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile --no-loadscope-reorder --durations=20 -m "not rehearsal"
 
 test-quick: env  ## run all but what is slow by nature, for everyday work: three minutes on two cores
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile --no-loadscope-reorder -m "not slow"
 
-test-faults: env  ## kill, fill, cut off and corrupt: 50 kills of builds and all else, for hours; writes book/tried.csv
+test-faults: env  ## rehearsals, then kill, fill, cut off and corrupt: 50 kills of builds and all else, for hours; writes book/tried.csv
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m rehearsal
 	OMP_NUM_THREADS=1 W2S_FAULTS=$(or $(FAULTS),50) $(RUN) -m pytest tests/faults
 
 test-slurm: env  ## run the smoke edition through a SLURM of one node (root; apt-get install slurm-wlm munge)

@@ -703,6 +703,7 @@ def test_a_second_build_trains_nothing(build_folder, tmp_path, without_pages, ex
 
 
 @pytest.mark.slow
+@pytest.mark.rehearsal
 def test_an_interrupted_build_keeps_what_is_finished(tmp_path):
     store, edition = tmp_path / "store", of_few_chapters(tmp_path)
     study = Study(load(edition))

@@ -66,6 +66,7 @@ def own(tmp_path_factory, folders):
 
 
 @pytest.mark.slow
+@pytest.mark.rehearsal
 def test_the_book_of_an_edition_with_own_models_and_pairs(own, tmp_path, without_pages, executed_here):
     """All in this process: other builds begin as commands, and share runs and notebooks among workers.  Of
     mitigations those that ask for other runs or stop training: what changes labels reads no model."""
