@@ -125,6 +125,7 @@ def test_a_loss_that_spares_what_the_conflict_takes_is_a_remedy_net_of_reruns():
     assert net["value"] == pytest.approx(-0.02) and net["high"] < 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kl", [(0.02, 0.01), (0.01, 0.02)])
 def test_intervals_net_of_reruns_cover_what_is_true(kl):
     names = [f"a share, study {i}" for i in range(300)]
