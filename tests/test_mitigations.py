@@ -56,7 +56,7 @@ from w2s_lib.specs import Labelling, Train
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
 from w2s_lib.study.methods import TITLES
-from w2s_lib.study.mitigations import AGAIN, MITIGATIONS, REVERSE, TOKENS, TWO_STAGES, title
+from w2s_lib.study.mitigations import AGAIN, FENCES, MITIGATIONS, REVERSE, TOKENS, TWO_STAGES, title
 from w2s_lib.training.labels import training_pairs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -301,7 +301,7 @@ def found(findings):
 def test_what_the_chapter_finds(study, lab, found):
     per_seed, results = found
     assert not results.duplicated(list(NAMES)).any() and set(results["method"]) == {"reward_model"}
-    controls = {*AGAIN, *TOKENS} - {*TWO_STAGES}
+    controls = {*AGAIN, *TOKENS, *FENCES[1:]} - {*TWO_STAGES}
     assert tried(results) == [*(name for name in HONEST if name not in controls), "leaky_filter"]
     cell = (study.edition.seeds[0], *study.edition.weak_strong[0])
     for name in ("filter", "clear_labels", "ensemble"):
