@@ -57,7 +57,7 @@ book: env  ## build the book of one edition; open book/_build/<edition>/html/ind
 	@if [ "$$(ls -d book/_build/*/html 2>/dev/null | wc -l)" -gt 1 ]; then \
 		$(RUN) -m w2s_lib.book.compare --all $(call quoted,EDITION); fi
 
-preview:  ## build a preview of the book from one study seed that comes with it: trains nothing, minutes
+preview:  ## build a preview of the book from one study seed that comes with it: trains nothing, a minute
 	@$(MAKE) --no-print-directory book EDITION=preview
 
 record: env  ## add study seeds to the record that comes with an edition (SEEDS=500-507), from where it was
