@@ -179,6 +179,13 @@ def test_nothing_in_the_library_opens_a_pickle_or_trusts_code(path):
             assert ast.literal_eval(keyword.value) is trusts[keyword.arg], f"{keyword.arg} in line {call.lineno}"
 
 
+def test_licences_are_told_where_another_reader_of_metadata_stands_before_pythons():
+    """``importlib_metadata``, which packages bring along, puts itself there, and raises where a field is missing."""
+    program = "import importlib_metadata; from w2s_lib.lab.provenance import licences; print(len(licences()))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and int(done.stdout) == len(licences()), done.stderr
+
+
 def test_licences_of_all_packages_are_told():
     found = licences().set_index("package")
     assert set(PACKAGES) <= set(found.index) and len(found) > 2 * len(PACKAGES), "also those that packages depend on"

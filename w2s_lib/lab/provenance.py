@@ -69,7 +69,8 @@ def licences() -> pd.DataFrame:
 def _licence(told: PackageMetadata) -> str:
     """What a package says of its licence: by today's field, by classifiers, or in the words of the older field."""
     classified = [line.rpartition(" :: ")[2] for line in told.get_all("Classifier") or () if line.startswith("License")]
-    said = told["License-Expression"] or ", ".join(classified) or told["License"] or ""
+    # not by brackets: they raise where a package has put its own reader of metadata before Python's
+    said = told.get("License-Expression") or ", ".join(classified) or told.get("License") or ""
     return said.strip().split("\n")[0]
 
 
