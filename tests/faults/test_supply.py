@@ -182,7 +182,7 @@ def test_nothing_in_the_library_opens_a_pickle_or_trusts_code(path):
 def test_licences_are_told_where_another_reader_of_metadata_stands_before_pythons():
     """``importlib_metadata``, which packages bring along, puts itself there, and raises where a field is missing."""
     program = "import importlib_metadata; from w2s_lib.lab.provenance import licences; print(len(licences()))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", cwd=ROOT)
     assert done.returncode == 0 and int(done.stdout) == len(licences()), done.stderr
 
 
