@@ -171,7 +171,9 @@ def test_results_csv_is_tidy(results):
     }
     assert wanted <= set(results["statistic"])
     assert set(CONDITIONS) - {"gold"} <= set(results["condition"]), "gold is a baseline only"
-    assert (results["low"].isna() | (results["low"] <= results["value"] + 1e-12)).mean() > 0.95
+    told = results[results["low"].notna()]
+    outside = ~told["value"].between(told["low"] - 1e-12, told["high"] + 1e-12)
+    assert set(told.loc[outside, "statistic"]) <= {"pgr"}, "a ratio, over a gap that may be next to nothing"
     assert not results.duplicated(["edition", "chapter", *NAMES]).any()
     for option in OPTIONS:
         assert (results[option] == "").any() and (results[option] != "").any(), (
