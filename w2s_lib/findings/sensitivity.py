@@ -27,21 +27,19 @@ from scipy.optimize import minimize_scalar
 from w2s_lib.findings.results import (
     MARKS,
     MATCHED,
-    PER_SEED,
     Cell,
     Estimate,
     cells,
     estimate,
     how_many,
     minus,
-    row,
-    seed_weights,
     summarise,
     tabulate,
     usual,
 )
 from w2s_lib.measures.divergences import calibration_in_bins_of
 from w2s_lib.measures.metrics import Array, Comparison, correct, log_odds
+from w2s_lib.specs import Train
 from w2s_lib.study import Study
 
 AT_EACH_THRESHOLD = (
@@ -179,19 +177,22 @@ def calibration(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     together.  The second, with columns ``results.PER_SEED``, has ``calibration_error_<role>`` and
     ``overconfidence_<role>`` under condition *none*.
     """
-    rows, curves = [], []
-    for seed in study.edition.seeds:
-        weights, seen = seed_weights(study, seed, study.clusters(seed)), {role: [] for role in ROLES}
-        for cell in cells(study.restricted_to(seeds=[seed]), ["none"]):
-            runs, c = study.compared(*cell), study.comparison(*cell)
-            weak, ceiling, student = runs[:3]
-            for role, p, run in zip(ROLES, (c.weak, c.baseline, c.ceiling), (weak, student, ceiling)):
-                seen[role].append(p)
-                for name, statistic in ((MISCALIBRATED, calibration_error), (OVERSURE, oversure)):
-                    found = Estimate({"statistic": name + role}, partial(statistic, p), len(p), [run])
-                    rows.append(row(study, cell, found, weights))
-        curves += [reliability(np.concatenate(ps)).assign(role=role, seed=seed) for role, ps in seen.items()]
-    return pd.concat(curves, ignore_index=True), pd.DataFrame(rows, columns=PER_SEED)
+
+    def judged(cell: Cell) -> Iterable[tuple[str, Array, Train]]:
+        c, (weak, ceiling, student, *_) = study.comparison(*cell), study.compared(*cell)
+        return zip(ROLES, (c.weak, c.baseline, c.ceiling), (weak, student, ceiling))
+
+    def estimates(cell: Cell) -> Iterable[Estimate]:
+        for role, p, run in judged(cell):
+            for name, statistic in ((MISCALIBRATED, calibration_error), (OVERSURE, oversure)):
+                yield Estimate({"statistic": name + role}, partial(statistic, p), len(p), [run])
+
+    per_seed, seen = tabulate(study, ["none"], estimates), {}
+    for cell in cells(study, ["none"]):
+        for role, p, _ in judged(cell):
+            seen.setdefault((cell.seed, role), []).append(p)
+    curves = [reliability(np.concatenate(ps)).assign(role=role, seed=seed) for (seed, role), ps in seen.items()]
+    return pd.concat(curves, ignore_index=True), per_seed
 
 
 def own_thresholds(study: Study, seed: int) -> pd.DataFrame:
