@@ -14,7 +14,7 @@ from w2s_lib.figures.challenge import PANELS, transfer
 from w2s_lib.findings.challenge import (
     BoardError,
     Entry,
-    Row,
+    Score,
     enter,
     entered,
     in_both_worlds,
@@ -38,8 +38,8 @@ from w2s_lib.study.seeds import SEEDS, of_challenge
 HEAD = "def mitigate(pairs, weak, features):\n"
 
 
-def row(values, statistic="excess_margin_matched", versus=UNMODIFIED, world="second", less=None) -> Row:
-    return Row(world=world, statistic=statistic, versus=versus, values=values, less=less or [None] * len(values))
+def row(values, statistic="excess_margin_matched", versus=UNMODIFIED, world="second", less=None) -> Score:
+    return Score(world=world, statistic=statistic, versus=versus, values=values, less=less or [None] * len(values))
 
 
 def entry(who="ann", title="idea", rows=(), code="d", challenge="c") -> Entry:

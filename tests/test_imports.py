@@ -77,6 +77,12 @@ def test_constants_that_several_packages_read_are_defined_once():
     assert {name: defined.count(name) for name in names} == dict.fromkeys(names, 1)
 
 
+def test_no_two_classes_have_one_name():
+    nodes = (node for path in MODULES.values() for node in ast.parse(path.read_text(encoding="utf-8")).body)
+    named = [node.name for node in nodes if isinstance(node, ast.ClassDef)]
+    assert len(named) > 80 and len(set(named)) == len(named), {name for name in named if named.count(name) > 1}
+
+
 def test_a_module_is_no_catch_all():
     assert not [path for path in PACKAGE.rglob("*.py") if path.stem in ("utils", "helpers", "common", "misc")]
 

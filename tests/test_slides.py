@@ -52,7 +52,7 @@ def shown(**words):
 def source(folder):
     """A book of this one chapter."""
     numbers = {"notebooks/01_a": {"gain": "0.5 [0.4, 0.6]"}}
-    return decks.Source(folder, load("smoke"), Book({"notebooks/01_a": "A chapter"}, numbers), {"b": ("Burns", "2023")})
+    return decks.Origin(folder, load("smoke"), Book({"notebooks/01_a": "A chapter"}, numbers), {"b": ("Burns", "2023")})
 
 
 def made(folder, *cells):

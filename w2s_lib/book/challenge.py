@@ -20,7 +20,7 @@ import pandas as pd
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.digests import digest
 from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line, plain
-from w2s_lib.findings.challenge import Entry, Row, enter, measured, read_board, scored, standing, write_board
+from w2s_lib.findings.challenge import Entry, Score, enter, measured, read_board, scored, standing, write_board
 from w2s_lib.findings.results import MATCHED, UNMODIFIED, say
 from w2s_lib.lab import Lab
 from w2s_lib.specs import Submission, stream
@@ -117,7 +117,7 @@ def submit(path: str, who: str, edition: str = "world", lab: Lab | None = None, 
 
 def of_the_book(study: Study, secret: str, names: Sequence[str] = ("own",)) -> tuple[Entry, ...]:
     """The book's mitigations as one participant's entries, in these worlds of the challenge; trains what is missing."""
-    rows: dict[str, list[Row]] = {name: [] for name in study.challenged()}
+    rows: dict[str, list[Score]] = {name: [] for name in study.challenged()}
     for world, bare in worlds(study, secret).items():
         if world in names:
             beside = measured(bare)
@@ -142,7 +142,7 @@ def entries(study: Study, board: Path) -> tuple[Entry, ...]:
     came = read_board(shipped(study.edition.name)) if here == name_of(study, PRACTICE) else ()
     there = {(entry.title, entry.challenge): entry for entry in came}
 
-    def second(entry: Entry) -> tuple[Row, ...]:
+    def second(entry: Entry) -> tuple[Score, ...]:
         found = there.get((entry.title, entry.challenge))
         return tuple(row for row in found.rows if row.world == "second") if found else ()
 

@@ -92,7 +92,7 @@ class Slide:
 
 
 @dataclass
-class Group:
+class Piece:
     """What one slide is made of: prose before and after the one thing that it shows."""
 
     before: list[str] = field(default_factory=list)
@@ -158,7 +158,7 @@ def authors(references: Path) -> dict[str, tuple[str, str]]:
 
 
 @dataclass(frozen=True)
-class Source:
+class Origin:
     """A built book as its decks read it."""
 
     folder: Path
@@ -167,7 +167,7 @@ class Source:
     works: Mapping[str, tuple[str, str]]
 
     @classmethod
-    def of(cls, folder: Path, edition: Edition) -> Source:
+    def of(cls, folder: Path, edition: Edition) -> Origin:
         """The book whose pages lie in ``folder``."""
         read = {path.stem: nbformat.read(path, 4) for path in sorted((folder / "notebooks").glob("*.ipynb"))}
         titles = {f"notebooks/{name}": notebook.cells[0].source.splitlines()[0][2:] for name, notebook in read.items()}
@@ -230,9 +230,9 @@ def _kind(block: str) -> str:
     return "formula" if block.startswith(("$$", "\\begin")) else "prose"
 
 
-def sections(notebook: NotebookNode, source: Source, page: str) -> tuple[list[tuple[str, list[Group]]], dict[str, str]]:
+def sections(notebook: NotebookNode, source: Origin, page: str) -> tuple[list[tuple[str, list[Piece]]], dict[str, str]]:
     """The sections of a chapter up to its exercises, each in groups of what one slide is made of; and their figures."""
-    told: list[tuple[str, list[Group]]] = [("", [Group()])]
+    told: list[tuple[str, list[Piece]]] = [("", [Piece()])]
     figures: dict[str, str] = {}
 
     def add(kind: str, shows: str, about: str = "") -> None:
@@ -244,7 +244,7 @@ def sections(notebook: NotebookNode, source: Source, page: str) -> tuple[list[tu
         if last.kind:  # what leads over to a thing stands before it
             lead = last.after[-1:] if last.after and LEADS.search(last.after[-1]) else []
             last.after = last.after[: len(last.after) - len(lead)]
-            groups.append(Group(lead))
+            groups.append(Piece(lead))
         groups[-1].kind, groups[-1].shows, groups[-1].told = kind, shows, about
 
     for cell in notebook.cells:
@@ -256,7 +256,7 @@ def sections(notebook: NotebookNode, source: Source, page: str) -> tuple[list[tu
                 if block.startswith("## "):
                     if block[3:] == EXERCISES:
                         return told, figures
-                    told.append((block[3:], [Group()]))
+                    told.append((block[3:], [Piece()]))
                 elif (kind := _kind(block)) != "prose":
                     add(kind, in_rows(block) if kind == "formula" else block)
                 elif not block.startswith("# "):
@@ -305,7 +305,7 @@ def chosen_words(paragraphs: Sequence[str], most: int = WORDS) -> list[str]:
     return [" ".join(told[:n]) for told, n in zip(split, kept) if n]
 
 
-def of_group(title: str, group: Group) -> list[Slide]:
+def of_group(title: str, group: Piece) -> list[Slide]:
     """The slides of a group: the thing with the finding beside it, and before it, where much leads to it, the lead."""
     prose = [p for p in (*group.before, *group.after) if not p.startswith((">", ":::", "```"))]
     notes = (*group.before, *group.after)
@@ -331,7 +331,7 @@ def of_group(title: str, group: Group) -> list[Slide]:
     return [*lead, Slide(title, finding, group.shows, notes, group.kind, rank)]
 
 
-def noted(source: Source, chapter: str) -> dict[str, list[str]]:
+def noted(source: Origin, chapter: str) -> dict[str, list[str]]:
     """The instructor's notes on a chapter: paragraphs by heading; rows of the table of minutes among them."""
     path = source.folder / "teaching" / "chapters" / f"{chapter}.md"
     text = source.prose(path.read_text(encoding="utf-8"), f"teaching/chapters/{chapter}") if path.is_file() else ""
@@ -360,7 +360,7 @@ def questions(notes: Mapping[str, Sequence[str]]) -> list[Slide]:
     return told
 
 
-def exercise(notebook: NotebookNode, source: Source, page: str) -> list[Slide]:
+def exercise(notebook: NotebookNode, source: Origin, page: str) -> list[Slide]:
     """The exercise of fewest words, to begin in class."""
     text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     asked = [source.prose(found, page).strip() for found in EXERCISE.findall(text)]
@@ -370,7 +370,7 @@ def exercise(notebook: NotebookNode, source: Source, page: str) -> list[Slide]:
     return [Slide("Exercise", min(asked, key=words), "", (where,), "exercise")]
 
 
-def opening(notebook: NotebookNode, source: Source, page: str) -> tuple[str, list[str], list[str], str]:
+def opening(notebook: NotebookNode, source: Origin, page: str) -> tuple[str, list[str], list[str], str]:
     """Of a chapter's first cell: its question, its goals, what comes before and how long it takes, and the answer."""
     text = notebook.cells[0].source
     head, _, rest = text.partition(guide.GOALS)
@@ -404,7 +404,7 @@ def without_scraps(slides: Sequence[Slide], fewest: int) -> list[Slide]:
     return shortened(ranked, max(fewest, sum(not scrap(s) for s in slides)))
 
 
-def deck(notebook: NotebookNode, source: Source, chapter: str) -> tuple[str, list[Slide], dict[str, str]]:
+def deck(notebook: NotebookNode, source: Origin, chapter: str) -> tuple[str, list[Slide], dict[str, str]]:
     """A chapter's title, its slides after the first, which is made of the title and the question, and its figures."""
     page = f"notebooks/{chapter}"
     question, goals, before, answer = opening(notebook, source, page)
@@ -548,7 +548,7 @@ def write(source: Path, edition: Edition, paths: Sequence[Path], target: Path) -
     Raises:
         DeckError: Sphinx found something wrong.
     """
-    read = Source.of(source, edition)
+    read = Origin.of(source, edition)
     draft, made = target.with_name(f".{target.name}"), target.with_name(f".{target.name}-made")
     for folder in (draft, made):
         shutil.rmtree(folder, ignore_errors=True)

@@ -21,7 +21,7 @@ from w2s_lib.study.methods import TITLES
 from w2s_lib.study.mitigations import title
 
 
-class Work(NamedTuple):
+class Publication(NamedTuple):
     """A work of the field: its key in the references, how it is cited, its name on the map, where it acts, and the
     book's chapter that runs it (empty: read, not run)."""
 
@@ -43,33 +43,33 @@ ACTS = {
 """Where works act, from explanation to purpose."""
 
 WORKS = (
-    Work("charikar2024", "Charikar 2024", "misfit", "theory", "19_theory"),
-    Work("yao2025", "Yao 2025", "bounds", "theory", "19_theory"),
-    Work("goel2025", "Goel 2025", "shared errors", "theory", "19_theory"),
-    Work("wu2025", "Wu 2025", "benign overfitting", "theory", "20_provable"),
-    Work("burns2023", "Burns 2023", "weak labels", "labels", "04_weak_to_strong"),
-    Work("yang2025", "Yang 2025", "conflicts", "labels", "05_conflict_tax_deception"),
-    Work("shi2025", "Shi 2025", "label again", "labels", "30_label_again"),
-    Work("lang2026", "Lang 2026", "self-answered", "labels", "30_label_again"),
-    Work("uzunoglu2026", "Uzunoglu 2026", "trust functions", "labels", "30_label_again"),
-    Work("somerstep2025", "Somerstep 2025", "refine, then learn", "labels"),
-    Work("yao2025reverse", "Yao 2025", "reverse KL", "loss", "21_another_loss"),
-    Work("rafailov2023", "Rafailov 2023", "DPO", "loss", "12_preference_optimisation"),
-    Work("meng2024", "Meng 2024", "SimPO", "loss", "12_preference_optimisation"),
-    Work("yang2025sepo", "Yang 2025", "chosen tokens", "loss", "31_token_by_token"),
-    Work("zhou2024", "Zhou 2024", "search", "use", "23_no_training"),
-    Work("mitchell2024", "Mitchell 2024", "emulation", "use", "23_no_training"),
-    Work("sang2024", "Sang 2024", "ensembles", "agents", "13_what_helps"),
-    Work("lyu2025", "Lyu 2025", "many agents", "agents", "32_many_agents"),
-    Work("wen2026", "Wen 2026", "agents do research", "agents", "26_sealed_challenge"),
-    Work("kim2024", "Kim 2024", "survey", "aims"),
-    Work("kim2025", "Kim 2025", "two aims", "aims", "29_competence_and_conformity"),
-    Work("mazzu2024", "Mazzu 2024", "trust", "aims"),
+    Publication("charikar2024", "Charikar 2024", "misfit", "theory", "19_theory"),
+    Publication("yao2025", "Yao 2025", "bounds", "theory", "19_theory"),
+    Publication("goel2025", "Goel 2025", "shared errors", "theory", "19_theory"),
+    Publication("wu2025", "Wu 2025", "benign overfitting", "theory", "20_provable"),
+    Publication("burns2023", "Burns 2023", "weak labels", "labels", "04_weak_to_strong"),
+    Publication("yang2025", "Yang 2025", "conflicts", "labels", "05_conflict_tax_deception"),
+    Publication("shi2025", "Shi 2025", "label again", "labels", "30_label_again"),
+    Publication("lang2026", "Lang 2026", "self-answered", "labels", "30_label_again"),
+    Publication("uzunoglu2026", "Uzunoglu 2026", "trust functions", "labels", "30_label_again"),
+    Publication("somerstep2025", "Somerstep 2025", "refine, then learn", "labels"),
+    Publication("yao2025reverse", "Yao 2025", "reverse KL", "loss", "21_another_loss"),
+    Publication("rafailov2023", "Rafailov 2023", "DPO", "loss", "12_preference_optimisation"),
+    Publication("meng2024", "Meng 2024", "SimPO", "loss", "12_preference_optimisation"),
+    Publication("yang2025sepo", "Yang 2025", "chosen tokens", "loss", "31_token_by_token"),
+    Publication("zhou2024", "Zhou 2024", "search", "use", "23_no_training"),
+    Publication("mitchell2024", "Mitchell 2024", "emulation", "use", "23_no_training"),
+    Publication("sang2024", "Sang 2024", "ensembles", "agents", "13_what_helps"),
+    Publication("lyu2025", "Lyu 2025", "many agents", "agents", "32_many_agents"),
+    Publication("wen2026", "Wen 2026", "agents do research", "agents", "26_sealed_challenge"),
+    Publication("kim2024", "Kim 2024", "survey", "aims"),
+    Publication("kim2025", "Kim 2025", "two aims", "aims", "29_competence_and_conformity"),
+    Publication("mazzu2024", "Mazzu 2024", "trust", "aims"),
 )
 """The works that this book is built on or stands beside; keys are of ``references.bib``."""
 
 
-def field_map(works: Sequence[Work] = WORKS) -> Figure:
+def field_map(works: Sequence[Publication] = WORKS) -> Figure:
     """Works in columns by where they act; filled where a chapter of this book runs them."""
     columns = {act: [work for work in works if work.acts == act] for act in ACTS}
     most = max(map(len, columns.values()))

@@ -23,7 +23,7 @@ LABELS = {"none": "no conflict", "implicit_quarter": "implicit, a quarter"}
 """Conditions whose name on an axis is not their own."""
 
 
-class Group(NamedTuple):
+class Block(NamedTuple):
     """Rows of a figure that belong together: the conditions of one method, or of one of its options."""
 
     method: str
@@ -41,14 +41,14 @@ def _by_student(results: pd.DataFrame) -> pd.DataFrame:
     return rows.set_index(["method", "condition", "labels", "sft", "statistic"]).sort_index()
 
 
-def groups(results: pd.DataFrame, statistic: str) -> list[Group]:
+def groups(results: pd.DataFrame, statistic: str) -> list[Block]:
     """Every method and option that the results hold, with the conditions for which they hold this statistic."""
     there = set(_by_student(results).xs(statistic, level="statistic").index)
-    found = [Group(m, o, tuple(c for c in POLICY if (m, c, *o) in there)) for o in OPTIONS for m in TITLES]
+    found = [Block(m, o, tuple(c for c in POLICY if (m, c, *o) in there)) for o in OPTIONS for m in TITLES]
     return [group for group in found if group.conditions]
 
 
-def _rows(shown: Sequence[Group]) -> list[Row]:
+def _rows(shown: Sequence[Block]) -> list[Row]:
     """Conditions below their group; what a row is about: method, condition and option."""
     members = lambda g: [(LABELS.get(c, c), (g.method, c, *g.option)) for c in g.conditions]
     return under_headings({group.title: members(group) for group in shown})

@@ -25,7 +25,7 @@ NAMES = ("true", "weak", "ceiling", "baseline", "conflict", "independent")
 
 
 @dataclass(frozen=True)
-class Features:
+class BiLevel:
     """How a model sees the world at size n: d = n^p coordinates, s = n^r favoured, their share of variance n^−q."""
 
     p: float
@@ -45,10 +45,10 @@ class Features:
 
 @dataclass(frozen=True)
 class Setting:
-    """A strong and a weak view of the same world.  Exponents as in ``Features``."""
+    """A strong and a weak view of the same world.  Exponents as in ``BiLevel``."""
 
-    strong: Features
-    weak: Features
+    strong: BiLevel
+    weak: BiLevel
 
     def window(self) -> tuple[float, float]:
         """Between which exponents u the strong model, taught by m = n^u weak labels, is proved to become right and the
@@ -62,8 +62,8 @@ class Setting:
 
 
 SETTINGS = {
-    "strong alone fails": Setting(Features(2.0, 1.15, 0.4), Features(1.4, 1.0, 0.3)),
-    "strong alone succeeds": Setting(Features(2.0, 0.6, 0.2), Features(1.5, 1.15, 0.2)),
+    "strong alone fails": Setting(BiLevel(2.0, 1.15, 0.4), BiLevel(1.4, 1.0, 0.3)),
+    "strong alone succeeds": Setting(BiLevel(2.0, 0.6, 0.2), BiLevel(1.5, 1.15, 0.2)),
 }
 """In the first, neither model learns from n true labels, and the two together do; in the second, too many weak labels
 hurt."""
@@ -77,7 +77,7 @@ SHARES = {0.0: "rerun", 1.0: "implicit"}
 """Share of second labels → the condition that it is in results rows."""
 
 
-class World:
+class Draws:
     """Draws of one seed at size n: latent coordinates, and how each model sees them."""
 
     def __init__(self, setting: Setting, n: int, seed: int) -> None:
@@ -100,13 +100,13 @@ def shortest(x: Array, y: Array) -> Array:
     return x.T @ np.linalg.solve(x @ x.T, y)
 
 
-def accuracy(world: World, w: Array, strong: bool) -> float:
+def accuracy(world: Draws, w: Array, strong: bool) -> float:
     """How often the sign of x · w is the truth's, over all points: exact, 1/2 + arcsin(correlation) / π."""
     correlation = latent(world, w, strong)
     return float(0.5 + np.arcsin(correlation[0] / np.linalg.norm(correlation)) / np.pi)
 
 
-def latent(world: World, w: Array, strong: bool) -> Array:
+def latent(world: Draws, w: Array, strong: bool) -> Array:
     """Weights on the standard normal coordinates, shape (d,), that say the same as ``w`` on what the model sees."""
     setting = world.setting
     (favoured, rest), view = setting.strong.counts(world.n), setting.strong if strong else setting.weak
@@ -121,7 +121,7 @@ def learning(setting: Setting, n: int, exponents: Sequence[float], seeds: Sequen
     of the strong model ``alone`` on the weak model's n true labels."""
     rows = []
     for seed in seeds:
-        world = World(setting, n, seed)
+        world = Draws(setting, n, seed)
         z = world.draw(n)
         y = np.sign(z[:, 0])
         weak, alone = shortest(world.seen(z, False), y), shortest(world.seen(z, True), y)
@@ -164,7 +164,7 @@ def covariance(
     weak labels; with a share of 0 it is a rerun.  Kept, as several thresholds are asked of the same models; nobody can
     write to it.
     """
-    world = World(setting, n, seed)
+    world = Draws(setting, n, seed)
     z = world.draw(n)
     weak = shortest(world.seen(z, False), np.sign(z[:, 0]))
     mine, others, again, mixed = (world.draw(k) for k in (m, m, m, round(share * m)))
