@@ -843,6 +843,29 @@ def test_a_process_or_a_kernel_that_is_killed_is_one_line(tmp_path):
         run_notebook(tmp_path / "x.ipynb", tmp_path / "out.ipynb", {"edition": "smoke"}, tmp_path)
 
 
+COPIED = """
+import os, time
+from w2s_lib.book.kernels import copies_end_with_me
+copies_end_with_me()
+read, write = os.pipe()
+if copy := os.fork():
+    print(copy, flush=True)
+    time.sleep(300)
+os.write(write, bytes(10**6))
+"""
+
+
+@pytest.mark.slow
+def test_a_copy_of_the_renderer_that_waits_for_a_killed_one_ends(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", COPIED], cwd=ROOT, stdout=subprocess.PIPE)
+    copy = psutil.Process(int(process.stdout.readline()))
+    time.sleep(0.5)
+    assert copy.is_running(), "it writes more than a pipe holds"
+    process.kill()
+    process.wait()
+    assert not psutil.wait_procs([copy], timeout=30)[1]
+
+
 BEGINS = """
 import os, sys, time
 assert "w2s_lib.figures.conflict" in sys.modules and "torch" not in sys.modules

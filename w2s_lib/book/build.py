@@ -109,8 +109,8 @@ READ = {chapter for chapter, *_ in OF_POLICIES.values()}
 """Notebooks of which another one shows what they found; they begin first, or that one would compute it again."""
 
 JUPYTER_BOOK = (
-    "import w2s_lib.book; from functools import partial; from jupyter_book import sphinx; "
-    "from jupyter_book.cli.main import main; "
+    "from w2s_lib.book.kernels import copies_end_with_me; copies_end_with_me(); "
+    "from functools import partial; from jupyter_book import sphinx; from jupyter_book.cli.main import main; "
     "sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs={jobs}); main()"
 )
 """Its command line, which has no option for what its library can: several processes.  The book's package comes first:

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from importlib.metadata import EntryPoint
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -89,6 +90,21 @@ def serve(arguments: list[str], folder: str, environment: dict[str, str]) -> Non
 def _end_with_client() -> None:
     wait([multiprocessing.parent_process().sentinel])
     os.killpg(os.getpid(), signal.SIGKILL)  # with all that it has started
+
+
+def copies_end_with_me() -> None:
+    """Have copies of this process, from now on, end within a second of it.
+
+    One that writes to it would otherwise wait for ever after a kill: the copies hold the pipe's other end open.
+    """
+    me = os.getpid()
+
+    def watch() -> None:
+        while os.getppid() == me:
+            time.sleep(1)
+        os._exit(1)
+
+    os.register_at_fork(after_in_child=lambda: Thread(target=watch, daemon=True).start())
 
 
 def use() -> None:

@@ -197,11 +197,11 @@ def as_read(study: Study, name: str) -> AsRead:
 
 def _room(data: str, max_tokens: int) -> tuple[int, str]:
     """Pairs that three splits have room for, and why there are no more: where a split ends within a prompt, the rest of
-    its pairs are left out."""
-    prompts = pool(sources.source(data), max_tokens)["prompt"]
-    most = int(prompts.value_counts().max())
-    why = f", for one prompt has {most} of {len(prompts)}, and all pairs of a prompt are in one split"
-    return max(0, len(prompts) - 2 * (most - 1)), why if most > 1 else ""
+    its pairs are left out.  The first two end, at the worst, within the two largest prompts; one prompt fills one."""
+    sizes = pool(sources.source(data), max_tokens)["prompt"].value_counts()
+    why = f", for one prompt has {sizes.max()} of {sizes.sum()}, and all pairs of a prompt are in one split"
+    room = int(sizes.sum() - (sizes[:2] - 1).sum()) if len(sizes) > 1 else 0
+    return room, why if sizes.max() > 1 else ""
 
 
 def _sizes(e: Edition, given: set[str]) -> dict[str, int]:
