@@ -54,6 +54,8 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     Raises:
         ParameterError, DataError, PairsError, CheckpointError: in one line, what cannot be used and why.
     """
+    if str(data) == edition.WORLD:
+        raise ParameterError("data", data, "a report needs pairs of your own; on the world's, there is the book")
     fields = {"data": str(data), "models": [str(weak), str(strong)], "pairs": [f"{weak}{ARROW}{strong}"], **parameters}
     fields = {name: value for name, value in fields.items() if value is not None}
     recipe = fields.get("reward_model", {})
@@ -227,5 +229,5 @@ def _share(study: Study) -> float:
     found = min(len(load.split(study.pairs(seed), "weak_label", "helpfulness")) for seed in e.seeds)
     if found < LEAST:
         says = f"{found} pairs can be used, whose prompts are not among those of the others; {LEAST} are needed"
-        raise DataError(e.helpful, says)
+        raise ParameterError("helpful", e.helpful, says)
     return floor(1e4 * found / e.train_pairs) / 1e4  # rounded down, so that no more are asked for
