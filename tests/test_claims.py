@@ -10,12 +10,12 @@ import pytest
 
 from tests import planted
 from w2s_lib.findings.claims import (
-    ASKED,
     CLAIMS,
     FINDINGS,
     FOLLOWS,
     PLANTED_IN,
     POOLED,
+    SCORED_CHAPTERS,
     SLIGHTLY,
     VERDICTS,
     WORDS,
@@ -252,7 +252,7 @@ def test_where_the_other_score_leaves_nothing_to_lower_the_verdict_is_blind():
     assert scored(0.01, 0.03, "above")["verdict"] == "no", "there was all the room above it"
 
 
-@pytest.mark.parametrize("chapter", ASKED)
+@pytest.mark.parametrize("chapter", SCORED_CHAPTERS)
 @pytest.mark.parametrize("method", ["reward_model", "dpo"])
 @pytest.mark.parametrize(("n_seeds", "says"), [(3, 0.41), (8, above_zero(0.1 / 0.05, 8)), (1, np.nan)])
 def test_power_is_that_of_as_many_seeds_as_the_interval_has(n_seeds, says, method, chapter):

@@ -23,7 +23,7 @@ from w2s_lib.data.load import split
 from w2s_lib.data.pairs import PairsError
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures.mitigations import tried_on_policies
-from w2s_lib.figures.token_by_token import CALLED, levels, places, who_pays
+from w2s_lib.figures.token_by_token import TOKEN_GROUPS_IN_WORDS, levels, places, who_pays
 from w2s_lib.findings import token_by_token as findings
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.label_again import THERE, there
@@ -33,9 +33,9 @@ from w2s_lib.findings.token_by_token import (
     BEYOND,
     CHOSEN,
     CONTRAST,
-    GROUPS,
     LOT,
     MISSED,
+    TOKEN_GROUPS,
     beyond_rerun,
     contrast,
     counts_at_decision,
@@ -355,7 +355,7 @@ def test_groups_by_hand(drawn):
         first(c, label > 0.5) + first(r, label < 0.5) for c, r, label in zip(table["chosen"], table["rejected"], q)
     ]
     found = findings.groups(few, *cell, "weak_label")
-    assert tuple(found) == GROUPS and [where(found[g]) for g in GROUPS] == [
+    assert tuple(found) == TOKEN_GROUPS and [where(found[g]) for g in TOKEN_GROUPS] == [
         where(np.equal(number, n)) for n in (2, 1, 0)
     ]
     lot = findings.groups(few, *cell, "weak_label", LOT)
@@ -385,7 +385,7 @@ def test_what_a_lot_does_by_way_of_margins_is_seen_in_rates_and_not_beyond_margi
         right, p = np.full(n, 0.9), 1 / (1 + np.exp(-margin))
         for condition, most in (("explicit", 0.8), ("rerun", 0.2)):
             c = Comparison(right, right, p, np.where(rng.uniform(size=n) < most * np.exp(-2 * margin), 0.1, 0.9), p)
-            for i, name in enumerate(GROUPS):
+            for i, name in enumerate(TOKEN_GROUPS):
                 names = BY_LOT | {"condition": condition, "subset": name, "seed": seed}
                 rows += [names | {"statistic": s, "value": float(of())} for s, of in there(c, group == i).items()]
     frame = per_seed(rows)
@@ -441,23 +441,23 @@ def test_what_the_chapter_finds(drawn):
     row = lambda statistic, **also: pick(results, statistic, "explicit", method="simpo", **also)["value"]
     own = [row("conflict_tax", mitigation=name, versus="rerun") for name in (CHOSEN, "")]
     assert row(BEYOND, mitigation=CHOSEN, versus=UNMODIFIED) == pytest.approx(own[0] - own[1])
-    rates = [row("tax_rate", mitigation=LOT, on=TRAINING, subset=group) for group in (MISSED, GROUPS[0])]
+    rates = [row("tax_rate", mitigation=LOT, on=TRAINING, subset=group) for group in (MISSED, TOKEN_GROUPS[0])]
     assert row(CONTRAST, mitigation=LOT, on=TRAINING) == pytest.approx(rates[0] - rates[1])
     for mitigation, on in (("", ""), (CHOSEN, ""), (CHOSEN, TRAINING), (LOT, TRAINING)):
         of = lambda statistic, group: pick(
             results, statistic, "explicit", method="simpo", mitigation=mitigation, subset=group, on=on
         )["value"]
-        assert sum(of(THERE[1], group) for group in GROUPS) == pytest.approx(1)
-        assert sum(of(THERE[-1], group) for group in GROUPS) == pytest.approx(0, abs=1e-9)
+        assert sum(of(THERE[1], group) for group in TOKEN_GROUPS) == pytest.approx(1)
+        assert sum(of(THERE[-1], group) for group in TOKEN_GROUPS) == pytest.approx(0, abs=1e-9)
     share = [
         pick(results, "share_of_pairs", "none", method="simpo", mitigation=LOT, subset=g, on=TRAINING)["value"]
-        for g in GROUPS
+        for g in TOKEN_GROUPS
     ]
     assert sum(share) == pytest.approx(1)
     assert len(MINE) == 6 and (ledger({"31_token_by_token": results}, MINE)["verdict"] != "untested").all()
     drawn_levels, drawn_pays = levels(results).alt, who_pays(results).alt
     assert all(MITIGATIONS[name].title in drawn_levels for name in TOKENS) and MATCHED not in drawn_levels
-    assert all(name in drawn_pays for name in CALLED.values()) and "planted: all on these" in drawn_pays
+    assert all(name in drawn_pays for name in TOKEN_GROUPS_IN_WORDS.values()) and "planted: all on these" in drawn_pays
     by_place = findings.by_place(drawn)
     lot = by_place[(by_place["by"] == LOT) & (by_place["place"] == 0)]
     assert len(lot) == 6 and (lot["counts"].between(0.1, 0.45)).all()

@@ -15,7 +15,7 @@ from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, Figu
 from w2s_lib.findings.results import LEAST, among, outside, pick, say, usual
 from w2s_lib.models.ranks import rank
 
-NAMES = {
+STATISTIC_NAMES = {
     "accuracy": "accuracy", "pgr": "PGR", "net_change": "net change", "conflict_tax": "conflict tax",
     "deception_score": "DS", "null_random": "random null", "null_margin_matched": "margin-matched null",
     "excess_margin_matched": "DS − margin-matched null",
@@ -33,7 +33,7 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
     figure, axes = canvas(2.2 * len(statistics) + 0.6, 3.4, 1, len(statistics), squeeze=False)
     said = []
     for ax, statistic in zip(axes[0], statistics):
-        rows, name = mine[mine["statistic"] == statistic], NAMES.get(statistic, statistic)
+        rows, name = mine[mine["statistic"] == statistic], STATISTIC_NAMES.get(statistic, statistic)
         grid = rows.pivot(index="weak", columns="strong", values="value").reindex(index=order[:-1], columns=order[1:])
         limit = max(0.01, float(np.nanmax(np.abs(grid.to_numpy())))) if grid.notna().any().any() else 1.0
         largest = limit if statistic == "conflict_tax" else 1.0  # scores, nulls and accuracies share a scale
@@ -99,7 +99,7 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
     gap = per_seed[per_seed["statistic"] == "gap"].drop_duplicates(cell).set_index(cell)["value"]
     rows = -(-len(conditions) // 2)
     figure, axes = canvas(7.2, 2.5 * rows + 0.4, rows, min(2, len(conditions)), sharex=True, sharey=True, squeeze=False)
-    name, said = NAMES.get(statistic, statistic), []
+    name, said = STATISTIC_NAMES.get(statistic, statistic), []
     for ax in axes.flat[len(conditions) :]:
         ax.set_visible(False)
     for ax, condition in zip(axes.flat, conditions):

@@ -27,7 +27,7 @@ from matplotlib.text import Text
 from w2s_lib.figures import SLIDE
 
 GREY = "#757575"
-ROLES = {"weak supervisor": "#E69F00", "strong student": "#0072B2", "strong ceiling": "#009E73"}
+ROLE_COLOURS = {"weak supervisor": "#E69F00", "strong student": "#0072B2", "strong ceiling": "#009E73"}
 CONDITION_COLOURS = {
     "none": "#0072B2", "explicit": "#D55E00", "implicit": "#CC79A7", "implicit_quarter": "#E0A0C4", "rerun": GREY,
     "placebo_eighth": "#2F8FBF",
@@ -89,7 +89,7 @@ def readable(colour: str | tuple[float, ...]) -> tuple[float, ...]:
 
 SLIDES = "W2S_SLIDES"
 """Environment variable: ``yes`` has figures drawn for slides as well."""
-ROOM, SMALLEST = (1776, 690), 24
+SLIDE_ROOM, SMALLEST = (1776, 690), 24
 """What a slide of 1920 × 1080 CSS pixels has for a figure, and its smallest words: 18 points, for the last row."""
 SIZED = re.compile(r"scale\(([\d.]+) -[\d.]+\)")
 """Words in matplotlib's SVG: outlines at 100 points to the em, scaled."""
@@ -152,10 +152,10 @@ class Figure:
 
         The sheet has the shape of a slide's room, and a size at which the smallest words can be read there.
         """
-        (width, height), size, least = ROOM, self.canvas.get_size_inches(), smallest(svg)
+        (width, height), size, least = SLIDE_ROOM, self.canvas.get_size_inches(), smallest(svg)
         if SMALLEST <= least * min(width / size[0], height / size[1]) / 72:
             return None
-        self.canvas.set_size_inches(np.array(ROOM) * least / SMALLEST / 72)
+        self.canvas.set_size_inches(np.array(SLIDE_ROOM) * least / SMALLEST / 72)
         drawn = self.svg()
         self.canvas.set_size_inches(size)
         return drawn

@@ -36,7 +36,7 @@ REGIONS = {"below": "label wrong: q < 1/2", "in": "in the band", "above": "above
 PATHS = "paths"
 """The table in which an edition ships what ``paths`` gives."""
 
-BESIDE = (0.6, 0.75, 0.9, 0.97)
+OTHER_THRESHOLDS = (0.6, 0.75, 0.9, 0.97)
 """At which the mechanism chapter sets T, beside the edition's own."""
 
 
@@ -53,7 +53,7 @@ def mechanism(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         training = measure(at, ("explicit", "rerun"), MECHANISM, on="weak_label")
         test = measure(at, ("explicit", "rerun"), (*MECHANISM, *SCORES[2:]))
         gold = measure(at, ("gold_explicit", "gold_rerun"), ("conflict_tax", "net_change"))
-        others = [at.with_parameters(threshold=t) for t in BESIDE if t != study.edition.threshold]
+        others = [at.with_parameters(threshold=t) for t in OTHER_THRESHOLDS if t != study.edition.threshold]
         elsewhere = [measure(other, ("explicit", "rerun"), (*TAX_AND_SCORE[2:], MATCHED)) for other in others]
         for frame in (training, test, gold, *elsewhere):
             frame["alpha"] = alpha

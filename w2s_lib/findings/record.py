@@ -35,7 +35,7 @@ from w2s_lib.specs import Spec
 from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, Edition
 
-SCHEME = f"{OF_THE_RUNS}.1"
+RECORD_SCHEME = f"{OF_THE_RUNS}.1"
 """Version of what keys and statistics mean.  Raise its second number when a statistic changes: a record of another
 scheme is refused."""
 
@@ -203,7 +203,7 @@ def opened(folder: Path, edition: Edition) -> dict:
     Raises:
         RecordError: it cannot be read, or is of another scheme, edition or parameters: nothing may be added to it.
     """
-    mine = {"edition": edition.name, "scheme": SCHEME, "parameters": parameters(edition)}
+    mine = {"edition": edition.name, "scheme": RECORD_SCHEME, "parameters": parameters(edition)}
     if not (folder / ABOUT).is_file():
         return mine | {"seeds": {}}
     about = _about(folder)
@@ -236,8 +236,10 @@ def load(folder: Path) -> Record:
         RecordError: of another scheme, a file that is missing, cut short or changed, a seed twice, a statistic missing.
     """
     about = _about(folder)
-    if about["scheme"] != SCHEME:
-        raise RecordError(f"{folder / ABOUT}: its scheme is {about['scheme']!r}, here it is {SCHEME!r}; make it again")
+    if about["scheme"] != RECORD_SCHEME:
+        raise RecordError(
+            f"{folder / ABOUT}: its scheme is {about['scheme']!r}, here it is {RECORD_SCHEME!r}; make it again"
+        )
     files = (digests.stamp(path) for path in sorted(folder.glob("*.parquet")))
     return Record(about, _checked(digests.stamp(folder / ABOUT), *files).copy(deep=False))
 
@@ -291,7 +293,7 @@ def _seeds_of(path: Path) -> Iterable[tuple[int, pd.DataFrame]]:
     except UNREADABLE as error:
         raise RecordError(f"{path}: cannot be read ({first_line(error)}); restore it") from None
     if missing := [name for name in BY_SEED if name not in frame]:
-        raise RecordError(f"{path}: no column {missing[0]!r}; it is no part of a record of scheme {SCHEME}")
+        raise RecordError(f"{path}: no column {missing[0]!r}; it is no part of a record of scheme {RECORD_SCHEME}")
     of = frame["seed"].unique()
     for seed, rows in frame.groupby("seed") if len(of) > 1 else zip(of, [frame]):
         yield int(seed), rows

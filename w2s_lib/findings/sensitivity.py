@@ -58,7 +58,7 @@ NEIGHBOURS_TRIED = (5, 10, 20, 40, 80)
 TEMPERATURES = (0.05, 20.0)
 """Between these a temperature is sought: of a model that ranks at chance, no finite one would be the best."""
 
-ROLES = ("weak", "student", "ceiling")
+ROLE_NAMES = ("weak", "student", "ceiling")
 MISCALIBRATED, OVERSURE = "calibration_error_", "overconfidence_"
 """Statistics by role: expected calibration error; mean confidence minus accuracy, above zero where a model is surer
 than right."""
@@ -181,11 +181,11 @@ def calibration(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     rows, curves = [], []
     for seed in study.edition.seeds:
-        weights, seen = seed_weights(study, seed, study.clusters(seed)), {role: [] for role in ROLES}
+        weights, seen = seed_weights(study, seed, study.clusters(seed)), {role: [] for role in ROLE_NAMES}
         for cell in cells(study.restricted_to(seeds=[seed]), ["none"]):
             runs, c = study.compared(*cell), study.comparison(*cell)
             weak, ceiling, student = runs[:3]
-            for role, p, run in zip(ROLES, (c.weak, c.baseline, c.ceiling), (weak, student, ceiling)):
+            for role, p, run in zip(ROLE_NAMES, (c.weak, c.baseline, c.ceiling), (weak, student, ceiling)):
                 seen[role].append(p)
                 for name, statistic in ((MISCALIBRATED, calibration_error), (OVERSURE, oversure)):
                     found = Estimate({"statistic": name + role}, partial(statistic, p), len(p), [run])

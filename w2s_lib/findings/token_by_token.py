@@ -14,7 +14,7 @@ import pandas as pd
 
 from w2s_lib.data.world import EOS
 from w2s_lib.findings import label_again
-from w2s_lib.findings.label_again import CHANGES, THERE, of_group
+from w2s_lib.findings.label_again import LABEL_CHANGES, THERE, of_group
 from w2s_lib.findings.positive_controls import PLANTED, PLANTED_STUDENTS, scores
 from w2s_lib.findings.results import (
     MATCHED,
@@ -36,14 +36,14 @@ from w2s_lib.study import Study
 from w2s_lib.study.mitigations import TOKENS
 from w2s_lib.training.tokens import SIDES, selected
 
-GROUPS = ("in_both", "in_one", "in_neither")
+TOKEN_GROUPS = ("in_both", "in_one", "in_neither")
 """Pairs by the replies in which their deciding token counts."""
 
-MISSED = GROUPS[-1]
+MISSED = TOKEN_GROUPS[-1]
 
 CHOSEN, LOT = "chosen_tokens", "random_tokens"
 
-TRIED = ("", *TOKENS)
+TOKENS_TRIED = ("", *TOKENS)
 """Mitigations of the chapter; the empty one learns from all tokens."""
 
 LOTS = {CHOSEN: LOT, "chosen_half": "random_half"}
@@ -98,9 +98,9 @@ def counts_at_decision(frame: pd.DataFrame) -> np.ndarray:
 
 
 def groups(study: Study, seed: int, weak: str, strong: str, on: Split = "test", by: str = CHOSEN) -> dict[str, Mask]:
-    """Which pairs are in each of ``GROUPS``, shape (pairs,)."""
+    """Which pairs are in each of ``TOKEN_GROUPS``, shape (pairs,)."""
     found = counts_at_decision(tokens(study, seed, weak, strong, on, by)).sum(axis=1)
-    return dict(zip(GROUPS, (found == 2, found == 1, found == 0)))
+    return dict(zip(TOKEN_GROUPS, (found == 2, found == 1, found == 0)))
 
 
 def by_place(study: Study) -> pd.DataFrame:
@@ -192,7 +192,8 @@ def contrast(per_seed: pd.DataFrame, **also: object) -> pd.DataFrame:
     what goes by margins: the independent student, who tells them, learns from the same draw."""
     at = lambda condition, group: also | {"condition": condition, "subset": group}
     told = [
-        differences(per_seed, "tax_rate", GROUPS[0], at(c, MISSED), at(c, GROUPS[0])) for c in ("explicit", "rerun")
+        differences(per_seed, "tax_rate", TOKEN_GROUPS[0], at(c, MISSED), at(c, TOKEN_GROUPS[0]))
+        for c in ("explicit", "rerun")
     ]
     return pd.concat(told, ignore_index=True).assign(statistic=CONTRAST, subset="", versus="")
 
@@ -206,27 +207,27 @@ def token_by_token(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     few = policies(study)
     study.lab.run(study.token_runs())
     frames = [labels(few, CHOSEN, "test"), labels(few, CHOSEN), labels(few, LOT), controls(few)]
-    for name in TRIED:
+    for name in TOKENS_TRIED:
         one = few.under_mitigation(name)
         frames.append(measure_both(one, ("explicit", "rerun")))
     where = [("", "test"), ("", "weak_label"), (CHOSEN, "test"), (CHOSEN, "weak_label"), (LOT, "weak_label")]
     frames += [who_pays(few, name, ("explicit", "rerun"), on) for name, on in where]
     per_seed = pd.concat(frames, ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
-    for name in TRIED:
+    for name in TOKENS_TRIED:
         own = {"method": "simpo", "mitigation": name}
         rows.append(minus(per_seed, ("conflict_tax", MATCHED), ("explicit",), "rerun", **own))
     for name, on in where:
         own = {"method": "simpo", "mitigation": name, "on": TRAINING if on == "weak_label" else ""}
-        rows += [minus(per_seed, THERE, ("explicit",), "rerun", subset=group, **own) for group in GROUPS]
-    beyond = pd.concat([beyond_rerun(per_seed, name) for name in TRIED], ignore_index=True)
+        rows += [minus(per_seed, THERE, ("explicit",), "rerun", subset=group, **own) for group in TOKEN_GROUPS]
+    beyond = pd.concat([beyond_rerun(per_seed, name) for name in TOKENS_TRIED], ignore_index=True)
     for name in TOKENS:
         rows.append(_subtract(beyond, (BEYOND,), UNMODIFIED, name, "", condition="explicit"))
-        rows.append(_subtract(per_seed, CHANGES, UNMODIFIED, name, "", condition="explicit"))
+        rows.append(_subtract(per_seed, LABEL_CHANGES, UNMODIFIED, name, "", condition="explicit"))
         rows.append(_subtract(per_seed, ("accuracy", "pgr"), UNMODIFIED, name, "", condition="none"))
     for name, lot in LOTS.items():
         rows.append(_subtract(beyond, (BEYOND,), lot, name, lot, condition="explicit"))
-        rows.append(_subtract(per_seed, CHANGES, lot, name, lot, condition="explicit"))
+        rows.append(_subtract(per_seed, LABEL_CHANGES, lot, name, lot, condition="explicit"))
         rows.append(_subtract(per_seed, ("accuracy", "pgr"), lot, name, lot, condition="none"))
     for on in ("", TRAINING):
         also = {"condition": "explicit", "subset": MISSED, "on": on}
