@@ -116,12 +116,12 @@ def test_a_loss_under_which_students_churn_less_is_a_remedy_by_the_claim_and_non
     frame = taxed((0.04, 0.03), (0.02, 0.01))
     gross = difference(frame, ("conflict_tax",), UNMODIFIED, KL, PLAIN).iloc[0]
     assert gross["value"] == pytest.approx(-0.02) and verdict(CLAIMS["L2"], gross["low"], gross["high"]) == "yes"
-    net = net_of_reruns(frame, ("conflict_tax",), KL, PLAIN).iloc[0]
+    net = net_of_reruns(frame, ("conflict_tax",), UNMODIFIED, KL, PLAIN).iloc[0]
     assert net["value"] == pytest.approx(0) and net["low"] < 0 < net["high"] and net["versus"] == UNMODIFIED_NET
 
 
 def test_a_loss_that_spares_what_the_conflict_takes_is_a_remedy_net_of_reruns():
-    net = net_of_reruns(taxed((0.06, 0.03), (0.04, 0.03)), ("conflict_tax",), KL, PLAIN).iloc[0]
+    net = net_of_reruns(taxed((0.06, 0.03), (0.04, 0.03)), ("conflict_tax",), UNMODIFIED, KL, PLAIN).iloc[0]
     assert net["value"] == pytest.approx(-0.02) and net["high"] < 0
 
 
@@ -129,7 +129,7 @@ def test_a_loss_that_spares_what_the_conflict_takes_is_a_remedy_net_of_reruns():
 @pytest.mark.parametrize("kl", [(0.02, 0.01), (0.01, 0.02)])
 def test_intervals_net_of_reruns_cover_what_is_true(kl):
     names = [f"a share, study {i}" for i in range(300)]
-    net = net_of_reruns(taxed((0.04, 0.03), kl, names, seeds=4), names, KL, PLAIN)
+    net = net_of_reruns(taxed((0.04, 0.03), kl, names, seeds=4), names, UNMODIFIED, KL, PLAIN)
     true = kl[0] - kl[1] - 0.01
     assert net["value"].mean() == pytest.approx(true, abs=0.001)
     assert 0.91 <= ((net["low"] <= true) & (true <= net["high"])).mean() <= 0.99

@@ -28,15 +28,23 @@ from w2s_lib.findings import token_by_token as findings
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.label_again import THERE, there
 from w2s_lib.findings.mitigations import two_remedies
-from w2s_lib.findings.results import MATCHED, NAMES, TRAINING, UNMODIFIED, difference, minus, pick
+from w2s_lib.findings.results import (
+    MATCHED,
+    NAMES,
+    TRAINING,
+    UNMODIFIED,
+    UNMODIFIED_NET,
+    difference,
+    minus,
+    net_of_reruns,
+    pick,
+)
 from w2s_lib.findings.token_by_token import (
-    BEYOND,
     CHOSEN,
     CONTRAST,
     LOT,
     MISSED,
     TOKEN_GROUPS,
-    beyond_rerun,
     contrast,
     counts_at_decision,
     planted,
@@ -422,8 +430,8 @@ def test_a_tax_that_falls_with_its_rerun_falls_by_nothing():
     frame = per_seed(of_two("conflict_tax", taxes))
     both = [{"method": "simpo", "mitigation": name, "condition": "explicit"} for name in (CHOSEN, "")]
     assert difference(frame, "conflict_tax", UNMODIFIED, *both)["value"].iloc[0] == pytest.approx(-0.02)
-    beyond = pd.concat([beyond_rerun(frame, name) for name in ("", CHOSEN)])
-    assert difference(beyond, BEYOND, UNMODIFIED, *both)["value"].iloc[0] == pytest.approx(0)
+    net = net_of_reruns(frame, ("conflict_tax",), UNMODIFIED, *both).iloc[0]
+    assert net["value"] == pytest.approx(0) and net["versus"] == UNMODIFIED_NET
 
 
 def test_what_the_chapter_finds(drawn):
@@ -440,7 +448,9 @@ def test_what_the_chapter_finds(drawn):
     assert less == pytest.approx(np.mean(taxes[0]) - np.mean(taxes[1]))
     row = lambda statistic, **also: pick(results, statistic, "explicit", method="simpo", **also)["value"]
     own = [row("conflict_tax", mitigation=name, versus="rerun") for name in (CHOSEN, "")]
-    assert row(BEYOND, mitigation=CHOSEN, versus=UNMODIFIED) == pytest.approx(own[0] - own[1])
+    assert row("conflict_tax", mitigation=CHOSEN, versus=UNMODIFIED_NET) == pytest.approx(own[0] - own[1])
+    lots = [row("conflict_tax", mitigation=name, versus="rerun") for name in (CHOSEN, LOT)]
+    assert row("conflict_tax", mitigation=CHOSEN, versus=f"{LOT}_net") == pytest.approx(lots[0] - lots[1])
     rates = [row("tax_rate", mitigation=LOT, on=TRAINING, subset=group) for group in (MISSED, TOKEN_GROUPS[0])]
     assert row(CONTRAST, mitigation=LOT, on=TRAINING) == pytest.approx(rates[0] - rates[1])
     for mitigation, on in (("", ""), (CHOSEN, ""), (CHOSEN, TRAINING), (LOT, TRAINING)):

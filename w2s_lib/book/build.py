@@ -494,6 +494,7 @@ def jupyter_book(source: Path, output: Path, builder: str = "html", workers: int
     if begun.exists():
         shutil.rmtree(output / "_build", ignore_errors=True)
     begun.touch()
+    # one more: Sphinx counts the process that hands out pages among those that write them
     program = [sys.executable, "-c", JUPYTER_BOOK.format(jobs=max(workers, 1) + 1)]
     command = [*program, "build", str(source), "--path-output", str(output), "--builder", builder]
     command += ["-W", "-n", "--keep-going"] if builder == "html" else []

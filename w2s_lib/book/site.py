@@ -104,7 +104,8 @@ def _first(name: str) -> str:
     """A page that leads to the first edition."""
     to = f"{quote(name)}/{FIRST_PAGE}"
     head = f'<meta charset="utf-8"><title>{escape(name)}</title><meta http-equiv="refresh" content="0; url={to}">'
-    says = f'<p><a href="{to}">Edition {escape(name)}</a>, or <a href="{compare.COMPARISON_PAGE}">all side by side</a>.</p>'
+    compared = f'<a href="{compare.COMPARISON_PAGE}">all side by side</a>'
+    says = f'<p><a href="{to}">Edition {escape(name)}</a>, or {compared}.</p>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{says}</body></html>\n'
 
 

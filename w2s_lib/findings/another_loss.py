@@ -67,8 +67,8 @@ def another_loss(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
             rows.append(difference(per_seed, LOSS_CHANGES, UNMODIFIED, these, those))
             on = {"on": TRAINING}
             rows.append(difference(per_seed, BY_REGION, UNMODIFIED, these | on, those | on))
-            rows.append(net_of_reruns(per_seed, ("conflict_tax",), these, those))
-            rows.append(net_of_reruns(per_seed, (BETWEEN,), these | on, those | on))
+            rows.append(net_of_reruns(per_seed, ("conflict_tax",), UNMODIFIED, these, those))
+            rows.append(net_of_reruns(per_seed, (BETWEEN,), UNMODIFIED, these | on, those | on))
     for loss in REVERSE:
         these = {"condition": "none", "mitigation": loss}
         rows.append(difference(per_seed, ("accuracy", "pgr"), UNMODIFIED, these, {"condition": "none"}))

@@ -169,5 +169,5 @@ def label_again(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
                 these, those = ({"condition": condition, "mitigation": which} for which in (name, base))
                 rows.append(difference(per_seed, statistics, versus, these, those))
     twice = {"condition": "explicit", "mitigation": TWICE}
-    rows.append(net_of_reruns(per_seed, ("conflict_tax",), twice, {"condition": "explicit"}))
+    rows.append(net_of_reruns(per_seed, ("conflict_tax",), UNMODIFIED, twice, {"condition": "explicit"}))
     return per_seed, pd.concat(rows, ignore_index=True)

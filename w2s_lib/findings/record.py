@@ -133,14 +133,19 @@ def make(study: Study, seed: int, folder: Path) -> bool:
 
     Raises:
         RecordError: the record there cannot be read, or is of another scheme, edition or parameters; or one of its
-        seeds and this one lack a row of each other's.
+        seeds and this one lack a row of each other's.  Where that shows in what runs a seed asks for, nothing is
+        trained.
     """
-    about = opened(folder, study.edition)
-    if str(seed) in about["seeds"]:
+    seeds = opened(folder, study.edition)["seeds"]
+    if str(seed) in seeds:
         return False
     start, names = time.perf_counter(), chapters(folder, study.edition)
-    one, lab = of_chapters(study, seed, names), study.lab
-    runs = closure(one.runs())
+    runs_of = lambda which: closure(of_chapters(study, which, names).runs())
+    for other in [*seeds][:1]:  # one stands for all: each was added beside the others
+        if not _named(runs_of(int(other))).items() <= seeds[other].items():
+            says = f"comes from other runs than it would today, and seed {seed} would have other rows"
+            raise RecordError(f"{folder}: seed {other} {says}; name another folder")
+    one, lab, runs = of_chapters(study, seed, names), study.lab, runs_of(seed)
     lab.run(runs)
     trained = time.perf_counter()
     frame = statistics(one, names)
@@ -171,13 +176,19 @@ def _narrowed(entry: dict, seed: int, names: Iterable[str], edition: Edition) ->
     return entry | _named(closure(of_chapters(Study(edition), seed, names).runs())) | dict.fromkeys(TOOK)
 
 
-def _write(folder: Path, edition: Edition, frames: dict[int, pd.DataFrame], entries: dict[str, dict]) -> None:
+def _write(
+    folder: Path,
+    edition: Edition,
+    frames: dict[int, pd.DataFrame],
+    entries: dict[str, dict],
+    instead: str = "name another folder",
+) -> None:
     # A row that only some seeds have, of a new condition say, would make a record that no build can read.
     folder.mkdir(parents=True, exist_ok=True)
     if frames and opened(folder, edition)["seeds"]:
         every = pd.concat([load(folder).frame, *frames.values()], ignore_index=True)
         for seed, row in _lacking(every, _rows(every)):
-            raise RecordError(f"{folder}: seed {seed}: {row} is missing; name another folder")
+            raise RecordError(f"{folder}: seed {seed}: {row} is missing; {instead}")
     for seed, frame in frames.items():
         with replacing(_file(folder, seed)) as draft:
             frame.to_parquet(draft, compression="zstd", index=False)
@@ -332,7 +343,7 @@ def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
     told = {str(seed): dict(theirs.about["seeds"][str(seed)]) for seed in new}
     if held < set(theirs.frame["chapter"]):
         told = {seed: _narrowed(entry, int(seed), held, edition) for seed, entry in told.items()}
-    _write(folder, edition, frames, told)
+    _write(folder, edition, frames, told, f"keep {other} apart, or make its seeds again")
     return new
 
 

@@ -26,6 +26,7 @@ from w2s_lib.findings.results import (
     differences,
     measure_both,
     minus,
+    net_of_reruns,
     number_of,
     summarise,
     tabulate,
@@ -46,12 +47,15 @@ CHOSEN, LOT = "chosen_tokens", "random_tokens"
 TOKENS_TRIED = ("", *TOKENS)
 """Mitigations of the chapter; the empty one learns from all tokens."""
 
-LOTS = {CHOSEN: LOT, "chosen_half": "random_half"}
-"""Who chooses → the lot that draws as many tokens."""
+REPLACED = (
+    *((name, UNMODIFIED, "") for name in TOKENS),
+    (CHOSEN, LOT, LOT),
+    ("chosen_half", "random_half", "random_half"),
+)
+"""A mitigation; value of ``versus``; the mitigation that is taken off: none, or the lot that draws as many tokens."""
 
-BEYOND, CONTRAST = "tax_beyond_rerun", "tax_rate_contrast"
-"""The tax minus a rerun's; the tax rate where the deciding token counts in neither reply, minus that where it counts in
-both."""
+CONTRAST = "tax_rate_contrast"
+"""The tax rate where the deciding token counts in neither reply, minus that where it counts in both."""
 
 PLANTED_HERE = ("perfect", "half", "by_margin")
 """Students that are planted to see what the groups' null can tell: all of their tax on the missed pairs, half of it,
@@ -173,17 +177,6 @@ def controls(study: Study) -> pd.DataFrame:
     return tabulate(one, ("explicit",), estimates)
 
 
-def _subtract(per_seed: pd.DataFrame, statistics: Sequence[str], versus: str, name: str, base: str, **also: object):
-    these, those = ({"method": "simpo", "mitigation": which} | also for which in (name, base))
-    return difference(per_seed, statistics, versus, these, those)
-
-
-def beyond_rerun(per_seed: pd.DataFrame, name: str) -> pd.DataFrame:
-    """``BEYOND`` of students under that mitigation, by seed and pooled over model pairs; the frame has taxes."""
-    these, those = ({"method": "simpo", "mitigation": name, "condition": c} for c in ("explicit", "rerun"))
-    return differences(per_seed, "conflict_tax", "rerun", these, those).assign(statistic=BEYOND, versus="")
-
-
 def contrast(per_seed: pd.DataFrame, **also: object) -> pd.DataFrame:
     """``CONTRAST`` by seed and pooled over model pairs, under the explicit conflict and in a rerun; ``also`` names
     columns of the tax rates in the frame.
@@ -203,7 +196,8 @@ def token_by_token(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     deciding token counts, and who pays; planted students.
 
     Minus a rerun of their own (``versus`` *rerun*), minus students of all tokens (*unmodified*), and chosen minus
-    random tokens (*random_tokens*, *random_half*); the last two also of ``BEYOND``.  ``CONTRAST`` of the lot."""
+    random tokens (*random_tokens*, *random_half*); the last two also with the rerun of each taken off before
+    (*unmodified_net* and so on).  ``CONTRAST`` of the lot."""
     few = policies(study)
     study.lab.run(study.token_runs())
     frames = [labels(few, CHOSEN, "test"), labels(few, CHOSEN), labels(few, LOT), controls(few)]
@@ -220,18 +214,15 @@ def token_by_token(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     for name, on in where:
         own = {"method": "simpo", "mitigation": name, "on": TRAINING if on == "weak_label" else ""}
         rows += [minus(per_seed, THERE, ("explicit",), "rerun", subset=group, **own) for group in TOKEN_GROUPS]
-    beyond = pd.concat([beyond_rerun(per_seed, name) for name in TOKENS_TRIED], ignore_index=True)
-    for name in TOKENS:
-        rows.append(_subtract(beyond, (BEYOND,), UNMODIFIED, name, "", condition="explicit"))
-        rows.append(_subtract(per_seed, LABEL_CHANGES, UNMODIFIED, name, "", condition="explicit"))
-        rows.append(_subtract(per_seed, ("accuracy", "pgr"), UNMODIFIED, name, "", condition="none"))
-    for name, lot in LOTS.items():
-        rows.append(_subtract(beyond, (BEYOND,), lot, name, lot, condition="explicit"))
-        rows.append(_subtract(per_seed, LABEL_CHANGES, lot, name, lot, condition="explicit"))
-        rows.append(_subtract(per_seed, ("accuracy", "pgr"), lot, name, lot, condition="none"))
+    for name, versus, base in REPLACED:
+        both = [{"method": "simpo", "mitigation": which} for which in (name, base)]
+        taxed, untaxed = ([of | {"condition": condition} for of in both] for condition in ("explicit", "none"))
+        rows.append(net_of_reruns(per_seed, ("conflict_tax",), versus, *taxed))
+        rows.append(difference(per_seed, LABEL_CHANGES, versus, *taxed))
+        rows.append(difference(per_seed, ("accuracy", "pgr"), versus, *untaxed))
     for on in ("", TRAINING):
-        also = {"condition": "explicit", "subset": MISSED, "on": on}
-        rows.append(_subtract(per_seed, THERE, UNMODIFIED, CHOSEN, "", **also))
+        there = {"method": "simpo", "condition": "explicit", "subset": MISSED, "on": on}
+        rows.append(difference(per_seed, THERE, UNMODIFIED, there | {"mitigation": CHOSEN}, there | {"mitigation": ""}))
     drawn = {"method": "simpo", "mitigation": LOT, "on": TRAINING}
     apart = contrast(per_seed, **drawn)
     rows += [summarise(apart), minus(apart, (CONTRAST,), ("explicit",), "rerun", **drawn)]
