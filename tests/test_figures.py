@@ -4,10 +4,11 @@ import colorsys
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 
-from w2s_lib.figures import claims, style
+from w2s_lib.figures import claims, rows, style
 from w2s_lib.figures.conflict import deception_plane, excess, scores_and_nulls, tax_and_net_change, tax_by_quadrant
 from w2s_lib.figures.controls import NULL_STEPS, stairs, taxes
 from w2s_lib.figures.diagram import who_sees_what
@@ -143,6 +144,21 @@ def test_notebooks_get_svg_with_alt_and_caption(drawn):
     data, metadata = drawn["plane"]._repr_mimebundle_()
     assert data["image/svg+xml"].lstrip().startswith("<?xml") and data["text/plain"] == drawn["plane"].alt
     assert metadata["image/svg+xml"] == {"alt": drawn["plane"].alt, "caption": drawn["plane"].caption}
+
+
+@pytest.mark.parametrize(
+    ("n_seeds", "says"),
+    [((1, 1), "pairs"), ((3, 1), "seeds, or over pairs where there is one"), ((3, 3), "seeds"), ((), "seeds")],
+)
+@pytest.mark.parametrize("bars", [False, True])
+def test_a_caption_says_over_what_the_intervals_are_that_are_shown(n_seeds, says, bars):
+    """An edition of one seed has none over seeds; a record that it is held against has."""
+    figure, ax = style.canvas()
+    for y, n in enumerate(n_seeds):
+        row = pd.Series({"value": 0.1, "low": 0.0, "high": 0.2, "n_seeds": n})
+        rows.bars(ax, [y], [row], "explicit") if bars else rows.dot(ax, y, row)
+    _, metadata = style.Figure(figure, "Dots.", "Bars: 95 % intervals over seeds.")._repr_mimebundle_()
+    assert metadata["image/svg+xml"]["caption"] == f"Bars: 95 % intervals over {says}."
 
 
 def test_every_condition_has_a_colour_and_a_mark_of_its_own():

@@ -1,4 +1,4 @@
-"""The sealed challenge: score a mitigation of your own in two worlds, one of which nobody has seen.
+"""The sealed challenge: score a mitigation of your own in two worlds, one of which a secret draws.
 
     python -m w2s_lib.book.challenge my_idea.py --as NAME
 

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from w2s_lib.figures.gap import cell, small_numbers
 from w2s_lib.figures.rows import bars, dot, here, of_a_record, spread
-from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas, step
+from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas, over, step
 from w2s_lib.findings.mechanism import REGIONS, at_the_band
 from w2s_lib.findings.results import BY_LABEL, TRAINING, usual
 from w2s_lib.measures.metrics import band
@@ -179,7 +179,7 @@ def dose(results: pd.DataFrame, alphas: Sequence[float], threshold: float) -> Fi
             (y, low, high), colour = spread(found, scale), CONDITION_COLOURS[condition]
             ax.plot(alphas, y, color=colour, marker=MARKERS[condition], label=condition.replace("_", " "))
             here(ax, alphas, found, scale, size=36, color=colour, marker=MARKERS[condition])
-            ax.fill_between(alphas, low, high, color=colour, alpha=0.12, linewidth=0)
+            ax.fill_between(alphas, low, high, color=colour, alpha=0.12, linewidth=0, label=over(pd.DataFrame(found)))
             first, last = (round(value, 2) + 0.0 for value in (y[0], y[-1]))
             said.append(f"{statistic.replace('_', ' ')} {condition} from {first:.2f} to {last:.2f}")
         ax.set_xscale("log", base=2)

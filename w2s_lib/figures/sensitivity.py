@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.figures.rows import Row, beside, dot, name_rows, nulls
-from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas, over
 from w2s_lib.findings.results import MATCHED, among, say, usual
 from w2s_lib.findings.sensitivity import DEFINITIONS, MISCALIBRATED, NEIGHBOURS_TRIED
 
@@ -45,7 +45,7 @@ def over_threshold(
         if first in BLIND:
             ax.axhline(BLIND[first], **DASHED)
         low, high = main["low"].astype(float), main["high"].astype(float)
-        ax.fill_between(main["threshold"], low, high, color=colour, alpha=0.16, linewidth=0)
+        ax.fill_between(main["threshold"], low, high, color=colour, alpha=0.16, linewidth=0, label=over(main))
         ax.plot(main["threshold"], main["value"], color=colour, marker=MARKERS[condition], markersize=5, linewidth=2)
         for name in others:
             look = {"color": GREY, "linestyle": NULL_LINES[name], "linewidth": 2, "label": SCORE_NAMES[name]}
@@ -88,7 +88,7 @@ def over_neighbours(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
                 continue
             rows, colour = rows.loc[[f"{MATCHED}_{k}" for k in NEIGHBOURS_TRIED]], CONDITION_COLOURS[condition]
             x = np.array(NEIGHBOURS_TRIED) * 2**shift
-            ax.vlines(x, rows["low"], rows["high"], color=colour, linewidth=1.6)
+            ax.vlines(x, rows["low"], rows["high"], color=colour, linewidth=1.6, label=over(rows))
             ax.plot(x, rows["value"], color=colour, marker=MARKERS[condition], markersize=5, linewidth=1)
             ends = " to ".join(_number(v) for v in rows["value"].iloc[[0, -1]])
             said.append(f"{condition}{' minus rerun' * bool(versus)} {ends}")

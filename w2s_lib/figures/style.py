@@ -17,6 +17,7 @@ from string import Template
 
 import matplotlib.figure
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -51,6 +52,8 @@ AREA = "#D55E00"
 """Fill of the deception area."""
 HERE = "_here:"
 """How the labels of hollow marks begin, which say what this build found beside a record; a legend leaves them out."""
+OVER = "_over:"
+"""How the labels of intervals begin, which go on with the number of study seeds."""
 
 STYLE = {
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "savefig.transparent": True,
@@ -162,11 +165,22 @@ class Figure:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
         svg = self.svg()
-        alt, caption = (f"{text} {beside}".rstrip() for beside in [self.beside] for text in (self.alt, self.caption))
+        beside, over = self.beside, self.over
+        alt, caption = (
+            f"{text.replace('intervals over seeds', f'intervals over {over}')} {beside}".rstrip()
+            for text in (self.alt, self.caption)
+        )
         data = {"image/svg+xml": svg, "text/plain": alt}
         if os.environ.get(SLIDES) == "yes" and (drawn := self.for_slides(svg)):
             data[SLIDE] = drawn
         return data, {"image/svg+xml": {"alt": alt, "caption": caption}}
+
+    @property
+    def over(self) -> str:
+        """What the intervals are over that the figure shows: study seeds, or, where there is one, its pairs."""
+        marks = self.canvas.findobj(lambda artist: str(artist.get_label()).startswith(OVER))
+        alone = [mark.get_label() == f"{OVER}1" for mark in marks]
+        return "seeds" if not any(alone) else "pairs" if all(alone) else "seeds, or over pairs where there is one"
 
     @property
     def beside(self) -> str:
@@ -202,6 +216,12 @@ def template(name: str, fields: Mapping[str, object]) -> str:
     read = lambda name: Template((Path(__file__).parent / f"{name}.html").read_text(encoding="utf-8"))
     around = {part: read(part).substitute(fields).rstrip("\n") for part in ("states", "moved")}
     return read(name).substitute({**fields, **around})
+
+
+def over(rows: pd.Series | pd.DataFrame) -> str:
+    """Label of intervals, of one results row or of some: over how many study seeds they are; none where it is not
+    said."""
+    return f"{OVER}{np.max(rows['n_seeds']):.0f}" if "n_seeds" in rows else "_"
 
 
 def canvas(width: float = 7.0, height: float = 4.0, rows: int = 1, columns: int = 1, **keywords):
