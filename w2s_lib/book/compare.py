@@ -139,12 +139,8 @@ def differing(verdicts: Sequence[str]) -> bool:
     return len(set(verdicts) - {"untested"}) > 1
 
 
-def tidy(books: Sequence[Built]) -> pd.DataFrame:
-    """All that the page shows, a row a fact, columns ``COLUMNS_HERE``."""
-    return pd.DataFrame(list(_facts(books)), columns=list(COLUMNS_HERE))
-
-
 def _facts(books: Sequence[Built]) -> Iterator[dict[str, Any]]:
+    """All that the page shows, a row a fact, of ``COLUMNS_HERE``."""
     for name, row in parameters(books).iterrows():
         for edition, value in row.items():
             yield {"kind": "parameter", "name": name, "differs": True, "edition": edition, "says": value}
@@ -203,7 +199,7 @@ def lay(books: Sequence[Built], path: Path) -> Path:
     with replacing(path) as draft:
         draft.write_text(page(books, path.parent), encoding="utf-8")
     with replacing(path.with_suffix(".csv")) as draft:
-        tidy(books).to_csv(draft, index=False)
+        pd.DataFrame(list(_facts(books)), columns=list(COLUMNS_HERE)).to_csv(draft, index=False)
     return path
 
 

@@ -195,15 +195,12 @@ def figure(output: NotebookNode, name: str) -> tuple[str, dict[str, str]]:
     if not STEP_GROUP.search(svg):
         return f'<figure><img src="figures/{name}.svg" alt="{alt}"></figure>', {f"{name}.svg": svg}
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    shown = lambda found: found[0] if found[1] == "1" else _fragment(int(found[1]) - 1, found[0])
+    at = lambda step: f'<g class="fragment" data-fragment-index="{int(step) - 1}"'
+    shown = lambda found: found[0] if found[1] == "1" else found[0].replace("<g", at(found[1]), 1)
     svg = STEP_GROUP.sub(shown, svg)
     svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", svg)  # ids of several figures do not meet
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{alt}"', 1)
     return f"<figure>{svg}</figure>".replace("\n", " "), {}
-
-
-def _fragment(index: int, opened: str) -> str:
-    return opened.replace("<g", f'<g class="fragment" data-fragment-index="{index}"', 1)
 
 
 def fits(table: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import chain
 from typing import NamedTuple
 
@@ -69,9 +69,9 @@ WORKS = (
 """The works that this book is built on or stands beside; keys are of ``references.bib``."""
 
 
-def field_map(works: Sequence[Work] = WORKS) -> Figure:
+def field_map() -> Figure:
     """Works in columns by where they act; filled where a chapter of this book runs them."""
-    columns = {act: [work for work in works if work.acts == act] for act in WHERE_WORKS_ACT}
+    columns = {act: [work for work in WORKS if work.acts == act] for act in WHERE_WORKS_ACT}
     most = max(map(len, columns.values()))
     figure, ax = canvas(8.6, 0.72 * most + 1.2)
     ax.set(xlim=(0, len(WHERE_WORKS_ACT)), ylim=(-most - 0.1, 1.0))

@@ -81,15 +81,13 @@ def _dots(comparison: Comparison) -> tuple[str, str, int]:
     return path(rest), path(taxed), len(taxed) + len(rest)
 
 
-def slider(
-    comparison: Comparison, condition: str, title: str, thresholds: Sequence[float] = SLIDER_THRESHOLDS
-) -> Shown:
+def slider(comparison: Comparison, condition: str, title: str) -> Shown:
     """A slider over T for one conflict student; it starts at the comparison's own threshold.
 
     ``title`` says which models and seed; like all text here it is escaped.  Every slider of a page has ids of its own.
     """
     start = comparison.threshold
-    steps = sorted({*(t for t in thresholds if not np.isclose(t, start)), start})
+    steps = sorted({*(t for t in SLIDER_THRESHOLDS if not np.isclose(t, start)), start})
     found, first = states(comparison, steps), steps.index(start)
     rest, taxed, drawn = _dots(comparison)
     now, n = found[first], int(comparison.right.sum())

@@ -65,10 +65,10 @@ def mechanism(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.concat(frames, ignore_index=True), pd.concat(rows, ignore_index=True)
 
 
-def taxed_by_region(results: pd.DataFrame, alpha: float, condition: str = "explicit") -> pd.Series:
-    """How many training pairs are taxed in each of ``REGIONS``, all seeds and model pairs together; ``results``: pooled
-    rows as of ``mechanism``, this build's or a record's, with their seeds."""
-    at = lambda region: pick(results, f"tax_rate_{region}_band", condition, on=TRAINING, alpha=alpha)["by_seed"]
+def taxed_by_region(results: pd.DataFrame, alpha: float) -> pd.Series:
+    """How many training pairs the explicit conflict taxes in each of ``REGIONS``, all seeds and model pairs together;
+    ``results``: pooled rows as of ``mechanism``, this build's or a record's, with their seeds."""
+    at = lambda region: pick(results, f"tax_rate_{region}_band", "explicit", on=TRAINING, alpha=alpha)["by_seed"]
     taxed = {region: np.nansum([rate * pairs for _, rate, _, pairs in at(region)]) for region in REGIONS}
     return pd.Series({region: round(number) for region, number in taxed.items()})
 

@@ -210,16 +210,14 @@ class Orthant:
         The bar of weak and ceiling is what they know by, that of students is zero.
         """
         sign = np.array([1.0] + [1.0] * len(above) + [-1.0] * len(below))
-        index = [0, *map(COORDINATES.index, (*above, *below))]
-        bars = np.array([self._bar(COORDINATES[i]) for i in index])
+        named = ("true", *above, *below)
+        index = [*map(COORDINATES.index, named)]
+        bars = np.array([bar(self.cov, name, self.threshold) if name in ("weak", "ceiling") else 0.0 for name in named])
         cov = sign[:, None] * self.cov[np.ix_(index, index)] * sign
         if given is None:
             return _at_least(sign * bars, np.zeros(len(index)), cov)
         slope = sign * self.cov[index, -1]
         return _at_least(sign * bars, np.multiply.outer(given, slope), cov - np.outer(slope, slope))
-
-    def _bar(self, name: str) -> float:
-        return bar(self.cov, name, self.threshold) if name in ("weak", "ceiling") else 0.0
 
 
 def _at_least(bars: Array, mean: Array, cov: Array) -> Array:

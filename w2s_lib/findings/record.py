@@ -171,11 +171,6 @@ def _named(runs: Iterable[Spec]) -> dict[str, object]:
     return {"runs": len(keys), "run_keys": digests.digest("\n".join(keys))}
 
 
-def _narrowed(entry: dict, seed: int, names: Iterable[str], edition: Edition) -> dict:
-    """The entry of a seed that had more chapters, for these: their runs; what they took, nobody noted."""
-    return entry | _named(closure(of_chapters(Study(edition), seed, names).runs())) | dict.fromkeys(TOOK)
-
-
 def _write(
     folder: Path,
     edition: Edition,
@@ -342,7 +337,9 @@ def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
     frames = {seed: of(theirs.frame, seed) for seed in new}
     told = {str(seed): dict(theirs.about["seeds"][str(seed)]) for seed in new}
     if held < set(theirs.frame["chapter"]):
-        told = {seed: _narrowed(entry, int(seed), held, edition) for seed, entry in told.items()}
+        for seed, entry in told.items():  # the runs of these chapters; what they took, nobody noted
+            its = closure(of_chapters(Study(edition), int(seed), held).runs())
+            entry |= _named(its) | dict.fromkeys(TOOK)
     _write(folder, edition, frames, told, f"keep {other} apart, or make its seeds again")
     return new
 
@@ -514,7 +511,7 @@ def headline(replicated: pd.DataFrame) -> str:
     )
 
 
-def seeds_needed(rows: pd.DataFrame, claims: Iterable[Claim] | None = None) -> pd.DataFrame:
+def seeds_needed(rows: pd.DataFrame) -> pd.DataFrame:
     """How many seeds each claim needs to tell its least effect from zero four times in five, by the record's own
     spread.
 
@@ -522,7 +519,7 @@ def seeds_needed(rows: pd.DataFrame, claims: Iterable[Claim] | None = None) -> p
     claim that the record does not hold has no row; needed seeds are NaN where the spread is not known.
     """
     told = []
-    for claim in CLAIMS.values() if claims is None else claims:
+    for claim in CLAIMS.values():
         for _, row in of_claims(rows, [claim]).iterrows():
             needed = seeds_for(claim.least_effect, row["sd"])
             about = (claim.key, claim.statement, claim.least_effect)

@@ -61,6 +61,9 @@ edge."""
 _EDGES = {name: {"low": low, "high": np.inf if high == LABEL_EDGES[-1] else high} for name, low, high in BY_LABEL}
 """The same as keywords: a label is exactly 1 from a margin of 37 on."""
 
+Names = dict[str, object]
+"""Columns by what they hold, which is what asked rows are about."""
+
 Statistic = Callable[..., np.ndarray]
 """A number, or, under bootstrap ``weights``, one a row of them."""
 
@@ -489,11 +492,7 @@ def usual(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
 
 
 def difference(
-    per_seed: pd.DataFrame,
-    statistics: str | Sequence[str],
-    versus: str,
-    these: dict[str, object],
-    those: dict[str, object],
+    per_seed: pd.DataFrame, statistics: str | Sequence[str], versus: str, these: Names, those: Names
 ) -> pd.DataFrame:
     """Results rows: each statistic of these students minus that of those, each pooled over the same model pairs, seed
     by seed.
@@ -508,11 +507,7 @@ def difference(
 
 
 def differences(
-    per_seed: pd.DataFrame,
-    statistics: str | Sequence[str],
-    versus: str,
-    these: dict[str, object],
-    those: dict[str, object],
+    per_seed: pd.DataFrame, statistics: str | Sequence[str], versus: str, these: Names, those: Names
 ) -> pd.DataFrame:
     """As ``difference``, a row a statistic and seed."""
     statistics = [statistics] if isinstance(statistics, str) else list(statistics)
@@ -536,7 +531,7 @@ def differences(
 
 
 def net_of_reruns(
-    per_seed: pd.DataFrame, statistics: Sequence[str], versus: str, these: dict[str, object], those: dict[str, object]
+    per_seed: pd.DataFrame, statistics: Sequence[str], versus: str, these: Names, those: Names
 ) -> pd.DataFrame:
     """Results rows: each statistic of these students minus their rerun's, minus the same of those, seed by seed.
 
