@@ -56,8 +56,8 @@ def bridge(
     return Figure(
         figure,
         f"The explicit conflict beside a rerun, by setting. {'. '.join(said)}.",
-        "Pooled over the control pairs; 95 % intervals over seeds, or, for a study of one seed, over prompts. Seeds of "
-        f"the world are worlds of their own. {SAME_TEXTS}",
+        f"Pooled over the control pairs; 95 % intervals over seeds. Seeds of the world are worlds of "
+        f"their own. {SAME_TEXTS}",
     )
 
 

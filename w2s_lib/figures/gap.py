@@ -127,5 +127,5 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
         f"{name} against the capability gap (ceiling minus weak accuracy). "
         f"Slopes with 95 % intervals: {'; '.join(said)}.",
         "Each mark is a weak–strong pair of one seed, the larger the more of its pairs are taxed; one line a seed, "
-        "weighed by them. The interval of a slope is over seeds.",
+        "weighed by them. The slopes have intervals over seeds.",
     )

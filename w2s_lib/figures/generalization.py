@@ -77,7 +77,7 @@ def pgr_intervals(results: pd.DataFrame, pooled: pd.Series) -> Figure:
     return Figure(
         figure,
         f"Performance gap recovered with its 95 % interval, by weak-strong pair: {said}.",
-        "95 % t intervals over seeds; a bar that leaves the frame goes on. Where the gap of a weak–strong pair is too "
+        "95 % intervals over seeds; a bar that leaves the frame goes on. Where the gap of a weak–strong pair is too "
         "small for PGR in every seed, the pair is left out.",
     )
 

@@ -89,10 +89,8 @@ def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str])
         figure,
         "Tax, deception score and what the margin-matched null leaves of it, by condition and study. "
         f"{'; '.join(said)}.",
-        f"Bars: 95 % intervals, over seeds; for a study of one seed, over prompts. {SAME_TEXTS} The dashed line is "
-        "what a tax comes to that falls blindly among pairs of equal margin."
-        + placebos_refused(results)
-        * ("placebo" in conditions),
+        f"Bars: 95 % intervals over seeds. {SAME_TEXTS} The dashed line is what a tax comes to "
+        "that falls blindly among pairs of equal margin." + placebos_refused(results) * ("placebo" in conditions),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.style import DASHED, GREY, STUDIES, Figure, canvas
+from w2s_lib.figures.style import DASHED, GREY, STUDIES, Figure, canvas, over
 from w2s_lib.findings.specification import CHOICES
 
 
@@ -24,7 +24,15 @@ def specification_curve(curves: Mapping[str, pd.DataFrame]) -> Figure:
     for (above, below), (name, curve) in zip(axes.T, curves.items()):
         x, colour = np.arange(len(curve)), STUDIES.get(name, STUDIES["world"])
         told = (curve["reads"] == "above zero") | (curve["reads"] == "below zero")
-        above.vlines(x[~told], curve["low"][~told], curve["high"][~told], color=GREY, linewidth=0.5, alpha=0.45)
+        above.vlines(
+            x[~told],
+            curve["low"][~told],
+            curve["high"][~told],
+            color=GREY,
+            linewidth=0.5,
+            alpha=0.45,
+            label=over(curve),
+        )
         above.vlines(x[told], curve["low"][told], curve["high"][told], color=colour, linewidth=0.7, alpha=0.6)
         above.plot(x, curve["value"], color=colour, linewidth=2)
         above.axhline(0, **DASHED)
