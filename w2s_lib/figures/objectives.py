@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.rows import ONE, Measure, Row, beside, dot, forest, under_headings
+from w2s_lib.figures.rows import ONE, Measure, beside, dot, forest, under_headings
 from w2s_lib.figures.style import GREY, Figure, canvas
 from w2s_lib.findings.objectives import RIVAL_MIXED_IN, RIVAL_SIDES
 from w2s_lib.findings.results import MATCHED, pick, say, usual
@@ -25,16 +25,11 @@ def label(aim: str, condition: str) -> str:
     return condition if rival == condition else f"{condition}: {rival}"
 
 
-def _rows() -> list[Row]:
-    """Conditions below the aim of supervision; what a row is about: aim and condition."""
-    return under_headings(
-        {aim or "harmlessness": [(label(aim, c), (aim, c)) for c in cs] for aim, cs in CONDITIONS_BY_AIM.items()}
-    )
-
-
 def _forest(axes: Iterable[Axes], results: pd.DataFrame, *measures: Measure) -> list[str]:
+    """A panel a measure, conditions below the aim of supervision; returns what they show, in words."""
+    groups = {aim or "harmlessness": [(label(aim, c), (aim, c)) for c in cs] for aim, cs in CONDITIONS_BY_AIM.items()}
     of = lambda measure, about, _: pick(results, measure.statistic, about[1], objective=about[0])
-    return forest(axes, _rows(), measures, of, size=70)
+    return forest(axes, under_headings(groups), measures, of, size=70)
 
 
 def excess_by_objective(results: pd.DataFrame) -> Figure:
