@@ -199,6 +199,13 @@ def test_a_seed_that_would_have_other_rows_is_refused_before_anything_is_trained
     assert len(asked) == 1
 
 
+def test_the_books_record_takes_new_seeds():
+    """What today's code asks for is what its seeds came from; else a new scheme is due."""
+    folder = record.folder_of(WORLD)
+    its = closure(record.of_chapters(Study(WORLD), 400, record.chapters(folder, WORLD)).runs())
+    assert record._named(its).items() <= record.load(folder).about["seeds"]["400"].items()
+
+
 def test_a_seed_joins_a_record_with_the_chapters_that_it_has(folder, tmp_path, monkeypatch):
     """Others have come to the ledger since: a seed that is added has no rows of theirs, nor trains their runs."""
     assert record.chapters(folder, WORLD) == [CHAPTER]
