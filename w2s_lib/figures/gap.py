@@ -11,7 +11,7 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.patches import Rectangle
 
 from w2s_lib.figures.rows import HOLLOW, held, of_a_record
-from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas, over
 from w2s_lib.findings.results import LEAST, among, outside, pick, say, usual
 from w2s_lib.models.ranks import rank
 
@@ -118,6 +118,7 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
         if statistic in ABOUT_ZERO:
             ax.axhline(0, **DASHED)
         found = pick(lines, statistic, condition, per="gap")
+        ax.set_label(over(found))  # its interval stands in the title
         title = f"{condition}, slope {say(found)}".replace(" (here", "\n(here")
         ax.set_title(title, fontsize=10, color=CONDITION_COLOURS[condition])
         ax.set(xlabel="capability gap" if ax in axes[-1] else "", ylabel=name if ax in axes[:, 0] else "")
