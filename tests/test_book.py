@@ -29,7 +29,7 @@ from tests.conftest import build_command, of_few_chapters, pages
 from w2s_lib.book import build, copies
 from w2s_lib.book.build import (
     KERNEL,
-    LONGEST,
+    LONGEST_CHAPTERS,
     NOT_SHIPPED,
     BuildError,
     announced,
@@ -679,7 +679,9 @@ def test_a_preview_reads_no_docstrings_and_says_what_does(tmp_path):
 
 def test_notebooks_that_take_longest_begin_first():
     begin = lambda before: [path.stem[:2] for path in longest_first(chapters(), before)]
-    assert begin({})[:7] == [*LONGEST, "01"] and sorted(begin({})) == sorted(path.stem[:2] for path in chapters())
+    assert begin({})[:7] == [*LONGEST_CHAPTERS, "01"] and sorted(begin({})) == sorted(
+        path.stem[:2] for path in chapters()
+    )
     assert begin({"03_ladder": 9.0, "01_tour": 2.0, "20_provable": 1.0})[:4] == ["03", "01", "20", "15"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from w2s_lib.figures import provable as figures
 from w2s_lib.findings.provable import (
-    NAMES,
+    COORDINATES,
     SETTINGS,
     USED,
     BiLevel,
@@ -82,7 +82,7 @@ def conflicting():
 def test_a_covariance_is_one_and_a_second_label_costs(conflicting):
     assert np.diag(conflicting) == pytest.approx(1) and np.linalg.eigvalsh(conflicting).min() > -1e-9
     rerun = covariance(USED, 30, 1, 60, 0.0)
-    truth = dict(zip(NAMES, conflicting[0])), dict(zip(NAMES, rerun[0]))
+    truth = dict(zip(COORDINATES, conflicting[0])), dict(zip(COORDINATES, rerun[0]))
     assert truth[0]["conflict"] < truth[1]["conflict"] - 0.05 and truth[0]["baseline"] == truth[1]["baseline"]
 
 

@@ -24,7 +24,7 @@ from tests.test_real_edition import BAD, GOOD, dialogues
 from tests.test_real_edition import FAST as RECIPE
 from w2s_lib.book import page
 from w2s_lib.book.own import as_read, conditions, needed, notes, own, remarks, remedies
-from w2s_lib.book.report import OPTIONS, Report, main, report
+from w2s_lib.book.report import COMMAND_OPTIONS, Report, main, report
 from w2s_lib.data.cleaning import cleaned
 from w2s_lib.data.load import TiesError, split
 from w2s_lib.data.reading import DataError
@@ -570,7 +570,8 @@ def test_help_names_every_option(capsys):
     told = capsys.readouterr().out
     assert left.value.code == 0
     assert all(
-        f"--{name.replace('_', '-')}" in told for name in (*OPTIONS, "out", "recipe", "store", "workers", "dry_run")
+        f"--{name.replace('_', '-')}" in told
+        for name in (*COMMAND_OPTIONS, "out", "recipe", "store", "workers", "dry_run")
     )
 
 

@@ -565,7 +565,6 @@ NO_SHARES = (
         "kappa",
         "shift_by_ceiling",
         "taxed_there_beyond_margin",
-        "tax_beyond_rerun",
         "tax_rate_contrast",
         "loss_weak",
         "loss_student",

@@ -22,7 +22,7 @@ from typing import Any
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
-NAME = "forked"
+PROVISIONER = "forked"
 
 IMPORTED = (
     "w2s_lib.book", "ipykernel.kernelapp", "matplotlib.backends.backend_svg", "myst_nb", "w2s_lib.book.build",
@@ -111,5 +111,5 @@ def use() -> None:
     """Have this process's kernels forked, where that is safe."""
     if sys.platform == "linux":
         factory = KernelProvisionerFactory.instance()
-        factory.provisioners[NAME] = EntryPoint(NAME, f"{__name__}:{Forked.__name__}", factory.GROUP_NAME)
-        factory.default_provisioner_name = NAME
+        factory.provisioners[PROVISIONER] = EntryPoint(PROVISIONER, f"{__name__}:{Forked.__name__}", factory.GROUP_NAME)
+        factory.default_provisioner_name = PROVISIONER

@@ -44,10 +44,10 @@ WITHOUT = ("accuracy", "pgr")
 UNDER = ("conflict_tax", "deception_score", "null_margin_matched", MATCHED)
 """What is read off the student under the explicit conflict."""
 
-BEYOND = ("conflict_tax", MATCHED)
+BEYOND_ITS_RERUN = ("conflict_tax", MATCHED)
 """What is also held against a rerun under the same mitigation."""
 
-CHANGES = ("pgr", "conflict_tax", "deception_score", MATCHED)
+ENTRY_CHANGES = ("pgr", "conflict_tax", "deception_score", MATCHED)
 """What is also held against no mitigation."""
 
 ANY = {"mitigation": None, "via": None}
@@ -96,7 +96,7 @@ def _beyond(per_seed: pd.DataFrame, statistic: str) -> pd.DataFrame:
 
 def beyond_a_rerun(per_seed: pd.DataFrame) -> pd.DataFrame:
     """Results rows of a study, frame as of ``measured``: what it has beyond a rerun under the same mitigation."""
-    return pd.concat([summarise(_beyond(per_seed, statistic)) for statistic in BEYOND], ignore_index=True)
+    return pd.concat([summarise(_beyond(per_seed, statistic)) for statistic in BEYOND_ITS_RERUN], ignore_index=True)
 
 
 def scored(world: str, tried: pd.DataFrame, plain: pd.DataFrame) -> list[Score]:
@@ -113,10 +113,10 @@ def scored(world: str, tried: pd.DataFrame, plain: pd.DataFrame) -> list[Score]:
         condition = "none" if statistic in WITHOUT else "explicit"
         one, other = (_by_seed(frame, statistic, condition) for frame in (tried, plain))
         add(statistic, one["value"], one["less"])
-        if statistic in CHANGES:
+        if statistic in ENTRY_CHANGES:
             less = one["less"] + other["less"] + other["value"]
             add(statistic, one["value"] - other["value"], less, UNMODIFIED)
-    for statistic in BEYOND:
+    for statistic in BEYOND_ITS_RERUN:
         found = _beyond(tried, statistic)
         add(statistic, found["value"], found["less"], "rerun")
     return rows

@@ -20,7 +20,7 @@ from scipy.stats import multivariate_normal, norm
 from w2s_lib.findings.results import OPTIONS, PER_SEED, difference, summarise
 from w2s_lib.measures.metrics import Array, Comparison
 
-NAMES = ("true", "weak", "ceiling", "baseline", "conflict", "independent")
+COORDINATES = ("true", "weak", "ceiling", "baseline", "conflict", "independent")
 """The truth's coordinate and the five models of a comparison, in the order of a covariance."""
 
 
@@ -157,7 +157,7 @@ def conflicting(z: Array, against: float) -> Array:
 def covariance(
     setting: Setting, n: int, seed: int, m: int, share: float, against: float = 0.5, dose: float = 1.0
 ) -> Array:
-    """Of the truth's coordinate and five models' outputs, ``NAMES``, on a new point, for given draws; shape (6, 6).
+    """Of the truth's coordinate and five models' outputs, ``COORDINATES``, on a new point, for given draws; (6, 6).
 
     Each strong student learns from m points of its own by the weak model's outputs, the ceiling from the baseline's by
     their true labels.  Conflict also learns share · m further points by the second label, ± ``dose`` times the size of
@@ -184,7 +184,7 @@ def covariance(
 
 def bar(cov: Array, model: str, threshold: float) -> float:
     """How large a model's standardised output must be to be p > threshold, p the chance that its sign is right."""
-    rho = cov[0, NAMES.index(model)]
+    rho = cov[0, COORDINATES.index(model)]
     return float(ndtri(threshold) * np.sqrt(1 - rho**2) / rho) if rho > 0 else np.inf
 
 
@@ -210,16 +210,14 @@ class Orthant:
         The bar of weak and ceiling is what they know by, that of students is zero.
         """
         sign = np.array([1.0] + [1.0] * len(above) + [-1.0] * len(below))
-        index = [0, *map(NAMES.index, (*above, *below))]
-        bars = np.array([self._bar(NAMES[i]) for i in index])
+        named = ("true", *above, *below)
+        index = [*map(COORDINATES.index, named)]
+        bars = np.array([bar(self.cov, name, self.threshold) if name in ("weak", "ceiling") else 0.0 for name in named])
         cov = sign[:, None] * self.cov[np.ix_(index, index)] * sign
         if given is None:
             return _at_least(sign * bars, np.zeros(len(index)), cov)
         slope = sign * self.cov[index, -1]
         return _at_least(sign * bars, np.multiply.outer(given, slope), cov - np.outer(slope, slope))
-
-    def _bar(self, name: str) -> float:
-        return bar(self.cov, name, self.threshold) if name in ("weak", "ceiling") else 0.0
 
 
 def _at_least(bars: Array, mean: Array, cov: Array) -> Array:
@@ -238,7 +236,7 @@ def _at_least(bars: Array, mean: Array, cov: Array) -> Array:
 def _paying(cov: bytes, points: int) -> tuple[Array, Array, Array, Array]:
     """What no threshold changes: the chances that a pair is ranked right and that it is taxed, and both at each of so
     many values of the independent margin.  The covariance as bytes: several thresholds are asked of the same models."""
-    chance, z = Orthant(np.frombuffer(cov).reshape(len(NAMES), -1), threshold=0.5), np.linspace(-4, 4, points)
+    chance, z = Orthant(np.frombuffer(cov).reshape(len(COORDINATES), -1), threshold=0.5), np.linspace(-4, 4, points)
     right, taxed = {"above": ("baseline",)}, {"above": ("baseline",), "below": ("conflict",)}
     return chance(**right), chance(**taxed), chance(**right, given=z), chance(**taxed, given=z)
 

@@ -56,7 +56,7 @@ NEIGHBOURS_TRIED = (5, 10, 20, 40, 80)
 TEMPERATURES = (0.05, 20.0)
 """Between these a temperature is sought: of a model that ranks at chance, no finite one would be the best."""
 
-ROLES = ("weak", "student", "ceiling")
+ROLE_NAMES = ("weak", "student", "ceiling")
 MISCALIBRATED, OVERSURE = "calibration_error_", "overconfidence_"
 """Statistics by role: expected calibration error; mean confidence minus accuracy, above zero where a model is surer
 than right."""
@@ -123,14 +123,10 @@ def defined(comparison: Comparison, clusters: Sequence[object], definition: str 
 
 
 def measure_at(
-    study: Study,
-    conditions: Sequence[str],
-    thresholds: Iterable[float],
-    definition: str = "p > T",
-    statistics: Sequence[str] = AT_EACH_THRESHOLD,
+    study: Study, conditions: Sequence[str], thresholds: Iterable[float], definition: str = "p > T"
 ) -> pd.DataFrame:
-    """``results.measure`` at many thresholds and by any definition, reading each score once; columns
-    ``results.PER_SEED``.
+    """``results.measure`` of ``AT_EACH_THRESHOLD`` at many thresholds and by any definition, reading each score once;
+    columns ``results.PER_SEED``.
 
     Scores do not depend on T, so nothing is trained that the study's edition does not have.
     """
@@ -140,7 +136,7 @@ def measure_at(
         runs, clusters = study.compared(*cell), study.clusters(cell.seed)
         one = defined(study.comparison(*cell), clusters, definition)
         for at in (replace(one, threshold=t) for t in thresholds):
-            yield from (estimate(at, name, runs, knowledge=knowledge) for name in statistics)
+            yield from (estimate(at, name, runs, knowledge=knowledge) for name in AT_EACH_THRESHOLD)
 
     return tabulate(study, conditions, estimates)
 
@@ -180,7 +176,7 @@ def calibration(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     def judged(cell: Cell) -> Iterable[tuple[str, Array, Train]]:
         c, (weak, ceiling, student, *_) = study.comparison(*cell), study.compared(*cell)
-        return zip(ROLES, (c.weak, c.baseline, c.ceiling), (weak, student, ceiling))
+        return zip(ROLE_NAMES, (c.weak, c.baseline, c.ceiling), (weak, student, ceiling))
 
     def estimates(cell: Cell) -> Iterable[Estimate]:
         for role, p, run in judged(cell):
@@ -209,17 +205,15 @@ def own_thresholds(study: Study, seed: int) -> pd.DataFrame:
     return frame.assign(own_threshold=rescale(np.full(len(frame), t), 1 / frame["temperature"].to_numpy()))
 
 
-def beyond(
-    per_seed: pd.DataFrame, conditions: Iterable[str], control: str = "rerun", statistic: str = "excess_margin_matched"
-) -> pd.DataFrame:
-    """Results rows of a statistic under each condition minus the same under a control, at each threshold of
+def beyond(per_seed: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
+    """Results rows of DS − margin-matched null under each condition minus a rerun's, at each threshold of
     ``measure_at``'s frame."""
-    rows = [minus(at, [statistic], tuple(conditions), control) for _, at in per_seed.groupby("threshold")]
+    rows = [minus(at, [MATCHED], tuple(conditions), "rerun") for _, at in per_seed.groupby("threshold")]
     return pd.concat(rows, ignore_index=True)
 
 
-def by_neighbours(study: Study, conditions: Sequence[str], control: str = "rerun") -> pd.DataFrame:
-    """Results rows of DS − margin-matched null by the number of neighbours, pooled, and each minus the control's.
+def by_neighbours(study: Study, conditions: Sequence[str]) -> pd.DataFrame:
+    """Results rows of DS − margin-matched null by the number of neighbours, pooled, and each minus a rerun's.
 
     The number is the end of a row's ``statistic``: ``excess_margin_matched_5`` and so on.
     """
@@ -232,10 +226,10 @@ def by_neighbours(study: Study, conditions: Sequence[str], control: str = "rerun
             yield found._replace(names=found.names | {"statistic": name})
 
     per_seed, rows = tabulate(study, conditions, estimates), []
-    against = [name for name in conditions if name != control]
+    against = [name for name in conditions if name != "rerun"]
     for name, mine in per_seed.groupby("statistic", sort=False):
         mine = mine.assign(statistic=MATCHED)  # by which it is pooled
-        found = pd.concat([summarise(mine, pooled=True), minus(mine, (MATCHED,), against, control)])
+        found = pd.concat([summarise(mine, pooled=True), minus(mine, (MATCHED,), against, "rerun")])
         rows.append(found.assign(statistic=name))
     return pd.concat(rows, ignore_index=True)
 
