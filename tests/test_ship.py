@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ from w2s_lib.measures.divergences import capa
 from w2s_lib.models.ladder import parse
 from w2s_lib.specs import Society, Train
 from w2s_lib.study import Study
+from w2s_lib.study.conditions import DOSES
 from w2s_lib.study.edition import FOLDER, load
 
 CONDITIONS = ("explicit", "rerun")
@@ -316,6 +318,17 @@ def test_helpful_pairs_by_people_need_neither_texts_nor_model(tmp_path, monkeypa
     }
     by_hand = np.mean(tax["implicit_pandalm"]) - np.mean(tax["implicit_llmbar"])
     assert told.set_index("claim").loc["H3", "value"] == pytest.approx(by_hand)
+    drawn = figures_of_real_texts.doses(results)
+    assert figures_of_real_texts.SAME_TEXTS in drawn.caption
+    tax = {c: [study.comparison(*cell, c).tax.mean() for cell in cells] for c in (*DOSES, "rerun")}
+    for less, more in pairwise(DOSES):
+        assert study.conflict(more).share == 2 * study.conflict(less).share
+        by_hand = np.mean(tax[more]) - np.mean(tax[less])
+        assert pick(results, "conflict_tax", more, versus=less)["value"] == pytest.approx(by_hand)
+    for dose in DOSES:
+        over_prompts = pick(results, "conflict_tax", dose, versus="rerun", subset=ONE_DIVISION)
+        assert over_prompts["value"] == pytest.approx(np.mean(tax[dose][:2]) - np.mean(tax["rerun"][:2]))
+        assert over_prompts["low"] < over_prompts["value"] < over_prompts["high"] and say(over_prompts) in drawn.alt
     longer = Shipped(FOLDER / "hh-smol-helpful").table("longer").set_index("part")["value"]
     assert longer["pandalm"] > 0.6 > longer["all"] > 0.4 > longer["llmbar-adversarial"], "length for, and against"
 

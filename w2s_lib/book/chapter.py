@@ -92,6 +92,14 @@ class Chapter:
         """The lab that the study is on."""
         return self.study.lab
 
+    def lab_of(self, edition: Edition) -> Lab:
+        """The lab for an edition that this chapter shows beside its own: what that one ships counts, also where
+        ``W2S_SHIPPED`` is ``no``.  For its own edition it is ``lab``."""
+        if edition.name == self.study.edition.name:
+            return self.lab
+        ships = Shipped(FOLDER / edition.name)
+        return Lab(self.lab.store.root, self.lab.workers, dask=edition.dask, shipped=ships)
+
     def publish(self, results: pd.DataFrame, edition: str | None = None) -> pd.DataFrame:
         """Add rows to the book's ``results.csv``, under an edition (None: the chapter's own); returns them as the page
         shows them: ``beside`` the record.
@@ -360,7 +368,7 @@ class Chapter:
 def open_lab(store: object = None, workers: object = None, edition: Edition | None = None) -> Lab:
     """The lab on a store (None: ``$W2S_STORE``, else this checkout's ``.store``) with ``workers`` (None: one a core).
 
-    What an edition ships is not computed again, unless ``$W2S_SHIPPED`` is ``no``.
+    What an edition ships is not computed again, unless ``$W2S_SHIPPED`` is ``no`` (see ``Chapter.lab_of`` for others).
 
     Raises:
         ParameterError: ``store`` is no path, or ``workers`` no number of processes.

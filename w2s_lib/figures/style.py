@@ -31,7 +31,7 @@ GREY = "#757575"
 ROLE_COLOURS = {"weak supervisor": "#E69F00", "strong student": "#0072B2", "strong ceiling": "#009E73"}
 CONDITION_COLOURS = {
     "none": "#0072B2", "explicit": "#D55E00", "implicit": "#CC79A7", "implicit_quarter": "#E0A0C4", "rerun": GREY,
-    "placebo_eighth": "#2F8FBF",
+    "implicit_eighth": "#EBC3DA", "implicit_half": "#D68AB4", "placebo_eighth": "#2F8FBF",
     "implicit_pandalm": "#9A4D78", "implicit_llmbar": "#5B8C5A",
     "placebo": "#56B4E9", "explicit_shared": "#A34700", "verbosity": "#8C6BB1", "untrained": "#A9A9A9",
     "implicit_in_turns": "#7A3E63", "implicit_weak_last": "#B5651D", "placebo_in_turns": "#2E7DA1",
@@ -39,6 +39,7 @@ CONDITION_COLOURS = {
 }  # fmt: skip
 MARKERS = {
     "none": "o", "explicit": "s", "implicit": "D", "implicit_quarter": "d", "rerun": "v", "placebo": "^",
+    "implicit_eighth": "1", "implicit_half": "2",
     "placebo_eighth": "8", "implicit_pandalm": ">", "implicit_llmbar": "H",
     "explicit_shared": "p", "verbosity": "h", "untrained": "x",
     "implicit_in_turns": (4, 1, 0), "implicit_weak_last": (6, 1, 0), "placebo_in_turns": (8, 1, 0),
