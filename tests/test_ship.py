@@ -267,11 +267,12 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
             table["pair_id"].str.fullmatch("[0-9a-f]{12}").all()
             and table["cluster"].str.fullmatch("[0-9a-f]{12}").all()
         )
+    over_seeds = pick(results, "excess_margin_matched", "explicit")
+    alone = pick(results, "excess_margin_matched", "explicit", subset=ONE_DIVISION)
+    assert (over_seeds["n_seeds"], alone["n_seeds"]) == (3, 1) and len(set(dict(over_seeds["by_seed"]).values())) == 3
+    assert alone["value"] == pytest.approx(over_seeds["by_seed"][0][1])
+    assert alone["high"] - alone["low"] > 0.01, "over prompts"
     if checked:
-        whole = pick(results, "excess_margin_matched", "explicit")
-        alone = pick(results, "excess_margin_matched", "explicit", subset=ONE_DIVISION)
-        assert alone["n_seeds"] == 1 and alone["value"] == pytest.approx(whole["by_seed"][0][1])
-        assert alone["high"] - alone["low"] > 0.01, "over prompts"
         few = study.on_control_pairs()
         other, by_hand = replace(few, ceiling_half="ground_truth").on(lab), []
         for seed in seeds:  # a ratio of sums within the seed
@@ -292,10 +293,11 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
     assert 0.55 < accuracy < 0.8, "on noisy labels: better than chance, and no leak"
 
 
-@pytest.mark.parametrize("name", ["hh-smol", "hh-smol-helpful", "hh-families"])
+@pytest.mark.parametrize("name", ["hh-smol", "hh-smol-helpful", "hh-families", "hh-smol-tuned"])
 def test_shipped_runs_are_runs_of_the_edition(name):
     study = Study(load(name))
-    runs = {run.key for run in study.runs() if isinstance(run, Train)}
+    needed = study.student_runs(CONDITIONS) if name == "hh-smol-tuned" else study.runs()
+    runs = {run.key for run in needed if isinstance(run, Train)}
     assert runs == set(Shipped(FOLDER / name).records)
 
 
@@ -452,14 +454,16 @@ def test_more_and_fewer_pairs_have_one_recipe_and_the_same_layers(on_real_texts)
 
 def test_every_figure_of_real_texts_says_what_its_intervals_are_about(on_real_texts):
     """And the bridge's words name every study."""
-    alone = {"one division": on_real_texts["frozen layers"].restricted_to(seeds=[0]).with_parameters(draws=100)}
+    whole = {"one division": "frozen layers", "fine-tuned once": "fine-tuned"}
+    alone = {n: on_real_texts[of].restricted_to(seeds=[0]).with_parameters(draws=100) for n, of in whole.items()}
     real = bridge.of_real_texts(on_real_texts) | bridge.of_real_texts(alone, subset=ONE_DIVISION)
     world = [real["fine-tuned"].assign(labels=labels, method=method) for labels, method in figures_of_bridge.SETTINGS]
     drawn = figures_of_bridge.bridge(pd.concat(world), real)
     for name, rows in real.items():
         row = pick(rows, MATCHED, "explicit", subset=None)
         assert f", {name}: explicit {say(row)}, rerun " in drawn.alt
-    assert [len(rows["subset"].unique()) for rows in real.values()] == [1] * 5
+    assert [len(rows["subset"].unique()) for rows in real.values()] == [1] * 6
+    assert ", across families 2, fine-tuned 3, one division 1, fine-tuned once 1)" in drawn.caption
     frozen, people = on_real_texts["frozen layers"], on_real_texts["fewer pairs"]
     kin = Study(load("hh-families", {"seeds": [0, 1]})).on(on_real_texts["across families"].lab)
     pooled = real_texts(frozen, CONDITIONS, controls=False)[1]
