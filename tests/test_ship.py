@@ -268,10 +268,10 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
             and table["cluster"].str.fullmatch("[0-9a-f]{12}").all()
         )
     over_seeds = pick(results, "excess_margin_matched", "explicit")
-    alone = pick(results, "excess_margin_matched", "explicit", subset=ONE_DIVISION)
-    assert (over_seeds["n_seeds"], alone["n_seeds"]) == (len(study.edition.seeds), 1)
+    alone = pick(results, "excess_margin_matched", "explicit", subset=ONE_DIVISION if len(seeds) > 1 else "")
+    assert (over_seeds["n_seeds"], alone["n_seeds"]) == (len(seeds), 1)
     values = [value for _, value, *_ in over_seeds["by_seed"]]
-    assert len(set(values)) == len(values) > 1, "every seed has runs of its own"
+    assert len(set(values)) == len(values), "every seed has runs of its own"
     assert alone["value"] == pytest.approx(over_seeds["by_seed"][0][1])
     assert alone["high"] - alone["low"] > 0.01, "over prompts"
     if checked:
@@ -483,7 +483,8 @@ def test_the_ledger_asks_fine_tuned_models_the_same(on_real_texts):
     """By their own rows, and nobody else by these."""
     rows = real_texts(on_real_texts["fine-tuned"], CONDITIONS, controls=False)[1].assign(edition="hh-smol-tuned")
     told = claims.on_real_texts(rows, claims.TUNED).set_index("claim")
-    assert set(told.index) == {"C1", "C2a", "C3a", "N1", "N2", "N3"} and (told["n_seeds"] > 1).all()
+    assert set(told.index) == {"C1", "C2a", "C3a", "N1", "N2", "N3"}
+    assert (told["n_seeds"] == len(on_real_texts["fine-tuned"].edition.seeds)).all()
     found = pick(rows, MATCHED, "explicit", versus="rerun")
     assert tuple(told.loc["N2", ["low", "high"]]) == (found["low"], found["high"])
     by_hand = ("yes" if found["high"] >= 0.05 else "small") if found["low"] > 0 else None
