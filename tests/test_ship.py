@@ -456,17 +456,16 @@ def test_more_and_fewer_pairs_have_one_recipe_and_the_same_layers(on_real_texts)
 
 def test_every_figure_of_real_texts_says_what_its_intervals_are_about(on_real_texts):
     """And the bridge's words name every study."""
-    whole = {"one division": "frozen layers", "fine-tuned once": "fine-tuned"}
-    alone = {n: on_real_texts[of].restricted_to(seeds=[0]).with_parameters(draws=100) for n, of in whole.items()}
+    alone = {"one division": on_real_texts["frozen layers"].restricted_to(seeds=[0]).with_parameters(draws=100)}
     real = bridge.of_real_texts(on_real_texts) | bridge.of_real_texts(alone, subset=ONE_DIVISION)
     world = [real["fine-tuned"].assign(labels=labels, method=method) for labels, method in figures_of_bridge.SETTINGS]
     drawn = figures_of_bridge.bridge(pd.concat(world), real)
     for name, rows in real.items():
         row = pick(rows, MATCHED, "explicit", subset=None)
         assert f", {name}: explicit {say(row)}, rerun " in drawn.alt
-    assert [len(rows["subset"].unique()) for rows in real.values()] == [1] * 6
+    assert [len(rows["subset"].unique()) for rows in real.values()] == [1] * 5
     n = len(on_real_texts["fine-tuned"].edition.seeds)
-    assert f", across families 2, fine-tuned {n}, one division 1, fine-tuned once 1)" in drawn.caption
+    assert f", across families 2, fine-tuned {n}, one division 1)" in drawn.caption
     frozen, people = on_real_texts["frozen layers"], on_real_texts["fewer pairs"]
     kin = Study(load("hh-families", {"seeds": [0, 1]})).on(on_real_texts["across families"].lab)
     pooled = real_texts(frozen, CONDITIONS, controls=False)[1]
