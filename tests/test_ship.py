@@ -19,7 +19,7 @@ from w2s_lib.book.pages import PACK
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures import bridge as figures_of_bridge
 from w2s_lib.figures import real_texts as figures_of_real_texts
-from w2s_lib.findings import bridge, record
+from w2s_lib.findings import bridge, claims, record
 from w2s_lib.findings import real_texts as findings_of_real_texts
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, ledger
 from w2s_lib.findings.conflict import PLACEBO_MARGIN, conflict, is_placebo, placebo_in_words
@@ -269,11 +269,14 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
             table["pair_id"].str.fullmatch("[0-9a-f]{12}").all()
             and table["cluster"].str.fullmatch("[0-9a-f]{12}").all()
         )
+    over_seeds = pick(results, "excess_margin_matched", "explicit")
+    alone = pick(results, "excess_margin_matched", "explicit", subset=ONE_DIVISION if len(seeds) > 1 else "")
+    assert (over_seeds["n_seeds"], alone["n_seeds"]) == (len(seeds), 1)
+    values = [value for _, value, *_ in over_seeds["by_seed"]]
+    assert len(set(values)) == len(values), "every seed has runs of its own"
+    assert alone["value"] == pytest.approx(over_seeds["by_seed"][0][1])
+    assert alone["high"] - alone["low"] > 0.01, "over prompts"
     if checked:
-        whole = pick(results, "excess_margin_matched", "explicit")
-        alone = pick(results, "excess_margin_matched", "explicit", subset=ONE_DIVISION)
-        assert alone["n_seeds"] == 1 and alone["value"] == pytest.approx(whole["by_seed"][0][1])
-        assert alone["high"] - alone["low"] > 0.01, "over prompts"
         few = study.on_control_pairs()
         other, by_hand = replace(few, ceiling_half="ground_truth").on(lab), []
         for seed in seeds:  # a ratio of sums within the seed
@@ -294,10 +297,11 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
     assert 0.55 < accuracy < 0.8, "on noisy labels: better than chance, and no leak"
 
 
-@pytest.mark.parametrize("name", ["hh-smol", "hh-smol-helpful", "hh-families"])
+@pytest.mark.parametrize("name", ["hh-smol", "hh-smol-helpful", "hh-families", "hh-smol-tuned"])
 def test_shipped_runs_are_runs_of_the_edition(name):
     study = Study(load(name))
-    runs = {run.key for run in study.runs() if isinstance(run, Train)}
+    needed = study.student_runs(CONDITIONS) if name == "hh-smol-tuned" else study.runs()
+    runs = {run.key for run in needed if isinstance(run, Train)}
     assert runs == set(Shipped(FOLDER / name).records)
 
 
@@ -475,6 +479,8 @@ def test_every_figure_of_real_texts_says_what_its_intervals_are_about(on_real_te
         row = pick(rows, MATCHED, "explicit", subset=None)
         assert f", {name}: explicit {say(row)}, rerun " in drawn.alt
     assert [len(rows["subset"].unique()) for rows in real.values()] == [1] * 5
+    n = len(on_real_texts["fine-tuned"].edition.seeds)
+    assert f", across families 2, fine-tuned {n}, one division 1)" in drawn.caption
     frozen, people = on_real_texts["frozen layers"], on_real_texts["fewer pairs"]
     kin = Study(load("hh-families", {"seeds": [0, 1]})).on(on_real_texts["across families"].lab)
     pooled = real_texts(frozen, CONDITIONS, controls=False)[1]
@@ -485,6 +491,20 @@ def test_every_figure_of_real_texts_says_what_its_intervals_are_about(on_real_te
         figures_of_bridge.ceilings(bridge.by_ceiling(frozen)),
     ]
     assert all(figures_of_real_texts.SAME_TEXTS in figure.caption for figure in (drawn, *others))
+
+
+def test_the_ledger_asks_fine_tuned_models_the_same(on_real_texts):
+    """By their own rows, and nobody else by these."""
+    rows = real_texts(on_real_texts["fine-tuned"], CONDITIONS, controls=False)[1].assign(edition="hh-smol-tuned")
+    told = claims.on_real_texts(rows, claims.TUNED).set_index("claim")
+    assert set(told.index) == {"C1", "C2a", "C3a", "N1", "N2", "N3"}
+    assert (told["n_seeds"] == len(on_real_texts["fine-tuned"].edition.seeds)).all()
+    found = pick(rows, MATCHED, "explicit", versus="rerun")
+    assert tuple(told.loc["N2", ["low", "high"]]) == (found["low"], found["high"])
+    by_hand = ("yes" if found["high"] >= 0.05 else "small") if found["low"] > 0 else None
+    by_hand = by_hand or ("no" if found["high"] < 0.05 else "undecided")
+    assert told.loc["N2", "verdict"] == by_hand
+    assert claims.on_real_texts(rows).empty
 
 
 def test_what_a_ceiling_knows_and_what_was_attainable_is_counted_by_hand(on_real_texts):

@@ -53,11 +53,12 @@ def bridge(
     of = lambda measure, its, c: among(its, statistic=measure.statistic, condition=c, versus="").iloc[0]
     said = forest(axes, rows, measures, of, size=40)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(COMPARED))
+    seeds = ", ".join(f"{name} {rows['n_seeds'].iloc[0]:.0f}" for name, rows in {"the world": world, **real}.items())
     return Figure(
         figure,
         f"The explicit conflict beside a rerun, by setting. {'. '.join(said)}.",
-        f"Pooled over the control pairs; 95 % intervals over seeds. Seeds of the world are worlds of "
-        f"their own. {SAME_TEXTS}",
+        f"Pooled over the control pairs; 95 % intervals over seeds, or, of one seed, over its prompts ({seeds}). Seeds "
+        f"of the world are worlds of their own. {SAME_TEXTS}",
     )
 
 

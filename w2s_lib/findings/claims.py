@@ -6,7 +6,7 @@ A verdict is computed, never typed: another edition changes it without a change 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -369,13 +369,16 @@ REAL = {"hh-smol": ("none", "explicit", "gold_explicit"), "hh-smol-helpful": ("i
 """Editions of real texts that the ledger asks as well, with the conditions that each is asked about: of pairs that are
 mixed in, the one that has helpful pairs."""
 
+TUNED = {"hh-smol-tuned": ("none", "explicit")}
+"""The same of models of which all weights are trained."""
 
-def on_real_texts(results: pd.DataFrame) -> pd.DataFrame:
+
+def on_real_texts(results: pd.DataFrame, editions: Mapping[str, Sequence[str]] = REAL) -> pd.DataFrame:
     """The same claims by the same rules on real texts; as ``ledger``, a row for each claim that can be asked there.
 
-    ``results``: rows of the chapter on real texts, with their ``edition``."""
+    ``results``: rows of the chapter on real texts, with their ``edition``; ``editions``: which of these are asked."""
     told = []
-    for edition, conditions in REAL.items():
+    for edition, conditions in editions.items():
         rows = results[results["edition"] == edition]
         mine = [claim for claim in CLAIMS.values() if claim.names["condition"] in conditions]
         asked = [claim for claim in mine if len(usual(rows, **{"weak": ALL, "strong": ALL} | claim.names)) == 1]

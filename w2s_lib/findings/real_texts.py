@@ -58,16 +58,16 @@ def real_texts(
     study: Study, conditions: Sequence[str] = CONFLICTS, controls: bool = True
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A study on real texts: PGR by pair and pooled; the conflicts, rerun and placebo, and each minus the rerun's,
-    pooled.
+    pooled; and where there are several seeds, the scores of the first alone, with intervals over prompts
+    (``ONE_DIVISION``).
 
     ``controls`` adds gold labels and the other half's ceiling, on the control pairs; ``ceiling`` is *other* there, and
-    *own* for what they are to be compared with; and where there are several seeds, the scores of the first alone, with
-    intervals over prompts (``ONE_DIVISION``)."""
+    *own* for what they are to be compared with."""
     none, rows = generalization(study)
     per_seed = measure(study, conditions, ("accuracy", *SCORES))
     against = [c for c in conditions if c != "rerun"]
     found = [rows, summarise(per_seed, pooled=True), minus(per_seed, ("conflict_tax", MATCHED), against, "rerun")]
-    if controls and len(study.edition.seeds) > 1:
+    if len(study.edition.seeds) > 1:
         first = study.restricted_to(seeds=study.edition.seeds[:1])
         found.append(summarise(measure(first, conditions, (MATCHED,), subset=ONE_DIVISION), pooled=True))
     if controls:
