@@ -14,7 +14,7 @@ import pandas as pd
 
 from w2s_lib.data.world import EOS
 from w2s_lib.findings import label_again
-from w2s_lib.findings.label_again import CHANGES, THERE, of_group
+from w2s_lib.findings.label_again import CHANGES, CONTRAST, THERE, contrast, of_group
 from w2s_lib.findings.positive_controls import PLANTED, PLANTED_STUDENTS, scores
 from w2s_lib.findings.results import (
     MATCHED,
@@ -49,9 +49,8 @@ TRIED = ("", *TOKENS)
 LOTS = {CHOSEN: LOT, "chosen_half": "random_half"}
 """Who chooses → the lot that draws as many tokens."""
 
-BEYOND, CONTRAST = "tax_beyond_rerun", "tax_rate_contrast"
-"""The tax minus a rerun's; the tax rate where the deciding token counts in neither reply, minus that where it counts in
-both."""
+BEYOND = "tax_beyond_rerun"
+"""The tax minus a rerun's."""
 
 PLANTED_HERE = ("perfect", "half", "by_margin")
 """Students that are planted to see what the groups' null can tell: all of their tax on the missed pairs, half of it,
@@ -184,25 +183,15 @@ def beyond_rerun(per_seed: pd.DataFrame, name: str) -> pd.DataFrame:
     return differences(per_seed, "conflict_tax", "rerun", these, those).assign(statistic=BEYOND, versus="")
 
 
-def contrast(per_seed: pd.DataFrame, **also: object) -> pd.DataFrame:
-    """``CONTRAST`` by seed and pooled over model pairs, under the explicit conflict and in a rerun; ``also`` names
-    columns of the tax rates in the frame.
-
-    Of a lot's students this is what the draw does, by way of margins or not.  ``taxed_there_beyond_margin`` leaves out
-    what goes by margins: the independent student, who tells them, learns from the same draw."""
-    at = lambda condition, group: also | {"condition": condition, "subset": group}
-    told = [
-        differences(per_seed, "tax_rate", GROUPS[0], at(c, MISSED), at(c, GROUPS[0])) for c in ("explicit", "rerun")
-    ]
-    return pd.concat(told, ignore_index=True).assign(statistic=CONTRAST, subset="", versus="")
-
-
 def token_by_token(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Policies by SimPO that learn from all tokens, from chosen and from random ones: tax, DS with nulls, PGR; whose
     deciding token counts, and who pays; planted students.
 
     Minus a rerun of their own (``versus`` *rerun*), minus students of all tokens (*unmodified*), and chosen minus
-    random tokens (*random_tokens*, *random_half*); the last two also of ``BEYOND``.  ``CONTRAST`` of the lot."""
+    random tokens (*random_tokens*, *random_half*); the last two also of ``BEYOND``.  ``CONTRAST`` of the lot: the tax
+    rate where the deciding token counts in neither reply, minus that where it counts in both.  This is what the draw
+    does, by way of margins or not; ``taxed_there_beyond_margin`` leaves out what goes by margins, for the independent
+    student, who tells them, learns from the same draw."""
     few = policies(study)
     study.lab.run(study.token_runs())
     frames = [labels(few, CHOSEN, "test"), labels(few, CHOSEN), labels(few, LOT), controls(few)]
@@ -232,6 +221,6 @@ def token_by_token(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         also = {"condition": "explicit", "subset": MISSED, "on": on}
         rows.append(_subtract(per_seed, THERE, UNMODIFIED, CHOSEN, "", **also))
     drawn = {"method": "simpo", "mitigation": LOT, "on": TRAINING}
-    apart = contrast(per_seed, **drawn)
+    apart = contrast(per_seed, MISSED, GROUPS[0], **drawn)
     rows += [summarise(apart), minus(apart, (CONTRAST,), ("explicit",), "rerun", **drawn)]
     return per_seed, pd.concat(rows, ignore_index=True)
