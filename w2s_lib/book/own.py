@@ -63,12 +63,16 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     if "mitigations" in fields:
         fields["chapters"] = sorted({*(fields.get("chapters") or edition.load("own").chapters), REMEDIES})
     e = edition.load("own", fields)
-    for name in e.mitigations if "mitigations" in fields else ():
+    named = e.mitigations if "mitigations" in fields else ()
+    for name in named:
         if MITIGATIONS[name].tokens:
             raise ParameterError("mitigations", name, "is for policies, and a report trains reward models; name others")
         if MITIGATIONS[name].bootstrap and not e.ways(*e.weak_strong[0]):
             says = "goes through a model between the weak and the strong one, and there is none; name others"
             raise ParameterError("mitigations", name, says)
+    if "filter_above" in fields and not any(MITIGATIONS[name].by_confidence for name in named):
+        says = "no mitigation that is named keeps pairs by their confidence; name one, such as filter (mitigations)"
+        raise ParameterError("filter_above", e.filter_above, says)
     fields |= _sizes(e, set(fields))
     study = Study(edition.load("own", fields))
     if e.helpful is not None and "helpful_share" not in fields:
