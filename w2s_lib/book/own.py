@@ -49,7 +49,8 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
             data allow, evenly, up to 4,000 in each of the three splits), ``threshold``, ``alpha``, ``helpful``,
             ``helpful_share`` (default: as many helpful pairs as there are, up to ``train_pairs``), ``placebo``
             (default: the first that tells enough pairs apart), ``max_tokens``, ``lora_rank``, ``mitigations`` (default:
-            none is tried), ``filter_above`` (for those that filter); ``reward_model`` may hold some fields of the recipe. None: as the edition ``own`` says.
+            none is tried), ``filter_above`` (for those that filter); ``reward_model`` may hold some fields of the
+            recipe. None: as the edition ``own`` says.
 
     Raises:
         ParameterError, DataError, PairsError, CheckpointError: in one line, what cannot be used and why.
