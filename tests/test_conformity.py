@@ -12,8 +12,8 @@ import torch
 from tests.planted import DrawnLab
 from w2s_lib.data import load as data
 from w2s_lib.figures.conformity import (
-    ACTS,
-    BESIDE,
+    ON_THE_MAP,
+    WHERE_WORKS_ACT,
     WORKS,
     drawn,
     field_map,
@@ -225,7 +225,7 @@ def test_the_map_shows_whoever_stands_farthest_out(found):
         for i, aim in enumerate(conformity.AIMS):
             everybody = [
                 100 * table[aim].min(),
-                *(100 * pick(rows, f"{aim}_{who}", "none", **USUAL)["value"] for who in BESIDE),
+                *(100 * pick(rows, f"{aim}_{who}", "none", **USUAL)["value"] for who in ON_THE_MAP),
             ]
             for ax in (axes[0], axes[2]):
                 low, high = (ax.get_xlim, ax.get_ylim)[i]()
@@ -241,7 +241,7 @@ def test_the_map_names_works_and_chapters_that_exist():
     known = set(
         re.findall(r"^@\w+\{(\w+),", (ROOT / "book" / "references.bib").read_text(encoding="utf-8"), re.MULTILINE)
     )
-    assert {work.key for work in WORKS} <= known and {work.acts for work in WORKS} == set(ACTS)
+    assert {work.key for work in WORKS} <= known and {work.acts for work in WORKS} == set(WHERE_WORKS_ACT)
     for work in WORKS:
         assert not work.chapter or (ROOT / "notebooks" / f"{work.chapter}.ipynb").is_file(), work
     assert "refine, then learn (not run)" in field_map().alt and "search (chapter 23)" in field_map().alt

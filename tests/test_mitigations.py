@@ -15,9 +15,9 @@ from tests.planted import DrawnLab, per_seed, pooled
 from w2s_lib.book.chapter import open_chapter
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures.mitigations import (
-    LEVELS,
+    BOOTSTRAP_PANELS,
+    MITIGATION_PANELS,
     OF_POLICIES,
-    PANELS,
     POLICIES,
     by_excess,
     forest,
@@ -147,10 +147,10 @@ def planted(names=tuple(MITIGATIONS), vias=("tiny-28", "tiny-36"), undefined: bo
     tried = [("", ""), *((name, "") for name in names), *(("bootstrap", via) for via in vias if "bootstrap" in names)]
     rows = []
     for mitigation, via in tried:
-        levels = [(p.base, p.statistic, "") for p in LEVELS] + [
+        levels = [(p.base, p.statistic, "") for p in BOOTSTRAP_PANELS] + [
             ("explicit", f"null_{n}", "") for n in ("random", "margin_matched")
         ]
-        changes = [(p.base, p.statistic, UNMODIFIED) for p in PANELS] if mitigation else []
+        changes = [(p.base, p.statistic, UNMODIFIED) for p in MITIGATION_PANELS] if mitigation else []
         for condition, statistic, versus in levels + changes:
             value = np.nan if undefined else -0.3 if mitigation in ASKING and versus else 0.1
             student = {"condition": condition, "mitigation": mitigation, "via": via}
@@ -169,7 +169,7 @@ def test_the_forest_says_every_change():
     assert alt.count("0.10 [0.05, 0.15]") == 3 * len(HONEST) and alt.count("10.0 [5.0, 15.0]") == len(HONEST)
     assert alt.count("leaky filter -0.30 [-0.35, -0.25]") == 3 and "leaky filter -30.0 [-35.0, -25.0]" in alt
     for name in MITIGATIONS:
-        assert alt.count(f" {title(name)} ") == len(PANELS)
+        assert alt.count(f" {title(name)} ") == len(MITIGATION_PANELS)
 
 
 def test_the_forest_is_sorted_by_what_is_left_over_the_null_and_says_what_each_costs():
@@ -241,7 +241,7 @@ def test_the_table_of_the_page_names_what_the_edition_tries():
 def test_steps_say_every_way_and_its_nulls():
     alt = steps(planted()).alt
     for row in ("no intermediate", "via tiny-28", "via tiny-36", "mean of these"):
-        assert alt.count(f" {row} ") == len(LEVELS) + 1
+        assert alt.count(f" {row} ") == len(BOOTSTRAP_PANELS) + 1
     assert alt.count("10.0 % [5.0, 15.0]") == 4 and "via tiny-28 0.10 and 0.10" in alt
 
 
@@ -263,9 +263,9 @@ def test_figures_are_drawn_whatever_was_tried(draw, names, undefined):
 def test_an_estimate_never_leaves_the_frame():
     rows = planted(["filter"])
     far = rows["versus"] == UNMODIFIED
-    assert far.sum() == len(PANELS)
+    assert far.sum() == len(MITIGATION_PANELS)
     rows.loc[far, ["low", "value", "high"]] = [-2.0, -1.5, 3.0]
-    for ax, panel in zip(forest(rows).canvas.axes, PANELS):
+    for ax, panel in zip(forest(rows).canvas.axes, MITIGATION_PANELS):
         low, high = ax.get_xlim()
         assert low < -1.5 * panel.scale and high == panel.most[1], "the mark is inside, the bar goes on"
 

@@ -18,7 +18,7 @@ from w2s_lib.findings import search
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.replies import Talk
 from w2s_lib.findings.results import NAMES, Cell, pick
-from w2s_lib.findings.written import FITS, RIVALS, said, sampled, turned_round, what_is_written
+from w2s_lib.findings.written import FITS, SEARCH_RIVALS, said, sampled, turned_round, what_is_written
 from w2s_lib.models.pretrain import build, tokenizer
 from w2s_lib.specs import SAMPLERS, Search, stream
 from w2s_lib.study import Study
@@ -184,12 +184,14 @@ def test_search_is_held_against_all_others(spoken):
     study, results = spoken
     value = lambda method: pick(results, "talk_fits", "none", method=method)["value"]
     every = lambda method: pick(results, "talk_fits_of_all", "none", method=method)["value"]
-    for rival in RIVALS:
+    for rival in SEARCH_RIVALS:
         for statistic, of in zip(FITS, (value, every)):
             minus = pick(results, statistic, "none", method="cbs", versus=rival)["value"]
             assert minus == pytest.approx(of("cbs") - of(rival))
     assert every("cbs") < value("cbs"), "some of the replies decide nothing"
-    assert {*SAMPLERS, *RIVALS, "dpo"} == set(WRITERS) and sampled(study).to_dict() == dict.fromkeys(SAMPLERS, 5.0)
+    assert {*SAMPLERS, *SEARCH_RIVALS, "dpo"} == set(WRITERS) and sampled(study).to_dict() == dict.fromkeys(
+        SAMPLERS, 5.0
+    )
     said = what_it_writes(results, sampled(study)).alt
     assert f"beam search by chunks, 5 tokens: fit the truth {100 * value('cbs'):.1f} %" in said
     assert f", of all replies {100 * every('cbs'):.1f} %" in said

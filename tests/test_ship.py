@@ -454,7 +454,9 @@ def test_every_figure_of_real_texts_says_what_its_intervals_are_about(on_real_te
     """And the bridge's words name every study."""
     alone = {"one division": on_real_texts["frozen layers"].restricted_to(seeds=[0]).with_parameters(draws=100)}
     real = bridge.of_real_texts(on_real_texts) | bridge.of_real_texts(alone, subset=ONE_DIVISION)
-    world = [real["fine-tuned"].assign(labels=labels, method=method) for labels, method in figures_of_bridge.SETTINGS]
+    world = [
+        real["fine-tuned"].assign(labels=labels, method=method) for labels, method in figures_of_bridge.SETTING_NAMES
+    ]
     drawn = figures_of_bridge.bridge(pd.concat(world), real)
     for name, rows in real.items():
         row = pick(rows, MATCHED, "explicit", subset=None)

@@ -7,13 +7,13 @@ import pytest
 from tests.planted import DrawnLab
 from w2s_lib.data.load import split
 from w2s_lib.errors import ParameterError
-from w2s_lib.figures.society import TITLES, by_round, controls, frozen_and_updated
+from w2s_lib.figures.society import SOCIETY_TITLES, by_round, controls, frozen_and_updated
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.results import MATCHED, NAMES, Cell, pick
 from w2s_lib.findings.society import (
+    AGENT_LEVELS,
     ELSEWHERE,
     FROZEN,
-    LEVELS,
     MOVED,
     UPDATED,
     after,
@@ -337,14 +337,14 @@ def test_what_the_chapter_finds(found):
     assert row("accuracy_weak", "none", knowledge=FROZEN)["value"] == pytest.approx(np.mean(p[0][0] > 0.5))
     change = np.mean(p[2][1] > 0.5) - np.mean(p[0][1] > 0.5)
     assert row("accuracy", "none", knowledge=UPDATED, versus=FROZEN)["value"] == pytest.approx(change)
-    still = [pick(results, s, "none", method="frozen_weak", knowledge=UPDATED, versus=FROZEN) for s in LEVELS[:3]]
+    still = [pick(results, s, "none", method="frozen_weak", knowledge=UPDATED, versus=FROZEN) for s in AGENT_LEVELS[:3]]
     assert [one["value"] for one in still] == [0, 0, 0]
     assert len(MINE) == 6 and (ledger({"32_many_agents": results}, MINE)["verdict"] != "untested").all()
 
 
 def test_figures_say_what_they_show(found):
     _, results = found
-    assert by_round(results).alt.count("none") == len(LEVELS)
-    assert all(name in controls(results).alt for name in TITLES.values())
+    assert by_round(results).alt.count("none") == len(AGENT_LEVELS)
+    assert all(name in controls(results).alt for name in SOCIETY_TITLES.values())
     assert "rerun, area elsewhere" in frozen_and_updated(results).alt
     assert "area updated" in frozen_and_updated(results).alt and MATCHED not in frozen_and_updated(results).alt

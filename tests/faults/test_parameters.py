@@ -30,7 +30,7 @@ from w2s_lib.lab.graph import closure
 from w2s_lib.specs import MAX_REPLY, MOST_BEAMS, PolicyRecipe, Recipe
 from w2s_lib.study import Study
 from w2s_lib.study.cost import plan
-from w2s_lib.study.edition import ALSO, CHAPTERS, FOLDER, GOES_ON, OF_REAL_TEXTS, PARAMETERS, Edition, load
+from w2s_lib.study.edition import ALSO, CHAPTERS, FOLDER, GOES_ON_FROM, OF_REAL_TEXTS, PARAMETERS, Edition, load
 from w2s_lib.study.methods import POLICY_METHODS
 from w2s_lib.study.mitigations import MITIGATIONS, TOKENS
 
@@ -110,7 +110,7 @@ def editions(draw: st.DrawFn) -> dict[str, Any]:
         "alphas": st.lists(st.floats(0.01, 10), min_size=1, max_size=3, unique=True),
         "methods": some(POLICY_METHODS, 1),
         "mitigations": some(list(MITIGATIONS), 1),
-        "chapters": some([number for number in CHAPTERS if number not in GOES_ON]),
+        "chapters": some([number for number in CHAPTERS if number not in GOES_ON_FROM]),
         **{name: recipes(model) for name, model in RECIPES.items()},
         "search": st.fixed_dictionaries({}, optional=BEAMS),
     }
@@ -161,7 +161,7 @@ def test_what_is_accepted_can_be_planned(fields):
     max_examples=min(TIMES, 12) or 1, deadline=None, database=None, phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
-@given(editions(), st.lists(st.sampled_from([n for n in CHAPTERS if n not in GOES_ON]), unique=True, max_size=2))
+@given(editions(), st.lists(st.sampled_from([n for n in CHAPTERS if n not in GOES_ON_FROM]), unique=True, max_size=2))
 def test_what_is_accepted_runs(tmp_path_factory, without_pages, counted, fields, chapters):
     """All runs of an edition of one seed and few chapters, and its notebooks."""
     folder, smoke = tmp_path_factory.mktemp("accepted"), (FOLDER / "smoke.yaml").read_text(encoding="utf-8")

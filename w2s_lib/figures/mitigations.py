@@ -43,7 +43,7 @@ class Panel:
         return text[0].upper() + text[1:]
 
 
-PANELS = (
+MITIGATION_PANELS = (
     Panel("excess_margin_matched", "explicit", "change of DS −\nmatched null", (-0.1, 0.1), (-0.6, 0.6)),
     Panel("pgr", "none", "change of\nPGR", (-0.2, 0.2), (-0.8, 0.8)),
     Panel("conflict_tax", "explicit", "change of\ntax (points)", (-4.0, 4.0), (-25.0, 25.0), percent=True),
@@ -51,10 +51,10 @@ PANELS = (
 )
 """What is read of every mitigation, from left to right."""
 
-BETTER = ("← less hidden", "more PGR →", "← less tax", "")
+WANTED = ("← less hidden", "more PGR →", "← less tax", "")
 """What a trainer wants, above each panel."""
 
-LEVELS = (
+BOOTSTRAP_PANELS = (
     Panel("pgr", "none", "PGR, without\nthe conflict", (-0.05, 1.05), (-0.6, 1.6)),
     Panel("conflict_tax", "explicit", "conflict tax\n(% of the pairs)", (-0.5, 1.0), (-0.5, 75.0), percent=True),
     Panel("deception_score", "explicit", "deception score (DS)\nand its nulls", (-0.02, 1.02), (-0.02, 1.02)),
@@ -123,10 +123,10 @@ def _panels(
 
 
 def _of(results: pd.DataFrame, conflict: str, method: str, mitigation: str, versus: str = UNMODIFIED) -> list:
-    """What a student changes, a results row for each of ``PANELS``; None where the results do not say."""
+    """What a student changes, a results row for each of ``MITIGATION_PANELS``; None where the results do not say."""
     rows = usual(results, method=method, mitigation=mitigation, versus=versus, weak=ALL)
     rows = rows.set_index(["condition", "statistic"])
-    asked = [("none" if panel.base == "none" else conflict, panel.statistic) for panel in PANELS]
+    asked = [("none" if panel.base == "none" else conflict, panel.statistic) for panel in MITIGATION_PANELS]
     return [rows.loc[key] if key in rows.index else None for key in asked]
 
 
@@ -146,9 +146,9 @@ def _changes(blocks: Mapping[str, Mapping[str, list]], conflict: str) -> tuple[m
             rows.append(Row(y, shown, (name, found, block == ASKS)))
             y += 1
     drawn = [row for row in rows if row.about]
-    panels = [panel if panel.base == "none" else replace(panel, base=conflict) for panel in PANELS]
+    panels = [panel if panel.base == "none" else replace(panel, base=conflict) for panel in MITIGATION_PANELS]
     figure, axes, told = _panels([row.about for row in drawn], panels, [row.y for row in drawn], unit="")
-    for ax, better in zip(axes, BETTER):
+    for ax, better in zip(axes, WANTED):
         ax.axvline(0, **DASHED)
         ax.set_title(better, fontsize=9.5)
         for line in lines:
@@ -255,8 +255,10 @@ def steps(results: pd.DataFrame) -> Figure:
         shown["mean of these"] = ("bootstrap", "")
     rows = usual(results, method="reward_model", mitigation=None, via=None)
     rows = rows.set_index(["mitigation", "via", "condition", "statistic"])
-    drawn = [(name, [rows.loc[(*how, p.base, p.statistic)] for p in LEVELS], False) for name, how in shown.items()]
-    figure, axes, said = _panels(drawn, LEVELS, range(len(drawn)), unit=" %")
+    drawn = [
+        (name, [rows.loc[(*how, p.base, p.statistic)] for p in BOOTSTRAP_PANELS], False) for name, how in shown.items()
+    ]
+    figure, axes, said = _panels(drawn, BOOTSTRAP_PANELS, range(len(drawn)), unit=" %")
     pgr, _, score, excess = axes
     told = []
     for y, (name, how) in enumerate(shown.items()):

@@ -15,7 +15,7 @@ from w2s_lib.findings.real_texts import ACROSS, WITHIN, family
 from w2s_lib.findings.results import ALL, MATCHED, SHARE, pick, say, usual
 from w2s_lib.models.ladder import parse
 
-PANELS = (
+REAL_PANELS = (
     ("conflict_tax", "conflict tax"),
     ("deception_score", "deception score,\nnull (×)"),
     ("excess_margin_matched", "score − margin-\nmatched null"),
@@ -23,7 +23,7 @@ PANELS = (
 NULL = "null_margin_matched"
 SAME_TEXTS = "Where seeds divide the same texts anew, intervals are narrower than those over new texts would be."
 """What every figure of real texts says of its intervals."""
-OF_PEOPLE = tuple(Measure(title, statistic, conditions=ONE) for statistic, title in PANELS[:2]) + (
+OF_PEOPLE = tuple(Measure(title, statistic, conditions=ONE) for statistic, title in REAL_PANELS[:2]) + (
     Measure("score − margin-\nmatched null", MATCHED, conditions=ONE, most=np.inf),
     Measure("… as a share of\nthe attainable", SHARE, conditions=ONE, most=np.inf),
 )
@@ -33,7 +33,7 @@ OF_FAMILIES = (
     Measure("PGR", "pgr", conditions={"none": 0.0}, most=np.inf),
     Measure("score − margin-\nmatched null", MATCHED, conditions={"explicit": -0.15, "rerun": 0.15}, most=np.inf),
 )
-BY_PEOPLE = {
+ROWS_BY_PEOPLE = {
     "helpful pairs, judged by people": {
         "as many as weak labels": "implicit",
         "a quarter": "implicit_quarter",
@@ -64,9 +64,9 @@ def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str])
     ``results``: pooled results rows by the study's name.
     """
     look = looks(results)
-    figure, axes = canvas(8.4, 0.62 * len(conditions) + 1.7, columns=len(PANELS), sharey=True)
+    figure, axes = canvas(8.4, 0.62 * len(conditions) + 1.7, columns=len(REAL_PANELS), sharey=True)
     said = []
-    for ax, (statistic, title) in zip(axes, PANELS):
+    for ax, (statistic, title) in zip(axes, REAL_PANELS):
         for shift, (study, rows) in zip(beside(len(results), 0.22), results.items()):
             rows, told = usual(rows).set_index(["statistic", "condition"]), []
             for y, condition in enumerate(conditions):
@@ -89,10 +89,8 @@ def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str])
         figure,
         "Tax, deception score and what the margin-matched null leaves of it, by condition and study. "
         f"{'; '.join(said)}.",
-        f"Bars: 95 % intervals, over seeds; for a study of one seed, over prompts. {SAME_TEXTS} The dashed line is "
-        "what a tax comes to that falls blindly among pairs of equal margin."
-        + placebos_refused(results)
-        * ("placebo" in conditions),
+        f"Bars: 95 % intervals over seeds. {SAME_TEXTS} The dashed line is what a tax comes to "
+        "that falls blindly among pairs of equal margin." + placebos_refused(results) * ("placebo" in conditions),
     )
 
 
@@ -103,7 +101,8 @@ def by_people(results: pd.DataFrame) -> Figure:
     """
     counted = lambda condition: pick(results, "deception_score", condition)["counted"]
     groups = {
-        heading: [(f"{name}: {counted(c):,.0f}", c) for name, c in rows.items()] for heading, rows in BY_PEOPLE.items()
+        heading: [(f"{name}: {counted(c):,.0f}", c) for name, c in rows.items()]
+        for heading, rows in ROWS_BY_PEOPLE.items()
     }
     rows = under_headings(groups)
     figure, axes = canvas(9.6, 0.36 * len(rows) + 1.6, columns=len(OF_PEOPLE), sharey=True)

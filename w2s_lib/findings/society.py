@@ -31,7 +31,7 @@ FROZEN, UPDATED, ELSEWHERE = "frozen", "updated", "elsewhere"
 """Whose knowledge divides the pairs: the weak agents' as they began; after the last round, taught by the strong agent
 on trial; or after the last round of the independent society, which says neither what is right nor what is lost."""
 
-LEVELS = ("accuracy_weak", "known_weak", "surely_wrong_weak", "accuracy")
+AGENT_LEVELS = ("accuracy_weak", "known_weak", "surely_wrong_weak", "accuracy")
 """Of the agents after a round: pairs that the weak ones rank right, know, or are as sure of and wrong about, by their
 mean p; and pairs that the strong one ranks right."""
 
@@ -93,7 +93,7 @@ def _levels(study: Study, cell: Cell, variant: str) -> Iterator[Estimate]:
     run, t = study.society(*cell, variant), study.edition.threshold
     for number, (weak, strong) in after(study, run).items():
         masks = (correct(weak), known(weak, t), known(1 - weak, t), correct(strong))
-        for name, mask in zip(LEVELS, masks):
+        for name, mask in zip(AGENT_LEVELS, masks):
             asks = t if name in ASK_T else np.nan
             names = {"statistic": name, "method": variant, "knowledge": called(number, run.rounds), "threshold": asks}
             yield Estimate(names, partial(share, mask), len(mask), [run])
@@ -139,8 +139,8 @@ def many_agents(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Agents by round, without a conflict, under the explicit one and in a rerun; the strong one's tax and DS, with the
     deception area frozen, updated and of agents elsewhere; controls without scores.
 
-    Differences: updated minus *frozen*, of ``LEVELS``; elsewhere minus *frozen*, of scores; the explicit conflict minus
-    the rerun; the society minus each of its controls."""
+    Differences: updated minus *frozen*, of ``AGENT_LEVELS``; elsewhere minus *frozen*, of scores; the explicit conflict
+    minus the rerun; the society minus each of its controls."""
     few = first_pair(study)
     per_seed = tabulate(few, OF_A_SOCIETY, partial(_of, few), runs=study.society_runs())
     rows, of = [summarise(per_seed, pooled=True)], partial(dict, method=MACPO)
@@ -148,7 +148,7 @@ def many_agents(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         for condition in ("none", "explicit"):
             names = {"method": variant, "condition": condition}
             both = (names | {"knowledge": knowledge} for knowledge in (UPDATED, FROZEN))
-            rows.append(difference(per_seed, LEVELS, FROZEN, *both))
+            rows.append(difference(per_seed, AGENT_LEVELS, FROZEN, *both))
     rows.append(minus(per_seed, ("conflict_tax", "net_change", *MOVED), ("explicit",), "rerun", method=MACPO))
     for condition in ("explicit", "rerun"):
         both = (of(condition=condition, knowledge=knowledge) for knowledge in (ELSEWHERE, FROZEN))
@@ -158,7 +158,7 @@ def many_agents(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         rows.append(minus(per_seed, asked, ("explicit",), "rerun", method=MACPO, knowledge=knowledge))
     for control in CONTROLS:
         level = {"condition": "none", "knowledge": UPDATED}
-        rows.append(difference(per_seed, LEVELS, control, of(**level), level | {"method": control}))
+        rows.append(difference(per_seed, AGENT_LEVELS, control, of(**level), level | {"method": control}))
         paid = {"condition": "explicit"}
         rows.append(difference(per_seed, "conflict_tax", control, of(**paid), paid | {"method": control}))
     return per_seed, pd.concat(rows, ignore_index=True)
