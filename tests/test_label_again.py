@@ -16,7 +16,17 @@ from w2s_lib.errors import ParameterError
 from w2s_lib.figures.label_again import LABEL_GROUPS_IN_WORDS, labels, who_pays
 from w2s_lib.figures.mitigations import forest
 from w2s_lib.findings.claims import CLAIMS, ledger
-from w2s_lib.findings.label_again import LABEL_GROUPS, LABELS_TRIED, THERE, groups, label_again, of_group, stages, there
+from w2s_lib.findings.label_again import (
+    CONTRAST,
+    LABEL_GROUPS,
+    LABELS_TRIED,
+    THERE,
+    groups,
+    label_again,
+    of_group,
+    stages,
+    there,
+)
 from w2s_lib.findings.results import MATCHED, NAMES, TRAINING, UNMODIFIED, UNMODIFIED_NET, pick
 from w2s_lib.findings.search import _base_margins
 from w2s_lib.lab.graph import closure
@@ -329,6 +339,13 @@ def test_what_the_chapter_finds(found):
     assert net == pytest.approx(less - (churn[0] - churn[1]))
     beyond = [pick(results, THERE[-1], "explicit", mitigation="label_again", subset=g)["value"] for g in LABEL_GROUPS]
     assert sum(beyond) == pytest.approx(0, abs=1e-9), "what one group has beyond its margins, the others lack"
+    kept, back, _ = groups(study, *cell).values()
+    rate = lambda c, group: c.tax[c.right & group].mean()
+    explicit, rerun = (study.comparison(*cell, condition) for condition in ("explicit", "rerun"))
+    apart = rate(explicit, back) - rate(explicit, kept)
+    assert pick(results, CONTRAST, "explicit")["value"] == pytest.approx(apart, nan_ok=True)
+    beyond = pick(results, CONTRAST, "explicit", versus="rerun")["value"]
+    assert beyond == pytest.approx(apart - (rate(rerun, back) - rate(rerun, kept)), nan_ok=True)
     counts = [
         pick(results, "share_of_pairs", "none", mitigation=name, subset="kept", on=TRAINING)["value"]
         for name in ("label_again", "trust")

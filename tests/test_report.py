@@ -267,6 +267,12 @@ def test_a_dry_run_names_what_remedies_need(pairs, models, folder, remedied, cap
     )
 
 
+def test_stages_ask_for_the_confidence_that_is_given(pairs, models):
+    study = own(pairs, *models, mitigations=["label_again"], filter_above=0.8, **FAST)
+    stages = {(run.labelling.keep_above, *(first.labelling.keep_above for first in run.first)) for run in needed(study)}
+    assert stages == {(None,), (0.8, 0.8)}
+
+
 def test_results_of_other_machines_are_told_on_the_page_too(found, ask, folder, monkeypatch, capsys):
     assert "other machines" not in found.page and remarks(found.study) == []
     monkeypatch.setattr("w2s_lib.lab.again.hardware", lambda: "riscv64, Kind, 64 cores, Linux")
@@ -479,6 +485,9 @@ BADLY = [
         {"weak": "LAYER 1", "strong": "LAYER 2", "mitigations": ["early_stopping"]},
         "mitigations='early_stopping': frozen layers are not stopped early",
     ),
+    ({"filter_above": 0.8}, "filter_above=0.8: no mitigation that is named keeps pairs by their confidence"),
+    ({"mitigations": ["cross_fit"], "filter_above": 0.8}, "filter_above=0.8: no mitigation that is named keeps"),
+    ({"mitigations": ["label_again"], "filter_above": 1}, "filter_above=1: must be below 1"),
     ({"out": "page.txt"}, "out=.*must be the path of an .html file"),
     ({"out": "pickle/" + "x" * 220 + ".html"}, "out=.*cannot be written"),
     ({"out": "no/folder/page.html"}, "out=.*in a folder that exists"),

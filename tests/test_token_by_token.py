@@ -26,7 +26,7 @@ from w2s_lib.figures.mitigations import tried_on_policies
 from w2s_lib.figures.token_by_token import TOKEN_GROUPS_IN_WORDS, levels, places, who_pays
 from w2s_lib.findings import token_by_token as findings
 from w2s_lib.findings.claims import CLAIMS, ledger
-from w2s_lib.findings.label_again import THERE, there
+from w2s_lib.findings.label_again import CONTRAST, THERE, contrast, there
 from w2s_lib.findings.mitigations import two_remedies
 from w2s_lib.findings.results import (
     MATCHED,
@@ -41,11 +41,9 @@ from w2s_lib.findings.results import (
 )
 from w2s_lib.findings.token_by_token import (
     CHOSEN,
-    CONTRAST,
     LOT,
     MISSED,
     TOKEN_GROUPS,
-    contrast,
     counts_at_decision,
     planted,
 )
@@ -397,7 +395,9 @@ def test_what_a_lot_does_by_way_of_margins_is_seen_in_rates_and_not_beyond_margi
                 names = BY_LOT | {"condition": condition, "subset": name, "seed": seed}
                 rows += [names | {"statistic": s, "value": float(of())} for s, of in there(c, group == i).items()]
     frame = per_seed(rows)
-    does = minus(contrast(frame, **BY_LOT), (CONTRAST,), ("explicit",), "rerun", **BY_LOT).iloc[0]
+    does = minus(
+        contrast(frame, MISSED, TOKEN_GROUPS[0], **BY_LOT), (CONTRAST,), ("explicit",), "rerun", **BY_LOT
+    ).iloc[0]
     assert does["low"] > 0.03 and does["value"] == pytest.approx(0.6 * (1 / 2 - 1 / 3), abs=0.03)
     left = minus(frame, THERE[-1:], ("explicit",), "rerun", **BY_LOT, subset=MISSED).iloc[0]
     assert left["value"] == pytest.approx(0, abs=0.04), "the margins have it all"

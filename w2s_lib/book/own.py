@@ -49,7 +49,8 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
             data allow, evenly, up to 4,000 in each of the three splits), ``threshold``, ``alpha``, ``helpful``,
             ``helpful_share`` (default: as many helpful pairs as there are, up to ``train_pairs``), ``placebo``
             (default: the first that tells enough pairs apart), ``max_tokens``, ``lora_rank``, ``mitigations`` (default:
-            none is tried); ``reward_model`` may hold some fields of the recipe. None: as the edition ``own`` says.
+            none is tried), ``filter_above`` (for those that filter); ``reward_model`` may hold some fields of the
+            recipe. None: as the edition ``own`` says.
 
     Raises:
         ParameterError, DataError, PairsError, CheckpointError: in one line, what cannot be used and why.
@@ -65,12 +66,16 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     if "mitigations" in fields:
         fields["chapters"] = sorted({*(fields.get("chapters") or edition.load("own").chapters), REMEDIES})
     e = edition.load("own", fields)
-    for name in e.mitigations if "mitigations" in fields else ():
+    named = e.mitigations if "mitigations" in fields else ()
+    for name in named:
         if MITIGATIONS[name].tokens:
             raise ParameterError("mitigations", name, "is for policies, and a report trains reward models; name others")
         if MITIGATIONS[name].bootstrap and not e.ways(*e.weak_strong[0]):
             says = "goes through a model between the weak and the strong one, and there is none; name others"
             raise ParameterError("mitigations", name, says)
+    if "filter_above" in fields and not any(MITIGATIONS[name].by_confidence for name in named):
+        says = "no mitigation that is named keeps pairs by their confidence; name one, such as filter (mitigations)"
+        raise ParameterError("filter_above", e.filter_above, says)
     fields |= _sizes(e, set(fields))
     study = Study(edition.load("own", fields))
     if e.helpful is not None and "helpful_share" not in fields:

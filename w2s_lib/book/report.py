@@ -36,7 +36,7 @@ from w2s_lib.study.mitigations import title
 
 COMMAND_OPTIONS = (
     "seeds", "train_pairs", "test_pairs", "threshold", "alpha", "helpful", "helpful_share", "max_tokens", "dtype",
-    "lora_rank", "draws", "mitigations",
+    "lora_rank", "draws", "mitigations", "filter_above",
 )  # fmt: skip
 """Parameters of an edition that the command takes."""
 

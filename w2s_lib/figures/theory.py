@@ -7,7 +7,7 @@ import pandas as pd
 
 from w2s_lib.figures.rows import beside, dot, name_rows
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas
-from w2s_lib.findings.results import TRAINING, among, pick, say
+from w2s_lib.findings.results import MATCHED, TRAINING, among, pick, say
 from w2s_lib.findings.theory import BOUNDS, COIN
 
 BOUND_STEPS = {
@@ -167,20 +167,21 @@ def alike_and_apart(per_seed: pd.DataFrame) -> Figure:
 
 
 def rivals(results: pd.DataFrame) -> Figure:
-    """Slopes of tax, DS and PGR on the gap and on κ, each alone and at equal values of the other.
+    """Slopes of tax, DS, DS beyond its null and PGR on the gap and on κ, each alone and at equal values of the other.
 
     ``results``: second frame of ``theory.theory``.
     """
     shown = {
         "conflict tax": ("conflict_tax", ("explicit", "implicit")),
         "DS": ("deception_score", ("explicit", "implicit")),
+        "DS − matched null": (MATCHED, ("explicit", "implicit")),
         "PGR": ("pgr", ("none",)),
     }
     rows = {
         "gap": {"gap": "alone", "gap_given_kappa": "at equal κ"},
         "kappa": {"kappa": "alone", "kappa_given_gap": "at equal gap"},
     }
-    figure, axes = canvas(8.2, 3.9, 2, 3, sharey="row")
+    figure, axes = canvas(9.6, 3.9, 2, 4, sharey="row")
     said = []
     for line, (about, asked) in zip(axes, rows.items()):
         for ax, (title, (statistic, conditions)) in zip(line, shown.items()):

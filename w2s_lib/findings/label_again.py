@@ -17,6 +17,7 @@ from w2s_lib.findings.results import (
     Estimate,
     Statistic,
     difference,
+    differences,
     measure_both,
     minus,
     net_of_reruns,
@@ -55,6 +56,9 @@ student's."""
 THERE = ("tax_rate", "taxed_there", "taxed_there_by_margin", "taxed_there_beyond_margin")
 """Of a group of pairs: the share taxed of those that can pay; the share of all taxed pairs that lie in it; what that
 would be if each taxed pair were one of the twenty nearest in margin; the difference."""
+
+CONTRAST = "tax_rate_contrast"
+"""The tax rate of one group of pairs minus another's: per pair, so that neither counts for being larger."""
 
 
 def stages(study: Study, seed: int, weak: str, strong: str, condition: str = "none") -> tuple[Train, Train, Train]:
@@ -141,12 +145,20 @@ def weighed(study: Study, name: str, conditions: Iterable[str]) -> pd.DataFrame:
     return tabulate(study.under_mitigation(name), tuple(conditions), estimates, "weak_label")
 
 
+def contrast(per_seed: pd.DataFrame, group: str, base: str, **also: object) -> pd.DataFrame:
+    """``CONTRAST`` of a group of pairs and another by seed, pooled over model pairs, under the explicit conflict and in
+    a rerun; ``also`` names columns of the tax rates in the frame."""
+    at = lambda condition, subset: also | {"condition": condition, "subset": subset}
+    told = [differences(per_seed, "tax_rate", base, at(c, group), at(c, base)) for c in ("explicit", "rerun")]
+    return pd.concat(told, ignore_index=True).assign(statistic=CONTRAST, subset="", versus="")
+
+
 def label_again(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Students under every mitigation of ``LABELS_TRIED``: tax, DS with nulls, PGR; what labels came back, who pays.
 
     Minus a rerun under the same mitigation (``versus`` *rerun*), minus no mitigation (*unmodified*), minus the filter
     alone (*one_stage*), and the others minus *label_again*; and, with the rerun of each taken off before, minus no
-    mitigation (*unmodified_net*)."""
+    mitigation (*unmodified_net*).  ``CONTRAST`` of the pairs that come back and those that are kept."""
     few = study.restricted_to(pairs=study.edition.mitigation_pairs)
     frames = [labels(few, ("none", "explicit"))]
     frames += [weighed(few, name, conditions) for name, conditions in zip(WEIGHED, (("none",), ("none", "explicit")))]
@@ -163,6 +175,9 @@ def label_again(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         for group in LABEL_GROUPS:
             for on in ("", TRAINING):
                 rows.append(minus(per_seed, THERE, ("explicit",), "rerun", mitigation=name, subset=group, on=on))
+        for on in ("", TRAINING):
+            apart = contrast(per_seed, *LABEL_GROUPS[1::-1], mitigation=name, on=on)
+            rows += [summarise(apart), minus(apart, (CONTRAST,), ("explicit",), "rerun", mitigation=name, on=on)]
     for versus, base in AGAINST.items():
         for name in LABELS_TRIED[LABELS_TRIED.index(base) + 1 :]:
             for condition, statistics in (("explicit", LABEL_CHANGES), ("none", ("accuracy", "pgr"))):

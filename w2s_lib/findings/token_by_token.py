@@ -14,7 +14,7 @@ import pandas as pd
 
 from w2s_lib.data.world import EOS
 from w2s_lib.findings import label_again
-from w2s_lib.findings.label_again import LABEL_CHANGES, THERE, of_group
+from w2s_lib.findings.label_again import CONTRAST, LABEL_CHANGES, THERE, contrast, of_group
 from w2s_lib.findings.positive_controls import PLANTED, PLANTED_STUDENTS, scores
 from w2s_lib.findings.results import (
     MATCHED,
@@ -23,7 +23,6 @@ from w2s_lib.findings.results import (
     Cell,
     Estimate,
     difference,
-    differences,
     measure_both,
     minus,
     net_of_reruns,
@@ -53,9 +52,6 @@ REPLACED = (
     ("chosen_half", "random_half", "random_half"),
 )
 """A mitigation; value of ``versus``; the mitigation that is taken off: none, or the lot that draws as many tokens."""
-
-CONTRAST = "tax_rate_contrast"
-"""The tax rate where the deciding token counts in neither reply, minus that where it counts in both."""
 
 PLANTED_HERE = ("perfect", "half", "by_margin")
 """Students that are planted to see what the groups' null can tell: all of their tax on the missed pairs, half of it,
@@ -177,27 +173,16 @@ def controls(study: Study) -> pd.DataFrame:
     return tabulate(one, ("explicit",), estimates)
 
 
-def contrast(per_seed: pd.DataFrame, **also: object) -> pd.DataFrame:
-    """``CONTRAST`` by seed and pooled over model pairs, under the explicit conflict and in a rerun; ``also`` names
-    columns of the tax rates in the frame.
-
-    Of a lot's students this is what the draw does, by way of margins or not.  ``taxed_there_beyond_margin`` leaves out
-    what goes by margins: the independent student, who tells them, learns from the same draw."""
-    at = lambda condition, group: also | {"condition": condition, "subset": group}
-    told = [
-        differences(per_seed, "tax_rate", TOKEN_GROUPS[0], at(c, MISSED), at(c, TOKEN_GROUPS[0]))
-        for c in ("explicit", "rerun")
-    ]
-    return pd.concat(told, ignore_index=True).assign(statistic=CONTRAST, subset="", versus="")
-
-
 def token_by_token(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Policies by SimPO that learn from all tokens, from chosen and from random ones: tax, DS with nulls, PGR; whose
     deciding token counts, and who pays; planted students.
 
     Minus a rerun of their own (``versus`` *rerun*), minus students of all tokens (*unmodified*), and chosen minus
     random tokens (*random_tokens*, *random_half*); the last two also with the rerun of each taken off before
-    (*unmodified_net* and so on).  ``CONTRAST`` of the lot."""
+    (*unmodified_net* and so on).  ``CONTRAST`` of the lot: the tax rate where the deciding token counts in neither
+    reply, minus that where it counts in both.  This is what the draw does, by way of margins or not;
+    ``taxed_there_beyond_margin`` leaves out what goes by margins, for the independent student, who tells them, learns
+    from the same draw."""
     few = policies(study)
     study.lab.run(study.token_runs())
     frames = [labels(few, CHOSEN, "test"), labels(few, CHOSEN), labels(few, LOT), controls(few)]
@@ -224,6 +209,6 @@ def token_by_token(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         there = {"method": "simpo", "condition": "explicit", "subset": MISSED, "on": on}
         rows.append(difference(per_seed, THERE, UNMODIFIED, there | {"mitigation": CHOSEN}, there | {"mitigation": ""}))
     drawn = {"method": "simpo", "mitigation": LOT, "on": TRAINING}
-    apart = contrast(per_seed, **drawn)
+    apart = contrast(per_seed, MISSED, TOKEN_GROUPS[0], **drawn)
     rows += [summarise(apart), minus(apart, (CONTRAST,), ("explicit",), "rerun", **drawn)]
     return per_seed, pd.concat(rows, ignore_index=True)

@@ -467,6 +467,8 @@ PARAMETERS = ("edition", "seeds", "pairs", "threshold", "alpha", "store", "worke
 ALSO = {
     "12_preference_optimisation": ("methods", "dpo_beta", "simpo_beta", "simpo_gamma"),
     "13_what_helps": ("mitigations", "intermediates", "filter_above"),
+    "23_no_training": ("search",),
+    "30_label_again": ("filter_above",),
     "31_token_by_token": ("token_share",),
     "32_many_agents": ("agents", "rounds"),
 }

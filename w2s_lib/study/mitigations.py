@@ -72,6 +72,11 @@ class Mitigation:
     honest: bool = True
     """Whether it does without the truth of the pairs that the student learns from."""
 
+    @property
+    def by_confidence(self) -> bool:
+        """Whether some stage keeps the pairs whose labels are confident enough."""
+        return any(part.keep_above is not None for part in (self.labelling, *self.first))
+
     def of(self, run: Train, filter_above: float = FILTER, filter_by: FilterBy = "label") -> Train:
         """The student, under this mitigation; bootstrapping, ensembles and token selections, which need other runs, are
         ``Study``'s.
