@@ -132,7 +132,7 @@ def doses(results: pd.DataFrame) -> Figure:
     }
     figure, axes = canvas(7.6, 3.2, columns=2)
     said = []
-    for ax, (statistic, title) in zip(axes, (PANELS[0], PANELS[2])):
+    for ax, (statistic, title) in zip(axes, (REAL_PANELS[0], REAL_PANELS[2])):
         for name, (subset, conditions, beside_it) in series.items():
             look = {"color": GREY if subset else CONDITION_COLOURS[conditions[-1]], "marker": "o", "upright": True}
             told = []
