@@ -40,9 +40,9 @@ from w2s_lib.book.own import notes
 from w2s_lib.book.pages import EXECUTED, NOTE, PAGE, Pages
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
 from w2s_lib.figures.card import DPI, card
-from w2s_lib.findings.mitigations import NEEDS
 from w2s_lib.figures.style import SLIDES
 from w2s_lib.findings import benchmarks, record
+from w2s_lib.findings.mitigations import NEEDS
 from w2s_lib.findings.results import ALL, CONFLICTS, among, read_results, usual
 from w2s_lib.lab import Lab
 from w2s_lib.lab.again import says_of_others

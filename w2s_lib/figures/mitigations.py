@@ -28,7 +28,7 @@ class Panel:
     least: tuple[float, float]
     """The axis holds at least this."""
     most: tuple[float, float]
-    """Intervals are drawn no farther than this; estimates always are."""
+    """Intervals are drawn no farther than this; estimates are, to ``FAR`` times as far."""
     percent: bool = False
 
     @property
@@ -49,6 +49,9 @@ PANELS = (
     Panel("deception_score", "explicit", "change of\nDS", (-0.1, 0.1), (-0.6, 0.6)),
 )
 """What is read of every mitigation, from left to right."""
+
+FAR = 3
+"""An estimate this many times as far out as intervals are drawn is written at the edge of its panel."""
 
 BETTER = ("← less hidden", "more PGR →", "← less tax", "")
 """What a trainer wants, above each panel."""
@@ -93,7 +96,7 @@ def _panels(
 
     Returns figure, axes, and what the panels show, in words.
     """
-    figure, axes = canvas(8.4, 0.4 * max(len(drawn), 1) + 1.9, 1, len(panels), sharey=True)
+    figure, axes = canvas(8.4, 0.4 * max(heights, default=0) + 2.3, 1, len(panels), sharey=True)
     told = []
     for i, (ax, panel) in enumerate(zip(axes, panels)):
         said, values = [], []
@@ -106,7 +109,13 @@ def _panels(
             if pd.isna(row["value"]):
                 ax.annotate("undefined", (0, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5)
                 continue
-            values.append(1.1 * panel.scale * row["value"])
+            value, far = panel.scale * row["value"], FAR * panel.most[row["value"] > 0]
+            if abs(value) > abs(far):
+                text, side = f"← {value:.1f}" if value < 0 else f"{value:.1f} →", "left" if value < 0 else "right"
+                place = ax.get_yaxis_transform()
+                ax.annotate(text, (float(value > 0), y), xycoords=place, ha=side, va="center", fontsize=8.5)
+                continue
+            values.append(1.1 * value)
             dot(ax, y, row, row["condition"], scale=panel.scale, size=44, **({"color": GREY} if grey else {}))
         low, high = ax.get_xlim() if values else panel.least
         (least, most), (lowest, highest) = panel.least, panel.most
@@ -134,8 +143,9 @@ def _changes(blocks: Mapping[str, Mapping[str, list]]) -> tuple[matplotlib.figur
             y += 1
         for name, found in members.items():
             shown = f"{name}\n({ASKS})" if block == ASKS else name.replace(", minus", ",\nminus")
+            y += 0.2 * shown.count("\n")
             rows.append(Row(y, shown, (name, found, block == ASKS)))
-            y += 1
+            y += 1 + 0.2 * shown.count("\n")
     drawn = [row for row in rows if row.about]
     figure, axes, told = _panels([row.about for row in drawn], PANELS, [row.y for row in drawn], unit="")
     for ax, better in zip(axes, BETTER):
@@ -183,18 +193,19 @@ def forest(
     conflict, stands below.  As ``by_excess``; blocks stand apart.
     """
     names, few = by_excess(results), on_fewer_seeds(results)
-    called = lambda remedy: remedy.title + (f" ({told})" if (told := cost(remedy, times or {})) else "")
+    price = lambda remedy: f" ({told})" if (told := cost(remedy, times or {})) else ""
     seeds = lambda n: f", {n} seed{'s' * int(n > 1)}"
     blocks: dict[str, dict[str, list]] = {"": {}, "fewer seeds": {}, ASKS: {}, POLICIES: {}, IMPLICIT: {}}
     for name in names:
         block = ASKS if not MITIGATIONS[name].honest else "fewer seeds" if name in few else ""
         one = of_reward_models(name)
-        blocks[block][called(one) + (seeds(few[name]) if name in few else "")] = _of(results, one)
+        blocks[block][one.title + (seeds(few[name]) if name in few else "") + price(one)] = _of(results, one)
     others = [one for one in told_apart(elsewhere or {})[0] if not one.beside_none]
     found = {one: _of(elsewhere[one.chapter], one) for one in others}
     for one in sorted(found, key=lambda one: np.nan_to_num(found[one][0]["value"], nan=np.inf)):
         most = max(row["n_seeds"] for row in found[one] if row is not None)
-        blocks[POLICIES if one.condition == "explicit" else IMPLICIT][called(one) + seeds(most)] = found[one]
+        block = POLICIES if one.condition == "explicit" else IMPLICIT
+        blocks[block][one.title + seeds(most) + price(one)] = found[one]
     figure, shown = _changes(blocks)
     shares = usual(results, statistic=SHARE, condition="explicit", mitigation=None).set_index("mitigation")
     if len(shares):
@@ -205,10 +216,12 @@ def forest(
         why = dict.fromkeys(why for one in found for why in one.lacks.values())
         apart += "At the bottom: each minus what its name says, else minus no mitigation, in its own models"
         apart += f"; –: {'; '.join(why)}. " if why else ". "
+        apart += "Diamonds: under the implicit conflict; stars: its pairs in turns. " * bool(blocks[IMPLICIT])
+    apart += "Undefined: nothing is taxed, or there is no gap to recover. " * ("undefined" in shown)
     return Figure(
         figure,
         "What each mitigation changes, against no mitigation, with 95 % intervals. "
-        f"{shown if names else 'The results hold no mitigation: 0 rows'}.",
+        f"{shown if names or found else 'The results hold no mitigation: 0 rows'}.",
         f"Each mitigation minus no mitigation{', with its arithmetic as a multiple' if times else ''}, from the one "
         "that lowers DS − margin-matched null most. Squares: under the explicit conflict, measured from the "
         "mitigation's own no-conflict student; the matched null is the margin-matched one. Circles: its PGR. "

@@ -33,7 +33,7 @@ from w2s_lib.specs import Features, Pretrain, Spec
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import TURNS
 from w2s_lib.study.cost import Work, arithmetic, size, tokens_a_pair, work
-from w2s_lib.study.methods import TITLES
+from w2s_lib.study.methods import POLICY_METHODS, TITLES
 from w2s_lib.study.mitigations import FENCES, FOR_POLICIES, MITIGATIONS, WEIGHED, Changes, title
 
 OF_A_MITIGATION = (*TAX_AND_EXCESS, "lift")
@@ -93,9 +93,9 @@ ELSEWHERE = (
         )
     ),
     *(
-        Remedy(f"{TITLES[method]}, {title(name)}", MITIGATIONS[name].changes, "28_two_remedies", method, "implicit", name)
+        Remedy(f"{TITLES[by]}, {title(name)}", MITIGATIONS[name].changes, "28_two_remedies", by, "implicit", name)
         for name in FOR_POLICIES
-        for method in ("dpo", "simpo")
+        for by in POLICY_METHODS
     ),
     Remedy("chosen tokens, minus all tokens", "tokens", "31_token_by_token", "simpo", mitigation="chosen_tokens"),
     Remedy("chosen half, minus all tokens", "tokens", "31_token_by_token", "simpo", mitigation="chosen_half"),
