@@ -109,7 +109,7 @@ def _panels(
             if pd.isna(row["value"]):
                 ax.annotate("undefined", (0, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5)
                 continue
-            value, far = panel.scale * row["value"], FAR * panel.most[row["value"] > 0]
+            value, far = panel.scale * row["value"], FAR * panel.most[int(row["value"] > 0)]
             if abs(value) > abs(far):
                 text, side = f"← {value:.1f}" if value < 0 else f"{value:.1f} →", "left" if value < 0 else "right"
                 place = ax.get_yaxis_transform()
@@ -142,10 +142,9 @@ def _changes(blocks: Mapping[str, Mapping[str, list]]) -> tuple[matplotlib.figur
             rows.append(Row(y, block, None))
             y += 1
         for name, found in members.items():
-            shown = f"{name}\n({ASKS})" if block == ASKS else name.replace(", minus", ",\nminus")
-            y += 0.2 * shown.count("\n")
+            shown = f"{name}\n({ASKS})" if block == ASKS else name
             rows.append(Row(y, shown, (name, found, block == ASKS)))
-            y += 1 + 0.2 * shown.count("\n")
+            y += 1
     drawn = [row for row in rows if row.about]
     figure, axes, told = _panels([row.about for row in drawn], PANELS, [row.y for row in drawn], unit="")
     for ax, better in zip(axes, BETTER):
@@ -209,7 +208,9 @@ def forest(
     figure, shown = _changes(blocks)
     shares = usual(results, statistic=SHARE, condition="explicit", mitigation=None).set_index("mitigation")
     if len(shares):
-        of_each = "; ".join(f"{title(name or 'none')} {say(shares.loc[name])}" for name in ("", *names))
+        of_each = "; ".join(
+            f"{title(name or 'none')} {say(shares.loc[name])}" for name in ("", *names) if name in shares.index
+        )
         shown += f". Excess as a share of the attainable: {of_each}"
     apart = "Below the first line: on fewer seeds than the others, so many as stand behind a name. " * bool(few)
     if found:

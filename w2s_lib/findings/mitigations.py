@@ -88,8 +88,8 @@ ELSEWHERE = (
     *(
         Remedy(called, "stages", "29_competence_and_conformity", condition=turns, versus=TURNS[turns], lacks=_ORDER)
         for turns, called in (
-            ("implicit_in_turns", "turns, helpfulness last, minus mixed"),
-            ("implicit_weak_last", "turns, weak labels last, minus mixed"),
+            ("implicit_in_turns", "turns, helpfulness last − mixed"),
+            ("implicit_weak_last", "turns, weak labels last − mixed"),
         )
     ),
     *(
@@ -97,10 +97,10 @@ ELSEWHERE = (
         for name in FOR_POLICIES
         for by in POLICY_METHODS
     ),
-    Remedy("chosen tokens, minus all tokens", "tokens", "31_token_by_token", "simpo", mitigation="chosen_tokens"),
-    Remedy("chosen half, minus all tokens", "tokens", "31_token_by_token", "simpo", mitigation="chosen_half"),
-    Remedy("search, minus training (DPO)", "use", "23_no_training", SEARCH, versus="dpo"),
-    Remedy("many agents, minus DPO", "agents", "32_many_agents", MACPO, versus="dpo", knowledge=FROZEN, at_most=True),
+    Remedy("chosen tokens − all tokens", "tokens", "31_token_by_token", "simpo", mitigation="chosen_tokens"),
+    Remedy("chosen half − all tokens", "tokens", "31_token_by_token", "simpo", mitigation="chosen_half"),
+    Remedy("search − DPO", "use", "23_no_training", SEARCH, versus="dpo"),
+    Remedy("many agents − DPO", "agents", "32_many_agents", MACPO, versus="dpo", knowledge=FROZEN, at_most=True),
 )  # fmt: skip
 """Remedies that other chapters try; their controls stand there alone."""
 
