@@ -9,8 +9,9 @@ from w2s_lib.data.load import split
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures.society import TITLES, by_round, controls, frozen_and_updated
 from w2s_lib.findings.claims import CLAIMS, ledger
-from w2s_lib.findings.results import MATCHED, NAMES, Cell, pick
+from w2s_lib.findings.results import MATCHED, NAMES, Cell, measure, pick, summarise
 from w2s_lib.findings.society import (
+    BESIDE_DPO,
     ELSEWHERE,
     FROZEN,
     LEVELS,
@@ -276,6 +277,21 @@ def test_nothing_is_said_to_be_learnt_where_agents_are_only_surer():
     assert wrong["low"] > 0, "and surer of wrong pairs"
     for key in ("M2", "M3"):
         assert not any("learn" in says for says in CLAIMS[key].says.values())
+
+
+def test_the_society_is_held_against_a_student_by_dpo_where_the_edition_has_policies():
+    study = Study(load("world", {"seeds": [21, 22]})).on(TaughtLab())
+    results, by = many_agents(study)[1], first_pair(study).trained_by("dpo")
+    assert set(results["method"]) == set(VARIANTS), "its own numbers alone"
+    for name, (condition, knowledge) in BESIDE_DPO.items():
+        told = pick(results, name, condition, method="macpo", versus="dpo", knowledge=knowledge)["value"]
+        mine = pick(results, name, condition, method="macpo", knowledge=knowledge)["value"]
+        theirs = summarise(measure(by, [condition], [name]), pooled=True)["value"].item()
+        assert told == pytest.approx(mine - theirs) != 0, name
+    tax = [float(comparison(first_pair(study), CELL._replace(seed=s), FROZEN).conflict_tax()) for s in (21, 22)]
+    assert pick(results, "conflict_tax", "explicit", method="macpo")["value"] == pytest.approx(np.mean(tax))
+    fewer = many_agents(Study(load("world", {"seeds": [21], "chapters": ["32"]})).on(TaughtLab()))[1]
+    assert "dpo" not in set(fewer["versus"]), "no student is trained for this"
 
 
 def test_the_weak_side_is_the_mean_of_the_weak_agents():
