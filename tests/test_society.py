@@ -285,6 +285,8 @@ def test_the_society_is_held_against_a_student_by_dpo_where_the_edition_has_poli
     assert set(results["method"]) == set(VARIANTS), "its own numbers alone"
     for name, (condition, knowledge) in BESIDE_DPO.items():
         told = pick(results, name, condition, method="macpo", versus="dpo", knowledge=knowledge)["value"]
+        if name == "pgr":  # drawn supervisors leave no gap to recover
+            continue
         mine = pick(results, name, condition, method="macpo", knowledge=knowledge)["value"]
         theirs = summarise(measure(by, [condition], [name]), pooled=True)["value"].item()
         assert told == pytest.approx(mine - theirs) != 0, name
@@ -349,6 +351,8 @@ def test_what_the_chapter_finds(found):
     for name, of in MOVED.items():
         new, old = (row(of, knowledge=knowledge)["value"] for knowledge in (UPDATED, FROZEN))
         assert row(name)["value"] == pytest.approx(new - old)
+    gained = row("pgr", "none", knowledge=FROZEN)["value"] - few.trained_by("dpo").comparison(*cell[:3], "none").pgr()
+    assert row("pgr", "none", knowledge=FROZEN, versus="dpo")["value"] == pytest.approx(gained)
     p = after(few, few.society(*cell[:3], "none"))
     assert row("accuracy_weak", "none", knowledge=FROZEN)["value"] == pytest.approx(np.mean(p[0][0] > 0.5))
     change = np.mean(p[2][1] > 0.5) - np.mean(p[0][1] > 0.5)

@@ -116,15 +116,8 @@ def _panels(
                 ax.annotate(text, (float(value > 0), y), xycoords=place, ha=side, va="center", fontsize=8.5)
                 continue
             values.append(1.1 * value)
-            dot(
-                ax,
-                y,
-                row,
-                row.get("condition", panel.base),
-                scale=panel.scale,
-                size=44,
-                **({"color": GREY} if grey else {}),
-            )
+            look = {"color": GREY} if grey else {}
+            dot(ax, y, row, row.get("condition", panel.base), scale=panel.scale, size=44, **look)
         low, high = ax.get_xlim() if values else panel.least
         (least, most), (lowest, highest) = panel.least, panel.most
         ax.set_xlim(min(max(min(low, least), lowest), *values, 0), max(min(max(high, most), highest), *values, 0))
