@@ -25,7 +25,7 @@ from w2s_lib.figures.conformity import (
 from w2s_lib.findings import conformity, search, society
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.objectives import side
-from w2s_lib.findings.results import TRAINING, UNMODIFIED, Cell, pick
+from w2s_lib.findings.results import MATCHED, TRAINING, UNMODIFIED, Cell, pick
 from w2s_lib.specs import Recipe, stream
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import TURNS
@@ -179,6 +179,11 @@ def test_either_fence_is_held_against_the_other(found):
     asked = {"method": "reward_model", "mitigation": FENCES[1]}
     told = pick(results, "conflict_tax", "explicit", versus=FENCES[0], **asked)["value"]
     assert told == pytest.approx(tax[1] - tax[0]) != 0
+    none = float(study.comparison(*CELL, "explicit").conflict_tax())
+    told = pick(results, "conflict_tax", "explicit", versus=UNMODIFIED, **asked)["value"]
+    assert told == pytest.approx(tax[1] - none) != tax[1] - tax[0]
+    mine = results[(results["mitigation"] == FENCES[1]) & (results["versus"] == UNMODIFIED)]
+    assert set(mine["statistic"]) == {"conflict_tax", "deception_score", MATCHED, "pgr"}
     plain = both[1].comparison(*CELL, "none")
     assert pick(results, "pgr", "none", **asked)["value"] == pytest.approx(float(plain.pgr()))
     churn = float(both[1].comparison(*CELL, "rerun").conflict_tax())

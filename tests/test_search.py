@@ -131,6 +131,9 @@ def test_every_claim_finds_its_row_and_figures_show_what_was_found(planted):
     w = search.chosen_weight(study, CELL)
     tax = pick(results, "conflict_tax", "explicit", method="search")["value"]
     assert tax == pytest.approx(float(search.comparison(study, CELL, w).conflict_tax()))
+    of = lambda **also: pick(results, "deception_score", "explicit", **also)["value"]
+    both = of(method="search"), of(method="dpo")
+    assert of(method="search", versus="dpo") == pytest.approx(both[0] - both[1], nan_ok=True)
     taxes = search.taxes(study)
     assert taxes[taxes["chosen"] & (taxes["condition"] == "explicit")]["tax"].tolist() == pytest.approx([tax])
     assert taxes[taxes["weight"] == 0]["tax"].eq(0).all()

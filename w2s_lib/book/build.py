@@ -40,9 +40,9 @@ from w2s_lib.book.own import notes
 from w2s_lib.book.pages import EXECUTED, NOTE, PAGE, Pages
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
 from w2s_lib.figures.card import DPI, card
-from w2s_lib.figures.mitigations import OF_POLICIES
 from w2s_lib.figures.style import SLIDES
 from w2s_lib.findings import benchmarks, record
+from w2s_lib.findings.mitigations import NEEDS
 from w2s_lib.findings.results import ALL, CONFLICTS, among, read_results, usual
 from w2s_lib.lab import Lab
 from w2s_lib.lab.again import says_of_others
@@ -104,8 +104,9 @@ READERS = (RECORD_CHAPTER, LEDGER)
 LONGEST_CHAPTERS = ("20", "15", "18", "17", "32", "11")
 """Chapters that take longest to execute, where no earlier build has told."""
 
-READ = {chapter for chapter, *_ in OF_POLICIES.values()}
-"""Notebooks of which another one shows what they found; they begin first, or that one would compute it again."""
+READ = {*NEEDS} - {"28_two_remedies"}
+"""Notebooks of which another one shows what they found; they begin first, or that one would compute it again.  One
+reads that one itself."""
 
 JUPYTER_BOOK = (
     "from w2s_lib.book.kernels import copies_end_with_me; copies_end_with_me(); "

@@ -202,10 +202,11 @@ def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]
     """Both aims, and DS beside its margin-matched null, of every student of ``placed``, of guided models and of
     societies: a row a seed, and results rows.
 
-    Differences: the conflicts and the placebo minus the rerun, in both aims and in accuracy on ``SIDES_OF_AIMS``;
-    aims in turn minus the same pairs mixed, in these and in tax and excess; each mitigation minus no mitigation, in
-    both aims, under the explicit conflict, reward models alone.  The confidence loss' two fences stand beside them: the
-    quantile minus 1/2 in tax, DS, excess and PGR; either, or no such loss, minus its own rerun in tax and excess."""
+    Differences: the conflicts and the placebo minus the rerun, in both aims and in accuracy on ``SIDES_OF_AIMS``; aims
+    in turn minus the same pairs mixed, in these and in tax, DS and excess; each mitigation minus no mitigation, in both
+    aims, under the explicit conflict, reward models alone.  The confidence loss' two fences stand beside them: the
+    quantile minus 1/2, and minus no such loss, in tax, DS, excess and PGR; either, or no such loss, minus its own rerun
+    in tax and excess."""
     frames = [tabulate(one, conditions, partial(_aims, one)) for one, conditions in placed(study)]
     per_seed = pd.concat([*frames, *_others(study), either_fence(study)], ignore_index=True)
     per_seed = per_seed.drop_duplicates(["seed", *NAMES], ignore_index=True)
@@ -217,7 +218,10 @@ def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]
         rows += [moved(statistics=AIMS), *(moved(statistics=["accuracy"], subset=name) for name in SIDES_OF_AIMS)]
     for condition, mixed in TURNS.items() if study.takes_turns else ():
         beside = partial(minus, per_seed, conditions=[condition], control=mixed, method="reward_model")
-        rows += [beside(statistics=AIMS, rival=RIVAL_OF_AIMS), beside(statistics=["conflict_tax", MATCHED])]
+        rows += [
+            beside(statistics=AIMS, rival=RIVAL_OF_AIMS),
+            beside(statistics=["conflict_tax", "deception_score", MATCHED]),
+        ]
         rows += [beside(statistics=["accuracy"], subset=name, rival=RIVAL_OF_AIMS) for name in SIDES_OF_AIMS]
     tried = per_seed[(per_seed["mitigation"] != "") & (per_seed["condition"] == "explicit") & (per_seed["via"] == "")]
     for name in (name for name in dict.fromkeys(tried["mitigation"]) if name in study.mitigations()):
@@ -226,7 +230,9 @@ def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]
     half, quantile = FENCES
     for condition, changed in (("explicit", ("conflict_tax", "deception_score", MATCHED)), ("none", ("pgr",))):
         both = {"condition": condition, "method": "reward_model"}
-        rows.append(difference(per_seed, changed, half, both | {"mitigation": quantile}, both | {"mitigation": half}))
+        for versus, other in ((half, half), (UNMODIFIED, "")):
+            these, those = (both | {"mitigation": name} for name in (quantile, other))
+            rows.append(difference(per_seed, changed, versus, these, those))
     for name in ("", *FENCES):
         of = {"mitigation": name, "method": "reward_model"}
         rows.append(minus(per_seed, ("conflict_tax", MATCHED), ["explicit"], "rerun", **of))

@@ -16,6 +16,7 @@ from w2s_lib.findings.results import (
     Estimate,
     difference,
     estimate,
+    measure,
     minus,
     summarise,
     tabulate,
@@ -44,6 +45,12 @@ SCORED = (
     "deception_score", "null_margin_matched", MATCHED, "attainable_margin_matched", "null_random", "excess_random",
 )  # fmt: skip
 """Of a student and an area."""
+
+BESIDE_DPO = {
+    "conflict_tax": ("explicit", ""), "deception_score": ("explicit", FROZEN), MATCHED: ("explicit", FROZEN),
+    "pgr": ("none", FROZEN),
+}  # fmt: skip
+"""What is held against a student by DPO: under which condition, and whose knowledge the society's number is by."""
 
 MOVED = {"score_moved": "deception_score", "null_moved": "null_margin_matched", "beyond_null_moved": MATCHED}
 """What becomes of these when the area is updated and nothing else: the same taxed pairs, another weak side."""
@@ -127,7 +134,10 @@ def _tax(study: Study, cell: Cell, variant: str) -> Iterator[Estimate]:
 
 def _of(study: Study, cell: Cell) -> Iterator[Estimate]:
     yield from _levels(study, cell, MACPO)
-    if cell.condition != "none":
+    if cell.condition == "none":
+        runs = [*study.societies(*cell), study.trained_by("dpo").ceiling(cell.seed, cell.strong)]
+        yield estimate(comparison(study, cell, FROZEN), "pgr", runs, method=MACPO, knowledge=FROZEN)
+    else:
         yield from _scores(study, cell)
     for variant in CONTROLS if cell.condition != "rerun" else ():
         yield from _levels(study, cell, variant)
@@ -140,7 +150,8 @@ def many_agents(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     deception area frozen, updated and of agents elsewhere; controls without scores.
 
     Differences: updated minus *frozen*, of ``AGENT_LEVELS``; elsewhere minus *frozen*, of scores; the explicit conflict
-    minus the rerun; the society minus each of its controls."""
+    minus the rerun; the society minus each of its controls; and, where the edition trains policies, minus *dpo*'s student, by
+    ``BESIDE_DPO``, each beside weak ones of its own."""
     few = first_pair(study)
     per_seed = tabulate(few, OF_A_SOCIETY, partial(_of, few), runs=study.society_runs())
     rows, of = [summarise(per_seed, pooled=True)], partial(dict, method=MACPO)
@@ -161,4 +172,10 @@ def many_agents(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         rows.append(difference(per_seed, AGENT_LEVELS, control, of(**level), level | {"method": control}))
         paid = {"condition": "explicit"}
         rows.append(difference(per_seed, "conflict_tax", control, of(**paid), paid | {"method": control}))
+    if few.edition.has_chapter("12") and "dpo" in few.edition.methods:  # else there are no students by DPO
+        by = few.trained_by("dpo")
+        told = pd.concat([per_seed, measure(by, ["none"], ["pgr"]), measure(by, ["explicit"], [*BESIDE_DPO][:3])])
+        for name, (condition, knowledge) in BESIDE_DPO.items():
+            theirs = {"method": "dpo", "condition": condition}
+            rows.append(difference(told, name, "dpo", of(condition=condition, knowledge=knowledge), theirs))
     return per_seed, pd.concat(rows, ignore_index=True)
