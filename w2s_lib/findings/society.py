@@ -150,8 +150,8 @@ def many_agents(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     deception area frozen, updated and of agents elsewhere; controls without scores.
 
     Differences: updated minus *frozen*, of ``AGENT_LEVELS``; elsewhere minus *frozen*, of scores; the explicit conflict
-    minus the rerun; the society minus each of its controls; and, where the edition trains policies, minus *dpo*'s student, by
-    ``BESIDE_DPO``, each beside weak ones of its own."""
+    minus the rerun; the society minus each of its controls; and, where the edition trains policies, minus *dpo*'s
+    student, by ``BESIDE_DPO``, each beside weak ones of its own."""
     few = first_pair(study)
     per_seed = tabulate(few, OF_A_SOCIETY, partial(_of, few), runs=study.society_runs())
     rows, of = [summarise(per_seed, pooled=True)], partial(dict, method=MACPO)
