@@ -55,6 +55,13 @@ def test_sources_are_clean(name):
     assert len({c.id for c in notebook.cells}) == len(notebook.cells)
 
 
+@pytest.mark.parametrize("name", SOURCES)
+def test_code_that_readers_see_is_as_wide_as_the_library_s(name):
+    cells = [c for c in SOURCES[name].cells if c.cell_type == "code" and c is not parameter_cell(SOURCES[name])]
+    seen = [c for c in cells if not any(re.match("remove|hide", tag) for tag in c.metadata.get("tags", ()))]
+    assert [line for cell in seen for line in cell.source.splitlines() if len(line) > 120] == []
+
+
 @pytest.mark.parametrize("name", sorted({*FINDINGS} - {PLANTED_IN}))
 def test_what_a_record_may_hold_is_shown_beside_it(name):
     """Rows that the ledger reads are used as ``publish`` returns them; other chapters' are told, or held beside it."""
@@ -150,7 +157,8 @@ def test_a_guess_is_asked_right_before_what_answers_it(name):
     """The page covers what the next cell shows (``w2s.answersAfter`` in play.js), and nothing beyond a heading."""
     seen = [c for c in SOURCES[name].cells if "remove-cell" not in c.metadata.get("tags", [])]
     asked = [i for i, cell in enumerate(seen) if "chapter.predict(" in cell.source]
-    assert asked and all(seen[i].source.splitlines()[-1].startswith("chapter.predict(") for i in asked)
+    last = (ast.unparse(ast.parse(seen[i].source).body[-1]) for i in asked)
+    assert asked and all(statement.startswith("chapter.predict(") for statement in last)
     assert {seen[i + 1].cell_type for i in asked} == {"code"}
 
 
