@@ -20,7 +20,8 @@ from w2s_lib.figures import bridge as figures_of_bridge
 from w2s_lib.figures import real_texts as figures_of_real_texts
 from w2s_lib.findings import bridge, record
 from w2s_lib.findings import real_texts as findings_of_real_texts
-from w2s_lib.findings.claims import CLAIMS, FINDINGS, ledger, on_real_texts as asked_of_real_texts, verdict
+from w2s_lib.findings.claims import CLAIMS, FINDINGS, ledger, verdict
+from w2s_lib.findings.claims import on_real_texts as asked_of_real_texts
 from w2s_lib.findings.conflict import PLACEBO_MARGIN, conflict, is_placebo, placebo_in_words
 from w2s_lib.findings.controls import controls
 from w2s_lib.findings.gap import capability_gap
