@@ -7,7 +7,7 @@ import torch
 
 from tests.planted import per_seed, pooled
 from w2s_lib.errors import ParameterError
-from w2s_lib.figures.another_loss import LOSSES, boundary, comparison, logits, theory
+from w2s_lib.figures.another_loss import LOSSES_TRIED, boundary, comparison, logits, theory
 from w2s_lib.findings.another_loss import BY_REGION, another_loss, by_label, doses, fitted, resting_places
 from w2s_lib.findings.claims import CLAIMS, ledger, verdict
 from w2s_lib.findings.results import (
@@ -30,7 +30,7 @@ from w2s_lib.training import losses, probe
 OF = {"": "forward", "reverse_kl": "reverse_kl", "reverse_cross_entropy": "reverse_cross_entropy"}
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", LOSSES_TRIED)
 @pytest.mark.parametrize("alpha", [0.5, 1.0])
 def test_what_rests_has_no_gradient(loss, alpha):
     q = np.linspace(0.02, 0.99, 98)
@@ -116,12 +116,12 @@ def test_a_loss_under_which_students_churn_less_is_a_remedy_by_the_claim_and_non
     frame = taxed((0.04, 0.03), (0.02, 0.01))
     gross = difference(frame, ("conflict_tax",), UNMODIFIED, KL, PLAIN).iloc[0]
     assert gross["value"] == pytest.approx(-0.02) and verdict(CLAIMS["L2"], gross["low"], gross["high"]) == "yes"
-    net = net_of_reruns(frame, ("conflict_tax",), KL, PLAIN).iloc[0]
+    net = net_of_reruns(frame, ("conflict_tax",), UNMODIFIED, KL, PLAIN).iloc[0]
     assert net["value"] == pytest.approx(0) and net["low"] < 0 < net["high"] and net["versus"] == UNMODIFIED_NET
 
 
 def test_a_loss_that_spares_what_the_conflict_takes_is_a_remedy_net_of_reruns():
-    net = net_of_reruns(taxed((0.06, 0.03), (0.04, 0.03)), ("conflict_tax",), KL, PLAIN).iloc[0]
+    net = net_of_reruns(taxed((0.06, 0.03), (0.04, 0.03)), ("conflict_tax",), UNMODIFIED, KL, PLAIN).iloc[0]
     assert net["value"] == pytest.approx(-0.02) and net["high"] < 0
 
 
@@ -129,7 +129,7 @@ def test_a_loss_that_spares_what_the_conflict_takes_is_a_remedy_net_of_reruns():
 @pytest.mark.parametrize("kl", [(0.02, 0.01), (0.01, 0.02)])
 def test_intervals_net_of_reruns_cover_what_is_true(kl):
     names = [f"a share, study {i}" for i in range(300)]
-    net = net_of_reruns(taxed((0.04, 0.03), kl, names, seeds=4), names, KL, PLAIN)
+    net = net_of_reruns(taxed((0.04, 0.03), kl, names, seeds=4), names, UNMODIFIED, KL, PLAIN)
     true = kl[0] - kl[1] - 0.01
     assert net["value"].mean() == pytest.approx(true, abs=0.001)
     assert 0.91 <= ((net["low"] <= true) & (true <= net["high"])).mean() <= 0.99
@@ -140,7 +140,7 @@ def test_intervals_net_of_reruns_cover_what_is_true(kl):
 
 def planted() -> pd.DataFrame:
     rows = []
-    for loss in LOSSES:
+    for loss in LOSSES_TRIED:
         rows.append({"statistic": "pgr", "condition": "none", "mitigation": loss, "value": 0.5})
         for alpha in (0.5, 1.0):
             for condition in ("explicit", "rerun"):
@@ -180,7 +180,7 @@ def test_what_the_chapter_finds(study, lab):
     assert not results.duplicated(list(NAMES)).any()
     cell = (study.edition.seeds[0], *study.edition.weak_strong[0])
     for alpha in doses(study):
-        for loss in LOSSES[1:]:
+        for loss in LOSSES_TRIED[1:]:
             at = study.with_parameters(alpha=alpha)
             before, after = (s.comparison(*cell, "explicit", on="weak_label") for s in (at, at.under_mitigation(loss)))
             assert (before.weak == after.weak).all() and not (before.baseline == after.baseline).all()
@@ -199,4 +199,4 @@ def test_what_the_chapter_finds(study, lab):
     mine = [claim for claim in CLAIMS.values() if claim.chapter == "21_another_loss"]
     assert len(mine) == 4 and (ledger({"21_another_loss": results}, mine)["verdict"] != "untested").all()
     table = by_label(fitted(study, 1.0))
-    assert set(table["loss"]) == set(LOSSES) and "Median logit" in logits(table, 1.0).alt
+    assert set(table["loss"]) == set(LOSSES_TRIED) and "Median logit" in logits(table, 1.0).alt

@@ -16,8 +16,18 @@ from transformers import AutoTokenizer
 from tests.benchmarks import load, quick, throughput, workers
 from tests.benchmarks.record import record
 from tests.conftest import REAL_PAIRS, ROOT
-from w2s_lib.figures.benchmarks import WAYS, WORKS, gemm_shares, named, predictions, speed_ups
-from w2s_lib.findings.benchmarks import LAST, Section, limits, lost, native, read, said, said_of_cost, said_of_workers
+from w2s_lib.figures.benchmarks import WAYS, WORK_COLOURS, gemm_shares, named, predictions, speed_ups
+from w2s_lib.findings.benchmarks import (
+    LAST_BENCH,
+    Section,
+    limits,
+    lost,
+    native,
+    read,
+    said,
+    said_of_cost,
+    said_of_workers,
+)
 from w2s_lib.study.methods import TITLES
 
 DATA = REAL_PAIRS / "rucbm_harmless_test.jsonl"
@@ -100,7 +110,7 @@ def test_the_bench_file_names_its_hardware_and_has_enough_repeats():
         assert found[name].hardware.count(",") >= 2 and re.fullmatch(r"\d{4}-\d\d-\d\d", found[name].date), name
         rows = found[name].rows
         assert ((rows["low"] <= rows["value"]) & (rows["value"] <= rows["high"])).all(), name
-    assert LAST.read_text(encoding="utf-8").endswith("}\n")
+    assert LAST_BENCH.read_text(encoding="utf-8").endswith("}\n")
     if "throughput" not in found:
         pytest.skip("training and scoring have not been measured since this file was begun")
     rows = found["throughput"].rows
@@ -140,7 +150,7 @@ def test_the_cost_model_is_shown_beside_what_was_taken():
     found = read()
     cost, world = found["cost"].rows, found["cost_world"].rows
     alt = predictions(cost, world).alt
-    assert {TITLES.get(work, work) for work in (*cost["work"], *world["work"])} <= set(WORKS) and cost[
+    assert {TITLES.get(work, work) for work in (*cost["work"], *world["work"])} <= set(WORK_COLOURS) and cost[
         "model"
     ].nunique() == 3
     for row in cost.itertuples():

@@ -29,7 +29,7 @@ from tests.conftest import build_command, of_few_chapters, pages
 from w2s_lib.book import build, copies
 from w2s_lib.book.build import (
     KERNEL,
-    LONGEST,
+    LONGEST_CHAPTERS,
     NOT_SHIPPED,
     BuildError,
     announced,
@@ -171,7 +171,9 @@ def test_results_csv_is_tidy(results):
     }
     assert wanted <= set(results["statistic"])
     assert set(CONDITIONS) - {"gold"} <= set(results["condition"]), "gold is a baseline only"
-    assert (results["low"].isna() | (results["low"] <= results["value"] + 1e-12)).mean() > 0.95
+    told = results[results["low"].notna()]
+    outside = ~told["value"].between(told["low"] - 1e-12, told["high"] + 1e-12)
+    assert set(told.loc[outside, "statistic"]) <= {"pgr"}, "a ratio, over a gap that may be next to nothing"
     assert not results.duplicated(["edition", "chapter", *NAMES]).any()
     for option in OPTIONS:
         assert (results[option] == "").any() and (results[option] != "").any(), (
@@ -677,7 +679,9 @@ def test_a_preview_reads_no_docstrings_and_says_what_does(tmp_path):
 
 def test_notebooks_that_take_longest_begin_first():
     begin = lambda before: [path.stem[:2] for path in longest_first(chapters(), before)]
-    assert begin({})[:7] == [*LONGEST, "01"] and sorted(begin({})) == sorted(path.stem[:2] for path in chapters())
+    assert begin({})[:7] == [*LONGEST_CHAPTERS, "01"] and sorted(begin({})) == sorted(
+        path.stem[:2] for path in chapters()
+    )
     assert begin({"03_ladder": 9.0, "01_tour": 2.0, "20_provable": 1.0})[:4] == ["03", "01", "20", "15"]
 
 
@@ -839,6 +843,29 @@ def test_a_process_or_a_kernel_that_is_killed_is_one_line(tmp_path):
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "x.ipynb")
     with pytest.raises(BuildError, match="x.ipynb: its kernel died, .*finished runs are kept"):
         run_notebook(tmp_path / "x.ipynb", tmp_path / "out.ipynb", {"edition": "smoke"}, tmp_path)
+
+
+COPIED = """
+import os, time
+from w2s_lib.book.kernels import copies_end_with_me
+copies_end_with_me()
+read, write = os.pipe()
+if copy := os.fork():
+    print(copy, flush=True)
+    time.sleep(300)
+os.write(write, bytes(10**6))
+"""
+
+
+@pytest.mark.slow
+def test_a_copy_of_the_renderer_that_waits_for_a_killed_one_ends(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", COPIED], cwd=ROOT, stdout=subprocess.PIPE)
+    copy = psutil.Process(int(process.stdout.readline()))
+    time.sleep(0.5)
+    assert copy.is_running(), "it writes more than a pipe holds"
+    process.kill()
+    process.wait()
+    assert not psutil.wait_procs([copy], timeout=30)[1]
 
 
 BEGINS = """

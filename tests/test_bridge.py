@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from w2s_lib.figures.bridge import SETTINGS
+from w2s_lib.figures.bridge import SETTING_NAMES
 from w2s_lib.figures.bridge import bridge as figure
 from w2s_lib.findings.bridge import NOISELESS, SHARE, SHIFT, WHOLE, bridge, turned, wrongly_ranked
 from w2s_lib.findings.claims import CLAIMS, ledger
@@ -33,7 +33,7 @@ def test_a_planted_shift_is_found_beside_what_goes_with_it(by_ceiling):
 
 def test_settings_turn_what_they_are_named_for_and_nothing_else():
     settings = Study(load("world")).like_real_texts()
-    assert set(settings) == set(SETTINGS)
+    assert set(settings) == set(SETTING_NAMES)
     runs = {key: one.compared(21, "tiny-24", "tiny-56", "explicit")[3] for key, one in settings.items()}
     usual = runs["", "reward_model"]
     assert usual == Study(load("world")).compared(21, "tiny-24", "tiny-56", "explicit")[3]

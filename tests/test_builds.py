@@ -53,7 +53,7 @@ def test_a_build_is_told_once_before_those_that_were(book, capsys):
     before = pd.read_csv(history, dtype="str")
     assert builds.main(["--edition", edition]) == 0 and builds.main(["--edition", edition]) == 0
     rows = pd.read_csv(history, dtype="str", keep_default_na=False)
-    assert list(rows.columns) == list(builds.COLUMNS) and len(rows) == len(before) + 1
+    assert list(rows.columns) == list(builds.HISTORY_COLUMNS) and len(rows) == len(before) + 1
     one = rows.iloc[0]
     results = history.parent / "_build" / "one" / "html" / "results.csv"
     assert one["results"] == digests.of_file(results) and one["minutes"] == "30" and one["edition"] == "one"
@@ -109,8 +109,8 @@ def test_a_real_build_says_how_it_went(build_folder, tmp_path):
     trained, total = map(int, told["runs trained"].split(" of "))
     assert 0 < trained <= total and told["decided otherwise"] == "no record" and "Python 3." in told["where"]
     html = build_folder / "book" / "html"
-    assert pd.read_csv(html / "builds.csv").columns.tolist() == list(builds.COLUMNS)
-    assert all(name in (html / "last-builds.html").read_text(encoding="utf-8") for name in builds.COLUMNS)
+    assert pd.read_csv(html / "builds.csv").columns.tolist() == list(builds.HISTORY_COLUMNS)
+    assert all(name in (html / "last-builds.html").read_text(encoding="utf-8") for name in builds.HISTORY_COLUMNS)
     with pytest.raises(ParameterError, match="not built yet"):
         builds.row("smoke", str(tmp_path))
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from w2s_lib.book import challenge as of_a_board
-from w2s_lib.book.challenge import LEVELS, THE_BOOK, entries, main, participants, shipped, shown, submit
+from w2s_lib.book.challenge import LEVEL_COLUMNS, THE_BOOK, entries, main, participants, shipped, shown, submit
 from w2s_lib.errors import ParameterError
-from w2s_lib.figures.challenge import PANELS, transfer
+from w2s_lib.figures.challenge import CHANGE_PANELS, transfer
 from w2s_lib.findings.challenge import (
     BoardError,
     Entry,
-    Row,
+    Score,
     enter,
     entered,
     in_both_worlds,
@@ -38,8 +38,8 @@ from w2s_lib.study.seeds import SEEDS, of_challenge
 HEAD = "def mitigate(pairs, weak, features):\n"
 
 
-def row(values, statistic="excess_margin_matched", versus=UNMODIFIED, world="second", less=None) -> Row:
-    return Row(world=world, statistic=statistic, versus=versus, values=values, less=less or [None] * len(values))
+def row(values, statistic="excess_margin_matched", versus=UNMODIFIED, world="second", less=None) -> Score:
+    return Score(world=world, statistic=statistic, versus=versus, values=values, less=less or [None] * len(values))
 
 
 def entry(who="ann", title="idea", rows=(), code="d", challenge="c") -> Entry:
@@ -139,8 +139,8 @@ def test_a_class_that_submits_at_once_loses_no_entry(tmp_path):
 
 
 def test_the_figure_says_every_change_in_both_worlds_and_what_is_unknown():
-    changes = [row([0.1, 0.2, 0.3], s, world=w) for s in PANELS for w in ("own", "second")]
-    alone = [row([-0.1, -0.2, -0.4], s, world="own") for s in PANELS]
+    changes = [row([0.1, 0.2, 0.3], s, world=w) for s in CHANGE_PANELS for w in ("own", "second")]
+    alone = [row([-0.1, -0.2, -0.4], s, world="own") for s in CHANGE_PANELS]
     drawn = transfer(standing([entry("the book", "filter", changes), entry("ann", "mine", alone)]))
     assert "filter 0.20 and 0.20" in drawn.alt and "ann: mine -0.23 and unknown" in drawn.alt
     assert "filter 20.00 and 20.00" in drawn.alt and "1 filter, 2 ann: mine" in drawn.caption
@@ -274,7 +274,9 @@ def test_a_submission_is_scored_in_both_worlds_and_entered(lab, tmp_path, monkey
     change = values["own", "conflict_tax", ""][0] - plain.conflict_tax()
     assert values["own", "conflict_tax", UNMODIFIED][0] == pytest.approx(change)
     found = standing(entries)
-    table, levels = shown(found, "second"), shown(found, "second", LEVELS)
-    assert set(table["submission"]) == {"ann: confidence_filter", "ann: mine"} and list(levels)[1:] == list(LEVELS)
+    table, levels = shown(found, "second"), shown(found, "second", LEVEL_COLUMNS)
+    assert set(table["submission"]) == {"ann: confidence_filter", "ann: mine"} and list(levels)[1:] == list(
+        LEVEL_COLUMNS
+    )
     assert participants(found).to_dict("list") == {"by": ["ann"], "looks": [2], "level": ["97.5%"]}
     assert json.loads(text)[0]["challenge"] == name_of(study, PRACTICE)

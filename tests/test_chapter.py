@@ -5,10 +5,13 @@ import pandas as pd
 import pytest
 
 from tests import planted
+from w2s_lib.book.build import chapters
 from w2s_lib.book.chapter import open_chapter
 from w2s_lib.errors import ParameterError
 from w2s_lib.findings.results import COLUMNS, ROWS, pick, read_results
 from w2s_lib.lab.store import StoreError
+from w2s_lib.study import Study
+from w2s_lib.study.edition import load
 
 
 @pytest.fixture
@@ -32,6 +35,16 @@ def test_defaults_come_from_the_edition(given):
 def test_parameters_replace_what_the_edition_says(given):
     e = open_chapter("05_x", given | {"threshold": 0.9, "pairs": "tiny-24 -> tiny-36", "seeds": 5}).study.edition
     assert (e.threshold, e.pairs, e.seeds) == (0.9, ("tiny-24 -> tiny-36",), (5,))
+
+
+def test_an_edition_that_stands_beside_another_is_not_computed_anew(given, monkeypatch):
+    monkeypatch.setenv("W2S_SHIPPED", "no")
+    mine, other = load("hh-smol-tuned"), load("hh-smol")
+    chapter = open_chapter("15_real_models_and_data", given | {"edition": mine.name})
+    assert chapter.lab_of(mine) is chapter.lab and chapter.lab.shipped is None
+    beside = chapter.lab_of(other)
+    assert beside.store.root == chapter.lab.store.root and not beside.missing(Study(other).student_runs())
+    assert not [path.name for path in chapters() if "open_lab" in path.read_text(encoding="utf-8")]
 
 
 def test_an_unknown_parameter_is_refused_with_the_nearest_name(given):

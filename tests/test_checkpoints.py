@@ -72,6 +72,16 @@ def test_more_blocks_than_there_are_is_one_line(folders):
         rank(f"{folders['gpt2']}@4")
 
 
+@pytest.mark.parametrize(
+    ("family", "says"), [("gemma3", "reads more than text; use a model of text alone"), ("xlnet", "reads both ways")]
+)
+def test_a_family_that_transformers_calls_causal_and_that_cannot_be_used_is_named(folders, family, says, tmp_path):
+    shutil.copytree(folders["gpt2"], tmp_path / "model")
+    AutoConfig.for_model(family).save_pretrained(tmp_path / "model")
+    with pytest.raises(ValueError, match=f"its family '{family}' {says}"):
+        rank(str(tmp_path / "model"))
+
+
 @pytest.mark.parametrize("name", ["llama", "gpt2", "opt"])
 def test_adapters_and_the_head_are_what_trains(folders, name):
     model = checkpoints.reward_model(local(folders[name], lora_rank=2), 0.5, seed=3)

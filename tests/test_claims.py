@@ -10,12 +10,12 @@ import pytest
 
 from tests import planted
 from w2s_lib.findings.claims import (
-    ASKED,
     CLAIMS,
     FINDINGS,
     FOLLOWS,
     PLANTED_IN,
     POOLED,
+    SCORED_CHAPTERS,
     SLIGHTLY,
     VERDICTS,
     WORDS,
@@ -34,6 +34,8 @@ from w2s_lib.findings.claims import (
 from w2s_lib.findings.positive_controls import PLANTED as KINDS
 from w2s_lib.findings.results import ALL, NAMES, NUMBERS, OPTIONS, ROWS, interval_of, summarise
 from w2s_lib.measures.intervals import above_zero, half_width, minimum_detectable_effect
+from w2s_lib.study.conditions import CONDITIONS, RIVAL
+from w2s_lib.study.methods import TITLES
 
 ROOT = Path(__file__).resolve().parent.parent
 SAYS = dict.fromkeys(("yes", "small", "no", "undecided"), "so")
@@ -183,9 +185,27 @@ def test_every_claim_of_the_paper_is_there():
     assert all(claim.chapter in FINDINGS for claim in CLAIMS.values())
 
 
-def test_findings_are_tidy(published, findings):
+FACTS = {*CONDITIONS, *TITLES, *RIVAL, *RIVAL.values(), "training", "soft", "noisy", "after", "stable"}
+"""Values of columns: what no statistic's name says besides."""
+
+
+def carries(statistic: str) -> list[str]:
+    return [fact for fact in FACTS if f"_{fact}_" in f"_{statistic}_"]
+
+
+def test_rows_of_every_chapter_are_tidy(published):
+    """No two of a chapter say they are of the same, and no name carries two facts."""
     for name, rows in published.items():
         assert len(rows) and not rows.duplicated(list(NAMES)).any(), name
+        assert not {statistic: facts for statistic in rows["statistic"] if (facts := carries(statistic))}, name
+
+
+def test_a_name_with_two_facts_is_seen():
+    assert carries("tax_beyond_rerun") == ["rerun"] and carries("excess_margin_matched_stable") == ["stable"]
+    assert not carries("conflict_tax") and not carries("placebos")
+
+
+def test_a_notebook_publishes_what_its_finding_gives(published, findings):
     for name in ("06_capability_gap", "11_early_warning", "12_preference_optimisation", "13_what_helps"):
         rows = findings(name)[1]  # those that other tests ask for as well, so that each is found once
         assert list(rows.columns) == list(ROWS), name
@@ -252,7 +272,7 @@ def test_where_the_other_score_leaves_nothing_to_lower_the_verdict_is_blind():
     assert scored(0.01, 0.03, "above")["verdict"] == "no", "there was all the room above it"
 
 
-@pytest.mark.parametrize("chapter", ASKED)
+@pytest.mark.parametrize("chapter", SCORED_CHAPTERS)
 @pytest.mark.parametrize("method", ["reward_model", "dpo"])
 @pytest.mark.parametrize(("n_seeds", "says"), [(3, 0.41), (8, above_zero(0.1 / 0.05, 8)), (1, np.nan)])
 def test_power_is_that_of_as_many_seeds_as_the_interval_has(n_seeds, says, method, chapter):

@@ -12,8 +12,8 @@ import torch
 from tests.planted import DrawnLab
 from w2s_lib.data import load as data
 from w2s_lib.figures.conformity import (
-    ACTS,
-    BESIDE,
+    ON_THE_MAP,
+    WHERE_WORKS_ACT,
     WORKS,
     drawn,
     field_map,
@@ -25,7 +25,7 @@ from w2s_lib.figures.conformity import (
 from w2s_lib.findings import conformity, search, society
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.objectives import side
-from w2s_lib.findings.results import TRAINING, UNMODIFIED, Cell, pick
+from w2s_lib.findings.results import MATCHED, TRAINING, UNMODIFIED, Cell, pick
 from w2s_lib.specs import Recipe, stream
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import TURNS
@@ -179,6 +179,11 @@ def test_either_fence_is_held_against_the_other(found):
     asked = {"method": "reward_model", "mitigation": FENCES[1]}
     told = pick(results, "conflict_tax", "explicit", versus=FENCES[0], **asked)["value"]
     assert told == pytest.approx(tax[1] - tax[0]) != 0
+    none = float(study.comparison(*CELL, "explicit").conflict_tax())
+    told = pick(results, "conflict_tax", "explicit", versus=UNMODIFIED, **asked)["value"]
+    assert told == pytest.approx(tax[1] - none) != tax[1] - tax[0]
+    mine = results[(results["mitigation"] == FENCES[1]) & (results["versus"] == UNMODIFIED)]
+    assert set(mine["statistic"]) == {"conflict_tax", "deception_score", MATCHED, "pgr"}
     plain = both[1].comparison(*CELL, "none")
     assert pick(results, "pgr", "none", **asked)["value"] == pytest.approx(float(plain.pgr()))
     churn = float(both[1].comparison(*CELL, "rerun").conflict_tax())
@@ -225,7 +230,7 @@ def test_the_map_shows_whoever_stands_farthest_out(found):
         for i, aim in enumerate(conformity.AIMS):
             everybody = [
                 100 * table[aim].min(),
-                *(100 * pick(rows, f"{aim}_{who}", "none", **USUAL)["value"] for who in BESIDE),
+                *(100 * pick(rows, f"{aim}_{who}", "none", **USUAL)["value"] for who in ON_THE_MAP),
             ]
             for ax in (axes[0], axes[2]):
                 low, high = (ax.get_xlim, ax.get_ylim)[i]()
@@ -241,7 +246,7 @@ def test_the_map_names_works_and_chapters_that_exist():
     known = set(
         re.findall(r"^@\w+\{(\w+),", (ROOT / "book" / "references.bib").read_text(encoding="utf-8"), re.MULTILINE)
     )
-    assert {work.key for work in WORKS} <= known and {work.acts for work in WORKS} == set(ACTS)
+    assert {work.key for work in WORKS} <= known and {work.acts for work in WORKS} == set(WHERE_WORKS_ACT)
     for work in WORKS:
         assert not work.chapter or (ROOT / "notebooks" / f"{work.chapter}.ipynb").is_file(), work
     assert "refine, then learn (not run)" in field_map().alt and "search (chapter 23)" in field_map().alt

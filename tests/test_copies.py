@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from w2s_lib.book.copies import RECORD, Book, bare, glued
+from w2s_lib.book.copies import GLUED, Book, bare, glued
 
 PROSE = """# Title
 
@@ -28,7 +28,7 @@ STARTS, ENDS = "```{solution-start} ex-one\n:class: dropdown\n```", "So many.\n`
 
 @pytest.fixture
 def executed() -> nbformat.NotebookNode:
-    made_known = new_output("display_data", {RECORD: "'0.47 [0.2, 0.7]'"}, metadata={"scrapbook": {"name": "ds"}})
+    made_known = new_output("display_data", {GLUED: "'0.47 [0.2, 0.7]'"}, metadata={"scrapbook": {"name": "ds"}})
     figure = new_output("execute_result", {"image/svg+xml": "<svg/>"}, metadata={"image/svg+xml": {"alt": "a line"}})
     return new_notebook(
         cells=[

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from w2s_lib.book import course as course_module
 from w2s_lib.book.chapter import CHECKS
 from w2s_lib.book.course import RESTARTED, course, found, main, pieces, readable, student, write_zip
-from w2s_lib.book.seal import SCHEME, exercises
+from w2s_lib.book.seal import SEAL_SCHEME, exercises
 from w2s_lib.errors import ParameterError
 
 CHAPTERS = ("01_tour", "05_conflict_tax_deception")
@@ -200,8 +200,8 @@ def test_a_hand_out_of_another_version_says_so(tmp_path):
     path.write_text(json.dumps({"study": "1", "exercises": {"a": sealed}}), encoding="utf-8")
     with pytest.raises(ParameterError, match="a.json.*was sealed by another version of the book"):
         exercises(path)
-    path.write_text(json.dumps({"study": "1", "exercises": {"a": sealed | {"scheme": SCHEME}}}), encoding="utf-8")
-    assert exercises(path) == ("1", {"a": sealed | {"scheme": SCHEME}})
+    path.write_text(json.dumps({"study": "1", "exercises": {"a": sealed | {"scheme": SEAL_SCHEME}}}), encoding="utf-8")
+    assert exercises(path) == ("1", {"a": sealed | {"scheme": SEAL_SCHEME}})
 
 
 def test_a_zip_tells_nothing_of_when_it_was_made(tmp_path):

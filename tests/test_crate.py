@@ -68,7 +68,7 @@ def folder(lab, tmp_path) -> Path:
     (tmp_path / "_sources" / "notebooks").mkdir(parents=True)
     cell = nbformat.v4.new_markdown_cell("# A tour\n\nHere.")
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "_sources" / "notebooks" / "01_tour.ipynb")
-    for name in ("index.html", *crate.TABLES):
+    for name in ("index.html", *crate.DATA_FILES):
         (tmp_path / name).touch()
     crate.write(tmp_path, load("preview"), lab.records(Study(load("preview")).runs()))
     return tmp_path

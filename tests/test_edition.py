@@ -286,6 +286,7 @@ def written(folder: Path, *changes: tuple[str, str], name: str = "mine", encodin
             "line 12: dpo.epoch=2: no such parameter; did you mean 'epochs'?",
         ),
         ("draws: 100", "chapters:\n  - '04'\n  - 5", "line 13: chapters=5: a chapter's number .* write '05' in quotes"),
+        ("draws: 100", "chapters:", "line 11: chapters=: nothing stands there; leave the name out, too, or write null"),
         ("draws: 100", "chapters: ['04', nope]", "line 11: chapters=nope: no such chapter; allowed: 01, 02"),
         ("draws: 100", "helpful: hh-harmless", "line 11: helpful='hh-harmless': its labels prefer harmlessness"),
         ("[tiny-24, ", "['tiny-24', tiny-2, ", "line 5: models=tiny-2: no such model; did you mean"),

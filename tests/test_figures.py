@@ -4,12 +4,13 @@ import colorsys
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 
-from w2s_lib.figures import claims, style
+from w2s_lib.figures import claims, rows, style
 from w2s_lib.figures.conflict import deception_plane, excess, scores_and_nulls, tax_and_net_change, tax_by_quadrant
-from w2s_lib.figures.controls import STEPS, stairs, taxes
+from w2s_lib.figures.controls import NULL_STEPS, stairs, taxes
 from w2s_lib.figures.diagram import who_sees_what
 from w2s_lib.figures.gap import heat_maps, trend
 from w2s_lib.figures.generalization import pgr_intervals, pgr_ladder
@@ -98,8 +99,8 @@ def test_alt_texts_state_the_numbers_of_the_frame(drawn, study, lab):
 def test_the_stairs_can_be_built_up_step_by_step(published):
     rows = published["07_nulls_and_controls"]
     few, all_of_them = stairs(rows, ["explicit"], upto=2), stairs(rows, ["explicit"])
-    assert STEPS[1][0].strip() in few.alt and STEPS[2][0].strip() not in few.alt
-    assert all(name.strip(" …") in all_of_them.alt for name, _ in STEPS)
+    assert NULL_STEPS[1][0].strip() in few.alt and NULL_STEPS[2][0].strip() not in few.alt
+    assert all(name.strip(" …") in all_of_them.alt for name, _ in NULL_STEPS)
 
 
 def test_what_could_be_seen_is_said_of_every_statistic_alone_and_beyond_a_rerun(drawn):
@@ -145,6 +146,21 @@ def test_notebooks_get_svg_with_alt_and_caption(drawn):
     assert metadata["image/svg+xml"] == {"alt": drawn["plane"].alt, "caption": drawn["plane"].caption}
 
 
+@pytest.mark.parametrize(
+    ("n_seeds", "says"),
+    [((1, 1), "pairs"), ((3, 1), "seeds, or over pairs where there is one"), ((3, 3), "seeds"), ((), "seeds")],
+)
+@pytest.mark.parametrize("bars", [False, True])
+def test_a_caption_says_over_what_the_intervals_are_that_are_shown(n_seeds, says, bars):
+    """An edition of one seed has none over seeds; a record that it is held against has."""
+    figure, ax = style.canvas()
+    for y, n in enumerate(n_seeds):
+        row = pd.Series({"value": 0.1, "low": 0.0, "high": 0.2, "n_seeds": n})
+        rows.bars(ax, [y], [row], "explicit") if bars else rows.dot(ax, y, row)
+    _, metadata = style.Figure(figure, "Dots.", "Bars: 95 % intervals over seeds.")._repr_mimebundle_()
+    assert metadata["image/svg+xml"]["caption"] == f"Bars: 95 % intervals over {says}."
+
+
 def test_every_condition_has_a_colour_and_a_mark_of_its_own():
     assert set(style.CONDITION_COLOURS) == set(style.MARKERS) == set(CONDITIONS)
     assert len(set(style.CONDITION_COLOURS.values())) == len(set(style.MARKERS.values())) == len(CONDITIONS)
@@ -175,7 +191,9 @@ def test_words_are_read_on_white_and_on_dark_pages(files):
     assert len(seen) > 4, "grey words and coloured ones"
 
 
-@pytest.mark.parametrize("colour", [*style.CONDITION_COLOURS.values(), *style.ROLES.values(), *style.STUDIES.values()])
+@pytest.mark.parametrize(
+    "colour", [*style.CONDITION_COLOURS.values(), *style.ROLE_COLOURS.values(), *style.STUDIES.values()]
+)
 def test_a_colour_keeps_its_hue_where_it_becomes_words(colour):
     words = style.readable(colour)
     assert style.luminance(words)[1] <= style.LIGHTEST + 1e-9

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 import yaml
 
-from w2s_lib.book.guide import ANSWER, GOALS, HERE, minutes, opening, take_over, unanswered
+from w2s_lib.book.guide import ANSWER, GOALS, OPENING_HERE, minutes, opening, take_over, unanswered
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE, BOOK = ROOT / "book" / "teaching", ROOT / "book"
@@ -71,7 +71,7 @@ def test_notes_have_their_parts(name):
     discussed = text.partition("## Discussion")[2].partition("## Board")[0]
     assert discussed.count("ood answer") >= discussed.count("?*") >= 1
     has_opening = GOALS in notebook(name).cells[0].source
-    assert (HERE in text) == has_opening == bool(minutes(notebook(name)))
+    assert (OPENING_HERE in text) == has_opening == bool(minutes(notebook(name)))
 
 
 @pytest.mark.parametrize("name", [n for n in CHAPTERS if n not in REFERENCE])
@@ -149,6 +149,6 @@ def test_notes_take_over_the_opening_with_links_that_lead_somewhere(tmp_path):
     for path in (tmp_path / "teaching" / "chapters").glob("*.md"):
         text = path.read_text(encoding="utf-8")
         assert ("../../slides/01_tour.html" in text) == (path.stem == "01_tour"), "an edition may leave out a chapter"
-        assert HERE not in text and f"Notes on [](../../notebooks/{path.stem}.ipynb)" in text
+        assert OPENING_HERE not in text and f"Notes on [](../../notebooks/{path.stem}.ipynb)" in text
         assert set(re.findall(r"\]\(([^)]*?)(\w+)\.ipynb\)", text)) <= {("../../notebooks/", name) for name in CHAPTERS}
         assert opening(notebook(path.stem)).count("\n- ") == text.partition("## Minutes")[0].count("\n- ")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import w2s_lib.training.train
-from tests.small import LARGE, RERUN, SMALL, STUDENT, WEAK, WORLD
+from tests.small import LARGE, PAIRS, RERUN, SMALL, STUDENT, WEAK, WORLD
 from w2s_lib.data import world
 from w2s_lib.data.pairs import PairsError
 from w2s_lib.data.reading import DataError
@@ -26,7 +26,7 @@ from w2s_lib.lab.execute import RunError, execute
 from w2s_lib.lab.graph import closure, describe, wants_gpu
 from w2s_lib.lab.provenance import code
 from w2s_lib.lab.store import StoreError
-from w2s_lib.specs import Checkpoint, Conflict, Features, Layer, Pretrain, Source, Texts, Train
+from w2s_lib.specs import Checkpoint, Conflict, Features, Layer, Pretrain, Recipe, Source, Texts, Train
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,13 @@ def test_a_failed_run_is_named_and_the_others_are_kept(workers, tmp_path, monkey
         lab.run([WEAK, poor])
     assert "\n" not in str(error.value)
     assert lab.store.has(SMALL) and lab.store.has(WEAK)
+
+
+def test_a_training_that_diverges_is_one_line(here):
+    run = Train(model=SMALL, pairs=PAIRS, split="ground_truth", recipe=Recipe(learning_rate=1e30))
+    with pytest.raises(RunError, match=f"run {run.key} .*training diverged; lower learning_rate"):
+        here.run([run])
+    assert not here.store.has(run)
 
 
 def test_an_interrupt_keeps_what_is_finished(tmp_path, monkeypatch):

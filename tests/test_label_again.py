@@ -13,10 +13,20 @@ from tests.test_labels import WORLD as SMALL
 from w2s_lib.data.load import load as loaded
 from w2s_lib.data.load import split
 from w2s_lib.errors import ParameterError
-from w2s_lib.figures.label_again import CALLED, labels, who_pays
+from w2s_lib.figures.label_again import LABEL_GROUPS_IN_WORDS, labels, who_pays
 from w2s_lib.figures.mitigations import forest
 from w2s_lib.findings.claims import CLAIMS, ledger
-from w2s_lib.findings.label_again import GROUPS, THERE, TRIED, groups, label_again, of_group, stages, there
+from w2s_lib.findings.label_again import (
+    CONTRAST,
+    LABEL_GROUPS,
+    LABELS_TRIED,
+    THERE,
+    groups,
+    label_again,
+    of_group,
+    stages,
+    there,
+)
 from w2s_lib.findings.results import MATCHED, NAMES, TRAINING, UNMODIFIED, UNMODIFIED_NET, pick
 from w2s_lib.findings.search import _base_margins
 from w2s_lib.lab.graph import closure
@@ -313,7 +323,7 @@ def test_what_the_chapter_finds(found):
     cell = (study.edition.seeds[0], *study.edition.weak_strong[0])
     supervisor, first, run = stages(study, *cell, "explicit")
     at = groups(study, *cell, "weak_label")
-    assert (np.sum([*at.values()], axis=0) == 1).all() and tuple(at) == GROUPS
+    assert (np.sum([*at.values()], axis=0) == 1).all() and tuple(at) == LABEL_GROUPS
     q, p = study.probabilities([supervisor, first], "weak_label")
     for name, group in at.items():
         of = lambda statistic: pick(results, statistic, "explicit", mitigation="label_again", subset=name, on=TRAINING)
@@ -327,8 +337,15 @@ def test_what_the_chapter_finds(found):
     churn = [s.comparison(*cell, "rerun").tax.mean() for s in (study.under_mitigation("label_again"), study)]
     net = pick(results, "conflict_tax", "explicit", mitigation="label_again", versus=UNMODIFIED_NET)["value"]
     assert net == pytest.approx(less - (churn[0] - churn[1]))
-    beyond = [pick(results, THERE[-1], "explicit", mitigation="label_again", subset=g)["value"] for g in GROUPS]
+    beyond = [pick(results, THERE[-1], "explicit", mitigation="label_again", subset=g)["value"] for g in LABEL_GROUPS]
     assert sum(beyond) == pytest.approx(0, abs=1e-9), "what one group has beyond its margins, the others lack"
+    kept, back, _ = groups(study, *cell).values()
+    rate = lambda c, group: c.tax[c.right & group].mean()
+    explicit, rerun = (study.comparison(*cell, condition) for condition in ("explicit", "rerun"))
+    apart = rate(explicit, back) - rate(explicit, kept)
+    assert pick(results, CONTRAST, "explicit")["value"] == pytest.approx(apart, nan_ok=True)
+    beyond = pick(results, CONTRAST, "explicit", versus="rerun")["value"]
+    assert beyond == pytest.approx(apart - (rate(rerun, back) - rate(rerun, kept)), nan_ok=True)
     counts = [
         pick(results, "share_of_pairs", "none", mitigation=name, subset="kept", on=TRAINING)["value"]
         for name in ("label_again", "trust")
@@ -339,7 +356,7 @@ def test_what_the_chapter_finds(found):
 
 def test_figures_say_what_they_show(found):
     _, results = found
-    assert all(name in labels(results).alt for name in CALLED.values())
+    assert all(name in labels(results).alt for name in LABEL_GROUPS_IN_WORDS.values())
     assert who_pays(results).alt.count("label again, came back") == 3
     drawn = forest(results).alt
-    assert all(MITIGATIONS[name].title in drawn for name in TRIED if name) and MATCHED not in drawn
+    assert all(MITIGATIONS[name].title in drawn for name in LABELS_TRIED if name) and MATCHED not in drawn

@@ -5,6 +5,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import nbformat
 import numpy as np
@@ -15,11 +16,12 @@ from tests.planted import DrawnLab, per_seed, pooled
 from w2s_lib.book.chapter import open_chapter
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures.mitigations import (
-    LEVELS,
-    OF_POLICIES,
-    PANELS,
+    BOOTSTRAP_PANELS,
+    IMPLICIT,
+    MITIGATION_PANELS,
     POLICIES,
     by_excess,
+    cost,
     forest,
     in_policies,
     on_fewer_seeds,
@@ -30,13 +32,19 @@ from w2s_lib.figures.mitigations import (
 )
 from w2s_lib.findings.claims import FINDINGS
 from w2s_lib.findings.mitigations import (
+    ELSEWHERE,
+    NEEDS,
     OF_A_MITIGATION,
     costs,
+    costs_elsewhere,
     of_the_attainable,
     of_the_attainable_in_words,
     over_ways,
+    told_apart,
     two_remedies,
     what_helps,
+    why_not,
+    with_others,
 )
 from w2s_lib.findings.results import (
     COLUMNS,
@@ -54,9 +62,10 @@ from w2s_lib.lab import Lab
 from w2s_lib.lab.execute import RunError
 from w2s_lib.specs import Labelling, Train
 from w2s_lib.study import Study
+from w2s_lib.study.cost import arithmetic, size, work
 from w2s_lib.study.edition import load
 from w2s_lib.study.methods import TITLES
-from w2s_lib.study.mitigations import AGAIN, FENCES, MITIGATIONS, REVERSE, TOKENS, TWO_STAGES, title
+from w2s_lib.study.mitigations import AGAIN, FENCES, MITIGATIONS, REVERSE, TOKENS, TWO_STAGES, Changes, title
 from w2s_lib.training.labels import training_pairs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -147,10 +156,10 @@ def planted(names=tuple(MITIGATIONS), vias=("tiny-28", "tiny-36"), undefined: bo
     tried = [("", ""), *((name, "") for name in names), *(("bootstrap", via) for via in vias if "bootstrap" in names)]
     rows = []
     for mitigation, via in tried:
-        levels = [(p.base, p.statistic, "") for p in LEVELS] + [
+        levels = [(p.base, p.statistic, "") for p in BOOTSTRAP_PANELS] + [
             ("explicit", f"null_{n}", "") for n in ("random", "margin_matched")
         ]
-        changes = [(p.base, p.statistic, UNMODIFIED) for p in PANELS] if mitigation else []
+        changes = [(p.base, p.statistic, UNMODIFIED) for p in MITIGATION_PANELS] if mitigation else []
         for condition, statistic, versus in levels + changes:
             value = np.nan if undefined else -0.3 if mitigation in ASKING and versus else 0.1
             student = {"condition": condition, "mitigation": mitigation, "via": via}
@@ -169,7 +178,7 @@ def test_the_forest_says_every_change():
     assert alt.count("0.10 [0.05, 0.15]") == 3 * len(HONEST) and alt.count("10.0 [5.0, 15.0]") == len(HONEST)
     assert alt.count("leaky filter -0.30 [-0.35, -0.25]") == 3 and "leaky filter -30.0 [-35.0, -25.0]" in alt
     for name in MITIGATIONS:
-        assert alt.count(f" {title(name)} ") == len(PANELS)
+        assert alt.count(f" {title(name)} ") == len(MITIGATION_PANELS)
 
 
 def test_the_forest_is_sorted_by_what_is_left_over_the_null_and_says_what_each_costs():
@@ -179,8 +188,9 @@ def test_the_forest_is_sorted_by_what_is_left_over_the_null_and_says_what_each_c
     rows.loc[about & (rows["mitigation"] == "filter"), "value"] = np.nan
     found = by_excess(rows)
     assert found[0] == "ensemble" and found[-3:] == ["filter", *ASKING] and len(found) == len(MITIGATIONS)
-    assert "ensemble of supervisors (3.0 ×) -0.20" in forest(rows, dict.fromkeys(MITIGATIONS, 3.0)).alt
-    assert "nan" not in forest(rows, dict.fromkeys(MITIGATIONS, np.nan)).alt, "heads on frozen layers cost nothing"
+    times = lambda x: dict.fromkeys(map(title, MITIGATIONS), x)
+    assert "ensemble of supervisors (3.0 ×) -0.20" in forest(rows, times(3.0)).alt
+    assert "nan" not in forest(rows, times(np.nan)).alt, "heads on frozen layers cost nothing"
 
 
 def test_what_fewer_seeds_say_has_an_order_of_its_own():
@@ -193,7 +203,7 @@ def test_what_fewer_seeds_say_has_an_order_of_its_own():
     )
     rows = rows.assign(n_seeds=np.where(late, 3, 32), value=np.where(first, -0.5, rows["value"]))
     assert on_fewer_seeds(rows) == dict.fromkeys(REVERSE, 3)
-    found, drawn = by_excess(rows), forest(rows, dict.fromkeys(MITIGATIONS, 1.0))
+    found, drawn = by_excess(rows), forest(rows, dict.fromkeys(map(title, MITIGATIONS), 1.0))
     assert found[-4:] == [*REVERSE, *ASKING] and set(found) == set(MITIGATIONS)
     assert "reverse KL, 3 seeds (1.0 ×) -0.50" in drawn.alt and "32 seeds" not in drawn.alt
     assert "fewer seeds" in drawn.caption
@@ -201,47 +211,139 @@ def test_what_fewer_seeds_say_has_an_order_of_its_own():
     assert names[-4:-2] == [title(name) for name in REVERSE]
 
 
-def test_remedies_of_policies_stand_in_a_block_of_their_own():
-    told = {
-        chapter: pooled({"method": m, "mitigation": name, "versus": versus, "value": -0.4} | what
-                        for its, m, name, versus in OF_POLICIES.values() if its == chapter
-                        for what in ({"statistic": "conflict_tax"}, {"statistic": "pgr", "condition": "none"}))
-        for chapter, *_ in OF_POLICIES.values()
-    }  # fmt: skip
-    drawn = forest(planted(), policies=told)
-    names = [label.get_text() for label in drawn.canvas.axes[0].get_yticklabels()]
-    assert names.index(POLICIES) == len(MITIGATIONS)
-    assert [name.replace("\n", " ") for name in names[-len(OF_POLICIES) :]] == [f"{n}, 3 seeds" for n in OF_POLICIES]
-    assert (
-        drawn.alt.count("minus all tokens, 3 seeds -0.40") == 2 and "search, minus training, 3 seeds -40.0" in drawn.alt
-    )
-    without = forest(planted(), policies=dict.fromkeys(told, pd.DataFrame(columns=list(COLUMNS))))
-    assert POLICIES not in [label.get_text() for label in without.canvas.axes[0].get_yticklabels()]
+def told_elsewhere() -> dict[str, pd.DataFrame]:
+    """Rows by chapter of every remedy that another one tries: 0.4 less, in all that can be had."""
+    rows: dict[str, list] = {}
+    for one in ELSEWHERE:
+        about = {"method": one.method, "mitigation": one.mitigation, "versus": one.versus, "value": -0.4}
+        for statistic in (panel.statistic for panel in MITIGATION_PANELS if panel.statistic not in one.lacks):
+            condition = "none" if statistic == "pgr" else one.condition
+            knowledge = "" if statistic == "conflict_tax" else one.knowledge
+            also = {"statistic": statistic, "condition": condition, "knowledge": knowledge}
+            rows.setdefault(one.chapter, []).append(about | also)
+    return {chapter: pooled(found) for chapter, found in rows.items()}
 
 
-def test_the_page_shows_remedies_of_policies_of_every_chapter_that_has_some():
+def names_at_the_left(figure) -> list[str]:
+    return [label.get_text() for label in figure.canvas.axes[0].get_yticklabels()]
+
+
+def test_remedies_on_other_scales_stand_in_blocks_of_their_own():
+    told = told_elsewhere()
+    apart = [one for one in ELSEWHERE if not one.beside_none]
+    drawn = forest(planted(), dict.fromkeys((one.title for one in ELSEWHERE), 2.0), told)
+    names = names_at_the_left(drawn)
+    below = names[names.index(POLICIES) + 1 : names.index(IMPLICIT)]
+    assert names.index(POLICIES) == len(MITIGATIONS) and len(below) == 4
+    assert set(below) | set(names[names.index(IMPLICIT) + 1 :]) == {
+        f"{one.title}, 3 seeds ({'≤ ' * one.at_most}2.0 ×)" for one in apart
+    }
+    for said in ("search − DPO, 3 seeds (2.0 ×) -40.0", "many agents − DPO, 3 seeds (≤ 2.0 ×) -0.40"):
+        assert said in drawn.alt
+    without = forest(planted(), elsewhere=dict.fromkeys(told, pd.DataFrame(columns=list(COLUMNS))))
+    assert not {POLICIES, IMPLICIT} & set(names_at_the_left(without))
+
+
+def test_what_the_figure_cannot_say_of_a_remedy_has_a_reason_beside_it():
+    told = told_elsewhere()
+    lacking = {(one.title, panel.statistic) for one in ELSEWHERE for panel in MITIGATION_PANELS
+               if one.row(told[one.chapter], panel.statistic) is None}  # fmt: skip
+    assert lacking == {(one.title, statistic) for one in ELSEWHERE for statistic in one.lacks} != set()
+    drawn = forest(planted(), elsewhere=told)
+    assert all(why in drawn.caption for one in ELSEWHERE for why in one.lacks.values())
+    marks = [words for ax in drawn.canvas.axes for words in ax.texts if words.get_text() == "–"]
+    assert len(marks) == len(lacking)
+    del told["29_competence_and_conformity"]
+    assert "–:" not in forest(planted(), elsewhere=told).caption
+
+
+def test_remedies_on_the_same_scale_join_the_others_and_nobody_stands_there_twice():
+    told, own = told_elsewhere(), planted(["filter", "trust"])
+    both = with_others(own, told)
+    joined = {one.mitigation for one in ELSEWHERE if one.beside_none}
+    assert joined == {"trust", "selective", "own_labels", "confidence_quantile"}
+    assert set(tried(both)) == {"filter"} | joined and both["n_seeds"].eq(3).all()
+    names = names_at_the_left(forest(both, elsewhere=told))
+    assert names.index(POLICIES) == 5, "remedies of other chapters are sorted among these"
+    assert pick(both, MATCHED, "explicit", mitigation="trust", versus=UNMODIFIED)["value"] == 0.1, "this chapter's own"
+    assert by_excess(both)[0] != "filter" and with_others(own, {}).equals(own)
+    beside = with_others(own.assign(here=0.2, within=True), told)
+    assert "here" not in say(pick(beside, MATCHED, "explicit", mitigation="selective", versus=UNMODIFIED))
+
+
+def test_what_an_edition_cannot_show_is_left_out_and_why_is_said():
+    class Idle:
+        def missing(self, runs):
+            return list(runs)
+
+    class Done:
+        missing = staticmethod(lambda runs: [])
+
+    few = Study(load("world", {"chapters": ["12", "13", "30"]}))
+    assert why_not(few.on(Done())) == dict.fromkeys(set(NEEDS) - {"30_label_again", "28_two_remedies"},
+                                                    "this edition has no such chapter")  # fmt: skip
+    assert set(why_not(few.on(Idle()))) == set(NEEDS) and why_not(Study(load("world")).on(Done())) == {}
+    there, without = told_apart({"30_label_again": told_elsewhere()["30_label_again"]})
+    assert {one.chapter for one in there} == {"30_label_again"} and len(there) + len(without) == len(ELSEWHERE)
+
+
+def test_chapters_of_remedies_are_those_whose_findings_are_known():
+    assert {one.chapter for one in ELSEWHERE} == set(NEEDS) <= set(FINDINGS)
+    runs = set(Study(load("world")).runs())
+    assert all(runs.issuperset(of(Study(load("world")))) for of in NEEDS.values()), "no run is this page's own"
+
+
+def test_an_estimate_far_out_is_written_at_the_edge_and_spoils_no_scale():
+    rows = planted(["filter", "hard_labels"])
+    far = (rows["mitigation"] == "filter") & (rows["versus"] == UNMODIFIED) & (rows["statistic"] == "pgr")
+    assert far.sum() == 1
+    rows.loc[far, ["low", "value", "high"]] = [-8.0, -4.75, -3.4]
+    ax = forest(rows).canvas.axes[1]
+    assert ax.get_xlim()[0] > -1 and "← -4.8" in [words.get_text() for words in ax.texts]
+    assert "confidence filter -4.75 [-8.00, -3.40]" in forest(rows).alt
+
+
+def test_every_remedy_has_a_price_against_the_student_that_it_is_held_against():
+    study = Study(load("smoke"))
+    times = costs_elsewhere(study, ELSEWHERE)
+    assert set(times) == {one.title for one in ELSEWHERE} and all(np.isfinite([*times.values()]))
+    same = [name for name, x in times.items() if x == pytest.approx(1)]
+    assert same == ["confidence loss, quantile", "turns, helpfulness last − mixed", "turns, weak labels last − mixed",
+                    "DPO, confidence filter", "SimPO, confidence filter"]  # fmt: skip
+    assert times["search − DPO"] < 1 < times["own labels"] < times["trust function"] < times["many agents − DPO"]
+    assert times["chosen tokens − all tokens"] == times["chosen half − all tokens"] > 1, "an oracle is trained as well"
+    by, (seed, weak, strong) = study.trained_by("simpo"), (7, "tiny-24", "tiny-44")
+    by_hand = lambda run: arithmetic(work(run), size(run.model))
+    plain, oracle = by_hand(by.student(seed, weak, strong)), by_hand(by.oracle(seed, weak))
+    assert times["chosen tokens − all tokens"] == pytest.approx((plain + oracle) / plain)
+    dearest = ELSEWHERE[-1]
+    assert cost(dearest, times).startswith("≤ ") and cost(dearest, {}) == cost(dearest, {dearest.title: np.nan}) == ""
+
+
+def test_a_remedy_changes_one_thing():
+    kinds = {name: m.changes for name, m in MITIGATIONS.items()}
+    assert kinds["filter"] == kinds["ensemble"] == kinds["trust"] == kinds["own_labels"] == "labels"
+    assert kinds["early_stopping"] == kinds["reverse_kl"] == kinds["confidence_quantile"] == "loss"
+    assert kinds["bootstrap"] == kinds["cross_fit"] == kinds["selective"] == "stages"
+    assert {name for name, kind in kinds.items() if kind == "tokens"} == set(TOKENS)
+    assert {one.changes for one in ELSEWHERE} | set(kinds.values()) == set(get_args(Changes))
+
+
+def test_the_page_names_what_each_remedy_changes():
     cells = nbformat.read(ROOT / "notebooks" / "13_what_helps.ipynb", as_version=4).cells
-    (needs,) = (
-        cell.source
-        for cell in cells
-        if cell.source.startswith("from w2s_lib.findings.claims") and "needs" in cell.source
-    )
-    assert (
-        set(re.findall(r'"(\d\d_\w+)":', needs)) == {chapter for chapter, *_ in OF_POLICIES.values()} <= set(FINDINGS)
-    )
-
-
-def test_the_table_of_the_page_names_what_the_edition_tries():
-    cells = nbformat.read(ROOT / "notebooks" / "13_what_helps.ipynb", as_version=4).cells
-    (table,) = (cell.source for cell in cells if "| seeds | labels in the band |" in cell.source)
-    named = re.findall(r"^\| \*?([a-zA-Z][^|*]*?)\*? \| \{glue:text\}`seeds_(\w+)`", table, re.MULTILINE)
-    assert sorted(named) == sorted((title(name), name) for name in Study(load("world")).mitigations())
+    (text,) = (cell.source for cell in cells if cell.source.startswith("## Six things to change"))
+    for name in Study(load("world")).mitigations():
+        words = {"label_again": "label again", "cross_fit": "cross-fit", "reverse_kl": "reverse losses",
+                 "reverse_cross_entropy": "reverse losses"}.get(name, title(name))  # fmt: skip
+        assert words.lower() in text.lower(), name
+    for chapter in set(NEEDS) - {"28_two_remedies"}:
+        assert f"]({chapter}.ipynb)" in text, chapter
 
 
 def test_steps_say_every_way_and_its_nulls():
     alt = steps(planted()).alt
     for row in ("no intermediate", "via tiny-28", "via tiny-36", "mean of these"):
-        assert alt.count(f" {row} ") == len(LEVELS) + 1
+        assert alt.count(f" {row} ") == len(BOOTSTRAP_PANELS) + 1
     assert alt.count("10.0 % [5.0, 15.0]") == 4 and "via tiny-28 0.10 and 0.10" in alt
 
 
@@ -263,11 +365,11 @@ def test_figures_are_drawn_whatever_was_tried(draw, names, undefined):
 def test_an_estimate_never_leaves_the_frame():
     rows = planted(["filter"])
     far = rows["versus"] == UNMODIFIED
-    assert far.sum() == len(PANELS)
-    rows.loc[far, ["low", "value", "high"]] = [-2.0, -1.5, 3.0]
-    for ax, panel in zip(forest(rows).canvas.axes, PANELS):
+    assert far.sum() == len(MITIGATION_PANELS)
+    rows.loc[far, ["low", "value", "high"]] = [-2.0, -0.7, 3.0]
+    for ax, panel in zip(forest(rows).canvas.axes, MITIGATION_PANELS):
         low, high = ax.get_xlim()
-        assert low < -1.5 * panel.scale and high == panel.most[1], "the mark is inside, the bar goes on"
+        assert low < -0.7 * panel.scale and high == panel.most[1], "the mark is inside, the bar goes on"
 
 
 def test_bootstrapping_is_averaged_over_its_ways_within_a_seed():

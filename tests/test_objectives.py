@@ -8,8 +8,8 @@ import pytest
 
 from tests import planted
 from w2s_lib.data.load import split
-from w2s_lib.figures.objectives import AIMS, excess_by_objective, label, tax_by_side, taxes
-from w2s_lib.findings.objectives import RIVALS, SIDES, other_objectives, side, sides, tax_rates
+from w2s_lib.figures.objectives import CONDITIONS_BY_AIM, excess_by_objective, label, tax_by_side, taxes
+from w2s_lib.findings.objectives import RIVAL_MIXED_IN, RIVAL_SIDES, other_objectives, side, sides, tax_rates
 from w2s_lib.findings.results import NAMES, measure, pick, say, usual
 from w2s_lib.measures.metrics import Comparison
 from w2s_lib.specs import Pairs, World
@@ -62,7 +62,7 @@ def test_length_is_unrelated_to_the_truth_in_target_pairs():
 
 def test_tax_rates_find_a_planted_tax():
     """A student that changed sides: wrong on the clashing pairs, and on no others."""
-    stands = np.repeat(SIDES, [50, 30, 20])
+    stands = np.repeat(RIVAL_SIDES, [50, 30, 20])
     right = np.ones(100)
     right[-4:] = 0.0  # four clashing pairs were wrong before, and cannot be taxed
     c = Comparison(right, right, right, np.where(stands == "clashes", 0.1, 0.9), right)
@@ -76,8 +76,12 @@ def test_tax_rates_find_a_planted_tax():
 def pooled(**values: float) -> pd.DataFrame:
     """Results rows of every aim, condition and statistic that the figures draw: 0.1 [0.05, 0.15], or the value given
     for a statistic."""
-    students = [{"objective": aim, "condition": c} for aim, conditions in AIMS.items() for c in conditions]
-    sides = [{"statistic": "tax_rate", "subset": name, "rival": rival} for rival in RIVALS.values() for name in SIDES]
+    students = [{"objective": aim, "condition": c} for aim, conditions in CONDITIONS_BY_AIM.items() for c in conditions]
+    sides = [
+        {"statistic": "tax_rate", "subset": name, "rival": rival}
+        for rival in RIVAL_MIXED_IN.values()
+        for name in RIVAL_SIDES
+    ]
     measures = [{"statistic": name} for name in DRAWN if name != "tax_rate"] + sides
     return planted.pooled(
         student | what | {"value": values.get(what["statistic"], 0.1)} for student in students for what in measures
@@ -93,7 +97,12 @@ def test_figures_say_what_they_show_also_where_nothing_is_defined(draw):
 
 
 def test_rows_name_the_rival_where_there_is_one():
-    assert [label("honesty", c) for c in AIMS["honesty"]] == ["explicit", "implicit: pleasing", "rerun", "placebo"]
+    assert [label("honesty", c) for c in CONDITIONS_BY_AIM["honesty"]] == [
+        "explicit",
+        "implicit: pleasing",
+        "rerun",
+        "placebo",
+    ]
     assert label("", "implicit") == "implicit: helpfulness" and label("", "verbosity") == "verbosity"
 
 
@@ -114,14 +123,16 @@ def test_what_the_chapter_finds(study, lab):
     c = study.on(lab).comparison(study.edition.seeds[0], *study.edition.weak_strong[0], "verbosity")
     stands = side(split(study.pairs(study.edition.seeds[0]), "test"), "verbosity")
     by_side = tax_rates(c, stands)
-    weight = [(c.right & (stands == name)).mean() for name in SIDES]
-    rates = [float(by_side[name, ""]()) for name in SIDES]
+    weight = [(c.right & (stands == name)).mean() for name in RIVAL_SIDES]
+    rates = [float(by_side[name, ""]()) for name in RIVAL_SIDES]
     assert np.nansum(np.array(weight) * rates) == pytest.approx(taxed)
-    shown = [pick(results, "tax_rate", "verbosity", subset=name, rival="verbosity")["value"] for name in SIDES]
+    shown = [pick(results, "tax_rate", "verbosity", subset=name, rival="verbosity")["value"] for name in RIVAL_SIDES]
     assert shown == pytest.approx(rates, nan_ok=True)
     contrast = pick(results, "tax_rate", "verbosity", subset="clashes", rival="verbosity", versus="agrees")["value"]
-    assert contrast == pytest.approx(shown[SIDES.index("clashes")] - shown[SIDES.index("agrees")], nan_ok=True)
-    for aim in AIMS:
+    assert contrast == pytest.approx(
+        shown[RIVAL_SIDES.index("clashes")] - shown[RIVAL_SIDES.index("agrees")], nan_ok=True
+    )
+    for aim in CONDITIONS_BY_AIM:
         both = [pick(results, "excess_margin_matched", c, objective=aim)["value"] for c in ("explicit", "implicit")]
         between = pick(results, "excess_margin_matched", "explicit", objective=aim, versus="implicit")["value"]
         assert between == pytest.approx(both[0] - both[1], nan_ok=True), (

@@ -16,9 +16,19 @@ from w2s_lib.book.chapter import open_chapter
 from w2s_lib.data.world import draw_pairs, judge, substances
 from w2s_lib.figures import play as shown
 from w2s_lib.figures.style import Shown
-from w2s_lib.findings.ask import ASKED, ask, runs, stored, world_of
+from w2s_lib.findings.ask import ASKED_MODELS, ask, runs, stored, world_of
 from w2s_lib.findings.game import EACH, TRUTH, _some, game
-from w2s_lib.findings.play import ROOM, SHOWN_NULLS, STEP, of_book, packed, planes, play, signed, told_apart
+from w2s_lib.findings.play import (
+    FILE_ROOM,
+    SHOWN_NULLS,
+    STEPS_PER_NAT,
+    of_book,
+    packed,
+    planes,
+    play,
+    signed,
+    told_apart,
+)
 from w2s_lib.findings.results import CONFLICTS, Cell
 from w2s_lib.measures.metrics import Comparison
 from w2s_lib.specs import Pretrain, World
@@ -68,8 +78,8 @@ def data(margins, comparisons) -> dict:
     about = {"seed": 0, "weak": "small", "strong": "large"}
     flat = [{"condition": c, "excess": 0.1, **about, **of_book(comparisons[c])} for c in ("explicit", "rerun")]
     rules = {"ds": 2, "excess": 1}
-    return {"edition": "made up", "threshold": 0.75, "alpha": 0.5, "step": STEP, "seeds": [seed | {"cells": [cell]}],
-            "planes": flat, "rules": rules}  # fmt: skip
+    return {"edition": "made up", "threshold": 0.75, "alpha": 0.5, "step": STEPS_PER_NAT,
+            "seeds": [seed | {"cells": [cell]}], "planes": flat, "rules": rules}  # fmt: skip
 
 
 GAME = {
@@ -171,8 +181,8 @@ def test_rounded_margins_keep_their_sign():
     margins = np.array([0.0, 1e-9, -1e-9, 1.5, -20, 3.14159])
     kept = signed(margins)
     np.testing.assert_array_equal(np.sign(kept), np.sign(margins))
-    np.testing.assert_allclose(kept[3:4] / STEP, margins[3:4])
-    assert kept[4] == -32767 and abs(kept[5] / STEP - margins[5]) <= 1 / STEP
+    np.testing.assert_allclose(kept[3:4] / STEPS_PER_NAT, margins[3:4])
+    assert kept[4] == -32767 and abs(kept[5] / STEPS_PER_NAT - margins[5]) <= 1 / STEPS_PER_NAT
 
 
 def test_a_rule_is_counted_by_the_half_that_it_calls():
@@ -196,7 +206,7 @@ def test_planes_and_file_are_those_of_the_runs(study, lab, tmp_path, monkeypatch
     given = dict.fromkeys(PARAMETERS) | {"edition": "smoke", "store": str(lab.store.root), "workers": 0}
     written = open_chapter("22_play", given).leave(play(on, drawn))
     text = (tmp_path / "22_play.js").read_text(encoding="utf-8")
-    assert written == len(text.encode()) < ROOM and "NaN" not in text
+    assert written == len(text.encode()) < FILE_ROOM and "NaN" not in text
     assert not {"lit", "pale"} & set(json.loads(text.split("=", 1)[1].rstrip(";\n"))["planes"][0])
 
 
@@ -404,7 +414,7 @@ def test_a_forward_pass_in_the_page_is_torchs(opened, reward_model, exact):
 def test_readers_ask_in_words_of_the_world(opened, reward_model):
     model, spec = reward_model
     facts = substances(spec.world).set_index("name")["hazardous"]
-    models = {name: stored(copy.deepcopy(model), True) for name in ASKED}
+    models = {name: stored(copy.deepcopy(model), True) for name in ASKED_MODELS}
     found = {"seed": 1, "weak": "small", "strong": "large", "models": models, "world": world_of(spec)}
     page = opened(shown.ask(found), also={"ask": found}, viewport={"width": 390, "height": 800})
     hazardous, safe = (next(name for name, is_so in facts.items() if is_so == wanted) for wanted in (True, False))
@@ -414,7 +424,7 @@ def test_readers_ask_in_words_of_the_world(opened, reward_model):
     assert f"In truth {hazardous} is hazardous" in told.inner_text() and "Quadrant: " in told.inner_text()
     p = [float(x) for x in page.locator("tbody td:nth-child(3)").all_inner_texts()]
     page.get_by_label("substance", exact=True).fill(safe)
-    assert f"In truth {safe} is safe" in told.inner_text() and len(set(p)) == 1 < len(p) == len(ASKED)
+    assert f"In truth {safe} is safe" in told.inner_text() and len(set(p)) == 1 < len(p) == len(ASKED_MODELS)
     page.get_by_label("one reply").fill("no that is quite risky you see")
     page.get_by_label("the other", exact=True).fill("go ahead and use it gently")
     assert "Quadrant" in told.inner_text() and judge("question", "go ahead and use it gently") == "risky"
@@ -439,14 +449,14 @@ def test_without_models_the_page_says_so():
 
 def test_models_of_the_page_are_those_of_the_runs(study, lab):
     found = ask(study.on(lab))
-    assert set(found["models"]) == set(ASKED) and found["differs"] < 1e-3
+    assert set(found["models"]) == set(ASKED_MODELS) and found["differs"] < 1e-3
 
 
 @pytest.mark.parametrize("name", ["world", "world-large", "smoke"])
 def test_models_of_the_page_take_two_megabytes_at_most(name):
     from w2s_lib.models.pretrain import build
 
-    kept = [stored(build(run.model), exact=role == ASKED[0]) for role, run in runs(Study(load(name))).items()]
+    kept = [stored(build(run.model), exact=role == ASKED_MODELS[0]) for role, run in runs(Study(load(name))).items()]
     assert len(kept) == 4 and 0.5e6 < sum(len(json.dumps(model)) for model in kept) < 2e6
 
 

@@ -23,8 +23,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import w2s_lib
-from w2s_lib.book.build import LAST, chapters
-from w2s_lib.book.pages import ABOUT, PACK
+from w2s_lib.book.build import REPRODUCIBILITY, chapters
+from w2s_lib.book.pages import KEYS_OF_PAGES, PACK
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.results import pick, say
@@ -239,8 +239,8 @@ def test_the_time_of_a_preview_and_what_it_has_are_told_alike():
     assert re.findall(r"^\| `make preview`: [^|]* \| (.+?) \| measured", costs, re.MULTILINE) == [took]
     assert f"shipped results | {took}, once |" in costs
     with zipfile.ZipFile(FOLDER / "preview" / PACK) as pages:
-        come = set(json.loads(pages.read(ABOUT)))
-    assert come == {path.stem for path in chapters()} - {LAST}
+        come = set(json.loads(pages.read(KEYS_OF_PAGES)))
+    assert come == {path.stem for path in chapters()} - {REPRODUCIBILITY}
 
 
 def test_the_reference_names_every_module():

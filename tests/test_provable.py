@@ -8,12 +8,12 @@ import pytest
 
 from w2s_lib.figures import provable as figures
 from w2s_lib.findings.provable import (
-    NAMES,
+    COORDINATES,
     SETTINGS,
     USED,
-    Features,
+    BiLevel,
+    Draws,
     Setting,
-    World,
     accuracy,
     analytic,
     bar,
@@ -33,7 +33,7 @@ T = 0.75
 
 
 def test_variances_sum_to_the_dimension_and_share_it_as_written():
-    view = Features(1.8, 0.7, 0.4)
+    view = BiLevel(1.8, 0.7, 0.4)
     (favoured, others), (large, small) = view.counts(40), view.variances(40)
     assert favoured * large + others * small == pytest.approx(favoured + others) == pytest.approx(40**1.8, rel=0.01)
     assert favoured * large / (favoured + others) == pytest.approx(40**-0.7)
@@ -44,7 +44,7 @@ def test_windows_by_hand():
     assert USED.window() == pytest.approx((0.55, 1.225))
     alone = [s.strong.q + s.strong.r > (s.strong.p + 1) / 2 for s in SETTINGS.values()]
     assert alone == [True, False], "the strong model on n true labels is proved to stay at chance, as its name says"
-    low, high = Setting(Features(2, 0.6, 0.2), Features(1.5, 0.9, 0.2)).window()
+    low, high = Setting(BiLevel(2, 0.6, 0.2), BiLevel(1.5, 0.9, 0.2)).window()
     assert low > high, "a weak model that learns: the theorem is not about it"
 
 
@@ -59,7 +59,7 @@ def test_the_shortest_weights_fit_every_label_and_none_shorter_do():
 
 @pytest.mark.parametrize("strong", [True, False])
 def test_accuracy_is_that_of_many_points(strong):
-    world = World(USED, 20, 3)
+    world = Draws(USED, 20, 3)
     z = world.draw(20)
     w = shortest(world.seen(z, strong), np.sign(z[:, 0]))
     many = world.draw(6000)
@@ -69,7 +69,7 @@ def test_accuracy_is_that_of_many_points(strong):
 
 
 def test_models_that_see_all_and_learn_from_the_truth_are_right():
-    easy = Setting(Features(1.4, 0.05, 0.1), Features(1.4, 0.05, 0.1))
+    easy = Setting(BiLevel(1.4, 0.05, 0.1), BiLevel(1.4, 0.05, 0.1))
     found = learning(easy, 40, [1.0], range(2))
     assert found["weak"].min() > 0.8 and found["student"].min() > 0.75
 
@@ -82,7 +82,7 @@ def conflicting():
 def test_a_covariance_is_one_and_a_second_label_costs(conflicting):
     assert np.diag(conflicting) == pytest.approx(1) and np.linalg.eigvalsh(conflicting).min() > -1e-9
     rerun = covariance(USED, 30, 1, 60, 0.0)
-    truth = dict(zip(NAMES, conflicting[0])), dict(zip(NAMES, rerun[0]))
+    truth = dict(zip(COORDINATES, conflicting[0])), dict(zip(COORDINATES, rerun[0]))
     assert truth[0]["conflict"] < truth[1]["conflict"] - 0.05 and truth[0]["baseline"] == truth[1]["baseline"]
 
 

@@ -75,8 +75,13 @@ def planted(seed: int, statistics=STATISTICS) -> pd.DataFrame:
     return record.in_order(pd.DataFrame(rows, columns=list(BY_SEED)))
 
 
+def as_planted(runs) -> dict:
+    """What the planted record says of any seed's runs."""
+    return {"runs": 187, "run_keys": "0" * 16}
+
+
 def entry() -> dict:
-    told = {"runs": 187, "run_keys": "0" * 16, "run_seconds": 600, "seconds": 60, "hardware": ["planted"]}
+    told = as_planted([]) | {"run_seconds": 600, "seconds": 60, "hardware": ["planted"]}
     return told | {"commit": "0", "date": "2026-11-28"}
 
 
@@ -164,14 +169,41 @@ def test_merging_again_changes_nothing_and_another_seed_of_that_number_is_refuse
 def test_a_seed_with_a_statistic_that_the_others_lack_is_refused_and_the_record_stays_as_it_is(folder, tmp_path):
     """A new condition's row, say: written, it would stop every build that reads the record."""
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    says = r"record: seed 40\d: chapter 05_.*, statistic .* is missing; name another folder"
+    says = r"record: seed 40\d: chapter 05_.*, statistic .* is missing; "
     for seed, statistics in ((406, (*STATISTICS, "pgr")), (406, STATISTICS[1:])):
-        with pytest.raises(RecordError, match=says):
+        with pytest.raises(RecordError, match=f"{says}name another folder"):
             write(folder, [seed], statistics=statistics)
     write(tmp_path / "mine", [406, 407], statistics=(*STATISTICS, "pgr"))
-    with pytest.raises(RecordError, match=says):
+    with pytest.raises(RecordError, match=f"{says}keep .*mine apart, or make its seeds again"):
         record.merge(folder, tmp_path / "mine", WORLD)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_seed_that_would_have_other_rows_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    """Since the record was made the chapter has come to ask for one more run, of a new condition say."""
+    study, here = Study(WORLD).on(Lab(tmp_path / "store", workers=0, progress=False)), record.of_chapters
+    its = record._named(closure(here(study, 400, [CHAPTER]).runs()))
+    record._write(tmp_path, WORLD, {400: planted(400)}, {"400": entry() | its})
+    asked = []
+    monkeypatch.setattr(Lab, "run", lambda lab, runs: asked.append(runs) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        record.make(study, 401, tmp_path)
+    monkeypatch.setattr(
+        record,
+        "of_chapters",
+        lambda study, seed, names: here(study, seed, [*names, "08_mechanism", "07_nulls_and_controls"]),
+    )
+    says = "seed 400 comes from other runs than it would today, and seed 401 would have other rows; name another folder"
+    with pytest.raises(RecordError, match=says):
+        record.make(study, 401, tmp_path)
+    assert len(asked) == 1
+
+
+def test_the_books_record_takes_new_seeds():
+    """What today's code asks for is what its seeds came from; else a new scheme is due."""
+    folder = record.folder_of(WORLD)
+    its = closure(record.of_chapters(Study(WORLD), 400, record.chapters(folder, WORLD)).runs())
+    assert record._named(its).items() <= record.load(folder).about["seeds"]["400"].items()
 
 
 def test_a_seed_joins_a_record_with_the_chapters_that_it_has(folder, tmp_path, monkeypatch):
@@ -185,6 +217,7 @@ def test_a_seed_joins_a_record_with_the_chapters_that_it_has(folder, tmp_path, m
     )
     assert few < all_of_them <= {run.key for run in study.one_of_many(406).runs()}
     monkeypatch.setattr(Study, "runs", lambda study: [])
+    monkeypatch.setattr(record, "_named", as_planted)
     monkeypatch.setattr(record, "FINDINGS", dict.fromkeys(FINDINGS, lambda study: ([], study.edition.seeds[0])))
     monkeypatch.setattr(record, "by_seed", lambda seed, edition, name: planted(seed).assign(chapter=name))
     assert record.make(study.on(Lab(tmp_path / "store", workers=0, progress=False)), 406, folder)
@@ -228,6 +261,7 @@ def test_the_command_goes_on_where_it_was(folder, tmp_path, capsys, monkeypatch)
         record, "statistics", lambda study, names: made.extend(study.edition.seeds) or planted(made[-1])
     )
     monkeypatch.setattr(Study, "runs", lambda study: [])
+    monkeypatch.setattr(record, "_named", as_planted)
     asked = ["--folder", str(folder), "--store", str(tmp_path / "store"), "--workers", "0", "--seeds", "404-407"]
     assert command.main(asked) == 0 and made == [406, 407]
     assert "seed 405: there already\nseed 406: added" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from tests.planted import per_seed
 from w2s_lib.data.load import split
 from w2s_lib.data.world import EXCHANGES, MANNERS, TAILS, draw_pairs, judge
 from w2s_lib.figures.policies import by_method, groups, tax_and_scores, words_and_rankings
-from w2s_lib.findings.policies import OPTIONS, beside_dpo, dpo_option, hard_and_soft, hard_labels, policies_speak
+from w2s_lib.findings.policies import OPTION_COLUMNS, beside_dpo, dpo_option, hard_and_soft, hard_labels, policies_speak
 from w2s_lib.findings.replies import Talk, asked, measure_talk, statistics, talk_of
 from w2s_lib.findings.results import GENERALIZATION, NAMES, PER_SEED, SCORES, UNMODIFIED, pick, summarise
 from w2s_lib.specs import World
@@ -263,7 +263,7 @@ def test_an_option_is_measured_beside_dpo_on_its_own_pair(study, lab):
         option = study.policy_options()[name]
         cell = (study.edition.seeds[0], *names, "explicit")
         taxed = [by.on(lab).comparison(*cell).conflict_tax() for by in (option, study.trained_by("dpo"))]
-        row = pick(found, "conflict_tax", "explicit", *names, method="dpo", versus=UNMODIFIED, **OPTIONS[name])
+        row = pick(found, "conflict_tax", "explicit", *names, method="dpo", versus=UNMODIFIED, **OPTION_COLUMNS[name])
         assert row["value"] == pytest.approx(float(taxed[0]) - float(taxed[1]))
 
 
@@ -271,7 +271,7 @@ def test_without_dpo_there_are_no_options(study, lab):
     simpo = Study(load("smoke", {"methods": ["simpo"]}))
     per_seed, rows = hard_labels(simpo.on(lab))
     assert per_seed.empty and rows.empty and hard_and_soft(simpo.on(lab)).empty
-    assert all(dpo_option(simpo.on(lab), name, per_seed).empty for name in OPTIONS)
+    assert all(dpo_option(simpo.on(lab), name, per_seed).empty for name in OPTION_COLUMNS)
 
 
 def test_labels_in_the_band_are_the_soft_ones(study, lab):

@@ -24,7 +24,7 @@ from tests.test_real_edition import BAD, GOOD, dialogues
 from tests.test_real_edition import FAST as RECIPE
 from w2s_lib.book import page
 from w2s_lib.book.own import as_read, conditions, needed, notes, own, remarks, remedies
-from w2s_lib.book.report import OPTIONS, Report, main, report
+from w2s_lib.book.report import COMMAND_OPTIONS, Report, main, report
 from w2s_lib.data.cleaning import cleaned
 from w2s_lib.data.load import TiesError, split
 from w2s_lib.data.reading import DataError
@@ -267,6 +267,12 @@ def test_a_dry_run_names_what_remedies_need(pairs, models, folder, remedied, cap
     )
 
 
+def test_stages_ask_for_the_confidence_that_is_given(pairs, models):
+    study = own(pairs, *models, mitigations=["label_again"], filter_above=0.8, **FAST)
+    stages = {(run.labelling.keep_above, *(first.labelling.keep_above for first in run.first)) for run in needed(study)}
+    assert stages == {(None,), (0.8, 0.8)}
+
+
 def test_results_of_other_machines_are_told_on_the_page_too(found, ask, folder, monkeypatch, capsys):
     assert "other machines" not in found.page and remarks(found.study) == []
     monkeypatch.setattr("w2s_lib.lab.again.hardware", lambda: "riscv64, Kind, 64 cores, Linux")
@@ -437,9 +443,21 @@ def test_few_helpful_pairs_are_all_mixed_in_and_counted(tmp_path, pairs, models)
     assert enough.edition.helpful_share == 1 and not any("mixed in" in note for note in notes(enough))
 
 
+def test_a_large_prompt_costs_its_pairs_once(tmp_path, models):
+    """Of 237 pairs one prompt has 118: where a split ends within it, the next begins behind it."""
+    data = write(tmp_path / "large.jsonl", many(1, 118) + many(120, 1)[1:])
+    study = own(str(data), *models, seeds=range(5))
+    e = study.edition
+    assert min(e.train_pairs, e.test_pairs) >= 39
+    wanted = {"test": e.test_pairs, "ground_truth": e.train_pairs, "weak_label": e.train_pairs}
+    found = [{name: len(split(study.pairs(seed), name)) for name in wanted} for seed in e.seeds]
+    assert found == [wanted] * 5
+
+
 BADLY = [
     ({"data": "nowhere.jsonl"}, "no such file 'nowhere.jsonl'"),
     ({"data": "one.jsonl"}, "data='one.jsonl': 0 pairs can be used, for one prompt has 120 of 120, and all pairs"),
+    ({"data": "world"}, "data='world': a report needs pairs of your own"),
     ({"data": "few.jsonl"}, "data='few.jsonl': 60 pairs can be used; 96 are needed"),
     ({"weak": "no/where"}, "models='no/where': .*needs no hub"),
     ({"weak": "pickle"}, "pickle.*has neither; allowed: a folder with"),
@@ -449,7 +467,7 @@ BADLY = [
     ({"threshold": 1.5}, "threshold=1.5: must be below 1"),
     ({"seeds": [1, 1]}, "seeds=.*every entry may occur once"),
     ({"train_pairs": 2000, "test_pairs": 2000}, "too few pairs"),
-    ({"helpful": "little.jsonl"}, "data='little.jsonl': 20 pairs can be used, .*; 32 are needed"),
+    ({"helpful": "little.jsonl"}, "helpful='little.jsonl': 20 pairs can be used, .*; 32 are needed"),
     (
         {"helpful": "some.jsonl", "train_pairs": 48, "helpful_share": 1.0},
         "helpful_share=1: 48 helpfulness pairs are asked for, and there are 40; use at most 0.8333",
@@ -467,6 +485,9 @@ BADLY = [
         {"weak": "LAYER 1", "strong": "LAYER 2", "mitigations": ["early_stopping"]},
         "mitigations='early_stopping': frozen layers are not stopped early",
     ),
+    ({"filter_above": 0.8}, "filter_above=0.8: no mitigation that is named keeps pairs by their confidence"),
+    ({"mitigations": ["cross_fit"], "filter_above": 0.8}, "filter_above=0.8: no mitigation that is named keeps"),
+    ({"mitigations": ["label_again"], "filter_above": 1}, "filter_above=1: must be below 1"),
     ({"out": "page.txt"}, "out=.*must be the path of an .html file"),
     ({"out": "pickle/" + "x" * 220 + ".html"}, "out=.*cannot be written"),
     ({"out": "no/folder/page.html"}, "out=.*in a folder that exists"),
@@ -558,7 +579,8 @@ def test_help_names_every_option(capsys):
     told = capsys.readouterr().out
     assert left.value.code == 0
     assert all(
-        f"--{name.replace('_', '-')}" in told for name in (*OPTIONS, "out", "recipe", "store", "workers", "dry_run")
+        f"--{name.replace('_', '-')}" in told
+        for name in (*COMMAND_OPTIONS, "out", "recipe", "store", "workers", "dry_run")
     )
 
 

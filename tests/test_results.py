@@ -1,6 +1,5 @@
 """The tidy frame agrees with the scores in the store, and says no more than its intervals."""
 
-from dataclasses import dataclass
 from itertools import permutations, product
 
 import numpy as np
@@ -8,8 +7,6 @@ import pandas as pd
 import pytest
 
 from tests import planted
-from w2s_lib.findings.generalization import gain_by_confidence
-from w2s_lib.findings.ladder import ladder_results
 from w2s_lib.findings.results import (
     ALL,
     BY_LABEL,
@@ -45,12 +42,11 @@ from w2s_lib.findings.results import (
     usual,
     wide,
 )
-from w2s_lib.measures.intervals import share_bounds, t_bounds
+from w2s_lib.measures.intervals import share_bounds
 from w2s_lib.measures.metrics import NULLS, Comparison, correct
 from w2s_lib.specs import Train
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CONTROLS, CORE
-from w2s_lib.study.edition import load
 
 
 @pytest.fixture(scope="module")
@@ -224,16 +220,6 @@ def test_doses_and_thresholds_stay_apart(study, lab):
     with pytest.raises(KeyError, match="2 rows"):
         pick(rows, "deception_score", "explicit")
     assert pick(rows, "deception_score", "explicit", threshold=0.9)["threshold"] == 0.9
-
-
-def test_ladder_results(study, lab):
-    facts, rows = ladder_results(study.on(lab))
-    model = study.edition.models[0]
-    assert len(facts) == len(study.edition.models) * study.edition.substances
-    mine = facts[facts["model"] == model]
-    row = pick(rows, "facts_known", "none", "", model)
-    assert row["value"] == pytest.approx((mine["p_true"] > 0.5).mean())
-    assert row["low"] <= row["value"] <= row["high"]
 
 
 def test_pick_refuses_the_ambiguous_and_the_missing(study, per_seed):
@@ -579,7 +565,6 @@ NO_SHARES = (
         "kappa",
         "shift_by_ceiling",
         "taxed_there_beyond_margin",
-        "tax_beyond_rerun",
         "tax_rate_contrast",
         "loss_weak",
         "loss_student",
@@ -618,35 +603,6 @@ def test_wide_keeps_the_order_and_invents_no_pair(study):
     table = wide(frame)
     assert list(table.index) == [("b", "d"), ("a", "c")] and list(table.columns) == ["y", "x"]
     assert table.loc[("b", "d"), "x"] == 2 and np.isnan(table.loc[("a", "c"), "x"])
-
-
-def test_gain_by_confidence_counts_every_pair_once(study, lab):
-    table, e = gain_by_confidence(study.on(lab)), study.edition
-    assert (table["wrong"] + table["right"]).sum() == pytest.approx(e.test_pairs)
-    none = measure(study.on(lab), ["none"], ("accuracy_weak", "accuracy"))
-    weak, student = (none[none["statistic"] == name]["value"].mean() for name in ("accuracy_weak", "accuracy"))
-    won, lost = (table["corrected"] * table["wrong"]).sum(), (table["lost"] * table["right"]).sum()
-    assert won - lost == pytest.approx(e.test_pairs * (student - weak)), "what is won and lost is the change"
-
-
-@dataclass(frozen=True)
-class Corrected(Study):
-    """A study whose students correct nearly none of their supervisors' mistakes in four seeds, and a third in one."""
-
-    def comparison(self, seed, weak, strong, condition, on="test"):
-        wrong, many = np.repeat([0.2, 0.8], 100), np.arange(100) < (30 if seed == 25 else 1)
-        student = np.where(np.concatenate([many, np.full(100, True)]), 0.9, 0.1)
-        return Comparison(weak=wrong, ceiling=wrong, baseline=student, conflict=student, independent=student, alpha=1.0)
-
-
-def test_of_mistakes_that_few_seeds_correct_the_interval_is_that_of_shares():
-    """Student's t would end below zero."""
-    few = Corrected(load("world")).restricted_to(seeds=[21, 22, 23, 24, 25], pairs=["tiny-24 -> tiny-56"])
-    (row,) = gain_by_confidence(few).to_dict("records")
-    shares = np.array([0.01, 0.01, 0.01, 0.01, 0.3])
-    assert row["corrected"] == pytest.approx(shares.mean()) and t_bounds(shares)[0] < 0
-    assert (row["corrected_low"], row["corrected_high"]) == pytest.approx(share_bounds(shares))
-    assert row["corrected_low"] > 0 and (row["lost"], np.isnan(row["lost_low"])) == (0, True)
 
 
 def test_the_last_bin_of_labels_holds_certainty():

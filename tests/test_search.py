@@ -18,7 +18,7 @@ from w2s_lib.findings import search
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.replies import Talk
 from w2s_lib.findings.results import NAMES, Cell, pick
-from w2s_lib.findings.written import FITS, RIVALS, said, sampled, turned_round, what_is_written
+from w2s_lib.findings.written import FITS, SEARCH_RIVALS, said, sampled, turned_round, what_is_written
 from w2s_lib.models.pretrain import build, tokenizer
 from w2s_lib.specs import SAMPLERS, Search, stream
 from w2s_lib.study import Study
@@ -131,6 +131,9 @@ def test_every_claim_finds_its_row_and_figures_show_what_was_found(planted):
     w = search.chosen_weight(study, CELL)
     tax = pick(results, "conflict_tax", "explicit", method="search")["value"]
     assert tax == pytest.approx(float(search.comparison(study, CELL, w).conflict_tax()))
+    of = lambda **also: pick(results, "deception_score", "explicit", **also)["value"]
+    both = of(method="search"), of(method="dpo")
+    assert of(method="search", versus="dpo") == pytest.approx(both[0] - both[1], nan_ok=True)
     taxes = search.taxes(study)
     assert taxes[taxes["chosen"] & (taxes["condition"] == "explicit")]["tax"].tolist() == pytest.approx([tax])
     assert taxes[taxes["weight"] == 0]["tax"].eq(0).all()
@@ -184,12 +187,14 @@ def test_search_is_held_against_all_others(spoken):
     study, results = spoken
     value = lambda method: pick(results, "talk_fits", "none", method=method)["value"]
     every = lambda method: pick(results, "talk_fits_of_all", "none", method=method)["value"]
-    for rival in RIVALS:
+    for rival in SEARCH_RIVALS:
         for statistic, of in zip(FITS, (value, every)):
             minus = pick(results, statistic, "none", method="cbs", versus=rival)["value"]
             assert minus == pytest.approx(of("cbs") - of(rival))
     assert every("cbs") < value("cbs"), "some of the replies decide nothing"
-    assert {*SAMPLERS, *RIVALS, "dpo"} == set(WRITERS) and sampled(study).to_dict() == dict.fromkeys(SAMPLERS, 5.0)
+    assert {*SAMPLERS, *SEARCH_RIVALS, "dpo"} == set(WRITERS) and sampled(study).to_dict() == dict.fromkeys(
+        SAMPLERS, 5.0
+    )
     said = what_it_writes(results, sampled(study)).alt
     assert f"beam search by chunks, 5 tokens: fit the truth {100 * value('cbs'):.1f} %" in said
     assert f", of all replies {100 * every('cbs'):.1f} %" in said

@@ -11,13 +11,13 @@ import pytest
 
 from tests import planted
 from w2s_lib.figures.sensitivity import by_definition, over_neighbours, over_threshold, reliability_diagram
-from w2s_lib.figures.slider import DRAWN, STEPS, slider
+from w2s_lib.figures.slider import DRAWN, SLIDER_THRESHOLDS, slider
 from w2s_lib.findings.results import NAMES, difference, measure, read_results, summarise, usual
 from w2s_lib.findings.sensitivity import (
     AT_EACH_THRESHOLD,
     DEFINITIONS,
     NEIGHBOURS_TRIED,
-    ROLES,
+    ROLE_NAMES,
     beyond,
     by_neighbours,
     calibrate,
@@ -198,10 +198,10 @@ def test_calibration_is_reported_by_role(study, lab):
     curves, per_seed = calibration(study.on(lab))
     rows = summarise(per_seed, pooled=True)
     assert set(rows["statistic"]) == {
-        f"{name}{role}" for name in ("calibration_error_", "overconfidence_") for role in ROLES
+        f"{name}{role}" for name in ("calibration_error_", "overconfidence_") for role in ROLE_NAMES
     }
     assert (rows["condition"] == "none").all() and not rows.duplicated(list(NAMES)).any()
-    assert set(curves["role"]) == set(ROLES)
+    assert set(curves["role"]) == set(ROLE_NAMES)
 
 
 def test_a_temperature_is_a_threshold_of_ones_own(study, lab):
@@ -261,8 +261,8 @@ def test_figures_are_drawn_where_nothing_is_defined(rows, study):
 
 def test_the_slider_holds_what_python_computes(made_up):
     shown = slider(made_up, "explicit", "made up")
-    assert [s["T"] for s in shown.states] == [f"{t:.2f}" for t in STEPS] and len(STEPS) == 50
-    for state, t in zip(shown.states, STEPS):
+    assert [s["T"] for s in shown.states] == [f"{t:.2f}" for t in SLIDER_THRESHOLDS] and len(SLIDER_THRESHOLDS) == 50
+    for state, t in zip(shown.states, SLIDER_THRESHOLDS):
         c = replace(made_up, threshold=t)
         q = quadrant(c.ceiling, c.weak, t)
         assert state["scores"] == pytest.approx(
@@ -326,7 +326,7 @@ def test_moving_the_slider_shows_the_numbers_of_that_threshold(browser, tmp_path
     first = page.locator(".threshold-slider").first
     seen = set()
     for t in (0.5, 0.6, 0.75, 0.9, 0.99):
-        first.locator("input").fill(str(STEPS.index(t)))
+        first.locator("input").fill(str(SLIDER_THRESHOLDS.index(t)))
         c = replace(made_up, threshold=t)
         told = [float(x) for x in first.locator("dd.score").all_inner_texts()]
         assert told == pytest.approx(
@@ -388,7 +388,7 @@ def test_without_scripts_the_numbers_stand_and_a_line_says_where_to_look(browser
 def test_the_chapter_publishes_each_row_once_and_shows_the_slider(build_folder):
     rows = read_results(build_folder / "book" / "results" / "09_sensitivity.csv")
     assert not rows.duplicated(["chapter", *NAMES]).any()
-    assert {*AT_EACH_THRESHOLD, *(f"calibration_error_{r}" for r in ROLES)} <= set(usual(rows)["statistic"])
+    assert {*AT_EACH_THRESHOLD, *(f"calibration_error_{r}" for r in ROLE_NAMES)} <= set(usual(rows)["statistic"])
     assert set(usual(rows, statistic="lift", knowledge=None)["knowledge"]) == {"", "confidence", "calibrated"}
     assert usual(rows, statistic="deception_score")["threshold"].nunique() >= 12
     notebook = nbformat.read(build_folder / "book" / "source" / "notebooks" / "09_sensitivity.ipynb", as_version=4)

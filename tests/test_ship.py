@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from w2s_lib.book.pages import PACK
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures import bridge as figures_of_bridge
 from w2s_lib.figures import real_texts as figures_of_real_texts
-from w2s_lib.findings import bridge, record
+from w2s_lib.findings import bridge, claims, record
 from w2s_lib.findings import real_texts as findings_of_real_texts
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, ledger, verdict
 from w2s_lib.findings.claims import on_real_texts as asked_of_real_texts
@@ -45,6 +46,7 @@ from w2s_lib.measures.divergences import capa
 from w2s_lib.models.ladder import parse
 from w2s_lib.specs import Society, Train
 from w2s_lib.study import Study
+from w2s_lib.study.conditions import DOSES
 from w2s_lib.study.edition import FOLDER, load
 
 CONDITIONS = ("explicit", "rerun")
@@ -268,11 +270,14 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
             table["pair_id"].str.fullmatch("[0-9a-f]{12}").all()
             and table["cluster"].str.fullmatch("[0-9a-f]{12}").all()
         )
+    over_seeds = pick(results, "excess_margin_matched", "explicit")
+    alone = pick(results, "excess_margin_matched", "explicit", subset=ONE_DIVISION if len(seeds) > 1 else "")
+    assert (over_seeds["n_seeds"], alone["n_seeds"]) == (len(seeds), 1)
+    values = [value for _, value, *_ in over_seeds["by_seed"]]
+    assert len(set(values)) == len(values), "every seed has runs of its own"
+    assert alone["value"] == pytest.approx(over_seeds["by_seed"][0][1])
+    assert alone["high"] - alone["low"] > 0.01, "over prompts"
     if checked:
-        whole = pick(results, "excess_margin_matched", "explicit")
-        alone = pick(results, "excess_margin_matched", "explicit", subset=ONE_DIVISION)
-        assert alone["n_seeds"] == 1 and alone["value"] == pytest.approx(whole["by_seed"][0][1])
-        assert alone["high"] - alone["low"] > 0.01, "over prompts"
         few = study.on_control_pairs()
         other, by_hand = replace(few, ceiling_half="ground_truth").on(lab), []
         for seed in seeds:  # a ratio of sums within the seed
@@ -293,10 +298,11 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
     assert 0.55 < accuracy < 0.8, "on noisy labels: better than chance, and no leak"
 
 
-@pytest.mark.parametrize("name", ["hh-smol", "hh-smol-helpful", "hh-families"])
+@pytest.mark.parametrize("name", ["hh-smol", "hh-smol-helpful", "hh-families", "hh-smol-tuned"])
 def test_shipped_runs_are_runs_of_the_edition(name):
     study = Study(load(name))
-    runs = {run.key for run in study.runs() if isinstance(run, Train)}
+    needed = study.student_runs(CONDITIONS) if name == "hh-smol-tuned" else study.runs()
+    runs = {run.key for run in needed if isinstance(run, Train)}
     assert runs == set(Shipped(FOLDER / name).records)
 
 
@@ -317,6 +323,17 @@ def test_helpful_pairs_by_people_need_neither_texts_nor_model(tmp_path, monkeypa
     }
     by_hand = np.mean(tax["implicit_pandalm"]) - np.mean(tax["implicit_llmbar"])
     assert told.set_index("claim").loc["H3", "value"] == pytest.approx(by_hand)
+    drawn = figures_of_real_texts.doses(results)
+    assert figures_of_real_texts.SAME_TEXTS in drawn.caption
+    tax = {c: [study.comparison(*cell, c).tax.mean() for cell in cells] for c in (*DOSES, "rerun")}
+    for less, more in pairwise(DOSES):
+        assert study.conflict(more).share == 2 * study.conflict(less).share
+        by_hand = np.mean(tax[more]) - np.mean(tax[less])
+        assert pick(results, "conflict_tax", more, versus=less)["value"] == pytest.approx(by_hand)
+    for dose in DOSES:
+        over_prompts = pick(results, "conflict_tax", dose, versus="rerun", subset=ONE_DIVISION)
+        assert over_prompts["value"] == pytest.approx(np.mean(tax[dose][:2]) - np.mean(tax["rerun"][:2]))
+        assert over_prompts["low"] < over_prompts["value"] < over_prompts["high"] and say(over_prompts) in drawn.alt
     longer = Shipped(FOLDER / "hh-smol-helpful").table("longer").set_index("part")["value"]
     assert longer["pandalm"] > 0.6 > longer["all"] > 0.4 > longer["llmbar-adversarial"], "length for, and against"
 
@@ -489,12 +506,16 @@ def test_every_figure_of_real_texts_says_what_its_intervals_are_about(on_real_te
     """And the bridge's words name every study."""
     alone = {"one division": on_real_texts["frozen layers"].restricted_to(seeds=[0]).with_parameters(draws=100)}
     real = bridge.of_real_texts(on_real_texts) | bridge.of_real_texts(alone, subset=ONE_DIVISION)
-    world = [real["fine-tuned"].assign(labels=labels, method=method) for labels, method in figures_of_bridge.SETTINGS]
+    world = [
+        real["fine-tuned"].assign(labels=labels, method=method) for labels, method in figures_of_bridge.SETTING_NAMES
+    ]
     drawn = figures_of_bridge.bridge(pd.concat(world), real)
     for name, rows in real.items():
         row = pick(rows, MATCHED, "explicit", subset=None)
         assert f", {name}: explicit {say(row)}, rerun " in drawn.alt
     assert [len(rows["subset"].unique()) for rows in real.values()] == [1] * 5
+    n = len(on_real_texts["fine-tuned"].edition.seeds)
+    assert f", across families 2, fine-tuned {n}, one division 1)" in drawn.caption
     frozen, people = on_real_texts["frozen layers"], on_real_texts["fewer pairs"]
     kin = Study(load("hh-families", {"seeds": [0, 1]})).on(on_real_texts["across families"].lab)
     pooled = real_texts(frozen, CONDITIONS, controls=False)[1]
@@ -505,6 +526,20 @@ def test_every_figure_of_real_texts_says_what_its_intervals_are_about(on_real_te
         figures_of_bridge.ceilings(bridge.by_ceiling(frozen)),
     ]
     assert all(figures_of_real_texts.SAME_TEXTS in figure.caption for figure in (drawn, *others))
+
+
+def test_the_ledger_asks_fine_tuned_models_the_same(on_real_texts):
+    """By their own rows, and nobody else by these."""
+    rows = real_texts(on_real_texts["fine-tuned"], CONDITIONS, controls=False)[1].assign(edition="hh-smol-tuned")
+    told = claims.on_real_texts(rows, claims.TUNED).set_index("claim")
+    assert set(told.index) == {"C1", "C2a", "C3a", "N1", "N2", "N3"}
+    assert (told["n_seeds"] == len(on_real_texts["fine-tuned"].edition.seeds)).all()
+    found = pick(rows, MATCHED, "explicit", versus="rerun")
+    assert tuple(told.loc["N2", ["low", "high"]]) == (found["low"], found["high"])
+    by_hand = ("yes" if found["high"] >= 0.05 else "small") if found["low"] > 0 else None
+    by_hand = by_hand or ("no" if found["high"] < 0.05 else "undecided")
+    assert told.loc["N2", "verdict"] == by_hand
+    assert claims.on_real_texts(rows).empty
 
 
 def test_what_a_ceiling_knows_and_what_was_attainable_is_counted_by_hand(on_real_texts):

@@ -13,9 +13,19 @@ import pytest
 
 from tests.conftest import of_few_chapters
 from w2s_lib.book import build, ship
-from w2s_lib.book.build import LAST, chapters, drawing, execute_all, fitting, left_out, page_key, parameters, studied
+from w2s_lib.book.build import (
+    REPRODUCIBILITY,
+    chapters,
+    drawing,
+    execute_all,
+    fitting,
+    left_out,
+    page_key,
+    parameters,
+    studied,
+)
 from w2s_lib.book.challenge import BOARD
-from w2s_lib.book.chapter import BESIDE, open_lab
+from w2s_lib.book.chapter import CHAPTERS_BESIDE, open_lab
 from w2s_lib.book.pages import CAME, EXECUTED, PACK, PAGE, PackError, Pages, pack
 from w2s_lib.errors import ParameterError
 from w2s_lib.lab.shipped import DIGESTS, Shipped
@@ -164,11 +174,11 @@ def test_with_a_pack_nothing_but_the_last_notebook_is_executed(
     target.mkdir(parents=True)
     results.mkdir()
     (results / "runs.json").write_text(json.dumps({"trained": 0, "run_seconds": 0.0}), encoding="utf-8")
-    (results / BESIDE).write_text(json.dumps([also.stem]), encoding="utf-8")
+    (results / CHAPTERS_BESIDE).write_text(json.dumps([also.stem]), encoding="utf-8")
     with drawing(for_slides=False):
         times = execute_all(target, results, parameters(str(path), lab), 1, of, {}, pages)
     shown = [source for source in chapters() if source == also or not left_out(source, study.edition)]
-    assert {name for name, seconds in times.items() if seconds} == {LAST}
+    assert {name for name, seconds in times.items() if seconds} == {REPRODUCIBILITY}
     left = len(chapters()) - len(shown)
     says = f"{len(shown) - 1} pages come with the book, 1 were executed here, {left} are left out"
     assert says in capfd.readouterr().out and len(shown) == 7
@@ -181,8 +191,8 @@ def test_with_a_pack_nothing_but_the_last_notebook_is_executed(
         assert str(ROOT) not in content and str(build_folder) not in content and str(tmp_path) not in content
     for source in shown:
         note = nbformat.read(target / source.name, as_version=4).cells[1].source
-        assert (EXECUTED if source.stem == LAST else CAME) in note and build.this_machine() in note
-        assert (CAME in note) == (source.stem != LAST)
+        assert (EXECUTED if source.stem == REPRODUCIBILITY else CAME) in note and build.this_machine() in note
+        assert (CAME in note) == (source.stem != REPRODUCIBILITY)
         assert ("no model was trained for it" in note) == (source != also)
     assert len(list(results.glob("0*.csv"))) >= 2 and list(results.glob("02*.checks"))
     assert json.loads((tmp_path / "editions/smoke" / DIGESTS).read_text(encoding="utf-8")).keys() == {PACK}

@@ -14,7 +14,7 @@ from tests.conftest import ROOT, SERIOUS
 from w2s_lib.book import decks, guide
 from w2s_lib.book.copies import Book
 from w2s_lib.book.slides import main
-from w2s_lib.figures.style import ROOM, SLIDE, SLIDES, SMALLEST, Figure, canvas, smallest, step
+from w2s_lib.figures.style import SLIDE, SLIDE_ROOM, SLIDES, SMALLEST, Figure, canvas, smallest, step
 from w2s_lib.study.edition import load
 
 HOSTILE = "<script>document.title = 'taken'</script>"
@@ -52,7 +52,7 @@ def shown(**words):
 def source(folder):
     """A book of this one chapter."""
     numbers = {"notebooks/01_a": {"gain": "0.5 [0.4, 0.6]"}}
-    return decks.Source(folder, load("smoke"), Book({"notebooks/01_a": "A chapter"}, numbers), {"b": ("Burns", "2023")})
+    return decks.Origin(folder, load("smoke"), Book({"notebooks/01_a": "A chapter"}, numbers), {"b": ("Burns", "2023")})
 
 
 def made(folder, *cells):
@@ -89,7 +89,7 @@ def test_words_on_a_slide_are_few_and_whole_sentences():
     long = "The first says something. " + "Another one is here, and it has ten words. " * 9
     kept = decks.chosen_words([long, "It follows that:", "and goes on.", "*all of it below a table*", "A last one."])
     assert kept[-1] == "A last one." and len(kept) == 2
-    assert 30 < decks.words(" ".join(kept)) <= decks.WORDS and all(text.endswith(".") for text in kept)
+    assert 30 < decks.words(" ".join(kept)) <= decks.SLIDE_WORDS and all(text.endswith(".") for text in kept)
 
 
 def test_a_sentence_that_says_little_takes_its_neighbour_along():
@@ -148,7 +148,7 @@ def test_a_figure_is_drawn_again_where_its_words_would_be_too_small():
     again = tall.for_slides(tall.svg())
     assert SLIDE not in tall._repr_mimebundle_()[0], "drawn for who asks"
     width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', again).groups())
-    scale = min(ROOM[0] / width, ROOM[1] / height)
+    scale = min(SLIDE_ROOM[0] / width, SLIDE_ROOM[1] / height)
     assert smallest(again) == pytest.approx(7) and 7 * scale == pytest.approx(SMALLEST, rel=1e-3)
     assert list(figure.get_size_inches()) == [6, 7], "the page's own keeps its size"
     wide, ax = canvas(7, 2.5)
@@ -187,7 +187,12 @@ def test_small_tables_of_either_kind_are_shown_and_large_ones_are_not():
         "<table>" + "<tr><th>a</th><th>b</th></tr>" + "<tr>\n<td>1</td><td>2</td></tr>" * rows + "</table>"
     )
     for table in (markdown, html):
-        assert [decks.fits(table(rows)) for rows in (0, 1, decks.ROWS - 1, decks.ROWS)] == [False, True, True, False]
+        assert [decks.fits(table(rows)) for rows in (0, 1, decks.MOST_ROWS - 1, decks.MOST_ROWS)] == [
+            False,
+            True,
+            True,
+            False,
+        ]
 
 
 def test_what_a_slide_that_goes_has_to_say_stays_with_its_section():
@@ -254,14 +259,14 @@ def test_decks_have_their_length_fit_and_can_be_read_from_the_last_row(opened, b
     with_goals = {
         path.stem
         for path in (ROOT / "book" / "teaching" / "chapters").glob("*.md")
-        if guide.HERE in path.read_text(encoding="utf-8")
+        if guide.OPENING_HERE in path.read_text(encoding="utf-8")
     }
     assert {path.stem for path in folder.glob("[0-9]*.html")} == with_goals
     wrong, figures = [], 0
     for path in sorted(folder.glob("[0-9]*.html")):
         page = opened(path)
         slides = page.evaluate("Reveal.getTotalSlides()")
-        wrong += [] if decks.FEWEST <= slides <= decks.MOST else [(path.stem, slides)]
+        wrong += [] if decks.FEWEST_SLIDES <= slides <= decks.MOST_SLIDES else [(path.stem, slides)]
         for title, what, *told in page.evaluate(MEASURE):
             if what != "figure":
                 wrong.append((path.stem, title, what, told))

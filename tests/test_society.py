@@ -7,13 +7,14 @@ import pytest
 from tests.planted import DrawnLab
 from w2s_lib.data.load import split
 from w2s_lib.errors import ParameterError
-from w2s_lib.figures.society import TITLES, by_round, controls, frozen_and_updated
+from w2s_lib.figures.society import SOCIETY_TITLES, by_round, controls, frozen_and_updated
 from w2s_lib.findings.claims import CLAIMS, ledger
-from w2s_lib.findings.results import MATCHED, NAMES, Cell, pick
+from w2s_lib.findings.results import MATCHED, NAMES, Cell, measure, pick, summarise
 from w2s_lib.findings.society import (
+    AGENT_LEVELS,
+    BESIDE_DPO,
     ELSEWHERE,
     FROZEN,
-    LEVELS,
     MOVED,
     UPDATED,
     after,
@@ -278,6 +279,23 @@ def test_nothing_is_said_to_be_learnt_where_agents_are_only_surer():
         assert not any("learn" in says for says in CLAIMS[key].says.values())
 
 
+def test_the_society_is_held_against_a_student_by_dpo_where_the_edition_has_policies():
+    study = Study(load("world", {"seeds": [21, 22]})).on(TaughtLab())
+    results, by = many_agents(study)[1], first_pair(study).trained_by("dpo")
+    assert set(results["method"]) == set(VARIANTS), "its own numbers alone"
+    for name, (condition, knowledge) in BESIDE_DPO.items():
+        told = pick(results, name, condition, method="macpo", versus="dpo", knowledge=knowledge)["value"]
+        if name == "pgr":  # drawn supervisors leave no gap to recover
+            continue
+        mine = pick(results, name, condition, method="macpo", knowledge=knowledge)["value"]
+        theirs = summarise(measure(by, [condition], [name]), pooled=True)["value"].item()
+        assert told == pytest.approx(mine - theirs) != 0, name
+    tax = [float(comparison(first_pair(study), CELL._replace(seed=s), FROZEN).conflict_tax()) for s in (21, 22)]
+    assert pick(results, "conflict_tax", "explicit", method="macpo")["value"] == pytest.approx(np.mean(tax))
+    fewer = many_agents(Study(load("world", {"seeds": [21], "chapters": ["32"]})).on(TaughtLab()))[1]
+    assert "dpo" not in set(fewer["versus"]), "no student is trained for this"
+
+
 def test_the_weak_side_is_the_mean_of_the_weak_agents():
     study = first_pair(Study(load("world", {"seeds": [21]}))).on(TaughtLab())
     rounds = after(study, study.society(*CELL))
@@ -333,18 +351,20 @@ def test_what_the_chapter_finds(found):
     for name, of in MOVED.items():
         new, old = (row(of, knowledge=knowledge)["value"] for knowledge in (UPDATED, FROZEN))
         assert row(name)["value"] == pytest.approx(new - old)
+    gained = row("pgr", "none", knowledge=FROZEN)["value"] - few.trained_by("dpo").comparison(*cell[:3], "none").pgr()
+    assert row("pgr", "none", knowledge=FROZEN, versus="dpo")["value"] == pytest.approx(gained)
     p = after(few, few.society(*cell[:3], "none"))
     assert row("accuracy_weak", "none", knowledge=FROZEN)["value"] == pytest.approx(np.mean(p[0][0] > 0.5))
     change = np.mean(p[2][1] > 0.5) - np.mean(p[0][1] > 0.5)
     assert row("accuracy", "none", knowledge=UPDATED, versus=FROZEN)["value"] == pytest.approx(change)
-    still = [pick(results, s, "none", method="frozen_weak", knowledge=UPDATED, versus=FROZEN) for s in LEVELS[:3]]
+    still = [pick(results, s, "none", method="frozen_weak", knowledge=UPDATED, versus=FROZEN) for s in AGENT_LEVELS[:3]]
     assert [one["value"] for one in still] == [0, 0, 0]
     assert len(MINE) == 6 and (ledger({"32_many_agents": results}, MINE)["verdict"] != "untested").all()
 
 
 def test_figures_say_what_they_show(found):
     _, results = found
-    assert by_round(results).alt.count("none") == len(LEVELS)
-    assert all(name in controls(results).alt for name in TITLES.values())
+    assert by_round(results).alt.count("none") == len(AGENT_LEVELS)
+    assert all(name in controls(results).alt for name in SOCIETY_TITLES.values())
     assert "rerun, area elsewhere" in frozen_and_updated(results).alt
     assert "area updated" in frozen_and_updated(results).alt and MATCHED not in frozen_and_updated(results).alt

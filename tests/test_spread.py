@@ -11,7 +11,7 @@ from w2s_lib.errors import ParameterError
 from w2s_lib.figures.record import made_of
 from w2s_lib.findings import record, spread
 from w2s_lib.findings.results import measure, pick, summarise
-from w2s_lib.findings.spread import LEVELS, PARTS
+from w2s_lib.findings.spread import DRAWN_LEVELS, PARTS_OF_SPREAD
 from w2s_lib.lab.graph import closure
 from w2s_lib.specs import Pretrain, Society, Train
 from w2s_lib.study import Study
@@ -31,13 +31,15 @@ def planted(rng: np.random.Generator, worlds: int, draws: int = 40) -> pd.DataFr
     value = value + rng.normal(0, sd["training"], shape) + luck[0]
     values = value + np.concatenate([np.zeros((1, *shape)), luck[1:]])
     at = np.indices(values.shape)
-    frame = pd.DataFrame(dict(zip(("draw", *LEVELS), (index.ravel() for index in at))) | {"value": values.ravel()})
+    frame = pd.DataFrame(
+        dict(zip(("draw", *DRAWN_LEVELS), (index.ravel() for index in at))) | {"value": values.ravel()}
+    )
     return frame.assign(claim="N1", pretraining_seconds=60.0, training_seconds=60.0)
 
 
 def test_parts_are_those_that_were_planted_test_pairs_among_them():
     found = spread.shares(planted(np.random.default_rng(2), 300)).set_index("part")
-    assert list(found.index) == list(PARTS)
+    assert list(found.index) == list(PARTS_OF_SPREAD)
     truth = pd.Series(PLANTED)
     assert found["share"].to_dict() == pytest.approx((truth / truth.sum()).to_dict(), abs=0.05)
     assert found["sd"].to_dict() == pytest.approx(np.sqrt(truth).to_dict(), rel=0.15)
@@ -103,7 +105,7 @@ def test_pilots_are_measured_as_the_book_measures_and_read_back(study):
     assert spread.read(study.edition) is None
     spread.make(study, [330, 331])
     frame = spread.read(study.edition)
-    assert len(frame.drop_duplicates(LEVELS)) == 8 and set(frame["claim"]) == set(spread.ASKED)
+    assert len(frame.drop_duplicates(DRAWN_LEVELS)) == 8 and set(frame["claim"]) == set(spread.ASKED_OF_PILOTS)
     assert set(frame["draw"]) == set(range(21)) and frame.loc[frame["draw"] == 0, "value"].notna().all()
     assert frame[["pretraining_seconds", "training_seconds"]].drop_duplicates().to_numpy().tolist() == [[9.0, 26.0]]
     one = frame[(frame["seed"] == 331) & (frame["pretraining"] == 1) & (frame["training"] == 1) & (frame["draw"] == 0)]
@@ -111,8 +113,10 @@ def test_pilots_are_measured_as_the_book_measures_and_read_back(study):
     usual = pick(summarise(by_hand, pooled=True), "deception_score", "explicit")
     assert one.set_index("claim").loc["C3a", "value"] == pytest.approx(usual["value"], abs=1e-6)
     found = spread.shares(frame)
-    assert len(found) == 4 * len(spread.ASKED) and found.groupby("claim")["share"].sum().to_numpy() == pytest.approx(1)
-    assert f"Of {len(spread.ASKED)} statistics" in spread.says(found) and "implicit tax" in made_of(found).alt
+    assert len(found) == 4 * len(spread.ASKED_OF_PILOTS) and found.groupby("claim")[
+        "share"
+    ].sum().to_numpy() == pytest.approx(1)
+    assert f"Of {len(spread.ASKED_OF_PILOTS)} statistics" in spread.says(found) and "implicit tax" in made_of(found).alt
     assert spread.read(study.edition.model_copy(update={"alpha": 0.4})) is None, "of other parameters"
 
 
@@ -122,10 +126,12 @@ def test_pilots_are_seeds_that_nobody_reports():
 
 def test_the_pilots_that_come_with_the_edition_are_whole():
     frame = spread.read(load("world"))
-    assert sorted(frame["seed"].unique()) == list(SPREAD) and set(frame["claim"]) == set(spread.ASKED)
-    assert len(frame) == len(SPREAD) * spread.PRETRAININGS * spread.TRAININGS * len(spread.ASKED) * (spread.DRAWS + 1)
+    assert sorted(frame["seed"].unique()) == list(SPREAD) and set(frame["claim"]) == set(spread.ASKED_OF_PILOTS)
+    assert len(frame) == len(SPREAD) * spread.PRETRAININGS * spread.TRAININGS * len(spread.ASKED_OF_PILOTS) * (
+        spread.DRAWS + 1
+    )
     assert np.isfinite(frame["value"]).all()
-    assert f"Of {len(spread.ASKED)} statistics" in spread.says(spread.shares(frame))
+    assert f"Of {len(spread.ASKED_OF_PILOTS)} statistics" in spread.says(spread.shares(frame))
 
 
 def test_a_seed_of_the_record_costs_what_it_took():

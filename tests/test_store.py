@@ -9,9 +9,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from tests.small import WEAK
 from w2s_lib.digests import of_file
 from w2s_lib.lab.store import WEEK, DamagedError, Store, StoreError, replacing
 from w2s_lib.specs import Pretrain, World
@@ -47,6 +49,15 @@ def test_an_error_leaves_nothing(tmp_path):
         TABLE.to_parquet(draft.folder / "knowledge.parquet")
         raise RuntimeError
     assert not store.has(SPEC) and not list(tmp_path.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("margin", [np.nan, np.inf])
+def test_scores_that_are_no_numbers_are_no_result(margin, tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(StoreError, match="no finite numbers: training diverged; lower learning_rate"):
+        with store.writing(WEAK) as draft:
+            pd.DataFrame({"margin": [0.5, margin]}).to_parquet(draft.folder / "scores.parquet")
+    assert not store.has(WEAK) and not list(tmp_path.rglob("*.parquet"))
 
 
 def test_a_killed_writer_leaves_no_result_and_its_draft_is_swept(tmp_path):

@@ -14,7 +14,16 @@ from w2s_lib.figures import theory as figures
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.results import MATCHED, TRAINING, pick, slopes, summarise
 from w2s_lib.findings.sensitivity import calibration_error, confidence
-from w2s_lib.findings.theory import BOUNDS, GOES_ON, LEAST_LABEL, LINES, OF_STUDENTS, heads, slacks
+from w2s_lib.findings.theory import (
+    BOUNDS,
+    EXPLAINED,
+    GOES_ON_BY_VERDICT,
+    HELD_EQUAL,
+    LEAST_LABEL,
+    OF_STUDENTS,
+    heads,
+    slacks,
+)
 from w2s_lib.measures import divergences as d
 from w2s_lib.measures.metrics import correct
 from w2s_lib.measures.projections import nearest_head, nearest_mixture
@@ -138,7 +147,7 @@ def rows(y_of, n_seeds: int = 3) -> pd.DataFrame:
 def test_rivals_are_told_apart():
     """Only kappa matters: the gap's own slope is what it borrows from kappa, and nothing at equal kappa."""
     frame = rows(lambda gap, kappa: 1 - 0.2 * kappa)
-    slope = {name: slopes(frame, ("pgr",), name.partition("_")[0], given) for name, given in LINES.items()}
+    slope = {name: slopes(frame, ("pgr",), name.partition("_")[0], given) for name, given in HELD_EQUAL.items()}
     told = {name: pick(found, "pgr", "none", per=name)["value"] for name, found in slope.items()}
     assert told["gap"] > 0.3 and told["gap_given_kappa"] == pytest.approx(0, abs=1e-9)
     assert told["kappa_given_gap"] == pytest.approx(-0.2)
@@ -191,7 +200,7 @@ def told(values: dict[str, tuple[float, ...]]) -> dict[str, str]:
 @pytest.mark.parametrize("verdict", ["yes", "small", "no", "undecided"])
 def test_what_follows_a_claim_follows_its_verdict(verdict):
     said = told({key: by[verdict] for key, by in VERDICTS.items()})
-    assert said == {f"{key}_follows": goes_on[verdict] for key, goes_on in GOES_ON.items()}
+    assert said == {f"{key}_follows": goes_on[verdict] for key, goes_on in GOES_ON_BY_VERDICT.items()}
     assert ("should not be" in said["T1_follows"]) == (verdict == "no")
     assert ("wrong scale" in said["T3_follows"]) == (verdict == "undecided")
     prose = "\n".join(cell.source for cell in CELLS if cell.cell_type == "markdown")
@@ -209,13 +218,10 @@ def frames():
             made += [at | {"statistic": name, "value": rng.random()} for name in ("gap", "kappa", "pgr")]
             slack = [(name, on) for name in figures.SLACKS for on in ("", TRAINING)]
             made += [at | {"statistic": name, "value": -rng.random(), "on": on} for name, on in slack]
-            both = [(c, name) for c in ("explicit", "implicit") for name in ("conflict_tax", "deception_score")]
+            both = [(c, name) for c in ("explicit", "implicit") for name in EXPLAINED]
             made += [at | {"statistic": name, "value": rng.random(), "condition": c} for c, name in both]
     frame = per_seed(made)
-    lines = [
-        slopes(frame, ("conflict_tax", "deception_score", "pgr"), name.partition("_")[0], given)
-        for name, given in LINES.items()
-    ]
+    lines = [slopes(frame, (*EXPLAINED, "pgr"), name.partition("_")[0], given) for name, given in HELD_EQUAL.items()]
     return frame, pd.concat([summarise(frame, pooled=True), *lines], ignore_index=True)
 
 
@@ -230,6 +236,8 @@ def test_figures_say_what_they_show(frames):
     assert all(len(figure.alt) > 60 and figure.caption and "nan" not in figure.alt for figure in drawn)
     assert "fill: #ffffff" not in drawn[0].svg().split("</defs>")[0]
     assert f"{pick(results, 'pgr', 'none', per='gap_given_kappa')['value']:.2f}" in drawn[-1].alt
+    beyond = pick(results, EXPLAINED[-1], "implicit", per="kappa_given_gap")["value"]
+    assert f"DS − matched null implicit on kappa at equal gap: {beyond:.2f}" in drawn[-1].alt
 
 
 def test_the_smoke_edition_has_every_row(study, lab):

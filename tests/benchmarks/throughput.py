@@ -47,7 +47,7 @@ from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from tests.benchmarks.record import record
-from w2s_lib.findings.benchmarks import LAST
+from w2s_lib.findings.benchmarks import LAST_BENCH
 from w2s_lib.lab.store import hardware, versions
 from w2s_lib.models.packing import budget, reward_gaps, share_prefixes
 from w2s_lib.study.cost import ACTIVATIONS
@@ -412,7 +412,7 @@ def measure(
 
 def others(models: list[str]) -> list[dict[str, object]]:
     """What this machine has measured of other models with the same versions: it stays."""
-    last = json.loads(LAST.read_text(encoding="utf-8")).get("throughput") if LAST.exists() else None
+    last = json.loads(LAST_BENCH.read_text(encoding="utf-8")).get("throughput") if LAST_BENCH.exists() else None
     same = (
         last is not None
         and last["hardware"] == hardware()

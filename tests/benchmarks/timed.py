@@ -3,8 +3,7 @@
     PYTHONPATH=TREE python tests/benchmarks/timed.py
 
 Every line of input is a name in ``WORKS``; each is answered by a line with the seconds that it took.  Only what a
-release shares with this one is used: the names of classes, fields and functions, not of the modules in which they
-stand.
+release shares with this one is used.
 """
 
 from __future__ import annotations
@@ -16,9 +15,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import pandas as pd
 import torch
@@ -26,28 +23,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2ForSequenceClassification, PreTrainedTokenizerFast
 from transformers.utils import logging
 
-import w2s_lib
+from w2s_lib import specs
+from w2s_lib.lab import lab, store
+from w2s_lib.models import scores
+from w2s_lib.training import reward_model
 
 VOCABULARY = 1000
 RESULTS = 1000
 """In the store that is looked into."""
 
-
-def library(*names: str) -> ModuleType:
-    """The first of these modules that this library has: releases call it differently.
-
-    It is looked for among the library's own files: an editable installation would lend modules of another release.
-    """
-    home = Path(w2s_lib.__file__).parent
-    name = next(name for name in names if list(home.glob(name.replace(".", "/") + ".py")))
-    return import_module(f"w2s_lib.{name}")
-
-
-specs = library("specs", "run")
-lab = library("lab.lab", "lab")
-store = library("lab.store", "store")
-scores = library("models.scores", "score")
-reward_model = library("training.reward_model", "reward_model")
 
 WORLD = specs.World(seed=900)
 PAIRS = specs.Pairs(world=WORLD, train_pairs=300, test_pairs=300)

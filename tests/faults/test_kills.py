@@ -167,9 +167,10 @@ def test_killed_builds_complete(tmp_path, small_book, chance, tried):
 
     def one(kill: Kill, order: random.Random) -> tuple[str, str | None]:
         place = places.get()
-        during = killed(small_book, kill, place, order)
-        places.put(place)
-        return kill.who, during
+        try:
+            return kill.who, killed(small_book, kill, place, order)
+        finally:  # whoever waits for a place would wait for ever
+            places.put(place)
 
     with ThreadPoolExecutor(os.cpu_count()) as lanes:
         while seen.total() < TIMES:

@@ -30,7 +30,7 @@ from w2s_lib.lab.graph import closure
 from w2s_lib.specs import MAX_REPLY, MOST_BEAMS, PolicyRecipe, Recipe
 from w2s_lib.study import Study
 from w2s_lib.study.cost import plan
-from w2s_lib.study.edition import ALSO, CHAPTERS, FOLDER, GOES_ON, OF_REAL_TEXTS, PARAMETERS, Edition, load
+from w2s_lib.study.edition import ALSO, CHAPTERS, FOLDER, GOES_ON_FROM, OF_REAL_TEXTS, PARAMETERS, Edition, load
 from w2s_lib.study.methods import POLICY_METHODS
 from w2s_lib.study.mitigations import MITIGATIONS, TOKENS
 
@@ -110,7 +110,7 @@ def editions(draw: st.DrawFn) -> dict[str, Any]:
         "alphas": st.lists(st.floats(0.01, 10), min_size=1, max_size=3, unique=True),
         "methods": some(POLICY_METHODS, 1),
         "mitigations": some(list(MITIGATIONS), 1),
-        "chapters": some([number for number in CHAPTERS if number not in GOES_ON]),
+        "chapters": some([number for number in CHAPTERS if number not in GOES_ON_FROM]),
         **{name: recipes(model) for name, model in RECIPES.items()},
         "search": st.fixed_dictionaries({}, optional=BEAMS),
     }
@@ -161,7 +161,7 @@ def test_what_is_accepted_can_be_planned(fields):
     max_examples=min(TIMES, 12) or 1, deadline=None, database=None, phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
-@given(editions(), st.lists(st.sampled_from([n for n in CHAPTERS if n not in GOES_ON]), unique=True, max_size=2))
+@given(editions(), st.lists(st.sampled_from([n for n in CHAPTERS if n not in GOES_ON_FROM]), unique=True, max_size=2))
 def test_what_is_accepted_runs(tmp_path_factory, without_pages, counted, fields, chapters):
     """All runs of an edition of one seed and few chapters, and its notebooks."""
     folder, smoke = tmp_path_factory.mktemp("accepted"), (FOLDER / "smoke.yaml").read_text(encoding="utf-8")
@@ -276,10 +276,13 @@ def test_whatever_is_given_is_accepted_or_one_line(name, value):
         assert len(str(error).splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", [*PARAMETERS, *(name for its in ALSO.values() for name in its)])
-def test_a_notebook_refuses_what_cannot_be(tmp_path, counted, name):
+TAKEN = [("05_conflict_tax_deception", name) for name in PARAMETERS] + [(n, name) for n in ALSO for name in ALSO[n]]
+"""Chapters, and what they take by name."""
+
+
+@pytest.mark.parametrize(("chapter", "name"), TAKEN)
+def test_a_notebook_refuses_what_cannot_be(tmp_path, counted, chapter, name):
     """Before anything is run: nothing is in the store."""
-    chapter = next((chapter for chapter, its in ALSO.items() if name in its), "05_conflict_tax_deception")
     allowed = PARAMETERS + ALSO.get(chapter, ())
     others = {"edition": [*NO_TEXT, *NO_NAME], "store": NO_TEXT, "workers": [-1, 1.5, "two", True, [], {}, nan]}
     for value in others.get(name) or [value for its, value in BAD if its == name and value != []]:
@@ -310,6 +313,8 @@ WRONG_OPTIONS = [
     *([f"--{name}", value]
       for name in ("threshold", "alpha", "train-pairs", "test-pairs", "max-tokens", "draws", "lora-rank")
       for value in ("x", "", "nan", "inf", "-1", "0", "1e400", "1:30")),
+    *(["--mitigations", "label_again", "--filter-above", value] for value in ("x", "", "nan", "0.4", "1", "0.8:1")),
+    ["--filter-above", "0.8"], ["--mitigations", "hard_labels", "--filter-above", "0.8"],
     *(["--seeds", *values] for values in (["x"], [""], ["-1"], ["1", "1"], ["1.5"], ["nan"], ["4294967296"])),
     *(["--dtype", value] for value in ("float16", "", "32")),
     *(["--recipe", *values] for values in (["epochs"], ["no_such=1"], ["epochs=x"], ["epochs=-1"], ["=1"], [""],

@@ -35,14 +35,14 @@ import yaml
 from w2s_lib import digests
 from w2s_lib.book import crate, decks, guide
 from w2s_lib.book.challenge import BOARD
-from w2s_lib.book.chapter import BESIDE, BUILT, CHECKS, ROOT, SCRIPT, TABLES, open_lab
+from w2s_lib.book.chapter import BOOK_TABLES, BUILT, CHAPTERS_BESIDE, CHECKS, ROOT, SCRIPT, open_lab
 from w2s_lib.book.own import notes
 from w2s_lib.book.pages import EXECUTED, NOTE, PAGE, Pages
 from w2s_lib.errors import GOES_ON, Arguments, OneLineError, ParameterError, exit_code
 from w2s_lib.figures.card import DPI, card
-from w2s_lib.figures.mitigations import OF_POLICIES
 from w2s_lib.figures.style import SLIDES
 from w2s_lib.findings import benchmarks, record
+from w2s_lib.findings.mitigations import NEEDS
 from w2s_lib.findings.results import ALL, CONFLICTS, among, read_results, usual
 from w2s_lib.lab import Lab
 from w2s_lib.lab.again import says_of_others
@@ -53,11 +53,10 @@ from w2s_lib.lab.store import Store, replacing
 from w2s_lib.progress import Progress, span
 from w2s_lib.study import Study
 from w2s_lib.study.cost import plan, print_plan
-from w2s_lib.study.edition import FOLDER, Edition, find, load
-from w2s_lib.study.edition import GOES_ON as GOES_ON_FROM
+from w2s_lib.study.edition import FOLDER, GOES_ON_FROM, Edition, find, load
 from w2s_lib.study.mitigations import EXAMPLE
 
-LEDGER, LAST = "14_claims", "99_reproducibility"
+LEDGER, REPRODUCIBILITY = "14_claims", "99_reproducibility"
 """The notebook that reads what the others published, and the one that reports on the build; executed after them."""
 
 LOCK = ROOT / "requirements.lock"
@@ -88,7 +87,7 @@ A_NOTEBOOK, THE_PAGES = 25.0, 60.0
 BENCHMARKS = "98_benchmarks"
 """The notebook that reads the bench file."""
 
-RECORD = "97_record"
+RECORD_CHAPTER = "97_record"
 """The notebook that holds what the others published against the record; executed after them."""
 
 CONFLICT = "05_conflict_tax_deception"
@@ -100,17 +99,18 @@ CHALLENGE = "26_sealed_challenge"
 PLAY = "22_play"
 """The notebook that counts what all chapters ask."""
 
-READERS = (RECORD, LEDGER)
+READERS = (RECORD_CHAPTER, LEDGER)
 
-LONGEST = ("20", "15", "18", "17", "32", "11")
+LONGEST_CHAPTERS = ("20", "15", "18", "17", "32", "11")
 """Chapters that take longest to execute, where no earlier build has told."""
 
-READ = {chapter for chapter, *_ in OF_POLICIES.values()}
-"""Notebooks of which another one shows what they found; they begin first, or that one would compute it again."""
+READ = {*NEEDS} - {"28_two_remedies"}
+"""Notebooks of which another one shows what they found; they begin first, or that one would compute it again.  One
+reads that one itself."""
 
 JUPYTER_BOOK = (
-    "import w2s_lib.book; from functools import partial; from jupyter_book import sphinx; "
-    "from jupyter_book.cli.main import main; "
+    "from w2s_lib.book.kernels import copies_end_with_me; copies_end_with_me(); "
+    "from functools import partial; from jupyter_book import sphinx; from jupyter_book.cli.main import main; "
     "sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs={jobs}); main()"
 )
 """Its command line, which has no option for what its library can: several processes.  The book's package comes first:
@@ -250,16 +250,20 @@ def page_key(source: Path, studied: str, read: Sequence[Path] = (), anywhere: bo
 
 def read_by(source: Path, results: Path, store: Path) -> list[Path]:
     """Files that a chapter reads besides: what others published, the bench file, the leaderboard and the submission
-    that it explains, all notebooks and ``BESIDE``."""
+    that it explains, all notebooks and ``CHAPTERS_BESIDE``."""
     if source.stem in READERS:
-        return sorted(path for path in results.glob("[0-9]*.csv") if path.stem not in (*READERS, LAST))
-    others = {BENCHMARKS: [benchmarks.LAST], CHALLENGE: [store / BOARD, EXAMPLE], PLAY: [results / BESIDE, *chapters()]}
+        return sorted(path for path in results.glob("[0-9]*.csv") if path.stem not in (*READERS, REPRODUCIBILITY))
+    others = {
+        BENCHMARKS: [benchmarks.LAST_BENCH],
+        CHALLENGE: [store / BOARD, EXAMPLE],
+        PLAY: [results / CHAPTERS_BESIDE, *chapters()],
+    }
     return [path for path in others.get(source.stem, ()) if path.is_file()]
 
 
 def left_behind(source: Path, results: Path) -> dict[str, Path]:
     """The files that a notebook may leave among the results, by what they are called among those of its page."""
-    return {f"results.{ending}": results / f"{source.stem}.{ending}" for ending in (*TABLES, CHECKS, SCRIPT)}
+    return {f"results.{ending}": results / f"{source.stem}.{ending}" for ending in (*BOOK_TABLES, CHECKS, SCRIPT)}
 
 
 def put(page: Mapping[str, bytes], source: Path, target: Path, results: Path) -> None:
@@ -288,13 +292,13 @@ def execute(source: Path, target: Path, parameters: dict, results: Path, studied
         return 0.0
     store = Store(parameters["store"])
     key = page_key(source, studied, read_by(source, results, store.root))
-    page = store.page(key) if source.stem != LAST else None
+    page = store.page(key) if source.stem != REPRODUCIBILITY else None
     if page is None:
         seconds = run_notebook(source, target, parameters, results)
         left = {name: path for name, path in left_behind(source, results).items() if path.exists()}
         page = {PAGE: target.read_bytes(), "seconds": str(seconds).encode()}
         page |= {name: path.read_bytes() for name, path in left.items()}
-        if source.stem != LAST:
+        if source.stem != REPRODUCIBILITY:
             store.keep_page(key, page)
     put(page, source, target, results)
     return float(page["seconds"])
@@ -406,8 +410,10 @@ def notebook_processes(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def longest_first(paths: Iterable[Path], before: dict[str, float]) -> list[Path]:
     """Notebooks in the order in which they begin: none that takes long is left to the end, when others are done."""
-    by_habit = {number: place for place, number in enumerate(LONGEST)}
-    return sorted(paths, key=lambda path: (-before.get(path.stem, 0.0), by_habit.get(path.stem[:2], len(LONGEST))))
+    by_habit = {number: place for place, number in enumerate(LONGEST_CHAPTERS)}
+    return sorted(
+        paths, key=lambda path: (-before.get(path.stem, 0.0), by_habit.get(path.stem[:2], len(LONGEST_CHAPTERS)))
+    )
 
 
 def fitting(paths: Iterable[Path], pages: Pages | None, studied: str, results: Path, store: str | Path) -> list[Path]:
@@ -431,9 +437,9 @@ def execute_all(
 
     Those whose page is among ``pages`` are not executed; of those that the edition leaves out, ``also`` are.
     """
-    others = longest_first((path for path in chapters() if path.stem not in (*READERS, LAST)), before)
+    others = longest_first((path for path in chapters() if path.stem not in (*READERS, REPRODUCIBILITY)), before)
     others.sort(key=lambda path: path.stem not in READ)
-    *readers, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (*READERS, LAST))
+    *readers, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (*READERS, REPRODUCIBILITY))
     times: dict[str, float] = {}
     every, edition = len(chapters()), load(parameters["edition"])
     progress, came = Progress("notebooks", every), []
@@ -459,7 +465,7 @@ def execute_all(
         runs = json.loads((results / "runs.json").read_text(encoding="utf-8"))
         told = json.dumps({"chapters": dict(sorted(times.items())), **runs})
         (results / "times.json").write_text(told, encoding="utf-8")
-        times[LAST] = round(start(last).result(), 1)
+        times[REPRODUCIBILITY] = round(start(last).result(), 1)
     if pages:
         without = sum(left_out(path, edition) and path not in came for path in chapters())
         here = every - len(came) - without
@@ -489,6 +495,7 @@ def jupyter_book(source: Path, output: Path, builder: str = "html", workers: int
     if begun.exists():
         shutil.rmtree(output / "_build", ignore_errors=True)
     begun.touch()
+    # one more: Sphinx counts the process that hands out pages among those that write them
     program = [sys.executable, "-c", JUPYTER_BOOK.format(jobs=max(workers, 1) + 1)]
     command = [*program, "build", str(source), "--path-output", str(output), "--builder", builder]
     command += ["-W", "-n", "--keep-going"] if builder == "html" else []
@@ -595,7 +602,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     of, not_shown = studied(study), (path for path in chapters() if path not in shown)
     with drawing(for_slides=bool(decked)):
         also = fitting(not_shown, pages, of, results, lab.store.root)
-        (results / BESIDE).write_text(json.dumps([path.stem for path in also]), encoding="utf-8")
+        (results / CHAPTERS_BESIDE).write_text(json.dumps([path.stem for path in also]), encoding="utf-8")
         fits = fitting((p for p in chapters() if p.stem not in READERS), pages, of, results, lab.store.root)
     before |= {path.stem: 0.0 for path in fits}
     lab.then = seconds_after_runs(before, lab.workers)
@@ -615,7 +622,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     say("executing the notebooks")
     with drawing(for_slides=bool(decked)):
         execute_all(source / "notebooks", results, parameters(edition, lab), lab.workers, of, before, pages)
-    for ending, name in TABLES.items():
+    for ending, name in BOOK_TABLES.items():
         tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
         pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)
     for path in results.glob(f"[0-9]*.{SCRIPT}"):

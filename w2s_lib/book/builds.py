@@ -23,7 +23,7 @@ from w2s_lib.findings.claims import ledger
 from w2s_lib.lab.store import replacing
 
 HISTORY = Path("book", "builds.csv")
-COLUMNS = (
+HISTORY_COLUMNS = (
     "when", "edition", "commit", "where", "minutes", "runs trained", "decided otherwise", "undecided", "results",
 )  # fmt: skip
 """Of the history: a row a build, as ``row`` says."""
@@ -44,8 +44,8 @@ def changes(live: pd.DataFrame, recorded: pd.DataFrame) -> tuple[list[str], list
 
 
 def row(edition: str, output: str | None = None) -> dict[str, str]:
-    """What is told of a built book: ``COLUMNS``; ``results`` is the digest of its ``results.csv``, the same in builds
-    that agree to the last digit.
+    """What is told of a built book: ``HISTORY_COLUMNS``; ``results`` is the digest of its ``results.csv``, the same in
+    builds that agree to the last digit.
 
     Raises:
         ParameterError: it is not built, or of an older version, as of ``compare.read``.
@@ -66,7 +66,7 @@ def row(edition: str, output: str | None = None) -> dict[str, str]:
         trained, (" ".join(otherwise) or "none") if known else "no record", str(len(undecided)) if known else "",
         digests.of_file(book.html / "results.csv"),
     )  # fmt: skip
-    return dict(zip(COLUMNS, values))
+    return dict(zip(HISTORY_COLUMNS, values))
 
 
 def tell(edition: str, output: str | None = None, history: Path | None = None) -> dict[str, str]:
@@ -79,11 +79,11 @@ def tell(edition: str, output: str | None = None, history: Path | None = None) -
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise ParameterError("history", str(path), f"must have the columns {', '.join(COLUMNS)}")
+    if tuple(reader.fieldnames or ()) != HISTORY_COLUMNS:
+        raise ParameterError("history", str(path), f"must have the columns {', '.join(HISTORY_COLUMNS)}")
     told = row(edition, output)
     with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(file, HISTORY_COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows([told, *(one for one in rows if one != told)])
     return told

@@ -1,4 +1,4 @@
-"""The sealed challenge: score a mitigation of your own in two worlds, one of which nobody has seen.
+"""The sealed challenge: score a mitigation of your own in two worlds, one of which a secret draws.
 
     python -m w2s_lib.book.challenge my_idea.py --as NAME
 
@@ -20,7 +20,7 @@ import pandas as pd
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.digests import digest
 from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line, plain
-from w2s_lib.findings.challenge import Entry, Row, enter, measured, read_board, scored, standing, write_board
+from w2s_lib.findings.challenge import Entry, Score, enter, measured, read_board, scored, standing, write_board
 from w2s_lib.findings.results import MATCHED, UNMODIFIED, say
 from w2s_lib.lab import Lab
 from w2s_lib.specs import Submission, stream
@@ -34,26 +34,26 @@ from w2s_lib.training.sealed import check, loss
 BOARD = "leaderboard.json"
 """The leaderboard's file, in the store unless it is said otherwise."""
 
-LONGEST = 100_000
+MOST_BYTES = 100_000
 """Bytes of a submission's file at most."""
 
 THE_BOOK = "the book"
 """Who submitted the book's own mitigations."""
 
-NAME = 40
+LONGEST_NAME = 40
 """Characters of a participant's name at most."""
 
-LEVELS = {
+LEVEL_COLUMNS = {
     "PGR": ("pgr", ""), "tax": ("conflict_tax", ""), "DS": ("deception_score", ""),
     "its null": ("null_margin_matched", ""),
 }  # fmt: skip
-CHANGED = {
+CHANGE_COLUMNS = {
     "change of PGR": ("pgr", UNMODIFIED), "change of tax": ("conflict_tax", UNMODIFIED),
     "change of DS − null": (MATCHED, UNMODIFIED), "DS − null, beyond a rerun": (MATCHED, "rerun"),
 }  # fmt: skip
 """What a leaderboard shows, in two tables: names of columns, with the statistic and what it is held against."""
 
-SIDES = {"lower": "▼", "higher": "▲", "not told apart": "○", "cannot tell": "?"}
+CHANGE_MARKS = {"lower": "▼", "higher": "▲", "not told apart": "○", "cannot tell": "?"}
 """How a leaderboard marks a change beside no mitigation."""
 
 
@@ -74,14 +74,16 @@ def read_code(path: str) -> str:
     except (OSError, ValueError) as error:
         says = getattr(error, "strerror", None) or f"is no UTF-8 text ({first_line(error)})"
         raise ParameterError("submission", path, says) from None
-    if len(content) > LONGEST:
-        raise ParameterError("submission", path, f"has {len(content):,} bytes; at most {LONGEST:,} are allowed")
+    if len(content) > MOST_BYTES:
+        raise ParameterError("submission", path, f"has {len(content):,} bytes; at most {MOST_BYTES:,} are allowed")
     return code
 
 
 def _participant(name: str) -> str:
-    if not (0 < len(name.strip()) <= NAME) or plain(name) != name or name.strip() == THE_BOOK:
-        raise ParameterError("as", name, f"must be a name of 1 to {NAME} printable characters, and not {THE_BOOK!r}")
+    if not (0 < len(name.strip()) <= LONGEST_NAME) or plain(name) != name or name.strip() == THE_BOOK:
+        raise ParameterError(
+            "as", name, f"must be a name of 1 to {LONGEST_NAME} printable characters, and not {THE_BOOK!r}"
+        )
     return name.strip()
 
 
@@ -117,7 +119,7 @@ def submit(path: str, who: str, edition: str = "world", lab: Lab | None = None, 
 
 def of_the_book(study: Study, secret: str, names: Sequence[str] = ("own",)) -> tuple[Entry, ...]:
     """The book's mitigations as one participant's entries, in these worlds of the challenge; trains what is missing."""
-    rows: dict[str, list[Row]] = {name: [] for name in study.challenged()}
+    rows: dict[str, list[Score]] = {name: [] for name in study.challenged()}
     for world, bare in worlds(study, secret).items():
         if world in names:
             beside = measured(bare)
@@ -142,7 +144,7 @@ def entries(study: Study, board: Path) -> tuple[Entry, ...]:
     came = read_board(shipped(study.edition.name)) if here == name_of(study, PRACTICE) else ()
     there = {(entry.title, entry.challenge): entry for entry in came}
 
-    def second(entry: Entry) -> tuple[Row, ...]:
+    def second(entry: Entry) -> tuple[Score, ...]:
         found = there.get((entry.title, entry.challenge))
         return tuple(row for row in found.rows if row.world == "second") if found else ()
 
@@ -168,7 +170,9 @@ def participants(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"by": each["who"], "looks": each["looks"], "level": each["level"].map("{:.1%}".format)})
 
 
-def shown(found: pd.DataFrame, world: str, columns: Mapping[str, tuple[str, str]] = LEVELS | CHANGED) -> pd.DataFrame:
+def shown(
+    found: pd.DataFrame, world: str, columns: Mapping[str, tuple[str, str]] = LEVEL_COLUMNS | CHANGE_COLUMNS
+) -> pd.DataFrame:
     """A leaderboard of one world as a table of texts, a row an entry; the least tax first.  ``found``: as of
     ``standing``.
 
@@ -183,7 +187,7 @@ def shown(found: pd.DataFrame, world: str, columns: Mapping[str, tuple[str, str]
         for name, key in columns.items():
             row = cell.loc[key]
             percent = key[0] == "conflict_tax"
-            told[name] = say(row, percent) + (f" {SIDES[row['says']]}" if key[1] == UNMODIFIED else "")
+            told[name] = say(row, percent) + (f" {CHANGE_MARKS[row['says']]}" if key[1] == UNMODIFIED else "")
         rows.append(told | {"_": cell.loc[("conflict_tax", ""), "value"]})
     frame = pd.DataFrame(rows)
     return frame if frame.empty else frame.sort_values("_", ignore_index=True).drop(columns="_")

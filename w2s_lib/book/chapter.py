@@ -51,10 +51,10 @@ DEFAULT_STORE = ROOT / ".store"
 BUILT = ROOT / "book" / "_build"
 """Where books are built, a folder an edition."""
 
-LISTS = {"seeds", "pairs", "methods", "mitigations", "intermediates"}
+ONE_OR_MORE = {"seeds", "pairs", "methods", "mitigations", "intermediates"}
 """Parameters that may be given as one value instead of a list of one."""
 
-TABLES = {"csv": "results.csv", "runs": "runs.csv", "seeds": "results_by_seed.csv"}
+BOOK_TABLES = {"csv": "results.csv", "runs": "runs.csv", "seeds": "results_by_seed.csv"}
 """Ending of the file in which a chapter leaves what it publishes → the book's file that it is a part of."""
 
 CHECKS = "checks"
@@ -64,7 +64,7 @@ seal."""
 SCRIPT = "js"
 """Ending of the file in which a chapter leaves what its page reads in the browser."""
 
-BESIDE = "beside.json"
+CHAPTERS_BESIDE = "beside.json"
 """File in which a build leaves the names of chapters that it has beside its edition's: their pages came with it."""
 
 PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
@@ -72,7 +72,7 @@ PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
 INJECTED = "# Parameters"
 """How the cell begins in which papermill sets what it was given."""
 
-PATHS = ("PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH")
+PAPERMILL_PATHS = ("PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH")
 """What papermill sets besides, when it is asked to inject paths."""
 
 
@@ -92,6 +92,14 @@ class Chapter:
         """The lab that the study is on."""
         return self.study.lab
 
+    def lab_of(self, edition: Edition) -> Lab:
+        """The lab for an edition that this chapter shows beside its own: what that one ships counts, also where
+        ``W2S_SHIPPED`` is ``no``.  For its own edition it is ``lab``."""
+        if edition.name == self.study.edition.name:
+            return self.lab
+        ships = Shipped(FOLDER / edition.name)
+        return Lab(self.lab.store.root, self.lab.workers, dask=edition.dask, shipped=ships)
+
     def publish(self, results: pd.DataFrame, edition: str | None = None) -> pd.DataFrame:
         """Add rows to the book's ``results.csv``, under an edition (None: the chapter's own); returns them as the page
         shows them: ``beside`` the record.
@@ -102,7 +110,7 @@ class Chapter:
         about = edition or self.study.edition.name, self.name
         self.published.append((*published(results, *about), by_seed(results, *about)))
         folder = os.environ.get("W2S_RESULTS")
-        for frames, ending in zip(zip(*self.published), TABLES) if folder else ():
+        for frames, ending in zip(zip(*self.published), BOOK_TABLES) if folder else ():
             with replacing(Path(folder) / f"{self.name}.{ending}") as path:  # another chapter may be reading it
                 pd.concat(frames).drop_duplicates().to_csv(path, index=False)
         return self.beside(results) if edition is None else results
@@ -178,7 +186,7 @@ class Chapter:
         among them counts as well."""
         import nbformat
 
-        path = Path(os.environ.get("W2S_RESULTS", "")) / BESIDE
+        path = Path(os.environ.get("W2S_RESULTS", "")) / CHAPTERS_BESIDE
         came = json.loads(path.read_bytes()) if "W2S_RESULTS" in os.environ and path.is_file() else []
         has = lambda path: self.study.edition.has_chapter(path.stem[:2]) or path.stem in came
         paths = filter(has, (ROOT / "notebooks").glob("*.ipynb"))
@@ -360,7 +368,7 @@ class Chapter:
 def open_lab(store: object = None, workers: object = None, edition: Edition | None = None) -> Lab:
     """The lab on a store (None: ``$W2S_STORE``, else this checkout's ``.store``) with ``workers`` (None: one a core).
 
-    What an edition ships is not computed again, unless ``$W2S_SHIPPED`` is ``no``.
+    What an edition ships is not computed again, unless ``$W2S_SHIPPED`` is ``no`` (see ``Chapter.lab_of`` for others).
 
     Raises:
         ParameterError: ``store`` is no path, or ``workers`` no number of processes.
@@ -431,10 +439,10 @@ def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
     """
     allowed = PARAMETERS + ALSO.get(name, ())
     if not any(isinstance(value, Chapter) for value in namespace.values()):  # else cells have made variables since
-        for key in sorted(given_names(namespace, allowed) - {*allowed, *PATHS}):
+        for key in sorted(given_names(namespace, allowed) - {*allowed, *PAPERMILL_PATHS}):
             raise ParameterError(key, namespace.get(key), f"no such parameter; {nearest(key, list(allowed))}")
     given = {key: namespace.get(key) for key in allowed}
     fields = {key: value for key, value in given.items() if key not in ("edition", "store", "workers")}
-    fields |= {key: as_list(key, fields[key]) for key in LISTS & fields.keys()}
+    fields |= {key: as_list(key, fields[key]) for key in ONE_OR_MORE & fields.keys()}
     edition = load("world" if given["edition"] is None else given["edition"], fields)
     return Chapter(name, Study(edition, lab=open_lab(given["store"], given["workers"], edition)))

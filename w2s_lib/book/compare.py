@@ -54,7 +54,7 @@ COLUMNS_HERE = ("kind", "name", "condition", "chapter", "differs", "edition", "v
 """
 
 
-PAGE = "compare.html"
+COMPARISON_PAGE = "compare.html"
 """The page's name beside the built books of a checkout, where it lies unless it is said."""
 
 
@@ -139,12 +139,8 @@ def differing(verdicts: Sequence[str]) -> bool:
     return len(set(verdicts) - {"untested"}) > 1
 
 
-def tidy(books: Sequence[Built]) -> pd.DataFrame:
-    """All that the page shows, a row a fact, columns ``COLUMNS_HERE``."""
-    return pd.DataFrame(list(_facts(books)), columns=list(COLUMNS_HERE))
-
-
 def _facts(books: Sequence[Built]) -> Iterator[dict[str, Any]]:
+    """All that the page shows, a row a fact, of ``COLUMNS_HERE``."""
     for name, row in parameters(books).iterrows():
         for edition, value in row.items():
             yield {"kind": "parameter", "name": name, "differs": True, "edition": edition, "says": value}
@@ -194,7 +190,7 @@ def compare(editions: Sequence[str], out: str | Path | None = None) -> Path:
         ParameterError: see ``check`` and ``read``; or the page cannot be written there.
     """
     check(editions)
-    path = target(out or BUILT / PAGE)
+    path = target(out or BUILT / COMPARISON_PAGE)
     return lay([read(edition) for edition in editions], path)
 
 
@@ -203,7 +199,7 @@ def lay(books: Sequence[Built], path: Path) -> Path:
     with replacing(path) as draft:
         draft.write_text(page(books, path.parent), encoding="utf-8")
     with replacing(path.with_suffix(".csv")) as draft:
-        tidy(books).to_csv(draft, index=False)
+        pd.DataFrame(list(_facts(books)), columns=list(COLUMNS_HERE)).to_csv(draft, index=False)
     return path
 
 
@@ -220,14 +216,14 @@ def at_hand(editions: Sequence[str] = ()) -> list[Built]:
 def compare_all(editions: Sequence[str] = ()) -> Path | None:
     """Lay all books that are ``at_hand`` side by side; returns the page, and none where they are fewer than two."""
     books = at_hand(editions)
-    return lay(books, target(BUILT / PAGE)) if len(books) > 1 else None
+    return lay(books, target(BUILT / COMPARISON_PAGE)) if len(books) > 1 else None
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = Arguments(prog="python -m w2s_lib.book.compare", description=__doc__.splitlines()[0])
     parser.add_argument("editions", nargs="*", help="names of two or more editions, or paths of edition files")
-    parser.add_argument("--out", help=f"where the page will lie (default: book/_build/{PAGE})")
+    parser.add_argument("--out", help=f"where the page will lie (default: book/_build/{COMPARISON_PAGE})")
     every = "all editions that have been built, these among them; says nothing where there are fewer than two"
     parser.add_argument("--all", action="store_true", help=every)
     given = parser.parse_args(arguments)

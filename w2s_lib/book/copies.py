@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 
 from w2s_lib.figures import SLIDE
 
-RECORD = "application/papermill.record/text/plain"
+GLUED = "application/papermill.record/text/plain"
 """What a notebook has made known to the prose (``chapter.say``) is kept under this type."""
 
 NUMBER = re.compile(r"\{glue:text\}`(?:([^`]+?)::)?([^`:]+)(?::[^`:]*)?`")
@@ -27,7 +27,7 @@ ROLE = re.compile(r"\{(?:cite:[pt]|doc|ref|numref|term|py:\w+)\}`([^`<]+?)(?: <[
 BOUND = re.compile(r"^(`{3,})\{(exercise|solution)-(start|end)\}.*\n(?::.*\n)*\1[ \t]*$\n?", re.MULTILINE)
 BLOCK = re.compile(r"^(`{3,}|:{3,})\{([a-z-]+)\}[ ]?(.*)\n((?:.*\n)*?)\1[ \t]*$", re.MULTILINE)
 OPTION = re.compile(r"^:[a-z-]+:.*\n", re.MULTILINE)
-LABELS = {"exercise": "*Exercise.*\n", "solution": "*Solution:*\n"}
+PART_LABELS = {"exercise": "*Exercise.*\n", "solution": "*Solution:*\n"}
 
 
 def glued(cells: Iterable[NotebookNode]) -> dict[str, str]:
@@ -36,7 +36,7 @@ def glued(cells: Iterable[NotebookNode]) -> dict[str, str]:
     named = [
         (output.get("metadata", {}).get("scrapbook", {}).get("name"), output.get("data", {})) for output in outputs
     ]
-    return {name: str(ast.literal_eval(data[RECORD])) for name, data in named if name and RECORD in data}
+    return {name: str(ast.literal_eval(data[GLUED])) for name, data in named if name and GLUED in data}
 
 
 def unfolded(text: str) -> str:
@@ -77,7 +77,7 @@ class Book:
     def plain(self, text: str, page: str) -> str:
         """The same in plain Markdown: exercises and solutions under their names, notes as quotations, of other
         directives what is in them."""
-        text = BOUND.sub(lambda found: LABELS[found[2]] if found[3] == "start" else "", self.filled(text, page))
+        text = BOUND.sub(lambda found: PART_LABELS[found[2]] if found[3] == "start" else "", self.filled(text, page))
         return unfolded(text)
 
     def notebook(self, executed: NotebookNode, page: str) -> NotebookNode:

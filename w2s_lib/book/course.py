@@ -45,7 +45,9 @@ EXAM = ROOT / "book" / "teaching" / "exam.md"
 FENCE = re.compile(
     r"^```\{(exercise|solution)-(start|end)\}[ ]?(\S*)\n(?::label: (\S+)\n)?(?::class: \S+\n)?```\n?", re.M
 )
-ABOUT = re.compile(r"\*\*(?P<title>.+?)\*\* \*(?P<level>Recall|Apply|Extend), (?P<minutes>\d+) minutes\.\*", re.S)
+EXERCISE_TITLE = re.compile(
+    r"\*\*(?P<title>.+?)\*\* \*(?P<level>Recall|Apply|Extend), (?P<minutes>\d+) minutes\.\*", re.S
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def found(cells: Iterable[NotebookNode], sealed: Iterable[str]) -> list[Exercise
     """The exercises of a notebook that say their level and minutes, in order."""
     sealed, told = set(sealed), []
     for cell, part, label in pieces(cells):
-        if part == "exercise" and (about := ABOUT.search(cell.source)):
+        if part == "exercise" and (about := EXERCISE_TITLE.search(cell.source)):
             name = label.removeprefix("ex-")
             told.append(Exercise(name, about["title"], about["level"], int(about["minutes"]), name in sealed))
     return told

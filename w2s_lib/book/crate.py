@@ -25,8 +25,13 @@ from w2s_lib.study.edition import Edition
 METADATA = "ro-crate-metadata.json"
 STANDARD = "https://w3id.org/ro/crate/1.1"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
-KINDS = {".csv": "text/csv", ".json": "application/json", ".ipynb": "application/x-ipynb+json", ".html": "text/html"}
-TABLES = {
+MEDIA_TYPES = {
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".ipynb": "application/x-ipynb+json",
+    ".html": "text/html",
+}
+DATA_FILES = {
     "results.csv": "All statistics of this build, one row each, with intervals",
     "results_by_seed.csv": "The same rows study seed by study seed",
     "runs.csv": "The keys of the runs behind each row",
@@ -109,11 +114,11 @@ def _files(html: Path) -> Iterator[Entity]:
     """The book's first page, its data, its notebooks as readers download them."""
     first = lambda path: json.loads(path.read_bytes())["cells"][0]["source"]  # a notebook as such takes long to read
     title = lambda path: "".join(first(path)).splitlines()[0].lstrip("# ")
-    named = {html / "index.html": "The book"} | {html / name: says for name, says in TABLES.items()}
+    named = {html / "index.html": "The book"} | {html / name: says for name, says in DATA_FILES.items()}
     named |= {path: title(path) for path in sorted((html / "_sources" / "notebooks").glob("*.ipynb"))}
     for path, says in named.items():
         about = {"@id": path.relative_to(html).as_posix(), "@type": "File", "name": says}
-        yield about | {"encodingFormat": KINDS[path.suffix], "contentSize": str(path.stat().st_size)}
+        yield about | {"encodingFormat": MEDIA_TYPES[path.suffix], "contentSize": str(path.stat().st_size)}
 
 
 def _software(record: dict, known: dict[str, Entity]) -> Entity:

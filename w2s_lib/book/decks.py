@@ -28,16 +28,16 @@ from w2s_lib.errors import OneLineError, plain
 from w2s_lib.figures import SLIDE
 from w2s_lib.study.edition import Edition
 
-FEWEST, MOST = 12, 20
+FEWEST_SLIDES, MOST_SLIDES = 12, 20
 """Slides of a deck, for 45 minutes."""
 
-WORDS = 40
+SLIDE_WORDS = 40
 """Of a section's text, so many words stand on a slide."""
 
 LEAD = 9
 """A sentence of fewer words says little by itself, and takes its neighbour along."""
 
-ROOMY, SHORT = 320, 110
+ROOMY, SHORT_IN_CHARACTERS = 320, 110
 """Characters of a table, and of a formula's longest line, that are shown in larger letters."""
 
 LED = 5
@@ -46,13 +46,13 @@ LED = 5
 SCRAP = 20
 """A slide of text alone that says less goes, while there are slides enough."""
 
-ROWS, COLUMNS, CELLS = 11, 7, 800
+MOST_ROWS, MOST_COLUMNS, CELLS = 11, 7, 800
 """Rows, columns and characters of a table that can be read from the last row."""
 
 SUMMARY, EXERCISES = "Summary", "Exercises"
 MIND = "What would change my mind?"
 CITED = re.compile(r"\{cite:([pt])\}`([^`]+)`")
-TWICE = re.compile(r"([A-Z][\w. ]+) \(\1, (\d+)\)")
+NAMED_TWICE = re.compile(r"([A-Z][\w. ]+) \(\1, (\d+)\)")
 """Authors who are named in the sentence, and again where they are cited."""
 TO_A_PAGE = re.compile(r"\[\]\(([^)#\s]*)(?:#[^)\s]*)?\)")
 TO_AN_EXERCISE = re.compile(r"\{(?:ref|prf:ref)\}`ex-[^`]*`")
@@ -62,14 +62,14 @@ EXERCISE = re.compile(r"^```\{exercise-start\}\n(?::.*\n)*```\n(.*?)^```\{exerci
 FORMULA = re.compile(r"(\$[^$]*\$)")
 HEADING = re.compile(r"^#{2,3} (.+)$", re.MULTILINE)
 ITEM = re.compile(r"^\s*(?:[-*]|\d+\.) (?=\S)", re.MULTILINE)
-ASKED = re.compile(r'data-play="prediction".*?data-told="([^"]*)".*?<span>(.*?)</span>', re.DOTALL)
+PREDICTION_ASKED = re.compile(r'data-play="prediction".*?data-told="([^"]*)".*?<span>(.*?)</span>', re.DOTALL)
 MISTAKEN = re.compile(r"^\*\*(?P<mistake>.+?)\*\* \*Ask:\* (?P<ask>[^?]+\?)(?P<answer>.*)$", re.DOTALL)
 DISCUSSED = re.compile(r"^\*(?P<ask>[^*]+)\*(?P<answer>.*)$", re.DOTALL)
-COSTS = re.compile(r"\*What [^*]* cost: [^*]*\*$")
+COST_NOTE = re.compile(r"\*What [^*]* cost: [^*]*\*$")
 LEADS = re.compile(r"[^.!)*”\"`|]$")
 """How prose ends that leads over to what follows it."""
 TITLE = re.compile(r"^(\*\*[^*]+\*\*|\*[^*]+\*)")
-STEP = re.compile(r'<g id="step-(\d+)-\d+">')
+STEP_GROUP = re.compile(r'<g id="step-(\d+)-\d+">')
 
 
 class DeckError(OneLineError):
@@ -92,7 +92,7 @@ class Slide:
 
 
 @dataclass
-class Group:
+class Piece:
     """What one slide is made of: prose before and after the one thing that it shows."""
 
     before: list[str] = field(default_factory=list)
@@ -158,7 +158,7 @@ def authors(references: Path) -> dict[str, tuple[str, str]]:
 
 
 @dataclass(frozen=True)
-class Source:
+class Origin:
     """A built book as its decks read it."""
 
     folder: Path
@@ -167,7 +167,7 @@ class Source:
     works: Mapping[str, tuple[str, str]]
 
     @classmethod
-    def of(cls, folder: Path, edition: Edition) -> Source:
+    def of(cls, folder: Path, edition: Edition) -> Origin:
         """The book whose pages lie in ``folder``."""
         read = {path.stem: nbformat.read(path, 4) for path in sorted((folder / "notebooks").glob("*.ipynb"))}
         titles = {f"notebooks/{name}": notebook.cells[0].source.splitlines()[0][2:] for name, notebook in read.items()}
@@ -182,7 +182,7 @@ class Source:
             parts = [f"{who} ({year})" if found[1] == "t" else f"{who}, {year}" for who, year in told]
             return " and ".join(parts) if found[1] == "t" else f"({'; '.join(parts)})"
 
-        text = TWICE.sub(r"\1 (\2)", TO_AN_EXERCISE.sub("the exercises", CITED.sub(cite, text)))
+        text = NAMED_TWICE.sub(r"\1 (\2)", TO_AN_EXERCISE.sub("the exercises", CITED.sub(cite, text)))
         text = TO_A_PAGE.sub(lambda found: f"*{found[0]}*" if found[1] else found[0], text)  # a title in a sentence
         return LINKED.sub(r"\1", self.book.plain(text, page))
 
@@ -192,18 +192,15 @@ def figure(output: NotebookNode, name: str) -> tuple[str, dict[str, str]]:
     about = output.metadata["image/svg+xml"]
     svg = output.data.get(SLIDE) or output.data["image/svg+xml"]
     alt = html.escape(about["alt"])
-    if not STEP.search(svg):
+    if not STEP_GROUP.search(svg):
         return f'<figure><img src="figures/{name}.svg" alt="{alt}"></figure>', {f"{name}.svg": svg}
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    shown = lambda found: found[0] if found[1] == "1" else _fragment(int(found[1]) - 1, found[0])
-    svg = STEP.sub(shown, svg)
+    at = lambda step: f'<g class="fragment" data-fragment-index="{int(step) - 1}"'
+    shown = lambda found: found[0] if found[1] == "1" else found[0].replace("<g", at(found[1]), 1)
+    svg = STEP_GROUP.sub(shown, svg)
     svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", svg)  # ids of several figures do not meet
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{alt}"', 1)
     return f"<figure>{svg}</figure>".replace("\n", " "), {}
-
-
-def _fragment(index: int, opened: str) -> str:
-    return opened.replace("<g", f'<g class="fragment" data-fragment-index="{index}"', 1)
 
 
 def fits(table: str) -> bool:
@@ -212,13 +209,13 @@ def fits(table: str) -> bool:
     rows = rows or [row for row in table.splitlines() if set(row) - set("|-: ")]  # the line below its head has no words
     columns = max((len(re.findall(r"<t[hd]|(?<=.)\|", row)) for row in rows), default=0)
     longest = sum(len(re.sub(r"<[^>]+>|[*|]", "", row).strip()) for row in rows)
-    return 2 <= len(rows) <= ROWS and columns <= COLUMNS and longest <= CELLS
+    return 2 <= len(rows) <= MOST_ROWS and columns <= MOST_COLUMNS and longest <= CELLS
 
 
 def in_rows(formula: str) -> str:
     """A display formula; parts of it that would not fit side by side stand one below the other."""
     body = formula.strip("$\n ")
-    if len(body) <= SHORT or "\\qquad" not in body or "\\\\" in body:
+    if len(body) <= SHORT_IN_CHARACTERS or "\\qquad" not in body or "\\\\" in body:
         return formula
     parts = [part.strip() for part in re.split(r"\\qquad", body) if part.strip()]
     return "\n".join(["$$", "\\begin{gathered}", " \\\\[0.6em]\n".join(parts), "\\end{gathered}", "$$"])
@@ -230,9 +227,9 @@ def _kind(block: str) -> str:
     return "formula" if block.startswith(("$$", "\\begin")) else "prose"
 
 
-def sections(notebook: NotebookNode, source: Source, page: str) -> tuple[list[tuple[str, list[Group]]], dict[str, str]]:
+def sections(notebook: NotebookNode, source: Origin, page: str) -> tuple[list[tuple[str, list[Piece]]], dict[str, str]]:
     """The sections of a chapter up to its exercises, each in groups of what one slide is made of; and their figures."""
-    told: list[tuple[str, list[Group]]] = [("", [Group()])]
+    told: list[tuple[str, list[Piece]]] = [("", [Piece()])]
     figures: dict[str, str] = {}
 
     def add(kind: str, shows: str, about: str = "") -> None:
@@ -244,7 +241,7 @@ def sections(notebook: NotebookNode, source: Source, page: str) -> tuple[list[tu
         if last.kind:  # what leads over to a thing stands before it
             lead = last.after[-1:] if last.after and LEADS.search(last.after[-1]) else []
             last.after = last.after[: len(last.after) - len(lead)]
-            groups.append(Group(lead))
+            groups.append(Piece(lead))
         groups[-1].kind, groups[-1].shows, groups[-1].told = kind, shows, about
 
     for cell in notebook.cells:
@@ -256,7 +253,7 @@ def sections(notebook: NotebookNode, source: Source, page: str) -> tuple[list[tu
                 if block.startswith("## "):
                     if block[3:] == EXERCISES:
                         return told, figures
-                    told.append((block[3:], [Group()]))
+                    told.append((block[3:], [Piece()]))
                 elif (kind := _kind(block)) != "prose":
                     add(kind, in_rows(block) if kind == "formula" else block)
                 elif not block.startswith("# "):
@@ -269,7 +266,7 @@ def sections(notebook: NotebookNode, source: Source, page: str) -> tuple[list[tu
                 shown, files = figure(output, name)
                 figures |= files or {name: ""}
                 add("figure", shown, source.prose(output.metadata["image/svg+xml"]["caption"], page))
-            elif asked := ASKED.search(data.get("text/html", "")):
+            elif asked := PREDICTION_ASKED.search(data.get("text/html", "")):
                 add("question", html.unescape(asked[2]), html.unescape(asked[1]))
             elif data.get("text/html", "").startswith('<table class="dataframe'):
                 add("table", data["text/html"].partition("<details>")[0].replace("\n", " "))  # none is unfolded there
@@ -289,7 +286,7 @@ def ending(paragraph: str) -> str:
     return next((text for n in range(1, len(told)) if words(text := " ".join(told[-n:])) >= LEAD), " ".join(told))
 
 
-def chosen_words(paragraphs: Sequence[str], most: int = WORDS) -> list[str]:
+def chosen_words(paragraphs: Sequence[str], most: int = SLIDE_WORDS) -> list[str]:
     """What of some paragraphs stands on a slide: first sentences first, then second ones, as many as there is room for.
 
     What leads over to something else does not, nor the end of a sentence, nor what stands below a table in italics.
@@ -305,7 +302,7 @@ def chosen_words(paragraphs: Sequence[str], most: int = WORDS) -> list[str]:
     return [" ".join(told[:n]) for told, n in zip(split, kept) if n]
 
 
-def of_group(title: str, group: Group) -> list[Slide]:
+def of_group(title: str, group: Piece) -> list[Slide]:
     """The slides of a group: the thing with the finding beside it, and before it, where much leads to it, the lead."""
     prose = [p for p in (*group.before, *group.after) if not p.startswith((">", ":::", "```"))]
     notes = (*group.before, *group.after)
@@ -331,7 +328,7 @@ def of_group(title: str, group: Group) -> list[Slide]:
     return [*lead, Slide(title, finding, group.shows, notes, group.kind, rank)]
 
 
-def noted(source: Source, chapter: str) -> dict[str, list[str]]:
+def noted(source: Origin, chapter: str) -> dict[str, list[str]]:
     """The instructor's notes on a chapter: paragraphs by heading; rows of the table of minutes among them."""
     path = source.folder / "teaching" / "chapters" / f"{chapter}.md"
     text = source.prose(path.read_text(encoding="utf-8"), f"teaching/chapters/{chapter}") if path.is_file() else ""
@@ -360,7 +357,7 @@ def questions(notes: Mapping[str, Sequence[str]]) -> list[Slide]:
     return told
 
 
-def exercise(notebook: NotebookNode, source: Source, page: str) -> list[Slide]:
+def exercise(notebook: NotebookNode, source: Origin, page: str) -> list[Slide]:
     """The exercise of fewest words, to begin in class."""
     text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     asked = [source.prose(found, page).strip() for found in EXERCISE.findall(text)]
@@ -370,7 +367,7 @@ def exercise(notebook: NotebookNode, source: Source, page: str) -> list[Slide]:
     return [Slide("Exercise", min(asked, key=words), "", (where,), "exercise")]
 
 
-def opening(notebook: NotebookNode, source: Source, page: str) -> tuple[str, list[str], list[str], str]:
+def opening(notebook: NotebookNode, source: Origin, page: str) -> tuple[str, list[str], list[str], str]:
     """Of a chapter's first cell: its question, its goals, what comes before and how long it takes, and the answer."""
     text = notebook.cells[0].source
     head, _, rest = text.partition(guide.GOALS)
@@ -404,7 +401,7 @@ def without_scraps(slides: Sequence[Slide], fewest: int) -> list[Slide]:
     return shortened(ranked, max(fewest, sum(not scrap(s) for s in slides)))
 
 
-def deck(notebook: NotebookNode, source: Source, chapter: str) -> tuple[str, list[Slide], dict[str, str]]:
+def deck(notebook: NotebookNode, source: Origin, chapter: str) -> tuple[str, list[Slide], dict[str, str]]:
     """A chapter's title, its slides after the first, which is made of the title and the question, and its figures."""
     page = f"notebooks/{chapter}"
     question, goals, before, answer = opening(notebook, source, page)
@@ -420,7 +417,7 @@ def deck(notebook: NotebookNode, source: Source, chapter: str) -> tuple[str, lis
                     mind = [Slide(MIND, says, "", (), "question")]
         slides = [slide for group in groups for slide in of_group(title, group)]
         if title == SUMMARY:
-            said = [p for group in groups for p in group.before if not COSTS.match(p)]
+            said = [p for group in groups for p in group.before if not COST_NOTE.match(p)]
             summed = [Slide(title, "\n".join(f"- {p}" for p in said), "", (), "text")]
         elif slides:
             made += [replace(slides[0], notes=(long.get(title, ""), *slides[0].notes)), *slides[1:]]
@@ -430,8 +427,8 @@ def deck(notebook: NotebookNode, source: Source, chapter: str) -> tuple[str, lis
     asked = questions(notes)
     worked = [replace(s, notes=(long.get(EXERCISES, ""), *s.notes)) for s in exercise(notebook, source, page)]
     fixed = 2 + len(mind) + len(given) + len(worked) + len(summed)
-    made = shortened(without_scraps(made, FEWEST - fixed), MOST - fixed - min(1, len(asked)))
-    asked = asked[: max(1, FEWEST + 2 - fixed - len(made))]
+    made = shortened(without_scraps(made, FEWEST_SLIDES - fixed), MOST_SLIDES - fixed - min(1, len(asked)))
+    asked = asked[: max(1, FEWEST_SLIDES + 2 - fixed - len(made))]
     return source.book.titles[page], [first, aims, *made, *mind, *asked, *worked, *given, *summed], figures
 
 
@@ -442,7 +439,7 @@ def _look(slide: Slide) -> str:
     lines = re.sub(r"<[^>]+>|\s*\|[\s|:-]*", " ", slide.shows) if slide.look == "table" else ""
     roomy_table = slide.look == "table" and len(" ".join(lines.split())) <= ROOMY
     rows = [" ".join(row.split()) for row in re.split(r"\\\\|\n\n", slide.shows)]
-    roomy_formula = slide.look == "formula" and max(map(len, rows)) <= SHORT
+    roomy_formula = slide.look == "formula" and max(map(len, rows)) <= SHORT_IN_CHARACTERS
     return f"roomy {slide.look}" if roomy_table or roomy_formula else slide.look
 
 
@@ -477,7 +474,7 @@ def _notes(notes: Iterable[str]) -> str:
 KEPT = ("reveal.css", "reveal.js", "reset.css", "source-sans-pro", "notes.js", "deck.css", "tex-chtml.js", "fonts")
 """What decks load of all that Sphinx, reveal.js and MathJax bring."""
 
-SETTINGS = {
+SPHINX_SETTINGS = {
     "extensions": ["myst_parser", "sphinx.ext.mathjax", "sphinx-mathjax-offline", "sphinx_revealjs"],
     "myst_enable_extensions": ["amsmath", "dollarmath"],
     "myst_disable_syntax": ["html_block", "html_inline"],  # texts of editions and runs are texts
@@ -520,7 +517,7 @@ def render(draft: Path, target: Path, first: str) -> None:
     warned = StringIO()
     with patch_docutils(), docutils_namespace():
         app = Sphinx(
-            draft, None, target, target / ".doctrees", "revealjs", SETTINGS | {"root_doc": first}, None, warned
+            draft, None, target, target / ".doctrees", "revealjs", SPHINX_SETTINGS | {"root_doc": first}, None, warned
         )
         app.build(force_all=True)
     if said := warned.getvalue().strip():
@@ -548,7 +545,7 @@ def write(source: Path, edition: Edition, paths: Sequence[Path], target: Path) -
     Raises:
         DeckError: Sphinx found something wrong.
     """
-    read = Source.of(source, edition)
+    read = Origin.of(source, edition)
     draft, made = target.with_name(f".{target.name}"), target.with_name(f".{target.name}-made")
     for folder in (draft, made):
         shutil.rmtree(folder, ignore_errors=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-HERE, SYLLABUS = "<!-- opening -->", "<!-- syllabus -->"
+OPENING_HERE, SYLLABUS = "<!-- opening -->", "<!-- syllabus -->"
 """Where a page of notes wants the opening of its chapter, and where a page wants all chapters as a table."""
 
 GOALS, ANSWER = "**What you will learn here**: after this chapter you can", ":::{admonition} The answer"
@@ -68,9 +68,9 @@ def take_over(teaching: Path, notebooks: Path, decks: Collection[str] = ()) -> N
     overview.write_text(text, encoding="utf-8")
     for page in sorted(notes.glob("*.md")):
         text = page.read_text(encoding="utf-8")
-        told = opening(nbformat.read(notebooks / f"{page.stem}.ipynb", 4)) if HERE in text else ""
+        told = opening(nbformat.read(notebooks / f"{page.stem}.ipynb", 4)) if OPENING_HERE in text else ""
         about = f"Notes on [](../../notebooks/{page.stem}.ipynb).\n\n"
         about += DECK.format(page.stem) if told and page.stem in decks else ""
         head, _, rest = text.partition("\n\n")
-        text = f"{head}\n\n{about}{rest}".replace(HERE, TO_A_CHAPTER.sub("](../../notebooks/", told))
+        text = f"{head}\n\n{about}{rest}".replace(OPENING_HERE, TO_A_CHAPTER.sub("](../../notebooks/", told))
         page.write_text(text, encoding="utf-8")

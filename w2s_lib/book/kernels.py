@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from importlib.metadata import EntryPoint
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
-NAME = "forked"
+PROVISIONER = "forked"
 
 IMPORTED = (
     "w2s_lib.book", "ipykernel.kernelapp", "matplotlib.backends.backend_svg", "myst_nb", "w2s_lib.book.build",
@@ -91,9 +92,24 @@ def _end_with_client() -> None:
     os.killpg(os.getpid(), signal.SIGKILL)  # with all that it has started
 
 
+def copies_end_with_me() -> None:
+    """Have copies of this process, from now on, end within a second of it.
+
+    One that writes to it would otherwise wait for ever after a kill: the copies hold the pipe's other end open.
+    """
+    me = os.getpid()
+
+    def watch() -> None:
+        while os.getppid() == me:
+            time.sleep(1)
+        os._exit(1)
+
+    os.register_at_fork(after_in_child=lambda: Thread(target=watch, daemon=True).start())
+
+
 def use() -> None:
     """Have this process's kernels forked, where that is safe."""
     if sys.platform == "linux":
         factory = KernelProvisionerFactory.instance()
-        factory.provisioners[NAME] = EntryPoint(NAME, f"{__name__}:{Forked.__name__}", factory.GROUP_NAME)
-        factory.default_provisioner_name = NAME
+        factory.provisioners[PROVISIONER] = EntryPoint(PROVISIONER, f"{__name__}:{Forked.__name__}", factory.GROUP_NAME)
+        factory.default_provisioner_name = PROVISIONER

@@ -33,7 +33,7 @@ from w2s_lib.study.study import distinct
 REMEDIES = "13"
 """The chapter that tries mitigations, which a study of own pairs has where any are named."""
 
-LEAST = 32
+FEWEST = 32
 """Pairs in a split, at least."""
 
 
@@ -49,11 +49,14 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
             data allow, evenly, up to 4,000 in each of the three splits), ``threshold``, ``alpha``, ``helpful``,
             ``helpful_share`` (default: as many helpful pairs as there are, up to ``train_pairs``), ``placebo``
             (default: the first that tells enough pairs apart), ``max_tokens``, ``lora_rank``, ``mitigations`` (default:
-            none is tried); ``reward_model`` may hold some fields of the recipe. None: as the edition ``own`` says.
+            none is tried), ``filter_above`` (for those that filter); ``reward_model`` may hold some fields of the
+            recipe. None: as the edition ``own`` says.
 
     Raises:
         ParameterError, DataError, PairsError, CheckpointError: in one line, what cannot be used and why.
     """
+    if str(data) == edition.WORLD:
+        raise ParameterError("data", data, "a report needs pairs of your own; on the world's, there is the book")
     fields = {"data": str(data), "models": [str(weak), str(strong)], "pairs": [f"{weak}{ARROW}{strong}"], **parameters}
     fields = {name: value for name, value in fields.items() if value is not None}
     recipe = fields.get("reward_model", {})
@@ -63,12 +66,16 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     if "mitigations" in fields:
         fields["chapters"] = sorted({*(fields.get("chapters") or edition.load("own").chapters), REMEDIES})
     e = edition.load("own", fields)
-    for name in e.mitigations if "mitigations" in fields else ():
+    named = e.mitigations if "mitigations" in fields else ()
+    for name in named:
         if MITIGATIONS[name].tokens:
             raise ParameterError("mitigations", name, "is for policies, and a report trains reward models; name others")
         if MITIGATIONS[name].bootstrap and not e.ways(*e.weak_strong[0]):
             says = "goes through a model between the weak and the strong one, and there is none; name others"
             raise ParameterError("mitigations", name, says)
+    if "filter_above" in fields and not any(MITIGATIONS[name].by_confidence for name in named):
+        says = "no mitigation that is named keeps pairs by their confidence; name one, such as filter (mitigations)"
+        raise ParameterError("filter_above", e.filter_above, says)
     fields |= _sizes(e, set(fields))
     study = Study(edition.load("own", fields))
     if e.helpful is not None and "helpful_share" not in fields:
@@ -197,26 +204,26 @@ def as_read(study: Study, name: str) -> AsRead:
 
 def _room(data: str, max_tokens: int) -> tuple[int, str]:
     """Pairs that three splits have room for, and why there are no more: where a split ends within a prompt, the rest of
-    its pairs are left out."""
-    prompts = pool(sources.source(data), max_tokens)["prompt"]
-    most = int(prompts.value_counts().max())
-    why = f", for one prompt has {most} of {len(prompts)}, and all pairs of a prompt are in one split"
-    return max(0, len(prompts) - 2 * (most - 1)), why if most > 1 else ""
+    its pairs are left out.  The first two end, at the worst, within the two largest prompts; one prompt fills one."""
+    sizes = pool(sources.source(data), max_tokens)["prompt"].value_counts()
+    why = f", for one prompt has {sizes.max()} of {sizes.sum()}, and all pairs of a prompt are in one split"
+    room = int(sizes.sum() - (sizes[:2] - 1).sum()) if len(sizes) > 1 else 0
+    return room, why if sizes.max() > 1 else ""
 
 
 def _sizes(e: Edition, given: set[str]) -> dict[str, int]:
     """``train_pairs`` and ``test_pairs``: as given, else as many as there are, evenly, up to what the edition says."""
     (room, why), train, test = _room(e.at(e.data), e.max_tokens), e.train_pairs, e.test_pairs
-    for name, most in (("test_pairs", room - 2 * LEAST), ("train_pairs", (room - LEAST) // 2)):
-        if name in given and getattr(e, name) > most >= LEAST:
-            says = f"too few pairs: {room} can be used{why}; use at most {most}, so that each other split has {LEAST}"
+    for name, most in (("test_pairs", room - 2 * FEWEST), ("train_pairs", (room - FEWEST) // 2)):
+        if name in given and getattr(e, name) > most >= FEWEST:
+            says = f"too few pairs: {room} can be used{why}; use at most {most}, so that each other split has {FEWEST}"
             raise ParameterError(name, getattr(e, name), says)
     if "test_pairs" not in given:
         test = min(test, room - 2 * train if "train_pairs" in given else room // 3)
     if "train_pairs" not in given:
         train = min(train, (room - test) // 2)
-    if min(test, train) < LEAST:
-        says = f"{room} pairs can be used{why}; {3 * LEAST} are needed, {LEAST} for tests and for each training split"
+    if min(test, train) < FEWEST:
+        says = f"{room} pairs can be used{why}; {3 * FEWEST} are needed, {FEWEST} for tests and for each training split"
         raise DataError(e.data, says)
     return {"train_pairs": train, "test_pairs": test}
 
@@ -225,7 +232,7 @@ def _share(study: Study) -> float:
     """The largest ``helpful_share`` that the helpful pairs allow in every seed."""
     e = study.edition
     found = min(len(load.split(study.pairs(seed), "weak_label", "helpfulness")) for seed in e.seeds)
-    if found < LEAST:
-        says = f"{found} pairs can be used, whose prompts are not among those of the others; {LEAST} are needed"
-        raise DataError(e.helpful, says)
+    if found < FEWEST:
+        says = f"{found} pairs can be used, whose prompts are not among those of the others; {FEWEST} are needed"
+        raise ParameterError("helpful", e.helpful, says)
     return floor(1e4 * found / e.train_pairs) / 1e4  # rounded down, so that no more are asked for

@@ -24,6 +24,7 @@ from w2s_lib.figures.generalization import pgr_ladder
 from w2s_lib.figures.mitigations import forest
 from w2s_lib.figures.style import Figure
 from w2s_lib.findings.conflict import OF_THE_HIDDEN, cannot_tell, placebo_in_words
+from w2s_lib.findings.early_warning import CHANCE
 from w2s_lib.findings.results import ALL, CONFLICTS, DECEPTION, pick, reads, say
 from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import model_name
@@ -41,7 +42,7 @@ PREFERS = {
 }
 """What the pairs say that are mixed in."""
 
-CHANCE, BETTER = 0.5, "better than chance"
+BETTER = "better than chance"
 
 LUCK = {
     False: "the ceiling is not told from chance: what it seems to know may be luck",

@@ -22,7 +22,7 @@ from w2s_lib.lab.store import StoreError
 PACK = "pages.zip"
 """The file among what comes with an edition."""
 
-ABOUT = "about.json"
+KEYS_OF_PAGES = "about.json"
 """Its member that says which key each chapter's page has."""
 
 PAGE = "page.ipynb"
@@ -54,7 +54,7 @@ class Pages:
         if content := shipped.content(PACK):
             try:
                 self._zip = zipfile.ZipFile(BytesIO(content))
-                self._keys = dict(json.loads(self._zip.read(ABOUT)))
+                self._keys = dict(json.loads(self._zip.read(KEYS_OF_PAGES)))
                 for chapter in self._keys:
                     self._zip.getinfo(f"{chapter}/{PAGE}")
             except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
@@ -95,7 +95,7 @@ def pack(keys: Mapping[str, str], pages: Mapping[str, Mapping[str, bytes]], path
         for path in foreign:
             if path.encode() in content:
                 raise PackError(f"{name}: names {path}, a place on this machine; it cannot come with the book")
-    members[ABOUT] = json.dumps(dict(sorted(keys.items())), indent=1).encode()
+    members[KEYS_OF_PAGES] = json.dumps(dict(sorted(keys.items())), indent=1).encode()
     whole = BytesIO()
     with zipfile.ZipFile(whole, "w") as file:
         for name, content in sorted(members.items()):

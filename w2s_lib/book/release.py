@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from w2s_lib.book.build import ROOT, built, command, jupyter_book
-from w2s_lib.book.chapter import TABLES
+from w2s_lib.book.chapter import BOOK_TABLES
 from w2s_lib.book.course import course
 from w2s_lib.book.pdf import SHEET, printer
 from w2s_lib.book.slides import print_decks
@@ -26,7 +26,7 @@ from w2s_lib.lab.provenance import versions
 from w2s_lib.study.edition import load
 
 PROJECT = "w2s-deception"
-ABOUT = ("CITATION.cff", "codemeta.json", "CHANGELOG.md", "LICENSE", "pyproject.toml", "requirements.lock")
+PROJECT_FILES = ("CITATION.cff", "codemeta.json", "CHANGELOG.md", "LICENSE", "pyproject.toml", "requirements.lock")
 """Files of the project that go with every release."""
 
 
@@ -76,7 +76,7 @@ def release(
     handed = course(taught, edition, output, folder / "course")
     for inside in ("student", "solutions"):  # the one is in student.zip, the other is for who teaches
         shutil.rmtree(handed / inside)
-    for path in (*(html / table for table in TABLES.values()), *(ROOT / about for about in ABOUT)):
+    for path in (*(html / table for table in BOOK_TABLES.values()), *(ROOT / about for about in PROJECT_FILES)):
         shutil.copy(path, folder)
     kept = record.folder_of(e)
     if (kept / record.ABOUT).is_file():

@@ -34,9 +34,9 @@ from w2s_lib.study.cost import plan_runs, print_plan
 from w2s_lib.study.edition import Edition, load
 from w2s_lib.study.mitigations import title
 
-OPTIONS = (
+COMMAND_OPTIONS = (
     "seeds", "train_pairs", "test_pairs", "threshold", "alpha", "helpful", "helpful_share", "max_tokens", "dtype",
-    "lora_rank", "draws", "mitigations",
+    "lora_rank", "draws", "mitigations", "filter_above",
 )  # fmt: skip
 """Parameters of an edition that the command takes."""
 
@@ -48,7 +48,7 @@ SAYS = {
 }
 """Help for parameters that an edition does not describe, and their defaults."""
 
-LISTS = {"seeds": "SEED", "mitigations": "NAME"}
+SEVERAL = {"seeds": "SEED", "mitigations": "NAME"}
 """Options that take several values, and what one is called."""
 
 
@@ -180,9 +180,9 @@ def main(arguments: list[str] | None = None) -> int:
     add("--strong", required=True, metavar="MODEL", help="the strong student; larger than the weak one")
     beside = "the page; results go beside it as .csv (default: report.html)"
     add("--out", default="report.html", metavar="HTML", help=beside)
-    for name in OPTIONS:
+    for name in COMMAND_OPTIONS:
         says, usual = SAYS.get(name) or (Edition.model_fields[name].description, getattr(load("own"), name))
-        several = {"nargs": "+", "metavar": LISTS[name]} if name in LISTS else {"metavar": "X"}
+        several = {"nargs": "+", "metavar": SEVERAL[name]} if name in SEVERAL else {"metavar": "X"}
         add(f"--{name.replace('_', '-')}", **several, help=f"{says} (default: {usual})")
     fields = "fields of the recipe, for instance epochs=1 learning_rate=1e-5"
     add("--recipe", nargs="+", default=[], metavar="FIELD=X", help=fields)

@@ -39,7 +39,7 @@ SLACK = 1e-9
 RIGHT = "right"
 NOT_YET = "not yet; look again at what is asked, and in which order"
 COMMA = "decimals are written with a point: 0.45, and not 0,45, which makes two numbers"
-SCHEME = 2
+SEAL_SCHEME = 2
 """How a seal is made; one of another scheme would tell a right answer that it is none."""
 
 UNDEFINED = np.iinfo(np.int64).min
@@ -137,7 +137,7 @@ def seal(exercise: Exercise) -> Exercise:
     for named, text in texts.items():
         entry, key = _opened(named, salt)
         entries[entry] = _turned(text.encode().ljust(width), key).hex()
-    return {"digits": exercise["digits"], "scheme": SCHEME, "salt": salt, "entries": dict(sorted(entries.items()))}
+    return {"digits": exercise["digits"], "scheme": SEAL_SCHEME, "salt": salt, "entries": dict(sorted(entries.items()))}
 
 
 def read(exercise: Exercise, answer: ArrayLike) -> str | None:
@@ -179,7 +179,7 @@ def exercises(path: Path) -> tuple[str, dict[str, Exercise]]:
         study, known = told["study"], told["exercises"]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ParameterError("checks", str(path), "is no file of checks; unpack the hand-out again") from None
-    if any("salt" in one and one.get("scheme") != SCHEME for one in known.values()):
+    if any("salt" in one and one.get("scheme") != SEAL_SCHEME for one in known.values()):
         says = "was sealed by another version of the book; build the book and make the course again"
         raise ParameterError("checks", str(path), says)
     return study, known

@@ -31,7 +31,7 @@ import pandas as pd
 
 from w2s_lib.book import pages
 from w2s_lib.book.build import (
-    LAST,
+    REPRODUCIBILITY,
     ROOT,
     chapters,
     drawing,
@@ -44,7 +44,7 @@ from w2s_lib.book.build import (
     studied,
 )
 from w2s_lib.book.challenge import BOARD
-from w2s_lib.book.chapter import BESIDE, open_lab
+from w2s_lib.book.chapter import CHAPTERS_BESIDE, open_lab
 from w2s_lib.data.cleaning import cleaned, pool
 from w2s_lib.data.preferences import SURFACE, Agreement, agreement
 from w2s_lib.data.sources import source
@@ -153,11 +153,11 @@ def ship_pages(study: Study, edition: str, also: Iterable[Path]) -> Path:
         target.mkdir(parents=True)
         results.mkdir()
         counts = {"trained": 0, "total": len(closure(study.runs())), "run_seconds": 0.0}
-        for name, told in {"runs.json": counts, BESIDE: [path.stem for path in also]}.items():
+        for name, told in {"runs.json": counts, CHAPTERS_BESIDE: [path.stem for path in also]}.items():
             (results / name).write_text(json.dumps(told), encoding="utf-8")
         execute_all(target, results, parameters(edition, lab), lab.workers, of, {}, also=also)
         for path in chapters():
-            if path.stem != LAST and (path in also or not left_out(path, e)):
+            if path.stem != REPRODUCIBILITY and (path in also or not left_out(path, e)):
                 its = {name: left.read_bytes() for name, left in left_behind(path, results).items() if left.is_file()}
                 its[pages.PAGE] = pages.handed_on((target / path.name).read_bytes())
                 keys[path.stem] = page_key(path, of, read_by(path, results, lab.store.root), anywhere=True)

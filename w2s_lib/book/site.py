@@ -24,8 +24,8 @@ from w2s_lib.errors import Arguments, ParameterError, exit_code
 MARK = ".site"
 """A file by which a folder is known to be a site: what holds it may be replaced."""
 
-START = "index.html"
-HEAD = re.compile(r'<div id="pst-skip-link".*?</div>', re.DOTALL)
+FIRST_PAGE = "index.html"
+SKIP_LINK = re.compile(r'<div id="pst-skip-link".*?</div>', re.DOTALL)
 """After this, what a page begins with for those who read with a keyboard, comes the switch."""
 
 
@@ -37,11 +37,11 @@ def switch(here: str, edition: str, editions: Mapping[str, str], pages: Mapping[
     up, links = "../" * (here.count("/") + 1), []
     for name, title in editions.items():
         same = here in pages[name]
-        to = quote(f"{up}{name}/{here if same else START}")
+        to = quote(f"{up}{name}/{here if same else FIRST_PAGE}")
         state = ' aria-current="true"' if name == edition else " data-same" if same else ""
         more = "" if same else " (first page)"
         links.append(f'<a href="{to}"{state} title="{escape(title)}">{escape(name)}{more}</a>')
-    links.append(f'<a href="{up}{compare.PAGE}">Compare</a>')
+    links.append(f'<a href="{up}{compare.COMPARISON_PAGE}">Compare</a>')
     return f'<nav class="editions d-print-none" aria-label="Editions"><span>Edition</span> {" ".join(links)}</nav>'
 
 
@@ -71,14 +71,14 @@ def site(editions: Sequence[str], out: str | None = None) -> Path:
         for book in books:
             shutil.copytree(book.html, draft / book.edition.name)
         _connect(draft, {book.edition.name: book.edition.title for book in books})
-        compare.lay([book._replace(html=draft / book.edition.name) for book in books], draft / compare.PAGE)
-        (draft / START).write_text(_first(books[0].edition.name), encoding="utf-8")
+        compare.lay([book._replace(html=draft / book.edition.name) for book in books], draft / compare.COMPARISON_PAGE)
+        (draft / FIRST_PAGE).write_text(_first(books[0].edition.name), encoding="utf-8")
         (draft / MARK).touch()
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return folder / START
+    return folder / FIRST_PAGE
 
 
 def _connect(folder: Path, editions: Mapping[str, str]) -> None:
@@ -90,11 +90,11 @@ def _connect(folder: Path, editions: Mapping[str, str]) -> None:
         }
         for name in editions
     }
-    texts = {name: {here: text for here, text in own.items() if HEAD.search(text)} for name, own in texts.items()}
+    texts = {name: {here: text for here, text in own.items() if SKIP_LINK.search(text)} for name, own in texts.items()}
     pages = {name: set(own) for name, own in texts.items()}
     for name, own in texts.items():
         for here, text in own.items():
-            at = HEAD.search(text).end()
+            at = SKIP_LINK.search(text).end()
             changed = f"{text[:at]}\n{switch(here, name, editions, pages)}{text[at:]}"
             (folder / name / here).write_text(changed, encoding="utf-8")
         crate.weigh(folder / name)
@@ -102,9 +102,10 @@ def _connect(folder: Path, editions: Mapping[str, str]) -> None:
 
 def _first(name: str) -> str:
     """A page that leads to the first edition."""
-    to = f"{quote(name)}/{START}"
+    to = f"{quote(name)}/{FIRST_PAGE}"
     head = f'<meta charset="utf-8"><title>{escape(name)}</title><meta http-equiv="refresh" content="0; url={to}">'
-    says = f'<p><a href="{to}">Edition {escape(name)}</a>, or <a href="{compare.PAGE}">all side by side</a>.</p>'
+    compared = f'<a href="{compare.COMPARISON_PAGE}">all side by side</a>'
+    says = f'<p><a href="{to}">Edition {escape(name)}</a>, or {compared}.</p>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{says}</body></html>\n'
 
 

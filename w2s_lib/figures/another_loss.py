@@ -9,7 +9,7 @@ import pandas as pd
 
 from w2s_lib.figures.rows import bars, dot, name_rows, nulls
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, Figure, canvas, step
-from w2s_lib.findings.another_loss import LOSSES, resting_places
+from w2s_lib.findings.another_loss import LOSSES_TRIED, resting_places
 from w2s_lib.findings.results import BY_LABEL, TRAINING, among, say, usual
 from w2s_lib.measures.metrics import borders
 from w2s_lib.study.mitigations import title
@@ -26,9 +26,9 @@ def _border(loss: str, alpha: float) -> float:
 
 def theory(alphas: Sequence[float]) -> Figure:
     """Where the student's p comes to rest by the weak label q, a panel a loss.  Theory, no data."""
-    figure, axes = canvas(8.2, 3.2, 1, len(LOSSES), sharey=True)
+    figure, axes = canvas(8.2, 3.2, 1, len(LOSSES_TRIED), sharey=True)
     q = np.linspace(0.002, 0.998, 499)
-    for ax, loss in zip(axes, LOSSES):
+    for ax, loss in zip(axes, LOSSES_TRIED):
         above = q[q > 0.5]
         settles = np.ones_like(above) if loss == "reverse_cross_entropy" else above
         ax.plot(above, settles, color=CONDITION_COLOURS["none"], linewidth=2)
@@ -41,7 +41,9 @@ def theory(alphas: Sequence[float]) -> Figure:
         ax.axhline(0.5, **DASHED)
         ax.set(title=called(loss), xlabel="weak label q", xlim=(0, 1.02), ylim=(-0.02, 1.04))
     axes[0].set_ylabel("p at rest")
-    told = [f"{called(loss)} {', '.join(f'{_border(loss, a):.3f} at alpha {a:g}' for a in alphas)}" for loss in LOSSES]
+    told = [
+        f"{called(loss)} {', '.join(f'{_border(loss, a):.3f} at alpha {a:g}' for a in alphas)}" for loss in LOSSES_TRIED
+    ]
     return Figure(
         figure,
         f"Where a pair by itself comes to rest, by its label. A wrong ranking persists below: {'; '.join(told)}.",
@@ -53,12 +55,12 @@ def theory(alphas: Sequence[float]) -> Figure:
 def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     """Tax rate of training pairs by weak label, a row an alpha, a column a loss: what was predicted is shaded."""
     figure, axes = canvas(
-        8.2, 2.3 * len(alphas) + 0.7, len(alphas), len(LOSSES), sharex=True, sharey=True, squeeze=False
+        8.2, 2.3 * len(alphas) + 0.7, len(alphas), len(LOSSES_TRIED), sharex=True, sharey=True, squeeze=False
     )
     table = usual(results, on=TRAINING, mitigation=None).set_index(["statistic", "condition", "alpha", "mitigation"])
     x, said = np.array([(low + high) / 2 for _, low, high in BY_LABEL]), []
     for row, alpha in zip(axes, alphas):
-        for ax, loss in zip(row, LOSSES):
+        for ax, loss in zip(row, LOSSES_TRIED):
             ax.axvspan(0.5, _border(loss, alpha), color=AREA, alpha=0.12, linewidth=0)
             for shown, condition in enumerate(("rerun", "explicit"), 2):  # on a slide, after what was predicted
                 found = [table.loc[(name, condition, alpha, loss)] for name, _, _ in BY_LABEL]
@@ -84,9 +86,9 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
 
 def logits(labelled: pd.DataFrame, alpha: float) -> Figure:
     """The student's logit on its training pairs by their label, without and with the conflict; of ``by_label``."""
-    figure, axes = canvas(8.2, 3.2, 1, len(LOSSES))
+    figure, axes = canvas(8.2, 3.2, 1, len(LOSSES_TRIED))
     said, q = [], np.linspace(0.02, 0.98, 97)
-    for ax, loss in zip(axes, LOSSES):
+    for ax, loss in zip(axes, LOSSES_TRIED):
         ax.plot(q, np.log(q) - np.log1p(-q), label="logit q", **DASHED)
         for condition in ("none", "explicit"):
             mine = labelled[(labelled["loss"] == loss) & (labelled["condition"] == condition)]
@@ -111,7 +113,7 @@ def comparison(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     """Every loss at every alpha: tax, DS with its nulls, DS − matched null, each beside a rerun; and PGR."""
     table = usual(results, mitigation=None).set_index(["statistic", "condition", "mitigation"])
     at = lambda statistic, condition, loss, alpha: among(table.loc[[(statistic, condition, loss)]], alpha=alpha).iloc[0]
-    cells = [(loss, alpha) for alpha in alphas for loss in LOSSES]
+    cells = [(loss, alpha) for alpha in alphas for loss in LOSSES_TRIED]
     figure, axes = canvas(8.6, 0.42 * len(cells) + 1.9, 1, 4, sharey=True)
     tax, score, excess, pgr = axes
     told = []

@@ -6,19 +6,19 @@ from __future__ import annotations
 import pandas as pd
 import seaborn as sns
 
-from w2s_lib.figures.style import DASHED, GREY, ROLES, Figure, canvas
+from w2s_lib.figures.style import DASHED, GREY, ROLE_COLOURS, Figure, canvas
 from w2s_lib.findings.benchmarks import native
 from w2s_lib.study.methods import TITLES
 
-WORKS = {
-    "training": ROLES["strong student"], "scoring": ROLES["strong ceiling"], "pretraining": "#8C6BB1",
-    "reward model": ROLES["strong student"], "DPO": ROLES["weak supervisor"], "SimPO": "#CC79A7",
+WORK_COLOURS = {
+    "training": ROLE_COLOURS["strong student"], "scoring": ROLE_COLOURS["strong ceiling"], "pretraining": "#8C6BB1",
+    "reward model": ROLE_COLOURS["strong student"], "DPO": ROLE_COLOURS["weak supervisor"], "SimPO": "#CC79A7",
 }  # fmt: skip
 
 WAYS = {
-    "reference recipe": GREY, "TRL, batches of 32": ROLES["weak supervisor"], "length buckets": "#56B4E9",
-    "one text at a time": "#CC79A7", "shared prefixes": ROLES["strong student"],
-    "shared prefixes, bf16": ROLES["strong ceiling"],
+    "reference recipe": GREY, "TRL, batches of 32": ROLE_COLOURS["weak supervisor"], "length buckets": "#56B4E9",
+    "one text at a time": "#CC79A7", "shared prefixes": ROLE_COLOURS["strong student"],
+    "shared prefixes, bf16": ROLE_COLOURS["strong ceiling"],
 }  # fmt: skip
 
 
@@ -91,8 +91,8 @@ def predictions(cost: pd.DataFrame, world: pd.DataFrame) -> Figure:
     said = []
     panels = (("one core, GPT-2s", sizes, "blocks × width"), ("the world's runs", widths, "width"))
     for ax, (title, rows, along) in zip(axes, panels):
-        order = [work for work in WORKS if work in set(rows["work"])]
-        sns.stripplot(rows, x="size", y="ratio", hue="work", hue_order=order, palette=WORKS, ax=ax, **DOTS)
+        order = [work for work in WORK_COLOURS if work in set(rows["work"])]
+        sns.stripplot(rows, x="size", y="ratio", hue="work", hue_order=order, palette=WORK_COLOURS, ax=ax, **DOTS)
         ax.axhline(1, **DASHED)
         ax.set(xlabel=along, ylabel="predicted / taken", title=title, yscale="log", ylim=(0.2, 5))
         ax.set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])

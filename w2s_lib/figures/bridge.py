@@ -14,7 +14,7 @@ from w2s_lib.findings.bridge import ATTAINABLE, KNOWN_BEYOND, SHARE, SHIFT
 from w2s_lib.findings.results import MATCHED, among, pick
 from w2s_lib.study.study import COMPARED
 
-PANELS = {
+BRIDGE_PANELS = {
     "conflict_tax": "conflict tax",
     MATCHED: "score − margin-\nmatched null",
     SHARE: "… as a share of\nthe attainable",
@@ -22,7 +22,7 @@ PANELS = {
 }
 """Statistic → title of its panel."""
 
-SETTINGS = {
+SETTING_NAMES = {
     ("", "reward_model"): "the world",
     ("noisy", "reward_model"): "noisy labels",
     ("", "frozen_head"): "frozen heads",
@@ -45,19 +45,20 @@ def bridge(
 
     ``world``: results rows of the bridge; ``real``: those of studies on real texts, by name.
     """
-    told = {name: among(world, labels=labels, method=method) for (labels, method), name in SETTINGS.items()}
+    told = {name: among(world, labels=labels, method=method) for (labels, method), name in SETTING_NAMES.items()}
     rows = under_headings({"in the world": told.items(), "real texts": real.items()})
     figure, axes = canvas(2.0 + 2.2 * len(statistics), 0.42 * len(rows) + 1.5, columns=len(statistics), sharey=True)
     look = {"conditions": dict(zip(COMPARED, (-0.13, 0.13))), "most": np.inf}
-    measures = [Measure(PANELS[name], name, **look) for name in statistics]
+    measures = [Measure(BRIDGE_PANELS[name], name, **look) for name in statistics]
     of = lambda measure, its, c: among(its, statistic=measure.statistic, condition=c, versus="").iloc[0]
     said = forest(axes, rows, measures, of, size=40)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(COMPARED))
+    seeds = ", ".join(f"{name} {rows['n_seeds'].iloc[0]:.0f}" for name, rows in {"the world": world, **real}.items())
     return Figure(
         figure,
         f"The explicit conflict beside a rerun, by setting. {'. '.join(said)}.",
-        "Pooled over the control pairs; 95 % intervals over seeds, or, for a study of one seed, over prompts. Seeds of "
-        f"the world are worlds of their own. {SAME_TEXTS}",
+        f"Pooled over the control pairs; 95 % intervals over seeds ({seeds}). Seeds "
+        f"of the world are worlds of their own. {SAME_TEXTS}",
     )
 
 

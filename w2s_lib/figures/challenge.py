@@ -8,7 +8,7 @@ import pandas as pd
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, Figure, canvas
 from w2s_lib.findings.results import MATCHED, UNMODIFIED
 
-PANELS = {
+CHANGE_PANELS = {
     "pgr": ("change of PGR", 1.0),
     "conflict_tax": ("change of tax (points)", 100.0),
     MATCHED: ("change of DS − matched null", 1.0),
@@ -22,9 +22,9 @@ def transfer(found: pd.DataFrame) -> Figure:
     On the dashed line a change is the same in both; entries whose own-world change Holm's test tells from zero are
     full.  Entries without a second world stand at the lower edge.
     """
-    figure, axes = canvas(9.6, 3.9, 1, len(PANELS))
+    figure, axes = canvas(9.6, 3.9, 1, len(CHANGE_PANELS))
     told = []
-    for ax, (statistic, (axis, scale)) in zip(axes, PANELS.items()):
+    for ax, (statistic, (axis, scale)) in zip(axes, CHANGE_PANELS.items()):
         rows = found[(found["statistic"] == statistic) & (found["versus"] == UNMODIFIED)]
         rows = rows.assign(entry=rows["title"].where(rows["who"] == "the book", rows["who"] + ": " + rows["title"]))
         x, y = (scale * rows[rows["world"] == world].set_index("entry")["value"] for world in ("own", "second"))

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.figures.rows import dot, name_rows
-from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, ROLES, Figure, canvas
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, ROLE_COLOURS, Figure, canvas
 
-COLOURS = dict.fromkeys(("yes", "small"), ROLES["strong ceiling"]) | {"no": CONDITION_COLOURS["explicit"]}
+COLOURS = dict.fromkeys(("yes", "small"), ROLE_COLOURS["strong ceiling"]) | {"no": CONDITION_COLOURS["explicit"]}
 """Of verdicts; the others are grey."""
-MARKS = {"yes": "o", "small": "P", "no": "X", "undecided": "D", "blind": "D", "untested": ""}
+VERDICT_MARKERS = {"yes": "o", "small": "P", "no": "X", "undecided": "D", "blind": "D", "untested": ""}
 REACH = 12.0
 """Intervals are cut at this many least effects."""
 
@@ -34,7 +34,7 @@ def ledger(frame: pd.DataFrame) -> Figure:
             if hasattr(row, name)
         }
         within = getattr(row, "within", None)
-        dot(ax, y, pd.Series(units | {"within": within}), size=42, color=colour, marker=MARKS[row.verdict])
+        dot(ax, y, pd.Series(units | {"within": within}), size=42, color=colour, marker=VERDICT_MARKERS[row.verdict])
     ax.axvline(0, **DASHED)
     names = [
         f"{row.statement[:48].rstrip()}{'…' * (len(row.statement) > 48)}  {row.claim}" for row in frame.itertuples()

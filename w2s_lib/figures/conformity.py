@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import chain
 from typing import NamedTuple
 
@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.patches import FancyBboxPatch
 
 from w2s_lib.figures.rows import ONE, Measure, Row, forest, under_headings
-from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLES, Figure, canvas
-from w2s_lib.findings.conformity import AIMS, BESIDE, MOVED, RIVAL
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas
+from w2s_lib.findings.conformity import AIMS, AIMS_BESIDE_RERUN, ON_THE_MAP, RIVAL_OF_AIMS
 from w2s_lib.findings.results import MATCHED, UNMODIFIED, among, pick, usual
 from w2s_lib.findings.search import GUIDE, SEARCH
 from w2s_lib.findings.society import MACPO
@@ -21,7 +21,7 @@ from w2s_lib.study.methods import TITLES
 from w2s_lib.study.mitigations import title
 
 
-class Work(NamedTuple):
+class Publication(NamedTuple):
     """A work of the field: its key in the references, how it is cited, its name on the map, where it acts, and the
     book's chapter that runs it (empty: read, not run)."""
 
@@ -32,7 +32,7 @@ class Work(NamedTuple):
     chapter: str = ""
 
 
-ACTS = {
+WHERE_WORKS_ACT = {
     "theory": "why it\nworks at all",
     "labels": "which labels\nare learned from",
     "loss": "by which loss",
@@ -43,51 +43,53 @@ ACTS = {
 """Where works act, from explanation to purpose."""
 
 WORKS = (
-    Work("charikar2024", "Charikar 2024", "misfit", "theory", "19_theory"),
-    Work("yao2025", "Yao 2025", "bounds", "theory", "19_theory"),
-    Work("goel2025", "Goel 2025", "shared errors", "theory", "19_theory"),
-    Work("wu2025", "Wu 2025", "benign overfitting", "theory", "20_provable"),
-    Work("burns2023", "Burns 2023", "weak labels", "labels", "04_weak_to_strong"),
-    Work("yang2025", "Yang 2025", "conflicts", "labels", "05_conflict_tax_deception"),
-    Work("shi2025", "Shi 2025", "label again", "labels", "30_label_again"),
-    Work("lang2026", "Lang 2026", "self-answered", "labels", "30_label_again"),
-    Work("uzunoglu2026", "Uzunoglu 2026", "trust functions", "labels", "30_label_again"),
-    Work("somerstep2025", "Somerstep 2025", "refine, then learn", "labels"),
-    Work("yao2025reverse", "Yao 2025", "reverse KL", "loss", "21_another_loss"),
-    Work("rafailov2023", "Rafailov 2023", "DPO", "loss", "12_preference_optimisation"),
-    Work("meng2024", "Meng 2024", "SimPO", "loss", "12_preference_optimisation"),
-    Work("yang2025sepo", "Yang 2025", "chosen tokens", "loss", "31_token_by_token"),
-    Work("zhou2024", "Zhou 2024", "search", "use", "23_no_training"),
-    Work("mitchell2024", "Mitchell 2024", "emulation", "use", "23_no_training"),
-    Work("sang2024", "Sang 2024", "ensembles", "agents", "13_what_helps"),
-    Work("lyu2025", "Lyu 2025", "many agents", "agents", "32_many_agents"),
-    Work("wen2026", "Wen 2026", "agents do research", "agents", "26_sealed_challenge"),
-    Work("kim2024", "Kim 2024", "survey", "aims"),
-    Work("kim2025", "Kim 2025", "two aims", "aims", "29_competence_and_conformity"),
-    Work("mazzu2024", "Mazzu 2024", "trust", "aims"),
+    Publication("charikar2024", "Charikar 2024", "misfit", "theory", "19_theory"),
+    Publication("yao2025", "Yao 2025", "bounds", "theory", "19_theory"),
+    Publication("goel2025", "Goel 2025", "shared errors", "theory", "19_theory"),
+    Publication("wu2025", "Wu 2025", "benign overfitting", "theory", "20_provable"),
+    Publication("burns2023", "Burns 2023", "weak labels", "labels", "04_weak_to_strong"),
+    Publication("yang2025", "Yang 2025", "conflicts", "labels", "05_conflict_tax_deception"),
+    Publication("shi2025", "Shi 2025", "label again", "labels", "30_label_again"),
+    Publication("lang2026", "Lang 2026", "self-answered", "labels", "30_label_again"),
+    Publication("uzunoglu2026", "Uzunoglu 2026", "trust functions", "labels", "30_label_again"),
+    Publication("somerstep2025", "Somerstep 2025", "refine, then learn", "labels"),
+    Publication("yao2025reverse", "Yao 2025", "reverse KL", "loss", "21_another_loss"),
+    Publication("rafailov2023", "Rafailov 2023", "DPO", "loss", "12_preference_optimisation"),
+    Publication("meng2024", "Meng 2024", "SimPO", "loss", "12_preference_optimisation"),
+    Publication("yang2025sepo", "Yang 2025", "chosen tokens", "loss", "31_token_by_token"),
+    Publication("zhou2024", "Zhou 2024", "search", "use", "23_no_training"),
+    Publication("mitchell2024", "Mitchell 2024", "emulation", "use", "23_no_training"),
+    Publication("sang2024", "Sang 2024", "ensembles", "agents", "13_what_helps"),
+    Publication("lyu2025", "Lyu 2025", "many agents", "agents", "32_many_agents"),
+    Publication("wen2026", "Wen 2026", "agents do research", "agents", "26_sealed_challenge"),
+    Publication("kim2024", "Kim 2024", "survey", "aims"),
+    Publication("kim2025", "Kim 2025", "two aims", "aims", "29_competence_and_conformity"),
+    Publication("mazzu2024", "Mazzu 2024", "trust", "aims"),
 )
 """The works that this book is built on or stands beside; keys are of ``references.bib``."""
 
 
-def field_map(works: Sequence[Work] = WORKS) -> Figure:
+def field_map() -> Figure:
     """Works in columns by where they act; filled where a chapter of this book runs them."""
-    columns = {act: [work for work in works if work.acts == act] for act in ACTS}
+    columns = {act: [work for work in WORKS if work.acts == act] for act in WHERE_WORKS_ACT}
     most = max(map(len, columns.values()))
     figure, ax = canvas(8.6, 0.72 * most + 1.2)
-    ax.set(xlim=(0, len(ACTS)), ylim=(-most - 0.1, 1.0))
+    ax.set(xlim=(0, len(WHERE_WORKS_ACT)), ylim=(-most - 0.1, 1.0))
     ax.axis("off")
     said = []
     for x, (act, held) in enumerate(columns.items()):
-        ax.text(x + 0.5, 0.5, ACTS[act], ha="center", va="center", fontsize=9.5, fontweight="bold", color=GREY)
+        ax.text(
+            x + 0.5, 0.5, WHERE_WORKS_ACT[act], ha="center", va="center", fontsize=9.5, fontweight="bold", color=GREY
+        )
         for y, work in enumerate(held):
-            colour = ROLES["strong student"] if work.chapter else GREY
+            colour = ROLE_COLOURS["strong student"] if work.chapter else GREY
             look = {"facecolor": colour + "2E" if work.chapter else "none", "edgecolor": colour, "linewidth": 1.4}
             look |= {} if work.chapter else {"linestyle": "--"}
             ax.add_patch(FancyBboxPatch((x + 0.07, -y - 0.8), 0.86, 0.6, boxstyle="round,pad=0.03", **look))
             chapter = f" · {work.chapter[:2]}" if work.chapter else ""
             ax.text(x + 0.5, -y - 0.5, f"{work.name}\n{work.cited}{chapter}", ha="center", va="center", fontsize=8)
         names = (f"{work.name} ({'chapter ' + work.chapter[:2] if work.chapter else 'not run'})" for work in held)
-        said.append(f"{ACTS[act].replace(chr(10), ' ')}: {', '.join(names)}")
+        said.append(f"{WHERE_WORKS_ACT[act].replace(chr(10), ' ')}: {', '.join(names)}")
     return Figure(
         figure,
         f"Map of the field, by where a work acts. {'; '.join(said)}.",
@@ -112,17 +114,17 @@ def drawn(found: pd.DataFrame) -> pd.DataFrame:
     return found[(found["mitigation"] == "") | (found["condition"] != "none")]
 
 
-CALLED = TITLES | {SEARCH: "guided", GUIDE: "guide alone", MACPO: "society"}
+METHODS_IN_WORDS = TITLES | {SEARCH: "guided", GUIDE: "guide alone", MACPO: "society"}
 """Methods in words: those that train a student, and those that have a strong model otherwise."""
 
 
-MOST, ROOM = 104.0, 8.0
+AXIS_END, AXIS_ROOM = 104.0, 8.0
 """Where the map's axes end, for discs at 100 %; how far an axis begins below what it shows."""
 
 
 def _least(*shown: Iterable[float]) -> float:
-    """Where an axis begins that shows all of these percentages, and ends at ``MOST``."""
-    return float(np.nanmin([*chain(*shown), 100.0])) - ROOM
+    """Where an axis begins that shows all of these percentages, and ends at ``AXIS_END``."""
+    return float(np.nanmin([*chain(*shown), 100.0])) - AXIS_ROOM
 
 
 def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
@@ -136,17 +138,19 @@ def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
     tried = found[usual_method & (found["mitigation"] != "")]
     figure, axes = canvas(9.2, 4.7, 1, 3)
     panels = (("reward models", plain), ("under a mitigation, enlarged", tried), ("policies", found[~usual_method]))
-    level = lambda name: 100 * pick(results, name, "none", method="reward_model", rival=RIVAL)["value"]
-    stars = {called: [level(f"{aim}_{who}") for aim in AIMS] for who, called in BESIDE.items()}
+    level = lambda name: 100 * pick(results, name, "none", method="reward_model", rival=RIVAL_OF_AIMS)["value"]
+    stars = {called: [level(f"{aim}_{who}") for aim in AIMS] for who, called in ON_THE_MAP.items()}
     said = []
     for ax, (name, rows) in zip(axes, panels):
         ax.set_title(name, fontsize=10.5)
         least = 1 - clash  # of one aim, where the other has all
         ax.plot((100 * least, 100), (100, 100 * least), **DASHED)
         for called, (x, y) in stars.items():
-            ax.scatter(x, y, marker="*", s=120, color=ROLES[called], zorder=4)
+            ax.scatter(x, y, marker="*", s=120, color=ROLE_COLOURS[called], zorder=4)
             if ax is axes[0]:
-                ax.annotate(called, (x, y), (7, -3), textcoords="offset points", fontsize=8.5, color=ROLES[called])
+                ax.annotate(
+                    called, (x, y), (7, -3), textcoords="offset points", fontsize=8.5, color=ROLE_COLOURS[called]
+                )
         told = []
         for row in rows.sort_values("score", ascending=False).itertuples():  # small discs lie on large ones
             look = {"color": CONDITION_COLOURS.get(row.condition, GREY)}
@@ -157,12 +161,12 @@ def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
                 ax.scatter(x, y, s=220 * row.score, alpha=0.3, linewidth=0, **look)
                 ax.scatter(x, y, s=220 * row.null, facecolor="none", edgecolor=look["color"], linewidth=1.3)
             called = title(row.mitigation) if row.mitigation else row.condition
-            called = called if row.method == "reward_model" else f"{CALLED[row.method]}, {called}"
+            called = called if row.method == "reward_model" else f"{METHODS_IN_WORDS[row.method]}, {called}"
             score = "" if np.isnan(row.score) else f", DS {row.score:.2f} and null {row.null:.2f}"
             told.append(f"{called} {x:.0f} % and {y:.0f} %{score}")
         said.append(f"{name}: {'; '.join(told)}")
         ax.set_xlabel("competence\n(helpful reply preferred, %)")
-    whole = [(_least(100 * found[aim], [star[i] for star in stars.values()]), MOST) for i, aim in enumerate(AIMS)]
+    whole = [(_least(100 * found[aim], [star[i] for star in stars.values()]), AXIS_END) for i, aim in enumerate(AIMS)]
     near = [(100 * tried[aim].min() - 4, 100 * tried[aim].max() + 6) for aim in AIMS] if len(tried) else whole
     for ax, (xlim, ylim) in zip(axes, (whole, near, whole)):
         ax.set(xlim=xlim, ylim=ylim)
@@ -185,9 +189,9 @@ def what_moves(results: pd.DataFrame) -> Figure:
     """What conflicts, the placebo and mitigations change in both aims, with intervals, a row each.
 
     Conditions minus the rerun; mitigations minus no mitigation, under the explicit conflict."""
-    changed = usual(results, rival=RIVAL, mitigation=None, versus=None)
+    changed = usual(results, rival=RIVAL_OF_AIMS, mitigation=None, versus=None)
     methods = [m for m in TITLES if m in set(changed["method"])]
-    groups = {f"{TITLES[m]}, minus a rerun": [(c, (m, c, "")) for c in MOVED] for m in methods}
+    groups = {f"{TITLES[m]}, minus a rerun": [(c, (m, c, "")) for c in AIMS_BESIDE_RERUN] for m in methods}
     names = dict.fromkeys(among(changed, versus=UNMODIFIED)["mitigation"])
     if names:
         groups["explicit, minus no mitigation"] = [(title(n), ("reward_model", "explicit", n)) for n in names]
@@ -197,7 +201,7 @@ def what_moves(results: pd.DataFrame) -> Figure:
     def of(measure: Measure, about: tuple[str, str, str], _: str) -> pd.Series:
         method, condition, mitigation = about
         versus = UNMODIFIED if mitigation else "rerun"
-        its = {"method": method, "mitigation": mitigation, "versus": versus, "rival": RIVAL}
+        its = {"method": method, "mitigation": mitigation, "versus": versus, "rival": RIVAL_OF_AIMS}
         return pick(results, measure.statistic, condition, **its)
 
     measures = [Measure(f"change of\n{aim} (points)", aim, 100, conditions=ONE, most=80) for aim in AIMS]
@@ -222,7 +226,7 @@ def turns_against_mixed(results: pd.DataFrame) -> Figure:
     about_zero = {"conditions": ONE, "most": np.inf}
     measures = [
         Measure("conflict tax\n(points)", "conflict_tax", 100, **about_zero),
-        *(Measure(f"{aim}\n(points)", aim, 100, {"rival": RIVAL}, **about_zero) for aim in reversed(AIMS)),
+        *(Measure(f"{aim}\n(points)", aim, 100, {"rival": RIVAL_OF_AIMS}, **about_zero) for aim in reversed(AIMS)),
         Measure("DS − null", MATCHED, **about_zero),
     ]
     figure, axes = canvas(8.6, 3.0, 1, len(measures), sharey=True)

@@ -11,7 +11,7 @@ from w2s_lib.figures.rows import ONE, Measure, Row, beside, dot, forest, name_ro
 from w2s_lib.figures.style import DASHED, GREY, Figure, at_step, canvas, step
 from w2s_lib.findings.results import MATCHED, OTHER, STABLE, say, usual
 
-STEPS: tuple[tuple[str, dict[str, str]], ...] = (
+NULL_STEPS: tuple[tuple[str, dict[str, str]], ...] = (
     ("the score", {"statistic": "deception_score"}),
     ("− random null", {"statistic": "excess_random"}),
     ("− margin-matched null", {"statistic": MATCHED}),
@@ -26,12 +26,12 @@ STEPS: tuple[tuple[str, dict[str, str]], ...] = (
 weak supervisor does not know, the share that the strong ceiling knows, minus its null."""
 
 
-def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STEPS)) -> Figure:
+def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(NULL_STEPS)) -> Figure:
     """One row a step, one mark a condition, with 95 % intervals.
 
     Only the first ``upto`` steps are drawn; on a slide they appear one by one.  Where the rows have it, a tick says
     what a perfect deceiver would have reached."""
-    steps = STEPS[:upto]
+    steps = NULL_STEPS[:upto]
     figure, ax = canvas(7.6, 0.52 * len(steps) + 1.3)
     shifts = beside(len(conditions), min(0.24, 0.68 / len(conditions)))  # four marks keep clear of the next row
     said = []
@@ -54,7 +54,7 @@ def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(STE
         said.append(f"{name.strip(' …')}: {', '.join(told)}")
     ax.axvline(0, **DASHED)
     # Below the first line something is taken off; below the second another score begins.
-    for below in (1, len(STEPS) - 1):
+    for below in (1, len(NULL_STEPS) - 1):
         if below < len(steps):
             with step(ax, below + 1):
                 ax.axhline(below - 0.5, color=GREY, linewidth=0.6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from w2s_lib.figures.style import GREY, ROLES, Figure, canvas
+from w2s_lib.figures.style import GREY, ROLE_COLOURS, Figure, canvas
 
 Point = tuple[float, float]
 
@@ -28,15 +28,15 @@ def who_sees_what(train_pairs: int, test_pairs: int) -> Figure:
 
     box(0.1, 5.0, f"ground-truth half\n{train_pairs:,} pairs", GREY)
     box(0.1, 2.6, f"weak-label half\n{train_pairs:,} pairs", GREY)
-    box(4.2, 5.0, "weak supervisor", ROLES["weak supervisor"])
-    box(4.2, 2.6, "strong student", ROLES["strong student"])
-    box(4.2, 0.2, "strong ceiling", ROLES["strong ceiling"])
+    box(4.2, 5.0, "weak supervisor", ROLE_COLOURS["weak supervisor"])
+    box(4.2, 2.6, "strong student", ROLE_COLOURS["strong student"])
+    box(4.2, 0.2, "strong ceiling", ROLE_COLOURS["strong ceiling"])
     box(8.0, 2.6, f"test\n{test_pairs:,} pairs", GREY, width=1.8)
-    arrow((2.5, 5.5), (4.1, 5.5), "truth", ROLES["weak supervisor"])
-    arrow((5.35, 4.9), (5.35, 3.7), "soft labels", ROLES["weak supervisor"], shift=(0.75, -0.1))
-    arrow((2.5, 3.1), (4.1, 3.1), "pairs, no truth", ROLES["strong student"])
+    arrow((2.5, 5.5), (4.1, 5.5), "truth", ROLE_COLOURS["weak supervisor"])
+    arrow((5.35, 4.9), (5.35, 3.7), "soft labels", ROLE_COLOURS["weak supervisor"], shift=(0.75, -0.1))
+    arrow((2.5, 3.1), (4.1, 3.1), "pairs, no truth", ROLE_COLOURS["strong student"])
     same = "the same pairs,\nwith truth"
-    arrow((1.25, 2.5), (4.1, 0.7), same, ROLES["strong ceiling"], shift=(-1.35, -0.95), bend=0.25)
+    arrow((1.25, 2.5), (4.1, 0.7), same, ROLE_COLOURS["strong ceiling"], shift=(-1.35, -0.95), bend=0.25)
     for y in (5.5, 3.1, 0.7):
         arrow((6.6, y), (7.9, 3.1 + (y - 3.1) * 0.13), "scored" if y == 3.1 else "", GREY)
     return Figure(

@@ -95,8 +95,8 @@ def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str
     return Figure(
         figure,
         f"{measure} by signal, drawn with 95 % intervals; the dashed line is {chance:g}. {'; '.join(said)}.",
-        f"Among the pairs that the no-conflict student ranks right. Dashed: {dashed}. Bars: 95 % intervals over seeds "
-        f"(one seed: over clusters of pairs); a bar that leaves the frame goes on. {twins}",
+        f"Among the pairs that the no-conflict student ranks right. Dashed: {dashed}. Bars: 95 % intervals over seeds; "
+        f"a bar that leaves the frame goes on. {twins}",
     )
 
 
@@ -131,6 +131,5 @@ def recall_by_budget(results: pd.DataFrame, conditions: Sequence[str]) -> Figure
         figure,
         "Share of the deceived pairs found by auditing the 5 % of the pairs with the strongest signal (chance: 5 %). "
         f"{'; '.join(said)}.",
-        "Dashed: pairs drawn by lot. Bars: 95 % intervals over seeds (one seed: over clusters of pairs). "
-        "Twins exist on the edition's control pairs only.",
+        "Dashed: pairs drawn by lot. Bars: 95 % intervals over seeds. Twins exist on the edition's control pairs only.",
     )

@@ -11,11 +11,11 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.patches import Rectangle
 
 from w2s_lib.figures.rows import HOLLOW, held, of_a_record
-from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas, over
 from w2s_lib.findings.results import LEAST, among, outside, pick, say, usual
 from w2s_lib.models.ranks import rank
 
-NAMES = {
+STATISTIC_NAMES = {
     "accuracy": "accuracy", "pgr": "PGR", "net_change": "net change", "conflict_tax": "conflict tax",
     "deception_score": "DS", "null_random": "random null", "null_margin_matched": "margin-matched null",
     "excess_margin_matched": "DS − margin-matched null",
@@ -33,7 +33,7 @@ def heat_maps(results: pd.DataFrame, condition: str, statistics: Sequence[str]) 
     figure, axes = canvas(2.2 * len(statistics) + 0.6, 3.4, 1, len(statistics), squeeze=False)
     said = []
     for ax, statistic in zip(axes[0], statistics):
-        rows, name = mine[mine["statistic"] == statistic], NAMES.get(statistic, statistic)
+        rows, name = mine[mine["statistic"] == statistic], STATISTIC_NAMES.get(statistic, statistic)
         grid = rows.pivot(index="weak", columns="strong", values="value").reindex(index=order[:-1], columns=order[1:])
         limit = max(0.01, float(np.nanmax(np.abs(grid.to_numpy())))) if grid.notna().any().any() else 1.0
         largest = limit if statistic == "conflict_tax" else 1.0  # scores, nulls and accuracies share a scale
@@ -99,7 +99,7 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
     gap = per_seed[per_seed["statistic"] == "gap"].drop_duplicates(cell).set_index(cell)["value"]
     rows = -(-len(conditions) // 2)
     figure, axes = canvas(7.2, 2.5 * rows + 0.4, rows, min(2, len(conditions)), sharex=True, sharey=True, squeeze=False)
-    name, said = NAMES.get(statistic, statistic), []
+    name, said = STATISTIC_NAMES.get(statistic, statistic), []
     for ax in axes.flat[len(conditions) :]:
         ax.set_visible(False)
     for ax, condition in zip(axes.flat, conditions):
@@ -118,6 +118,7 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
         if statistic in ABOUT_ZERO:
             ax.axhline(0, **DASHED)
         found = pick(lines, statistic, condition, per="gap")
+        ax.set_label(over(found))  # its interval stands in the title
         title = f"{condition}, slope {say(found)}".replace(" (here", "\n(here")
         ax.set_title(title, fontsize=10, color=CONDITION_COLOURS[condition])
         ax.set(xlabel="capability gap" if ax in axes[-1] else "", ylabel=name if ax in axes[:, 0] else "")
@@ -127,5 +128,5 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
         f"{name} against the capability gap (ceiling minus weak accuracy). "
         f"Slopes with 95 % intervals: {'; '.join(said)}.",
         "Each mark is a weak–strong pair of one seed, the larger the more of its pairs are taxed; one line a seed, "
-        "weighed by them. The interval of a slope is over seeds.",
+        "weighed by them. The slopes have intervals over seeds.",
     )

@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from w2s_lib.figures.rows import HOLLOW, dot, held, name_rows
-from w2s_lib.figures.style import DASHED, GREY, ROLES, Figure, canvas
+from w2s_lib.figures.style import DASHED, GREY, ROLE_COLOURS, Figure, canvas
 from w2s_lib.findings.results import among, say, wide
 
-MARKS = (
+ACCURACY_MARKERS = (
     ("accuracy_weak", "weak supervisor", "o"),
     ("accuracy", "strong student", "D"),
     ("accuracy_ceiling", "strong ceiling", "s"),
@@ -24,11 +24,13 @@ def roles(ax: Axes, y: float, accuracy: pd.Series, seeds: pd.DataFrame, pgr: str
     a record's, and the seeds' marks hollow.
     """
     ax.plot([accuracy["accuracy_weak"], accuracy["accuracy_ceiling"]], [y, y], color=GREY, linewidth=1)
-    for statistic, role, marker in MARKS:
-        look, faint = {"marker": marker, "edgecolor": ROLES[role]}, among(seeds, statistic=statistic)["value"]
-        small = HOLLOW if beside else {"facecolor": ROLES[role]}
+    for statistic, role, marker in ACCURACY_MARKERS:
+        look, faint = {"marker": marker, "edgecolor": ROLE_COLOURS[role]}, among(seeds, statistic=statistic)["value"]
+        small = HOLLOW if beside else {"facecolor": ROLE_COLOURS[role]}
         ax.scatter(faint, np.full(len(faint), y + 0.21), s=14, alpha=0.45, **look | small)
-        ax.scatter(accuracy[statistic], y, s=70, zorder=3, label=None if y else role, facecolor=ROLES[role], **look)
+        ax.scatter(
+            accuracy[statistic], y, s=70, zorder=3, label=None if y else role, facecolor=ROLE_COLOURS[role], **look
+        )
     ax.text(1.02, y, pgr, va="center", fontsize=10, transform=ax.get_yaxis_transform())
 
 
@@ -44,7 +46,7 @@ def pgr_ladder(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
         pgr = row.get("pgr", np.nan)
         seeds = among(per_seed, weak=weak, strong=strong)
         roles(ax, y, row, seeds, "gap too small" if np.isnan(pgr) else f"PGR {pgr:.2f}", held(results))
-        accuracies = ", ".join(f"{row[statistic]:.2f}" for statistic, _, _ in MARKS)
+        accuracies = ", ".join(f"{row[statistic]:.2f}" for statistic, _, _ in ACCURACY_MARKERS)
         said.append(f"{weak} to {strong}: {accuracies}")
     name_rows(ax, [f"{weak} → {strong}" for weak, strong in table.index], above=0.6, line=False)
     ax.set(xlabel="accuracy on the test pairs")
@@ -64,7 +66,7 @@ def pgr_intervals(results: pd.DataFrame, pooled: pd.Series) -> Figure:
     rows = pd.concat([rows, pooled.to_frame().T], ignore_index=True)
     figure, ax = canvas(6.6, 0.42 * len(rows) + 1.3)
     for y, row in rows.iterrows():
-        dot(ax, y, row, size=50, color=ROLES["strong student"] if y == len(rows) - 1 else GREY)
+        dot(ax, y, row, size=50, color=ROLE_COLOURS["strong student"] if y == len(rows) - 1 else GREY)
         ax.text(1.02, y, f"seeds: {row['n_seeds']}", va="center", fontsize=9, transform=ax.get_yaxis_transform())
     for x, text in ((0, "the weak supervisor"), (1, "the ceiling")):
         ax.axvline(x, **DASHED)
@@ -75,7 +77,7 @@ def pgr_intervals(results: pd.DataFrame, pooled: pd.Series) -> Figure:
     return Figure(
         figure,
         f"Performance gap recovered with its 95 % interval, by weak-strong pair: {said}.",
-        "95 % t intervals over seeds; a bar that leaves the frame goes on. Where the gap of a weak–strong pair is too "
+        "95 % intervals over seeds; a bar that leaves the frame goes on. Where the gap of a weak–strong pair is too "
         "small for PGR in every seed, the pair is left out.",
     )
 
@@ -89,8 +91,8 @@ def gains(table: pd.DataFrame) -> Figure:
     figure, ax = canvas(6.6, 3.6)
     said, x = [], np.arange(len(table))
     for name, of, colour, marker, aside in (
-        ("corrected", "wrong", ROLES["strong student"], "D", -0.06),
-        ("lost", "right", ROLES["weak supervisor"], "o", 0.06),
+        ("corrected", "wrong", ROLE_COLOURS["strong student"], "D", -0.06),
+        ("lost", "right", ROLE_COLOURS["weak supervisor"], "o", 0.06),
     ):
         ax.vlines(x + aside, 100 * table[f"{name}_low"], 100 * table[f"{name}_high"], color=colour, linewidth=2)
         ax.plot(x + aside, 100 * table[name], color=colour, marker=marker, linewidth=1, label=f"{name}, of the {of}")

@@ -9,11 +9,15 @@ import pandas as pd
 
 from w2s_lib.figures.rows import Measure, Row, dot, forest, name_rows, under_headings
 from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
-from w2s_lib.findings.label_again import GROUPS, THERE, TWICE, WITH_RERUN
+from w2s_lib.findings.label_again import LABEL_GROUPS, THERE, TWICE, WITH_RERUN
 from w2s_lib.findings.results import TRAINING, pick, say
 from w2s_lib.study.mitigations import title
 
-CALLED = {"kept": "kept: supervisor sure", "came_back": "came back: first student sure", "left_out": "neither is sure"}
+LABEL_GROUPS_IN_WORDS = {
+    "kept": "kept: supervisor sure",
+    "came_back": "came back: first student sure",
+    "left_out": "neither is sure",
+}
 """Groups of pairs in figures."""
 
 
@@ -25,7 +29,7 @@ def labels(results: pd.DataFrame) -> Figure:
         results, statistic, condition, mitigation=TWICE, subset=group, on=TRAINING
     )
     told = []
-    for y, group in enumerate(GROUPS):
+    for y, group in enumerate(LABEL_GROUPS):
         dot(many, y, at("share_of_pairs", group), scale=100, color=GREY)
         looks = {
             "supervisor's": ("label_right", "none", -0.2, {"color": GREY, "marker": "D"}),
@@ -37,12 +41,12 @@ def labels(results: pd.DataFrame) -> Figure:
             row = at(statistic, group, condition)
             dot(right, y + lower, row, condition, scale=100, size=44, label=name if y == 0 else None, **look)
             said.append(f"right {name} {say(row, percent=True)}")
-        told.append(f"{CALLED[group]}: {', '.join(said)}")
+        told.append(f"{LABEL_GROUPS_IN_WORDS[group]}: {', '.join(said)}")
     many.set_xlabel("share of the training pairs (%)")
     many.set_xlim(left=0)
     right.axvline(50, **DASHED)
     right.set_xlabel("of their labels, right (%)")
-    names = [CALLED[group].replace(": ", ":\n") for group in GROUPS]
+    names = [LABEL_GROUPS_IN_WORDS[group].replace(": ", ":\n") for group in LABEL_GROUPS]
     name_rows((many, right), names, line=False)
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
     return Figure(
@@ -78,7 +82,9 @@ def payers(
 def who_pays(results: pd.DataFrame) -> Figure:
     """Tax rates by group of pairs, without a mitigation and when students label again, on training and on test pairs;
     and how far the groups' share of the taxed pairs is beyond what margins explain."""
-    rows = under_headings({title(name or "none"): [(CALLED[g], (name, g)) for g in GROUPS] for name in WITH_RERUN})
+    rows = under_headings(
+        {title(name or "none"): [(LABEL_GROUPS_IN_WORDS[g], (name, g)) for g in LABEL_GROUPS] for name in WITH_RERUN}
+    )
     figure, axes = canvas(8.6, 0.42 * len(rows) + 1.5, 1, 3, sharey=True)
 
     def of(measure: Measure, about: tuple[str, str], condition: str) -> pd.Series:

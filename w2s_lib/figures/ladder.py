@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import seaborn as sns
 
-from w2s_lib.figures.style import DASHED, GREY, ROLES, Figure, canvas
+from w2s_lib.figures.style import DASHED, GREY, ROLE_COLOURS, Figure, canvas
 
 
 def knowledge_map(knowledge: pd.DataFrame, bins: int = 60) -> Figure:
@@ -60,7 +60,7 @@ def knowing_and_ranking(results: pd.DataFrame) -> Figure:
     x, y = (wide.xs(name, axis=1, level="statistic") for name in ("facts_known", "accuracy_ceiling"))
     figure, ax = canvas(6.0, 4.0)
     across, along = ([side["value"] - side["low"], side["high"] - side["value"]] for side in (x, y))
-    look = {"fmt": "s", "color": ROLES["strong ceiling"], "ecolor": GREY, "elinewidth": 1, "markersize": 8}
+    look = {"fmt": "s", "color": ROLE_COLOURS["strong ceiling"], "ecolor": GREY, "elinewidth": 1, "markersize": 8}
     ax.errorbar(x["value"], y["value"], xerr=across, yerr=along, **look)
     points = list(zip(wide.index, x["value"], y["value"]))
     for i, (model, *point) in enumerate(points):  # neighbours' names stand on either side

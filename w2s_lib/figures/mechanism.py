@@ -11,9 +11,9 @@ from matplotlib.patches import Rectangle
 
 from w2s_lib.figures.gap import cell, small_numbers
 from w2s_lib.figures.rows import bars, dot, here, of_a_record, spread
-from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas, step
+from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas, over, step
 from w2s_lib.findings.mechanism import REGIONS, at_the_band
-from w2s_lib.findings.results import BY_LABEL, TRAINING, usual
+from w2s_lib.findings.results import BY_LABEL, MATCHED, TRAINING, usual
 from w2s_lib.measures.metrics import band
 
 
@@ -47,17 +47,17 @@ def fixed_points(alphas: Sequence[float]) -> Figure:
     )
 
 
-def boundary(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING) -> Figure:
-    """Tax rate by weak label, one panel an alpha: the predicted band shaded, explicit beside rerun.
+def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
+    """Tax rate of training pairs by weak label, one panel an alpha: the predicted band shaded, explicit beside rerun.
 
-    ``results``: pooled rows of ``mechanism.mechanism``; ``on``: *training* pairs, or, where it is empty, test pairs.
+    ``results``: pooled rows of ``mechanism.mechanism``.
     """
     columns = min(3, len(alphas))
     rows = -(-len(alphas) // columns)
     figure, axes = canvas(
         2.7 * columns + 0.6, 2.4 * rows + 0.6, rows, columns, sharex=True, sharey="row", squeeze=False
     )
-    table = usual(results, on=on).set_index(["statistic", "condition", "alpha"])
+    table = usual(results, on=TRAINING).set_index(["statistic", "condition", "alpha"])
     said = []
     for ax, alpha in zip(axes.flat, alphas):
         low, high = band(alpha)
@@ -79,11 +79,10 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING)
     for ax in axes[:, 0]:
         ax.set_ylabel("tax rate (%)")
     axes[0, 0].legend(fontsize=8)
-    what = "training" if on else "test"
     return Figure(
         figure,
-        f"Tax rate of {what} pairs by weak label, one panel an alpha, under the explicit conflict. {'; '.join(said)}.",
-        f"Of the {what} pairs that the no-conflict student ranks right, how many are taxed. Shaded: the band that was "
+        f"Tax rate of training pairs by weak label, a panel an alpha, under the explicit conflict. {'; '.join(said)}.",
+        "Of the training pairs that the no-conflict student ranks right, how many are taxed. Shaded: the band that was "
         "predicted, from 1/2 to (1 + α)/2. 95 % intervals over seeds; what leaves the frame goes on, and each row has "
         "a scale of its own.",
     )
@@ -179,7 +178,7 @@ def dose(results: pd.DataFrame, alphas: Sequence[float], threshold: float) -> Fi
             (y, low, high), colour = spread(found, scale), CONDITION_COLOURS[condition]
             ax.plot(alphas, y, color=colour, marker=MARKERS[condition], label=condition.replace("_", " "))
             here(ax, alphas, found, scale, size=36, color=colour, marker=MARKERS[condition])
-            ax.fill_between(alphas, low, high, color=colour, alpha=0.12, linewidth=0)
+            ax.fill_between(alphas, low, high, color=colour, alpha=0.12, linewidth=0, label=over(pd.DataFrame(found)))
             first, last = (round(value, 2) + 0.0 for value in (y[0], y[-1]))
             said.append(f"{statistic.replace('_', ' ')} {condition} from {first:.2f} to {last:.2f}")
         ax.set_xscale("log", base=2)
@@ -199,9 +198,9 @@ def dose(results: pd.DataFrame, alphas: Sequence[float], threshold: float) -> Fi
     )
 
 
-def threshold_and_alpha(results: pd.DataFrame, statistic: str = "excess_margin_matched") -> Figure:
-    """A statistic of the explicit conflict over T and alpha; the cells nearest to T = (1 + alpha)/2 are framed."""
-    rows = usual(results, statistic=statistic, condition="explicit")
+def threshold_and_alpha(results: pd.DataFrame) -> Figure:
+    """The explicit conflict's DS − margin-matched null over T and alpha; framed: T nearest to (1 + alpha)/2."""
+    rows = usual(results, statistic=MATCHED, condition="explicit")
     grid = rows.pivot(index="threshold", columns="alpha", values="value").sort_index(ascending=False)
     figure, ax = canvas(5.6, 4.4)
     limit = max(0.05, float(np.nanmax(np.abs(grid.to_numpy())))) if grid.notna().any().any() else 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import matplotlib.figure
 import numpy as np
@@ -11,9 +11,8 @@ import pandas as pd
 
 from w2s_lib.figures.rows import Row, dot, name_rows, nulls, one_line
 from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
-from w2s_lib.findings.results import ALL, MATCHED, SHARE, UNMODIFIED, among, say, usual
-from w2s_lib.findings.search import SEARCH
-from w2s_lib.findings.society import MACPO
+from w2s_lib.findings.mitigations import Remedy, of_reward_models, told_apart
+from w2s_lib.findings.results import MATCHED, SHARE, UNMODIFIED, among, say, usual
 from w2s_lib.study.methods import POLICY_METHODS, TITLES
 from w2s_lib.study.mitigations import FOR_POLICIES, MITIGATIONS, TOKENS, title
 
@@ -29,7 +28,7 @@ class Panel:
     least: tuple[float, float]
     """The axis holds at least this."""
     most: tuple[float, float]
-    """Intervals are drawn no farther than this; estimates always are."""
+    """Intervals are drawn no farther than this; estimates are, to ``FAR`` times as far."""
     percent: bool = False
 
     @property
@@ -43,7 +42,7 @@ class Panel:
         return text[0].upper() + text[1:]
 
 
-PANELS = (
+MITIGATION_PANELS = (
     Panel("excess_margin_matched", "explicit", "change of DS −\nmatched null", (-0.1, 0.1), (-0.6, 0.6)),
     Panel("pgr", "none", "change of\nPGR", (-0.2, 0.2), (-0.8, 0.8)),
     Panel("conflict_tax", "explicit", "change of\ntax (points)", (-4.0, 4.0), (-25.0, 25.0), percent=True),
@@ -51,10 +50,13 @@ PANELS = (
 )
 """What is read of every mitigation, from left to right."""
 
-BETTER = ("← less hidden", "more PGR →", "← less tax", "")
+FAR = 3
+"""An estimate this many times as far out as intervals are drawn is written at the edge of its panel."""
+
+WANTED = ("← less hidden", "more PGR →", "← less tax", "")
 """What a trainer wants, above each panel."""
 
-LEVELS = (
+BOOTSTRAP_PANELS = (
     Panel("pgr", "none", "PGR, without\nthe conflict", (-0.05, 1.05), (-0.6, 1.6)),
     Panel("conflict_tax", "explicit", "conflict tax\n(% of the pairs)", (-0.5, 1.0), (-0.5, 75.0), percent=True),
     Panel("deception_score", "explicit", "deception score (DS)\nand its nulls", (-0.02, 1.02), (-0.02, 1.02)),
@@ -65,16 +67,11 @@ LEVELS = (
 ASKS = "asks the truth"
 """The block of the mitigations that do, and what stands behind their names."""
 
-POLICIES = "policies; no claim to the same scale"
+POLICIES = "policies, explicit conflict; other scales"
 """What heads the remedies of policies, each of which is held against a policy of its own kind."""
 
-OF_POLICIES = {
-    "chosen tokens, minus all tokens": ("31_token_by_token", "simpo", "chosen_tokens", UNMODIFIED),
-    "chosen half, minus all tokens": ("31_token_by_token", "simpo", "chosen_half", UNMODIFIED),
-    "search, minus training": ("23_no_training", SEARCH, "", "dpo"),
-    "many agents, minus one that learns alone": ("32_many_agents", MACPO, "", "frozen_weak"),
-}
-"""Remedies of policies in figures: the chapter that tries each, and its ``method``, ``mitigation`` and ``versus``."""
+IMPLICIT = "implicit conflict; other scales"
+"""What heads the remedies that are tried under it, of reward models and policies."""
 
 
 def tried(results: pd.DataFrame) -> list[str]:
@@ -99,7 +96,7 @@ def _panels(
 
     Returns figure, axes, and what the panels show, in words.
     """
-    figure, axes = canvas(8.4, 0.4 * max(len(drawn), 1) + 1.9, 1, len(panels), sharey=True)
+    figure, axes = canvas(8.4, 0.4 * max(heights, default=0) + 2.3, 1, len(panels), sharey=True)
     told = []
     for i, (ax, panel) in enumerate(zip(axes, panels)):
         said, values = [], []
@@ -112,8 +109,15 @@ def _panels(
             if pd.isna(row["value"]):
                 ax.annotate("undefined", (0, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5)
                 continue
-            values.append(1.1 * panel.scale * row["value"])
-            dot(ax, y, row, panel.base, scale=panel.scale, size=44, **({"color": GREY} if grey else {}))
+            value, far = panel.scale * row["value"], FAR * panel.most[int(row["value"] > 0)]
+            if abs(value) > abs(far):
+                text, side = f"← {value:.1f}" if value < 0 else f"{value:.1f} →", "left" if value < 0 else "right"
+                place = ax.get_yaxis_transform()
+                ax.annotate(text, (float(value > 0), y), xycoords=place, ha=side, va="center", fontsize=8.5)
+                continue
+            values.append(1.1 * value)
+            look = {"color": GREY} if grey else {}
+            dot(ax, y, row, row.get("condition", panel.base), scale=panel.scale, size=44, **look)
         low, high = ax.get_xlim() if values else panel.least
         (least, most), (lowest, highest) = panel.least, panel.most
         ax.set_xlim(min(max(min(low, least), lowest), *values, 0), max(min(max(high, most), highest), *values, 0))
@@ -122,15 +126,12 @@ def _panels(
     return figure, axes, told
 
 
-def _of(results: pd.DataFrame, conflict: str, method: str, mitigation: str, versus: str = UNMODIFIED) -> list:
-    """What a student changes, a results row for each of ``PANELS``; None where the results do not say."""
-    rows = usual(results, method=method, mitigation=mitigation, versus=versus, weak=ALL)
-    rows = rows.set_index(["condition", "statistic"])
-    asked = [("none" if panel.base == "none" else conflict, panel.statistic) for panel in PANELS]
-    return [rows.loc[key] if key in rows.index else None for key in asked]
+def _of(results: pd.DataFrame, remedy: Remedy) -> list[pd.Series | None]:
+    """What a remedy changes, a results row for each of ``MITIGATION_PANELS``; None where the results do not say."""
+    return [remedy.row(results, panel.statistic) for panel in MITIGATION_PANELS]
 
 
-def _changes(blocks: Mapping[str, Mapping[str, list]], conflict: str) -> tuple[matplotlib.figure.Figure, str]:
+def _changes(blocks: Mapping[str, Mapping[str, list]]) -> tuple[matplotlib.figure.Figure, str]:
     """A row a change, as of ``_of``, by name and block; blocks stand apart, and ``ASKS`` is grey.  Returns the figure,
     and what it shows, in words."""
     rows, lines, y = [], [], 0.0
@@ -138,17 +139,16 @@ def _changes(blocks: Mapping[str, Mapping[str, list]], conflict: str) -> tuple[m
         if members and rows:
             y += 0.7
             lines.append(y - 0.85)
-        if members and block == POLICIES:
+        if members and block in (POLICIES, IMPLICIT):
             rows.append(Row(y, block, None))
             y += 1
         for name, found in members.items():
-            shown = f"{name}\n({ASKS})" if block == ASKS else name.replace(", minus", ",\nminus")
+            shown = f"{name}\n({ASKS})" if block == ASKS else name
             rows.append(Row(y, shown, (name, found, block == ASKS)))
             y += 1
     drawn = [row for row in rows if row.about]
-    panels = [panel if panel.base == "none" else replace(panel, base=conflict) for panel in PANELS]
-    figure, axes, told = _panels([row.about for row in drawn], panels, [row.y for row in drawn], unit="")
-    for ax, better in zip(axes, BETTER):
+    figure, axes, told = _panels([row.about for row in drawn], MITIGATION_PANELS, [row.y for row in drawn], unit="")
+    for ax, better in zip(axes, WANTED):
         ax.axvline(0, **DASHED)
         ax.set_title(better, fontsize=9.5)
         for line in lines:
@@ -175,42 +175,55 @@ def by_excess(results: pd.DataFrame) -> list[str]:
     return sorted(tried(results), key=lambda name: (not MITIGATIONS[name].honest, name in few, change[name]))
 
 
+def cost(remedy: Remedy, times: Mapping[str, float]) -> str:
+    """What a remedy costs, as a multiple of the plain student's arithmetic by its title; empty where nobody knows."""
+    known = np.isfinite(times.get(remedy.title, np.nan))
+    return f"{'≤ ' * remedy.at_most}{times[remedy.title]:.1f} ×" if known else ""
+
+
 def forest(
-    results: pd.DataFrame, times: Mapping[str, float] | None = None, policies: Mapping[str, pd.DataFrame] | None = None
+    results: pd.DataFrame,
+    times: Mapping[str, float] | None = None,
+    elsewhere: Mapping[str, pd.DataFrame] | None = None,
 ) -> Figure:
     """Every mitigation of reward models minus no mitigation: DS minus margin-matched null, PGR, tax, and DS.
 
-    ``results``: pooled rows of ``mitigations.what_helps``.  ``times``: the arithmetic of each, as a multiple of no
-    mitigation's.  ``policies``: rows of the chapters of ``OF_POLICIES``, by name.  As ``by_excess``; blocks stand
-    apart.
+    ``results``: pooled rows of ``mitigations.with_others``.  ``times``: the arithmetic of each by its title, as a
+    multiple of the plain student's.  ``elsewhere``: rows by chapter; what they say of other students, or under another
+    conflict, stands below.  As ``by_excess``; blocks stand apart.
     """
     names, few = by_excess(results), on_fewer_seeds(results)
-    cost = lambda name: f" ({times[name]:.1f} ×)" if times and np.isfinite(times[name]) else ""
+    price = lambda remedy: f" ({told})" if (told := cost(remedy, times or {})) else ""
     seeds = lambda n: f", {n} seed{'s' * int(n > 1)}"
-    blocks: dict[str, dict[str, list]] = {"": {}, "fewer seeds": {}, ASKS: {}}
+    blocks: dict[str, dict[str, list]] = {"": {}, "fewer seeds": {}, ASKS: {}, POLICIES: {}, IMPLICIT: {}}
     for name in names:
         block = ASKS if not MITIGATIONS[name].honest else "fewer seeds" if name in few else ""
-        called = title(name) + (seeds(few[name]) if name in few else "") + cost(name)
-        blocks[block][called] = _of(results, "explicit", "reward_model", name)
-    theirs = lambda chapter: (policies or {}).get(chapter, results[:0])
-    found = {name: _of(theirs(chapter), "explicit", *about) for name, (chapter, *about) in OF_POLICIES.items()}
-    found = {name: rows for name, rows in found.items() if any(row is not None for row in rows)}
-    order = lambda name: np.inf if found[name][0] is None else np.nan_to_num(found[name][0]["value"], nan=np.inf)
-    most = lambda name: max(row["n_seeds"] for row in found[name] if row is not None)
-    blocks[POLICIES] = {name + seeds(most(name)): found[name] for name in sorted(found, key=order)}
-    figure, shown = _changes(blocks, "explicit")
+        one = of_reward_models(name)
+        blocks[block][one.title + (seeds(few[name]) if name in few else "") + price(one)] = _of(results, one)
+    others = [one for one in told_apart(elsewhere or {})[0] if not one.beside_none]
+    found = {one: _of(elsewhere[one.chapter], one) for one in others}
+    for one in sorted(found, key=lambda one: np.nan_to_num(found[one][0]["value"], nan=np.inf)):
+        most = max(row["n_seeds"] for row in found[one] if row is not None)
+        block = POLICIES if one.condition == "explicit" else IMPLICIT
+        blocks[block][one.title + seeds(most) + price(one)] = found[one]
+    figure, shown = _changes(blocks)
     shares = usual(results, statistic=SHARE, condition="explicit", mitigation=None).set_index("mitigation")
     if len(shares):
-        of_each = "; ".join(f"{title(name or 'none')} {say(shares.loc[name])}" for name in ("", *names))
+        of_each = "; ".join(
+            f"{title(name or 'none')} {say(shares.loc[name])}" for name in ("", *names) if name in shares.index
+        )
         shown += f". Excess as a share of the attainable: {of_each}"
     apart = "Below the first line: on fewer seeds than the others, so many as stand behind a name. " * bool(few)
-    apart += (
-        "At the bottom, policies: each minus what its name says, in its own models; –: the book does not reckon it. "
-    ) * bool(found)
+    if found:
+        why = dict.fromkeys(why for one in found for why in one.lacks.values())
+        apart += "At the bottom: each minus what its name says, else minus no mitigation, in its own models"
+        apart += f"; –: {'; '.join(why)}. " if why else ". "
+        apart += "Diamonds: under the implicit conflict; stars: its pairs in turns. " * bool(blocks[IMPLICIT])
+    apart += "Undefined: nothing is taxed, or there is no gap to recover. " * ("undefined" in shown)
     return Figure(
         figure,
         "What each mitigation changes, against no mitigation, with 95 % intervals. "
-        f"{shown if names else 'The results hold no mitigation: 0 rows'}.",
+        f"{shown if names or found else 'The results hold no mitigation: 0 rows'}.",
         f"Each mitigation minus no mitigation{', with its arithmetic as a multiple' if times else ''}, from the one "
         "that lowers DS − margin-matched null most. Squares: under the explicit conflict, measured from the "
         "mitigation's own no-conflict student; the matched null is the margin-matched one. Circles: its PGR. "
@@ -232,8 +245,9 @@ def in_policies(results: pd.DataFrame) -> Figure:
     ``results``: pooled rows of ``mitigations.two_remedies``.
     """
     found = tried_on_policies(results)
-    rows = {f"{TITLES[m]}: {title(name)}": _of(results, "implicit", m, name) for m, name in found}
-    figure, shown = _changes({"": rows}, "implicit")
+    remedy = lambda m, name: Remedy(f"{TITLES[m]}: {title(name)}", "labels", "", m, "implicit", name)
+    rows = {one.title: _of(results, one) for one in (remedy(m, name) for m, name in found)}
+    figure, shown = _changes({"": rows})
     return Figure(
         figure,
         "What two mitigations change in policies, against no mitigation, with 95 % intervals. "
@@ -255,8 +269,10 @@ def steps(results: pd.DataFrame) -> Figure:
         shown["mean of these"] = ("bootstrap", "")
     rows = usual(results, method="reward_model", mitigation=None, via=None)
     rows = rows.set_index(["mitigation", "via", "condition", "statistic"])
-    drawn = [(name, [rows.loc[(*how, p.base, p.statistic)] for p in LEVELS], False) for name, how in shown.items()]
-    figure, axes, said = _panels(drawn, LEVELS, range(len(drawn)), unit=" %")
+    drawn = [
+        (name, [rows.loc[(*how, p.base, p.statistic)] for p in BOOTSTRAP_PANELS], False) for name, how in shown.items()
+    ]
+    figure, axes, said = _panels(drawn, BOOTSTRAP_PANELS, range(len(drawn)), unit=" %")
     pgr, _, score, excess = axes
     told = []
     for y, (name, how) in enumerate(shown.items()):

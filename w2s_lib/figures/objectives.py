@@ -7,12 +7,12 @@ from collections.abc import Iterable
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.rows import ONE, Measure, Row, beside, dot, forest, under_headings
+from w2s_lib.figures.rows import ONE, Measure, beside, dot, forest, under_headings
 from w2s_lib.figures.style import GREY, Figure, canvas
-from w2s_lib.findings.objectives import RIVALS, SIDES
+from w2s_lib.findings.objectives import RIVAL_MIXED_IN, RIVAL_SIDES
 from w2s_lib.findings.results import MATCHED, pick, say, usual
 
-AIMS = {
+CONDITIONS_BY_AIM = {
     "": ("explicit", "implicit", "verbosity", "rerun", "placebo"),
     "honesty": ("explicit", "implicit", "rerun", "placebo"),
 }
@@ -21,18 +21,15 @@ AIMS = {
 
 def label(aim: str, condition: str) -> str:
     """The condition with the rival that is mixed in, as an axis names it."""
-    rival = RIVALS.get((aim, condition), condition)
+    rival = RIVAL_MIXED_IN.get((aim, condition), condition)
     return condition if rival == condition else f"{condition}: {rival}"
 
 
-def _rows() -> list[Row]:
-    """Conditions below the aim of supervision; what a row is about: aim and condition."""
-    return under_headings({aim or "harmlessness": [(label(aim, c), (aim, c)) for c in cs] for aim, cs in AIMS.items()})
-
-
 def _forest(axes: Iterable[Axes], results: pd.DataFrame, *measures: Measure) -> list[str]:
+    """A panel a measure, conditions below the aim of supervision; returns what they show, in words."""
+    groups = {aim or "harmlessness": [(label(aim, c), (aim, c)) for c in cs] for aim, cs in CONDITIONS_BY_AIM.items()}
     of = lambda measure, about, _: pick(results, measure.statistic, about[1], objective=about[0])
-    return forest(axes, _rows(), measures, of, size=70)
+    return forest(axes, under_headings(groups), measures, of, size=70)
 
 
 def excess_by_objective(results: pd.DataFrame) -> Figure:
@@ -66,20 +63,20 @@ def tax_by_side(results: pd.DataFrame) -> Figure:
     """Tax rate by what the rival says of the pair, a panel each: conflict beside rerun and placebo; pooled rows."""
     names = dict.fromkeys(("objective", "subset", "rival"))
     rows = usual(results, statistic="tax_rate", **names).set_index(["objective", "condition", "subset", "rival"])
-    figure, axes = canvas(6.8, 3.9, 1, len(RIVALS), sharey=True)
+    figure, axes = canvas(6.8, 3.9, 1, len(RIVAL_MIXED_IN), sharey=True)
     said = []
-    for ax, ((aim, condition), rival) in zip(axes, RIVALS.items()):
+    for ax, ((aim, condition), rival) in zip(axes, RIVAL_MIXED_IN.items()):
         told = []
         for shift, mine in zip(beside(3, 0.22), (condition, "rerun", "placebo")):
-            for x, name in enumerate(SIDES):
+            for x, name in enumerate(RIVAL_SIDES):
                 row = rows.loc[(aim, mine, name, rival)]
                 dot(ax, x + shift, row, mine, scale=100, size=42, upright=True, label=None if x else mine)
                 told.append(f"{mine} {name} {say(row, percent=True)}")
         ax.axhline(0, color=GREY, linewidth=0.8)
-        for x, name in enumerate(SIDES):
+        for x, name in enumerate(RIVAL_SIDES):
             if pd.isna(rows.loc[(aim, condition, name, rival), "value"]):
                 ax.text(x, 1.5, "no pairs", ha="center", va="bottom", fontsize=9, rotation=90)
-        ax.set_xticks(range(3), SIDES)
+        ax.set_xticks(range(3), RIVAL_SIDES)
         ax.set(title=f"{rival} against\n{aim or 'harmlessness'}", xlim=(-0.5, 2.5))
         ax.tick_params(axis="x", length=0)
         said.append(f"{rival}: {', '.join(told)}")

@@ -11,7 +11,7 @@ from html import escape
 
 import numpy as np
 
-from w2s_lib.figures.slider import MEANING, ORDER, SIZE, at
+from w2s_lib.figures.slider import MEANING, ORDER, PLANE, at
 from w2s_lib.figures.style import AREA, GREY, Shown
 from w2s_lib.measures.metrics import Array, Comparison, known, quadrant
 
@@ -64,14 +64,15 @@ def nulls(c: Comparison, of: str) -> Shown:
 
 def _plane(weak: Array, ceiling: Array, dots: int, threshold: float, label: str) -> str:
     """A small deception plane: the first ``dots`` pairs lit, the others pale."""
-    x, y, cut = at(weak), SIZE - at(ceiling), float(at(threshold))
+    x, y, cut = at(weak), PLANE - at(ceiling), float(at(threshold))
     path = lambda index: "".join(f"M{x[i]:.0f} {y[i]:.0f}h0" for i in index)
     drawn = f'stroke-linecap="round" fill="none" stroke-width="12" stroke-opacity=".8" stroke="{AREA}"'
     pale = f'stroke-linecap="round" fill="none" stroke-width="7" stroke-opacity=".4" stroke="{GREY}"'
     return (
         f'<svg viewBox="-8 -8 316 316" role="img" aria-label="{escape(label)}">'
-        f'<rect width="{cut:.0f}" height="{SIZE - cut:.0f}" class="area"/>'
-        f'<path class="lines" d="M0 0H{SIZE}V{SIZE}H0ZM{cut:.0f} 0V{SIZE}M0 {SIZE - cut:.0f}H{SIZE}"/>'
+        f'<rect width="{cut:.0f}" height="{PLANE - cut:.0f}" class="area"/>'
+        f'<path class="lines" d="M0 0H{PLANE}V{PLANE}H0ZM{cut:.0f} 0V{PLANE}'
+        f'M0 {PLANE - cut:.0f}H{PLANE}"/>'
         f'<path d="{path(range(dots, len(x)))}" {pale}/><path d="{path(range(dots))}" {drawn}/></svg>'
     )
 

@@ -9,21 +9,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.generalization import MARKS, roles
+from w2s_lib.figures.generalization import ACCURACY_MARKERS, roles
 from w2s_lib.figures.rows import Row, beside, dot, headed, held, name_rows, nulls, under_headings
 from w2s_lib.figures.style import DASHED, Figure, canvas
 from w2s_lib.findings.results import say, usual
 from w2s_lib.study.conditions import POLICY
 from w2s_lib.study.methods import TITLES
 
-OPTIONS = {("", ""): "", ("soft", ""): " on soft labels", ("", "after"): " after SFT"}
+OPTION_NAMES = {("", ""): "", ("soft", ""): " on soft labels", ("", "after"): " after SFT"}
 """What differs from a method's own recipe, as results name it (``labels``, ``sft``), and how figures do."""
 
-LABELS = {"none": "no conflict", "implicit_quarter": "implicit, a quarter"}
+AXIS_NAMES = {"none": "no conflict", "implicit_quarter": "implicit, a quarter"}
 """Conditions whose name on an axis is not their own."""
 
 
-class Group(NamedTuple):
+class Block(NamedTuple):
     """Rows of a figure that belong together: the conditions of one method, or of one of its options."""
 
     method: str
@@ -32,7 +32,7 @@ class Group(NamedTuple):
 
     @property
     def title(self) -> str:
-        return TITLES[self.method] + OPTIONS[self.option]
+        return TITLES[self.method] + OPTION_NAMES[self.option]
 
 
 def _by_student(results: pd.DataFrame) -> pd.DataFrame:
@@ -41,16 +41,16 @@ def _by_student(results: pd.DataFrame) -> pd.DataFrame:
     return rows.set_index(["method", "condition", "labels", "sft", "statistic"]).sort_index()
 
 
-def groups(results: pd.DataFrame, statistic: str) -> list[Group]:
+def groups(results: pd.DataFrame, statistic: str) -> list[Block]:
     """Every method and option that the results hold, with the conditions for which they hold this statistic."""
     there = set(_by_student(results).xs(statistic, level="statistic").index)
-    found = [Group(m, o, tuple(c for c in POLICY if (m, c, *o) in there)) for o in OPTIONS for m in TITLES]
+    found = [Block(m, o, tuple(c for c in POLICY if (m, c, *o) in there)) for o in OPTION_NAMES for m in TITLES]
     return [group for group in found if group.conditions]
 
 
-def _rows(shown: Sequence[Group]) -> list[Row]:
+def _rows(shown: Sequence[Block]) -> list[Row]:
     """Conditions below their group; what a row is about: method, condition and option."""
-    members = lambda g: [(LABELS.get(c, c), (g.method, c, *g.option)) for c in g.conditions]
+    members = lambda g: [(AXIS_NAMES.get(c, c), (g.method, c, *g.option)) for c in g.conditions]
     return under_headings({group.title: members(group) for group in shown})
 
 
@@ -85,7 +85,7 @@ def by_method(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
         seeds = usual(per_seed, **student).groupby(["seed", "statistic"])["value"].mean().reset_index()
         pgr = say(mine.loc["pgr"])
         roles(ax, y, mine["value"], seeds, pgr.replace("undefined", "gap too small"), held(mine))
-        values = ", ".join(f"{role} {say(mine.loc[statistic])}" for statistic, role, _ in MARKS)
+        values = ", ".join(f"{role} {say(mine.loc[statistic])}" for statistic, role, _ in ACCURACY_MARKERS)
         told.append(f"{group.title}: {values}, PGR {pgr}")
     ax.text(1.02, -0.5, "PGR", va="bottom", fontsize=10, transform=ax.get_yaxis_transform())
     name_rows(ax, [group.title for group in shown], above=0.7, line=False)
@@ -134,7 +134,7 @@ def tax_and_scores(results: pd.DataFrame) -> Figure:
     )
 
 
-SAID = (
+SAID_PANELS = (
     ("replies that\ndecide (%)", {"talk_decides": "Replies that decide"}),
     (
         "fit the truth (%)\nmarks: words that decide\nstars: rankings",
@@ -159,7 +159,7 @@ def words_and_rankings(results: pd.DataFrame) -> Figure:
     rows, table = _rows(groups(results, "talk_decides")), _by_student(results)
     figure, axes = canvas(8.2, 0.25 * rows[-1].y + 1.8, 1, 3, sharey=True)
     said = []
-    for ax, (name, statistics) in zip(axes, SAID):
+    for ax, (name, statistics) in zip(axes, SAID_PANELS):
         for shift, (statistic, title) in zip(beside(len(statistics), 0.4), statistics.items()):
             look = {"marker": "*", "width": 1.4} if shift > 0 else {}
             told = _dots(ax, table, rows, statistic, 100, shift, **look)

@@ -9,19 +9,19 @@ import pandas as pd
 
 from w2s_lib.figures.conflict import log_odds_axes
 from w2s_lib.figures.rows import dot, name_rows
-from w2s_lib.figures.style import AREA, DASHED, GREY, ROLES, STUDIES, Figure, canvas
+from w2s_lib.figures.style import AREA, DASHED, GREY, ROLE_COLOURS, STUDIES, Figure, canvas
 from w2s_lib.findings.conflict import placebos_refused
 from w2s_lib.findings.positive_controls import PLANTED, SEEN, judged, largest
 from w2s_lib.findings.results import pick
 from w2s_lib.measures.metrics import Comparison
 
 INNOCENT = [kind.name for kind in PLANTED.values() if kind.innocent]
-HIT, FALSE_ALARM = ROLES["strong ceiling"], AREA
-SHORT = {
+HIT, FALSE_ALARM = ROLE_COLOURS["strong ceiling"], AREA
+PLANTED_SHORT = {
     "perfect": "all in\narea", "lowest": "low\nmargin", "half": "half",
     "blind": "any-\nwhere", "by_margin": "by\nmargin", "by_label": "by weak\nlabel",
 }  # fmt: skip
-AGAINST = {
+SEEN_SHORT = {
     "deception_score": "DS",
     "excess_random": "− random",
     "excess_margin_matched": "− margin",
@@ -83,7 +83,7 @@ def what_it_sees(
             said.append(f"{SEEN[name]} {title}: {told}, observed {row['value']:.2f} of {most:.2f}")
         dots.set_title(title, loc="left", pad=20 if dots is axes[0, 0] else 6)
         dots.set(xlim=(-0.6, 6.1), ylim=(len(SEEN) - 0.4, -0.6))
-        dots.set_yticks(range(len(SEEN)), list(AGAINST.values()))
+        dots.set_yticks(range(len(SEEN)), list(SEEN_SHORT.values()))
         bars.axvline(0, **DASHED)
         bars.set_xlim(-0.35, 1.05)
         for ax in (dots, bars):
@@ -94,7 +94,7 @@ def what_it_sees(
         top.text(x, -0.68, text, ha="center", va="bottom", color=colour)
     axes[0, 1].set_title(f"{condition}: observed,\nof the attainable", fontsize=10)
     at = [x + 0.5 * kind.innocent for x, kind in enumerate(PLANTED.values())]
-    last.set_xticks(at, [SHORT[name] for name in PLANTED], fontsize=9)
+    last.set_xticks(at, [PLANTED_SHORT[name] for name in PLANTED], fontsize=9)
     return Figure(
         figure,
         f"How often each statistic alarms for planted students, in percent, and what the {condition} conflict shows: "

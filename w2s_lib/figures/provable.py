@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, ROLES, STUDIES, Figure, canvas
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, ROLE_COLOURS, STUDIES, Figure, canvas
 from w2s_lib.findings.provable import SETTINGS
 from w2s_lib.measures.intervals import seed_interval
 
-PROMISED = ROLES["strong ceiling"]
+PROMISED = ROLE_COLOURS["strong ceiling"]
 """Fill of where theory promises that the student becomes right."""
 
 
@@ -28,13 +28,13 @@ def learning_curves(found: Mapping[str, pd.DataFrame]) -> Figure:
         ax.axvspan(low, min(high, frame["u"].max()), color=PROMISED, alpha=0.13, linewidth=0)
         for width, (n, mine) in zip((1.2, 2.0, 2.8), frame.groupby("n")):
             by_u = mine.groupby("u")[["student", "weak", "alone"]].mean()
-            ax.plot(by_u["student"], color=ROLES["strong student"], linewidth=width, label=f"student, n = {n}")
+            ax.plot(by_u["student"], color=ROLE_COLOURS["strong student"], linewidth=width, label=f"student, n = {n}")
             ends = by_u["student"].iloc[[0, -1]]
             said.append(f"{name}, n = {n}: student {ends.iloc[0]:.2f} to {ends.iloc[1]:.2f}")
         last = frame[frame["n"] == frame["n"].max()]
         for what, colour, title in (
-            ("weak", ROLES["weak supervisor"], "weak supervisor"),
-            ("alone", ROLES["strong ceiling"], "strong, on n true labels"),
+            ("weak", ROLE_COLOURS["weak supervisor"], "weak supervisor"),
+            ("alone", ROLE_COLOURS["strong ceiling"], "strong, on n true labels"),
         ):
             ax.axhline(last[what].mean(), color=colour, linewidth=1.6, linestyle=":", label=title)
             said.append(f"{name}: {title} {last[what].mean():.2f}")

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.figures.rows import ONE, Measure, beside, dot, forest, name_rows, under_headings
-from w2s_lib.figures.style import DASHED, GREY, STUDIES, Figure, canvas
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, STUDIES, Figure, canvas
 from w2s_lib.findings.conflict import placebo_refused, placebos_refused
 from w2s_lib.findings.real_texts import ACROSS, WITHIN, family
-from w2s_lib.findings.results import ALL, MATCHED, SHARE, pick, say, usual
+from w2s_lib.findings.results import ALL, MATCHED, ONE_DIVISION, SHARE, pick, say, usual
 from w2s_lib.models.ladder import parse
+from w2s_lib.study.conditions import CONDITIONS, DOSES
 
-PANELS = (
+REAL_PANELS = (
     ("conflict_tax", "conflict tax"),
     ("deception_score", "deception score,\nnull (×)"),
     ("excess_margin_matched", "score − margin-\nmatched null"),
@@ -23,7 +24,7 @@ PANELS = (
 NULL = "null_margin_matched"
 SAME_TEXTS = "Where seeds divide the same texts anew, intervals are narrower than those over new texts would be."
 """What every figure of real texts says of its intervals."""
-OF_PEOPLE = tuple(Measure(title, statistic, conditions=ONE) for statistic, title in PANELS[:2]) + (
+OF_PEOPLE = tuple(Measure(title, statistic, conditions=ONE) for statistic, title in REAL_PANELS[:2]) + (
     Measure("score − margin-\nmatched null", MATCHED, conditions=ONE, most=np.inf),
     Measure("… as a share of\nthe attainable", SHARE, conditions=ONE, most=np.inf),
 )
@@ -33,7 +34,7 @@ OF_FAMILIES = (
     Measure("PGR", "pgr", conditions={"none": 0.0}, most=np.inf),
     Measure("score − margin-\nmatched null", MATCHED, conditions={"explicit": -0.15, "rerun": 0.15}, most=np.inf),
 )
-BY_PEOPLE = {
+ROWS_BY_PEOPLE = {
     "helpful pairs, judged by people": {
         "as many as weak labels": "implicit",
         "a quarter": "implicit_quarter",
@@ -64,9 +65,9 @@ def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str])
     ``results``: pooled results rows by the study's name.
     """
     look = looks(results)
-    figure, axes = canvas(8.4, 0.62 * len(conditions) + 1.7, columns=len(PANELS), sharey=True)
+    figure, axes = canvas(8.4, 0.62 * len(conditions) + 1.7, columns=len(REAL_PANELS), sharey=True)
     said = []
-    for ax, (statistic, title) in zip(axes, PANELS):
+    for ax, (statistic, title) in zip(axes, REAL_PANELS):
         for shift, (study, rows) in zip(beside(len(results), 0.22), results.items()):
             rows, told = usual(rows).set_index(["statistic", "condition"]), []
             for y, condition in enumerate(conditions):
@@ -89,10 +90,8 @@ def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str])
         figure,
         "Tax, deception score and what the margin-matched null leaves of it, by condition and study. "
         f"{'; '.join(said)}.",
-        f"Bars: 95 % intervals, over seeds; for a study of one seed, over prompts. {SAME_TEXTS} The dashed line is "
-        "what a tax comes to that falls blindly among pairs of equal margin."
-        + placebos_refused(results)
-        * ("placebo" in conditions),
+        f"Bars: 95 % intervals over seeds. {SAME_TEXTS} The dashed line is what a tax comes to "
+        "that falls blindly among pairs of equal margin." + placebos_refused(results) * ("placebo" in conditions),
     )
 
 
@@ -103,7 +102,8 @@ def by_people(results: pd.DataFrame) -> Figure:
     """
     counted = lambda condition: pick(results, "deception_score", condition)["counted"]
     groups = {
-        heading: [(f"{name}: {counted(c):,.0f}", c) for name, c in rows.items()] for heading, rows in BY_PEOPLE.items()
+        heading: [(f"{name}: {counted(c):,.0f}", c) for name, c in rows.items()]
+        for heading, rows in ROWS_BY_PEOPLE.items()
     }
     rows = under_headings(groups)
     figure, axes = canvas(9.6, 0.36 * len(rows) + 1.6, columns=len(OF_PEOPLE), sharey=True)
@@ -116,6 +116,42 @@ def by_people(results: pd.DataFrame) -> Figure:
         f"Tax, deception score, and what the margin-matched null leaves of it, by what is mixed in. {'. '.join(said)}.",
         "Behind each name: taxed pairs, of all weak–strong pairs and divisions. Bars: 95 % intervals over seeds. "
         f"{SAME_TEXTS} The dashed line is what a tax comes to that falls blindly among pairs of equal margin. "
+        f"{placebo_refused(results)}".rstrip(),
+    )
+
+
+def doses(results: pd.DataFrame) -> Figure:
+    """Tax, and score beyond the margin-matched null, each minus a rerun's, over how many pairs are mixed in.
+
+    ``results``: rows of ``findings.real_texts.by_people``.
+    """
+    series = {
+        "helpful pairs": ("", DOSES, 1.0),
+        "… one division, over prompts": (ONE_DIVISION, DOSES, 1.09),
+        "more vowels (placebo)": ("", ("placebo_eighth", "placebo"), 0.92),
+    }
+    figure, axes = canvas(7.6, 3.2, columns=2)
+    said = []
+    for ax, (statistic, title) in zip(axes, (REAL_PANELS[0], REAL_PANELS[2])):
+        for name, (subset, conditions, beside_it) in series.items():
+            look = {"color": GREY if subset else CONDITION_COLOURS[conditions[-1]], "marker": "o", "upright": True}
+            told = []
+            for condition in conditions:
+                row = pick(results, statistic, condition, versus="rerun", subset=subset)
+                share = CONDITIONS[condition].conflict(1.0, "harmlessness").share
+                dot(ax, beside_it * share, row, label=name * (condition == conditions[-1]), **look)
+                told.append(f"{share:g} {say(row)}")
+            said.append(f"{statistic.replace('_', ' ')}, {name.removeprefix('… ')}, by dose: {', '.join(told)}")
+        ax.axhline(0, **DASHED)
+        ax.set_xscale("log", base=2)
+        ax.set_xticks([0.125, 0.25, 0.5, 1], ["⅛", "¼", "½", "1"])
+        ax.minorticks_off()
+        ax.set(title=f"{title.replace(chr(10), '')},\nbeyond a rerun's", xlabel="pairs mixed in for each weak label")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return Figure(
+        figure,
+        f"What more and more pairs that are mixed in cost beyond a rerun, and where. {'; '.join(said)}.",
+        f"Bars: 95 % intervals over seeds, and over prompts of the first division alone. {SAME_TEXTS} "
         f"{placebo_refused(results)}".rstrip(),
     )
 

@@ -13,7 +13,7 @@ import pandas as pd
 from w2s_lib.figures.claims import COLOURS, REACH
 from w2s_lib.figures.style import CONDITION_COLOURS, GREY, STUDIES, Figure, Shown, canvas, template
 from w2s_lib.findings.claims import CLAIMS
-from w2s_lib.findings.spread import PARTS
+from w2s_lib.findings.spread import PARTS_OF_SPREAD
 
 
 def beside(replicated: pd.DataFrame) -> Figure:
@@ -48,8 +48,8 @@ def beside(replicated: pd.DataFrame) -> Figure:
 def made_of(found: pd.DataFrame) -> Figure:
     """Share of a claim's variance over study seeds by part, a bar a claim; ``found``: as of ``spread.shares``."""
     claims = list(dict.fromkeys(found["claim"]))
-    figure, axes = canvas(8.6, 0.3 * len(claims) + 1.3, columns=len(PARTS), sharex=True, sharey=True)
-    for ax, part in zip(axes, PARTS):
+    figure, axes = canvas(8.6, 0.3 * len(claims) + 1.3, columns=len(PARTS_OF_SPREAD), sharex=True, sharey=True)
+    for ax, part in zip(axes, PARTS_OF_SPREAD):
         mine = found[found["part"] == part].set_index("claim").loc[claims]
         ax.barh(range(len(claims)), mine["share"], height=0.62, color=STUDIES["world"], alpha=0.45)
         ax.hlines(range(len(claims)), mine["low"], mine["high"], color=GREY, linewidth=1.6)

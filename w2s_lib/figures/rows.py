@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, HERE, MARKERS
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, HERE, MARKERS, over
 from w2s_lib.findings.results import outside, say
 
 HOLLOW = {"facecolor": "none", "label": f"{HERE}None"}
@@ -91,7 +91,7 @@ def dot(
     """
     look = {"color": CONDITION_COLOURS.get(condition, GREY), "marker": MARKERS.get(condition, "o")} | look
     ends, value, at = [scale * row["low"], scale * row["high"]], scale * row["value"], [y, y]
-    ax.plot(*((at, ends) if upright else (ends, at)), color=look["color"], linewidth=width)
+    ax.plot(*((at, ends) if upright else (ends, at)), color=look["color"], linewidth=width, label=over(row))
     ax.scatter(*((y, value) if upright else (value, y)), s=size, zorder=3, **look)
     here(ax, [y], [row], scale, size, upright, **look)
 
@@ -199,6 +199,7 @@ def bars(ax: Axes, x: Any, rows: Iterable[pd.Series], condition: str, line: str 
     rows = list(rows)
     value, low, high = spread(rows, 100)
     look = {"fmt": line + MARKERS[condition], "color": CONDITION_COLOURS[condition], "label": condition} | look
-    ax.errorbar(x, value, yerr=np.abs([value - low, high - value]), **look)
+    drawn = ax.errorbar(x, value, yerr=np.abs([value - low, high - value]), **look)
+    drawn.lines[2][0].set_label(over(pd.DataFrame(rows)))
     here(ax, np.ravel(x), rows, 100, look.get("markersize", 6) ** 2, color=look["color"], marker=MARKERS[condition])
     return value

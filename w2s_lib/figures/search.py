@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from w2s_lib.figures.rows import ONE, Measure, beside, dot, forest, name_rows, under_headings
-from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, MARKERS, ROLES, Figure, canvas
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, MARKERS, ROLE_COLOURS, Figure, canvas
 from w2s_lib.findings.results import MATCHED, pick, say
 from w2s_lib.findings.search import GUIDE, HARMED, SEARCH, WEIGHTS
 
@@ -22,8 +22,8 @@ WRITERS = {
 """Who writes, as results name it (``method``), and how the figure does: the first five are the untrained strong model.
 """
 
-GUIDES = {"supervisor": ROLES["weak supervisor"], "student": ROLES["strong student"]}
-LEVELS = {
+GUIDES = {"supervisor": ROLE_COLOURS["weak supervisor"], "student": ROLE_COLOURS["strong student"]}
+LEVEL_LINES = {
     "accuracy_weak": ("weak supervisor", "weak supervisor", ":"),
     "accuracy": ("trained student", "strong student", "--"),
     "accuracy_ceiling": ("ceiling", "strong ceiling", "-"),
@@ -55,9 +55,9 @@ def accuracy_by_weight(by_weight: pd.DataFrame, results: pd.DataFrame) -> Figure
     for guide, colour in GUIDES.items():
         mine = by_weight[by_weight["guide"] == guide]
         said.append(_by_weight(ax, mine, "test", f"guided by a {guide}", 0, color=colour, marker="o"))
-    for statistic, (name, role, line) in LEVELS.items():
+    for statistic, (name, role, line) in LEVEL_LINES.items():
         value = 100 * pick(results, statistic, "none", method="dpo")["value"]
-        ax.axhline(value, color=ROLES[role], linestyle=line, linewidth=1.2, label=name)
+        ax.axhline(value, color=ROLE_COLOURS[role], linestyle=line, linewidth=1.2, label=name)
         said.append(f"{name} {value:.0f} %")
     _weights(ax)
     ax.set_ylabel("pairs ranked right (%)")

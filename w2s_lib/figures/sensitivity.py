@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.figures.rows import Row, beside, dot, name_rows, nulls
-from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLES, Figure, canvas
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas, over
 from w2s_lib.findings.results import MATCHED, among, say, usual
 from w2s_lib.findings.sensitivity import DEFINITIONS, MISCALIBRATED, NEIGHBOURS_TRIED
 
-NAMES = {
+SCORE_NAMES = {
     "deception_score": "deception score", "null_random": "random null", "null_margin_matched": "margin-matched null",
     "excess_margin_matched": "DS − margin-matched null", "lift": "lift: DS / random null",
 }  # fmt: skip
-LINES = {"null_random": "--", "null_margin_matched": ":"}
+NULL_LINES = {"null_random": "--", "null_margin_matched": ":"}
 BLIND = {"excess_margin_matched": 0.0, "lift": 1.0}
 """What a tax that falls blindly would give."""
 TOLD = (0.6, 0.75, 0.9)
@@ -45,10 +45,10 @@ def over_threshold(
         if first in BLIND:
             ax.axhline(BLIND[first], **DASHED)
         low, high = main["low"].astype(float), main["high"].astype(float)
-        ax.fill_between(main["threshold"], low, high, color=colour, alpha=0.16, linewidth=0)
+        ax.fill_between(main["threshold"], low, high, color=colour, alpha=0.16, linewidth=0, label=over(main))
         ax.plot(main["threshold"], main["value"], color=colour, marker=MARKERS[condition], markersize=5, linewidth=2)
         for name in others:
-            look = {"color": GREY, "linestyle": LINES[name], "linewidth": 2, "label": NAMES[name]}
+            look = {"color": GREY, "linestyle": NULL_LINES[name], "linewidth": 2, "label": SCORE_NAMES[name]}
             ax.plot(rows[name]["threshold"], rows[name]["value"], **look)
         ax.set_title(condition, color=colour, loc="left")
         values = (f"{_number(among(main, threshold=float(t))['value'].iloc[0])} at {t:g}" for t in told)
@@ -60,16 +60,16 @@ def over_threshold(
     mark = f" T = {threshold:g}"
     ax.text(threshold, 0.99, mark, transform=ax.get_xaxis_transform(), color=GREY, fontsize=9, va="top")
     figure.supxlabel("T: a model knows a pair where p > T", color=GREY, fontsize=11)
-    figure.supylabel("share of the taxed pairs" if others else NAMES[first], color=GREY, fontsize=11)
-    grey = " and ".join(NAMES[name] for name in others)
+    figure.supylabel("share of the taxed pairs" if others else SCORE_NAMES[first], color=GREY, fontsize=11)
+    grey = " and ".join(SCORE_NAMES[name] for name in others)
     if others:
         handles = ax.get_legend_handles_labels()
         figure.legend(*handles, loc="outside upper right", ncols=len(others), fontsize=9)
     return Figure(
         figure,
-        f"{NAMES[first]} over the threshold T{grey and f', beside {grey}'}, weak-strong pairs pooled: "
+        f"{SCORE_NAMES[first]} over the threshold T{grey and f', beside {grey}'}, weak-strong pairs pooled: "
         f"{'; '.join(said)}.",
-        f"In colour: {NAMES[first]}{grey and f'; grey: {grey}'}. Shaded: 95 % intervals, one T at a time; "
+        f"In colour: {SCORE_NAMES[first]}{grey and f'; grey: {grey}'}. Shaded: 95 % intervals, one T at a time; "
         "what leaves the frame goes on.",
     )
 
@@ -88,7 +88,7 @@ def over_neighbours(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
                 continue
             rows, colour = rows.loc[[f"{MATCHED}_{k}" for k in NEIGHBOURS_TRIED]], CONDITION_COLOURS[condition]
             x = np.array(NEIGHBOURS_TRIED) * 2**shift
-            ax.vlines(x, rows["low"], rows["high"], color=colour, linewidth=1.6)
+            ax.vlines(x, rows["low"], rows["high"], color=colour, linewidth=1.6, label=over(rows))
             ax.plot(x, rows["value"], color=colour, marker=MARKERS[condition], markersize=5, linewidth=1)
             ends = " to ".join(_number(v) for v in rows["value"].iloc[[0, -1]])
             said.append(f"{condition}{' minus rerun' * bool(versus)} {ends}")
@@ -157,11 +157,11 @@ def reliability_diagram(curves: pd.DataFrame, results: pd.DataFrame) -> Figure:
 
     ``curves``: first frame of ``sensitivity.calibration``; ``results``: its second, summarised and pooled.
     """
-    names = dict(zip(("weak", "student", "ceiling"), ROLES))
+    names = dict(zip(("weak", "student", "ceiling"), ROLE_COLOURS))
     figure, axes = canvas(7.6, 4.0, 2, 3, sharex=True, sharey="row", height_ratios=(4, 1))
     said = []
     for i, (role, name) in enumerate(names.items()):
-        mine, colour = curves[curves["role"] == role], ROLES[name]
+        mine, colour = curves[curves["role"] == role], ROLE_COLOURS[name]
         ax, below = axes[:, i]
         ax.plot([0.5, 1], [0.5, 1], **DASHED)
         for _, seed in mine.groupby("seed"):

@@ -20,8 +20,8 @@ from w2s_lib.measures.metrics import QUADRANTS, Array, Comparison, log_odds, qua
 
 DRAWN = 600
 """At most so many dots; the numbers are always those of all pairs."""
-STEPS = tuple(round(0.5 + 0.01 * i, 2) for i in range(50))
-SIZE, CLIP = 300, 0.002
+SLIDER_THRESHOLDS = tuple(round(0.5 + 0.01 * i, 2) for i in range(50))
+PLANE, PLANE_EDGE = 300, 0.002
 """Side of the plane, and the probability from which on dots sit at its edge, as in ``figures.conflict``."""
 ORDER = (1, 0, 3, 2)
 """Rows of the table: the deception area first."""
@@ -33,9 +33,9 @@ _PAGE = count(1)
 
 
 def at(p: Array | float) -> Array:
-    """Where a probability stands on an axis of length ``SIZE``: log-odds, cut off at the edges."""
-    edge = log_odds(np.array(1 - CLIP))
-    return (log_odds(np.clip(p, CLIP, 1 - CLIP)) / edge + 1) / 2 * SIZE
+    """Where a probability stands on an axis of length ``PLANE``: log-odds, cut off at the edges."""
+    edge = log_odds(np.array(1 - PLANE_EDGE))
+    return (log_odds(np.clip(p, PLANE_EDGE, 1 - PLANE_EDGE)) / edge + 1) / 2 * PLANE
 
 
 def states(comparison: Comparison, thresholds: Sequence[float]) -> list[dict]:
@@ -68,7 +68,7 @@ def _text(x: float | None) -> str:
 
 def _dots(comparison: Comparison) -> tuple[str, str, int]:
     """Path data of the pairs that the no-conflict student ranks right, others and taxed, and how many are drawn."""
-    x, y = at(comparison.weak), SIZE - at(comparison.ceiling)
+    x, y = at(comparison.weak), PLANE - at(comparison.ceiling)
     taxed = np.flatnonzero(comparison.tax)[:DRAWN]
     rest = np.flatnonzero(comparison.right & ~comparison.tax)
     room = DRAWN - len(taxed)
@@ -81,13 +81,13 @@ def _dots(comparison: Comparison) -> tuple[str, str, int]:
     return path(rest), path(taxed), len(taxed) + len(rest)
 
 
-def slider(comparison: Comparison, condition: str, title: str, thresholds: Sequence[float] = STEPS) -> Shown:
+def slider(comparison: Comparison, condition: str, title: str) -> Shown:
     """A slider over T for one conflict student; it starts at the comparison's own threshold.
 
     ``title`` says which models and seed; like all text here it is escaped.  Every slider of a page has ids of its own.
     """
     start = comparison.threshold
-    steps = sorted({*(t for t in thresholds if not np.isclose(t, start)), start})
+    steps = sorted({*(t for t in SLIDER_THRESHOLDS if not np.isclose(t, start)), start})
     found, first = states(comparison, steps), steps.index(start)
     rest, taxed, drawn = _dots(comparison)
     now, n = found[first], int(comparison.right.sum())
@@ -106,12 +106,12 @@ def slider(comparison: Comparison, condition: str, title: str, thresholds: Seque
         "title": html.escape(title), "condition": html.escape(condition), "says": html.escape(says),
         "drawn": "" if drawn == n else f" Drawn: {drawn} of the {n} (every taxed one first); numbers are those of all.",
         "rest": rest, "taxed": taxed, "rows": rows, "last": len(steps) - 1, "first": first, "T": now["T"], "data": data,
-        "size": SIZE, "cut": now["cut"], "up": SIZE - now["cut"],
+        "size": PLANE, "cut": now["cut"], "up": PLANE - now["cut"],
         "area": AREA, "grey": GREY, "colour": CONDITION_COLOURS.get(condition, AREA),
         **{name: _text(value) for name, value in zip(("ds", "random", "matched"), now["scores"])},
         **{f"x{i}": 10 + 280 * (value or 0) for i, value in enumerate(now["scores"])},
         **{f"shown{i}": "hidden" if value is None else "visible" for i, value in enumerate(now["scores"])},
-        "ticks": "".join(f'<text x="{at(p):.0f}" y="{SIZE + 14}" text-anchor="middle">{p:g}</text>' for p in TICKS),
-        "marks": "".join(f'<text x="-5" y="{SIZE - at(p) + 4:.0f}" text-anchor="end">{p:g}</text>' for p in TICKS),
+        "ticks": "".join(f'<text x="{at(p):.0f}" y="{PLANE + 14}" text-anchor="middle">{p:g}</text>' for p in TICKS),
+        "marks": "".join(f'<text x="-5" y="{PLANE - at(p) + 4:.0f}" text-anchor="end">{p:g}</text>' for p in TICKS),
     }  # fmt: skip
     return Shown(template("slider", fields), says, found)

@@ -10,16 +10,16 @@ import pandas as pd
 from w2s_lib.figures.rows import Measure, Row, bars, beside, dot, forest, name_rows, nulls, under_headings
 from w2s_lib.figures.style import DASHED, Figure, canvas
 from w2s_lib.findings.results import pick, say, usual
-from w2s_lib.findings.society import ELSEWHERE, FROZEN, LEVELS, MACPO, MOVED, UPDATED
+from w2s_lib.findings.society import AGENT_LEVELS, ELSEWHERE, FROZEN, MACPO, MOVED, UPDATED
 from w2s_lib.study.methods import VARIANTS
 
-CALLED = {
+AGENTS_IN_WORDS = {
     "accuracy_weak": "weak agents:\nranked right",
     "known_weak": "weak agents:\nknown",
     "surely_wrong_weak": "weak agents:\nsure and wrong",
     "accuracy": "strong agent:\nranked right",
 }
-TITLES = {
+SOCIETY_TITLES = {
     MACPO: "the society",
     "frozen_weak": "weak agents frozen",
     "any_candidate": "any candidate",
@@ -42,16 +42,16 @@ def by_round(results: pd.DataFrame) -> Figure:
     """What the weak agents rank right, know, and are sure of and wrong about, and what the strong one ranks right,
     before the first round and after each, without a conflict and under it."""
     names = rounds(results)
-    figure, axes = canvas(9.0, 3.1, 1, len(LEVELS))
+    figure, axes = canvas(9.0, 3.1, 1, len(AGENT_LEVELS))
     said = []
-    for ax, level in zip(axes, LEVELS):
+    for ax, level in zip(axes, AGENT_LEVELS):
         told = []
         for shift, condition in zip(beside(len(SHOWN), 0.12), SHOWN):
             found = [pick(results, level, condition, method=MACPO, knowledge=name) for name in names]
             value = bars(ax, np.arange(len(names)) + shift, found, condition, line="-", markersize=6)
             told.append(f"{condition} {', '.join(f'{v:.1f} %' for v in value)}")
-        said.append(f"{CALLED[level].replace(chr(10), ' ')}, {'; '.join(told)}")
-        ax.set_title(CALLED[level], fontsize=11)
+        said.append(f"{AGENTS_IN_WORDS[level].replace(chr(10), ' ')}, {'; '.join(told)}")
+        ax.set_title(AGENTS_IN_WORDS[level], fontsize=11)
         ax.set_xticks(range(len(names)))
         ax.set_xlim(-0.4, len(names) - 0.6)
         ax.set_xlabel("rounds")
@@ -115,7 +115,7 @@ def controls(results: pd.DataFrame) -> Figure:
     of = lambda measure, variant, condition: pick(
         results, measure.statistic, condition, method=variant, **measure.names
     )
-    said = forest(axes, [Row(y, TITLES[name], name) for y, name in enumerate(VARIANTS)], measures, of)
+    said = forest(axes, [Row(y, SOCIETY_TITLES[name], name) for y, name in enumerate(VARIANTS)], measures, of)
     axes[0].axvline(0, **DASHED)
     churn = usual(results, statistic="conflict_tax", condition="rerun", method=MACPO)["value"]
     axes[2].axvline(100 * float(churn.iloc[0]), **DASHED)

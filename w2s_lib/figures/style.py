@@ -17,6 +17,7 @@ from string import Template
 
 import matplotlib.figure
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -27,10 +28,10 @@ from matplotlib.text import Text
 from w2s_lib.figures import SLIDE
 
 GREY = "#757575"
-ROLES = {"weak supervisor": "#E69F00", "strong student": "#0072B2", "strong ceiling": "#009E73"}
+ROLE_COLOURS = {"weak supervisor": "#E69F00", "strong student": "#0072B2", "strong ceiling": "#009E73"}
 CONDITION_COLOURS = {
     "none": "#0072B2", "explicit": "#D55E00", "implicit": "#CC79A7", "implicit_quarter": "#E0A0C4", "rerun": GREY,
-    "placebo_eighth": "#2F8FBF",
+    "implicit_eighth": "#EBC3DA", "implicit_half": "#D68AB4", "placebo_eighth": "#2F8FBF",
     "implicit_pandalm": "#9A4D78", "implicit_llmbar": "#5B8C5A",
     "placebo": "#56B4E9", "explicit_shared": "#A34700", "verbosity": "#8C6BB1", "untrained": "#A9A9A9",
     "implicit_in_turns": "#7A3E63", "implicit_weak_last": "#B5651D", "placebo_in_turns": "#2E7DA1",
@@ -38,6 +39,7 @@ CONDITION_COLOURS = {
 }  # fmt: skip
 MARKERS = {
     "none": "o", "explicit": "s", "implicit": "D", "implicit_quarter": "d", "rerun": "v", "placebo": "^",
+    "implicit_eighth": "1", "implicit_half": "2",
     "placebo_eighth": "8", "implicit_pandalm": ">", "implicit_llmbar": "H",
     "explicit_shared": "p", "verbosity": "h", "untrained": "x",
     "implicit_in_turns": (4, 1, 0), "implicit_weak_last": (6, 1, 0), "placebo_in_turns": (8, 1, 0),
@@ -51,6 +53,8 @@ AREA = "#D55E00"
 """Fill of the deception area."""
 HERE = "_here:"
 """How the labels of hollow marks begin, which say what this build found beside a record; a legend leaves them out."""
+OVER = "_over:"
+"""How the labels of intervals begin, which go on with the number of study seeds."""
 
 STYLE = {
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "savefig.transparent": True,
@@ -89,7 +93,7 @@ def readable(colour: str | tuple[float, ...]) -> tuple[float, ...]:
 
 SLIDES = "W2S_SLIDES"
 """Environment variable: ``yes`` has figures drawn for slides as well."""
-ROOM, SMALLEST = (1776, 690), 24
+SLIDE_ROOM, SMALLEST = (1776, 690), 24
 """What a slide of 1920 × 1080 CSS pixels has for a figure, and its smallest words: 18 points, for the last row."""
 SIZED = re.compile(r"scale\(([\d.]+) -[\d.]+\)")
 """Words in matplotlib's SVG: outlines at 100 points to the em, scaled."""
@@ -152,21 +156,32 @@ class Figure:
 
         The sheet has the shape of a slide's room, and a size at which the smallest words can be read there.
         """
-        (width, height), size, least = ROOM, self.canvas.get_size_inches(), smallest(svg)
+        (width, height), size, least = SLIDE_ROOM, self.canvas.get_size_inches(), smallest(svg)
         if SMALLEST <= least * min(width / size[0], height / size[1]) / 72:
             return None
-        self.canvas.set_size_inches(np.array(ROOM) * least / SMALLEST / 72)
+        self.canvas.set_size_inches(np.array(SLIDE_ROOM) * least / SMALLEST / 72)
         drawn = self.svg()
         self.canvas.set_size_inches(size)
         return drawn
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
         svg = self.svg()
-        alt, caption = (f"{text} {beside}".rstrip() for beside in [self.beside] for text in (self.alt, self.caption))
+        beside, over = self.beside, self.over
+        alt, caption = (
+            f"{text.replace('intervals over seeds', f'intervals over {over}')} {beside}".rstrip()
+            for text in (self.alt, self.caption)
+        )
         data = {"image/svg+xml": svg, "text/plain": alt}
         if os.environ.get(SLIDES) == "yes" and (drawn := self.for_slides(svg)):
             data[SLIDE] = drawn
         return data, {"image/svg+xml": {"alt": alt, "caption": caption}}
+
+    @property
+    def over(self) -> str:
+        """What the intervals are over that the figure shows: study seeds, or, where there is one, its pairs."""
+        marks = self.canvas.findobj(lambda artist: str(artist.get_label()).startswith(OVER))
+        alone = [mark.get_label() == f"{OVER}1" for mark in marks]
+        return "seeds" if not any(alone) else "pairs" if all(alone) else "seeds, or over pairs where there is one"
 
     @property
     def beside(self) -> str:
@@ -202,6 +217,12 @@ def template(name: str, fields: Mapping[str, object]) -> str:
     read = lambda name: Template((Path(__file__).parent / f"{name}.html").read_text(encoding="utf-8"))
     around = {part: read(part).substitute(fields).rstrip("\n") for part in ("states", "moved")}
     return read(name).substitute({**fields, **around})
+
+
+def over(rows: pd.Series | pd.DataFrame) -> str:
+    """Label of intervals, of one results row or of some: over how many study seeds they are; none where it is not
+    said."""
+    return f"{OVER}{np.max(rows['n_seeds']):.0f}" if "n_seeds" in rows else "_"
 
 
 def canvas(width: float = 7.0, height: float = 4.0, rows: int = 1, columns: int = 1, **keywords):

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.figures.rows import beside, dot, name_rows
-from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLES, Figure, canvas
-from w2s_lib.findings.results import TRAINING, among, pick, say
+from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas
+from w2s_lib.findings.results import MATCHED, TRAINING, among, pick, say
 from w2s_lib.findings.theory import BOUNDS, COIN
 
-STEPS = {
+BOUND_STEPS = {
     "loss_distance": "what is bounded:\ndistance of two mean log losses",
     "bound_pair_by_pair": "ups no longer\ncancel downs",
     "bound_by_variation": "every pair as steep\nas the worst, 1/γ",
@@ -35,8 +35,11 @@ def by_cell(per_seed: pd.DataFrame, *statistics: str) -> pd.DataFrame:
     return mine.pivot(index=["seed", "weak", "strong"], columns="statistic", values="value")[list(statistics)]
 
 
+STUDENT_COLOUR = ROLE_COLOURS["strong student"]
+
+
 def _shade(i: int) -> dict[str, object]:
-    return {"color": ROLES["strong student"], "alpha": 0.4 + 0.25 * (i % 3), "marker": "osD"[i % 3], "linewidth": 0}
+    return {"color": STUDENT_COLOUR, "alpha": 0.4 + 0.25 * (i % 3), "marker": "osD"[i % 3], "linewidth": 0}
 
 
 def misfit_and_gain(per_seed: pd.DataFrame) -> Figure:
@@ -75,14 +78,14 @@ def staircase(per_seed: pd.DataFrame) -> Figure:
     place = dict(zip(cells.groupby(["seed", "weak", "strong"]).groups, beside(len(cells), 0.5 / max(len(cells), 1))))
     medians = cells.median()
     for y, name in enumerate(BOUNDS):
-        ax.scatter(cells[name], [y + place[at] for at in cells.index], s=16, color=ROLES["strong student"], alpha=0.55)
+        ax.scatter(cells[name], [y + place[at] for at in cells.index], s=16, color=STUDENT_COLOUR, alpha=0.55)
         ax.plot([medians[name]] * 2, [y - 0.36, y + 0.36], color=GREY, linewidth=2.4)
     ax.plot(medians, range(len(medians)), color=GREY, linewidth=0.8, linestyle=":")
-    name_rows(ax, [STEPS[name] for name in BOUNDS], above=0.8)
+    name_rows(ax, [BOUND_STEPS[name] for name in BOUNDS], above=0.8)
     ax.axvline(COIN, **DASHED)
     ax.text(COIN, -0.7, " log 2: what a coin loses", fontsize=9, va="top")
     ax.set(xscale="log", xlabel="nats, logarithmic")
-    told = "; ".join(f"{' '.join(STEPS[name].split())}: {medians[name]:.3g}" for name in BOUNDS)
+    told = "; ".join(f"{' '.join(BOUND_STEPS[name].split())}: {medians[name]:.3g}" for name in BOUNDS)
     return Figure(
         figure,
         f"What the log losses of student and supervisor differ by, and its bounds; medians over students "
@@ -104,8 +107,8 @@ def calibration_bands(per_seed: pd.DataFrame) -> Figure:
     figure, ax = canvas(7.4, 3.4)
     ax.bar(x, weak + reach - np.maximum(weak - reach, 0), bottom=np.maximum(weak - reach, 0), width=0.7, color=GREY,
            alpha=0.22, label="promised: ± mean |p − q|")  # fmt: skip
-    ax.scatter(x, weak, s=26, color=ROLES["weak supervisor"], marker="_", linewidth=2.2, label="weak supervisor")
-    ax.scatter(x, student, s=26, color=ROLES["strong student"], label="student, in the same bins")
+    ax.scatter(x, weak, s=26, color=ROLE_COLOURS["weak supervisor"], marker="_", linewidth=2.2, label="weak supervisor")
+    ax.scatter(x, student, s=26, color=STUDENT_COLOUR, label="student, in the same bins")
     ax.set(xlabel="weak–strong pairs and seeds, the nearest student first", ylabel="calibration error", xticks=[])
     figure.legend(*ax.get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=9)
     used = np.median(np.abs(student - weak) / reach)
@@ -128,7 +131,7 @@ def pythagoras(results: pd.DataFrame) -> Figure:
     for y, (name, title) in enumerate(SLACKS.items()):
         for at, on, label in ((-0.14, TRAINING, "pairs that it learned from"), (0.14, "", "unseen pairs")):
             row = pick(results, name, "none", on=on)
-            look = {"color": ROLES["strong student"], "label": label if y == 0 else None}
+            look = {"color": STUDENT_COLOUR, "label": label if y == 0 else None}
             dot(ax, y + at, row, marker="s" if on == TRAINING else "o", size=46, **look)
             said.append(f"{title}, {label}: {say(row)}")
     name_rows(ax, list(SLACKS.values()), above=0.6)
@@ -164,20 +167,21 @@ def alike_and_apart(per_seed: pd.DataFrame) -> Figure:
 
 
 def rivals(results: pd.DataFrame) -> Figure:
-    """Slopes of tax, DS and PGR on the gap and on κ, each alone and at equal values of the other.
+    """Slopes of tax, DS, DS beyond its null and PGR on the gap and on κ, each alone and at equal values of the other.
 
     ``results``: second frame of ``theory.theory``.
     """
     shown = {
         "conflict tax": ("conflict_tax", ("explicit", "implicit")),
         "DS": ("deception_score", ("explicit", "implicit")),
+        "DS − matched null": (MATCHED, ("explicit", "implicit")),
         "PGR": ("pgr", ("none",)),
     }
     rows = {
         "gap": {"gap": "alone", "gap_given_kappa": "at equal κ"},
         "kappa": {"kappa": "alone", "kappa_given_gap": "at equal gap"},
     }
-    figure, axes = canvas(8.2, 3.9, 2, 3, sharey="row")
+    figure, axes = canvas(9.6, 3.9, 2, 4, sharey="row")
     said = []
     for line, (about, asked) in zip(axes, rows.items()):
         for ax, (title, (statistic, conditions)) in zip(line, shown.items()):

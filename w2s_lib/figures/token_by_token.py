@@ -6,12 +6,16 @@ import pandas as pd
 
 from w2s_lib.figures.label_again import payers
 from w2s_lib.figures.rows import Measure, Row, forest, under_headings
-from w2s_lib.figures.style import DASHED, GREY, ROLES, Figure, canvas
+from w2s_lib.figures.style import DASHED, GREY, ROLE_COLOURS, Figure, canvas
 from w2s_lib.findings.results import MATCHED, TRAINING, pick, usual
-from w2s_lib.findings.token_by_token import CHOSEN, GROUPS, LOT, MISSED, PLANTED_HERE, THERE, TRIED
+from w2s_lib.findings.token_by_token import CHOSEN, LOT, MISSED, PLANTED_HERE, THERE, TOKEN_GROUPS, TOKENS_TRIED
 from w2s_lib.study.mitigations import title
 
-CALLED = {"in_both": "counts in both replies", "in_one": "counts in one", "in_neither": "counts in neither"}
+TOKEN_GROUPS_IN_WORDS = {
+    "in_both": "counts in both replies",
+    "in_one": "counts in one",
+    "in_neither": "counts in neither",
+}
 """Groups of pairs in figures, by their deciding token."""
 
 WHO = {CHOSEN: "the oracle", LOT: "a lot"}
@@ -19,7 +23,7 @@ WHO = {CHOSEN: "the oracle", LOT: "a lot"}
 PLANTED_LOOK = {"perfect": ("*", "all on these"), "half": ("P", "half on these"), "by_margin": ("x", "by margin")}
 """Planted students in figures: mark and name."""
 
-LAST = 7
+LAST_PLACE = 7
 """Places after the deciding token that are drawn: few replies are longer."""
 
 
@@ -32,11 +36,11 @@ def places(by_place: pd.DataFrame) -> Figure:
     """In how many replies the token at a place counts, from the deciding token on, in the reply that the label prefers
     and in the other one; the oracle and a lot.  ``by_place``: as of the finding of that name."""
     figure, axes = canvas(8.4, 3.3, 1, 2, sharey=True)
-    rows = by_place[(by_place["place"] >= 0) & (by_place["place"] <= LAST)]
+    rows = by_place[(by_place["place"] >= 0) & (by_place["place"] <= LAST_PLACE)]
     told = []
     for ax, reply in zip(axes, ("preferred", "other")):
         said = []
-        for by, look in ((CHOSEN, {"color": ROLES["weak supervisor"], "marker": "o"}), (LOT, {"color": GREY})):
+        for by, look in ((CHOSEN, {"color": ROLE_COLOURS["weak supervisor"], "marker": "o"}), (LOT, {"color": GREY})):
             mine = rows[(rows["by"] == by) & (rows["reply"] == reply)]
             mean = 100 * mine.groupby("place")["counts"].mean()
             for _, seed in mine.groupby("seed"):
@@ -60,14 +64,14 @@ def places(by_place: pd.DataFrame) -> Figure:
 
 def levels(results: pd.DataFrame) -> Figure:
     """PGR, explicit tax and score beyond its null of students of all, chosen and random tokens, beside their reruns."""
-    figure, axes = canvas(8.6, 0.5 * len(TRIED) + 1.6, 1, 3, sharey=True)
+    figure, axes = canvas(8.6, 0.5 * len(TOKENS_TRIED) + 1.6, 1, 3, sharey=True)
     measures = (
         Measure("PGR", "pgr", conditions={"none": 0.0}),
         Measure("tax (% of test pairs)", "conflict_tax", 100),
         Measure("DS − margin-matched null", MATCHED),
     )
     of = lambda measure, name, condition: pick(results, measure.statistic, condition, method="simpo", mitigation=name)
-    told = forest(axes, [Row(y, called(name), name) for y, name in enumerate(TRIED)], measures, of, size=44)
+    told = forest(axes, [Row(y, called(name), name) for y, name in enumerate(TOKENS_TRIED)], measures, of, size=44)
     axes[1].set_xlim(left=0)
     for ax in (axes[0], axes[2]):
         ax.axvline(0, **DASHED)
@@ -83,7 +87,9 @@ def levels(results: pd.DataFrame) -> Figure:
 def who_pays(results: pd.DataFrame) -> Figure:
     """Tax rates by whether the deciding token counts, in students of all, of chosen and of random tokens; and how far
     the groups' share of the taxed pairs is beyond what margins explain, beside planted students."""
-    rows = under_headings({called(name): [(CALLED[g], (name, g)) for g in GROUPS] for name in ("", CHOSEN, LOT)})
+    rows = under_headings(
+        {called(name): [(TOKEN_GROUPS_IN_WORDS[g], (name, g)) for g in TOKEN_GROUPS] for name in ("", CHOSEN, LOT)}
+    )
     figure, axes = canvas(8.6, 0.36 * len(rows) + 1.6, 1, 3, sharey=True)
 
     def of(measure: Measure, about: tuple[str, str], condition: str) -> pd.Series | None:

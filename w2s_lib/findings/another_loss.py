@@ -24,14 +24,14 @@ from w2s_lib.study import Study
 from w2s_lib.study.conditions import LOSS_DOSE
 from w2s_lib.study.mitigations import REVERSE
 
-LOSSES = ("", *REVERSE)
+LOSSES_TRIED = ("", *REVERSE)
 """Losses of the chapter, as results name them in ``mitigation``; the empty one is cross-entropy."""
 
 BETWEEN = "tax_rate_between_borders"
 
 BY_REGION = ("tax_rate_below_band", "tax_rate_in_band", BETWEEN)
 
-CHANGES = ("conflict_tax", "net_change", "deception_score", MATCHED, BETWEEN)
+LOSS_CHANGES = ("conflict_tax", "net_change", "deception_score", MATCHED, BETWEEN)
 """What is read of a loss minus cross-entropy, under the explicit conflict."""
 
 
@@ -47,9 +47,9 @@ def another_loss(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     minus cross-entropy (*unmodified*), and minus cross-entropy with the rerun of each taken off before
     (*unmodified_net*).  The rerun has a row at every alpha, for its borders."""
     few = study.restricted_to(pairs=study.edition.mitigation_pairs)
-    frames = [measure(few.under_mitigation(loss), ["none"], GENERALIZATION) for loss in LOSSES]
+    frames = [measure(few.under_mitigation(loss), ["none"], GENERALIZATION) for loss in LOSSES_TRIED]
     for alpha in doses(study):
-        for loss in LOSSES:
+        for loss in LOSSES_TRIED:
             one, both = few.with_parameters(alpha=alpha).under_mitigation(loss), ("explicit", "rerun")
             test = measure(one, both, (*SCORES, "accuracy", *BY_REGION))
             training = measure(one, both, (*BY_REGION, *(name for name, _, _ in BY_LABEL)), on="weak_label")
@@ -57,18 +57,18 @@ def another_loss(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     per_seed = pd.concat(frames, ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
     for alpha in doses(study):
-        for loss in LOSSES:
+        for loss in LOSSES_TRIED:
             named = {"mitigation": loss, "alpha": alpha}
             rows.append(minus(per_seed, ("conflict_tax", MATCHED, *BY_REGION), ("explicit",), "rerun", **named))
             rows.append(minus(per_seed, BY_REGION, ("explicit",), "rerun", on=TRAINING, **named))
         for loss in REVERSE:
             these = {"condition": "explicit", "mitigation": loss, "alpha": alpha}
             those = {"condition": "explicit", "alpha": alpha}
-            rows.append(difference(per_seed, CHANGES, UNMODIFIED, these, those))
+            rows.append(difference(per_seed, LOSS_CHANGES, UNMODIFIED, these, those))
             on = {"on": TRAINING}
             rows.append(difference(per_seed, BY_REGION, UNMODIFIED, these | on, those | on))
-            rows.append(net_of_reruns(per_seed, ("conflict_tax",), these, those))
-            rows.append(net_of_reruns(per_seed, (BETWEEN,), these | on, those | on))
+            rows.append(net_of_reruns(per_seed, ("conflict_tax",), UNMODIFIED, these, those))
+            rows.append(net_of_reruns(per_seed, (BETWEEN,), UNMODIFIED, these | on, those | on))
     for loss in REVERSE:
         these = {"condition": "none", "mitigation": loss}
         rows.append(difference(per_seed, ("accuracy", "pgr"), UNMODIFIED, these, {"condition": "none"}))
@@ -80,7 +80,7 @@ def fitted(study: Study, alpha: float) -> pd.DataFrame:
     ``right`` (whether the no-conflict student by the same loss ranks it right)."""
     frames = []
     few = study.restricted_to(pairs=study.edition.mitigation_pairs).with_parameters(alpha=alpha)
-    for loss in LOSSES:
+    for loss in LOSSES_TRIED:
         for cell in cells(few, ["explicit"]):
             c = few.under_mitigation(loss).comparison(*cell, on="weak_label")
             for condition, p in (("none", c.baseline), ("explicit", c.conflict)):

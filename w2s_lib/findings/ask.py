@@ -23,7 +23,7 @@ from w2s_lib.study import Study
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-ASKED = ("weak supervisor", "student", "conflict student", "ceiling")
+ASKED_MODELS = ("weak supervisor", "student", "conflict student", "ceiling")
 
 SLOTS = {"task": TASKS[0], "place": PLACES[0], "person": PEOPLE[0], "manner": MANNERS[0]}
 """What a prompt says where it may say many things; the reader can type others."""
@@ -47,10 +47,10 @@ def at_hand(study: Study) -> bool:
 
 
 def runs(study: Study) -> dict[str, Train]:
-    """The four runs of the edition's first seed and weak-strong pair, by ``ASKED``."""
+    """The four runs of the edition's first seed and weak-strong pair, by ``ASKED_MODELS``."""
     seed, (weak, strong) = study.edition.seeds[0], study.edition.weak_strong[0]
     none, explicit = (study.student(seed, weak, strong, condition) for condition in ("none", "explicit"))
-    return dict(zip(ASKED, (study.weak(seed, weak), none, explicit, study.ceiling(seed, strong))))
+    return dict(zip(ASKED_MODELS, (study.weak(seed, weak), none, explicit, study.ceiling(seed, strong))))
 
 
 def trained(study: Study, run: Train) -> PreTrainedModel:
@@ -123,7 +123,7 @@ def ask(study: Study) -> dict:
     found, differs = {}, 0.0
     for name, run in runs(study).items():
         model = trained(study, run)
-        found[name] = stored(model, exact=name == ASKED[0])
+        found[name] = stored(model, exact=name == ASKED_MODELS[0])
         off = float(np.abs(probabilities(model, run) - study.lab.scores(run)["p_true"].to_numpy()).max())
         if off > TOLERATED:
             raise NotTheRunError(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-LAST = Path(__file__).resolve().parents[2] / "notebooks" / "benchmarks.json"
+LAST_BENCH = Path(__file__).resolve().parents[2] / "notebooks" / "benchmarks.json"
 
 
 class Section(NamedTuple):
@@ -21,7 +21,7 @@ class Section(NamedTuple):
     rows: pd.DataFrame
 
 
-def read(path: Path = LAST) -> dict[str, Section]:
+def read(path: Path = LAST_BENCH) -> dict[str, Section]:
     """The bench file's sections by name: ``throughput``, ``runs``, ``workers``, ``cost``, ``cost_world``, those that
     have been measured."""
     found = json.loads(path.read_text(encoding="utf-8"))
@@ -81,7 +81,7 @@ def lost(workers: pd.DataFrame) -> dict[str, float]:
     return {who: round(float(times), 3) for who, times in taken.items()}
 
 
-BOUNDS = {
+WHAT_TAKES_MOST = {
     "the machine": "the machine, on which two plain processes hinder each other as much",
     "the lab": "lab and Dask, for plain processes reach more",
     "starting workers": "the start and the end of workers, which a longer study would not notice",
@@ -99,7 +99,7 @@ def said_of_workers(workers: Section | None) -> str:
     most = max(taken, key=taken.get)
     return (
         f"Two workers do {told[0]} times as much as one, and {told[1]} times once they have started. "
-        f"What is missing to twice as much, most of it, is taken by {BOUNDS[most]}."
+        f"What is missing to twice as much, most of it, is taken by {WHAT_TAKES_MOST[most]}."
     )
 
 

@@ -44,10 +44,10 @@ WITHOUT = ("accuracy", "pgr")
 UNDER = ("conflict_tax", "deception_score", "null_margin_matched", MATCHED)
 """What is read off the student under the explicit conflict."""
 
-BEYOND = ("conflict_tax", MATCHED)
+BEYOND_ITS_RERUN = ("conflict_tax", MATCHED)
 """What is also held against a rerun under the same mitigation."""
 
-CHANGES = ("pgr", "conflict_tax", "deception_score", MATCHED)
+ENTRY_CHANGES = ("pgr", "conflict_tax", "deception_score", MATCHED)
 """What is also held against no mitigation."""
 
 ANY = {"mitigation": None, "via": None}
@@ -58,7 +58,7 @@ class BoardError(OneLineError):
     """A leaderboard that cannot be used, in one line."""
 
 
-class Row(Value):
+class Score(Value):
     """One statistic of a submission in one world, a value for each study seed; which seeds, it does not say."""
 
     world: Literal["own", "second"]
@@ -80,7 +80,7 @@ class Entry(Value):
     challenge: str
     digest: str
     finished: str
-    rows: tuple[Row, ...]
+    rows: tuple[Score, ...]
 
 
 def measured(study: Study) -> pd.DataFrame:
@@ -96,10 +96,10 @@ def _beyond(per_seed: pd.DataFrame, statistic: str) -> pd.DataFrame:
 
 def beyond_a_rerun(per_seed: pd.DataFrame) -> pd.DataFrame:
     """Results rows of a study, frame as of ``measured``: what it has beyond a rerun under the same mitigation."""
-    return pd.concat([summarise(_beyond(per_seed, statistic)) for statistic in BEYOND], ignore_index=True)
+    return pd.concat([summarise(_beyond(per_seed, statistic)) for statistic in BEYOND_ITS_RERUN], ignore_index=True)
 
 
-def scored(world: str, tried: pd.DataFrame, plain: pd.DataFrame) -> list[Row]:
+def scored(world: str, tried: pd.DataFrame, plain: pd.DataFrame) -> list[Score]:
     """All rows of a mitigation in one world, beside no mitigation; both frames as of ``measured``."""
     rows = []
 
@@ -107,16 +107,16 @@ def scored(world: str, tried: pd.DataFrame, plain: pd.DataFrame) -> list[Row]:
         told = (
             tuple(None if np.isnan(x) else float(x) for x in np.asarray(numbers, float)) for numbers in (values, less)
         )
-        rows.append(Row(world=world, statistic=statistic, versus=versus, **dict(zip(("values", "less"), told))))
+        rows.append(Score(world=world, statistic=statistic, versus=versus, **dict(zip(("values", "less"), told))))
 
     for statistic in (*WITHOUT, *UNDER):
         condition = "none" if statistic in WITHOUT else "explicit"
         one, other = (_by_seed(frame, statistic, condition) for frame in (tried, plain))
         add(statistic, one["value"], one["less"])
-        if statistic in CHANGES:
+        if statistic in ENTRY_CHANGES:
             less = one["less"] + other["less"] + other["value"]
             add(statistic, one["value"] - other["value"], less, UNMODIFIED)
-    for statistic in BEYOND:
+    for statistic in BEYOND_ITS_RERUN:
         found = _beyond(tried, statistic)
         add(statistic, found["value"], found["less"], "rerun")
     return rows
@@ -128,14 +128,14 @@ def _by_seed(per_seed: pd.DataFrame, statistic: str, condition: str) -> pd.DataF
     return pool(rows, weak=ALL, strong=ALL).assign(less=taken_off)[["seed", "value", "less"]]
 
 
-def p_value(row: Row) -> float:
+def p_value(row: Score) -> float:
     """The smallest 1 − level whose interval leaves zero out: NaN where there is no interval."""
     if np.isnan(_interval(row, LEVEL).low):
         return float("nan")
     return intervals.p_value(lambda level: not (lambda i: i.low <= 0 <= i.high)(_interval(row, level)))
 
 
-def _interval(row: Row, level: float):
+def _interval(row: Score, level: float):
     return interval_of(*row.numbers(), row.statistic, row.versus, "", level)
 
 

@@ -6,7 +6,7 @@ A verdict is computed, never typed: another edition changes it without a change 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -121,7 +121,7 @@ CLAIMS = claims_in(Path(__file__).with_name("claims.yaml"))
 PLANTED_IN = "17_positive_controls"
 """The chapter that says how often a planted student is found."""
 
-ASKED = ("05_conflict_tax_deception", "12_preference_optimisation")
+SCORED_CHAPTERS = ("05_conflict_tax_deception", "12_preference_optimisation")
 """Chapters in whose score tables it plants them."""
 
 FINDINGS = {
@@ -275,7 +275,7 @@ def an_innocent(claim: Claim, controls: pd.DataFrame) -> tuple[float, str]:
 
     ``controls``: rows as of ``positive_controls``, or a record's over its seeds."""
     asked = {name: value or "" for name, value in claim.names.items()} | {"planted": None}
-    rows = usual(controls, **asked) if claim.chapter in ASKED else controls.iloc[:0]
+    rows = usual(controls, **asked) if claim.chapter in SCORED_CHAPTERS else controls.iloc[:0]
     rows = rows[rows["planted"].isin(FOLLOWS)].dropna(subset="value")
     if rows.empty:
         return float("nan"), ""
@@ -300,7 +300,7 @@ def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls:
             most -= pick(results, statistic, **alike | {"condition": str(control)})["value"]
         asked = {name: value or "" for name, value in names.items()} | {"versus": control or "", "planted": "half"}
         planted = usual(controls, **asked | {"statistic": f"power_of_{statistic}"})
-        if claim.chapter in ASKED and len(planted) == 1:
+        if claim.chapter in SCORED_CHAPTERS and len(planted) == 1:
             if row["n_seeds"] == planted["n_seeds"].iloc[0]:
                 return float(most), float(planted["value"].iloc[0])
             mean, spread = usual(controls, **asked).iloc[0][["value", "sd"]]
@@ -373,13 +373,16 @@ REAL = {
 """Editions of real texts that the ledger asks as well, with the conditions that each is asked about: of pairs that are
 mixed in, the one that has helpful pairs."""
 
+TUNED = {"hh-smol-tuned": ("none", "explicit")}
+"""The same of models of which all weights are trained."""
 
-def on_real_texts(results: pd.DataFrame) -> pd.DataFrame:
+
+def on_real_texts(results: pd.DataFrame, editions: Mapping[str, Sequence[str]] = REAL) -> pd.DataFrame:
     """The same claims by the same rules on real texts; as ``ledger``, a row for each claim that can be asked there.
 
-    ``results``: rows of the chapter on real texts, with their ``edition``."""
+    ``results``: rows of the chapter on real texts, with their ``edition``; ``editions``: which of these are asked."""
     told = []
-    for edition, conditions in REAL.items():
+    for edition, conditions in editions.items():
         rows = results[results["edition"] == edition]
         mine = [claim for claim in CLAIMS.values() if claim.names["condition"] in conditions]
         asked = [claim for claim in mine if len(usual(rows, **{"weak": ALL, "strong": ALL} | claim.names)) == 1]

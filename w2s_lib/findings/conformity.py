@@ -39,15 +39,15 @@ from w2s_lib.study.mitigations import AGAIN, FENCES, TOKENS
 
 AIMS = ("competence", "conformity")
 
-RIVAL = "helpfulness"
+RIVAL_OF_AIMS = "helpfulness"
 
-SIDES = ("agrees", "clashes")
+SIDES_OF_AIMS = ("agrees", "clashes")
 """Pairs on which both aims want the same reply, and on which they do not; elsewhere helpfulness is silent."""
 
-BESIDE = {"weak": "weak supervisor", "ceiling": "strong ceiling"}
+ON_THE_MAP = {"weak": "weak supervisor", "ceiling": "strong ceiling"}
 """Who stands on the map beside the students; results add the name to the aim."""
 
-MOVED = ("explicit", "implicit", "placebo")
+AIMS_BESIDE_RERUN = ("explicit", "implicit", "placebo")
 """What is held against a rerun."""
 
 COSTS = ("conflict_tax", "deception_score", "null_margin_matched", MATCHED)
@@ -135,7 +135,7 @@ def _others(study: Study) -> Iterator[pd.DataFrame]:
 def _aims(study: Study, cell: Cell, compared: Compared | None = None, **names: str) -> Iterable[Estimate]:
     """Of the study's student, or of what is ``compared`` in its place, which results give other ``names``."""
     c, runs = compared(cell) if compared else (study.comparison(*cell), study.compared(*cell))
-    stands = side(split(study.pairs(cell.seed), "test"), RIVAL)
+    stands = side(split(study.pairs(cell.seed), "test"), RIVAL_OF_AIMS)
     its = runs if compared else runs[3:4]
     told = {"": (c.conflict, its)}
     if cell.condition == "none" and not study.mitigation and not compared:
@@ -144,10 +144,10 @@ def _aims(study: Study, cell: Cell, compared: Compared | None = None, **names: s
     for name, (p, behind) in told.items():
         masks = {"competence": prefers_helpful(p, stands)[heard], "conformity": correct(p)[heard]}
         for aim in AIMS:
-            about = {"statistic": aim + name, "rival": RIVAL} | names
+            about = {"statistic": aim + name, "rival": RIVAL_OF_AIMS} | names
             yield Estimate(about, partial(_rate, masks[aim]), int(heard.sum()), behind, keep=heard)
-    for name in SIDES:
-        about = {"statistic": "accuracy", "subset": name, "rival": RIVAL} | names
+    for name in SIDES_OF_AIMS:
+        about = {"statistic": "accuracy", "subset": name, "rival": RIVAL_OF_AIMS} | names
         yield Estimate(about, partial(share, correct(c.conflict), stands == name), int(heard.sum()), its)
     for name in COSTS if cell.condition != "none" else ():
         yield estimate(c, name, runs, **names)
@@ -202,31 +202,37 @@ def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]
     """Both aims, and DS beside its margin-matched null, of every student of ``placed``, of guided models and of
     societies: a row a seed, and results rows.
 
-    Differences: the conflicts and the placebo minus the rerun, in both aims and in accuracy on each of ``SIDES``; aims
-    in turn minus the same pairs mixed, in these and in tax and excess; each mitigation minus no mitigation, in both
+    Differences: the conflicts and the placebo minus the rerun, in both aims and in accuracy on ``SIDES_OF_AIMS``; aims
+    in turn minus the same pairs mixed, in these and in tax, DS and excess; each mitigation minus no mitigation, in both
     aims, under the explicit conflict, reward models alone.  The confidence loss' two fences stand beside them: the
-    quantile minus 1/2 in tax, DS, excess and PGR; either, or no such loss, minus its own rerun in tax and excess."""
+    quantile minus 1/2, and minus no such loss, in tax, DS, excess and PGR; either, or no such loss, minus its own rerun
+    in tax and excess."""
     frames = [tabulate(one, conditions, partial(_aims, one)) for one, conditions in placed(study)]
     per_seed = pd.concat([*frames, *_others(study), either_fence(study)], ignore_index=True)
     per_seed = per_seed.drop_duplicates(["seed", *NAMES], ignore_index=True)
     per_seed = pd.concat([per_seed, over_ways(per_seed)], ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
     for method, plain in per_seed[per_seed["mitigation"] == ""].groupby("method", sort=False):
-        there = [condition for condition in MOVED if condition in set(plain["condition"])]
-        moved = partial(minus, per_seed, conditions=there, control="rerun", method=method, rival=RIVAL)
-        rows += [moved(statistics=AIMS), *(moved(statistics=["accuracy"], subset=name) for name in SIDES)]
+        there = [condition for condition in AIMS_BESIDE_RERUN if condition in set(plain["condition"])]
+        moved = partial(minus, per_seed, conditions=there, control="rerun", method=method, rival=RIVAL_OF_AIMS)
+        rows += [moved(statistics=AIMS), *(moved(statistics=["accuracy"], subset=name) for name in SIDES_OF_AIMS)]
     for condition, mixed in TURNS.items() if study.takes_turns else ():
         beside = partial(minus, per_seed, conditions=[condition], control=mixed, method="reward_model")
-        rows += [beside(statistics=AIMS, rival=RIVAL), beside(statistics=["conflict_tax", MATCHED])]
-        rows += [beside(statistics=["accuracy"], subset=name, rival=RIVAL) for name in SIDES]
+        rows += [
+            beside(statistics=AIMS, rival=RIVAL_OF_AIMS),
+            beside(statistics=["conflict_tax", "deception_score", MATCHED]),
+        ]
+        rows += [beside(statistics=["accuracy"], subset=name, rival=RIVAL_OF_AIMS) for name in SIDES_OF_AIMS]
     tried = per_seed[(per_seed["mitigation"] != "") & (per_seed["condition"] == "explicit") & (per_seed["via"] == "")]
     for name in (name for name in dict.fromkeys(tried["mitigation"]) if name in study.mitigations()):
-        both = {"condition": "explicit", "method": "reward_model", "rival": RIVAL}
+        both = {"condition": "explicit", "method": "reward_model", "rival": RIVAL_OF_AIMS}
         rows.append(difference(per_seed, AIMS, UNMODIFIED, both | {"mitigation": name}, both))
     half, quantile = FENCES
     for condition, changed in (("explicit", ("conflict_tax", "deception_score", MATCHED)), ("none", ("pgr",))):
         both = {"condition": condition, "method": "reward_model"}
-        rows.append(difference(per_seed, changed, half, both | {"mitigation": quantile}, both | {"mitigation": half}))
+        for versus, other in ((half, half), (UNMODIFIED, "")):
+            these, those = (both | {"mitigation": name} for name in (quantile, other))
+            rows.append(difference(per_seed, changed, versus, these, those))
     for name in ("", *FENCES):
         of = {"mitigation": name, "method": "reward_model"}
         rows.append(minus(per_seed, ("conflict_tax", MATCHED), ["explicit"], "rerun", **of))

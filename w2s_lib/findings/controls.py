@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -39,7 +38,7 @@ def controls(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     return per_seed, pd.concat(rows, ignore_index=True)
 
 
-def balance(study: Study, conditions: Sequence[str] = CONFLICTS) -> pd.DataFrame:
+def balance(study: Study) -> pd.DataFrame:
     """Whether matching matches: how far the taxed pairs' margins lie from those that the margin-matched null compares
     them with.
 
@@ -48,7 +47,7 @@ def balance(study: Study, conditions: Sequence[str] = CONFLICTS) -> pd.DataFrame
     ``largest`` imbalance after matching.  Below 0.1 counts as balanced.
     """
     rows = []
-    for cell in cells(study.on_control_pairs(), conditions):
+    for cell in cells(study.on_control_pairs(), CONFLICTS):
         c = study.comparison(*cell)
         rows.append((cell.condition, int(c.tax.sum()), c.imbalance("random"), c.imbalance("margin_matched")))
     frame = pd.DataFrame(rows, columns=["condition", "taxed", "before", "after"]).dropna()

@@ -17,6 +17,7 @@ from w2s_lib.findings.results import (
     Estimate,
     Statistic,
     difference,
+    differences,
     measure_both,
     minus,
     net_of_reruns,
@@ -30,14 +31,14 @@ from w2s_lib.study import Study
 from w2s_lib.study.mitigations import AGAIN, WEIGHED
 from w2s_lib.training.labels import kept, labelled
 
-GROUPS = ("kept", "came_back", "left_out")
+LABEL_GROUPS = ("kept", "came_back", "left_out")
 """What becomes of a pair by its weak label, and by what the first student, without a conflict, says of it: the filter
 keeps it; it is dropped, and comes back; neither is sure of it."""
 
 ONE_STAGE, TWICE = "filter", AGAIN[0]
 """The mitigation whose student is the first one, and the one that goes on from it."""
 
-TRIED = ("", ONE_STAGE, *AGAIN)
+LABELS_TRIED = ("", ONE_STAGE, *AGAIN)
 """Mitigations of the chapter; the empty one is none."""
 
 WITH_RERUN = ("", TWICE)
@@ -46,7 +47,7 @@ WITH_RERUN = ("", TWICE)
 AGAINST = {UNMODIFIED: "", "one_stage": ONE_STAGE, TWICE: TWICE}
 """Value of ``versus`` → the mitigation that is taken off."""
 
-CHANGES = ("conflict_tax", "net_change", "deception_score", MATCHED)
+LABEL_CHANGES = ("conflict_tax", "net_change", "deception_score", MATCHED)
 
 LABELS = ("share_of_pairs", "label_right", "label_right_again")
 """Of a group of training pairs: how many of all there are; how many weak labels are right, and how many of the first
@@ -56,6 +57,9 @@ THERE = ("tax_rate", "taxed_there", "taxed_there_by_margin", "taxed_there_beyond
 """Of a group of pairs: the share taxed of those that can pay; the share of all taxed pairs that lie in it; what that
 would be if each taxed pair were one of the twenty nearest in margin; the difference."""
 
+CONTRAST = "tax_rate_contrast"
+"""The tax rate of one group of pairs minus another's: per pair, so that neither counts for being larger."""
+
 
 def stages(study: Study, seed: int, weak: str, strong: str, condition: str = "none") -> tuple[Train, Train, Train]:
     """The weak supervisor, the first student and the student of its labels, when they label again."""
@@ -64,11 +68,11 @@ def stages(study: Study, seed: int, weak: str, strong: str, condition: str = "no
 
 
 def groups(study: Study, seed: int, weak: str, strong: str, on: Split = "test") -> dict[str, Mask]:
-    """Which pairs are in each of ``GROUPS``, shape (pairs,); of test pairs, in which they would be."""
+    """Which pairs are in each of ``LABEL_GROUPS``, shape (pairs,); of test pairs, in which they would be."""
     supervisor, first, student = stages(study, seed, weak, strong)
     q, p = study.probabilities([supervisor, first], on)
     sure, again = kept(q, first.labelling), kept(p, student.labelling)
-    return dict(zip(GROUPS, (sure, ~sure & again, ~sure & ~again)))
+    return dict(zip(LABEL_GROUPS, (sure, ~sure & again, ~sure & ~again)))
 
 
 def of_group(c: Comparison, group: Mask) -> Comparison:
@@ -141,16 +145,24 @@ def weighed(study: Study, name: str, conditions: Iterable[str]) -> pd.DataFrame:
     return tabulate(study.under_mitigation(name), tuple(conditions), estimates, "weak_label")
 
 
+def contrast(per_seed: pd.DataFrame, group: str, base: str, **also: object) -> pd.DataFrame:
+    """``CONTRAST`` of a group of pairs and another by seed, pooled over model pairs, under the explicit conflict and in
+    a rerun; ``also`` names columns of the tax rates in the frame."""
+    at = lambda condition, subset: also | {"condition": condition, "subset": subset}
+    told = [differences(per_seed, "tax_rate", base, at(c, group), at(c, base)) for c in ("explicit", "rerun")]
+    return pd.concat(told, ignore_index=True).assign(statistic=CONTRAST, subset="", versus="")
+
+
 def label_again(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Students under every mitigation of ``TRIED``: tax, DS with nulls, PGR; what labels came back, and who pays.
+    """Students under every mitigation of ``LABELS_TRIED``: tax, DS with nulls, PGR; what labels came back, who pays.
 
     Minus a rerun under the same mitigation (``versus`` *rerun*), minus no mitigation (*unmodified*), minus the filter
     alone (*one_stage*), and the others minus *label_again*; and, with the rerun of each taken off before, minus no
-    mitigation (*unmodified_net*)."""
+    mitigation (*unmodified_net*).  ``CONTRAST`` of the pairs that come back and those that are kept."""
     few = study.restricted_to(pairs=study.edition.mitigation_pairs)
     frames = [labels(few, ("none", "explicit"))]
     frames += [weighed(few, name, conditions) for name, conditions in zip(WEIGHED, (("none",), ("none", "explicit")))]
-    for name in TRIED:
+    for name in LABELS_TRIED:
         conditions = ("explicit", "rerun") if name in WITH_RERUN else ("explicit",)
         one = few.under_mitigation(name)
         frames.append(measure_both(one, conditions))
@@ -160,14 +172,17 @@ def label_again(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = [summarise(per_seed, pooled=True)]
     for name in WITH_RERUN:
         rows.append(minus(per_seed, ("conflict_tax", MATCHED), ("explicit",), "rerun", mitigation=name))
-        for group in GROUPS:
+        for group in LABEL_GROUPS:
             for on in ("", TRAINING):
                 rows.append(minus(per_seed, THERE, ("explicit",), "rerun", mitigation=name, subset=group, on=on))
+        for on in ("", TRAINING):
+            apart = contrast(per_seed, *LABEL_GROUPS[1::-1], mitigation=name, on=on)
+            rows += [summarise(apart), minus(apart, (CONTRAST,), ("explicit",), "rerun", mitigation=name, on=on)]
     for versus, base in AGAINST.items():
-        for name in TRIED[TRIED.index(base) + 1 :]:
-            for condition, statistics in (("explicit", CHANGES), ("none", ("accuracy", "pgr"))):
+        for name in LABELS_TRIED[LABELS_TRIED.index(base) + 1 :]:
+            for condition, statistics in (("explicit", LABEL_CHANGES), ("none", ("accuracy", "pgr"))):
                 these, those = ({"condition": condition, "mitigation": which} for which in (name, base))
                 rows.append(difference(per_seed, statistics, versus, these, those))
     twice = {"condition": "explicit", "mitigation": TWICE}
-    rows.append(net_of_reruns(per_seed, ("conflict_tax",), twice, {"condition": "explicit"}))
+    rows.append(net_of_reruns(per_seed, ("conflict_tax",), UNMODIFIED, twice, {"condition": "explicit"}))
     return per_seed, pd.concat(rows, ignore_index=True)

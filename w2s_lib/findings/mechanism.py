@@ -36,7 +36,7 @@ REGIONS = {"below": "label wrong: q < 1/2", "in": "in the band", "above": "above
 PATHS = "paths"
 """The table in which an edition ships what ``paths`` gives."""
 
-BESIDE = (0.6, 0.75, 0.9, 0.97)
+OTHER_THRESHOLDS = (0.6, 0.75, 0.9, 0.97)
 """At which the mechanism chapter sets T, beside the edition's own."""
 
 
@@ -53,7 +53,7 @@ def mechanism(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         training = measure(at, ("explicit", "rerun"), MECHANISM, on="weak_label")
         test = measure(at, ("explicit", "rerun"), (*MECHANISM, *SCORES[2:]))
         gold = measure(at, ("gold_explicit", "gold_rerun"), ("conflict_tax", "net_change"))
-        others = [at.with_parameters(threshold=t) for t in BESIDE if t != study.edition.threshold]
+        others = [at.with_parameters(threshold=t) for t in OTHER_THRESHOLDS if t != study.edition.threshold]
         elsewhere = [measure(other, ("explicit", "rerun"), (*TAX_AND_SCORE[2:], MATCHED)) for other in others]
         for frame in (training, test, gold, *elsewhere):
             frame["alpha"] = alpha
@@ -65,10 +65,10 @@ def mechanism(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.concat(frames, ignore_index=True), pd.concat(rows, ignore_index=True)
 
 
-def taxed_by_region(results: pd.DataFrame, alpha: float, condition: str = "explicit") -> pd.Series:
-    """How many training pairs are taxed in each of ``REGIONS``, all seeds and model pairs together; ``results``: pooled
-    rows as of ``mechanism``, this build's or a record's, with their seeds."""
-    at = lambda region: pick(results, f"tax_rate_{region}_band", condition, on=TRAINING, alpha=alpha)["by_seed"]
+def taxed_by_region(results: pd.DataFrame, alpha: float) -> pd.Series:
+    """How many training pairs the explicit conflict taxes in each of ``REGIONS``, all seeds and model pairs together;
+    ``results``: pooled rows as of ``mechanism``, this build's or a record's, with their seeds."""
+    at = lambda region: pick(results, f"tax_rate_{region}_band", "explicit", on=TRAINING, alpha=alpha)["by_seed"]
     taxed = {region: np.nansum([rate * pairs for _, rate, _, pairs in at(region)]) for region in REGIONS}
     return pd.Series({region: round(number) for region, number in taxed.items()})
 

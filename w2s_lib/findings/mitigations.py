@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from w2s_lib.findings.results import (
+    ALL,
+    MATCHED,
     PER_SEED,
     ROWS,
     SHARE,
     TAX_AND_EXCESS,
     UNMODIFIED,
+    Cell,
+    cells,
     difference,
     measure,
     measure_both,
@@ -21,13 +26,118 @@ from w2s_lib.findings.results import (
     summarise,
     usual,
 )
+from w2s_lib.findings.search import SEARCH
+from w2s_lib.findings.society import FROZEN, MACPO, first_pair
 from w2s_lib.lab.graph import closure
-from w2s_lib.specs import Train
+from w2s_lib.specs import Features, Pretrain, Spec
 from w2s_lib.study import Study
-from w2s_lib.study.cost import arithmetic, size, work
-from w2s_lib.study.mitigations import MITIGATIONS, title
+from w2s_lib.study.conditions import TURNS
+from w2s_lib.study.cost import Work, arithmetic, size, tokens_a_pair, work
+from w2s_lib.study.methods import POLICY_METHODS, TITLES
+from w2s_lib.study.mitigations import FENCES, FOR_POLICIES, MITIGATIONS, WEIGHED, Changes, title
 
 OF_A_MITIGATION = (*TAX_AND_EXCESS, "lift")
+
+CHAPTER = "13_what_helps"
+"""The chapter that holds all remedies side by side."""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A remedy, where its rows stand, and what was taken off them."""
+
+    title: str
+    changes: Changes
+    chapter: str = CHAPTER
+    method: str = "reward_model"
+    condition: str = "explicit"
+    mitigation: str = ""
+    versus: str = UNMODIFIED
+    knowledge: str = ""
+    """By whose knowledge a society's numbers are, where they need any."""
+    lacks: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Statistic that cannot be had → why."""
+    at_most: bool = False
+    """Whether its costs are reckoned at most."""
+
+    @property
+    def beside_none(self) -> bool:
+        """Whether it is held against no mitigation in reward models under the explicit conflict, as those here are."""
+        return (self.method, self.condition, self.versus) == ("reward_model", "explicit", UNMODIFIED)
+
+    def row(self, rows: pd.DataFrame, statistic: str) -> pd.Series | None:
+        """What it changes in a statistic, a results row; None where the rows do not say.  PGR is of its students
+        without a conflict."""
+        names = {"statistic": statistic, "method": self.method, "mitigation": self.mitigation, "versus": self.versus}
+        names["condition"] = "none" if statistic == "pgr" else self.condition
+        found = usual(rows, **names, knowledge=None, weak=ALL)
+        found = found[found["knowledge"].isin(["", self.knowledge])]
+        return found.iloc[0] if len(found) else None
+
+
+def of_reward_models(name: str, chapter: str = CHAPTER) -> Remedy:
+    """A mitigation of reward models under the explicit conflict, by its name."""
+    return Remedy(title(name), MITIGATIONS[name].changes, chapter, mitigation=name)
+
+
+_ORDER = {"pgr": "turns leave the student without a conflict as it is, and with it PGR"}
+
+ELSEWHERE = (
+    *(of_reward_models(name, "30_label_again") for name in (*WEIGHED, "own_labels")),
+    of_reward_models(FENCES[1], "29_competence_and_conformity"),
+    *(
+        Remedy(called, "stages", "29_competence_and_conformity", condition=turns, versus=TURNS[turns], lacks=_ORDER)
+        for turns, called in (
+            ("implicit_in_turns", "turns, helpfulness last − mixed"),
+            ("implicit_weak_last", "turns, weak labels last − mixed"),
+        )
+    ),
+    *(
+        Remedy(f"{TITLES[by]}, {title(name)}", MITIGATIONS[name].changes, "28_two_remedies", by, "implicit", name)
+        for name in FOR_POLICIES
+        for by in POLICY_METHODS
+    ),
+    Remedy("chosen tokens − all tokens", "tokens", "31_token_by_token", "simpo", mitigation="chosen_tokens"),
+    Remedy("chosen half − all tokens", "tokens", "31_token_by_token", "simpo", mitigation="chosen_half"),
+    Remedy("search − DPO", "use", "23_no_training", SEARCH, versus="dpo"),
+    Remedy("many agents − DPO", "agents", "32_many_agents", MACPO, versus="dpo", knowledge=FROZEN, at_most=True),
+)  # fmt: skip
+"""Remedies that other chapters try; their controls stand there alone."""
+
+NEEDS: dict[str, Callable[[Study], Sequence[Spec]]] = {
+    "23_no_training": lambda study: study.search_runs() + study.written_runs(),
+    "28_two_remedies": Study.mitigation_runs,
+    "29_competence_and_conformity": lambda study: [*study.turn_runs(), *study.fence_runs()],
+    "30_label_again": Study.again_runs,
+    "31_token_by_token": Study.token_runs,
+    "32_many_agents": Study.society_runs,
+}
+"""Chapter → the runs that its remedies rest on."""
+
+
+def why_not(study: Study) -> dict[str, str]:
+    """Chapters of ``ELSEWHERE`` whose rows cannot be had without training → why, in words."""
+    has = lambda chapter: study.edition.has_chapter(chapter[:2])
+    absent = {chapter: "this edition has no such chapter" for chapter in NEEDS if not has(chapter)}
+    missing = [chapter for chapter in NEEDS if chapter not in absent and study.lab.missing(NEEDS[chapter](study))]
+    return absent | dict.fromkeys(missing, "it has not been run")
+
+
+def told_apart(found: Mapping[str, pd.DataFrame]) -> tuple[list[Remedy], list[Remedy]]:
+    """Those of ``ELSEWHERE`` that rows by chapter say something about, and the others."""
+    says = lambda remedy: remedy.chapter in found and remedy.row(found[remedy.chapter], MATCHED) is not None
+    return [one for one in ELSEWHERE if says(one)], [one for one in ELSEWHERE if not says(one)]
+
+
+def with_others(results: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Results rows of this chapter, and below them those of other chapters' remedies that are held against the same;
+    ``found``: rows by chapter, as of ``Chapter.beside``."""
+    held, rows = {*results["mitigation"]}, [results]
+    for one in told_apart(found)[0]:
+        if one.beside_none and one.mitigation not in held:
+            rows.append(usual(found[one.chapter], method=one.method, mitigation=one.mitigation, versus=UNMODIFIED))
+    both = pd.concat(rows, ignore_index=True)
+    return both.fillna({"here": ""}) if "here" in both else both
 
 
 def over_ways(per_seed: pd.DataFrame) -> pd.DataFrame:
@@ -112,20 +222,65 @@ def costs(study: Study) -> pd.DataFrame:
     """What a student costs under each mitigation: a row each, ``mitigation``, ``via``, ``runs`` (that it needs beyond
     the weak supervisor), ``operations`` (of its arithmetic).
 
-    Mean over seeds and pairs, for the no-conflict student and what only it needs; pretraining is left out, since an
-    intermediate model is there before anybody bootstraps through it.  Operations are reckoned (``study.cost``), for
-    recorded times are of machines that were more or less busy; a filter and early stopping may spare some of theirs."""
+    Mean over seeds and pairs, for the no-conflict student and what only it needs, as ``_spent`` has it.  Operations are
+    reckoned (``study.cost``), for recorded times are of machines that were more or less busy; a filter and early
+    stopping may spare some of theirs."""
     few = study.restricted_to(pairs=study.edition.mitigation_pairs)
     rows = []
     for tried in (few, *study.mitigated()):
-        spent = []
-        for seed in tried.edition.seeds:
-            for weak, strong in tried.edition.weak_strong:
-                student = tried.student(seed, weak, strong)
-                shared = {run.key for run in closure([tried.weak(seed, weak), tried.model(seed, strong)])}
-                own = [run for run in closure([student]) if isinstance(run, Train) and run.key not in shared]
-                spent.append((len(own), sum(arithmetic(work(run), size(run.model)) for run in own)))
+        spent = [_spent(tried.student(*cell), tried.weak(*cell[:2])) for cell in cells(tried, ["none"])]
         runs, operations = np.mean(spent, axis=0)
         about = {"mitigation": tried.mitigation or "none", "via": tried.via or ""}
         rows.append(about | {"runs": runs, "operations": operations})
     return pd.DataFrame(rows)
+
+
+def _spent(run: Spec, supervisor: Spec) -> tuple[int, float]:
+    """Runs and operations that a student needs, beyond its supervisor and all pretraining: an intermediate model is
+    there before anybody bootstraps through it."""
+    there = {one.key for one in closure([supervisor])}
+    own = [one for one in closure([run]) if not isinstance(one, Pretrain | Features) and one.key not in there]
+    return len(own), sum(arithmetic(work(one), size(one.model)) for one in own)
+
+
+def _operations(study: Study, remedy: Remedy, cell: Cell) -> tuple[float, float]:
+    """Of one student under a remedy of ``ELSEWHERE``, and of the plain one; the study is by the plain one's method."""
+    supervisor, plain = study.weak(*cell[:2]), study.student(*cell)
+    if remedy.method == MACPO:
+        mine = _spent(study.society(*cell), supervisor)[1]
+    elif remedy.method == SEARCH:
+        # The guide is trained, and the strong model reads what is ranked and what the guide's weight is chosen on.
+        pairs = study.pairs(cell.seed)
+        read = (pairs.train_pairs + pairs.test_pairs) * tokens_a_pair(pairs, shared=False)
+        reading = arithmetic(Work(0, read, predicts=True), size(study.model(cell.seed, cell.strong)))
+        mine = _spent(study.guides(*cell)[0], supervisor)[1] + reading
+    elif remedy.versus in TURNS.values():
+        plain, turns = (study.student(*cell[:3], condition) for condition in (remedy.versus, remedy.condition))
+        mine = _spent(turns, supervisor)[1]
+    else:
+        mine = _spent(study.under_mitigation(remedy.mitigation, study.via).student(*cell), supervisor)[1]
+    return mine, _spent(plain, supervisor)[1]
+
+
+def _studies(study: Study, remedy: Remedy) -> list[Study]:
+    """The studies in which a remedy of ``ELSEWHERE`` is tried, by the method of the plain student, with its ``via``."""
+    if remedy.method == "reward_model":
+        return [study.restricted_to(pairs=study.edition.mitigation_pairs)]
+    if remedy.condition == "implicit":
+        tried = [one for one in study.mitigated_policies(remedy.method) if one.mitigation == remedy.mitigation]
+        return [one.under_mitigation("", one.via) for one in tried]
+    by = study.trained_by("simpo" if remedy.method == "simpo" else "dpo")
+    return [first_pair(by) if remedy.method == MACPO else by.on_policy_pairs()]
+
+
+def costs_elsewhere(study: Study, remedies: Iterable[Remedy]) -> dict[str, float]:
+    """Operations of what a student needs under each remedy of ``ELSEWHERE``, as a multiple of the plain student's that
+    it is held against, by title: as of ``costs``, summed over seeds and pairs.
+
+    What is paid at each use of a model that nobody trains is not among them."""
+    found = {}
+    for remedy in remedies:
+        spent = [_operations(one, remedy, cell) for one in _studies(study, remedy) for cell in cells(one, ["none"])]
+        mine, plain = np.sum(spent, axis=0)
+        found[remedy.title] = mine / plain if plain else np.nan
+    return found

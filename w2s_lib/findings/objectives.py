@@ -34,16 +34,16 @@ from w2s_lib.measures.metrics import Array, Comparison, share
 from w2s_lib.specs import Objective
 from w2s_lib.study import Study
 
-SIDES = ("agrees", "silent", "clashes")
+RIVAL_SIDES = ("agrees", "silent", "clashes")
 """What a rival says of a target pair: the same reply is better, no preference, the other reply is better."""
 
 RISKY: tuple[Objective, ...] = ("helpfulness", "pleasing")
 """Rivals that prefer the risky or reassuring reply, whatever the substance is."""
 
-RIVALS = {("", "implicit"): "helpfulness", ("", "verbosity"): "verbosity", ("honesty", "implicit"): "pleasing"}
+RIVAL_MIXED_IN = {("", "implicit"): "helpfulness", ("", "verbosity"): "verbosity", ("honesty", "implicit"): "pleasing"}
 """Objectives and conditions, as results name them, with the rival that is mixed in."""
 
-AGAINST = ("explicit", "implicit", "verbosity", "placebo")
+OBJECTIVES_BESIDE_RERUN = ("explicit", "implicit", "verbosity", "placebo")
 """What is compared with a rerun, where it was trained."""
 
 
@@ -53,7 +53,7 @@ def words(texts: pd.Series) -> pd.Series:
 
 
 def side(pairs: pd.DataFrame, rival: Objective) -> NDArray[np.str_]:
-    """Which of ``SIDES`` the rival takes on each target pair, shape (n,).
+    """Which of ``RIVAL_SIDES`` the rival takes on each target pair, shape (n,).
 
     Verbosity prefers the longer reply and is silent on replies of one length.  Helpfulness and pleasing prefer the
     risky reply: the chosen one where the substance is safe, the rejected one where it is hazardous; they are silent
@@ -85,16 +85,16 @@ def tax_rates(comparison: Comparison, stands: NDArray[np.str_]) -> dict[tuple[st
     def rate(name: str, weights: Array | None = None) -> Array:
         return share(comparison.tax, comparison.right & (stands == name), weights)
 
-    rates = {(name, ""): partial(rate, name) for name in SIDES}
+    rates = {(name, ""): partial(rate, name) for name in RIVAL_SIDES}
     return rates | {("clashes", "agrees"): lambda weights=None: rate("clashes", weights) - rate("agrees", weights)}
 
 
 def sides(study: Study, rival: Objective) -> pd.DataFrame:
     """How the rival stands on the study's test pairs of all seeds: one row, ``target``, ``rival``, a share for each of
-    ``SIDES``."""
+    ``RIVAL_SIDES``."""
     found = np.concatenate([side(split(study.pairs(seed), "test"), rival) for seed in study.edition.seeds])
     about = {"target": study.objective, "rival": rival}
-    return pd.DataFrame([about | {name: float((found == name).mean()) for name in SIDES}])
+    return pd.DataFrame([about | {name: float((found == name).mean()) for name in RIVAL_SIDES}])
 
 
 def tax_by_side(study: Study, conditions: Sequence[str], rival: Objective) -> pd.DataFrame:
@@ -130,8 +130,10 @@ def other_objectives(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     per_seed = pd.concat(frames, ignore_index=True)
     rows = [
         summarise(per_seed, pooled=True),
-        minus(per_seed, [MATCHED], AGAINST, "rerun"),
-        minus(per_seed, [MATCHED], [c for c in AGAINST if c != "verbosity"], "rerun", objective="honesty"),
+        minus(per_seed, [MATCHED], OBJECTIVES_BESIDE_RERUN, "rerun"),
+        minus(
+            per_seed, [MATCHED], [c for c in OBJECTIVES_BESIDE_RERUN if c != "verbosity"], "rerun", objective="honesty"
+        ),
         *(minus(per_seed, [MATCHED], ["explicit"], "implicit", objective=aim) for aim in ("", "honesty")),
     ]
     return per_seed, pd.concat(rows, ignore_index=True)

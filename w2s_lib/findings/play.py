@@ -18,10 +18,10 @@ from w2s_lib.measures.metrics import Array, Comparison
 from w2s_lib.specs import Train, stream
 from w2s_lib.study import Study
 
-ROOM = 1_700_000
+FILE_ROOM = 1_700_000
 """Characters of margins and texts at most: study seeds are in the file as far as they fit, the first always."""
 
-STEP = 2048
+STEPS_PER_NAT = 2048
 """A student's margin stands as a whole number of this part of a nat."""
 
 PLANES_OF = ("explicit", "rerun")
@@ -38,8 +38,8 @@ def packed(values: NDArray, kind: str) -> str:
 
 
 def signed(margins: Array) -> NDArray[np.int16]:
-    """Margins in whole ``STEP``-ths, rounded away from zero, so that none changes its sign or gains one."""
-    steps = np.copysign(np.ceil(np.abs(margins) * STEP), margins)
+    """Margins in whole ``STEPS_PER_NAT``-ths, rounded away from zero, so that none changes its sign or gains one."""
+    steps = np.copysign(np.ceil(np.abs(margins) * STEPS_PER_NAT), margins)
     return np.clip(steps, -32767, 32767).astype(np.int16)
 
 
@@ -87,12 +87,12 @@ def _size(seed: dict) -> int:
 
 
 def seeds_of(study: Study) -> list[dict]:
-    """``seed_of`` the edition's study seeds, in their order, as far as there is ``ROOM``."""
+    """``seed_of`` the edition's study seeds, in their order, as far as there is ``FILE_ROOM``."""
     found, used = [], 0
     for seed in study.edition.seeds:
         one = seed_of(study, seed)
         used += _size(one)
-        if found and used > ROOM:
+        if found and used > FILE_ROOM:
             break
         found.append(one)
     return found
@@ -140,7 +140,7 @@ def play(study: Study, shown: Iterable[dict]) -> dict:
         "edition": e.name,
         "threshold": e.threshold,
         "alpha": e.alpha,
-        "step": STEP,
+        "step": STEPS_PER_NAT,
         "seeds": seeds_of(study),
         "planes": [{name: x for name, x in one.items() if name not in ("lit", "pale")} for one in shown],
         "rules": {by: told_apart(shown, by) for by in ("ds", "excess")},

@@ -30,7 +30,7 @@ SIDE_BY_SIDE = ("conflict_tax", "net_change", "deception_score", MATCHED)
 REWARD_MODELS = ("explicit", "implicit", "rerun", "placebo")
 """Conditions of the reward models beside them."""
 
-RIVALS = ("explicit", "implicit", "implicit_quarter", "placebo")
+POLICIES_BESIDE_RERUN = ("explicit", "implicit", "implicit_quarter", "placebo")
 """Conditions of policies that are held against a rerun."""
 
 
@@ -44,7 +44,7 @@ def preference_optimisation(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     per_seed = pd.concat(frames, ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
     for method in study.edition.methods:
-        rows.append(minus(per_seed, SIDE_BY_SIDE, RIVALS, "rerun", method=method))
+        rows.append(minus(per_seed, SIDE_BY_SIDE, POLICIES_BESIDE_RERUN, "rerun", method=method))
         rows += [beyond_reward_models(per_seed, {"method": method, "condition": c}) for c in ("explicit", "implicit")]
     return per_seed, pd.concat(rows, ignore_index=True)
 
@@ -57,7 +57,7 @@ def policies_speak(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     frames += _option(study, "after_sft")
     per_seed = pd.concat(frames, ignore_index=True)
     spoken = ("talk_complies_with_hazard",)
-    rows = [minus(per_seed, spoken, RIVALS, "rerun", method=method) for method in study.edition.methods]
+    rows = [minus(per_seed, spoken, POLICIES_BESIDE_RERUN, "rerun", method=method) for method in study.edition.methods]
     return per_seed, pd.concat([summarise(per_seed, pooled=True), *rows], ignore_index=True)
 
 
@@ -83,7 +83,7 @@ def beyond_reward_models(per_seed: pd.DataFrame, policies: dict[str, object]) ->
     return difference(per_seed, SIDE_BY_SIDE, "reward_model", policies, those)
 
 
-CHANGED: dict[str, dict[str, tuple[str, ...]]] = {
+CHANGED_BY_OPTION: dict[str, dict[str, tuple[str, ...]]] = {
     "after_sft": {
         "none": ("talk_decides", "talk_fits", "accuracy", "accuracy_ceiling"),
         "explicit": ("conflict_tax", MATCHED),
@@ -93,7 +93,7 @@ CHANGED: dict[str, dict[str, tuple[str, ...]]] = {
 """What is compared between DPO as it is and each of its options, by condition."""
 
 
-OPTIONS = {"after_sft": {"sft": "after"}, "on_soft_labels": {"labels": "soft"}}
+OPTION_COLUMNS = {"after_sft": {"sft": "after"}, "on_soft_labels": {"labels": "soft"}}
 """What names an option's rows."""
 
 
@@ -105,10 +105,10 @@ def dpo_option(study: Study, name: str, per_seed: pd.DataFrame) -> pd.DataFrame:
     """
     if name not in study.policy_options():
         return pd.DataFrame(columns=list(ROWS))
-    few, changed = study.restricted_to(pairs=study.edition.policy_pairs[:1]), CHANGED[name]
+    few, changed = study.restricted_to(pairs=study.edition.policy_pairs[:1]), CHANGED_BY_OPTION[name]
     by = few.trained_by("dpo")
     frames = [
-        usual(per_seed, method="dpo", **OPTIONS[name]),
+        usual(per_seed, method="dpo", **OPTION_COLUMNS[name]),
         measure_talk(by, list(changed)),
         measure(by, ["none"], [s for s in changed["none"] if not s.startswith("talk_")]),
         *(measure(one, ["explicit"], SIDE_BY_SIDE) for one in (few, by)),
@@ -121,8 +121,8 @@ def beside_dpo(name: str, per_seed: pd.DataFrame) -> pd.DataFrame:
     """Results rows of what an option of DPO changes; on soft labels, besides, DPO's explicit conflict minus the reward
     models', once on hard and once on soft labels."""
     usual_dpo, rows = {"method": "dpo"}, []
-    changed_dpo = usual_dpo | OPTIONS[name]
-    for condition, statistics in CHANGED[name].items():
+    changed_dpo = usual_dpo | OPTION_COLUMNS[name]
+    for condition, statistics in CHANGED_BY_OPTION[name].items():
         these, those = changed_dpo | {"condition": condition}, usual_dpo | {"condition": condition}
         rows.append(difference(per_seed, statistics, UNMODIFIED, these, those))
     if name == "on_soft_labels":

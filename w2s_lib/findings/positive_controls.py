@@ -57,12 +57,12 @@ def draw(log_weights: Array, amount: int, students: int, rng: np.random.Generato
     return masks & np.isfinite(keys)
 
 
-LAST = -1e3
+LAST_LOG_WEIGHT = -1e3
 """Log-weight of pairs that are taken only when all others are."""
 
 
 def _among(right: Mask, first: Mask | None = None) -> Array:
-    return np.where(right if first is None else right & first, 0.0, np.where(right, LAST, -np.inf))
+    return np.where(right if first is None else right & first, 0.0, np.where(right, LAST_LOG_WEIGHT, -np.inf))
 
 
 def _as_the_real(c: Comparison, null: str) -> Array:
@@ -73,7 +73,7 @@ def _as_the_real(c: Comparison, null: str) -> Array:
     """
     rate = np.minimum(c.matched(null)[c.tax].sum(axis=0) / c.neighbours, 0.99)
     with np.errstate(divide="ignore"):
-        return np.where(c.right, np.maximum(np.log(-np.log1p(-rate)), LAST), -np.inf)
+        return np.where(c.right, np.maximum(np.log(-np.log1p(-rate)), LAST_LOG_WEIGHT), -np.inf)
 
 
 Plant = Callable[[Comparison, int, np.random.Generator], Masks]
@@ -94,7 +94,7 @@ def _half(c: Comparison, students: int, rng: np.random.Generator) -> Masks:
 
 def _lowest_first(c: Comparison) -> Array:
     first = -10.0 * np.argsort(np.argsort(c.independent))  # steps that no noise jumps over
-    return np.where(c.right & c.area, first, _among(c.right) + 1e3 * LAST)
+    return np.where(c.right & c.area, first, _among(c.right) + 1e3 * LAST_LOG_WEIGHT)
 
 
 @dataclass(frozen=True)

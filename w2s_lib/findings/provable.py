@@ -20,12 +20,12 @@ from scipy.stats import multivariate_normal, norm
 from w2s_lib.findings.results import OPTIONS, PER_SEED, difference, summarise
 from w2s_lib.measures.metrics import Array, Comparison
 
-NAMES = ("true", "weak", "ceiling", "baseline", "conflict", "independent")
+COORDINATES = ("true", "weak", "ceiling", "baseline", "conflict", "independent")
 """The truth's coordinate and the five models of a comparison, in the order of a covariance."""
 
 
 @dataclass(frozen=True)
-class Features:
+class BiLevel:
     """How a model sees the world at size n: d = n^p coordinates, s = n^r favoured, their share of variance n^−q."""
 
     p: float
@@ -45,10 +45,10 @@ class Features:
 
 @dataclass(frozen=True)
 class Setting:
-    """A strong and a weak view of the same world.  Exponents as in ``Features``."""
+    """A strong and a weak view of the same world.  Exponents as in ``BiLevel``."""
 
-    strong: Features
-    weak: Features
+    strong: BiLevel
+    weak: BiLevel
 
     def window(self) -> tuple[float, float]:
         """Between which exponents u the strong model, taught by m = n^u weak labels, is proved to become right and the
@@ -62,8 +62,8 @@ class Setting:
 
 
 SETTINGS = {
-    "strong alone fails": Setting(Features(2.0, 1.15, 0.4), Features(1.4, 1.0, 0.3)),
-    "strong alone succeeds": Setting(Features(2.0, 0.6, 0.2), Features(1.5, 1.15, 0.2)),
+    "strong alone fails": Setting(BiLevel(2.0, 1.15, 0.4), BiLevel(1.4, 1.0, 0.3)),
+    "strong alone succeeds": Setting(BiLevel(2.0, 0.6, 0.2), BiLevel(1.5, 1.15, 0.2)),
 }
 """In the first, neither model learns from n true labels, and the two together do; in the second, too many weak labels
 hurt."""
@@ -77,7 +77,7 @@ SHARES = {0.0: "rerun", 1.0: "implicit"}
 """Share of second labels → the condition that it is in results rows."""
 
 
-class World:
+class Draws:
     """Draws of one seed at size n: latent coordinates, and how each model sees them."""
 
     def __init__(self, setting: Setting, n: int, seed: int) -> None:
@@ -100,13 +100,13 @@ def shortest(x: Array, y: Array) -> Array:
     return x.T @ np.linalg.solve(x @ x.T, y)
 
 
-def accuracy(world: World, w: Array, strong: bool) -> float:
+def accuracy(world: Draws, w: Array, strong: bool) -> float:
     """How often the sign of x · w is the truth's, over all points: exact, 1/2 + arcsin(correlation) / π."""
     correlation = latent(world, w, strong)
     return float(0.5 + np.arcsin(correlation[0] / np.linalg.norm(correlation)) / np.pi)
 
 
-def latent(world: World, w: Array, strong: bool) -> Array:
+def latent(world: Draws, w: Array, strong: bool) -> Array:
     """Weights on the standard normal coordinates, shape (d,), that say the same as ``w`` on what the model sees."""
     setting = world.setting
     (favoured, rest), view = setting.strong.counts(world.n), setting.strong if strong else setting.weak
@@ -121,7 +121,7 @@ def learning(setting: Setting, n: int, exponents: Sequence[float], seeds: Sequen
     of the strong model ``alone`` on the weak model's n true labels."""
     rows = []
     for seed in seeds:
-        world = World(setting, n, seed)
+        world = Draws(setting, n, seed)
         z = world.draw(n)
         y = np.sign(z[:, 0])
         weak, alone = shortest(world.seen(z, False), y), shortest(world.seen(z, True), y)
@@ -157,14 +157,14 @@ def conflicting(z: Array, against: float) -> Array:
 def covariance(
     setting: Setting, n: int, seed: int, m: int, share: float, against: float = 0.5, dose: float = 1.0
 ) -> Array:
-    """Of the truth's coordinate and five models' outputs, ``NAMES``, on a new point, for given draws; shape (6, 6).
+    """Of the truth's coordinate and five models' outputs, ``COORDINATES``, on a new point, for given draws; (6, 6).
 
     Each strong student learns from m points of its own by the weak model's outputs, the ceiling from the baseline's by
     their true labels.  Conflict also learns share · m further points by the second label, ± ``dose`` times the size of
     weak labels; with a share of 0 it is a rerun.  Kept, as several thresholds are asked of the same models; nobody can
     write to it.
     """
-    world = World(setting, n, seed)
+    world = Draws(setting, n, seed)
     z = world.draw(n)
     weak = shortest(world.seen(z, False), np.sign(z[:, 0]))
     mine, others, again, mixed = (world.draw(k) for k in (m, m, m, round(share * m)))
@@ -184,7 +184,7 @@ def covariance(
 
 def bar(cov: Array, model: str, threshold: float) -> float:
     """How large a model's standardised output must be to be p > threshold, p the chance that its sign is right."""
-    rho = cov[0, NAMES.index(model)]
+    rho = cov[0, COORDINATES.index(model)]
     return float(ndtri(threshold) * np.sqrt(1 - rho**2) / rho) if rho > 0 else np.inf
 
 
@@ -210,16 +210,14 @@ class Orthant:
         The bar of weak and ceiling is what they know by, that of students is zero.
         """
         sign = np.array([1.0] + [1.0] * len(above) + [-1.0] * len(below))
-        index = [0, *map(NAMES.index, (*above, *below))]
-        bars = np.array([self._bar(NAMES[i]) for i in index])
+        named = ("true", *above, *below)
+        index = [*map(COORDINATES.index, named)]
+        bars = np.array([bar(self.cov, name, self.threshold) if name in ("weak", "ceiling") else 0.0 for name in named])
         cov = sign[:, None] * self.cov[np.ix_(index, index)] * sign
         if given is None:
             return _at_least(sign * bars, np.zeros(len(index)), cov)
         slope = sign * self.cov[index, -1]
         return _at_least(sign * bars, np.multiply.outer(given, slope), cov - np.outer(slope, slope))
-
-    def _bar(self, name: str) -> float:
-        return bar(self.cov, name, self.threshold) if name in ("weak", "ceiling") else 0.0
 
 
 def _at_least(bars: Array, mean: Array, cov: Array) -> Array:
@@ -238,7 +236,7 @@ def _at_least(bars: Array, mean: Array, cov: Array) -> Array:
 def _paying(cov: bytes, points: int) -> tuple[Array, Array, Array, Array]:
     """What no threshold changes: the chances that a pair is ranked right and that it is taxed, and both at each of so
     many values of the independent margin.  The covariance as bytes: several thresholds are asked of the same models."""
-    chance, z = Orthant(np.frombuffer(cov).reshape(len(NAMES), -1), threshold=0.5), np.linspace(-4, 4, points)
+    chance, z = Orthant(np.frombuffer(cov).reshape(len(COORDINATES), -1), threshold=0.5), np.linspace(-4, 4, points)
     right, taxed = {"above": ("baseline",)}, {"above": ("baseline",), "below": ("conflict",)}
     return chance(**right), chance(**taxed), chance(**right, given=z), chance(**taxed, given=z)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -29,7 +30,7 @@ from w2s_lib.findings.results import (
 from w2s_lib.findings.theory import likeness
 from w2s_lib.models.ladder import parse
 from w2s_lib.study import Study
-from w2s_lib.study.conditions import BY_PEOPLE
+from w2s_lib.study.conditions import BY_PEOPLE, DOSES
 
 EXPECTED = claims_in(Path(__file__).with_name("by_people.yaml"))
 """What was expected of helpful pairs that people judged, with the rule that each is told by.
@@ -57,16 +58,16 @@ def real_texts(
     study: Study, conditions: Sequence[str] = CONFLICTS, controls: bool = True
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A study on real texts: PGR by pair and pooled; the conflicts, rerun and placebo, and each minus the rerun's,
-    pooled.
+    pooled; and where there are several seeds, the scores of the first alone, with intervals over prompts
+    (``ONE_DIVISION``).
 
     ``controls`` adds gold labels and the other half's ceiling, on the control pairs; ``ceiling`` is *other* there, and
-    *own* for what they are to be compared with; and where there are several seeds, the scores of the first alone, with
-    intervals over prompts (``ONE_DIVISION``)."""
+    *own* for what they are to be compared with."""
     none, rows = generalization(study)
     per_seed = measure(study, conditions, ("accuracy", *SCORES))
     against = [c for c in conditions if c != "rerun"]
     found = [rows, summarise(per_seed, pooled=True), minus(per_seed, ("conflict_tax", MATCHED), against, "rerun")]
-    if controls and len(study.edition.seeds) > 1:
+    if len(study.edition.seeds) > 1:
         first = study.restricted_to(seeds=study.edition.seeds[:1])
         found.append(summarise(measure(first, conditions, (MATCHED,), subset=ONE_DIVISION), pooled=True))
     if controls:
@@ -80,14 +81,18 @@ def real_texts(
 
 
 def by_people(study: Study) -> pd.DataFrame:
-    """Results rows of a study with helpful pairs that people judged, pooled: every condition, each minus a rerun's, and
-    what the expectations compare."""
+    """Results rows of a study with helpful pairs that people judged, pooled: every condition, each minus a rerun's;
+    what the expectations compare; each dose minus the next smaller one, and, by the first seed alone
+    (``ONE_DIVISION``), minus a rerun's."""
     per_seed = measure(study, (*CONFLICTS, *BY_PEOPLE), ("accuracy", *SCORES))
     paid = ("conflict_tax", MATCHED)
     against = [condition for condition in (*CONFLICTS, *BY_PEOPLE) if condition != "rerun"]
-    others = [(str(c.row["condition"]), str(c.row["versus"])) for c in EXPECTED.values() if c.row["versus"] != "rerun"]
+    first = measure(study.restricted_to(seeds=study.edition.seeds[:1]), (*DOSES, "rerun"), paid, subset=ONE_DIVISION)
+    others = [(more, less) for less, more in pairwise(DOSES)]
+    others += [(str(c.row["condition"]), str(c.row["versus"])) for c in EXPECTED.values() if c.row["versus"] != "rerun"]
     found = [generalization(study)[1], summarise(per_seed, pooled=True), minus(per_seed, paid, against, "rerun")]
     found.append(minus(per_seed, (MATCHED,), ("explicit",), "placebo_eighth"))
+    found.append(minus(first, paid, DOSES, "rerun", subset=ONE_DIVISION))
     found += [minus(per_seed, paid, [condition], control) for condition, control in others]
     return pd.concat(found, ignore_index=True)
 

@@ -35,7 +35,7 @@ from w2s_lib.specs import Spec
 from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, Edition
 
-SCHEME = f"{OF_THE_RUNS}.1"
+RECORD_SCHEME = f"{OF_THE_RUNS}.1"
 """Version of what keys and statistics mean.  Raise its second number when a statistic changes: a record of another
 scheme is refused."""
 
@@ -133,14 +133,19 @@ def make(study: Study, seed: int, folder: Path) -> bool:
 
     Raises:
         RecordError: the record there cannot be read, or is of another scheme, edition or parameters; or one of its
-        seeds and this one lack a row of each other's.
+        seeds and this one lack a row of each other's.  Where that shows in what runs a seed asks for, nothing is
+        trained.
     """
-    about = opened(folder, study.edition)
-    if str(seed) in about["seeds"]:
+    seeds = opened(folder, study.edition)["seeds"]
+    if str(seed) in seeds:
         return False
     start, names = time.perf_counter(), chapters(folder, study.edition)
-    one, lab = of_chapters(study, seed, names), study.lab
-    runs = closure(one.runs())
+    runs_of = lambda which: closure(of_chapters(study, which, names).runs())
+    for other in [*seeds][:1]:  # one stands for all: each was added beside the others
+        if not _named(runs_of(int(other))).items() <= seeds[other].items():
+            says = f"comes from other runs than it would today, and seed {seed} would have other rows"
+            raise RecordError(f"{folder}: seed {other} {says}; name another folder")
+    one, lab, runs = of_chapters(study, seed, names), study.lab, runs_of(seed)
     lab.run(runs)
     trained = time.perf_counter()
     frame = statistics(one, names)
@@ -166,18 +171,19 @@ def _named(runs: Iterable[Spec]) -> dict[str, object]:
     return {"runs": len(keys), "run_keys": digests.digest("\n".join(keys))}
 
 
-def _narrowed(entry: dict, seed: int, names: Iterable[str], edition: Edition) -> dict:
-    """The entry of a seed that had more chapters, for these: their runs; what they took, nobody noted."""
-    return entry | _named(closure(of_chapters(Study(edition), seed, names).runs())) | dict.fromkeys(TOOK)
-
-
-def _write(folder: Path, edition: Edition, frames: dict[int, pd.DataFrame], entries: dict[str, dict]) -> None:
+def _write(
+    folder: Path,
+    edition: Edition,
+    frames: dict[int, pd.DataFrame],
+    entries: dict[str, dict],
+    instead: str = "name another folder",
+) -> None:
     # A row that only some seeds have, of a new condition say, would make a record that no build can read.
     folder.mkdir(parents=True, exist_ok=True)
     if frames and opened(folder, edition)["seeds"]:
         every = pd.concat([load(folder).frame, *frames.values()], ignore_index=True)
         for seed, row in _lacking(every, _rows(every)):
-            raise RecordError(f"{folder}: seed {seed}: {row} is missing; name another folder")
+            raise RecordError(f"{folder}: seed {seed}: {row} is missing; {instead}")
     for seed, frame in frames.items():
         with replacing(_file(folder, seed)) as draft:
             frame.to_parquet(draft, compression="zstd", index=False)
@@ -203,7 +209,7 @@ def opened(folder: Path, edition: Edition) -> dict:
     Raises:
         RecordError: it cannot be read, or is of another scheme, edition or parameters: nothing may be added to it.
     """
-    mine = {"edition": edition.name, "scheme": SCHEME, "parameters": parameters(edition)}
+    mine = {"edition": edition.name, "scheme": RECORD_SCHEME, "parameters": parameters(edition)}
     if not (folder / ABOUT).is_file():
         return mine | {"seeds": {}}
     about = _about(folder)
@@ -236,8 +242,10 @@ def load(folder: Path) -> Record:
         RecordError: of another scheme, a file that is missing, cut short or changed, a seed twice, a statistic missing.
     """
     about = _about(folder)
-    if about["scheme"] != SCHEME:
-        raise RecordError(f"{folder / ABOUT}: its scheme is {about['scheme']!r}, here it is {SCHEME!r}; make it again")
+    if about["scheme"] != RECORD_SCHEME:
+        raise RecordError(
+            f"{folder / ABOUT}: its scheme is {about['scheme']!r}, here it is {RECORD_SCHEME!r}; make it again"
+        )
     files = (digests.stamp(path) for path in sorted(folder.glob("*.parquet")))
     return Record(about, _checked(digests.stamp(folder / ABOUT), *files).copy(deep=False))
 
@@ -291,7 +299,7 @@ def _seeds_of(path: Path) -> Iterable[tuple[int, pd.DataFrame]]:
     except UNREADABLE as error:
         raise RecordError(f"{path}: cannot be read ({first_line(error)}); restore it") from None
     if missing := [name for name in BY_SEED if name not in frame]:
-        raise RecordError(f"{path}: no column {missing[0]!r}; it is no part of a record of scheme {SCHEME}")
+        raise RecordError(f"{path}: no column {missing[0]!r}; it is no part of a record of scheme {RECORD_SCHEME}")
     of = frame["seed"].unique()
     for seed, rows in frame.groupby("seed") if len(of) > 1 else zip(of, [frame]):
         yield int(seed), rows
@@ -329,8 +337,10 @@ def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
     frames = {seed: of(theirs.frame, seed) for seed in new}
     told = {str(seed): dict(theirs.about["seeds"][str(seed)]) for seed in new}
     if held < set(theirs.frame["chapter"]):
-        told = {seed: _narrowed(entry, int(seed), held, edition) for seed, entry in told.items()}
-    _write(folder, edition, frames, told)
+        for seed, entry in told.items():  # the runs of these chapters; what they took, nobody noted
+            its = closure(of_chapters(Study(edition), int(seed), held).runs())
+            entry |= _named(its) | dict.fromkeys(TOOK)
+    _write(folder, edition, frames, told, f"keep {other} apart, or make its seeds again")
     return new
 
 
@@ -501,7 +511,7 @@ def headline(replicated: pd.DataFrame) -> str:
     )
 
 
-def seeds_needed(rows: pd.DataFrame, claims: Iterable[Claim] | None = None) -> pd.DataFrame:
+def seeds_needed(rows: pd.DataFrame) -> pd.DataFrame:
     """How many seeds each claim needs to tell its least effect from zero four times in five, by the record's own
     spread.
 
@@ -509,7 +519,7 @@ def seeds_needed(rows: pd.DataFrame, claims: Iterable[Claim] | None = None) -> p
     claim that the record does not hold has no row; needed seeds are NaN where the spread is not known.
     """
     told = []
-    for claim in CLAIMS.values() if claims is None else claims:
+    for claim in CLAIMS.values():
         for _, row in of_claims(rows, [claim]).iterrows():
             needed = seeds_for(claim.least_effect, row["sd"])
             about = (claim.key, claim.statement, claim.least_effect)

@@ -61,6 +61,9 @@ edge."""
 _EDGES = {name: {"low": low, "high": np.inf if high == LABEL_EDGES[-1] else high} for name, low, high in BY_LABEL}
 """The same as keywords: a label is exactly 1 from a margin of 37 on."""
 
+Names = dict[str, object]
+"""Columns by what they hold, which is what asked rows are about."""
+
 Statistic = Callable[..., np.ndarray]
 """A number, or, under bootstrap ``weights``, one a row of them."""
 
@@ -158,7 +161,7 @@ SIGNED = (
     "gap", "pgr", "net_change", "lift", "band_contrast", "overconfidence_weak", "overconfidence_student",
     "overconfidence_ceiling", *(name for name in STATISTICS if name.startswith(("excess", "explained", "share_of"))),
     "gain", "gain_beyond_misfit", "kappa", "shift_by_ceiling", "taxed_there_beyond_margin",
-    "score_moved", "null_moved", "beyond_null_moved", "tax_beyond_rerun", "tax_rate_contrast",
+    "score_moved", "null_moved", "beyond_null_moved", "tax_rate_contrast",
     *IN_NATS,
 )  # fmt: skip
 """Statistics that are no shares of pairs: their intervals may leave [0, 1]."""
@@ -173,9 +176,9 @@ interval over its prompts; ``on`` the student's training pairs; the
 ``ceiling`` of the other half; ``versus`` the same student without a mitigation, or by the method as the edition has
 it."""
 
-UNMODIFIED_NET = "unmodified_net"
-"""Value of ``versus``: of what a student has beyond a rerun of its own make, what the student without a mitigation has
-beyond its own rerun was taken off."""
+UNMODIFIED_NET = f"{UNMODIFIED}_net"
+"""Value of ``versus``, as ``net_of_reruns`` makes it: of what a student has beyond a rerun of its own make, what the
+student without a mitigation has beyond its own rerun was taken off."""
 
 CONFLICTS = tuple(name for name in CORE if name != "none")
 MATCHED, SHARE = "excess_margin_matched", "share_of_attainable_margin_matched"
@@ -489,11 +492,7 @@ def usual(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
 
 
 def difference(
-    per_seed: pd.DataFrame,
-    statistics: str | Sequence[str],
-    versus: str,
-    these: dict[str, object],
-    those: dict[str, object],
+    per_seed: pd.DataFrame, statistics: str | Sequence[str], versus: str, these: Names, those: Names
 ) -> pd.DataFrame:
     """Results rows: each statistic of these students minus that of those, each pooled over the same model pairs, seed
     by seed.
@@ -508,11 +507,7 @@ def difference(
 
 
 def differences(
-    per_seed: pd.DataFrame,
-    statistics: str | Sequence[str],
-    versus: str,
-    these: dict[str, object],
-    those: dict[str, object],
+    per_seed: pd.DataFrame, statistics: str | Sequence[str], versus: str, these: Names, those: Names
 ) -> pd.DataFrame:
     """As ``difference``, a row a statistic and seed."""
     statistics = [statistics] if isinstance(statistics, str) else list(statistics)
@@ -536,16 +531,16 @@ def differences(
 
 
 def net_of_reruns(
-    per_seed: pd.DataFrame, statistics: Sequence[str], these: dict[str, object], those: dict[str, object]
+    per_seed: pd.DataFrame, statistics: Sequence[str], versus: str, these: Names, those: Names
 ) -> pd.DataFrame:
     """Results rows: each statistic of these students minus their rerun's, minus the same of those, seed by seed.
 
-    What a mitigation changes in how students churn cancels here, and is in ``difference``.  Names are as there;
-    ``versus`` is ``UNMODIFIED_NET``.
+    What a mitigation changes in how students churn cancels here, and is in ``difference``.  Names are as there, with
+    ``_net`` after what was taken off.
     """
     names, rerun = (these, those), {"condition": "rerun"}
     beyond = (differences(per_seed, statistics, "rerun", of, of | rerun) for of in names)
-    return summarise(one_less_other(*beyond, UNMODIFIED_NET))
+    return summarise(one_less_other(*beyond, f"{versus}_net"))
 
 
 def one_less_other(

@@ -154,8 +154,9 @@ def no_training(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     compared, rows = ("conflict_tax", MATCHED), [summarise(per_seed, pooled=True)]
     for method in ("dpo", SEARCH, GUIDE):
         rows.append(minus(per_seed, compared, ("explicit", "implicit", "placebo"), "rerun", method=method))
+    changed = (*compared, "deception_score")
     for other in ("dpo", GUIDE):
-        for condition, statistics in (("none", ["accuracy", "pgr"]), ("explicit", compared), ("implicit", compared)):
+        for condition, statistics in (("none", ["accuracy", "pgr"]), ("explicit", changed), ("implicit", changed)):
             these, those = ({"method": method, "condition": condition} for method in (SEARCH, other))
             rows.append(difference(per_seed, statistics, other, these, those))
     written, of_written = what_is_written(study)

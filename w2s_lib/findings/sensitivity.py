@@ -27,21 +27,19 @@ from scipy.optimize import minimize_scalar
 from w2s_lib.findings.results import (
     MARKS,
     MATCHED,
-    PER_SEED,
     Cell,
     Estimate,
     cells,
     estimate,
     how_many,
     minus,
-    row,
-    seed_weights,
     summarise,
     tabulate,
     usual,
 )
 from w2s_lib.measures.divergences import calibration_in_bins_of
 from w2s_lib.measures.metrics import Array, Comparison, correct, log_odds
+from w2s_lib.specs import Train
 from w2s_lib.study import Study
 
 AT_EACH_THRESHOLD = (
@@ -58,7 +56,7 @@ NEIGHBOURS_TRIED = (5, 10, 20, 40, 80)
 TEMPERATURES = (0.05, 20.0)
 """Between these a temperature is sought: of a model that ranks at chance, no finite one would be the best."""
 
-ROLES = ("weak", "student", "ceiling")
+ROLE_NAMES = ("weak", "student", "ceiling")
 MISCALIBRATED, OVERSURE = "calibration_error_", "overconfidence_"
 """Statistics by role: expected calibration error; mean confidence minus accuracy, above zero where a model is surer
 than right."""
@@ -125,14 +123,10 @@ def defined(comparison: Comparison, clusters: Sequence[object], definition: str 
 
 
 def measure_at(
-    study: Study,
-    conditions: Sequence[str],
-    thresholds: Iterable[float],
-    definition: str = "p > T",
-    statistics: Sequence[str] = AT_EACH_THRESHOLD,
+    study: Study, conditions: Sequence[str], thresholds: Iterable[float], definition: str = "p > T"
 ) -> pd.DataFrame:
-    """``results.measure`` at many thresholds and by any definition, reading each score once; columns
-    ``results.PER_SEED``.
+    """``results.measure`` of ``AT_EACH_THRESHOLD`` at many thresholds and by any definition, reading each score once;
+    columns ``results.PER_SEED``.
 
     Scores do not depend on T, so nothing is trained that the study's edition does not have.
     """
@@ -142,7 +136,7 @@ def measure_at(
         runs, clusters = study.compared(*cell), study.clusters(cell.seed)
         one = defined(study.comparison(*cell), clusters, definition)
         for at in (replace(one, threshold=t) for t in thresholds):
-            yield from (estimate(at, name, runs, knowledge=knowledge) for name in statistics)
+            yield from (estimate(at, name, runs, knowledge=knowledge) for name in AT_EACH_THRESHOLD)
 
     return tabulate(study, conditions, estimates)
 
@@ -179,19 +173,22 @@ def calibration(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     together.  The second, with columns ``results.PER_SEED``, has ``calibration_error_<role>`` and
     ``overconfidence_<role>`` under condition *none*.
     """
-    rows, curves = [], []
-    for seed in study.edition.seeds:
-        weights, seen = seed_weights(study, seed, study.clusters(seed)), {role: [] for role in ROLES}
-        for cell in cells(study.restricted_to(seeds=[seed]), ["none"]):
-            runs, c = study.compared(*cell), study.comparison(*cell)
-            weak, ceiling, student = runs[:3]
-            for role, p, run in zip(ROLES, (c.weak, c.baseline, c.ceiling), (weak, student, ceiling)):
-                seen[role].append(p)
-                for name, statistic in ((MISCALIBRATED, calibration_error), (OVERSURE, oversure)):
-                    found = Estimate({"statistic": name + role}, partial(statistic, p), len(p), [run])
-                    rows.append(row(study, cell, found, weights))
-        curves += [reliability(np.concatenate(ps)).assign(role=role, seed=seed) for role, ps in seen.items()]
-    return pd.concat(curves, ignore_index=True), pd.DataFrame(rows, columns=PER_SEED)
+
+    def judged(cell: Cell) -> Iterable[tuple[str, Array, Train]]:
+        c, (weak, ceiling, student, *_) = study.comparison(*cell), study.compared(*cell)
+        return zip(ROLE_NAMES, (c.weak, c.baseline, c.ceiling), (weak, student, ceiling))
+
+    def estimates(cell: Cell) -> Iterable[Estimate]:
+        for role, p, run in judged(cell):
+            for name, statistic in ((MISCALIBRATED, calibration_error), (OVERSURE, oversure)):
+                yield Estimate({"statistic": name + role}, partial(statistic, p), len(p), [run])
+
+    per_seed, seen = tabulate(study, ["none"], estimates), {}
+    for cell in cells(study, ["none"]):
+        for role, p, _ in judged(cell):
+            seen.setdefault((cell.seed, role), []).append(p)
+    curves = [reliability(np.concatenate(ps)).assign(role=role, seed=seed) for (seed, role), ps in seen.items()]
+    return pd.concat(curves, ignore_index=True), per_seed
 
 
 def own_thresholds(study: Study, seed: int) -> pd.DataFrame:
@@ -208,17 +205,15 @@ def own_thresholds(study: Study, seed: int) -> pd.DataFrame:
     return frame.assign(own_threshold=rescale(np.full(len(frame), t), 1 / frame["temperature"].to_numpy()))
 
 
-def beyond(
-    per_seed: pd.DataFrame, conditions: Iterable[str], control: str = "rerun", statistic: str = "excess_margin_matched"
-) -> pd.DataFrame:
-    """Results rows of a statistic under each condition minus the same under a control, at each threshold of
+def beyond(per_seed: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
+    """Results rows of DS − margin-matched null under each condition minus a rerun's, at each threshold of
     ``measure_at``'s frame."""
-    rows = [minus(at, [statistic], tuple(conditions), control) for _, at in per_seed.groupby("threshold")]
+    rows = [minus(at, [MATCHED], tuple(conditions), "rerun") for _, at in per_seed.groupby("threshold")]
     return pd.concat(rows, ignore_index=True)
 
 
-def by_neighbours(study: Study, conditions: Sequence[str], control: str = "rerun") -> pd.DataFrame:
-    """Results rows of DS − margin-matched null by the number of neighbours, pooled, and each minus the control's.
+def by_neighbours(study: Study, conditions: Sequence[str]) -> pd.DataFrame:
+    """Results rows of DS − margin-matched null by the number of neighbours, pooled, and each minus a rerun's.
 
     The number is the end of a row's ``statistic``: ``excess_margin_matched_5`` and so on.
     """
@@ -231,10 +226,10 @@ def by_neighbours(study: Study, conditions: Sequence[str], control: str = "rerun
             yield found._replace(names=found.names | {"statistic": name})
 
     per_seed, rows = tabulate(study, conditions, estimates), []
-    against = [name for name in conditions if name != control]
+    against = [name for name in conditions if name != "rerun"]
     for name, mine in per_seed.groupby("statistic", sort=False):
         mine = mine.assign(statistic=MATCHED)  # by which it is pooled
-        found = pd.concat([summarise(mine, pooled=True), minus(mine, (MATCHED,), against, control)])
+        found = pd.concat([summarise(mine, pooled=True), minus(mine, (MATCHED,), against, "rerun")])
         rows.append(found.assign(statistic=name))
     return pd.concat(rows, ignore_index=True)
 

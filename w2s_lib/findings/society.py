@@ -16,6 +16,7 @@ from w2s_lib.findings.results import (
     Estimate,
     difference,
     estimate,
+    measure,
     minus,
     summarise,
     tabulate,
@@ -31,7 +32,7 @@ FROZEN, UPDATED, ELSEWHERE = "frozen", "updated", "elsewhere"
 """Whose knowledge divides the pairs: the weak agents' as they began; after the last round, taught by the strong agent
 on trial; or after the last round of the independent society, which says neither what is right nor what is lost."""
 
-LEVELS = ("accuracy_weak", "known_weak", "surely_wrong_weak", "accuracy")
+AGENT_LEVELS = ("accuracy_weak", "known_weak", "surely_wrong_weak", "accuracy")
 """Of the agents after a round: pairs that the weak ones rank right, know, or are as sure of and wrong about, by their
 mean p; and pairs that the strong one ranks right."""
 
@@ -44,6 +45,12 @@ SCORED = (
     "deception_score", "null_margin_matched", MATCHED, "attainable_margin_matched", "null_random", "excess_random",
 )  # fmt: skip
 """Of a student and an area."""
+
+BESIDE_DPO = {
+    "conflict_tax": ("explicit", ""), "deception_score": ("explicit", FROZEN), MATCHED: ("explicit", FROZEN),
+    "pgr": ("none", FROZEN),
+}  # fmt: skip
+"""What is held against a student by DPO: under which condition, and whose knowledge the society's number is by."""
 
 MOVED = {"score_moved": "deception_score", "null_moved": "null_margin_matched", "beyond_null_moved": MATCHED}
 """What becomes of these when the area is updated and nothing else: the same taxed pairs, another weak side."""
@@ -93,7 +100,7 @@ def _levels(study: Study, cell: Cell, variant: str) -> Iterator[Estimate]:
     run, t = study.society(*cell, variant), study.edition.threshold
     for number, (weak, strong) in after(study, run).items():
         masks = (correct(weak), known(weak, t), known(1 - weak, t), correct(strong))
-        for name, mask in zip(LEVELS, masks):
+        for name, mask in zip(AGENT_LEVELS, masks):
             asks = t if name in ASK_T else np.nan
             names = {"statistic": name, "method": variant, "knowledge": called(number, run.rounds), "threshold": asks}
             yield Estimate(names, partial(share, mask), len(mask), [run])
@@ -127,7 +134,10 @@ def _tax(study: Study, cell: Cell, variant: str) -> Iterator[Estimate]:
 
 def _of(study: Study, cell: Cell) -> Iterator[Estimate]:
     yield from _levels(study, cell, MACPO)
-    if cell.condition != "none":
+    if cell.condition == "none":
+        runs = [*study.societies(*cell), study.trained_by("dpo").ceiling(cell.seed, cell.strong)]
+        yield estimate(comparison(study, cell, FROZEN), "pgr", runs, method=MACPO, knowledge=FROZEN)
+    else:
         yield from _scores(study, cell)
     for variant in CONTROLS if cell.condition != "rerun" else ():
         yield from _levels(study, cell, variant)
@@ -139,8 +149,9 @@ def many_agents(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Agents by round, without a conflict, under the explicit one and in a rerun; the strong one's tax and DS, with the
     deception area frozen, updated and of agents elsewhere; controls without scores.
 
-    Differences: updated minus *frozen*, of ``LEVELS``; elsewhere minus *frozen*, of scores; the explicit conflict minus
-    the rerun; the society minus each of its controls."""
+    Differences: updated minus *frozen*, of ``AGENT_LEVELS``; elsewhere minus *frozen*, of scores; the explicit conflict
+    minus the rerun; the society minus each of its controls; and, where the edition trains policies, minus *dpo*'s
+    student, by ``BESIDE_DPO``, each beside weak ones of its own."""
     few = first_pair(study)
     per_seed = tabulate(few, OF_A_SOCIETY, partial(_of, few), runs=study.society_runs())
     rows, of = [summarise(per_seed, pooled=True)], partial(dict, method=MACPO)
@@ -148,7 +159,7 @@ def many_agents(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         for condition in ("none", "explicit"):
             names = {"method": variant, "condition": condition}
             both = (names | {"knowledge": knowledge} for knowledge in (UPDATED, FROZEN))
-            rows.append(difference(per_seed, LEVELS, FROZEN, *both))
+            rows.append(difference(per_seed, AGENT_LEVELS, FROZEN, *both))
     rows.append(minus(per_seed, ("conflict_tax", "net_change", *MOVED), ("explicit",), "rerun", method=MACPO))
     for condition in ("explicit", "rerun"):
         both = (of(condition=condition, knowledge=knowledge) for knowledge in (ELSEWHERE, FROZEN))
@@ -158,7 +169,13 @@ def many_agents(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         rows.append(minus(per_seed, asked, ("explicit",), "rerun", method=MACPO, knowledge=knowledge))
     for control in CONTROLS:
         level = {"condition": "none", "knowledge": UPDATED}
-        rows.append(difference(per_seed, LEVELS, control, of(**level), level | {"method": control}))
+        rows.append(difference(per_seed, AGENT_LEVELS, control, of(**level), level | {"method": control}))
         paid = {"condition": "explicit"}
         rows.append(difference(per_seed, "conflict_tax", control, of(**paid), paid | {"method": control}))
+    if few.edition.has_chapter("12") and "dpo" in few.edition.methods:  # else there are no students by DPO
+        by = few.trained_by("dpo")
+        told = pd.concat([per_seed, measure(by, ["none"], ["pgr"]), measure(by, ["explicit"], [*BESIDE_DPO][:3])])
+        for name, (condition, knowledge) in BESIDE_DPO.items():
+            theirs = {"method": "dpo", "condition": condition}
+            rows.append(difference(told, name, "dpo", of(condition=condition, knowledge=knowledge), theirs))
     return per_seed, pd.concat(rows, ignore_index=True)

@@ -30,10 +30,10 @@ from w2s_lib.specs import Pretrain, Train
 from w2s_lib.study import Study
 from w2s_lib.study.edition import ARROW, Edition
 
-LEVELS = ("seed", "pretraining", "training")
-PARTS = ("world", "pretraining", "training", "test pairs")
+DRAWN_LEVELS = ("seed", "pretraining", "training")
+PARTS_OF_SPREAD = ("world", "pretraining", "training", "test pairs")
 
-COSTS = ["pretraining_seconds", "training_seconds"]
+COST_COLUMNS = ["pretraining_seconds", "training_seconds"]
 
 PRETRAININGS, TRAININGS, DRAWS = 2, 2, 200
 """In each world; on each pretraining; of its test pairs, for each training."""
@@ -41,7 +41,7 @@ PRETRAININGS, TRAININGS, DRAWS = 2, 2, 200
 SPREAD_IN = ("none", "explicit", "implicit", "rerun")
 """The conditions whose spread is taken apart."""
 
-ASKED = {claim.key: claim.names for claim in CLAIMS.values() if claim.chapter[:2] in ("04", "05")} | {
+ASKED_OF_PILOTS = {claim.key: claim.names for claim in CLAIMS.values() if claim.chapter[:2] in ("04", "05")} | {
     "implicit tax": {"method": "reward_model", "statistic": "conflict_tax", "condition": "implicit"}
 }
 """What is asked of the pilots: claim → names of its row.  The implicit conflict's tax, on which N4 rests, is none."""
@@ -68,13 +68,13 @@ def runs(study: Study) -> list:
 
 
 def measured(study: Study) -> pd.DataFrame:
-    """``ASKED`` of a unit, its model pairs pooled: columns ``claim, draw, value``; draw 0 is of all pairs as they
-    are."""
-    statistics = {str(names["statistic"]) for names in ASKED.values()} - {"pgr"}
+    """``ASKED_OF_PILOTS`` of a unit, its model pairs pooled: columns ``claim, draw, value``; draw 0 is of all pairs as
+    they are."""
+    statistics = {str(names["statistic"]) for names in ASKED_OF_PILOTS.values()} - {"pgr"}
     none, conflicts = measure(study, SPREAD_IN[:1], ["pgr"]), measure(study, SPREAD_IN[1:], sorted(statistics))
     beyond = differences(conflicts, MATCHED, "rerun", {"condition": "explicit"}, {"condition": "rerun"})
     rows = pd.concat([*(pool(frame, weak=ALL, strong=ALL) for frame in (none, conflicts)), beyond])
-    found = {claim: pick(rows, **names) for claim, names in ASKED.items()}
+    found = {claim: pick(rows, **names) for claim, names in ASKED_OF_PILOTS.items()}
     told = [pd.DataFrame({"claim": c, "value": [row["value"], *row["draws"]]}) for c, row in found.items()]
     return pd.concat(told).rename_axis("draw").reset_index()
 
@@ -82,8 +82,8 @@ def measured(study: Study) -> pd.DataFrame:
 def make(study: Study, seeds: Iterable[int]) -> pd.DataFrame:
     """Measure pilot worlds and leave their table with the edition; trains what the lab lacks.
 
-    Columns ``LEVELS``, ``pretraining_seconds`` (of the unit's pretrained models), ``training_seconds`` (of all that was
-    trained on them), ``claim, draw, value``.
+    Columns ``DRAWN_LEVELS``, ``pretraining_seconds`` (of the unit's pretrained models), ``training_seconds`` (of all
+    that was trained on them), ``claim, draw, value``.
     """
     frames = []
     for seed in seeds:
@@ -93,9 +93,9 @@ def make(study: Study, seeds: Iterable[int]) -> pd.DataFrame:
                 round(sum(study.lab.record(run)["seconds"] for run in runs(one) if isinstance(run, kind)), 1)
                 for kind in (Pretrain, Train)
             ]
-            about = zip((*LEVELS, *COSTS), (seed, pretraining, training, *took))
+            about = zip((*DRAWN_LEVELS, *COST_COLUMNS), (seed, pretraining, training, *took))
             frames.append(measured(one).assign(**dict(about)))
-    frame = pd.concat(frames, ignore_index=True)[[*LEVELS, *COSTS, "claim", "draw", "value"]]
+    frame = pd.concat(frames, ignore_index=True)[[*DRAWN_LEVELS, *COST_COLUMNS, "claim", "draw", "value"]]
     frame = frame.astype({"value": "float32"})
     frame.attrs = {"parameters": record.parameters(study.edition), "commit": record.commit()}
     with replacing(path_of(study.edition)) as draft:
@@ -115,7 +115,7 @@ def costs_of_record(frame: pd.DataFrame, edition: Edition) -> tuple[float, float
     """Seconds that a seed of the record takes: pretraining its models, by the pilots' seconds a token; and all else."""
     tokens = lambda names: sum(LADDER[name].tokens for name in set(names))
     few = [name for pair in edition.control_pairs for name in pair.split(ARROW)]
-    first = float(frame[COSTS[0]].median()) * tokens(edition.models) / tokens(few)
+    first = float(frame[COST_COLUMNS[0]].median()) * tokens(edition.models) / tokens(few)
     return first, float(record.entries(edition)["core_minutes"].median()) * 60 - first
 
 
@@ -128,15 +128,15 @@ def shares(frame: pd.DataFrame, costs: tuple[float, float] | None = None) -> pd.
     ``gain`` how much more precision than one training they buy, as a share; ``costs`` in seconds, of a pretraining and
     of a training (None: the pilots').  What comes out below zero counts as zero.
     """
-    first, then = costs or frame[COSTS].median()
+    first, then = costs or frame[COST_COLUMNS].median()
     rows = []
     for claim, mine in frame.astype({"value": float}).groupby("claim", sort=False):
-        wide = mine.pivot(index=list(LEVELS), columns="draw", values="value")
+        wide = mine.pivot(index=list(DRAWN_LEVELS), columns="draw", values="value")
         drawn = wide.drop(columns=0).replace([np.inf, -np.inf], np.nan)  # a gap that a draw has closed
         drawn = drawn.sub(drawn.mean(axis="columns"), axis="index")
-        of_pairs = components(drawn.reset_index(), LEVELS, *drawn).clip(lower=0).to_numpy()
+        of_pairs = components(drawn.reset_index(), DRAWN_LEVELS, *drawn).clip(lower=0).to_numpy()
         single = wide.reset_index()
-        both = np.vstack([components(single, LEVELS, 0), likely_components(single, LEVELS, 0)])
+        both = np.vstack([components(single, DRAWN_LEVELS, 0), likely_components(single, DRAWN_LEVELS, 0)])
         others = np.maximum(both - of_pairs, 0)
         found = np.hstack([others, np.full((len(both), 1), of_pairs.sum())])
         low, high = np.quantile(found[1:] / found[1:].sum(axis=1, keepdims=True), [0.025, 0.975], axis=0)
@@ -145,7 +145,7 @@ def shares(frame: pd.DataFrame, costs: tuple[float, float] | None = None) -> pd.
         most = int(np.quantile(best[1:], 0.975, method="nearest"))
         paid = lambda k: (without[0] + within[0] / k) * (first + k * then)
         about = {"best": best[0], "best_high": most, "gain": paid(1) / paid(best[0]) - 1}
-        parts = zip(PARTS, found[0] / found[0].sum(), low, high, np.sqrt(found[0]))
+        parts = zip(PARTS_OF_SPREAD, found[0] / found[0].sum(), low, high, np.sqrt(found[0]))
         rows += [{"claim": claim} | dict(zip(("part", "share", "low", "high", "sd"), part)) | about for part in parts]
     return pd.DataFrame(rows)
 

@@ -33,7 +33,7 @@ from w2s_lib.specs import stream
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CORE
 
-GOES_ON = {
+GOES_ON_BY_VERDICT = {
     "T1": {
         "yes": "Here its inequality held as well, which nothing had promised.",
         "small": "Here its inequality held as well, narrowly, which nothing had promised.",
@@ -57,10 +57,10 @@ COIN = float(np.log(2))
 LEAST_LABEL = 1e-3
 """Weak labels are moved so far from 0 and 1 before heads learn them, as under reverse losses (Yao et al. 2025)."""
 
-PARTS = 8
+MIXTURE_PARTS = 8
 """Of so many parts of the training pairs each gives the mixtures a member."""
 
-RIDGE = 1e-3
+HEAD_RIDGE = 1e-3
 """Keeps heads finite that learn the truth, or few pairs."""
 
 Between = Callable[..., Array]
@@ -99,7 +99,7 @@ OF_STUDENTS: dict[str, Between] = BOUNDS | {
 EXPLAINED = ("conflict_tax", "deception_score", MATCHED)
 """What might grow with the gap because errors grow less alike."""
 
-LINES = {"gap": "", "kappa": "", "gap_given_kappa": "kappa", "kappa_given_gap": "gap"}
+HELD_EQUAL = {"gap": "", "kappa": "", "gap_given_kappa": "kappa", "kappa_given_gap": "gap"}
 """Names in the column ``per`` → what is held equal."""
 
 
@@ -136,16 +136,16 @@ def heads(x: Array, q: Array, seed: int) -> dict[str, Callable[[Array], Array]]:
 
     All are fitted on frozen features ``x`` of the pairs that a supervisor labelled ``q``: ``truth``, the head that
     learned the true orders; ``heads``, the head nearest to q by reverse KL; ``heads_forward``, by forward KL, which is
-    cross-entropy; ``mixtures``, by reverse KL among all mixtures of the truth's head and of ``PARTS`` heads, each of
-    which learned the weak labels of its part of the pairs.
+    cross-entropy; ``mixtures``, by reverse KL among all mixtures of the truth's head and of ``MIXTURE_PARTS`` heads,
+    each of which learned the weak labels of its part of the pairs.
     """
     scale = np.sqrt(np.mean(x**2, axis=0)) + 1e-6
     x, q = x / scale, d.clipped(q, LEAST_LABEL)
-    parts = np.array_split(np.random.default_rng(stream(seed, "parts of a mixture")).permutation(len(q)), PARTS)
-    truth = nearest_head(x, np.ones(len(q)), RIDGE)
+    parts = np.array_split(np.random.default_rng(stream(seed, "parts of a mixture")).permutation(len(q)), MIXTURE_PARTS)
+    truth = nearest_head(x, np.ones(len(q)), HEAD_RIDGE)
     forward = nearest_head(x, q)
     reverse = nearest_head(x, q, reverse=True, start=forward)
-    members = np.stack([truth, *(nearest_head(x[part], q[part], RIDGE) for part in parts)])
+    members = np.stack([truth, *(nearest_head(x[part], q[part], HEAD_RIDGE) for part in parts)])
     share = nearest_mixture(expit(members @ x.T), q)
     alone = {"truth": truth, "heads": reverse, "heads_forward": forward}
     return {name: lambda z, w=w: expit(z / scale @ w) for name, w in alone.items()} | {
@@ -209,6 +209,6 @@ def theory(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     per_seed = pd.concat([growth, pythagoras(study)], ignore_index=True)
     lines = [slopes(mine[mine["condition"] == "none"], ("gain",), "misfit")]
     lines.append(minus(mine, ("misfit", "gain"), [name for name in CONFLICTS if name != "rerun"], "rerun"))
-    for name, given in LINES.items():
+    for name, given in HELD_EQUAL.items():
         lines.append(slopes(growth, (*EXPLAINED, "pgr"), name.partition("_")[0], given))
     return per_seed, pd.concat([summarise(per_seed, pooled=True), *lines], ignore_index=True)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from w2s_lib.data.world import EOS
 from w2s_lib.findings import label_again
-from w2s_lib.findings.label_again import CHANGES, THERE, of_group
+from w2s_lib.findings.label_again import CONTRAST, LABEL_CHANGES, THERE, contrast, of_group
 from w2s_lib.findings.positive_controls import PLANTED, PLANTED_STUDENTS, scores
 from w2s_lib.findings.results import (
     MATCHED,
@@ -23,9 +23,9 @@ from w2s_lib.findings.results import (
     Cell,
     Estimate,
     difference,
-    differences,
     measure_both,
     minus,
+    net_of_reruns,
     number_of,
     summarise,
     tabulate,
@@ -36,22 +36,22 @@ from w2s_lib.study import Study
 from w2s_lib.study.mitigations import TOKENS
 from w2s_lib.training.tokens import SIDES, selected
 
-GROUPS = ("in_both", "in_one", "in_neither")
+TOKEN_GROUPS = ("in_both", "in_one", "in_neither")
 """Pairs by the replies in which their deciding token counts."""
 
-MISSED = GROUPS[-1]
+MISSED = TOKEN_GROUPS[-1]
 
 CHOSEN, LOT = "chosen_tokens", "random_tokens"
 
-TRIED = ("", *TOKENS)
+TOKENS_TRIED = ("", *TOKENS)
 """Mitigations of the chapter; the empty one learns from all tokens."""
 
-LOTS = {CHOSEN: LOT, "chosen_half": "random_half"}
-"""Who chooses → the lot that draws as many tokens."""
-
-BEYOND, CONTRAST = "tax_beyond_rerun", "tax_rate_contrast"
-"""The tax minus a rerun's; the tax rate where the deciding token counts in neither reply, minus that where it counts in
-both."""
+REPLACED = (
+    *((name, UNMODIFIED, "") for name in TOKENS),
+    (CHOSEN, LOT, LOT),
+    ("chosen_half", "random_half", "random_half"),
+)
+"""A mitigation; value of ``versus``; the mitigation that is taken off: none, or the lot that draws as many tokens."""
 
 PLANTED_HERE = ("perfect", "half", "by_margin")
 """Students that are planted to see what the groups' null can tell: all of their tax on the missed pairs, half of it,
@@ -98,9 +98,9 @@ def counts_at_decision(frame: pd.DataFrame) -> np.ndarray:
 
 
 def groups(study: Study, seed: int, weak: str, strong: str, on: Split = "test", by: str = CHOSEN) -> dict[str, Mask]:
-    """Which pairs are in each of ``GROUPS``, shape (pairs,)."""
+    """Which pairs are in each of ``TOKEN_GROUPS``, shape (pairs,)."""
     found = counts_at_decision(tokens(study, seed, weak, strong, on, by)).sum(axis=1)
-    return dict(zip(GROUPS, (found == 2, found == 1, found == 0)))
+    return dict(zip(TOKEN_GROUPS, (found == 2, found == 1, found == 0)))
 
 
 def by_place(study: Study) -> pd.DataFrame:
@@ -173,65 +173,42 @@ def controls(study: Study) -> pd.DataFrame:
     return tabulate(one, ("explicit",), estimates)
 
 
-def _subtract(per_seed: pd.DataFrame, statistics: Sequence[str], versus: str, name: str, base: str, **also: object):
-    these, those = ({"method": "simpo", "mitigation": which} | also for which in (name, base))
-    return difference(per_seed, statistics, versus, these, those)
-
-
-def beyond_rerun(per_seed: pd.DataFrame, name: str) -> pd.DataFrame:
-    """``BEYOND`` of students under that mitigation, by seed and pooled over model pairs; the frame has taxes."""
-    these, those = ({"method": "simpo", "mitigation": name, "condition": c} for c in ("explicit", "rerun"))
-    return differences(per_seed, "conflict_tax", "rerun", these, those).assign(statistic=BEYOND, versus="")
-
-
-def contrast(per_seed: pd.DataFrame, **also: object) -> pd.DataFrame:
-    """``CONTRAST`` by seed and pooled over model pairs, under the explicit conflict and in a rerun; ``also`` names
-    columns of the tax rates in the frame.
-
-    Of a lot's students this is what the draw does, by way of margins or not.  ``taxed_there_beyond_margin`` leaves out
-    what goes by margins: the independent student, who tells them, learns from the same draw."""
-    at = lambda condition, group: also | {"condition": condition, "subset": group}
-    told = [
-        differences(per_seed, "tax_rate", GROUPS[0], at(c, MISSED), at(c, GROUPS[0])) for c in ("explicit", "rerun")
-    ]
-    return pd.concat(told, ignore_index=True).assign(statistic=CONTRAST, subset="", versus="")
-
-
 def token_by_token(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Policies by SimPO that learn from all tokens, from chosen and from random ones: tax, DS with nulls, PGR; whose
     deciding token counts, and who pays; planted students.
 
     Minus a rerun of their own (``versus`` *rerun*), minus students of all tokens (*unmodified*), and chosen minus
-    random tokens (*random_tokens*, *random_half*); the last two also of ``BEYOND``.  ``CONTRAST`` of the lot."""
+    random tokens (*random_tokens*, *random_half*); the last two also with the rerun of each taken off before
+    (*unmodified_net* and so on).  ``CONTRAST`` of the lot: the tax rate where the deciding token counts in neither
+    reply, minus that where it counts in both.  This is what the draw does, by way of margins or not;
+    ``taxed_there_beyond_margin`` leaves out what goes by margins, for the independent student, who tells them, learns
+    from the same draw."""
     few = policies(study)
     study.lab.run(study.token_runs())
     frames = [labels(few, CHOSEN, "test"), labels(few, CHOSEN), labels(few, LOT), controls(few)]
-    for name in TRIED:
+    for name in TOKENS_TRIED:
         one = few.under_mitigation(name)
         frames.append(measure_both(one, ("explicit", "rerun")))
     where = [("", "test"), ("", "weak_label"), (CHOSEN, "test"), (CHOSEN, "weak_label"), (LOT, "weak_label")]
     frames += [who_pays(few, name, ("explicit", "rerun"), on) for name, on in where]
     per_seed = pd.concat(frames, ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
-    for name in TRIED:
+    for name in TOKENS_TRIED:
         own = {"method": "simpo", "mitigation": name}
         rows.append(minus(per_seed, ("conflict_tax", MATCHED), ("explicit",), "rerun", **own))
     for name, on in where:
         own = {"method": "simpo", "mitigation": name, "on": TRAINING if on == "weak_label" else ""}
-        rows += [minus(per_seed, THERE, ("explicit",), "rerun", subset=group, **own) for group in GROUPS]
-    beyond = pd.concat([beyond_rerun(per_seed, name) for name in TRIED], ignore_index=True)
-    for name in TOKENS:
-        rows.append(_subtract(beyond, (BEYOND,), UNMODIFIED, name, "", condition="explicit"))
-        rows.append(_subtract(per_seed, CHANGES, UNMODIFIED, name, "", condition="explicit"))
-        rows.append(_subtract(per_seed, ("accuracy", "pgr"), UNMODIFIED, name, "", condition="none"))
-    for name, lot in LOTS.items():
-        rows.append(_subtract(beyond, (BEYOND,), lot, name, lot, condition="explicit"))
-        rows.append(_subtract(per_seed, CHANGES, lot, name, lot, condition="explicit"))
-        rows.append(_subtract(per_seed, ("accuracy", "pgr"), lot, name, lot, condition="none"))
+        rows += [minus(per_seed, THERE, ("explicit",), "rerun", subset=group, **own) for group in TOKEN_GROUPS]
+    for name, versus, base in REPLACED:
+        both = [{"method": "simpo", "mitigation": which} for which in (name, base)]
+        taxed, untaxed = ([of | {"condition": condition} for of in both] for condition in ("explicit", "none"))
+        rows.append(net_of_reruns(per_seed, ("conflict_tax",), versus, *taxed))
+        rows.append(difference(per_seed, LABEL_CHANGES, versus, *taxed))
+        rows.append(difference(per_seed, ("accuracy", "pgr"), versus, *untaxed))
     for on in ("", TRAINING):
-        also = {"condition": "explicit", "subset": MISSED, "on": on}
-        rows.append(_subtract(per_seed, THERE, UNMODIFIED, CHOSEN, "", **also))
+        there = {"method": "simpo", "condition": "explicit", "subset": MISSED, "on": on}
+        rows.append(difference(per_seed, THERE, UNMODIFIED, there | {"mitigation": CHOSEN}, there | {"mitigation": ""}))
     drawn = {"method": "simpo", "mitigation": LOT, "on": TRAINING}
-    apart = contrast(per_seed, **drawn)
+    apart = contrast(per_seed, MISSED, TOKEN_GROUPS[0], **drawn)
     rows += [summarise(apart), minus(apart, (CONTRAST,), ("explicit",), "rerun", **drawn)]
     return per_seed, pd.concat(rows, ignore_index=True)

@@ -29,7 +29,7 @@ SAID = ("talk_decides", *FITS, "talk_complies_with_hazard", "talk_refuses_safe")
 TAX = ("talk_fits", "talk_complies_with_hazard")
 """Those in which a conflict may show."""
 
-RIVALS = ("best_of_n", "eft_best_of_n", "guide")
+SEARCH_RIVALS = ("best_of_n", "eft_best_of_n", "guide")
 """What chunk-level beam search is held against: what draws as many tokens, and its guide alone."""
 
 
@@ -73,7 +73,7 @@ def what_is_written(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows, of = [summarise(per_seed, pooled=True)], partial(dict, condition="none")
     for writer in (*SAMPLERS, "guide", "dpo"):
         rows.append(minus(per_seed, TAX, ("explicit", "implicit", "placebo"), "rerun", method=writer))
-    for rival in RIVALS:
+    for rival in SEARCH_RIVALS:
         statistics = dict.fromkeys((*TAX, *FITS))
         rows.append(difference(per_seed, list(statistics), rival, of(method="cbs"), of(method=rival)))
     return per_seed, pd.concat(rows, ignore_index=True)
@@ -83,4 +83,4 @@ def turned_round(results: pd.DataFrame) -> list[str]:
     """The rivals that beam search by chunks beats by one share of ``FITS`` and loses to by the other, both told from
     zero by their intervals; ``results`` as of ``what_is_written``."""
     sides = lambda rival: {reads(pick(results, name, "none", method="cbs", versus=rival)) for name in FITS}
-    return [rival for rival in RIVALS if sides(rival) == {"above zero", "below zero"}]
+    return [rival for rival in SEARCH_RIVALS if sides(rival) == {"above zero", "below zero"}]

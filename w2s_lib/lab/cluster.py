@@ -43,10 +43,10 @@ LOOK = 10.0
 SAY = 30.0
 """Seconds without a worker after which it is said what runs wait for; said again whenever the wait has doubled."""
 
-ALONE = 300.0
+PATIENCE_WITHOUT_WORKER = 300.0
 """Seconds that runs wait where there is no worker for them: one that died may be started again."""
 
-RESTARTED = 120.0
+PATIENCE_WITH_RESTARTS = 120.0
 """Seconds that runs wait where Dask starts a process of this machine again: one that died as it started, it forgets."""
 
 QUEUED = 24 * 3600.0
@@ -65,7 +65,7 @@ INSTALL = "pip install --editable '.[cluster]'"
 ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 ENVIRONMENT |= dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "1073741824")
 
-SETTINGS = {
+DASK_SETTINGS = {
     "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
     "distributed.worker.profile.enabled": False,  # it would sample the training loop a hundred times a second
     "distributed.admin.tick.limit": "1h",
@@ -98,7 +98,7 @@ class Connection(NamedTuple):
 
     client: Client
     declared: frozenset[str] = frozenset()
-    patience: float = ALONE
+    patience: float = PATIENCE_WITHOUT_WORKER
     started: str = "a process of this machine, which Dask starts again; does it fail at once, or lack memory?"
 
     def resources(self, gpu: bool) -> dict[str, int] | None:
@@ -215,7 +215,7 @@ def _local(workers: int, tasks: int, gpu_tasks: int) -> Iterator[Connection]:
                 f"{GOES_ON}"
             ) from None
         with started as cluster, Client(cluster) as client:
-            yield Connection(client, frozenset((GPU, CPU)) if gpus else frozenset(), patience(RESTARTED))
+            yield Connection(client, frozenset((GPU, CPU)) if gpus else frozenset(), patience(PATIENCE_WITH_RESTARTS))
 
 
 @contextmanager
@@ -237,7 +237,7 @@ def _remote(address: str) -> Iterator[Connection]:
                     f"start it by 'dask worker {address} --nthreads 1'"
                 )
         has = frozenset(name for worker in workers.values() for name in worker["resources"])
-        yield Connection(client, has, patience(ALONE), f"'dask worker {address} --nthreads 1'")
+        yield Connection(client, has, patience(PATIENCE_WITHOUT_WORKER), f"'dask worker {address} --nthreads 1'")
 
 
 def threads(configured: Mapping[str, Any]) -> int:
@@ -333,7 +333,7 @@ def connect(chosen: str, workers: int, tasks: int, gpu_tasks: int, logs: Path) -
 
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # that a scheduler is gone, the lab says itself
     opened = {LOCAL: _local(workers, tasks, gpu_tasks), SLURM: _slurm(workers, tasks, logs)}
-    with dask.config.set(SETTINGS), opened.get(chosen) or _remote(chosen) as connection:
+    with dask.config.set(DASK_SETTINGS), opened.get(chosen) or _remote(chosen) as connection:
         yield connection
 
 

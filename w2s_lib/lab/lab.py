@@ -91,7 +91,7 @@ class Lab:
         """
         specs = list(specs)
         self._be_strict(specs)
-        cluster.patience(cluster.ALONE)
+        cluster.patience(cluster.PATIENCE_WITHOUT_WORKER)
         todo = self.missing(specs)
         shards.check(todo)
         learned = ((run.pairs, run.conflict) for run in todo if isinstance(run, Train))

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
+import numpy as np
 import pandas as pd
 from pyarrow import ArrowException
 from pydantic import ValidationError
@@ -29,7 +30,7 @@ from pydantic import ValidationError
 from w2s_lib.digests import digest, of_file
 from w2s_lib.errors import OneLineError, first_line
 from w2s_lib.lab.provenance import code, hardware, is_alive, machine, versions
-from w2s_lib.specs import SCHEME, Spec
+from w2s_lib.specs import SCHEME, Spec, Submission
 
 RECORD = "record.json"
 
@@ -144,11 +145,17 @@ class Store:
 
     @contextmanager
     def writing(self, spec: Spec) -> Iterator[Draft]:
-        """A draft to write a result into; it gets its final name, and its record, on leaving without an error."""
+        """A draft to write a result into; it gets its final name, and its record, on leaving without an error.
+
+        Raises:
+            StoreError: a model's scores in it are no finite numbers.
+        """
         start, made_by = time.perf_counter(), code()
         with _draft(self.path(spec)) as folder:
             draft = Draft(folder, {})
             yield draft
+            if not isinstance(spec, Submission):  # which may leave pairs without a label
+                _refuse_diverged(folder)
             record = {
                 "key": spec.key,
                 "kind": type(spec).__name__,
@@ -281,6 +288,13 @@ class Store:
         for draft in left:
             shutil.rmtree(draft, ignore_errors=True)
         return len(left)
+
+
+def _refuse_diverged(folder: Path) -> None:
+    """Whoever reads scores that are no numbers would call them wrong, and report a tax that nobody paid."""
+    path = folder / "scores.parquet"
+    if path.is_file() and not np.isfinite(pd.read_parquet(path, columns=["margin"])["margin"]).all():
+        raise StoreError("its scores are no finite numbers: training diverged; lower learning_rate")
 
 
 def _read_record(path: Path) -> dict:

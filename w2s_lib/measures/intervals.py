@@ -70,7 +70,7 @@ def seed_interval(values: ArrayLike, level: float = LEVEL, less: ArrayLike | Non
     return seed_intervals(x[~np.isnan(x)][None], level, None if less is None else off[None])[0]
 
 
-AT_ONCE = 256
+SHARES_AT_ONCE = 256
 """Intervals of shares that are reckoned together: each takes 30 kB."""
 
 
@@ -85,7 +85,7 @@ def seed_intervals(
     if n_seeds > 1:
         differ = np.ptp(values, axis=1) >= SAME
         sd = np.where(differ, values.std(axis=1, ddof=1), 0.0)
-        for at in np.split(np.flatnonzero(differ), range(AT_ONCE, int(differ.sum()), AT_ONCE)):
+        for at in np.split(np.flatnonzero(differ), range(SHARES_AT_ONCE, int(differ.sum()), SHARES_AT_ONCE)):
             bounds[:, at] = _bounds(values[at], None if less is None else less[at], level)
     numbers = zip(mean.tolist(), *bounds.tolist(), sd.tolist())
     return [Interval(value, low, high, n_seeds, spread) for value, low, high, spread in numbers]

@@ -358,11 +358,11 @@ class Comparison:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(most > 0, excess / most, np.nan)
 
-    def imbalance(self, null: str, feature: str = "independent") -> float:
+    def imbalance(self, null: str) -> float:
         """How far the taxed pairs' log-odds lie from those of the pairs that a null matches them with, on average, in
         standard deviations of all that can pay (standardised mean difference; below 0.1 counts as balanced)."""
         part, among = self.scored(null)
-        values = log_odds(getattr(self, feature))
+        values = log_odds(self.independent)
         if not NULLS[null]:
             expected = np.full(len(part), values[among].mean())
         else:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from w2s_lib.models.folders import is_path
 from w2s_lib.models.ladder import KNOWN, LADDER, Known, parse
 
+READS_BOTH_WAYS = ("bert-generation", "cpmant", "xlnet")
+"""Families that transformers lists among causal language models, and that read what comes after a token as well."""
+
 
 def known(base: str) -> Known:
     """The registry's entry of a base name; for a hub id or a local folder, one made from its configuration.
@@ -17,9 +20,14 @@ def known(base: str) -> Known:
     if "/" not in base and not is_path(base):
         raise ValueError("no such model")
     # Here, for it loads torch, and the world's study needs none to begin.
-    from w2s_lib.models.checkpoints import shape
+    from w2s_lib.models.checkpoints import configuration, shape
     from w2s_lib.models.names import named
 
+    config = configuration(named(base))
+    if config.model_type in READS_BOTH_WAYS:
+        raise ValueError(f"its family {config.model_type!r} reads both ways; causal language models are needed")
+    if not hasattr(config, "num_hidden_layers"):
+        raise ValueError(f"its family {config.model_type!r} reads more than text; use a model of text alone")
     weights, blocks = shape(named(base))
     return Known(base, base, weights / 1e6, blocks)
 

@@ -1,4 +1,4 @@
-"""The sealed challenge: what is trained for a submission, in the edition's own world and in one that nobody has seen.
+"""The sealed challenge: what is trained for a submission, in the edition's own world and in a second one.
 
 The second world has other seeds and another conflict dose, drawn by a secret of the teacher's.  Without one it is the
 open practice secret: then whoever reads the source can draw that world, too.

@@ -35,12 +35,8 @@ def _explicit(alpha: float, target: Objective) -> Conflict:
     return Conflict(kind="explicit", alpha=alpha)
 
 
-def _implicit(alpha: float, target: Objective) -> Conflict:
-    return Conflict(kind="mixed", objective=RIVAL[target])
-
-
-def _implicit_quarter(alpha: float, target: Objective) -> Conflict:
-    return Conflict(kind="mixed", objective=RIVAL[target], share=0.25)
+def _implicit(share: float = 1.0) -> Callable[[float, Objective], Conflict]:
+    return lambda alpha, target: Conflict(kind="mixed", objective=RIVAL[target], share=share)
 
 
 def _quarter_of(part: str) -> Callable[[float, Objective], Conflict]:
@@ -81,11 +77,13 @@ CONDITIONS = {
     for c in (
         Condition("none", "weak labels only", _none, BASELINE),
         Condition("explicit", "paid for pairs it ranks wrongly", _explicit),
-        Condition("implicit", "helpfulness pairs mixed in", _implicit),
+        Condition("implicit", "helpfulness pairs mixed in", _implicit()),
         Condition("rerun", "another training seed, no conflict", _none),
         Condition("placebo", "politeness pairs mixed in", _mixed("politeness")),
         Condition("placebo_eighth", "an eighth as many politeness pairs mixed in", _mixed("politeness", share=0.125)),
-        Condition("implicit_quarter", "a quarter as many helpfulness pairs mixed in", _implicit_quarter),
+        Condition("implicit_eighth", "an eighth as many helpfulness pairs mixed in", _implicit(0.125)),
+        Condition("implicit_quarter", "a quarter as many helpfulness pairs mixed in", _implicit(0.25)),
+        Condition("implicit_half", "half as many helpfulness pairs mixed in", _implicit(0.5)),
         Condition("implicit_pandalm", "a quarter as many of PandaLM's pairs mixed in", _quarter_of("pandalm")),
         Condition(
             "implicit_llmbar", "a quarter as many of LLMBar's adversarial ones", _quarter_of("llmbar-adversarial")
@@ -102,7 +100,7 @@ CONDITIONS = {
         Condition("untrained", "no training: the pretrained model under a random head", _none, BASELINE, trained=False),
         Condition("gold", "ground truth instead of weak labels", _none, BASELINE, gold=True),
         Condition("gold_explicit", "ground truth, and paid for pairs it ranks wrongly", _explicit, gold=True),
-        Condition("gold_implicit", "ground truth, helpfulness pairs mixed in", _implicit, gold=True),
+        Condition("gold_implicit", "ground truth, helpfulness pairs mixed in", _implicit(), gold=True),
         Condition("gold_rerun", "ground truth, another training seed", _none, gold=True),
     )
 }
@@ -123,8 +121,11 @@ TURNS = {"implicit_in_turns": "implicit", "implicit_weak_last": "implicit", "pla
 """Two aims in turn (after Kim et al. 2025), and the condition that mixes the same pairs; trained for the mitigation
 pairs of worlds."""
 
-BY_PEOPLE = ("implicit_quarter", "implicit_pandalm", "implicit_llmbar", "verbosity", "placebo_eighth")
-"""Trained beside the core where people judged the helpfulness pairs: a smaller dose, that dose of one source, in which
+DOSES = ("implicit_eighth", "implicit_quarter", "implicit_half", "implicit")
+"""Helpfulness pairs by dose, each twice the one before."""
+
+BY_PEOPLE = (*DOSES[:-1], "implicit_pandalm", "implicit_llmbar", "verbosity", "placebo_eighth")
+"""Trained beside the core where people judged the helpfulness pairs: smaller doses, a quarter of one source, in which
 the longer reply is mostly the better or mostly the worse one, the longer reply in their place, and a placebo at a dose
 that taxed little more than a rerun on other divisions."""
 

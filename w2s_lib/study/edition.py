@@ -59,7 +59,7 @@ OF_ALL_WEIGHTS = ("08", "13", "22", "25", "26")
 """Chapters that train a stored run once more, stop one early, or freeze what was not frozen: not where heads alone are
 trained."""
 
-GOES_ON = {"24": ("12",), "27": ("12",), "28": ("12", "13")}
+GOES_ON_FROM = {"24": ("12",), "27": ("12",), "28": ("12", "13")}
 """Chapters that go on where others end, with their runs: an edition has them where it has all of those."""
 
 ALWAYS = ("04", "05", "14", "97", "98", "99")
@@ -345,7 +345,7 @@ class Edition(Value):
     def has_chapter(self, chapter: str) -> bool:
         """Whether this edition has the chapter of that number."""
         named = {*(CHAPTERS if self.chapters is None else self.chapters), *ALWAYS}
-        return named.issuperset(GOES_ON.get(chapter, (chapter,)))
+        return named.issuperset(GOES_ON_FROM.get(chapter, (chapter,)))
 
     @model_validator(mode="after")
     def _models_fit_the_data(self) -> Edition:
@@ -370,7 +370,7 @@ class Edition(Value):
     def _chapters_are_there_with_those_that_they_go_on_from(self) -> Edition:
         for number in self.chapters or ():
             if not self.has_chapter(number):
-                wanted = [other for other in GOES_ON[number] if not self.has_chapter(other)]
+                wanted = [other for other in GOES_ON_FROM[number] if not self.has_chapter(other)]
                 says = f"goes on where {' and '.join(wanted)} end{'s' * (len(wanted) == 1)}; name that one, too"
                 raise ParameterError("chapters", number, says)
         return self
@@ -467,6 +467,8 @@ PARAMETERS = ("edition", "seeds", "pairs", "threshold", "alpha", "store", "worke
 ALSO = {
     "12_preference_optimisation": ("methods", "dpo_beta", "simpo_beta", "simpo_gamma"),
     "13_what_helps": ("mitigations", "intermediates", "filter_above"),
+    "23_no_training": ("search",),
+    "30_label_again": ("filter_above",),
     "31_token_by_token": ("token_share",),
     "32_many_agents": ("agents", "rounds"),
 }

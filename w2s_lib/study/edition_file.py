@@ -108,6 +108,9 @@ class EditionFile:
         if not isinstance(node, yaml.ScalarNode):
             return
         kind, text = _kind(node), node.value
+        if kind == "null" and not text:
+            says = "nothing stands there; leave the name out, too, or write null"
+            raise self.error(_written(where), AsWritten("…"), says, where)
         if kind in MEANT and not MEANT[kind].fullmatch(text):
             read = "a date" if kind == "timestamp" else str(loader.construct_object(node)).lower()
             plain = text.lstrip("0") or read if text.isdigit() else read

@@ -43,6 +43,12 @@ ENSEMBLE = (11, 12)
 """Replicas of the weak supervisor that join it in an ensemble."""
 
 
+Changes = Literal["labels", "loss", "stages", "tokens", "use", "agents"]
+"""What a remedy changes: the pairs and labels that a student learns from; what it minimises, and when it stops; whom
+is taught before it, or in which order; the tokens that count; how a strong model is used that nobody trains; or who
+teaches whom."""
+
+
 @dataclass(frozen=True)
 class Mitigation:
     """A change to a student's labels or training."""
@@ -71,6 +77,20 @@ class Mitigation:
     """Whether it takes as many steps as a first stage and what goes on from it."""
     honest: bool = True
     """Whether it does without the truth of the pairs that the student learns from."""
+
+    @property
+    def by_confidence(self) -> bool:
+        """Whether some stage keeps the pairs whose labels are confident enough."""
+        return any(part.keep_above is not None for part in (self.labelling, *self.first))
+
+    @property
+    def changes(self) -> Changes:
+        """What it changes, in the order in which a student comes by it: whoever changes stages changes labels, too."""
+        if self.tokens:
+            return "tokens"
+        if self.first or self.bootstrap:
+            return "stages"
+        return "loss" if self.recipe else "labels"
 
     def of(self, run: Train, filter_above: float = FILTER, filter_by: FilterBy = "label") -> Train:
         """The student, under this mitigation; bootstrapping, ensembles and token selections, which need other runs, are

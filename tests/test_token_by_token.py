@@ -23,21 +23,27 @@ from w2s_lib.data.load import split
 from w2s_lib.data.pairs import PairsError
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures.mitigations import tried_on_policies
-from w2s_lib.figures.token_by_token import CALLED, levels, places, who_pays
+from w2s_lib.figures.token_by_token import TOKEN_GROUPS_IN_WORDS, levels, places, who_pays
 from w2s_lib.findings import token_by_token as findings
 from w2s_lib.findings.claims import CLAIMS, ledger
-from w2s_lib.findings.label_again import THERE, there
+from w2s_lib.findings.label_again import CONTRAST, THERE, contrast, there
 from w2s_lib.findings.mitigations import two_remedies
-from w2s_lib.findings.results import MATCHED, NAMES, TRAINING, UNMODIFIED, difference, minus, pick
+from w2s_lib.findings.results import (
+    MATCHED,
+    NAMES,
+    TRAINING,
+    UNMODIFIED,
+    UNMODIFIED_NET,
+    difference,
+    minus,
+    net_of_reruns,
+    pick,
+)
 from w2s_lib.findings.token_by_token import (
-    BEYOND,
     CHOSEN,
-    CONTRAST,
-    GROUPS,
     LOT,
     MISSED,
-    beyond_rerun,
-    contrast,
+    TOKEN_GROUPS,
     counts_at_decision,
     planted,
 )
@@ -355,7 +361,7 @@ def test_groups_by_hand(drawn):
         first(c, label > 0.5) + first(r, label < 0.5) for c, r, label in zip(table["chosen"], table["rejected"], q)
     ]
     found = findings.groups(few, *cell, "weak_label")
-    assert tuple(found) == GROUPS and [where(found[g]) for g in GROUPS] == [
+    assert tuple(found) == TOKEN_GROUPS and [where(found[g]) for g in TOKEN_GROUPS] == [
         where(np.equal(number, n)) for n in (2, 1, 0)
     ]
     lot = findings.groups(few, *cell, "weak_label", LOT)
@@ -385,11 +391,13 @@ def test_what_a_lot_does_by_way_of_margins_is_seen_in_rates_and_not_beyond_margi
         right, p = np.full(n, 0.9), 1 / (1 + np.exp(-margin))
         for condition, most in (("explicit", 0.8), ("rerun", 0.2)):
             c = Comparison(right, right, p, np.where(rng.uniform(size=n) < most * np.exp(-2 * margin), 0.1, 0.9), p)
-            for i, name in enumerate(GROUPS):
+            for i, name in enumerate(TOKEN_GROUPS):
                 names = BY_LOT | {"condition": condition, "subset": name, "seed": seed}
                 rows += [names | {"statistic": s, "value": float(of())} for s, of in there(c, group == i).items()]
     frame = per_seed(rows)
-    does = minus(contrast(frame, **BY_LOT), (CONTRAST,), ("explicit",), "rerun", **BY_LOT).iloc[0]
+    does = minus(
+        contrast(frame, MISSED, TOKEN_GROUPS[0], **BY_LOT), (CONTRAST,), ("explicit",), "rerun", **BY_LOT
+    ).iloc[0]
     assert does["low"] > 0.03 and does["value"] == pytest.approx(0.6 * (1 / 2 - 1 / 3), abs=0.03)
     left = minus(frame, THERE[-1:], ("explicit",), "rerun", **BY_LOT, subset=MISSED).iloc[0]
     assert left["value"] == pytest.approx(0, abs=0.04), "the margins have it all"
@@ -422,8 +430,8 @@ def test_a_tax_that_falls_with_its_rerun_falls_by_nothing():
     frame = per_seed(of_two("conflict_tax", taxes))
     both = [{"method": "simpo", "mitigation": name, "condition": "explicit"} for name in (CHOSEN, "")]
     assert difference(frame, "conflict_tax", UNMODIFIED, *both)["value"].iloc[0] == pytest.approx(-0.02)
-    beyond = pd.concat([beyond_rerun(frame, name) for name in ("", CHOSEN)])
-    assert difference(beyond, BEYOND, UNMODIFIED, *both)["value"].iloc[0] == pytest.approx(0)
+    net = net_of_reruns(frame, ("conflict_tax",), UNMODIFIED, *both).iloc[0]
+    assert net["value"] == pytest.approx(0) and net["versus"] == UNMODIFIED_NET
 
 
 def test_what_the_chapter_finds(drawn):
@@ -440,24 +448,26 @@ def test_what_the_chapter_finds(drawn):
     assert less == pytest.approx(np.mean(taxes[0]) - np.mean(taxes[1]))
     row = lambda statistic, **also: pick(results, statistic, "explicit", method="simpo", **also)["value"]
     own = [row("conflict_tax", mitigation=name, versus="rerun") for name in (CHOSEN, "")]
-    assert row(BEYOND, mitigation=CHOSEN, versus=UNMODIFIED) == pytest.approx(own[0] - own[1])
-    rates = [row("tax_rate", mitigation=LOT, on=TRAINING, subset=group) for group in (MISSED, GROUPS[0])]
+    assert row("conflict_tax", mitigation=CHOSEN, versus=UNMODIFIED_NET) == pytest.approx(own[0] - own[1])
+    lots = [row("conflict_tax", mitigation=name, versus="rerun") for name in (CHOSEN, LOT)]
+    assert row("conflict_tax", mitigation=CHOSEN, versus=f"{LOT}_net") == pytest.approx(lots[0] - lots[1])
+    rates = [row("tax_rate", mitigation=LOT, on=TRAINING, subset=group) for group in (MISSED, TOKEN_GROUPS[0])]
     assert row(CONTRAST, mitigation=LOT, on=TRAINING) == pytest.approx(rates[0] - rates[1])
     for mitigation, on in (("", ""), (CHOSEN, ""), (CHOSEN, TRAINING), (LOT, TRAINING)):
         of = lambda statistic, group: pick(
             results, statistic, "explicit", method="simpo", mitigation=mitigation, subset=group, on=on
         )["value"]
-        assert sum(of(THERE[1], group) for group in GROUPS) == pytest.approx(1)
-        assert sum(of(THERE[-1], group) for group in GROUPS) == pytest.approx(0, abs=1e-9)
+        assert sum(of(THERE[1], group) for group in TOKEN_GROUPS) == pytest.approx(1)
+        assert sum(of(THERE[-1], group) for group in TOKEN_GROUPS) == pytest.approx(0, abs=1e-9)
     share = [
         pick(results, "share_of_pairs", "none", method="simpo", mitigation=LOT, subset=g, on=TRAINING)["value"]
-        for g in GROUPS
+        for g in TOKEN_GROUPS
     ]
     assert sum(share) == pytest.approx(1)
     assert len(MINE) == 6 and (ledger({"31_token_by_token": results}, MINE)["verdict"] != "untested").all()
     drawn_levels, drawn_pays = levels(results).alt, who_pays(results).alt
     assert all(MITIGATIONS[name].title in drawn_levels for name in TOKENS) and MATCHED not in drawn_levels
-    assert all(name in drawn_pays for name in CALLED.values()) and "planted: all on these" in drawn_pays
+    assert all(name in drawn_pays for name in TOKEN_GROUPS_IN_WORDS.values()) and "planted: all on these" in drawn_pays
     by_place = findings.by_place(drawn)
     lot = by_place[(by_place["by"] == LOT) & (by_place["place"] == 0)]
     assert len(lot) == 6 and (lot["counts"].between(0.1, 0.45)).all()
