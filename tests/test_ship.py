@@ -21,7 +21,8 @@ from w2s_lib.figures import bridge as figures_of_bridge
 from w2s_lib.figures import real_texts as figures_of_real_texts
 from w2s_lib.findings import bridge, claims, record
 from w2s_lib.findings import real_texts as findings_of_real_texts
-from w2s_lib.findings.claims import CLAIMS, FINDINGS, ledger
+from w2s_lib.findings.claims import CLAIMS, FINDINGS, ledger, verdict
+from w2s_lib.findings.claims import on_real_texts as asked_of_real_texts
 from w2s_lib.findings.conflict import PLACEBO_MARGIN, conflict, is_placebo, placebo_in_words
 from w2s_lib.findings.controls import controls
 from w2s_lib.findings.gap import capability_gap
@@ -432,7 +433,7 @@ def test_ceilings_of_other_divisions_are_shipped_where_the_store_has_them(own, f
     assert (row.model, row.layer, row.seed) == (str(folders["llama"]), 2, 101) and row.accuracy == pytest.approx(right)
 
 
-@pytest.mark.parametrize("name", ["hh-smol", "hh-smol-helpful", "hh-families", "hh-smol-tuned"])
+@pytest.mark.parametrize("name", ["hh-smol", "hh-smol-helpful", "hh-families", "hh-smol-tuned", "hh-smol-policies"])
 def test_machines_are_those_that_the_records_name(name):
     shipped = Shipped(FOLDER / name)
     told = shipped.machines().set_index("hardware")
@@ -441,6 +442,40 @@ def test_machines_are_those_that_the_records_name(name):
         mine = [record for record in shipped.records.values() if record["hardware"] == hardware]
         assert row["runs"] == len(mine)
         assert row["minutes"] == pytest.approx(sum(record["seconds"] for record in mine) / 60)
+
+
+def test_policies_on_real_texts_need_neither_texts_nor_model(tmp_path, monkeypatch):
+    """What is shipped are runs of the edition; tax and excess are counted by hand; the ledger asks what its rules can,
+    and only of policies."""
+    monkeypatch.delenv("W2S_DATA", raising=False)
+    study = Study(load("hh-smol-policies", {"draws": 100}))
+    study = study.on(open_lab(str(tmp_path), 0, study.edition)).trained_by("dpo")
+    pair, (seed,) = study.edition.weak_strong[0], study.edition.seeds
+    tried = ("explicit", "implicit", "rerun")
+    shipped = Shipped(FOLDER / "hh-smol-policies")
+    assert {run.key for run in study.student_runs(tried)} == set(shipped.records)
+    assert set(shipped.records) <= {run.key for run in Study(load("hh-smol-policies")).runs()}
+    results = real_texts(study, tried, controls=False)[1].assign(edition="hh-smol-policies")
+    assert study.lab.trained == 0 and set(results["method"]) == {"dpo"}
+    of = {condition: study.comparison(seed, *pair, condition) for condition in tried}
+    for condition, c in of.items():
+        assert pick(results, "conflict_tax", condition)["value"] == pytest.approx(c.tax.mean())
+        assert pick(results, "deception_score", condition)["counted"] == c.tax.sum() > 0
+    told = asked_of_real_texts(results).set_index("claim")
+    assert list(told.index) == ["C5a", "N14", "N16"], "of policies alone"
+    excess = lambda condition: of[condition].excess("margin_matched")
+    assert told.loc["N14", "value"] == pytest.approx(excess("explicit") - excess("rerun"))
+    assert told.loc["N16", "value"] == pytest.approx(excess("implicit"))
+    for key, row in told.iterrows():
+        assert row["verdict"] in (verdict(CLAIMS[key], row["low"], row["high"]), "blind")
+        assert row["n_seeds"] == 1 and row["high"] - row["low"] > 0.02, "over prompts"
+
+
+def test_policies_on_real_texts_have_the_fine_tuned_supervisor_and_the_papers_labels_and_dose():
+    tuned, policies = load("hh-smol-tuned"), load("hh-smol-policies")
+    assert policies.models[0] == tuned.models[0] and policies.methods == ("dpo",) and not policies.dpo.sft_epochs
+    run = Study(policies).trained_by("dpo").student(0, *policies.weak_strong[0], "implicit")
+    assert run.labelling.hard and run.conflict.objective == "helpfulness" and run.conflict.share == 1
 
 
 @pytest.fixture(scope="module")

@@ -365,7 +365,11 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None =
     return frame.assign(holm=frame.groupby("family", sort=False)["p"].transform(holm)).drop(columns="p")
 
 
-REAL = {"hh-smol": ("none", "explicit", "gold_explicit"), "hh-smol-helpful": ("implicit", "verbosity")}
+REAL = {
+    "hh-smol": ("none", "explicit", "gold_explicit"),
+    "hh-smol-helpful": ("implicit", "verbosity"),
+    "hh-smol-policies": ("explicit", "implicit"),
+}
 """Editions of real texts that the ledger asks as well, with the conditions that each is asked about: of pairs that are
 mixed in, the one that has helpful pairs."""
 
