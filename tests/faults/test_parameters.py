@@ -344,6 +344,43 @@ def test_a_report_refuses_what_cannot_be(mine, options, capsys, monkeypatch, tmp
     counted["options of a report or a build that cannot be", REFUSED] += 1
 
 
+HONEST = [name for name, one in MITIGATIONS.items() if one.honest and not one.bootstrap and not one.tokens]
+
+FOR_REPORTS = st.fixed_dictionaries(
+    {"draws": st.integers(100, 300), "seeds": st.lists(st.integers(0, 9), min_size=1, max_size=2, unique=True)},
+    optional={
+        **{name: values(name, FIELDS[name]) for name in ("threshold", "alpha", "max_tokens", "dtype", "lora_rank")},
+        **dict.fromkeys(("train_pairs", "test_pairs"), st.integers(32, 50)),
+        "mitigations": st.lists(st.sampled_from(HONEST), max_size=2, unique=True),
+        "reward_model": recipes(Recipe).flatmap(
+            lambda some: st.floats(1e-6, 1e6).map(lambda rate: some | {"learning_rate": rate})
+        ),
+    },
+)
+"""What a report takes; among learning rates are those at which any training diverges."""
+
+
+@takes_long
+@settings(
+    max_examples=min(TIMES, 12) or 1, deadline=None, database=None, phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+@given(FOR_REPORTS)
+def test_what_a_report_accepts_runs(mine, counted, tmp_path_factory, fields):
+    """It gives numbers, or one line and no page."""
+    folder, (data, _, weak, _, strong, *_) = tmp_path_factory.mktemp("report"), mine
+    page = folder / "report.html"
+    try:
+        found = report.report(data, weak, strong, out=page, store=folder / "store", workers=0, **fields).results
+    except OneLineError as error:
+        assert len(str(error).splitlines()) == 1 and not page.exists(), fields
+        counted["a report with random options", "one line and no page where it cannot be"] += 1
+        return
+    told = found[found["statistic"].str.startswith("accuracy")]
+    assert page.is_file() and len(told) > 2 and told["value"].between(0, 1).all(), fields
+    counted["a report with random options that is accepted", "all runs trained, numbers in the page"] += 1
+
+
 @pytest.mark.parametrize(
     "options",
     [["--edition", "smoke", *more] for more in (["--workers", "x"], ["--workers", "-1"], ["--price", "nan"],

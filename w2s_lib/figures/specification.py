@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,28 +11,21 @@ from w2s_lib.figures.style import DASHED, GREY, STUDIES, Figure, canvas, over
 from w2s_lib.findings.specification import CHOICES
 
 
-def specification_curve(curves: Mapping[str, pd.DataFrame]) -> Figure:
+def specification_curve(curves: Mapping[str, pd.DataFrame], choices: Sequence[str] = tuple(CHOICES)) -> Figure:
     """One column a study (one of ``STUDIES`` has its colour): sorted estimates with intervals above, a dot for each
-    option taken below.
+    option taken below, of all ``choices`` or of some.
 
     ``curves``: frames of ``specification.specification_curve``.
     """
-    options = [(choice, option) for choice, its in CHOICES.items() for option in its]
-    places = np.arange(len(options)) + 0.7 * np.repeat(range(len(CHOICES)), [*map(len, CHOICES.values())])
+    options = [(choice, option) for choice in choices for option in CHOICES[choice]]
+    places = np.arange(len(options)) + 0.7 * np.repeat(range(len(choices)), [len(CHOICES[name]) for name in choices])
     figure, axes = canvas(7.6, 6.6, 2, len(curves), sharex="col", sharey="row", height_ratios=(4, 5), squeeze=False)
     said = []
     for (above, below), (name, curve) in zip(axes.T, curves.items()):
         x, colour = np.arange(len(curve)), STUDIES.get(name, STUDIES["world"])
         told = (curve["reads"] == "above zero") | (curve["reads"] == "below zero")
-        above.vlines(
-            x[~told],
-            curve["low"][~told],
-            curve["high"][~told],
-            color=GREY,
-            linewidth=0.5,
-            alpha=0.45,
-            label=over(curve),
-        )
+        unclear = {"color": GREY, "linewidth": 0.5, "alpha": 0.45, "label": over(curve)}
+        above.vlines(x[~told], curve["low"][~told], curve["high"][~told], **unclear)
         above.vlines(x[told], curve["low"][told], curve["high"][told], color=colour, linewidth=0.7, alpha=0.6)
         above.plot(x, curve["value"], color=colour, linewidth=2)
         above.axhline(0, **DASHED)
