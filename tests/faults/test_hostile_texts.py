@@ -14,6 +14,7 @@ import yaml
 from tests.conftest import ROOT, build_command
 from tests.faults.conftest import takes_long
 from tests.test_real_edition import FAST as RECIPE
+from w2s_lib.book.course import course
 from w2s_lib.book.report import main
 from w2s_lib.data import sources
 from w2s_lib.data.reading import DataError
@@ -131,7 +132,10 @@ def test_a_book_shows_what_an_edition_is_called_and_does_nothing_of_it(tmp_path,
     command = build_command(build_folder / "store", html.parent)
     command[command.index("smoke")] = str(edition)
     assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
-    pages, context = sorted(p for p in html.rglob("*.html") if "_static" not in p.parts), browser.new_context()
+    handed_out = course(["05"], str(edition), str(html.parent))
+    pages = sorted(p for p in (*html.rglob("*.html"), *handed_out.rglob("*.html")) if "_static" not in p.parts)
+    assert any("slides" in p.parts for p in pages) and any(handed_out in p.parents for p in pages)
+    context = browser.new_context()
     page, asked, happened = context.new_page(), [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("dialog", lambda dialog: (happened.append(dialog.message), dialog.dismiss()))
@@ -142,7 +146,11 @@ def test_a_book_shows_what_an_edition_is_called_and_does_nothing_of_it(tmp_path,
     page.goto((html / "index.html").as_uri())
     assert title in page.inner_text("main")
     assert not list(tmp_path.rglob("pwned")) and not (ROOT / "pwned").exists()
-    tried("an edition that is called markup, MyST, Jinja and a shell", len(pages), "shown as text; no page does more")
+    tried(
+        "an edition that is called markup, MyST, Jinja and a shell",
+        len(pages),
+        "shown as text; no page, slide or hand-out does more",
+    )
     context.close()
 
 
