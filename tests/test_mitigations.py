@@ -32,9 +32,9 @@ from w2s_lib.figures.mitigations import (
 )
 from w2s_lib.findings.claims import FINDINGS
 from w2s_lib.findings.mitigations import (
-    ELSEWHERE,
     NEEDS,
     OF_A_MITIGATION,
+    OF_OTHERS,
     costs,
     costs_elsewhere,
     of_the_attainable,
@@ -214,7 +214,7 @@ def test_what_fewer_seeds_say_has_an_order_of_its_own():
 def told_elsewhere() -> dict[str, pd.DataFrame]:
     """Rows by chapter of every remedy that another one tries: 0.4 less, in all that can be had."""
     rows: dict[str, list] = {}
-    for one in ELSEWHERE:
+    for one in OF_OTHERS:
         about = {"method": one.method, "mitigation": one.mitigation, "versus": one.versus, "value": -0.4}
         for statistic in (panel.statistic for panel in MITIGATION_PANELS if panel.statistic not in one.lacks):
             condition = "none" if statistic == "pgr" else one.condition
@@ -230,8 +230,8 @@ def names_at_the_left(figure) -> list[str]:
 
 def test_remedies_on_other_scales_stand_in_blocks_of_their_own():
     told = told_elsewhere()
-    apart = [one for one in ELSEWHERE if not one.beside_none]
-    drawn = forest(planted(), dict.fromkeys((one.title for one in ELSEWHERE), 2.0), told)
+    apart = [one for one in OF_OTHERS if not one.beside_none]
+    drawn = forest(planted(), dict.fromkeys((one.title for one in OF_OTHERS), 2.0), told)
     names = names_at_the_left(drawn)
     below = names[names.index(POLICIES) + 1 : names.index(IMPLICIT)]
     assert names.index(POLICIES) == len(MITIGATIONS) and len(below) == 4
@@ -246,11 +246,11 @@ def test_remedies_on_other_scales_stand_in_blocks_of_their_own():
 
 def test_what_the_figure_cannot_say_of_a_remedy_has_a_reason_beside_it():
     told = told_elsewhere()
-    lacking = {(one.title, panel.statistic) for one in ELSEWHERE for panel in MITIGATION_PANELS
+    lacking = {(one.title, panel.statistic) for one in OF_OTHERS for panel in MITIGATION_PANELS
                if one.row(told[one.chapter], panel.statistic) is None}  # fmt: skip
-    assert lacking == {(one.title, statistic) for one in ELSEWHERE for statistic in one.lacks} != set()
+    assert lacking == {(one.title, statistic) for one in OF_OTHERS for statistic in one.lacks} != set()
     drawn = forest(planted(), elsewhere=told)
-    assert all(why in drawn.caption for one in ELSEWHERE for why in one.lacks.values())
+    assert all(why in drawn.caption for one in OF_OTHERS for why in one.lacks.values())
     marks = [words for ax in drawn.canvas.axes for words in ax.texts if words.get_text() == "–"]
     assert len(marks) == len(lacking)
     del told["29_competence_and_conformity"]
@@ -260,7 +260,7 @@ def test_what_the_figure_cannot_say_of_a_remedy_has_a_reason_beside_it():
 def test_remedies_on_the_same_scale_join_the_others_and_nobody_stands_there_twice():
     told, own = told_elsewhere(), planted(["filter", "trust"])
     both = with_others(own, told)
-    joined = {one.mitigation for one in ELSEWHERE if one.beside_none}
+    joined = {one.mitigation for one in OF_OTHERS if one.beside_none}
     assert joined == {"trust", "selective", "own_labels", "confidence_quantile"}
     assert set(tried(both)) == {"filter"} | joined and both["n_seeds"].eq(3).all()
     names = names_at_the_left(forest(both, elsewhere=told))
@@ -284,11 +284,11 @@ def test_what_an_edition_cannot_show_is_left_out_and_why_is_said():
                                                     "this edition has no such chapter")  # fmt: skip
     assert set(why_not(few.on(Idle()))) == set(NEEDS) and why_not(Study(load("world")).on(Done())) == {}
     there, without = told_apart({"30_label_again": told_elsewhere()["30_label_again"]})
-    assert {one.chapter for one in there} == {"30_label_again"} and len(there) + len(without) == len(ELSEWHERE)
+    assert {one.chapter for one in there} == {"30_label_again"} and len(there) + len(without) == len(OF_OTHERS)
 
 
 def test_chapters_of_remedies_are_those_whose_findings_are_known():
-    assert {one.chapter for one in ELSEWHERE} == set(NEEDS) <= set(FINDINGS)
+    assert {one.chapter for one in OF_OTHERS} == set(NEEDS) <= set(FINDINGS)
     runs = set(Study(load("world")).runs())
     assert all(runs.issuperset(of(Study(load("world")))) for of in NEEDS.values()), "no run is this page's own"
 
@@ -305,8 +305,8 @@ def test_an_estimate_far_out_is_written_at_the_edge_and_spoils_no_scale():
 
 def test_every_remedy_has_a_price_against_the_student_that_it_is_held_against():
     study = Study(load("smoke"))
-    times = costs_elsewhere(study, ELSEWHERE)
-    assert set(times) == {one.title for one in ELSEWHERE} and all(np.isfinite([*times.values()]))
+    times = costs_elsewhere(study, OF_OTHERS)
+    assert set(times) == {one.title for one in OF_OTHERS} and all(np.isfinite([*times.values()]))
     same = [name for name, x in times.items() if x == pytest.approx(1)]
     assert same == ["confidence loss, quantile", "turns, helpfulness last − mixed", "turns, weak labels last − mixed",
                     "DPO, confidence filter", "SimPO, confidence filter"]  # fmt: skip
@@ -316,7 +316,7 @@ def test_every_remedy_has_a_price_against_the_student_that_it_is_held_against():
     by_hand = lambda run: arithmetic(work(run), size(run.model))
     plain, oracle = by_hand(by.student(seed, weak, strong)), by_hand(by.oracle(seed, weak))
     assert times["chosen tokens − all tokens"] == pytest.approx((plain + oracle) / plain)
-    dearest = ELSEWHERE[-1]
+    dearest = OF_OTHERS[-1]
     assert cost(dearest, times).startswith("≤ ") and cost(dearest, {}) == cost(dearest, {dearest.title: np.nan}) == ""
 
 
@@ -326,7 +326,7 @@ def test_a_remedy_changes_one_thing():
     assert kinds["early_stopping"] == kinds["reverse_kl"] == kinds["confidence_quantile"] == "loss"
     assert kinds["bootstrap"] == kinds["cross_fit"] == kinds["selective"] == "stages"
     assert {name for name, kind in kinds.items() if kind == "tokens"} == set(TOKENS)
-    assert {one.changes for one in ELSEWHERE} | set(kinds.values()) == set(get_args(Changes))
+    assert {one.changes for one in OF_OTHERS} | set(kinds.values()) == set(get_args(Changes))
 
 
 def test_the_page_names_what_each_remedy_changes():

@@ -82,7 +82,7 @@ def of_reward_models(name: str, chapter: str = CHAPTER) -> Remedy:
 
 _ORDER = {"pgr": "turns leave the student without a conflict as it is, and with it PGR"}
 
-ELSEWHERE = (
+OF_OTHERS = (
     *(of_reward_models(name, "30_label_again") for name in (*WEIGHED, "own_labels")),
     of_reward_models(FENCES[1], "29_competence_and_conformity"),
     *(
@@ -116,7 +116,7 @@ NEEDS: dict[str, Callable[[Study], Sequence[Spec]]] = {
 
 
 def why_not(study: Study) -> dict[str, str]:
-    """Chapters of ``ELSEWHERE`` whose rows cannot be had without training → why, in words."""
+    """Chapters of ``OF_OTHERS`` whose rows cannot be had without training → why, in words."""
     has = lambda chapter: study.edition.has_chapter(chapter[:2])
     absent = {chapter: "this edition has no such chapter" for chapter in NEEDS if not has(chapter)}
     missing = [chapter for chapter in NEEDS if chapter not in absent and study.lab.missing(NEEDS[chapter](study))]
@@ -124,9 +124,9 @@ def why_not(study: Study) -> dict[str, str]:
 
 
 def told_apart(found: Mapping[str, pd.DataFrame]) -> tuple[list[Remedy], list[Remedy]]:
-    """Those of ``ELSEWHERE`` that rows by chapter say something about, and the others."""
+    """Those of ``OF_OTHERS`` that rows by chapter say something about, and the others."""
     says = lambda remedy: remedy.chapter in found and remedy.row(found[remedy.chapter], MATCHED) is not None
-    return [one for one in ELSEWHERE if says(one)], [one for one in ELSEWHERE if not says(one)]
+    return [one for one in OF_OTHERS if says(one)], [one for one in OF_OTHERS if not says(one)]
 
 
 def with_others(results: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -244,7 +244,7 @@ def _spent(run: Spec, supervisor: Spec) -> tuple[int, float]:
 
 
 def _operations(study: Study, remedy: Remedy, cell: Cell) -> tuple[float, float]:
-    """Of one student under a remedy of ``ELSEWHERE``, and of the plain one; the study is by the plain one's method."""
+    """Of one student under a remedy of ``OF_OTHERS``, and of the plain one; the study is by the plain one's method."""
     supervisor, plain = study.weak(*cell[:2]), study.student(*cell)
     if remedy.method == MACPO:
         mine = _spent(study.society(*cell), supervisor)[1]
@@ -263,7 +263,7 @@ def _operations(study: Study, remedy: Remedy, cell: Cell) -> tuple[float, float]
 
 
 def _studies(study: Study, remedy: Remedy) -> list[Study]:
-    """The studies in which a remedy of ``ELSEWHERE`` is tried, by the method of the plain student, with its ``via``."""
+    """The studies in which a remedy of ``OF_OTHERS`` is tried, by the method of the plain student, with its ``via``."""
     if remedy.method == "reward_model":
         return [study.restricted_to(pairs=study.edition.mitigation_pairs)]
     if remedy.condition == "implicit":
@@ -274,7 +274,7 @@ def _studies(study: Study, remedy: Remedy) -> list[Study]:
 
 
 def costs_elsewhere(study: Study, remedies: Iterable[Remedy]) -> dict[str, float]:
-    """Operations of what a student needs under each remedy of ``ELSEWHERE``, as a multiple of the plain student's that
+    """Operations of what a student needs under each remedy of ``OF_OTHERS``, as a multiple of the plain student's that
     it is held against, by title: as of ``costs``, summed over seeds and pairs.
 
     What is paid at each use of a model that nobody trains is not among them."""

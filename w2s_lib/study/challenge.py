@@ -20,7 +20,7 @@ from w2s_lib.study.study import Study
 SECRET = "W2S_CHALLENGE_SECRET"
 """Environment variable with the teacher's secret."""
 
-DOSES = (0.625, 0.75, 0.875)
+SEALED_DOSES = (0.625, 0.75, 0.875)
 """Weights of the explicit conflict, one of which the second world has."""
 
 TRIED_UNDER = ("none", "explicit", "rerun")
@@ -44,7 +44,7 @@ def worlds(study: Study, secret: str) -> dict[str, Study]:
             "edition", e.name, f"its data are {e.data!r}; the challenge needs a world of its own seeds"
         )
     own = study.restricted_to(pairs=e.mitigation_pairs)
-    dose = Random(stream(secret, "challenge", "dose")).choice([dose for dose in DOSES if dose != e.alpha])
+    dose = Random(stream(secret, "challenge", "dose")).choice([dose for dose in SEALED_DOSES if dose != e.alpha])
     second = own.restricted_to(seeds=of_challenge(secret, len(e.seeds))).with_parameters(alpha=dose)
     return {"own": own, "second": second}
 
