@@ -846,26 +846,31 @@ def test_a_process_or_a_kernel_that_is_killed_is_one_line(tmp_path):
 
 
 COPIED = """
-import os, time
-from w2s_lib.book.kernels import copies_end_with_me
-copies_end_with_me()
+import os, subprocess, sys, time
+from w2s_lib.book.kernels import end_with_parent
+if len(sys.argv) == 1:
+    subprocess.run([sys.executable, "-c", os.environ["COPIED"], "under it"])
+end_with_parent()
 read, write = os.pipe()
 if copy := os.fork():
-    print(copy, flush=True)
+    print(os.getpid(), copy, flush=True)
     time.sleep(300)
 os.write(write, bytes(10**6))
 """
 
 
 @pytest.mark.slow
-def test_a_copy_of_the_renderer_that_waits_for_a_killed_one_ends(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", COPIED], cwd=ROOT, stdout=subprocess.PIPE)
-    copy = psutil.Process(int(process.stdout.readline()))
+@pytest.mark.parametrize("killed", ["build", "renderer"])
+def test_a_renderer_ends_with_its_build_and_a_copy_of_it_that_waits_with_it(killed):
+    environment = {**os.environ, "COPIED": COPIED, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, "-c", COPIED], cwd=ROOT, env=environment, stdout=subprocess.PIPE)
+    under = [psutil.Process(int(pid)) for pid in process.stdout.readline().split()]
     time.sleep(0.5)
-    assert copy.is_running(), "it writes more than a pipe holds"
+    assert all(each.is_running() for each in under), "the copy writes more than a pipe holds"
+    process.kill() if killed == "build" else under[0].kill()
+    assert not psutil.wait_procs(under, timeout=30)[1]
     process.kill()
     process.wait()
-    assert not psutil.wait_procs([copy], timeout=30)[1]
 
 
 BEGINS = """

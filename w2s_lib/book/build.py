@@ -109,7 +109,7 @@ READ = {*NEEDS} - {"28_two_remedies"}
 reads that one itself."""
 
 JUPYTER_BOOK = (
-    "from w2s_lib.book.kernels import copies_end_with_me; copies_end_with_me(); "
+    "from w2s_lib.book.kernels import end_with_parent; end_with_parent(); "
     "from functools import partial; from jupyter_book import sphinx; from jupyter_book.cli.main import main; "
     "sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs={jobs}); main()"
 )

@@ -92,19 +92,21 @@ def _end_with_client() -> None:
     os.killpg(os.getpid(), signal.SIGKILL)  # with all that it has started
 
 
-def copies_end_with_me() -> None:
-    """Have copies of this process, from now on, end within a second of it.
+def end_with_parent() -> None:
+    """Have this process end within a second of the one that started it, and copies of this process within one of it.
 
-    One that writes to it would otherwise wait for ever after a kill: the copies hold the pipe's other end open.
+    A copy that writes to a process that was killed would wait for ever: copies hold the other end of their own pipes.
     """
-    me = os.getpid()
 
-    def watch() -> None:
-        while os.getppid() == me:
+    def watch(parent: int) -> None:
+        while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)
 
-    os.register_at_fork(after_in_child=lambda: Thread(target=watch, daemon=True).start())
+    begin = lambda parent: Thread(target=watch, args=[parent], daemon=True).start()
+    begin(os.getppid())
+    me = os.getpid()
+    os.register_at_fork(after_in_child=lambda: begin(me))
 
 
 def use() -> None:
