@@ -847,10 +847,10 @@ def test_a_process_or_a_kernel_that_is_killed_is_one_line(tmp_path):
 
 COPIED = """
 import os, subprocess, sys, time
-from w2s_lib.book.kernels import end_with_parent
+from w2s_lib.book.kernels import end_with
 if len(sys.argv) == 1:
     subprocess.run([sys.executable, "-c", os.environ["COPIED"], "under it"])
-end_with_parent()
+end_with(os.getppid())
 read, write = os.pipe()
 if copy := os.fork():
     print(os.getpid(), copy, flush=True)

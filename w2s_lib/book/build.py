@@ -109,7 +109,7 @@ READ = {*NEEDS} - {"28_two_remedies"}
 reads that one itself."""
 
 JUPYTER_BOOK = (
-    "from w2s_lib.book.kernels import end_with_parent; end_with_parent(); "
+    "from w2s_lib.book.kernels import end_with; end_with({parent}); "
     "from functools import partial; from jupyter_book import sphinx; from jupyter_book.cli.main import main; "
     "sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs={jobs}); main()"
 )
@@ -496,7 +496,7 @@ def jupyter_book(source: Path, output: Path, builder: str = "html", workers: int
         shutil.rmtree(output / "_build", ignore_errors=True)
     begun.touch()
     # one more: Sphinx counts the process that hands out pages among those that write them
-    program = [sys.executable, "-c", JUPYTER_BOOK.format(jobs=max(workers, 1) + 1)]
+    program = [sys.executable, "-c", JUPYTER_BOOK.format(jobs=max(workers, 1) + 1, parent=os.getpid())]
     command = [*program, "build", str(source), "--path-output", str(output), "--builder", builder]
     command += ["-W", "-n", "--keep-going"] if builder == "html" else []
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}

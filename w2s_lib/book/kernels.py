@@ -92,8 +92,8 @@ def _end_with_client() -> None:
     os.killpg(os.getpid(), signal.SIGKILL)  # with all that it has started
 
 
-def end_with_parent() -> None:
-    """Have this process end within a second of the one that started it, and copies of this process within one of it.
+def end_with(parent: int) -> None:
+    """Have this process end within a second of ``parent``, which started it, and copies of it within one of it.
 
     A copy that writes to a process that was killed would wait for ever: copies hold the other end of their own pipes.
     """
@@ -104,9 +104,9 @@ def end_with_parent() -> None:
         os._exit(1)
 
     begin = lambda parent: Thread(target=watch, args=[parent], daemon=True).start()
-    begin(os.getppid())
-    me = os.getpid()
-    os.register_at_fork(after_in_child=lambda: begin(me))
+    begin(parent)
+    who = [parent]
+    os.register_at_fork(before=lambda: who.append(os.getpid()), after_in_child=lambda: begin(who[-1]))
 
 
 def use() -> None:

@@ -151,7 +151,7 @@ def doses(results: pd.DataFrame) -> Figure:
     return Figure(
         figure,
         f"What more and more pairs that are mixed in cost beyond a rerun, and where. {'; '.join(said)}.",
-        f"Bars: 95 % intervals over seeds, and over prompts of the first division alone. {SAME_TEXTS} "
+        f"Bars: 95 % intervals, over seeds, and over prompts of the first division alone. {SAME_TEXTS} "
         f"{placebo_refused(results)}".rstrip(),
     )
 

@@ -106,13 +106,16 @@ OF_OTHERS = (
 
 NEEDS: dict[str, Callable[[Study], Sequence[Spec]]] = {
     "23_no_training": lambda study: study.search_runs() + study.written_runs(),
-    "28_two_remedies": Study.mitigation_runs,
-    "29_competence_and_conformity": lambda study: [*study.turn_runs(), *study.fence_runs()],
+    "28_two_remedies": lambda study: [*study.policy_runs(), *study.mitigation_runs()],
+    "29_competence_and_conformity": Study.runs,
     "30_label_again": Study.again_runs,
     "31_token_by_token": Study.token_runs,
-    "32_many_agents": Study.society_runs,
+    "32_many_agents": lambda study: [
+        *study.society_runs(),
+        *(study.policy_runs() if study.edition.has_chapter("12") else ()),
+    ],
 }
-"""Chapter → the runs that its remedies rest on."""
+"""Chapter → all runs that its rows rest on; chapter 29 reads nearly every other."""
 
 
 def why_not(study: Study) -> dict[str, str]:
