@@ -148,7 +148,12 @@ def test_notebooks_get_svg_with_alt_and_caption(drawn):
 
 @pytest.mark.parametrize(
     ("n_seeds", "says"),
-    [((1, 1), "pairs"), ((3, 1), "seeds, or over pairs where there is one"), ((3, 3), "seeds"), ((), "seeds")],
+    [
+        ((1, 1), "clusters of pairs"),
+        ((3, 1), "seeds, or over clusters of pairs where there is one"),
+        ((3, 3), "seeds"),
+        ((), "seeds"),
+    ],
 )
 @pytest.mark.parametrize("bars", [False, True])
 def test_a_caption_says_over_what_the_intervals_are_that_are_shown(n_seeds, says, bars):

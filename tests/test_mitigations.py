@@ -60,6 +60,7 @@ from w2s_lib.findings.results import (
 )
 from w2s_lib.lab import Lab
 from w2s_lib.lab.execute import RunError
+from w2s_lib.lab.graph import closure
 from w2s_lib.specs import Labelling, Train
 from w2s_lib.study import Study
 from w2s_lib.study.cost import arithmetic, size, work
@@ -291,6 +292,15 @@ def test_chapters_of_remedies_are_those_whose_findings_are_known():
     assert {one.chapter for one in OF_OTHERS} == set(NEEDS) <= set(FINDINGS)
     runs = set(Study(load("world")).runs())
     assert all(runs.issuperset(of(Study(load("world")))) for of in NEEDS.values()), "no run is this page's own"
+
+
+@pytest.mark.parametrize("chapter", NEEDS)
+def test_rows_of_a_chapter_rest_on_no_other_runs(study, lab, chapter, monkeypatch):
+    """Else a reader who opens *What helps?* would train what the page says is not trained for it."""
+    asked = []
+    monkeypatch.setattr(lab, "run", lambda runs: asked.extend(runs))
+    FINDINGS[chapter](study.on(lab))
+    assert asked and set(asked) <= set(closure(NEEDS[chapter](study)))
 
 
 def test_an_estimate_far_out_is_written_at_the_edge_and_spoils_no_scale():

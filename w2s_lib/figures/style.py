@@ -178,10 +178,13 @@ class Figure:
 
     @property
     def over(self) -> str:
-        """What the intervals are over that the figure shows: study seeds, or, where there is one, its pairs."""
+        """What the intervals are over that the figure shows: study seeds, or, where there is one, its clusters of
+        pairs, such as a prompt's, which are resampled whole."""
         marks = self.canvas.findobj(lambda artist: str(artist.get_label()).startswith(OVER))
         alone = [mark.get_label() == f"{OVER}1" for mark in marks]
-        return "seeds" if not any(alone) else "pairs" if all(alone) else "seeds, or over pairs where there is one"
+        if not any(alone):
+            return "seeds"
+        return "clusters of pairs" if all(alone) else "seeds, or over clusters of pairs where there is one"
 
     @property
     def beside(self) -> str:
