@@ -581,7 +581,7 @@ def test_edited_data_and_models_give_another_page(named, tmp_path, folders):
     shutil.copytree(folders["gpt2"], model)
     pairs = {
         "models": [f"{model}:1", str(model)],
-        "pairs": [f"{model}:1 -> {model}"],
+        "weak_strong_pairs": [f"{model}:1 -> {model}"],
         "train_pairs": 32,
         "test_pairs": 32,
     }

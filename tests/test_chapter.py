@@ -19,7 +19,7 @@ def given(tmp_path):
     return {
         "edition": "smoke",
         "seeds": None,
-        "pairs": None,
+        "weak_strong_pairs": None,
         "threshold": None,
         "alpha": None,
         "store": str(tmp_path),
@@ -33,8 +33,10 @@ def test_defaults_come_from_the_edition(given):
 
 
 def test_parameters_replace_what_the_edition_says(given):
-    e = open_chapter("05_x", given | {"threshold": 0.9, "pairs": "tiny-24 -> tiny-36", "seeds": 5}).study.edition
-    assert (e.threshold, e.pairs, e.seeds) == (0.9, ("tiny-24 -> tiny-36",), (5,))
+    e = open_chapter(
+        "05_x", given | {"threshold": 0.9, "weak_strong_pairs": "tiny-24 -> tiny-36", "seeds": 5}
+    ).study.edition
+    assert (e.threshold, e.weak_strong_pairs, e.seeds) == (0.9, ("tiny-24 -> tiny-36",), (5,))
 
 
 def test_an_edition_that_stands_beside_another_is_not_computed_anew(given, monkeypatch):
@@ -111,8 +113,12 @@ def test_papermill_may_inject_paths(given):
         ("seeds", "7, 8", (7, 8)),
         ("seeds", "7", (7,)),
         ("seeds", 7, (7,)),
-        ("pairs", "[tiny-24 -> tiny-44]", ("tiny-24 -> tiny-44",)),
-        ("pairs", '["tiny-24 -> tiny-44", "tiny-24->tiny-28"]', ("tiny-24 -> tiny-44", "tiny-24 -> tiny-28")),
+        ("weak_strong_pairs", "[tiny-24 -> tiny-44]", ("tiny-24 -> tiny-44",)),
+        (
+            "weak_strong_pairs",
+            '["tiny-24 -> tiny-44", "tiny-24->tiny-28"]',
+            ("tiny-24 -> tiny-44", "tiny-24 -> tiny-28"),
+        ),
     ],
 )
 def test_a_list_may_be_given_as_text(given, name, text, read):

@@ -162,7 +162,7 @@ POOLED = (
     | {"32": "first"}
 )
 """By a chapter's number, which of an edition's weak-strong pairs its claims pool: all, those of a field
-``<name>_pairs``, or the first of the policies'."""
+``<name>_weak_strong_pairs``, or the first of the policies'."""
 
 
 def effect(low: float, high: float, least: float) -> Effect:
