@@ -54,6 +54,11 @@ def test_an_unknown_parameter_is_refused_with_the_nearest_name(given):
         open_chapter("05_x", given | {"treshold": 0.9})
 
 
+def test_a_parameter_by_its_old_name_is_refused_with_the_new_one(given):
+    with pytest.raises(ParameterError, match=r"^pairs=\['tiny-24 -> tiny-44'\]: is called weak_strong_pairs now$"):
+        open_chapter("05_x", given | {"pairs": ["tiny-24 -> tiny-44"]})
+
+
 def test_the_notebooks_own_variables_are_not_taken_for_parameters_when_a_cell_runs_again(given):
     chapter = open_chapter("05_x", given)
     assert open_chapter("05_x", given | {"chapter": chapter, "n": 3}).name == "05_x"

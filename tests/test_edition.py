@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from w2s_lib.errors import ParameterError
+from w2s_lib.errors import ParameterError, exit_code
 from w2s_lib.models.ladder import LADDER
 from w2s_lib.study import Study
 from w2s_lib.study.edition import ALWAYS, CHAPTERS, FOLDER, PARAMETERS, Edition, available, load, split_pair
@@ -87,6 +87,20 @@ def test_a_file_whose_name_gives_no_name_is_told_so(tmp_path):
     (tmp_path / "数据.yaml").write_text("name: data\n", encoding="utf-8")
     with pytest.raises(ParameterError, match="the name of the file needs a letter from a to z, or a digit"):
         load(str(tmp_path / "数据.yaml"))
+
+
+@pytest.mark.parametrize("old", ["pairs", "control_pairs", "policy_pairs", "mitigation_pairs"])
+def test_an_old_name_of_weak_strong_pairs_is_refused_with_the_new_one_and_its_line(tmp_path, capsys, old):
+    now = old.replace("pairs", "weak_strong_pairs")
+    text = f"name: mine\ntitle: t\nseeds: [1]\nmodels: [tiny-24, tiny-36]\n{old}: [tiny-24 -> tiny-36]\n"
+    if old != "pairs":
+        text += "weak_strong_pairs: [tiny-24 -> tiny-36]\n"
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    assert exit_code(lambda: load(tmp_path / "mine.yaml")) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"mine.yaml, line 5: {old}=[tiny-24 -> tiny-36]: is called {now} now" in said
+    (tmp_path / "mine.yaml").write_text(text.replace(f"\n{old}", f"\n{now}"), encoding="utf-8")
+    assert load(tmp_path / "mine.yaml").weak_strong == [("tiny-24", "tiny-36")]
 
 
 def test_missing_field_is_named(tmp_path):
