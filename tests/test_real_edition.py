@@ -55,7 +55,8 @@ def own(tmp_path_factory, folders):
         "helpful": "./helpful.jsonl", "seeds": [1], "models": [weak, middle, strong],
         "weak_strong_pairs": [f"{weak} -> {strong}"], "train_pairs": 48, "test_pairs": 64, "max_tokens": 96,
         "lora_rank": None, "dtype": "float32", "draws": 100, "threshold": 0.5, "filter_above": 0.5,
-        "alphas": [0.5, 1.0], "reward_model": FAST, "mitigations": ["bootstrap", "filter", "early_stopping", "ensemble"],
+        "alphas": [0.5, 1.0], "reward_model": FAST,
+        "mitigations": ["bootstrap", "filter", "early_stopping", "ensemble"],
     }  # fmt: skip
     edition["chapters"] = ["05", "12", "13", "14", "99"]  # others train as well, and take long
     for name in ("control_weak_strong_pairs", "policy_weak_strong_pairs", "mitigation_weak_strong_pairs"):
