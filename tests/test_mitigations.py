@@ -286,6 +286,9 @@ def test_what_an_edition_cannot_show_is_left_out_and_why_is_said():
     few = Study(load("world", {"chapters": ["12", "13", "30"]}))
     assert why_not(few.on(Done())) == dict.fromkeys(set(NEEDS) - {"30_label_again", "28_two_remedies"},
                                                     "this edition has no such chapter")  # fmt: skip
+    assert set(why_not(Study(load("preview", {"chapters": ["13"]})).on(Done())).values()) == {
+        "its runs do not come with a preview"
+    }
     assert set(why_not(few.on(Idle()))) == set(NEEDS) and why_not(Study(load("world")).on(Done())) == {}
     there, without = told_apart({"30_label_again": told_elsewhere()["30_label_again"]})
     assert {one.chapter for one in there} == {"30_label_again"} and len(there) + len(without) == len(OF_OTHERS)

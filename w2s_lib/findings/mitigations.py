@@ -121,7 +121,8 @@ NEEDS: dict[str, Callable[[Study], Sequence[Spec]]] = {
 def why_not(study: Study) -> dict[str, str]:
     """Chapters of ``OF_OTHERS`` whose rows cannot be had without training → why, in words."""
     has = lambda chapter: study.edition.has_chapter(chapter[:2])
-    absent = {chapter: "this edition has no such chapter" for chapter in NEEDS if not has(chapter)}
+    lacks = "its runs do not come with a preview" if study.edition.record_of else "this edition has no such chapter"
+    absent = {chapter: lacks for chapter in NEEDS if not has(chapter)}
     missing = [chapter for chapter in NEEDS if chapter not in absent and study.lab.missing(NEEDS[chapter](study))]
     return absent | dict.fromkeys(missing, "it has not been run")
 
