@@ -51,7 +51,8 @@ from w2s_lib.book.build import (
 from w2s_lib.findings.claims import CLAIMS, on_real_texts
 from w2s_lib.findings.provable import SHORTEST
 from w2s_lib.findings.record import ROW
-from w2s_lib.findings.results import ALL, BY_SEED, COLUMNS, NAMES, OPTIONS, STATISTICS, among, read_results, usual
+from w2s_lib.findings.results import ALL, BY_SEED, COLUMNS, NAMES, OPTIONS, among, read_results, usual
+from w2s_lib.findings.statistics import STATISTICS
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.store import versions

@@ -12,7 +12,8 @@ from w2s_lib.data.world import EXCHANGES, MANNERS, TAILS, draw_pairs, judge
 from w2s_lib.figures.policies import by_method, groups, tax_and_scores, words_and_rankings
 from w2s_lib.findings.policies import OPTION_COLUMNS, beside_dpo, dpo_option, hard_and_soft, hard_labels, policies_speak
 from w2s_lib.findings.replies import Talk, asked, measure_talk, statistics, talk_of
-from w2s_lib.findings.results import GENERALIZATION, NAMES, PER_SEED, SCORES, UNMODIFIED, pick, summarise
+from w2s_lib.findings.results import NAMES, PER_SEED, UNMODIFIED, pick, summarise
+from w2s_lib.findings.statistics import GENERALIZATION, SCORES
 from w2s_lib.specs import World
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import POLICY

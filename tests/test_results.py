@@ -9,20 +9,13 @@ import pytest
 from tests import planted
 from w2s_lib.findings.results import (
     ALL,
-    BY_LABEL,
     COLUMNS,
-    DECEPTION,
-    GENERALIZATION,
     LEGEND,
-    LESS,
     MARKS,
     NAMES,
     NUMBERS,
     OPTIONS,
-    RATIOS,
     ROWS,
-    SIGNED,
-    STATISTICS,
     _slope,
     among,
     difference,
@@ -42,6 +35,7 @@ from w2s_lib.findings.results import (
     usual,
     wide,
 )
+from w2s_lib.findings.statistics import BY_LABEL, DECEPTION, GENERALIZATION, LESS, RATIOS, SIGNED, STATISTICS
 from w2s_lib.measures.intervals import share_bounds
 from w2s_lib.measures.metrics import NULLS, Comparison, correct
 from w2s_lib.specs import Train

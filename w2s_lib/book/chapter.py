@@ -37,6 +37,7 @@ from w2s_lib.figures.play import prediction
 from w2s_lib.figures.style import Shown
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, FOLLOWS, PLANTED_IN, ledger
+from w2s_lib.findings.positive_controls import POWER_OF
 from w2s_lib.findings.results import COLUMNS, by_seed, published, read_results, say
 from w2s_lib.lab import Lab
 from w2s_lib.lab.cluster import LOCAL
@@ -303,7 +304,7 @@ class Chapter:
         found = {name: self._recorded(name) if name in self._in_record else rows for name, rows in live.items()}
         if PLANTED_IN in live and len(means := self._innocents):
             mine = live[PLANTED_IN]
-            rates = mine["statistic"].astype("str").str.startswith("power_of_")
+            rates = mine["statistic"].isin(POWER_OF.values())
             others = mine[rates | ~mine["planted"].isin(FOLLOWS) | ~mine["method"].isin(means["method"])]
             found[PLANTED_IN] = pd.concat([others, means], ignore_index=True) if len(others) else means
         return found

@@ -25,7 +25,8 @@ from w2s_lib.book.page import as_shown, page
 from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line, plain
 from w2s_lib.findings.conflict import OF_THE_HIDDEN
 from w2s_lib.findings.mitigations import what_helps
-from w2s_lib.findings.results import CONFLICTS, DECEPTION, GENERALIZATION, MATCHED, ROWS, measure, minus, summarise
+from w2s_lib.findings.results import CONFLICTS, ROWS, measure, minus, summarise
+from w2s_lib.findings.statistics import DECEPTION, GENERALIZATION, MATCHED
 from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.store import replacing

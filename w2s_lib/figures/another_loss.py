@@ -10,7 +10,8 @@ import pandas as pd
 from w2s_lib.figures.rows import bars, dot, name_rows, nulls
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, Figure, canvas, step
 from w2s_lib.findings.another_loss import LOSSES_TRIED, resting_places
-from w2s_lib.findings.results import BY_LABEL, TRAINING, among, say, usual
+from w2s_lib.findings.results import TRAINING, among, say, usual
+from w2s_lib.findings.statistics import BY_LABEL
 from w2s_lib.measures.metrics import borders
 from w2s_lib.study.mitigations import title
 

@@ -11,7 +11,8 @@ from w2s_lib.figures.real_texts import SAME_TEXTS, short
 from w2s_lib.figures.rows import ONE, Measure, forest, under_headings
 from w2s_lib.figures.style import Figure, canvas
 from w2s_lib.findings.bridge import ATTAINABLE, KNOWN_BEYOND, SHARE, SHIFT
-from w2s_lib.findings.results import MATCHED, among, pick
+from w2s_lib.findings.results import among, pick
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.study.study import COMPARED
 
 BRIDGE_PANELS = {

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from w2s_lib.figures.rows import ONE, Measure, Row, bars, beside, dot, forest, name_rows, nulls
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, GREY, MARKERS, Figure, canvas
 from w2s_lib.findings.conflict import placebo_refused
-from w2s_lib.findings.results import MATCHED, RATES, usual
+from w2s_lib.findings.results import usual
+from w2s_lib.findings.statistics import MATCHED, RATES
 from w2s_lib.measures.metrics import Comparison
 
 SURE, STRIP = 0.998, 1.4

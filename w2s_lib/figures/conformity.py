@@ -13,9 +13,10 @@ from matplotlib.patches import FancyBboxPatch
 from w2s_lib.figures.rows import ONE, Measure, Row, forest, under_headings
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas
 from w2s_lib.findings.conformity import AIMS, AIMS_BESIDE_RERUN, ON_THE_MAP, RIVAL_OF_AIMS
-from w2s_lib.findings.results import MATCHED, UNMODIFIED, among, pick, usual
+from w2s_lib.findings.results import UNMODIFIED, among, pick, usual
 from w2s_lib.findings.search import GUIDE, SEARCH
 from w2s_lib.findings.society import MACPO
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.study.conditions import CONDITIONS, TURNS
 from w2s_lib.study.methods import TITLES
 from w2s_lib.study.mitigations import title

@@ -12,7 +12,8 @@ from matplotlib.patches import Rectangle
 
 from w2s_lib.figures.rows import HOLLOW, held, of_a_record
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas, over
-from w2s_lib.findings.results import LEAST, among, outside, pick, say, usual
+from w2s_lib.findings.results import among, outside, pick, say, usual
+from w2s_lib.findings.statistics import LEAST
 from w2s_lib.models.ranks import rank
 
 STATISTIC_NAMES = {

@@ -13,7 +13,8 @@ from w2s_lib.figures.gap import cell, small_numbers
 from w2s_lib.figures.rows import bars, dot, here, of_a_record, spread
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas, over, step
 from w2s_lib.findings.mechanism import REGIONS, at_the_band
-from w2s_lib.findings.results import BY_LABEL, MATCHED, TRAINING, usual
+from w2s_lib.findings.results import TRAINING, usual
+from w2s_lib.findings.statistics import BY_LABEL, MATCHED
 from w2s_lib.measures.metrics import band
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 from w2s_lib.figures.rows import Row, dot, name_rows, nulls, one_line
 from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
 from w2s_lib.findings.mitigations import Remedy, of_reward_models, told_apart
-from w2s_lib.findings.results import MATCHED, SHARE, UNMODIFIED, among, say, usual
+from w2s_lib.findings.results import UNMODIFIED, among, say, usual
+from w2s_lib.findings.statistics import MATCHED, SHARE
 from w2s_lib.study.methods import POLICY_METHODS, TITLES
 from w2s_lib.study.mitigations import FOR_POLICIES, MITIGATIONS, TOKENS, title
 

@@ -9,8 +9,9 @@ import pandas as pd
 
 from w2s_lib.figures.rows import Row, beside, dot, name_rows, nulls
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas, over
-from w2s_lib.findings.results import MATCHED, among, say, usual
+from w2s_lib.findings.results import among, say, usual
 from w2s_lib.findings.sensitivity import DEFINITIONS, MISCALIBRATED, NEIGHBOURS_TRIED
+from w2s_lib.findings.statistics import MATCHED
 
 SCORE_NAMES = {
     "deception_score": "deception score", "null_random": "random null", "null_margin_matched": "margin-matched null",

@@ -10,7 +10,7 @@ import pandas as pd
 from w2s_lib.figures.rows import Measure, Row, bars, beside, dot, forest, name_rows, nulls, under_headings
 from w2s_lib.figures.style import DASHED, Figure, canvas
 from w2s_lib.findings.results import pick, say, usual
-from w2s_lib.findings.society import AGENT_LEVELS, ELSEWHERE, FROZEN, MACPO, MOVED, UPDATED
+from w2s_lib.findings.society import AGENT_LEVELS, ELSEWHERE, FROZEN, MACPO, MOVED, UPDATED, called
 from w2s_lib.study.methods import VARIANTS
 
 AGENTS_IN_WORDS = {
@@ -32,10 +32,9 @@ SHOWN = ("none", "explicit")
 
 def rounds(results: pd.DataFrame) -> list[str]:
     """What the column ``knowledge`` says of the rounds, in their order."""
-    between = sorted(
-        {name for name in results["knowledge"] if str(name).startswith("round_")}, key=lambda n: int(n[6:])
-    )
-    return [FROZEN, *between, UPDATED]
+    rows = usual(results, statistic=AGENT_LEVELS[0], method=MACPO, condition="none", knowledge=None)
+    last = rows["knowledge"].nunique() - 1
+    return [called(number, last) for number in range(last + 1)]
 
 
 def by_round(results: pd.DataFrame) -> Figure:

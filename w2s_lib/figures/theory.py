@@ -7,7 +7,8 @@ import pandas as pd
 
 from w2s_lib.figures.rows import beside, dot, name_rows
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas
-from w2s_lib.findings.results import MATCHED, TRAINING, among, pick, say
+from w2s_lib.findings.results import TRAINING, among, pick, say
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.findings.theory import BOUNDS, COIN
 
 BOUND_STEPS = {

@@ -7,7 +7,8 @@ import pandas as pd
 from w2s_lib.figures.label_again import payers
 from w2s_lib.figures.rows import Measure, Row, forest, under_headings
 from w2s_lib.figures.style import DASHED, GREY, ROLE_COLOURS, Figure, canvas
-from w2s_lib.findings.results import MATCHED, TRAINING, pick, usual
+from w2s_lib.findings.results import TRAINING, pick, usual
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.findings.token_by_token import CHOSEN, LOT, MISSED, PLANTED_HERE, THERE, TOKEN_GROUPS, TOKENS_TRIED
 from w2s_lib.study.mitigations import title
 

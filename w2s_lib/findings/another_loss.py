@@ -5,20 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.results import (
-    BY_LABEL,
-    GENERALIZATION,
-    MATCHED,
-    SCORES,
-    TRAINING,
-    UNMODIFIED,
-    cells,
-    difference,
-    measure,
-    minus,
-    net_of_reruns,
-    summarise,
-)
+from w2s_lib.findings.results import TRAINING, UNMODIFIED, cells, difference, measure, minus, net_of_reruns, summarise
+from w2s_lib.findings.statistics import BY_LABEL, GENERALIZATION, MATCHED, SCORES
 from w2s_lib.measures.metrics import borders, log_odds
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import LOSS_DOSE

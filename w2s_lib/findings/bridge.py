@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.data.load import split
-from w2s_lib.findings.results import MATCHED, SHARE, cells, difference, measure, minus, summarise
+from w2s_lib.findings.results import cells, difference, measure, minus, summarise
+from w2s_lib.findings.statistics import MATCHED, SHARE
 from w2s_lib.measures.metrics import correct
 from w2s_lib.study import Study
 from w2s_lib.study.study import COMPARED

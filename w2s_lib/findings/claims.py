@@ -35,7 +35,8 @@ from w2s_lib.findings import (
     theory,
     token_by_token,
 )
-from w2s_lib.findings.results import ALL, LEAST, OF_TAXED_PAIRS, ROWS, among, interval_of, pick, usual
+from w2s_lib.findings.results import ALL, ROWS, among, interval_of, pick, usual
+from w2s_lib.findings.statistics import LEAST, OF_TAXED_PAIRS, attainable_of
 from w2s_lib.measures import intervals
 from w2s_lib.measures.intervals import LEVEL, above_zero, half_width, minimum_detectable_effect, power
 from w2s_lib.study.conditions import CONDITIONS
@@ -293,13 +294,14 @@ def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls:
     test against the least effect that counts.  A score minus another's is bounded by what the other leaves
     (``largest_change``); nothing bounds the rest."""
     names, statistic = claim.names, str(claim.names["statistic"])
-    if statistic.startswith("excess_") and "per" not in names and names.get("versus", "rerun") in CONDITIONS:
+    bound = attainable_of(statistic)
+    if bound and "per" not in names and names.get("versus", "rerun") in CONDITIONS:
         alike = {name: value for name, value in names.items() if name not in ("statistic", "versus")}
-        most = pick(results, statistic.replace("excess", "attainable"), **alike)["value"]
+        most = pick(results, bound, **alike)["value"]
         if control := names.get("versus"):
             most -= pick(results, statistic, **alike | {"condition": str(control)})["value"]
         asked = {name: value or "" for name, value in names.items()} | {"versus": control or "", "planted": "half"}
-        planted = usual(controls, **asked | {"statistic": f"power_of_{statistic}"})
+        planted = usual(controls, **asked | {"statistic": positive_controls.POWER_OF[statistic]})
         if claim.chapter in SCORED_CHAPTERS and len(planted) == 1:
             if row["n_seeds"] == planted["n_seeds"].iloc[0]:
                 return float(most), float(planted["value"].iloc[0])

@@ -17,7 +17,6 @@ from w2s_lib.findings import search, society
 from w2s_lib.findings.mitigations import over_ways
 from w2s_lib.findings.objectives import side
 from w2s_lib.findings.results import (
-    MATCHED,
     NAMES,
     TRAINING,
     UNMODIFIED,
@@ -31,6 +30,7 @@ from w2s_lib.findings.results import (
     summarise,
     tabulate,
 )
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.measures.metrics import Array, Comparison, Mask, correct, share
 from w2s_lib.specs import Spec, stream
 from w2s_lib.study import Study

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.results import CONFLICTS, EXCESSES, MATCHED, OTHER, SCORES, cells, measure, minus, summarise
+from w2s_lib.findings.results import CONFLICTS, OTHER, cells, measure, minus, summarise
+from w2s_lib.findings.statistics import EXCESSES, MATCHED, SCORES
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import ABOVE_ONE
 

@@ -19,7 +19,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.results import Cell, Estimate, Statistic, minus, reads, say, summarise, tabulate, usual
+from w2s_lib.findings.results import Cell, Estimate, minus, reads, say, summarise, tabulate, usual
+from w2s_lib.findings.statistics import Statistic
 from w2s_lib.measures.metrics import Array, Comparison, Mask, log_odds, remember, share
 from w2s_lib.specs import Train
 from w2s_lib.study import Study

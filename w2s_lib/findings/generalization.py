@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.results import GENERALIZATION, cells, measure, summarise
+from w2s_lib.findings.results import cells, measure, summarise
+from w2s_lib.findings.statistics import GENERALIZATION
 from w2s_lib.measures.intervals import seed_interval
 from w2s_lib.measures.metrics import correct
 from w2s_lib.study import Study

@@ -10,21 +10,19 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.findings.results import (
-    MATCHED,
     TRAINING,
     UNMODIFIED,
     Cell,
     Estimate,
-    Statistic,
     difference,
     differences,
     measure_both,
     minus,
     net_of_reruns,
-    number_of,
     summarise,
     tabulate,
 )
+from w2s_lib.findings.statistics import MATCHED, Statistic, number_of
 from w2s_lib.measures.metrics import Comparison, Mask, correct, share
 from w2s_lib.specs import Split, Train
 from w2s_lib.study import Study

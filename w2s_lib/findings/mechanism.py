@@ -10,21 +10,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.data.load import split
-from w2s_lib.findings.results import (
-    ALL,
-    BY_BAND,
-    MATCHED,
-    MECHANISM,
-    SCORES,
-    TAX_AND_SCORE,
-    TRAINING,
-    measure,
-    minus,
-    pick,
-    pool,
-    summarise,
-    usual,
-)
+from w2s_lib.findings.results import ALL, TRAINING, measure, minus, pick, pool, summarise, usual
+from w2s_lib.findings.statistics import BY_BAND, MATCHED, MECHANISM, SCORES, TAX_AND_SCORE
 from w2s_lib.measures.intervals import seed_interval
 from w2s_lib.measures.metrics import band
 from w2s_lib.specs import Pretrain, stream

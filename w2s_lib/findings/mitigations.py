@@ -10,11 +10,8 @@ import pandas as pd
 
 from w2s_lib.findings.results import (
     ALL,
-    MATCHED,
     PER_SEED,
     ROWS,
-    SHARE,
-    TAX_AND_EXCESS,
     UNMODIFIED,
     Cell,
     cells,
@@ -28,6 +25,7 @@ from w2s_lib.findings.results import (
 )
 from w2s_lib.findings.search import SEARCH
 from w2s_lib.findings.society import FROZEN, MACPO, first_pair
+from w2s_lib.findings.statistics import MATCHED, SHARE, TAX_AND_EXCESS
 from w2s_lib.lab.graph import closure
 from w2s_lib.specs import Features, Pretrain, Spec
 from w2s_lib.study import Study

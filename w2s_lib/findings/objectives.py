@@ -19,17 +19,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from w2s_lib.data.load import split
-from w2s_lib.findings.results import (
-    CONFLICTS,
-    MATCHED,
-    Cell,
-    Estimate,
-    Statistic,
-    measure_both,
-    minus,
-    summarise,
-    tabulate,
-)
+from w2s_lib.findings.results import CONFLICTS, Cell, Estimate, measure_both, minus, summarise, tabulate
+from w2s_lib.findings.statistics import MATCHED, Statistic
 from w2s_lib.measures.metrics import Array, Comparison, share
 from w2s_lib.specs import Objective
 from w2s_lib.study import Study

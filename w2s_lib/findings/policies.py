@@ -8,7 +8,6 @@ import pandas as pd
 
 from w2s_lib.findings.replies import measure_talk
 from w2s_lib.findings.results import (
-    MATCHED,
     PER_SEED,
     ROWS,
     UNMODIFIED,
@@ -19,6 +18,7 @@ from w2s_lib.findings.results import (
     summarise,
     usual,
 )
+from w2s_lib.findings.statistics import MATCHED, STATISTICS
 from w2s_lib.measures.metrics import band
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import POLICY
@@ -110,7 +110,7 @@ def dpo_option(study: Study, name: str, per_seed: pd.DataFrame) -> pd.DataFrame:
     frames = [
         usual(per_seed, method="dpo", **OPTION_COLUMNS[name]),
         measure_talk(by, list(changed)),
-        measure(by, ["none"], [s for s in changed["none"] if not s.startswith("talk_")]),
+        measure(by, ["none"], [name for name in changed["none"] if name in STATISTICS]),
         *(measure(one, ["explicit"], SIDE_BY_SIDE) for one in (few, by)),
     ]
     (names,) = few.edition.weak_strong

@@ -25,7 +25,8 @@ from scipy import stats
 from w2s_lib import digests
 from w2s_lib.errors import OneLineError, first_line
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, Claim, verdict, word
-from w2s_lib.findings.results import ALL, BY_SEED, NAMES, ROWS, SIGNED, by_seed, interval_of, intervals_of, usual
+from w2s_lib.findings.results import ALL, BY_SEED, NAMES, ROWS, by_seed, interval_of, intervals_of, usual
+from w2s_lib.findings.statistics import SIGNED
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.provenance import versions
 from w2s_lib.lab.store import UNREADABLE, replacing

@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from w2s_lib.data.load import split
-from w2s_lib.findings.results import Cell, Estimate, Statistic, tabulate
+from w2s_lib.findings.results import Cell, Estimate, tabulate
+from w2s_lib.findings.statistics import Statistic
 from w2s_lib.measures.metrics import Mask, correct, share
 from w2s_lib.specs import Train
 from w2s_lib.study import Study

@@ -15,8 +15,21 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from w2s_lib.digests import digest
+from w2s_lib.findings.statistics import (
+    COUNTED,
+    GENERALIZATION,
+    LEAST,
+    LESS,
+    RATIOS,
+    SCORES,
+    SIGNED,
+    STATISTICS,
+    USES_THRESHOLD,
+    Statistic,
+)
+from w2s_lib.findings.statistics import MATCHED as MATCHED
 from w2s_lib.measures.intervals import LEVEL, Interval, cluster_weights, percentile_interval, seed_intervals
-from w2s_lib.measures.metrics import MIN_GAP, NULLS, Comparison, Mask, band, borders, correct
+from w2s_lib.measures.metrics import Comparison, Mask, correct
 from w2s_lib.specs import Spec, Split, stream
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CONDITIONS, CORE
@@ -50,150 +63,19 @@ PER_SEED = ["seed", *NAMES, "value", "less", "counted", "n_pairs", "run_keys", "
 ALL = "all"
 """Stands for weak and strong in rows that average over the weak-strong pairs of the edition."""
 
-RATES = ("tax_rate_both_know", "tax_rate_deception_area", "tax_rate_only_weak_knows", "tax_rate_neither_knows")
-"""Tax rates of the four quadrants, in the order of ``metrics.QUADRANTS``."""
-
-LABEL_EDGES = (0.0, 0.25, 0.5, 0.5625, 0.625, 0.75, 0.875, 1.0)
-BY_LABEL = tuple((f"tax_rate_label_{low:g}_{high:g}", low, high) for low, high in zip(LABEL_EDGES, LABEL_EDGES[1:]))
-"""Tax rates by the weak supervisor's p of the truth, with the edges of each bin; bands of the usual alphas end at an
-edge."""
-
-_EDGES = {name: {"low": low, "high": np.inf if high == LABEL_EDGES[-1] else high} for name, low, high in BY_LABEL}
-"""The same as keywords: a label is exactly 1 from a margin of 37 on."""
-
 Names = dict[str, object]
 """Columns by what they hold, which is what asked rows are about."""
 
-Statistic = Callable[..., np.ndarray]
-"""A number, or, under bootstrap ``weights``, one a row of them."""
-
-
-def _by_null(kind: str, null: str) -> Statistic:
-    return partial(getattr(Comparison, kind), null=null)
-
-
-def _rate(c: Comparison, weights: np.ndarray | None = None, *, i: int) -> np.ndarray:
-    return c.tax_rates(weights)[..., i]
-
-
-BY_NULL = ("null", "excess", "attainable", "share_of_attainable")
-"""Each of these is a statistic for each of ``metrics.NULLS``."""
-
-STATISTICS: dict[str, Statistic] = {
-    name: getattr(Comparison, name)
-    for name in (
-        "accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr", "conflict_tax", "net_change", "deception_score",
-        "lift", "explained_by_label", "tax_rate_below_band", "tax_rate_in_band", "tax_rate_above_band", "band_contrast",
-        "tax_rate_between_borders", "shift_by_ceiling", "known_beyond_weak",
-    )
-} | {f"{kind}_{null}": _by_null(kind, null) for null in NULLS for kind in BY_NULL} | {
-    "hidden_score": _by_null("score", "weak_matched"),
-} | {name: partial(_rate, i=i) for i, name in enumerate(RATES)} | {
-    name: partial(Comparison.tax_rate_by_label, **edges) for name, edges in _EDGES.items()
-}  # fmt: skip
-"""Name → the statistic of a comparison, and of bootstrap weights where they are given."""
-
-
-def number_of(mask: Mask, weights: np.ndarray | None = None) -> np.ndarray:
-    """How many pairs a mask has."""
-    return (np.ones(len(mask)) if weights is None else weights) @ mask.astype(float)
-
-
-def _count(c: Comparison, weights: np.ndarray | None = None, *, of: Callable[[Comparison], Mask]) -> np.ndarray:
-    return number_of(of(c), weights)
-
-
-def _taxed(c: Comparison, weights: np.ndarray | None = None, *, null: str, times: str = "") -> np.ndarray:
-    """Number of taxed pairs among which a null lets the tax fall, times another number by that null."""
-    number = number_of(c.tax & c.scored(null)[1], weights)
-    return number * getattr(c, times)(null, weights) if times else number
-
-
-_ON_LABELS: dict[str, Callable[[Comparison], Mask]] = {
-    "tax_rate_below_band": lambda c: c.labelled(-np.inf, band(c.alpha)[0]),
-    "tax_rate_in_band": lambda c: c.labelled(*band(c.alpha)),
-    "tax_rate_above_band": lambda c: c.labelled(band(c.alpha)[1], np.inf),
-    "tax_rate_between_borders": lambda c: c.labelled(*borders(c.alpha)),
-    "band_contrast": lambda c: c.labelled(*band(c.alpha)),
-} | {name: partial(Comparison.labelled, **edges) for name, edges in _EDGES.items()}
-
-COUNTED: dict[str, Statistic] = (
-    dict.fromkeys(("deception_score", "explained_by_label"), partial(_taxed, null="random"))
-    | {f"{kind}_{null}": partial(_taxed, null=null) for null in NULLS for kind in ("null", "excess", "attainable")}
-    | {f"share_of_attainable_{null}": partial(_taxed, null=null, times="attainable") for null in NULLS}
-    | {"hidden_score": partial(_taxed, null="weak_matched"), "lift": partial(_taxed, null="random", times="null")}
-    | {"pgr": Comparison.gap, "known_beyond_weak": partial(_count, of=Comparison.unknown)}
-    | {name: partial(_count, of=partial(Comparison.of_quadrant, i=i)) for i, name in enumerate(RATES)}
-    | {name: partial(_count, of=mask) for name, mask in _ON_LABELS.items()}
-)
-"""Statistic → what it is a share of, which weighs it where model pairs are pooled: the pooled number is a ratio of
-sums.
-
-A score of 0 of 2 taxed pairs so counts as two pairs do.  PGR is weighed by the gap, without a choice of wide ones.
-Statistics that are not named here are shares of all pairs, as many for each model pair."""
-
-OF_TAXED_PAIRS = tuple(n for n in COUNTED if n.startswith(("deception", "hidden", "null", "excess", "attainable")))
-"""Statistics that are shares of taxed pairs: what their rows count are such."""
-
-LEAST = dict.fromkeys(COUNTED, 10.0) | {"pgr": MIN_GAP} | {f"share_of_attainable_{null}": 2.0 for null in NULLS}
-"""Of a single model pair and seed a number is given only where it is a share of at least so much: pairs; for PGR, the
-gap."""
-
-USES_THRESHOLD = (
-    tuple(n for n in STATISTICS if n.startswith(("deception", "explained", "lift", "hidden", "known", *BY_NULL)))
-    + RATES
-)
-
-LESS: dict[str, Statistic] = {"net_change": Comparison.conflict_tax, "band_contrast": Comparison.tax_rate_above_band}
-"""Statistic → the share that it takes off another: taxed pairs off pairs won back, the tax rate above the band off that
-in it.
-
-Both shares may be skewed over seeds, and their difference with them: its interval is made from the two."""
-
-IN_NATS = (
-    "loss_weak", "loss_student", "loss_distance", "bound_pair_by_pair", "bound_by_variation", "bound_by_kl",
-    "bound_by_reverse_kl", "bound_beyond_coin", "slack_mixtures", "slack_mixtures_truth", "slack_heads",
-    "slack_heads_truth", "slack_heads_forward",
-)  # fmt: skip
-"""Statistics of the theory chapter that are losses, or differences or bounds of them."""
-
-SIGNED = (
-    "gap", "pgr", "net_change", "lift", "band_contrast", "overconfidence_weak", "overconfidence_student",
-    "overconfidence_ceiling", *(name for name in STATISTICS if name.startswith(("excess", "explained", "share_of"))),
-    "gain", "gain_beyond_misfit", "kappa", "shift_by_ceiling", "taxed_there_beyond_margin",
-    "score_moved", "null_moved", "beyond_null_moved", "tax_rate_contrast",
-    *IN_NATS,
-)  # fmt: skip
-"""Statistics that are no shares of pairs: their intervals may leave [0, 1]."""
-
-SHARES_OF_ATTAINABLE = tuple(name for name in SIGNED if name.startswith("share_of"))
-RATIOS = ("pgr", "lift", "kappa", "shift_by_ceiling", *IN_NATS, *SHARES_OF_ATTAINABLE)
-"""Of these, which may leave [-1, 1] as well; the others are differences of shares, which in turn may differ by 2."""
-
 STABLE, ONE_DIVISION, TRAINING, OTHER, UNMODIFIED = "stable", "one_division", "training", "other", "unmodified"
 """Values of columns: ``subset`` of the pairs that every rerun ranks right, or of the first study seed alone, with an
-interval over its prompts; ``on`` the student's training pairs; the
-``ceiling`` of the other half; ``versus`` the same student without a mitigation, or by the method as the edition has
-it."""
+interval over its prompts; ``on`` the student's training pairs; the ``ceiling`` of the other half; ``versus`` the same
+student without a mitigation, or by the method as the edition has it."""
 
 UNMODIFIED_NET = f"{UNMODIFIED}_net"
 """Value of ``versus``, as ``net_of_reruns`` makes it: of what a student has beyond a rerun of its own make, what the
 student without a mitigation has beyond its own rerun was taken off."""
 
 CONFLICTS = tuple(name for name in CORE if name != "none")
-MATCHED, SHARE = "excess_margin_matched", "share_of_attainable_margin_matched"
-GENERALIZATION = ("accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr")
-TAX_AND_SCORE = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched")
-TAX_AND_EXCESS = (*TAX_AND_SCORE, "excess_random", MATCHED)
-DECEPTION = (*TAX_AND_EXCESS, "attainable_margin_matched", "share_of_attainable_margin_matched", "lift", *RATES)
-BY_BAND = ("tax_rate_below_band", "tax_rate_in_band", "tax_rate_above_band")
-MECHANISM = ("conflict_tax", *BY_BAND, "band_contrast", *(name for name, _, _ in BY_LABEL))
-EXCESSES = ("excess_random", MATCHED, "excess_label_matched", "excess_weak_matched", "explained_by_label")
-SCORES = (
-    *TAX_AND_SCORE, *EXCESSES, "attainable_margin_matched", "attainable_label_matched", "attainable_weak_matched",
-    "share_of_attainable_margin_matched",
-)  # fmt: skip
-"""What is measured together of students, by question: do they generalize, what does a conflict cost, where, why."""
 
 
 @lru_cache(maxsize=8)

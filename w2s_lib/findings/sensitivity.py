@@ -24,19 +24,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from w2s_lib.findings.results import (
-    MARKS,
-    MATCHED,
-    Cell,
-    Estimate,
-    cells,
-    estimate,
-    how_many,
-    minus,
-    summarise,
-    tabulate,
-    usual,
-)
+from w2s_lib.findings.results import MARKS, Cell, Estimate, cells, estimate, how_many, minus, summarise, tabulate, usual
+from w2s_lib.findings.statistics import MATCHED, attainable_of
 from w2s_lib.measures.divergences import calibration_in_bins_of
 from w2s_lib.measures.metrics import Array, Comparison, correct, log_odds
 from w2s_lib.specs import Train
@@ -244,9 +233,8 @@ def verdicts(
     mine = usual(results, statistic=statistic, condition=condition, versus=versus)
     scores = results if scores is None else scores
     at = lambda name, under: usual(scores, statistic=name, condition=under).set_index("threshold")["value"]
-    most = pd.Series(dtype=float)
-    if statistic.startswith("excess"):
-        most = at(statistic.replace("excess", "attainable"), condition)
+    bound = attainable_of(statistic)
+    most = at(bound, condition) if bound else pd.Series(dtype=float)
     most = most - at(statistic, versus) if versus else most
     blind = mine["threshold"].isin(most.index[most < LEAST_SEEN])
     told = [(mark, how_many(mine[~blind], says)) for says, mark in MARKS.items()] + [(NOTHING, int(blind.sum()))]

@@ -21,7 +21,8 @@ import pandas as pd
 
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS
-from w2s_lib.findings.results import ALL, MATCHED, differences, measure, pick, pool
+from w2s_lib.findings.results import ALL, differences, measure, pick, pool
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.store import replacing
 from w2s_lib.measures.variance import best_replicas, components, likely_components

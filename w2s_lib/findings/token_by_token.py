@@ -17,7 +17,6 @@ from w2s_lib.findings import label_again
 from w2s_lib.findings.label_again import CONTRAST, LABEL_CHANGES, THERE, contrast, of_group
 from w2s_lib.findings.positive_controls import PLANTED, PLANTED_STUDENTS, scores
 from w2s_lib.findings.results import (
-    MATCHED,
     TRAINING,
     UNMODIFIED,
     Cell,
@@ -26,10 +25,10 @@ from w2s_lib.findings.results import (
     measure_both,
     minus,
     net_of_reruns,
-    number_of,
     summarise,
     tabulate,
 )
+from w2s_lib.findings.statistics import MATCHED, number_of
 from w2s_lib.measures.metrics import Comparison, Mask, correct, share
 from w2s_lib.specs import Split, Train, stream
 from w2s_lib.study import Study

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.findings.replies import Talk, asked, beside_truth, statistics, talk_of
-from w2s_lib.findings.results import Cell, Estimate, Statistic, difference, minus, pick, reads, summarise, tabulate
+from w2s_lib.findings.results import Cell, Estimate, difference, minus, pick, reads, summarise, tabulate
+from w2s_lib.findings.statistics import Statistic
 from w2s_lib.measures.metrics import Mask, share
 from w2s_lib.specs import SAMPLERS, Spec
 from w2s_lib.study import Study
