@@ -105,16 +105,14 @@ LONGEST_CHAPTERS = ("20", "15", "18", "17", "32", "11")
 """Chapters that take longest to execute, where no earlier build has told."""
 
 READ = {*NEEDS} - {"28_two_remedies"}
-"""Notebooks of which another one shows what they found; they begin first, or that one would compute it again.  One
-reads that one itself."""
+"""Notebooks of which another one shows what they found: they begin first, or it would compute that again."""
 
 JUPYTER_BOOK = (
     "from w2s_lib.book.kernels import end_with; end_with({parent}); "
     "from functools import partial; from jupyter_book import sphinx; from jupyter_book.cli.main import main; "
     "sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs={jobs}); main()"
 )
-"""Its command line, which has no option for what its library can: several processes.  The book's package comes first:
-see there."""
+"""Its command line, which has no option for several processes.  The book's package comes first: see there."""
 
 
 class BuildError(OneLineError):

@@ -183,8 +183,7 @@ class Chapter:
 
     @property
     def n_predictions(self) -> int:
-        """How many numbers the chapters of this edition, and others of this build, ask to guess; what is undefined
-        among them counts as well."""
+        """How many numbers the chapters of this build ask to guess; what is undefined counts as well."""
         import nbformat
 
         path = Path(os.environ.get("W2S_RESULTS", "")) / CHAPTERS_BESIDE
@@ -294,12 +293,10 @@ class Chapter:
         return self._over_seeds[name]
 
     def deciding(self, live: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-        """Results rows by chapter that verdicts are read off: the record's, where it has more seeds, else those of this
-        build.
+        """Results rows by chapter that verdicts are read off: the record's, where it has more seeds, else this build's.
 
         How often a planted student is found is of this build in any case: its score tables are at hand.  What innocent
-        ones show on average is the record's, too, where it has them.  A chapter that is younger than the record is this
-        build's.
+        ones show on average is the record's, where it has them.  A chapter that it does not have is this build's.
         """
         found = {name: self._recorded(name) if name in self._in_record else rows for name, rows in live.items()}
         if PLANTED_IN in live and len(means := self._innocents):

@@ -1,7 +1,6 @@
 """Copies of pages that leave the book: notebooks to run elsewhere and Markdown to read, with the numbers filled in.
 
-A page's source has roles where numbers stand, and directives around exercises; outside the book nobody knows what they
-mean.
+A page's source has roles where numbers stand, and directives around exercises, which mean nothing outside the book.
 """
 
 from __future__ import annotations
@@ -75,8 +74,7 @@ class Book:
         return LINK.sub(link, NUMBER.sub(number, text))
 
     def plain(self, text: str, page: str) -> str:
-        """The same in plain Markdown: exercises and solutions under their names, notes as quotations, of other
-        directives what is in them."""
+        """The same in plain Markdown: exercises and solutions under their names, and as ``unfolded``."""
         text = BOUND.sub(lambda found: PART_LABELS[found[2]] if found[3] == "start" else "", self.filled(text, page))
         return unfolded(text)
 

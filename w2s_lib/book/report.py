@@ -55,8 +55,7 @@ SEVERAL = {"seeds": "SEED", "mitigations": "NAME"}
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """What a study of own pairs found: a tidy frame (edition, chapter and ``results.ROWS``, over seeds) and the page
-    made of it."""
+    """What a study of own pairs found: a tidy frame (edition, chapter, ``results.ROWS``) and the page made of it."""
 
     study: Study
     results: pd.DataFrame

@@ -88,8 +88,7 @@ def deception_plane(comparison: Comparison, condition: str) -> Figure:
 def scores_and_nulls(results: pd.DataFrame, conditions: list[str]) -> Figure:
     """DS with its interval beside its random and margin-matched nulls, one row a condition.
 
-    ``results``: pooled rows of ``results.summarise`` with ``deception_score``, ``null_random``,
-    ``null_margin_matched``.
+    ``results``: pooled rows with ``deception_score``, ``null_random``, ``null_margin_matched``.
     """
     rows = usual(results).set_index(["condition", "statistic"])
     figure, ax = canvas(7.0, 0.75 * len(conditions) + 1.5)

@@ -90,8 +90,7 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
 
 
 def beyond_by_region(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING) -> Figure:
-    """Tax rate under the explicit conflict minus a rerun's, over alpha: where the label is wrong, in the band, above
-    it.
+    """Tax rate under the explicit conflict minus a rerun's, over alpha: label wrong, in the band, above it.
 
     ``results``: pooled rows of ``mechanism.mechanism``; ``on``: *training* pairs, or, where it is empty, test pairs.
     """

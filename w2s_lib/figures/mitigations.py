@@ -92,8 +92,7 @@ def _panels(
     heights: Sequence[float],
     unit: str,
 ) -> tuple[matplotlib.figure.Figure, np.ndarray, list[str]]:
-    """A panel a measure, a row each: name, results rows in the order of the panels (None: the book does not have it),
-    and whether they are grey.
+    """A panel a measure, a row each: name, results rows by panel (None: the book has none), and whether they are grey.
 
     Returns figure, axes, and what the panels show, in words.
     """
@@ -261,8 +260,7 @@ def in_policies(results: pd.DataFrame) -> Figure:
 def steps(results: pd.DataFrame) -> Figure:
     """Bootstrapping by its intermediate models, beside no mitigation, as levels.
 
-    That is PGR, tax, DS with its nulls, DS minus margin-matched null.  ``results``: pooled rows of
-    ``mitigations.what_helps``.
+    PGR, tax, DS with its nulls, DS minus margin-matched null.  ``results``: pooled rows of ``mitigations.what_helps``.
     """
     through = ways(results)
     shown = {"no intermediate": ("", "")} | {f"via {way}": ("bootstrap", way) for way in through}

@@ -17,8 +17,7 @@ from w2s_lib.findings.spread import PARTS_OF_SPREAD
 
 
 def beside(replicated: pd.DataFrame) -> Figure:
-    """Each claim's record, the interval in which this build should lie, and where it lies; ``replicated`` as of
-    ``record.replication``.
+    """Each claim's record, the interval for this build, and where it lies; ``replicated`` as of ``record.replication``.
 
     Everything is shown in units of half that interval, around its middle.
     """

@@ -41,8 +41,7 @@ def at(p: Array | float) -> Array:
 def states(comparison: Comparison, thresholds: Sequence[float]) -> list[dict]:
     """What the slider shows at each T: shares of ``right`` and ``taxed`` by quadrant, ``scores``, where lines ``cut``.
 
-    Quadrants are in the order of ``QUADRANTS``; ``scores`` are DS, random and margin-matched null.  None stands for an
-    undefined number.
+    Quadrants are in the order of ``QUADRANTS``; ``scores`` are DS, random and margin-matched null; None: undefined.
     """
     found = []
     for t in thresholds:

@@ -64,8 +64,7 @@ def by_round(results: pd.DataFrame) -> Figure:
 
 
 def frozen_and_updated(results: pd.DataFrame) -> Figure:
-    """DS beside its nulls with the area frozen, updated and of agents elsewhere, of the same taxed pairs; what the
-    update alone moves."""
+    """DS beside its nulls with the area frozen, updated and of agents elsewhere; what the update alone moves."""
     groups = {
         condition: [(f"area {name}", (condition, name)) for name in (FROZEN, UPDATED, ELSEWHERE)]
         for condition in ("explicit", "rerun")

@@ -38,8 +38,7 @@ def limits(rows: pd.DataFrame) -> pd.DataFrame:
     """What each way could reach: ``limit`` is its ratio to the reference recipe if it multiplied at the machine's
     rate and did nothing else.
 
-    ``rows`` of the section ``throughput``; tokens that went through the model, padding included, are relative to the
-    reference recipe's.
+    ``rows`` of the section ``throughput``; tokens, padding included, are relative to the reference recipe's.
     """
     against = native(rows[rows["against"] == "reference recipe"])
     base = against[against["way"] == "reference recipe"].set_index(["work", "model"])["tokens"]
@@ -104,8 +103,7 @@ def said_of_workers(workers: Section | None) -> str:
 
 
 def said(throughput: Section) -> dict[str, str]:
-    """What the benchmarks page says in words: the smallest and the largest ratio to the reference recipe, and the
-    machine's rates."""
+    """What the page says in words: the smallest and largest ratio to the reference recipe, and the machine's rates."""
     rows = throughput.rows[throughput.rows["against"] == "reference recipe"]
     full = rows[rows["dtype"] == "float32"]
     ours = full[full["way"] == "shared prefixes"]

@@ -76,8 +76,7 @@ def by_ceiling(study: Study) -> pd.DataFrame:
 
 
 def wrongly_ranked(study: Study) -> tuple[float, float]:
-    """Of all training pairs, the share that students without a conflict rank wrongly; of these, the share that their
-    supervisors do, too."""
+    """Share of training pairs that no-conflict students rank wrongly; of these, the share that supervisors do, too."""
     learned = [study.comparison(*cell, on="weak_label") for cell in cells(study, ["explicit"])]
     wrong = np.concatenate([~c.right for c in learned])
     return float(wrong.mean()), float(np.concatenate([~correct(c.weak) for c in learned])[wrong].mean())

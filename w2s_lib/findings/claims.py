@@ -80,8 +80,7 @@ class Claim:
 
     ``row`` names the row by columns of ``results.NAMES``, and its chapter.  ``least_effect`` is the smallest that
     would count, in the statistic's own unit: an interval that stays below it says "no such effect" and not merely
-    "nothing found".  ``says`` has a sentence for each verdict.  ``can_fail`` is false where no student could make the
-    claim fail."""
+    "nothing found".  ``says`` has a sentence for each verdict.  ``can_fail`` is false where no student could."""
 
     key: str
     statement: str
@@ -148,8 +147,7 @@ FINDINGS = {
     "31_token_by_token": token_by_token.token_by_token,
     "32_many_agents": society.many_agents,
 }
-"""The functions behind the chapters that the ledger reads: each from a study on a lab to a frame a seed and results
-rows.
+"""The functions behind the chapters that the ledger reads: from a study on a lab to a frame a seed and results rows.
 
 :meta hide-value:
 """
@@ -239,8 +237,7 @@ def sentence(claim: Claim, found: Verdict, value: float = np.nan, shown: float =
 
 
 def in_edition(claim: Claim, results: pd.DataFrame) -> bool:
-    """Whether an edition's results hold what the claim is about: an edition, or a parameter, may leave out its alpha,
-    method or mitigation."""
+    """Whether an edition's results hold what the claim is about: its alpha, method or mitigation may be left out."""
     asked = ("method", "condition", "mitigation", "alpha", "objective")
     return not among(results, **{name: claim.names.get(name) for name in asked}).empty
 
@@ -285,8 +282,7 @@ def an_innocent(claim: Claim, controls: pd.DataFrame) -> tuple[float, str]:
 
 
 def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls: pd.DataFrame) -> tuple[float, float]:
-    """The largest value that its statistic could have reached, and the power: how often it would have been told from
-    zero.
+    """The largest value that its statistic could have reached, and the power: how often it would be told from zero.
 
     What bounds a score beside a null, or beyond another condition's, stands in its chapter; its power, where
     ``positive_controls`` has planted a student that half deceives in the edition's own score tables (reckoned from its
@@ -316,8 +312,7 @@ def largest_change(claim: Claim, row: pd.Series, results: pd.DataFrame) -> float
     where the rows have the difference alone.
 
     Planted in the place of the claim's own student, one that hides nothing has no score, and takes all of the other's
-    off; one that hides everything, where the area has room for its tax, has a score of 1.  *Absent* asks on both
-    sides."""
+    off; one that hides everything, where the area has room for its tax, has a score of 1.  *Absent* asks of both."""
     names = dict(claim.names)
     if names["statistic"] != "deception_score" or "per" in names or not names.pop("versus", None):
         return float("nan")

@@ -27,8 +27,7 @@ def conflict(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 PLACEBO_MARGIN = 0.05
-"""A placebo whose tax exceeds a rerun's by more than this share of the pairs controls for nothing: it is a conflict
-itself."""
+"""A placebo whose tax exceeds a rerun's by more than this share of the pairs is a conflict itself."""
 
 
 def is_placebo(beyond_rerun: pd.Series) -> bool:

@@ -40,8 +40,7 @@ def controls(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def balance(study: Study) -> pd.DataFrame:
-    """Whether matching matches: how far the taxed pairs' margins lie from those that the margin-matched null compares
-    them with.
+    """Whether matching matches: how far taxed pairs' margins lie from those that the margin-matched null compares with.
 
     On the control pairs, in standard deviations of all pairs that can pay (``Comparison.imbalance``): ``before``,
     against all of them, and ``after`` matching, on average over seeds and model pairs by their ``taxed`` pairs; and the

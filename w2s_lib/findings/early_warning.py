@@ -43,8 +43,7 @@ AUCS = ("auc_taxed", "auc_deceived")
 
 @dataclass(frozen=True)
 class View:
-    """What an overseer has before them: p of the models for the same order of each pair, shape (n,); no ceiling, no
-    truth.
+    """What an overseer sees: p of the models for the same order of each pair, shape (n,); no ceiling, no truth.
 
     ``student`` is on trial.  ``reruns``, shape (r, n), are no-conflict students that are *not* on trial.
     ``twin`` is a second student like ``student``, where one was trained.
@@ -189,8 +188,7 @@ def _audits(known: dict, signal: Array, positive: Mask, i: int, weights: Array |
 def put_on_trial(
     study: Study, seed: int, weak: str, strong: str, condition: str
 ) -> tuple[Comparison, View, list[Train]]:
-    """One student on trial: the comparison, which knows the truth, the view, which does not, and the runs behind
-    both."""
+    """One student on trial: the comparison, which knows the truth, the view, which does not, and the runs behind."""
     runs, twin = study.compared(seed, weak, strong, condition), twin_of(study, seed, weak, strong, condition)
     comparison = study.comparison(seed, weak, strong, condition)
     view = View.of(comparison, None if twin is None else study.probabilities([twin])[0])
@@ -211,8 +209,7 @@ def measure_signals(study: Study, conditions: Sequence[str] = WATCHED) -> pd.Dat
 
 
 def early_warning(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Per-seed frame of ``measure_signals``; results rows: pooled, AUCs by pair, and AUCs of each conflict minus the
-    rerun's."""
+    """Per-seed frame of ``measure_signals``; results rows: pooled, AUCs by pair, AUCs minus the rerun's."""
     per_seed = measure_signals(study)
     aucs = per_seed[per_seed["statistic"].isin(AUCS)]
     tried = aucs.loc[aucs["condition"] != "rerun", ["condition", "statistic", "signal"]].drop_duplicates()

@@ -48,8 +48,7 @@ AGAINST = {UNMODIFIED: "", "one_stage": ONE_STAGE, TWICE: TWICE}
 LABEL_CHANGES = ("conflict_tax", "net_change", "deception_score", MATCHED)
 
 LABELS = ("share_of_pairs", "label_right", "label_right_again")
-"""Of a group of training pairs: how many of all there are; how many weak labels are right, and how many of the first
-student's."""
+"""Of a group of training pairs: how many of all; how many weak labels are right, and of the first student's."""
 
 THERE = ("tax_rate", "taxed_there", "taxed_there_by_margin", "taxed_there_beyond_margin")
 """Of a group of pairs: the share taxed of those that can pay; the share of all taxed pairs that lie in it; what that

@@ -142,14 +142,12 @@ def with_others(results: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> pd.
 
 
 def over_ways(per_seed: pd.DataFrame) -> pd.DataFrame:
-    """Bootstrapping averaged over its intermediate models: the rows of a per-seed frame that go ``via`` one, without
-    it."""
+    """Bootstrapping averaged over its intermediate models: rows of a per-seed frame that go ``via`` one, without it."""
     return pool(per_seed[per_seed["via"] != ""], via="")
 
 
 def _tried(few: Study, mitigated: Sequence[Study], conflict: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Students without and with a conflict under no mitigation and under each, by one method: per-seed and results
-    rows."""
+    """Students without and with a conflict, unmitigated and under each mitigation: per-seed and results rows."""
     frames = [measure_both(few, (conflict, "rerun"), OF_A_MITIGATION)]
     frames += [measure_both(tried, [conflict], OF_A_MITIGATION) for tried in mitigated]
     per_seed = pd.concat(frames, ignore_index=True)

@@ -66,8 +66,7 @@ def side(pairs: pd.DataFrame, rival: Objective) -> NDArray[np.str_]:
 
 
 def tax_rates(comparison: Comparison, stands: NDArray[np.str_]) -> dict[tuple[str, str], Statistic]:
-    """By ``subset`` and ``versus``, as functions of weights: the tax rate of the pairs on each side, and *clashes*
-    minus *agrees*.
+    """By ``subset`` and ``versus``, as functions of weights: tax rates on each side, and *clashes* minus *agrees*.
 
     A rate is the share of the pairs ranked right without conflict that is taxed, NaN where there are none;
     ``stands`` is what ``side`` returns, shapes are as in ``metrics.share``.

@@ -77,8 +77,7 @@ def _option(study: Study, name: str) -> list[pd.DataFrame]:
 
 
 def beyond_reward_models(per_seed: pd.DataFrame, policies: dict[str, object]) -> pd.DataFrame:
-    """Results rows of what is compared between methods: these policies minus the reward models under the same
-    condition."""
+    """Results rows of what is compared between methods: policies minus reward models under the same condition."""
     those = {"method": "reward_model", "condition": policies["condition"]}
     return difference(per_seed, SIDE_BY_SIDE, "reward_model", policies, those)
 

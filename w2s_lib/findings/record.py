@@ -37,8 +37,7 @@ from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, Edition
 
 RECORD_SCHEME = f"{OF_THE_RUNS}.1"
-"""Version of what keys and statistics mean.  Raise its second number when a statistic changes: a record of another
-scheme is refused."""
+"""Version of keys and statistics.  Raise its second number when a statistic changes: records of others are refused."""
 
 ABOUT = "record.json"
 
@@ -431,8 +430,7 @@ def by_chapter(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def predicted(rows: pd.DataFrame, n: np.ndarray) -> pd.DataFrame:
-    """Rows as of ``summarise``, with the ends between which the means of ``n`` new seeds each will lie in 95 of 100
-    studies."""
+    """Rows as of ``summarise``, with the ends between which means of ``n`` new seeds will lie in 95 of 100 studies."""
     low, high = prediction_interval(rows["value"], rows["sd"], rows["n_seeds"], n)
     share = ~rows["statistic"].isin(SIGNED) & (rows["versus"] == "") & (rows["per"] == "")
     return rows.assign(low=np.where(share, np.maximum(low, 0), low), high=np.where(share, np.minimum(high, 1), high))
@@ -500,8 +498,7 @@ def of_claims(rows: pd.DataFrame, claims: Iterable[Claim] | None = None, each: b
 
 
 def headline(replicated: pd.DataFrame) -> str:
-    """``Replicated here: 47 of 50``, and how many chance allows: by the binomial, as if rows were independent, which
-    they are not."""
+    """``Replicated here: 47 of 50``, and how many chance allows, if rows were independent, which they are not."""
     n = len(replicated)
     if not n:
         return "Replicated here: nothing, for nothing of this build is in the record."
@@ -513,8 +510,7 @@ def headline(replicated: pd.DataFrame) -> str:
 
 
 def seeds_needed(rows: pd.DataFrame) -> pd.DataFrame:
-    """How many seeds each claim needs to tell its least effect from zero four times in five, by the record's own
-    spread.
+    """How many seeds each claim needs to tell its least effect from zero four times in five, by the record's spread.
 
     ``rows``: as of ``summarise``.  Columns ``claim, statement, least_effect, value, sd, seeds_needed, n_seeds``; a
     claim that the record does not hold has no row; needed seeds are NaN where the spread is not known.

@@ -66,8 +66,7 @@ def statistics(talk: Talk) -> dict[str, Statistic]:
 
 
 def asked(study: Study, run: Train, seed: int) -> tuple[pd.DataFrame, Mask]:
-    """The test pairs whose prompts the policy replied to, with ``reply``, ``says`` and ``p_true``; and which of all
-    test pairs they are."""
+    """The test pairs that the policy replied to, with ``reply``, ``says``, ``p_true``; and which of all they are."""
     scores = study.lab.scores(run)[["pair_id", "p_true"]]
     return beside_truth(study, study.lab.replies(run).merge(scores, on="pair_id"), seed)
 

@@ -84,8 +84,7 @@ def _weights(seed: int, clusters: tuple[str, ...], draws: int) -> np.ndarray:
 
 
 def seed_weights(study: Study, seed: int, clusters: Sequence[object]) -> np.ndarray | None:
-    """Bootstrap weights for a study of a single seed, the same at every call; None where several seeds speak for the
-    pairs."""
+    """Bootstrap weights for a study of one seed, the same at every call; None where several speak for the pairs."""
     if len(study.edition.seeds) > 1 or not study.resampled:
         return None
     return _weights(seed, tuple(clusters), study.edition.draws)
@@ -123,8 +122,7 @@ class Estimate(NamedTuple):
 
 
 def row(study: Study, cell: Cell, estimate: Estimate, weights: np.ndarray | None) -> dict[str, object]:
-    """One row of a per-seed frame, columns ``PER_SEED``; ``draws`` holds the estimate under bootstrap weights, where
-    there are any."""
+    """One row of a per-seed frame, columns ``PER_SEED``; ``draws``: the estimate under bootstrap weights, if any."""
     if weights is not None and estimate.keep is not None:
         weights = weights[:, estimate.keep]
     alpha = CONDITIONS[cell.condition].alpha(study.edition.alpha)
@@ -256,8 +254,7 @@ def _total(counted: np.ndarray) -> float:
 
 
 def _mean(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Mean over the first axis, of what is defined, by what it is a share of; where that is unknown, each counts
-    alike."""
+    """Mean over the first axis, of what is defined, by what it is a share of; if that is unknown, each counts alike."""
     weights = np.where(np.isnan(counted).all(), 1.0, counted)
     weights = np.where(np.isnan(values), 0.0, weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim)))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -269,8 +266,7 @@ def _keys(run_keys: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def taken_off(per_seed: pd.DataFrame) -> pd.Series:
-    """The share that a per-seed frame's values take off another: 0 where they are shares themselves, NaN where nothing
-    is known."""
+    """The share that a per-seed frame's values take off another: 0 of shares themselves, NaN where nothing is known."""
     share = ~per_seed["statistic"].isin(SIGNED) & (per_seed["versus"] == "") & (per_seed["per"] == "")
     return per_seed["less"].astype(float).mask(share, 0.0)
 
@@ -322,8 +318,7 @@ def intervals_of(rows: Iterable[tuple[ArrayLike, ArrayLike, str, str, str]], lev
 
 
 def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
-    """Results over seeds, columns ``ROWS``: a row for each of the frame's ``NAMES``, or, pooled, with model pairs
-    pooled.
+    """Results over seeds, columns ``ROWS``: a row for each of the frame's ``NAMES``; or with model pairs pooled.
 
     Pooling takes place within a seed: its model pairs share models, so that the seed stays the unit of replication.  A
     single model pair has no number in a seed where it is a share of less than ``LEAST``.
@@ -361,8 +356,7 @@ def among(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
 
 
 def usual(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
-    """The rows that are as usual in every column of ``OPTIONS`` but for those named here; other columns may be named as
-    well.
+    """The rows that are as usual in every column of ``OPTIONS`` but for those named here; others may be named as well.
 
     >>> rows = pd.DataFrame([{"statistic": "pgr"} | dict.fromkeys(OPTIONS, "") | {"versus": v} for v in ("", "rerun")])
     >>> len(usual(rows)), usual(rows, versus="rerun")["versus"].tolist(), len(usual(rows, versus=None))
@@ -376,8 +370,7 @@ def usual(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
 def difference(
     per_seed: pd.DataFrame, statistics: str | Sequence[str], versus: str, these: Names, those: Names
 ) -> pd.DataFrame:
-    """Results rows: each statistic of these students minus that of those, each pooled over the same model pairs, seed
-    by seed.
+    """Results rows: each statistic of these students minus those', pooled over the same model pairs, seed by seed.
 
     ``these`` and ``those`` name columns of the frame, ``condition`` at least; a column that is not named is as usual.
     ``versus`` says what was taken off.
@@ -490,8 +483,7 @@ def slopes(per_seed: pd.DataFrame, statistics: Sequence[str], on: str = "gap", g
 
 
 def _slope(x: np.ndarray, y: np.ndarray, counted: np.ndarray, given: np.ndarray | None = None) -> np.ndarray:
-    """Least-squares slopes of y on x over cells, all of shape (cells, draws), weighed by what y is a share of; shape
-    (draws,).
+    """Least-squares slopes of y on x over cells, (cells, draws), weighed by what y is a share of; shape (draws,).
 
     ``given``: at equal values of it, the coefficient of x beside it (what it tells of x is taken off x first)."""
     counted = np.where(np.isnan(counted), 1.0, counted)
@@ -507,8 +499,7 @@ def _slope(x: np.ndarray, y: np.ndarray, counted: np.ndarray, given: np.ndarray 
 
 
 def wide(results: pd.DataFrame) -> pd.DataFrame:
-    """Values with a row per weak-strong pair and a column per statistic, both in the order of the frame; one
-    condition."""
+    """Values, a row a weak-strong pair and a column a statistic, both in the order of the frame; one condition."""
     order = results[["weak", "strong"]].drop_duplicates().apply(tuple, axis=1)
     table = results.set_index(["weak", "strong", "statistic"])["value"].unstack()
     return table.loc[list(order), list(dict.fromkeys(results["statistic"]))]
@@ -543,8 +534,7 @@ def by_seed(rows: pd.DataFrame, edition: str, chapter: str) -> pd.DataFrame:
     """Results rows seed by seed, columns ``BY_SEED``: as ``results_by_seed.csv`` has them.
 
     The value of a row is the mean of its seeds' values, and ``interval_of`` them its interval, but for a study of a
-    single seed.  ``less`` is what was taken off a share to give the value: 0 where it is a share itself, empty where it
-    is none."""
+    single seed.  ``less`` is what was taken off a share to give the value: 0 of a share itself, else empty."""
     long = rows.assign(edition=edition, chapter=chapter)[["edition", "chapter", *NAMES, "by_seed"]].explode("by_seed")
     long = long[long["by_seed"].notna()].reset_index(drop=True)
     told = pd.DataFrame(long.pop("by_seed").tolist(), columns=["seed", "value", "less", "counted"])
@@ -600,8 +590,7 @@ def outside(row: pd.Series) -> bool:
 
 
 def reads(row: pd.Series) -> str:
-    """What an interval says about zero, in words: ``undecided`` where there is none.  The book's prose never says
-    more."""
+    """What an interval says about zero, in words: ``undecided`` where there is none.  Prose never says more."""
     if np.isnan(row["low"]) or np.isnan(row["high"]):
         return "undecided"
     if row["low"] > 0:

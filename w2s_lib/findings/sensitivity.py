@@ -47,8 +47,7 @@ TEMPERATURES = (0.05, 20.0)
 
 ROLE_NAMES = ("weak", "student", "ceiling")
 MISCALIBRATED, OVERSURE = "calibration_error_", "overconfidence_"
-"""Statistics by role: expected calibration error; mean confidence minus accuracy, above zero where a model is surer
-than right."""
+"""Statistics by role: expected calibration error; mean confidence minus accuracy, above zero if surer than right."""
 
 
 def grid(threshold: float) -> tuple[float, ...]:
@@ -68,11 +67,9 @@ def rescale(p: Array, temperature: Array | float) -> Array:
 
 
 def temperature(p: Array) -> float:
-    """The temperature with the least mean log loss −log p on pairs of known order, within ``TEMPERATURES`` (Guo et al.
-    2017).
+    """The temperature of least mean log loss −log p on pairs of known order, in ``TEMPERATURES`` (Guo et al. 2017).
 
-    Which response of a pair is called the first does not matter: turning a pair around changes the sign of its log-odds
-    and its label."""
+    Which response of a pair is the first does not matter: turning it changes the sign of its log-odds and its label."""
     z = log_odds(p)
     found = minimize_scalar(
         lambda s: np.logaddexp(0, -z * np.exp(-s)).mean(), bounds=np.log(TEMPERATURES), method="bounded"
@@ -86,8 +83,7 @@ def halves(clusters: Sequence[object]) -> NDArray[np.int_]:
 
 
 def calibrate(p: Array, clusters: Sequence[object]) -> Array:
-    """p rescaled by a temperature that was fitted on the *other* half of the clusters, so that no pair calibrates
-    itself."""
+    """p rescaled by a temperature fitted on the *other* half of the clusters, so that no pair calibrates itself."""
     half = halves(clusters)
     if len(np.unique(half)) < 2:
         return np.full(len(p), np.nan)  # a single cluster: nothing to learn from
@@ -140,8 +136,7 @@ def reliability(p: Array, bins: int = 10) -> pd.DataFrame:
 
 
 def oversure(p: Array, weights: Array | None = None) -> Array:
-    """Mean confidence minus accuracy: above zero where a model is surer than it is right.  Shapes as in
-    ``metrics.share``."""
+    """Mean confidence minus accuracy: above zero if surer than right.  Shapes as in ``metrics.share``."""
     weights = np.ones(len(p)) if weights is None else weights
     return (weights @ (confidence(p) - correct(p))) / weights.sum(axis=-1)
 
@@ -242,7 +237,6 @@ def verdicts(
 
 
 def extent(results: pd.DataFrame, statistic: str, condition: str) -> str:
-    """The least and the largest estimate over the thresholds of a frame: ``0.00 to 0.55``; ``undefined`` where there is
-    none."""
+    """The least and the largest estimate over a frame's thresholds: ``0.00 to 0.55``, or ``undefined``."""
     mine = usual(results, statistic=statistic, condition=condition)["value"].dropna()
     return f"{round(mine.min(), 2) + 0.0:.2f} to {round(mine.max(), 2) + 0.0:.2f}" if len(mine) else "undefined"

@@ -69,8 +69,7 @@ def runs(study: Study) -> list:
 
 
 def measured(study: Study) -> pd.DataFrame:
-    """``ASKED_OF_PILOTS`` of a unit, its model pairs pooled: columns ``claim, draw, value``; draw 0 is of all pairs as
-    they are."""
+    """``ASKED_OF_PILOTS`` of a unit, model pairs pooled: ``claim, draw, value``; draw 0 is of all pairs as they are."""
     statistics = {str(names["statistic"]) for names in ASKED_OF_PILOTS.values()} - {"pgr"}
     none, conflicts = measure(study, SPREAD_IN[:1], ["pgr"]), measure(study, SPREAD_IN[1:], sorted(statistics))
     beyond = differences(conflicts, MATCHED, "rerun", {"condition": "explicit"}, {"condition": "rerun"})
@@ -105,8 +104,7 @@ def make(study: Study, seeds: Iterable[int]) -> pd.DataFrame:
 
 
 def read(edition: Edition) -> pd.DataFrame | None:
-    """The pilots of an edition, as ``make`` left them; None where it has none, or where they are of other
-    parameters."""
+    """The pilots of an edition, as ``make`` left them; None where it has none, or they are of other parameters."""
     path = path_of(edition)
     frame = pd.read_parquet(path) if path.is_file() else None
     return frame if frame is not None and frame.attrs.get("parameters") == record.parameters(edition) else None
@@ -152,8 +150,7 @@ def shares(frame: pd.DataFrame, costs: tuple[float, float] | None = None) -> pd.
 
 
 def says(found: pd.DataFrame) -> str:
-    """Of which part most of the variance is, and how many trainings are best, in sentences by rule; ``found``: as of
-    ``shares``."""
+    """Of which part most variance is, and how many trainings are best, in sentences; ``found``: as of ``shares``."""
     largest = found.loc[found.groupby("claim", sort=False)["share"].idxmax()]
     others = found.drop(largest.index).groupby("claim")["high"].max()
     clear = int((largest["low"] > largest["claim"].map(others)).sum())

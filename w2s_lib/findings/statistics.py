@@ -17,8 +17,7 @@ RATES = ("tax_rate_both_know", "tax_rate_deception_area", "tax_rate_only_weak_kn
 
 LABEL_EDGES = (0.0, 0.25, 0.5, 0.5625, 0.625, 0.75, 0.875, 1.0)
 BY_LABEL = tuple((f"tax_rate_label_{low:g}_{high:g}", low, high) for low, high in zip(LABEL_EDGES, LABEL_EDGES[1:]))
-"""Tax rates by the weak supervisor's p of the truth, with the edges of each bin; bands of the usual alphas end at an
-edge."""
+"""Tax rates by the weak supervisor's p of the truth, with each bin's edges; bands of usual alphas end at an edge."""
 
 _EDGES = {name: {"low": low, "high": np.inf if high == LABEL_EDGES[-1] else high} for name, low, high in BY_LABEL}
 """The same as keywords: a label is exactly 1 from a margin of 37 on."""
@@ -110,8 +109,7 @@ COUNTED: dict[str, Statistic] = (
     | {name: partial(_count, of=partial(Comparison.of_quadrant, i=i)) for i, name in enumerate(RATES)}
     | {name: partial(_count, of=mask) for name, mask in _ON_LABELS.items()}
 )
-"""Statistic → what it is a share of, which weighs it where model pairs are pooled: the pooled number is a ratio of
-sums.
+"""Statistic → what it is a share of, which weighs it where model pairs are pooled: into a ratio of sums.
 
 A score of 0 of 2 taxed pairs so counts as two pairs do.  PGR is weighed by the gap, without a choice of wide ones.
 Statistics that are not named here are shares of all pairs, as many for each model pair."""
@@ -120,8 +118,7 @@ OF_TAXED_PAIRS = ("deception_score", "hidden_score", *of_kind("null", "excess", 
 """Statistics that are shares of taxed pairs: what their rows count are such."""
 
 LEAST = dict.fromkeys(COUNTED, 10.0) | {"pgr": MIN_GAP} | dict.fromkeys(of_kind("share_of_attainable"), 2.0)
-"""Of a single model pair and seed a number is given only where it is a share of at least so much: pairs; for PGR, the
-gap."""
+"""Of one model pair and seed a number is given only where it is a share of at least so much: pairs; for PGR, gap."""
 
 USES_THRESHOLD = (
     "deception_score", "lift", "explained_by_label", "known_beyond_weak", "hidden_score", *BY_NULL, *RATES,

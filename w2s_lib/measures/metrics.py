@@ -147,8 +147,7 @@ def _alike(among: bytes, features: tuple[bytes, ...], neighbours: int, of: bytes
 
 
 def mean_over(values: Array, of: Mask, weights: Array | None = None) -> Array:
-    """Weighted mean of ``values``, shape (n,) or that of the weights, over the pairs in ``of``; NaN where there are
-    none."""
+    """Weighted mean of ``values``, shape (n,) or the weights', over the pairs in ``of``; NaN where there are none."""
     weights = np.ones(len(of)) if weights is None else weights
     total = weights @ of.astype(float)
     if weights.ndim == 1:
@@ -160,8 +159,7 @@ def mean_over(values: Array, of: Mask, weights: Array | None = None) -> Array:
 
 
 def sum_of_largest(gains: Array, among: Mask, amount: Array, weights: Array | None = None) -> Array:
-    """Sum of the largest gains, shape (n,), among some pairs: as many as ``amount``, a number or one a row of
-    weights."""
+    """Sum of the largest gains, shape (n,), among some pairs: as many as ``amount``, one or one a row of weights."""
     weights = np.ones(len(gains)) if weights is None else weights
     order = np.argsort(np.where(among, -gains, np.inf), kind="stable")[: int(among.sum())]
     each = weights[..., order]
@@ -289,8 +287,7 @@ class Comparison:
         return share(part, self.tax & among, weights)
 
     def chance(self, null: str, weights: Array | None = None, at: Mask | None = None) -> Array:
-        """For each pair: how likely a blind tax that falls there hits what is scored.  Shape (n,) or that of the
-        weights.
+        """For each pair: how likely a blind tax that falls there hits what is scored.  Shape (n,) or the weights'.
 
         The share among all pairs that can pay, or among those that the null matches with it (``NULLS``, ``alike``).
         ``at``: the pairs that are asked for, others may have 0 instead.  A pair that was drawn several times is matched
@@ -344,8 +341,7 @@ class Comparison:
 
     @once
     def attainable(self, null: str, weights: Array | None = None) -> Array:
-        """The largest excess that any placement of as many taxed pairs could reach: what a perfect deceiver would
-        show."""
+        """The largest excess that any placement of as many taxed pairs could reach: a perfect deceiver's."""
         part, among = self.scored(null)
         amount = (np.ones(len(part)) if weights is None else weights) @ (self.tax & among).astype(float)
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -1,5 +1,4 @@
-"""What a spread is made of: the variance of a statistic, split among nested levels; and what to replicate for the most
-precision."""
+"""What a spread is made of: variance, split among nested levels; and what to replicate for the most precision."""
 
 from __future__ import annotations
 
@@ -62,8 +61,7 @@ def _mean_squares(
 
 
 def _parts(squares: NDArray[np.float64], units: list[int]) -> NDArray[np.float64]:
-    """Components from mean squares: the variance of means holds the share of everything below that averaging has
-    left."""
+    """Components from mean squares: the variance of means holds what averaging has left of everything below."""
     below = np.divide(squares[:, 1:], units[1:])
     return squares - np.pad(below, ((0, 0), (0, 1)))
 

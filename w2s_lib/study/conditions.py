@@ -4,8 +4,7 @@ Every condition differs from its ``baseline`` in one respect.  A *rerun* differs
 "taxes" is churn.  Every student has other random streams than its baseline, so that churn is in each tax alike.  A
 *placebo* mixes in as many pairs as the implicit conflict, on an objective
 that has nothing to do with hazards: what it taxes is the cost of any second task.  The ``gold``
-conditions learn from ground truth and are compared with a student that does, too: is it the weak
-labels, or the conflict?
+conditions learn from ground truth and are compared with a student that does: is it the weak labels, or the conflict?
 """
 
 from __future__ import annotations
