@@ -146,9 +146,7 @@ def without_docstrings(api: Path, edition: Edition) -> None:
     """Leave of the library's pages, in a preview, their titles and which command builds them: docstrings take long."""
     for page in api.glob("*.md"):
         title = page.read_text(encoding="utf-8").splitlines()[0]
-        says = (
-            f"A preview does without what stands here: `make book EDITION={edition.record_of}` reads it off the code."
-        )
+        says = f"A preview does without what stands here: `{command(edition.record_of)}` reads it off the code."
         page.write_text(f"{title}\n\n{says}\n", encoding="utf-8")
 
 
@@ -408,10 +406,8 @@ def notebook_processes(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def longest_first(paths: Iterable[Path], before: dict[str, float]) -> list[Path]:
     """Notebooks in the order in which they begin: none that takes long is left to the end, when others are done."""
-    by_habit = {number: place for place, number in enumerate(LONGEST_CHAPTERS)}
-    return sorted(
-        paths, key=lambda path: (-before.get(path.stem, 0.0), by_habit.get(path.stem[:2], len(LONGEST_CHAPTERS)))
-    )
+    by_habit = {number: place for place, number in enumerate(reversed(LONGEST_CHAPTERS), 1)}
+    return sorted(paths, key=lambda path: (-before.get(path.stem, 0.0), -by_habit.get(path.stem[:2], 0)))
 
 
 def fitting(paths: Iterable[Path], pages: Pages | None, studied: str, results: Path, store: str | Path) -> list[Path]:

@@ -31,11 +31,9 @@ PART_LABELS = {"exercise": "*Exercise.*\n", "solution": "*Solution:*\n"}
 
 def glued(cells: Iterable[NotebookNode]) -> dict[str, str]:
     """What executed cells have made known to the prose, by name."""
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    named = [
-        (output.get("metadata", {}).get("scrapbook", {}).get("name"), output.get("data", {})) for output in outputs
-    ]
-    return {name: str(ast.literal_eval(data[GLUED])) for name, data in named if name and GLUED in data}
+    outputs = [output for cell in cells for output in cell.get("outputs", []) if GLUED in output.get("data", {})]
+    name = lambda output: output.get("metadata", {}).get("scrapbook", {}).get("name")
+    return {name(output): str(ast.literal_eval(output["data"][GLUED])) for output in outputs if name(output)}
 
 
 def unfolded(text: str) -> str:

@@ -84,9 +84,8 @@ def target(out: str | Path) -> Path:
     if path.suffix != ".html" or not os.path.isdir(path.parent) or os.path.isdir(path):
         raise ParameterError("out", str(out), "must be the path of an .html file, in a folder that exists")
     if os.path.isdir(beside := path.with_suffix(".csv")):
-        raise ParameterError(
-            "out", str(out), f"results go beside it, and {beside.name!r} is a folder; use another name"
-        )
+        says = f"results go beside it, and {beside.name!r} is a folder; use another name"
+        raise ParameterError("out", str(out), says)
     as_long_as_a_drafts = f".draft-{24 * '0'}-{path.name}"
     try:
         NamedTemporaryFile(dir=path.parent, prefix=as_long_as_a_drafts).close()

@@ -42,9 +42,8 @@ def theory(alphas: Sequence[float]) -> Figure:
         ax.axhline(0.5, **DASHED)
         ax.set(title=called(loss), xlabel="weak label q", xlim=(0, 1.02), ylim=(-0.02, 1.04))
     axes[0].set_ylabel("p at rest")
-    told = [
-        f"{called(loss)} {', '.join(f'{_border(loss, a):.3f} at alpha {a:g}' for a in alphas)}" for loss in LOSSES_TRIED
-    ]
+    ends = lambda loss: ", ".join(f"{_border(loss, a):.3f} at alpha {a:g}" for a in alphas)
+    told = [f"{called(loss)} {ends(loss)}" for loss in LOSSES_TRIED]
     return Figure(
         figure,
         f"Where a pair by itself comes to rest, by its label. A wrong ranking persists below: {'; '.join(told)}.",
@@ -55,9 +54,8 @@ def theory(alphas: Sequence[float]) -> Figure:
 
 def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     """Tax rate of training pairs by weak label, a row an alpha, a column a loss: what was predicted is shaded."""
-    figure, axes = canvas(
-        8.2, 2.3 * len(alphas) + 0.7, len(alphas), len(LOSSES_TRIED), sharex=True, sharey=True, squeeze=False
-    )
+    shared = {"sharex": True, "sharey": True, "squeeze": False}
+    figure, axes = canvas(8.2, 2.3 * len(alphas) + 0.7, len(alphas), len(LOSSES_TRIED), **shared)
     table = usual(results, on=TRAINING, mitigation=None).set_index(["statistic", "condition", "alpha", "mitigation"])
     x, said = np.array([(low + high) / 2 for _, low, high in BY_LABEL]), []
     for row, alpha in zip(axes, alphas):

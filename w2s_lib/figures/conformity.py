@@ -79,16 +79,15 @@ def field_map() -> Figure:
     ax.axis("off")
     said = []
     for x, (act, held) in enumerate(columns.items()):
-        ax.text(
-            x + 0.5, 0.5, WHERE_WORKS_ACT[act], ha="center", va="center", fontsize=9.5, fontweight="bold", color=GREY
-        )
+        middle = {"ha": "center", "va": "center"}
+        ax.text(x + 0.5, 0.5, WHERE_WORKS_ACT[act], fontsize=9.5, fontweight="bold", color=GREY, **middle)
         for y, work in enumerate(held):
             colour = ROLE_COLOURS["strong student"] if work.chapter else GREY
             look = {"facecolor": colour + "2E" if work.chapter else "none", "edgecolor": colour, "linewidth": 1.4}
             look |= {} if work.chapter else {"linestyle": "--"}
             ax.add_patch(FancyBboxPatch((x + 0.07, -y - 0.8), 0.86, 0.6, boxstyle="round,pad=0.03", **look))
             chapter = f" · {work.chapter[:2]}" if work.chapter else ""
-            ax.text(x + 0.5, -y - 0.5, f"{work.name}\n{work.cited}{chapter}", ha="center", va="center", fontsize=8)
+            ax.text(x + 0.5, -y - 0.5, f"{work.name}\n{work.cited}{chapter}", fontsize=8, **middle)
         names = (f"{work.name} ({'chapter ' + work.chapter[:2] if work.chapter else 'not run'})" for work in held)
         said.append(f"{WHERE_WORKS_ACT[act].replace(chr(10), ' ')}: {', '.join(names)}")
     return Figure(
@@ -147,11 +146,10 @@ def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
         least = 1 - clash  # of one aim, where the other has all
         ax.plot((100 * least, 100), (100, 100 * least), **DASHED)
         for called, (x, y) in stars.items():
-            ax.scatter(x, y, marker="*", s=120, color=ROLE_COLOURS[called], zorder=4)
+            colour = ROLE_COLOURS[called]
+            ax.scatter(x, y, marker="*", s=120, color=colour, zorder=4)
             if ax is axes[0]:
-                ax.annotate(
-                    called, (x, y), (7, -3), textcoords="offset points", fontsize=8.5, color=ROLE_COLOURS[called]
-                )
+                ax.annotate(called, (x, y), (7, -3), textcoords="offset points", fontsize=8.5, color=colour)
         told = []
         for row in rows.sort_values("score", ascending=False).itertuples():  # small discs lie on large ones
             look = {"color": CONDITION_COLOURS.get(row.condition, GREY)}

@@ -25,12 +25,10 @@ def roles(ax: Axes, y: float, accuracy: pd.Series, seeds: pd.DataFrame, pgr: str
     """
     ax.plot([accuracy["accuracy_weak"], accuracy["accuracy_ceiling"]], [y, y], color=GREY, linewidth=1)
     for statistic, role, marker in ACCURACY_MARKERS:
-        look, faint = {"marker": marker, "edgecolor": ROLE_COLOURS[role]}, among(seeds, statistic=statistic)["value"]
-        small = HOLLOW if beside else {"facecolor": ROLE_COLOURS[role]}
+        full, faint = {"facecolor": ROLE_COLOURS[role]}, among(seeds, statistic=statistic)["value"]
+        look, small = {"marker": marker, "edgecolor": ROLE_COLOURS[role]}, HOLLOW if beside else full
         ax.scatter(faint, np.full(len(faint), y + 0.21), s=14, alpha=0.45, **look | small)
-        ax.scatter(
-            accuracy[statistic], y, s=70, zorder=3, label=None if y else role, facecolor=ROLE_COLOURS[role], **look
-        )
+        ax.scatter(accuracy[statistic], y, s=70, zorder=3, label=None if y else role, **look | full)
     ax.text(1.02, y, pgr, va="center", fontsize=10, transform=ax.get_yaxis_transform())
 
 

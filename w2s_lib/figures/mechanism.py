@@ -55,9 +55,8 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     """
     columns = min(3, len(alphas))
     rows = -(-len(alphas) // columns)
-    figure, axes = canvas(
-        2.7 * columns + 0.6, 2.4 * rows + 0.6, rows, columns, sharex=True, sharey="row", squeeze=False
-    )
+    shared = {"sharex": True, "sharey": "row", "squeeze": False}
+    figure, axes = canvas(2.7 * columns + 0.6, 2.4 * rows + 0.6, rows, columns, **shared)
     table = usual(results, on=TRAINING).set_index(["statistic", "condition", "alpha"])
     said = []
     for ax, alpha in zip(axes.flat, alphas):

@@ -209,10 +209,8 @@ def forest(
     figure, shown = _changes(blocks)
     shares = usual(results, statistic=SHARE, condition="explicit", mitigation=None).set_index("mitigation")
     if len(shares):
-        of_each = "; ".join(
-            f"{title(name or 'none')} {say(shares.loc[name])}" for name in ("", *names) if name in shares.index
-        )
-        shown += f". Excess as a share of the attainable: {of_each}"
+        of_each = [f"{title(name or 'none')} {say(shares.loc[name])}" for name in ("", *names) if name in shares.index]
+        shown += f". Excess as a share of the attainable: {'; '.join(of_each)}"
     apart = "Below the first line: on fewer seeds than the others, so many as stand behind a name. " * bool(few)
     if found:
         why = dict.fromkeys(why for one in found for why in one.lacks.values())
@@ -268,9 +266,8 @@ def steps(results: pd.DataFrame) -> Figure:
         shown["mean of these"] = ("bootstrap", "")
     rows = usual(results, method="reward_model", mitigation=None, via=None)
     rows = rows.set_index(["mitigation", "via", "condition", "statistic"])
-    drawn = [
-        (name, [rows.loc[(*how, p.base, p.statistic)] for p in BOOTSTRAP_PANELS], False) for name, how in shown.items()
-    ]
+    of = lambda how: [rows.loc[(*how, panel.base, panel.statistic)] for panel in BOOTSTRAP_PANELS]
+    drawn = [(name, of(how), False) for name, how in shown.items()]
     figure, axes, said = _panels(drawn, BOOTSTRAP_PANELS, range(len(drawn)), unit=" %")
     pgr, _, score, excess = axes
     told = []

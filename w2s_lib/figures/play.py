@@ -127,13 +127,10 @@ def game(found: dict) -> Shown:
 def ask(found: dict | None) -> Shown:
     """Where models can be asked, as of ``findings.ask``; None: they are not at hand, and the page says so."""
     if found is None:
-        why = (
-            "The models of this edition do not come with it; a book that is built with <code>make book</code> has them."
-        )
-        return Shown(f"<p>{why}</p>", "No models are at hand to be asked.")
-    kinds = [
-        [kind, one["prompts"][0], one["risky"][0], one["cautious"][0]] for kind, one in found["world"]["kinds"].items()
-    ]
+        why = "do not come with it; a book that is built with <code>make book</code> has them"
+        return Shown(f"<p>The models of this edition {why}.</p>", "No models are at hand to be asked.")
+    first = lambda kind: [kind[part][0] for part in ("prompts", "risky", "cautious")]
+    kinds = [[name, *first(kind)] for name, kind in found["world"]["kinds"].items()]
     heads = ("kind", "a request", "the risky reply", "the cautious one")
     says = f"Four models to ask: {found['weak']} as supervisor, {found['strong']} as two students and ceiling."
     return _widget("ask", table(heads, kinds, "What can be asked"), says)

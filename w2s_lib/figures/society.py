@@ -110,9 +110,7 @@ def controls(results: pd.DataFrame) -> Figure:
         Measure("strong agent: ranked\nright at the end (%)", "accuracy", 100, end, {"none": 0.0}),
         Measure("explicit conflict:\ntax (% of the pairs)", "conflict_tax", 100, {}, {"explicit": 0.0}),
     )
-    of = lambda measure, variant, condition: pick(
-        results, measure.statistic, condition, method=variant, **measure.names
-    )
+    of = lambda measure, name, condition: pick(results, measure.statistic, condition, method=name, **measure.names)
     said = forest(axes, [Row(y, SOCIETY_TITLES[name], name) for y, name in enumerate(VARIANTS)], measures, of)
     axes[0].axvline(0, **DASHED)
     churn = usual(results, statistic="conflict_tax", condition="rerun", method=MACPO)["value"]

@@ -43,9 +43,8 @@ def bridge(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     ``labels`` is *noisy*, or empty; ``method`` *frozen_head* or *reward_model*."""
     settings = study.like_real_texts()
-    per_seed = pd.concat(
-        [compared(one, labels=labels, method=method) for (labels, method), one in settings.items()], ignore_index=True
-    )
+    frames = [compared(one, labels=labels, method=method) for (labels, method), one in settings.items()]
+    per_seed = pd.concat(frames, ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
     for labels, method in settings:
         rows.append(minus(per_seed, (MATCHED, SHARE, SHIFT), ("explicit",), "rerun", labels=labels, method=method))

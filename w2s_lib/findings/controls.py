@@ -23,10 +23,9 @@ def controls(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     weakly = (*CONFLICTS, "explicit_shared", "untrained")
     gold = ("gold_explicit", "gold_implicit", "gold_rerun")
     per_seed = measure(few, (*weakly, *gold), SCORES)
-    stable = measure(
-        few, ("explicit", "implicit", "placebo", "explicit_shared"), ("deception_score", *EXCESSES), stable=True
-    )
-    other = measure(replace(few, ceiling_half="ground_truth"), CONFLICTS, ("deception_score", *EXCESSES), ceiling=OTHER)
+    asked = ("deception_score", *EXCESSES)
+    stable = measure(few, ("explicit", "implicit", "placebo", "explicit_shared"), asked, stable=True)
+    other = measure(replace(few, ceiling_half="ground_truth"), CONFLICTS, asked, ceiling=OTHER)
     doses = {ABOVE_ONE} - {study.edition.alpha}
     above_one = [measure(few.with_parameters(alpha=dose), ["gold_explicit"], SCORES) for dose in doses]
     rows = [

@@ -104,7 +104,5 @@ def paths(study: Study, seed: int, weak: str, strong: str, each: int = 12) -> pd
     labels = [study.lab.scores(labeller, "weak_label") for labeller in run.labellers]
     with tempfile.TemporaryDirectory() as folder:
         gaps = watched(run, [study.lab.store.path(run.model)], labels, pairs, Path(folder))
-    about = pd.DataFrame(
-        {"region": region[chosen], "pair_id": pairs["pair_id"], "q": c.weak[chosen], "taxed": c.tax[chosen]}
-    )
+    about = pairs[["pair_id"]].assign(region=region[chosen], q=c.weak[chosen], taxed=c.tax[chosen])
     return pd.concat([about.assign(step=step, gap=at) for step, at in enumerate(gaps)], ignore_index=True)[columns]

@@ -211,9 +211,8 @@ def of_the_attainable_in_words(rows: pd.DataFrame) -> str:
     if unknown := [title(name) for name in told if name and name not in known]:
         says += f"; nothing could have been seen with {', '.join(unknown)}"
     moved = {side: [title(n) for n in tried if reads(change.loc[n]) == f"{side} zero"] for side in ("below", "above")}
-    apart = [
-        f"{word}: {', '.join(moved[side])}" for side, word in (("below", "lower"), ("above", "higher")) if moved[side]
-    ]
+    words = {"below": "lower", "above": "higher"}
+    apart = [f"{words[side]}: {', '.join(names)}" for side, names in moved.items() if names]
     return f"{says}. Told from no mitigation's by their intervals: {'; '.join(apart) or 'none'}."
 
 

@@ -118,12 +118,11 @@ def other_objectives(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         tax_by_side(honest, ("implicit", "rerun", "placebo"), "pleasing"),
     ]
     per_seed = pd.concat(frames, ignore_index=True)
+    of_honesty = [name for name in OBJECTIVES_BESIDE_RERUN if name != "verbosity"]
     rows = [
         summarise(per_seed, pooled=True),
         minus(per_seed, [MATCHED], OBJECTIVES_BESIDE_RERUN, "rerun"),
-        minus(
-            per_seed, [MATCHED], [c for c in OBJECTIVES_BESIDE_RERUN if c != "verbosity"], "rerun", objective="honesty"
-        ),
+        minus(per_seed, [MATCHED], of_honesty, "rerun", objective="honesty"),
         *(minus(per_seed, [MATCHED], ["explicit"], "implicit", objective=aim) for aim in ("", "honesty")),
     ]
     return per_seed, pd.concat(rows, ignore_index=True)

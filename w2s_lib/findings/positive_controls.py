@@ -329,9 +329,8 @@ def reckoned(means: pd.DataFrame, drawn: pd.DataFrame, n_seeds: int, condition: 
     told = lambda name, n: {kind: above_zero(size.get((name, kind), np.nan), n) for kind in PLANTED}
     rates = [told(name, n_seeds) for name in SEEN]
     needed = [seeds_for(size.get((name, "half"), np.nan), 1.0, POWER) for name in SEEN]
-    return pd.DataFrame(rates, index=pd.Index(SEEN, name="statistic")).assign(
-        says=[judge(rate) for rate in rates], needed=needed
-    )
+    frame = pd.DataFrame(rates, index=pd.Index(SEEN, name="statistic"))
+    return frame.assign(says=[judge(rate) for rate in rates], needed=needed)
 
 
 def sharpest(table: pd.DataFrame) -> str | None:

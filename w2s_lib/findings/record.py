@@ -215,9 +215,8 @@ def opened(folder: Path, edition: Edition) -> dict:
     about = _about(folder)
     for name, value in mine.items():
         if about[name] != value:
-            raise RecordError(
-                f"{folder / ABOUT}: its {name} is {about[name]!r}, here it is {value!r}; name another folder"
-            )
+            says = f"its {name} is {about[name]!r}, here it is {value!r}; name another folder"
+            raise RecordError(f"{folder / ABOUT}: {says}")
     return about
 
 
@@ -243,9 +242,8 @@ def load(folder: Path) -> Record:
     """
     about = _about(folder)
     if about["scheme"] != RECORD_SCHEME:
-        raise RecordError(
-            f"{folder / ABOUT}: its scheme is {about['scheme']!r}, here it is {RECORD_SCHEME!r}; make it again"
-        )
+        says = f"its scheme is {about['scheme']!r}, here it is {RECORD_SCHEME!r}; make it again"
+        raise RecordError(f"{folder / ABOUT}: {says}")
     files = (digests.stamp(path) for path in sorted(folder.glob("*.parquet")))
     return Record(about, _checked(digests.stamp(folder / ABOUT), *files).copy(deep=False))
 

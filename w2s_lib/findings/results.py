@@ -389,20 +389,16 @@ def differences(
     per_seed = per_seed[per_seed["statistic"].isin(statistics)]
     left, right = (usual(per_seed, **names) for names in (these, those))
     left = left.iloc[np.argsort([statistics.index(name) for name in left["statistic"]], kind="stable")]
-    cells, others = (
-        list(zip(*(side[name] for name in ("statistic", "seed", "weak", "strong")))) for side in (left, right)
-    )
+    cell = ["statistic", "seed", "weak", "strong"]
+    cells, others = (list(side[cell].itertuples(index=False, name=None)) for side in (left, right))
     places = {cell: place for place, cell in enumerate(others)}
     if len(set(cells)) < len(cells) or len(places) < len(others):
         raise KeyError(f"{', '.join(statistics)} of {these} versus {those}: several rows a cell; name more columns")
     right = right.iloc[[places[cell] for cell in cells]]
     # what is undefined on one side is left out on the other, too
     undefined = left["value"].isna().to_numpy() | right["value"].isna().to_numpy()
-    left, right = (
-        pool(side.assign(value=side["value"].mask(undefined), less=taken_off), weak=ALL, strong=ALL)
-        for side in (left, right)
-    )
-    return one_less_other(left, right, versus)
+    known = lambda side: side.assign(value=side["value"].mask(undefined), less=taken_off)
+    return one_less_other(*(pool(known(side), weak=ALL, strong=ALL) for side in (left, right)), versus)
 
 
 def net_of_reruns(

@@ -91,9 +91,8 @@ def specification_curve(study: Study) -> pd.DataFrame:
             about = dict(zip(OF_A_CELL, names)) | {"pairs": pairs, "pooled": how}
             rows.append(about | seed_interval(values)._asdict())
     frame = pd.DataFrame(rows).sort_values("value", ignore_index=True)
-    return frame.assign(reads=[reads(row) for _, row in frame.iterrows()])[
-        [*CHOICES, "value", "low", "high", "n_seeds", "reads"]
-    ]
+    frame["reads"] = [reads(row) for _, row in frame.iterrows()]
+    return frame[[*CHOICES, "value", "low", "high", "n_seeds", "reads"]]
 
 
 def compared(curve: pd.DataFrame, choice: str) -> pd.DataFrame:

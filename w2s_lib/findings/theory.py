@@ -79,9 +79,7 @@ OF_STUDENTS: dict[str, Between] = BOUNDS | {
     "bound_beyond_coin": _at_worst,
     "variation": d.variation,
     "calibration_error_weak": lambda student, weak, weights=None: d.calibration_in_bins_of(weak, weak, weights),
-    "calibration_error_student": lambda student, weak, weights=None: d.calibration_in_bins_of(
-        student, student, weights
-    ),
+    "calibration_error_student": lambda student, _, weights=None: d.calibration_in_bins_of(student, student, weights),
     "calibration_in_bins_of_weak": lambda student, weak, weights=None: d.calibration_in_bins_of(student, weak, weights),
 }
 """Statistics of a fine-tuned student beside its weak supervisor."""
@@ -138,9 +136,8 @@ def heads(x: Array, q: Array, seed: int) -> dict[str, Callable[[Array], Array]]:
     members = np.stack([truth, *(nearest_head(x[part], q[part], HEAD_RIDGE) for part in parts)])
     share = nearest_mixture(expit(members @ x.T), q)
     alone = {"truth": truth, "heads": reverse, "heads_forward": forward}
-    return {name: lambda z, w=w: expit(z / scale @ w) for name, w in alone.items()} | {
-        "mixtures": lambda z: share @ expit(members @ (z / scale).T)
-    }
+    found = {name: lambda z, w=w: expit(z / scale @ w) for name, w in alone.items()}
+    return found | {"mixtures": lambda z: share @ expit(members @ (z / scale).T)}
 
 
 def slacks(p: Mapping[str, Array], q: Array) -> dict[str, Callable[..., Array]]:
