@@ -72,8 +72,7 @@ CARD = "card.png"
 """The picture that stands for a built book where its address is shared."""
 
 DONE = "build.json"
-"""What a build says of itself, beside the book: when it ended, its wall time, how many of its runs it trained, from
-which commit, on what machine."""
+"""What a build says of itself, beside the book: when it ended, its wall time, runs trained, commit, machine."""
 
 NOT_SHIPPED = {
     "16_bring_your_own_pairs": "It trains models while it is read.",

@@ -59,8 +59,7 @@ BOOK_TABLES = {"csv": "results.csv", "runs": "runs.csv", "seeds": "results_by_se
 """Ending of the file in which a chapter leaves what it publishes → the book's file that it is a part of."""
 
 CHECKS = "checks"
-"""Ending of the file in which a build leaves what opens a chapter's answers; folder in which a hand-out has it under
-seal."""
+"""Ending of the file with what opens a chapter's answers; and a hand-out's folder of them."""
 
 SCRIPT = "js"
 """Ending of the file in which a chapter leaves what its page reads in the browser."""
@@ -313,8 +312,7 @@ class Chapter:
         return record.summarise(rows[(rows["chapter"] == PLANTED_IN) & rows["planted"].isin(FOLLOWS)])
 
     def told(self, key: str, results: pd.DataFrame) -> pd.Series:
-        """The ledger's row of one claim, from its chapter's results: ``says``, its verdict in words, ``sentence`` and
-        the rest."""
+        """The ledger's row of a claim, from its chapter's results: ``says`` (its verdict), ``sentence`` and so on."""
         claim = CLAIMS[key]
         live = {
             claim.chapter: results,

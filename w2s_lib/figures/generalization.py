@@ -81,8 +81,7 @@ def pgr_intervals(results: pd.DataFrame, pooled: pd.Series) -> Figure:
 
 
 def gains(table: pd.DataFrame) -> Figure:
-    """Of a supervisor's wrong answers the share that students correct, of its right ones the share that they lose, by
-    its confidence.
+    """Of a supervisor's wrong answers the share students correct, of its right ones the share they lose, by confidence.
 
     ``table`` as of ``generalization.gain_by_confidence``.
     """

@@ -118,8 +118,7 @@ def beyond_by_region(results: pd.DataFrame, alphas: Sequence[float], on: str = T
 
 
 def trajectories(paths: pd.DataFrame, alpha: float) -> Figure:
-    """The reward gap of single training pairs, step by step (below), over the loss that pulls them (above); one panel a
-    region.
+    """Reward gaps of training pairs, step by step (below), over the loss that pulls them (above); by region.
 
     ``paths`` as of ``mechanism.paths``.
     """

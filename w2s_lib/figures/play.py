@@ -139,8 +139,7 @@ def ask(found: dict | None) -> Shown:
 def prediction(name: str, question: str, truth: float, told: str, low: float, high: float) -> Shown:
     """A number to guess before the next figure shows it; ``told`` is how it is said, with its interval, or as a count.
 
-    Guesses stay in the reader's browser under ``name``.  On paper only the question stands; what is undefined (NaN)
-    is not asked.
+    Guesses stay in the reader's browser under ``name``.  On paper only the question stands; NaN is not asked.
     """
     if np.isnan(truth):
         return Shown("", "undefined here, and not asked")

@@ -98,8 +98,7 @@ def resting_places(loss: str, alpha: float, q: np.ndarray) -> np.ndarray:
 
 
 def by_label(pairs: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
-    """Of ``fitted``, for each loss, condition and tenth of the labels: ``q`` (mean), and the ``low``, ``middle`` and
-    ``high`` quartile of z."""
+    """Of ``fitted``, by loss, condition and tenth of labels: mean ``q``; quartiles ``low, middle, high`` of z."""
     tenth = np.minimum((pairs["q"] * bins).astype(int), bins - 1)
     rows = []
     for (loss, condition, _), group in pairs.groupby(["loss", "condition", tenth.rename("tenth")], sort=False):

@@ -30,8 +30,7 @@ SLOTS = {"task": TASKS[0], "place": PLACES[0], "person": PEOPLE[0], "manner": MA
 
 
 TOLERATED = 0.01
-"""By how much a probability of a model that is trained once more may differ from its run's: machines round in
-different ways."""
+"""By how much a probability of a model that is trained once more may differ from its run's: machines differ."""
 
 
 class NotTheRunError(OneLineError):

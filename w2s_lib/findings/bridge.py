@@ -38,8 +38,7 @@ def compared(study: Study, **names: str) -> pd.DataFrame:
 
 
 def bridge(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The settings of ``Study.like_real_texts``, pooled; minus a rerun in each; noisy minus clean labels; heads minus
-    all weights.
+    """The settings of ``Study.like_real_texts``, pooled; minus a rerun; noisy minus clean; heads minus all weights.
 
     ``labels`` is *noisy*, or empty; ``method`` *frozen_head* or *reward_model*."""
     settings = study.like_real_texts()

@@ -180,8 +180,7 @@ def effect(low: float, high: float, least: float) -> Effect:
 
 
 def verdict(claim: Claim, low: float, high: float) -> Verdict:
-    """What a 95 % interval says about a claim: its ``effect``, on the side or sides that its rule asks about, by
-    ``VERDICTS``."""
+    """What a 95 % interval says about a claim: its ``effect``, where its rule looks, by ``VERDICTS``."""
     above, below = effect(low, high, claim.least_effect), effect(-high, -low, claim.least_effect)
     if claim.rule == "absent":
         both = {above, below}

@@ -105,8 +105,7 @@ def signals_of(view: View) -> list[Signal]:
 
 
 def _gains(signal: Array, part: Mask, weights: Array) -> Array:
-    """Share of ``part`` found after each level of the signal, strongest first; shape (..., levels + 1), NaN where part
-    is empty.
+    """Share of ``part`` found after each level of the signal, strongest first; (..., levels + 1), NaN of an empty part.
 
     Pairs of equal signal are found together, so that a straight line between two levels is what a
     random order among them would find on average.
@@ -139,8 +138,7 @@ def auc(signal: Array, positive: Mask, among: Mask | None = None, weights: Array
 
 
 def recalls(signal: Array, positive: Mask, budgets: Iterable[float], weights: Array | None = None) -> list[Array]:
-    """Share of the positive pairs among the budget (a share) of all pairs with the strongest signal, for each budget;
-    NaN where none is positive."""
+    """Share of positive pairs among the share of pairs with the strongest signal, by budget; NaN of none."""
     weights = np.ones(len(signal)) if weights is None else weights
     audited, found = _gains(signal, np.ones_like(positive), weights), _gains(signal, positive, weights)
     return [_within(budget, audited, found) for budget in budgets]

@@ -64,8 +64,7 @@ class Remedy:
         return (self.method, self.condition, self.versus) == ("reward_model", "explicit", UNMODIFIED)
 
     def row(self, rows: pd.DataFrame, statistic: str) -> pd.Series | None:
-        """What it changes in a statistic, a results row; None where the rows do not say.  PGR is of its students
-        without a conflict."""
+        """What it changes in a statistic, a results row; None: the rows do not say.  PGR: without a conflict."""
         names = {"statistic": statistic, "method": self.method, "mitigation": self.mitigation, "versus": self.versus}
         names["condition"] = "none" if statistic == "pgr" else self.condition
         found = usual(rows, **names, knowledge=None, weak=ALL)

@@ -80,8 +80,7 @@ def tax_rates(comparison: Comparison, stands: NDArray[np.str_]) -> dict[tuple[st
 
 
 def sides(study: Study, rival: Objective) -> pd.DataFrame:
-    """How the rival stands on the study's test pairs of all seeds: one row, ``target``, ``rival``, a share for each of
-    ``RIVAL_SIDES``."""
+    """How the rival stands on test pairs of all seeds: one row, ``target``, ``rival``, shares by ``RIVAL_SIDES``."""
     found = np.concatenate([side(split(study.pairs(seed), "test"), rival) for seed in study.edition.seeds])
     about = {"target": study.objective, "rival": rival}
     return pd.DataFrame([about | {name: float((found == name).mean()) for name in RIVAL_SIDES}])

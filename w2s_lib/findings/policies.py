@@ -131,8 +131,7 @@ def beside_dpo(name: str, per_seed: pd.DataFrame) -> pd.DataFrame:
 
 def hard_and_soft(study: Study) -> pd.DataFrame:
     """DPO's explicit conflict on hard and on soft labels, on the first policy pair: ``labels``, ``seed``, ``in_band``
-    (share of the training labels), ``tax``, ``churn`` (what a further student without a conflict "pays"); no row where
-    DPO is left out."""
+    (share of training labels), ``tax``, ``churn`` (what a further no-conflict one "pays"); no row without DPO."""
     few, options, rows = study.on_policy_pairs(), study.policy_options(), []
     (weak, strong), (low, high) = few.edition.weak_strong[0], band(study.edition.alpha)
     by_labels = {"hard": few.trained_by("dpo"), "soft": options["on_soft_labels"]} if options else {}

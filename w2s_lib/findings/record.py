@@ -133,8 +133,7 @@ def make(study: Study, seed: int, folder: Path) -> bool:
 
     Raises:
         RecordError: the record there cannot be read, or is of another scheme, edition or parameters; or one of its
-        seeds and this one lack a row of each other's.  Where that shows in what runs a seed asks for, nothing is
-        trained.
+        seeds and this one lack a row of each other's.  Where its runs show that, nothing is trained.
     """
     seeds = opened(folder, study.edition)["seeds"]
     if str(seed) in seeds:
@@ -399,8 +398,7 @@ def says(edition: Edition) -> str:
 
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
-    """Results rows over the record's seeds, with their chapter: intervals as of ``results.summarise``; ``n_pairs`` is
-    not told."""
+    """Results rows over the record's seeds, with their chapter: as of ``results.summarise``, without ``n_pairs``."""
     heads = frame.drop_duplicates(ROW)[ROW].reset_index(drop=True)
     of_seeds, values, less, counted = _by_row(frame, ("seed", "value", "less", "counted"))
     about = zip(values, less, heads["statistic"], heads["versus"], heads["per"])
@@ -482,8 +480,7 @@ def beside(live: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_claims(rows: pd.DataFrame, claims: Iterable[Claim] | None = None, each: bool = True) -> pd.DataFrame:
-    """Those rows, with their chapter, that a claim is read off (None: any that can fail), and in the column ``claim``
-    the first such.
+    """Those rows, with their chapter, that a claim is read off (None: any that can fail); ``claim`` is the first.
 
     Each row stands there once; ``each`` is false for rows by seed, which stand there once a seed.
     """
@@ -524,8 +521,7 @@ def seeds_needed(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def paths(frame: pd.DataFrame, claims: Iterable[Claim] | None = None) -> pd.DataFrame:
-    """Each claim's interval and verdict from the record's first 2, 3, … seeds, by their number: what a study of each
-    size would have said.
+    """Each claim's interval and verdict from the record's first 2, 3, … seeds: what such studies would have said.
 
     Columns ``claim, n_seeds, value, low, high, verdict, says, decided``: from how many seeds on the verdict has been
     what it is with

@@ -216,8 +216,7 @@ def pool(per_seed: pd.DataFrame, **alike: object) -> pd.DataFrame:
 
     >>> pooled = pool(per_seed, weak=ALL, strong=ALL)   # doctest: +SKIP
 
-    Values are averaged by what they are shares of (``COUNTED``), so that the result is a ratio of sums; where they are
-    no such shares, each counts alike."""
+    Values are averaged by what they are shares of (``COUNTED``), into a ratio of sums; others count alike."""
     frame, rows = per_seed.assign(**alike), []
     for group in _groups(frame, ["seed", *NAMES]):
         there = ~np.isnan(group["value"].astype(float))
@@ -504,8 +503,7 @@ def wide(results: pd.DataFrame) -> pd.DataFrame:
 def pick(
     results: pd.DataFrame, statistic: str, condition: str, weak: str = ALL, strong: str = ALL, **also: float | str
 ) -> pd.Series:
-    """The one row of a statistic; ``also`` names further columns, such as ``alpha=0.5``, ``method="dpo"`` or
-    ``versus="rerun"``.
+    """The one row of a statistic; ``also`` names further columns, like ``alpha=0.5``, ``method="dpo"``.
 
     Columns of ``OPTIONS`` that are not named are as usual.
 

@@ -84,8 +84,7 @@ def probabilities(study: Study, cell: Cell, guides: Sequence[Train], weight: flo
 
 
 def comparison(study: Study, cell: Cell, weight: float) -> Comparison:
-    """As ``Study.comparison``, with guided strong models in the place of trained students; area, supervisor and ceiling
-    are the same."""
+    """As ``Study.comparison``, with guided strong models for trained students, all else the same."""
     known = study.probabilities(study.compared(*cell)[:2])
     without, under, independent = probabilities(study, cell, study.guides(*cell), weight)
     e = study.edition

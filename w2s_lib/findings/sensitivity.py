@@ -110,8 +110,7 @@ def defined(comparison: Comparison, clusters: Sequence[object], definition: str 
 def measure_at(
     study: Study, conditions: Sequence[str], thresholds: Iterable[float], definition: str = "p > T"
 ) -> pd.DataFrame:
-    """``results.measure`` of ``AT_EACH_THRESHOLD`` at many thresholds and by any definition, reading each score once;
-    columns ``results.PER_SEED``.
+    """``results.measure`` of ``AT_EACH_THRESHOLD`` at many thresholds by any definition; columns ``results.PER_SEED``.
 
     Scores do not depend on T, so nothing is trained that the study's edition does not have.
     """
@@ -127,8 +126,7 @@ def measure_at(
 
 
 def reliability(p: Array, bins: int = 10) -> pd.DataFrame:
-    """Confidence against accuracy in bins of equal width from 1/2 to 1: ``bin``, mean ``confidence``, ``accuracy``,
-    ``pairs``; empty bins left out."""
+    """Confidence against accuracy in equal bins from 1/2 to 1: ``bin, confidence, accuracy, pairs``, none empty."""
     places = np.minimum((2 * bins * (confidence(p) - 0.5)).astype(int), bins - 1)
     frame = pd.DataFrame({"bin": places, "confidence": confidence(p), "accuracy": correct(p).astype(float)})
     grouped = frame.groupby("bin")
@@ -190,8 +188,7 @@ def own_thresholds(study: Study, seed: int) -> pd.DataFrame:
 
 
 def beyond(per_seed: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
-    """Results rows of DS − margin-matched null under each condition minus a rerun's, at each threshold of
-    ``measure_at``'s frame."""
+    """Results rows of DS − margin-matched null minus a rerun's, at each threshold of ``measure_at``."""
     rows = [minus(at, [MATCHED], tuple(conditions), "rerun") for _, at in per_seed.groupby("threshold")]
     return pd.concat(rows, ignore_index=True)
 

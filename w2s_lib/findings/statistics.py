@@ -125,8 +125,7 @@ USES_THRESHOLD = (
 )  # fmt: skip
 
 LESS: dict[str, Statistic] = {"net_change": Comparison.conflict_tax, "band_contrast": Comparison.tax_rate_above_band}
-"""Statistic → the share that it takes off another: taxed pairs off pairs won back, the tax rate above the band off that
-in it.
+"""Statistic → the share it takes off another: taxed pairs off those won back, the rate above the band off that in it.
 
 Both shares may be skewed over seeds, and their difference with them: its interval is made from the two."""
 

@@ -21,8 +21,7 @@ from w2s_lib.study import Study
 from w2s_lib.study.conditions import CORE
 
 FITS = ("talk_fits", "talk_fits_of_all")
-"""Fitting replies, of those that decide and of all: whoever decides seldom may lead by the first and trail by the
-second."""
+"""Fitting replies, of those that decide and of all: who decides seldom may lead by one and trail by the other."""
 
 SAID = ("talk_decides", *FITS, "talk_complies_with_hazard", "talk_refuses_safe")
 """Statistics of replies that ask for no ranking."""
@@ -61,8 +60,7 @@ def sampled(study: Study) -> pd.Series:
 def what_is_written(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Shares of replies by who writes and condition, pooled: the samplers, the guide alone and the trained student.
 
-    Differences: each condition minus the rerun of its writer; chunk-level beam search minus its rivals without a
-    conflict."""
+    Differences: each condition minus the rerun of its writer; and, without a conflict, beam search minus its rivals."""
     by = study.on_policy_pairs().trained_by("dpo")
 
     def estimates(cell: Cell) -> Iterable[Estimate]:

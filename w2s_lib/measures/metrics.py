@@ -101,8 +101,7 @@ def taxed(p_baseline: Array, p_conflict: Array) -> Mask:
 
 
 def band(alpha: float) -> tuple[float, float]:
-    """Weak labels q for the truth at which the explicit conflict keeps a wrong ranking that the label alone would not:
-    [1/2, (1 + alpha)/2).
+    """Weak labels q at which the explicit conflict keeps a wrong ranking, and they alone do not: [1/2, (1 + alpha)/2).
 
     While a pair is ranked wrongly, the loss has gradient p − q + alpha p in logit p, so that p settles at
     q / (1 + alpha): still wrong, below 1/2, exactly where q < (1 + alpha) / 2.
@@ -181,8 +180,7 @@ def remember(known: dict, name: Hashable, weights: Array | None, of: Callable[[]
 
 
 def once(of: Callable[[Comparison, str, Array | None], Array]) -> Callable[..., Array]:
-    """Have a number of a comparison remembered for each null: a score, its null and what lies beyond it are statistics,
-    and each is asked for by others."""
+    """Have a number of a comparison remembered for each null: scores, nulls and excesses ask for each other."""
 
     @wraps(of)
     def remembered(self: Comparison, null: str, weights: Array | None = None) -> Array:
@@ -314,8 +312,7 @@ class Comparison:
 
     @once
     def null(self, null: str, weights: Array | None = None) -> Array:
-        """The score if the tax had fallen blindly, pair by pair among those that the null matches; NaN where nothing
-        pays."""
+        """The score if the tax had fallen blindly, among the pairs that the null matches; NaN where nothing pays."""
         paying = self.tax & self.scored(null)[1]
         return mean_over(self.chance(null, weights, at=paying), paying, weights)
 
@@ -367,8 +364,7 @@ class Comparison:
         return float(mean_over(values - expected, self.tax & among) / values[among].std())
 
     def explained_by_label(self, weights: Array | None = None) -> Array:
-        """Label-matched null − random null: what of DS − random null goes with the weak labels, which define the area,
-        too."""
+        """Label-matched null − random null: what of DS − random null goes with weak labels, which define the area."""
         return self.null("label_matched", weights) - self.null("random", weights)
 
     def labelled(self, low: float, high: float) -> Mask:

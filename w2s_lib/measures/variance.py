@@ -67,8 +67,7 @@ def _parts(squares: NDArray[np.float64], units: list[int]) -> NDArray[np.float64
 
 
 def best_replicas(outer: float, inner: float, cost_outer: float, cost_inner: float) -> int:
-    """Replicas within each unit that buy the most precision per second, from both variances and what a unit and a
-    replica cost.
+    """Replicas within each unit that buy the most precision per second, from both variances and their costs.
 
     The mean over n units of k replicas has variance (outer + inner / k) / n and costs n (cost_outer + k cost_inner):
     the best k is

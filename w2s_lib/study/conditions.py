@@ -117,8 +117,7 @@ CONTROLS = (
 """Trained for the edition's control pairs, beside the core."""
 
 TURNS = {"implicit_in_turns": "implicit", "implicit_weak_last": "implicit", "placebo_in_turns": "placebo"}
-"""Two aims in turn (after Kim et al. 2025), and the condition that mixes the same pairs; trained for the mitigation
-pairs of worlds."""
+"""Two aims in turn (after Kim et al. 2025), and the condition that mixes the pairs; on worlds' mitigation pairs."""
 
 DOSES = ("implicit_eighth", "implicit_quarter", "implicit_half", "implicit")
 """Helpfulness pairs by dose, each twice the one before."""
