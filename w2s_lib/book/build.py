@@ -43,7 +43,7 @@ from w2s_lib.figures.card import DPI, card
 from w2s_lib.figures.style import SLIDES
 from w2s_lib.findings import benchmarks, record
 from w2s_lib.findings.mitigations import NEEDS
-from w2s_lib.findings.results import ALL, CONFLICTS, among, read_results, usual
+from w2s_lib.findings.results import ALL, CONFLICTS, read_results, rows_with, usual
 from w2s_lib.lab import Lab
 from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import closure
@@ -469,7 +469,7 @@ def execute_all(
 def draw_card(source: Path) -> None:
     """Draw the card from this build's results, before the pages are rendered: their program needs no library for it."""
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    found = usual(among(read_results(source / "results.csv"), chapter=CONFLICT), weak=ALL)
+    found = usual(rows_with(read_results(source / "results.csv"), chapter=CONFLICT), weak=ALL)
     drawn = card(found[found["condition"].isin(CONFLICTS)], list(CONFLICTS), cited["title"], cited["abstract"])
     about = {"Description": drawn.alt, "Software": None}
     drawn.canvas.savefig(source / CARD, dpi=DPI, transparent=False, metadata=about)

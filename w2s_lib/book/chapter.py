@@ -138,14 +138,15 @@ class Chapter:
         if self.name not in FINDINGS or not (record.folder_of(edition) / record.ABOUT).is_file():
             return ""
         if not self.recorded:
-            return f"{record.says(edition)} So {ours}."
+            return f"{record.in_words(edition)} So {ours}."
         if self.name == PLANTED_IN:
             return f"The record holds of this chapter what planted students come to, and no more: else {ours}."
         if self.name not in self._in_record:
             return f"The record does not hold this chapter: {ours}."
         return (
-            f"{record.says(edition)} A number with “(here …)” behind it and a filled mark beside a hollow one are the "
-            f"record's; “here”, and hollow, is this build ({len(edition.seeds)} seed{'s' * (len(edition.seeds) > 1)}). "
+            f"{record.in_words(edition)} A number with “(here …)” behind it and a filled mark beside a hollow one are "
+            f"the record's; “here”, and hollow, is this build "
+            f"({len(edition.seeds)} seed{'s' * (len(edition.seeds) > 1)}). "
             "“Outside”, or !: where the record expects five builds of a hundred. Nulls, bounds and cells of tables "
             "that stand without one are the record's as well; this build's are in results.csv."
         )
@@ -311,7 +312,7 @@ class Chapter:
         rows = self._record
         return record.summarise(rows[(rows["chapter"] == PLANTED_IN) & rows["planted"].isin(FOLLOWS)])
 
-    def told(self, key: str, results: pd.DataFrame) -> pd.Series:
+    def ledger_row(self, key: str, results: pd.DataFrame) -> pd.Series:
         """The ledger's row of a claim, from its chapter's results: ``says`` (its verdict), ``sentence`` and so on."""
         claim = CLAIMS[key]
         live = {

@@ -10,7 +10,7 @@ import pandas as pd
 from w2s_lib.figures.rows import bars, dot, name_rows, nulls
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, Figure, canvas, step
 from w2s_lib.findings.another_loss import LOSSES_TRIED, resting_places
-from w2s_lib.findings.results import TRAINING, among, say, usual
+from w2s_lib.findings.results import TRAINING, rows_with, say, usual
 from w2s_lib.findings.statistics import BY_LABEL
 from w2s_lib.measures.metrics import borders
 from w2s_lib.study.mitigations import title
@@ -111,21 +111,21 @@ def logits(labelled: pd.DataFrame, alpha: float) -> Figure:
 def comparison(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     """Every loss at every alpha: tax, DS with its nulls, DS − matched null, each beside a rerun; and PGR."""
     table = usual(results, mitigation=None).set_index(["statistic", "condition", "mitigation"])
-    at = lambda statistic, condition, loss, alpha: among(table.loc[[(statistic, condition, loss)]], alpha=alpha).iloc[0]
+    at = lambda *key, alpha: rows_with(table.loc[[key]], alpha=alpha).iloc[0]
     cells = [(loss, alpha) for alpha in alphas for loss in LOSSES_TRIED]
     figure, axes = canvas(8.6, 0.42 * len(cells) + 1.9, 1, 4, sharey=True)
     tax, score, excess, pgr = axes
     told = []
     for y, (loss, alpha) in enumerate(cells):
         for condition, lower in (("explicit", -0.1), ("rerun", 0.2)):
-            dot(tax, y + lower, at("conflict_tax", condition, loss, alpha), condition, scale=100, size=40)
-            dot(excess, y + lower, at("excess_margin_matched", condition, loss, alpha), condition, size=40)
-        dot(score, y, at("deception_score", "explicit", loss, alpha), "explicit", size=40)
-        two = (at(f"null_{null}", "explicit", loss, alpha)["value"] for null in ("random", "margin_matched"))
+            dot(tax, y + lower, at("conflict_tax", condition, loss, alpha=alpha), condition, scale=100, size=40)
+            dot(excess, y + lower, at("excess_margin_matched", condition, loss, alpha=alpha), condition, size=40)
+        dot(score, y, at("deception_score", "explicit", loss, alpha=alpha), "explicit", size=40)
+        two = (at(f"null_{null}", "explicit", loss, alpha=alpha)["value"] for null in ("random", "margin_matched"))
         nulls(score, y + 0.25, *two, named=y == 0)
         dot(pgr, y, table.loc[("pgr", "none", loss)], "none", size=40)
-        said = [say(at("conflict_tax", "explicit", loss, alpha), percent=True)]
-        said += [say(at(name, "explicit", loss, alpha)) for name in ("deception_score", "excess_margin_matched")]
+        said = [say(at("conflict_tax", "explicit", loss, alpha=alpha), percent=True)]
+        said += [say(at(name, "explicit", loss, alpha=alpha)) for name in ("deception_score", "excess_margin_matched")]
         told.append(f"{called(loss)} at alpha {alpha:g}: {', '.join([*said, say(table.loc[('pgr', 'none', loss)])])}")
     names = ("conflict tax\n(% of the pairs)", "DS and\nits nulls", "DS − margin-\nmatched null", "PGR")
     for ax, name in zip(axes, names):

@@ -13,7 +13,7 @@ from matplotlib.patches import FancyBboxPatch
 from w2s_lib.figures.rows import ONE, Measure, Row, forest, under_headings
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas
 from w2s_lib.findings.conformity import AIMS, AIMS_BESIDE_RERUN, ON_THE_MAP, RIVAL_OF_AIMS
-from w2s_lib.findings.results import UNMODIFIED, among, pick, usual
+from w2s_lib.findings.results import UNMODIFIED, pick, rows_with, usual
 from w2s_lib.findings.search import GUIDE, SEARCH
 from w2s_lib.findings.society import MACPO
 from w2s_lib.findings.statistics import MATCHED
@@ -191,7 +191,7 @@ def what_moves(results: pd.DataFrame) -> Figure:
     changed = usual(results, rival=RIVAL_OF_AIMS, mitigation=None, versus=None)
     methods = [m for m in TITLES if m in set(changed["method"])]
     groups = {f"{TITLES[m]}, minus a rerun": [(c, (m, c, "")) for c in AIMS_BESIDE_RERUN] for m in methods}
-    names = dict.fromkeys(among(changed, versus=UNMODIFIED)["mitigation"])
+    names = dict.fromkeys(rows_with(changed, versus=UNMODIFIED)["mitigation"])
     if names:
         groups["explicit, minus no mitigation"] = [(title(n), ("reward_model", "explicit", n)) for n in names]
     rows = under_headings(groups)

@@ -12,7 +12,7 @@ import pandas as pd
 from w2s_lib.figures.rows import Row, dot, name_rows, nulls, one_line
 from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
 from w2s_lib.findings.mitigations import Remedy, of_reward_models, told_apart
-from w2s_lib.findings.results import UNMODIFIED, among, say, usual
+from w2s_lib.findings.results import UNMODIFIED, rows_with, say, usual
 from w2s_lib.findings.statistics import MATCHED, SHARE
 from w2s_lib.study.methods import POLICY_METHODS, TITLES
 from w2s_lib.study.mitigations import FOR_POLICIES, MITIGATIONS, TOKENS, title
@@ -77,13 +77,13 @@ IMPLICIT = "implicit conflict; other scales"
 
 def tried(results: pd.DataFrame) -> list[str]:
     """The mitigations that the results hold, in the order of ``MITIGATIONS``, those that ask the truth last."""
-    held = set(among(results, condition="explicit")["mitigation"])
+    held = set(rows_with(results, condition="explicit")["mitigation"])
     return sorted((name for name in MITIGATIONS if name in held), key=lambda name: not MITIGATIONS[name].honest)
 
 
 def ways(results: pd.DataFrame) -> list[str]:
     """The intermediate models of the reward models' bootstrapping that the results hold, in their order."""
-    return [name for name in dict.fromkeys(among(results, method="reward_model")["via"]) if name]
+    return [name for name in dict.fromkeys(rows_with(results, method="reward_model")["via"]) if name]
 
 
 def _panels(
@@ -232,7 +232,7 @@ def forest(
 
 def tried_on_policies(results: pd.DataFrame) -> list[tuple[str, str]]:
     """The methods and mitigations of policies that the results hold, in the order of the figure."""
-    mine = among(results, condition="implicit")
+    mine = rows_with(results, condition="implicit")
     held = set(zip(mine["method"], mine["mitigation"]))
     return [(m, name) for m in POLICY_METHODS for name in FOR_POLICIES + TOKENS if (m, name) in held]
 

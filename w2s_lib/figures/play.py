@@ -11,7 +11,7 @@ from html import escape
 
 import numpy as np
 
-from w2s_lib.figures.slider import MEANING, ORDER, PLANE, at
+from w2s_lib.figures.slider import MEANING, ORDER, PLANE, on_axis
 from w2s_lib.figures.style import AREA, GREY, Shown
 from w2s_lib.measures.metrics import Array, Comparison, known, quadrant
 
@@ -64,7 +64,7 @@ def nulls(c: Comparison, of: str) -> Shown:
 
 def _plane(weak: Array, ceiling: Array, dots: int, threshold: float, label: str) -> str:
     """A small deception plane: the first ``dots`` pairs lit, the others pale."""
-    x, y, cut = at(weak), PLANE - at(ceiling), float(at(threshold))
+    x, y, cut = on_axis(weak), PLANE - on_axis(ceiling), float(on_axis(threshold))
     path = lambda index: "".join(f"M{x[i]:.0f} {y[i]:.0f}h0" for i in index)
     drawn = f'stroke-linecap="round" fill="none" stroke-width="12" stroke-opacity=".8" stroke="{AREA}"'
     pale = f'stroke-linecap="round" fill="none" stroke-width="7" stroke-opacity=".4" stroke="{GREY}"'

@@ -7,7 +7,7 @@ import pandas as pd
 
 from w2s_lib.figures.rows import beside, dot, name_rows
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas
-from w2s_lib.findings.results import TRAINING, among, pick, say
+from w2s_lib.findings.results import TRAINING, pick, rows_with, say
 from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.findings.theory import BOUNDS, COIN
 
@@ -32,7 +32,7 @@ SLACKS = {
 
 def by_cell(per_seed: pd.DataFrame, *statistics: str) -> pd.DataFrame:
     """One row a seed and weak-strong pair, one column a statistic, of the student without a conflict on test pairs."""
-    mine = among(per_seed[per_seed["statistic"].isin(statistics)], condition="none", on="")
+    mine = rows_with(per_seed[per_seed["statistic"].isin(statistics)], condition="none", on="")
     return mine.pivot(index=["seed", "weak", "strong"], columns="statistic", values="value")[list(statistics)]
 
 

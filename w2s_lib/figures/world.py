@@ -12,7 +12,7 @@ NEVER = 0.5
 """Where a logarithmic axis has what was not mentioned at all."""
 
 
-def told(substances: pd.DataFrame, mentions: pd.Series) -> Figure:
+def mentions_by_rank(substances: pd.DataFrame, mentions: pd.Series) -> Figure:
     """How often the documents mention each substance: expected (line) and counted (dots), by rank.
 
     ``mentions``: count by substance name.

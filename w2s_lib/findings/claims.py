@@ -35,7 +35,7 @@ from w2s_lib.findings import (
     theory,
     token_by_token,
 )
-from w2s_lib.findings.results import ALL, ROWS, among, interval_of, pick, usual
+from w2s_lib.findings.results import ALL, ROWS, interval_of, pick, rows_with, usual
 from w2s_lib.findings.statistics import LEAST, OF_TAXED_PAIRS, attainable_of
 from w2s_lib.measures import intervals
 from w2s_lib.measures.intervals import LEVEL, above_zero, half_width, minimum_detectable_effect, power
@@ -238,7 +238,7 @@ def sentence(claim: Claim, found: Verdict, value: float = np.nan, shown: float =
 def in_edition(claim: Claim, results: pd.DataFrame) -> bool:
     """Whether an edition's results hold what the claim is about: its alpha, method or mitigation may be left out."""
     asked = ("method", "condition", "mitigation", "alpha", "objective")
-    return not among(results, **{name: claim.names.get(name) for name in asked}).empty
+    return not rows_with(results, **{name: claim.names.get(name) for name in asked}).empty
 
 
 FOLLOWS = {"blind": "pays anywhere", "by_margin": "only follows margins", "by_label": "only follows its weak labels"}

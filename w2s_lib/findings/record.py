@@ -342,7 +342,7 @@ def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
 
 
 def read(edition: Edition) -> Record | None:
-    """The record of an edition; None where it has none, or where it is of other parameters: ``says`` tells which.
+    """The record of an edition; None where it has none, or where it is of other parameters: ``in_words`` tells which.
 
     Raises:
         RecordError: there is one that cannot be used.
@@ -385,7 +385,7 @@ def _differs(record: Record, edition: Edition) -> str:
     return ""
 
 
-def says(edition: Edition) -> str:
+def in_words(edition: Edition) -> str:
     """In a sentence: what the numbers of this page are held against, or why they are not."""
     path = folder_of(edition)
     record = load(path) if (path / ABOUT).is_file() else None

@@ -345,7 +345,7 @@ def _groups(frame: pd.DataFrame, columns: Sequence[str]) -> Iterable[dict[str, n
         yield {name: array[places] for name, array in arrays.items()}
 
 
-def among(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
+def rows_with(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
     """The rows whose columns hold these values; a number is compared with tolerance, None asks nothing."""
     asked = {column: value for column, value in names.items() if value is not None}
     like = np.ones(len(rows), dtype=bool)
@@ -362,7 +362,7 @@ def usual(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
     (1, ['rerun'], 2)
     """
     others = [column for column in OPTIONS if column not in names]
-    rows = among(rows, **names)
+    rows = rows_with(rows, **names)
     return rows[(rows[others].to_numpy(object) == "").all(axis=1)]
 
 
@@ -408,8 +408,7 @@ def net_of_reruns(
     What a mitigation changes in how students churn cancels here, and is in ``difference``.  Names are as there, with
     ``_net`` after what was taken off.
     """
-    names, rerun = (these, those), {"condition": "rerun"}
-    beyond = (differences(per_seed, statistics, "rerun", of, of | rerun) for of in names)
+    beyond = (differences(per_seed, statistics, "rerun", of, of | {"condition": "rerun"}) for of in (these, those))
     return summarise(one_less_other(*beyond, f"{versus}_net"))
 
 

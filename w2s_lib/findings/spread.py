@@ -149,7 +149,7 @@ def shares(frame: pd.DataFrame, costs: tuple[float, float] | None = None) -> pd.
     return pd.DataFrame(rows)
 
 
-def says(found: pd.DataFrame) -> str:
+def in_words(found: pd.DataFrame) -> str:
     """Of which part most variance is, and how many trainings are best, in sentences; ``found``: as of ``shares``."""
     largest = found.loc[found.groupby("claim", sort=False)["share"].idxmax()]
     others = found.drop(largest.index).groupby("claim")["high"].max()

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.replies import Talk, asked, beside_truth, statistics, talk_of
+from w2s_lib.findings.replies import Talk, beside_truth, judged_replies, statistics, talk_of
 from w2s_lib.findings.results import Cell, Estimate, difference, minus, pick, reads, summarise, tabulate
 from w2s_lib.findings.statistics import Statistic
 from w2s_lib.measures.metrics import Mask, share
@@ -41,7 +41,7 @@ def _spoken(by: Study, cell: Cell) -> Iterator[tuple[str, pd.DataFrame, Mask, li
         mine = told[told["sampler"] == name].assign(p_true=np.nan)  # what is sampled ranks nothing
         yield name, *beside_truth(by, mine, cell.seed), [search]
     for name, run in (("guide", search.guide), ("dpo", by.student(*cell))):
-        yield name, *asked(by, run, cell.seed), [run]
+        yield name, *judged_replies(by, run, cell.seed), [run]
 
 
 def said(talk: Talk) -> dict[str, Statistic]:
