@@ -566,6 +566,37 @@ def built(edition: str, output: str | None = None) -> Path:
     return html
 
 
+def lay_out(edition: Edition, folder: Path) -> tuple[list[Path], list[Path]]:
+    """Begin the folder of a book anew: the sources of its pages, and no results.
+
+    Returns the chapters that the edition has, and those of them that get slides.
+    """
+    source, results = folder / "source", folder / "results"
+    for path in (source, results):
+        shutil.rmtree(path, ignore_errors=True)
+    results.mkdir(parents=True)
+    shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
+    (source / "notebooks").mkdir()
+    if edition.record_of:
+        without_docstrings(source / "api", edition)
+    shown = [path for path in chapters() if not left_out(path, edition)]
+    decked = [] if edition.record_of else shown  # of a preview, ``slides`` makes them for whoever asks
+    guide.take_over(source / "teaching", ROOT / "notebooks", [path.stem for path in decked])
+    return shown, decked
+
+
+def gather(edition: Edition, source: Path, results: Path) -> None:
+    """Put what the chapters left beside their pages: tables, scripts, the card; and what the book says of itself."""
+    for ending, name in BOOK_TABLES.items():
+        tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
+        pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)
+    for path in results.glob(f"[0-9]*.{SCRIPT}"):
+        shutil.copy(path, source / "assets")
+    says = {"edition": edition.model_dump(mode="json"), "results": digests.of_file(source / "results.csv")}
+    (source / BOOK).write_text(json.dumps(says), encoding="utf-8")
+    draw_card(source)
+
+
 def build(edition: str, store: str | None = None, workers: int | None = None, output: str | None = None) -> Path:
     """Build one edition; returns the folder of the HTML.
 
@@ -582,16 +613,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     folder = folder_of(study.edition, output)
     source, results = folder / "source", folder / "results"
     before = times_before(results)
-    for path in (source, results):
-        shutil.rmtree(path, ignore_errors=True)
-    results.mkdir(parents=True)
-    shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
-    (source / "notebooks").mkdir()
-    if study.edition.record_of:
-        without_docstrings(source / "api", study.edition)
-    shown = [path for path in chapters() if not left_out(path, study.edition)]
-    decked = [] if study.edition.record_of else shown  # of a preview, ``slides`` makes them for whoever asks
-    guide.take_over(source / "teaching", ROOT / "notebooks", [path.stem for path in decked])
+    shown, decked = lay_out(study.edition, folder)
     of, not_shown = studied(study), (path for path in chapters() if path not in shown)
     with drawing(for_slides=bool(decked)):
         also = fitting(not_shown, pages, of, results, lab.store.root)
@@ -615,14 +637,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     say("executing the notebooks")
     with drawing(for_slides=bool(decked)):
         execute_all(source / "notebooks", results, parameters(edition, lab), lab.workers, of, before, pages)
-    for ending, name in BOOK_TABLES.items():
-        tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
-        pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)
-    for path in results.glob(f"[0-9]*.{SCRIPT}"):
-        shutil.copy(path, source / "assets")
-    says = {"edition": study.edition.model_dump(mode="json"), "results": digests.of_file(source / "results.csv")}
-    (source / BOOK).write_text(json.dumps(says), encoding="utf-8")
-    draw_card(source)
+    gather(study.edition, source, results)
 
     say("rendering the pages")
     html, name = render(source, folder, lab.workers), study.edition.name

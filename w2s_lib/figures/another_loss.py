@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.rows import bars, dot, name_rows, nulls
-from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, Figure, canvas, step
+from w2s_lib.figures.mechanism import limits_of_rates, rates_by_label
+from w2s_lib.figures.rows import dot, name_rows, nulls
+from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, Figure, canvas
 from w2s_lib.findings.another_loss import LOSSES_TRIED, resting_places
 from w2s_lib.findings.results import TRAINING, rows_with, say, usual
 from w2s_lib.findings.statistics import BY_LABEL
@@ -57,21 +58,16 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     shared = {"sharex": True, "sharey": True, "squeeze": False}
     figure, axes = canvas(8.2, 2.3 * len(alphas) + 0.7, len(alphas), len(LOSSES_TRIED), **shared)
     table = usual(results, on=TRAINING, mitigation=None).set_index(["statistic", "condition", "alpha", "mitigation"])
-    x, said = np.array([(low + high) / 2 for _, low, high in BY_LABEL]), []
+    said = []
     for row, alpha in zip(axes, alphas):
         for ax, loss in zip(row, LOSSES_TRIED):
             ax.axvspan(0.5, _border(loss, alpha), color=AREA, alpha=0.12, linewidth=0)
-            for shown, condition in enumerate(("rerun", "explicit"), 2):  # on a slide, after what was predicted
-                found = [table.loc[(name, condition, alpha, loss)] for name, _, _ in BY_LABEL]
-                shift = 0.008 if condition == "explicit" else -0.008
-                with step(ax, shown):
-                    bars(ax, x + shift, found, condition, markersize=5, linewidth=1.4)
+            rates_by_label(ax, table.xs((alpha, loss), level=("alpha", "mitigation")))
             last = table.loc[(BY_LABEL[-1][0], "explicit", alpha, loss)]
             said.append(f"{called(loss)} at alpha {alpha:g}: {say(last, percent=True)} of the surest labels")
             ax.set_title(f"{called(loss)}, α = {alpha:g}", fontsize=10)
         row[0].set_ylabel("tax rate (%)")
-    most = np.nanmax([y for ax in axes.flat for line in ax.lines for y in line.get_ydata()], initial=1.0)
-    axes[0, 0].set_ylim(-0.03 * most, 1.15 * most)
+    axes[0, 0].set_ylim(*limits_of_rates(axes.flat, 1.15))
     for ax in axes[-1]:
         ax.set_xlabel("weak label q")
     axes[0, 0].legend(fontsize=8)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
 from w2s_lib.figures.rows import ONE, Measure, Row, forest, under_headings
@@ -127,6 +128,19 @@ def _least(*shown: Iterable[float]) -> float:
     return float(np.nanmin([*chain(*shown), 100.0])) - AXIS_ROOM
 
 
+def _disc(ax: Axes, row: tuple) -> str:
+    """Draw a student, a row of ``students``: disc and ring, or a small mark without a score; returns it in words."""
+    colour, x, y = CONDITION_COLOURS.get(row.condition, GREY), 100 * row.competence, 100 * row.conformity
+    called = title(row.mitigation) if row.mitigation else row.condition
+    called = called if row.method == "reward_model" else f"{METHODS_IN_WORDS[row.method]}, {called}"
+    if np.isnan(row.score):
+        ax.scatter(x, y, marker=MARKERS.get(row.condition, "o"), s=40, color=colour)
+        return f"{called} {x:.0f} % and {y:.0f} %"
+    ax.scatter(x, y, s=220 * row.score, alpha=0.3, linewidth=0, color=colour)
+    ax.scatter(x, y, s=220 * row.null, facecolor="none", edgecolor=colour, linewidth=1.3)
+    return f"{called} {x:.0f} % and {y:.0f} %, DS {row.score:.2f} and null {row.null:.2f}"
+
+
 def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
     """Every student between competence and conformity; discs of the size of its DS, in rings of that of its null.
 
@@ -150,20 +164,8 @@ def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
             ax.scatter(x, y, marker="*", s=120, color=colour, zorder=4)
             if ax is axes[0]:
                 ax.annotate(called, (x, y), (7, -3), textcoords="offset points", fontsize=8.5, color=colour)
-        told = []
-        for row in rows.sort_values("score", ascending=False).itertuples():  # small discs lie on large ones
-            look = {"color": CONDITION_COLOURS.get(row.condition, GREY)}
-            x, y = 100 * row.competence, 100 * row.conformity
-            if np.isnan(row.score):
-                ax.scatter(x, y, marker=MARKERS.get(row.condition, "o"), s=40, **look)
-            else:
-                ax.scatter(x, y, s=220 * row.score, alpha=0.3, linewidth=0, **look)
-                ax.scatter(x, y, s=220 * row.null, facecolor="none", edgecolor=look["color"], linewidth=1.3)
-            called = title(row.mitigation) if row.mitigation else row.condition
-            called = called if row.method == "reward_model" else f"{METHODS_IN_WORDS[row.method]}, {called}"
-            score = "" if np.isnan(row.score) else f", DS {row.score:.2f} and null {row.null:.2f}"
-            told.append(f"{called} {x:.0f} % and {y:.0f} %{score}")
-        said.append(f"{name}: {'; '.join(told)}")
+        small_on_large = rows.sort_values("score", ascending=False).itertuples()
+        said.append(f"{name}: {'; '.join(_disc(ax, row) for row in small_on_large)}")
         ax.set_xlabel("competence\n(helpful reply preferred, %)")
     whole = [(_least(100 * found[aim], [star[i] for star in stars.values()]), AXIS_END) for i, aim in enumerate(AIMS)]
     near = [(100 * tried[aim].min() - 4, 100 * tried[aim].max() + 6) for aim in AIMS] if len(tried) else whole
