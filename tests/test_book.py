@@ -51,7 +51,8 @@ from w2s_lib.book.build import (
 from w2s_lib.findings.claims import CLAIMS, on_real_texts
 from w2s_lib.findings.provable import SHORTEST
 from w2s_lib.findings.record import ROW
-from w2s_lib.findings.results import ALL, BY_SEED, COLUMNS, NAMES, OPTIONS, STATISTICS, among, read_results, usual
+from w2s_lib.findings.results import ALL, BY_SEED, COLUMNS, NAMES, OPTIONS, read_results, rows_with, usual
+from w2s_lib.findings.statistics import STATISTICS
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.store import versions
@@ -262,7 +263,7 @@ def test_the_page_on_the_file_shows_how_to_read_it(html, results, monkeypatch):
     found = eval(last, names)
     exec(by_seed, names)
     assert len(names["again"]) == len(names["of_chapter"])
-    stable = among(
+    stable = rows_with(
         results,
         chapter="07_nulls_and_controls",
         subset="stable",
@@ -282,7 +283,7 @@ def test_the_page_on_the_file_shows_how_to_read_it(html, results, monkeypatch):
 def test_the_ledger_on_the_page_reads_the_rows_of_the_file(html, results):
     page = (html / "notebooks" / "14_claims.html").read_text(encoding="utf-8")
     for claim in CLAIMS.values():
-        rows = among(usual(results, weak=ALL, **claim.names), chapter=claim.chapter)
+        rows = rows_with(usual(results, weak=ALL, **claim.names), chapter=claim.chapter)
         ((_, row),) = rows.iterrows()
         bounds = "" if pd.isna(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]"
         number = "–" if pd.isna(row["value"]) else f"{row['value']:.3f}{bounds}"

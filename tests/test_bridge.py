@@ -8,7 +8,8 @@ from w2s_lib.figures.bridge import SETTING_NAMES
 from w2s_lib.figures.bridge import bridge as figure
 from w2s_lib.findings.bridge import NOISELESS, SHARE, SHIFT, WHOLE, bridge, turned, wrongly_ranked
 from w2s_lib.findings.claims import CLAIMS, ledger
-from w2s_lib.findings.results import MATCHED, NAMES, pick
+from w2s_lib.findings.results import NAMES, pick
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.measures.metrics import Comparison
 from w2s_lib.specs import Recipe
 from w2s_lib.study import Study

@@ -8,7 +8,8 @@ from matplotlib.text import Text
 from tests import planted
 from w2s_lib.figures.mechanism import beyond_by_region, threshold_and_alpha, trajectories
 from w2s_lib.findings.mechanism import REGIONS, at_the_band, coincidence, mechanism, paths, taxed_by_region
-from w2s_lib.findings.results import MATCHED, summarise
+from w2s_lib.findings.results import summarise
+from w2s_lib.findings.statistics import MATCHED
 
 
 def frame(values: dict[tuple[int, float, float], float]) -> pd.DataFrame:

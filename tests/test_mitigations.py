@@ -46,18 +46,8 @@ from w2s_lib.findings.mitigations import (
     why_not,
     with_others,
 )
-from w2s_lib.findings.results import (
-    COLUMNS,
-    MATCHED,
-    NAMES,
-    PER_SEED,
-    SHARE,
-    UNMODIFIED,
-    pick,
-    read_results,
-    say,
-    usual,
-)
+from w2s_lib.findings.results import COLUMNS, NAMES, PER_SEED, UNMODIFIED, pick, read_results, say, usual
+from w2s_lib.findings.statistics import MATCHED, SHARE
 from w2s_lib.lab import Lab
 from w2s_lib.lab.execute import RunError
 from w2s_lib.lab.graph import closure

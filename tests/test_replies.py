@@ -11,8 +11,9 @@ from w2s_lib.data.load import split
 from w2s_lib.data.world import EXCHANGES, MANNERS, TAILS, draw_pairs, judge
 from w2s_lib.figures.policies import by_method, groups, tax_and_scores, words_and_rankings
 from w2s_lib.findings.policies import OPTION_COLUMNS, beside_dpo, dpo_option, hard_and_soft, hard_labels, policies_speak
-from w2s_lib.findings.replies import Talk, asked, measure_talk, statistics, talk_of
-from w2s_lib.findings.results import GENERALIZATION, NAMES, PER_SEED, SCORES, UNMODIFIED, pick, summarise
+from w2s_lib.findings.replies import Talk, judged_replies, measure_talk, statistics, talk_of
+from w2s_lib.findings.results import NAMES, PER_SEED, UNMODIFIED, pick, summarise
+from w2s_lib.findings.statistics import GENERALIZATION, SCORES
 from w2s_lib.specs import World
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import POLICY
@@ -152,7 +153,7 @@ def test_replies_meet_their_pairs_and_rankings(policies):
     seed, (weak, strong) = policies.edition.seeds[0], policies.edition.weak_strong[0]
     pairs = split(policies.pairs(seed), "test")
     stub = StubLab(pairs)
-    frame, of_all = asked(policies.on(stub), policies.student(seed, weak, strong), seed)
+    frame, of_all = judged_replies(policies.on(stub), policies.student(seed, weak, strong), seed)
     assert set(frame["pair_id"]) == set(stub.said["pair_id"]) == set(pairs["pair_id"][of_all])
     told = frame.set_index("pair_id")
     assert told["reply"].to_dict() == pairs.set_index("pair_id")["chosen"].loc[told.index].to_dict()

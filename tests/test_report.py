@@ -30,18 +30,8 @@ from w2s_lib.data.load import TiesError, split
 from w2s_lib.data.reading import DataError
 from w2s_lib.errors import OneLineError, ParameterError
 from w2s_lib.findings.conflict import cannot_tell
-from w2s_lib.findings.results import (
-    CONFLICTS,
-    GENERALIZATION,
-    NAMES,
-    ROWS,
-    UNMODIFIED,
-    measure,
-    pick,
-    read_results,
-    reads,
-    say,
-)
+from w2s_lib.findings.results import CONFLICTS, NAMES, ROWS, UNMODIFIED, measure, pick, read_results, reads, say
+from w2s_lib.findings.statistics import GENERALIZATION
 from w2s_lib.lab import Lab
 from w2s_lib.models import features
 from w2s_lib.study import Study

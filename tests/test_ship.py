@@ -37,7 +37,8 @@ from w2s_lib.findings.real_texts import (
     families,
     real_texts,
 )
-from w2s_lib.findings.results import MATCHED, ONE_DIVISION, pick, say
+from w2s_lib.findings.results import ONE_DIVISION, pick, say
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.shipped import DIGESTS, Shipped

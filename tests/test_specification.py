@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from w2s_lib.figures.specification import specification_curve as draw
-from w2s_lib.findings.results import MATCHED, measure, minus
+from w2s_lib.findings.results import measure, minus
 from w2s_lib.findings.specification import CHOICES, by_cell, by_option, pool, specification_curve, total_excess
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.measures.metrics import Comparison
 
 

@@ -37,6 +37,7 @@ from w2s_lib.figures.play import prediction
 from w2s_lib.figures.style import Shown
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, FOLLOWS, PLANTED_IN, ledger
+from w2s_lib.findings.positive_controls import POWER_OF
 from w2s_lib.findings.results import COLUMNS, by_seed, published, read_results, say
 from w2s_lib.lab import Lab
 from w2s_lib.lab.cluster import LOCAL
@@ -58,8 +59,7 @@ BOOK_TABLES = {"csv": "results.csv", "runs": "runs.csv", "seeds": "results_by_se
 """Ending of the file in which a chapter leaves what it publishes → the book's file that it is a part of."""
 
 CHECKS = "checks"
-"""Ending of the file in which a build leaves what opens a chapter's answers; folder in which a hand-out has it under
-seal."""
+"""Ending of the file with what opens a chapter's answers; and a hand-out's folder of them."""
 
 SCRIPT = "js"
 """Ending of the file in which a chapter leaves what its page reads in the browser."""
@@ -138,14 +138,15 @@ class Chapter:
         if self.name not in FINDINGS or not (record.folder_of(edition) / record.ABOUT).is_file():
             return ""
         if not self.recorded:
-            return f"{record.says(edition)} So {ours}."
+            return f"{record.in_words(edition)} So {ours}."
         if self.name == PLANTED_IN:
             return f"The record holds of this chapter what planted students come to, and no more: else {ours}."
         if self.name not in self._in_record:
             return f"The record does not hold this chapter: {ours}."
         return (
-            f"{record.says(edition)} A number with “(here …)” behind it and a filled mark beside a hollow one are the "
-            f"record's; “here”, and hollow, is this build ({len(edition.seeds)} seed{'s' * (len(edition.seeds) > 1)}). "
+            f"{record.in_words(edition)} A number with “(here …)” behind it and a filled mark beside a hollow one are "
+            f"the record's; “here”, and hollow, is this build "
+            f"({len(edition.seeds)} seed{'s' * (len(edition.seeds) > 1)}). "
             "“Outside”, or !: where the record expects five builds of a hundred. Nulls, bounds and cells of tables "
             "that stand without one are the record's as well; this build's are in results.csv."
         )
@@ -182,8 +183,7 @@ class Chapter:
 
     @property
     def n_predictions(self) -> int:
-        """How many numbers the chapters of this edition, and others of this build, ask to guess; what is undefined
-        among them counts as well."""
+        """How many numbers the chapters of this build ask to guess; what is undefined counts as well."""
         import nbformat
 
         path = Path(os.environ.get("W2S_RESULTS", "")) / CHAPTERS_BESIDE
@@ -293,17 +293,15 @@ class Chapter:
         return self._over_seeds[name]
 
     def deciding(self, live: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-        """Results rows by chapter that verdicts are read off: the record's, where it has more seeds, else those of this
-        build.
+        """Results rows by chapter that verdicts are read off: the record's, where it has more seeds, else this build's.
 
         How often a planted student is found is of this build in any case: its score tables are at hand.  What innocent
-        ones show on average is the record's, too, where it has them.  A chapter that is younger than the record is this
-        build's.
+        ones show on average is the record's, where it has them.  A chapter that it does not have is this build's.
         """
         found = {name: self._recorded(name) if name in self._in_record else rows for name, rows in live.items()}
         if PLANTED_IN in live and len(means := self._innocents):
             mine = live[PLANTED_IN]
-            rates = mine["statistic"].astype("str").str.startswith("power_of_")
+            rates = mine["statistic"].isin(POWER_OF.values())
             others = mine[rates | ~mine["planted"].isin(FOLLOWS) | ~mine["method"].isin(means["method"])]
             found[PLANTED_IN] = pd.concat([others, means], ignore_index=True) if len(others) else means
         return found
@@ -314,9 +312,8 @@ class Chapter:
         rows = self._record
         return record.summarise(rows[(rows["chapter"] == PLANTED_IN) & rows["planted"].isin(FOLLOWS)])
 
-    def told(self, key: str, results: pd.DataFrame) -> pd.Series:
-        """The ledger's row of one claim, from its chapter's results: ``says``, its verdict in words, ``sentence`` and
-        the rest."""
+    def ledger_row(self, key: str, results: pd.DataFrame) -> pd.Series:
+        """The ledger's row of a claim, from its chapter's results: ``says`` (its verdict), ``sentence`` and so on."""
         claim = CLAIMS[key]
         live = {
             claim.chapter: results,

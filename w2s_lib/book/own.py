@@ -146,8 +146,7 @@ def remedies(study: Study) -> list[Study]:
 
 
 def needed(study: Study) -> list[Train]:
-    """All that a report trains: students under its conditions, and under each mitigation without and with the explicit
-    conflict."""
+    """All that a report trains: students under its conditions, and, without and with a conflict, mitigations."""
     tried = [run for one in remedies(study) for run in one.student_runs(("none", "explicit"))]
     return distinct([*study.student_runs(conditions(study)), *tried])
 
@@ -170,8 +169,7 @@ def notes(study: Study, here: bool = False) -> list[str]:
 
 
 def remarks(study: Study) -> list[str]:
-    """What readers of a page should know of the data here and the results at hand of a study on a lab, a sentence each;
-    no path of this machine is in them."""
+    """What readers of a page should know of its data and of the results on its lab, a sentence each, without paths."""
     runs = study.runs()
     of_results = (study.lab.says_of_code(runs), says_of_others(study.lab, runs, how=False))
     return [*notes(study, here=True), *(f"{said}." for said in of_results if said)]

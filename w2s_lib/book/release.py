@@ -62,9 +62,8 @@ def release(
     if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").is_file():
         raise ParameterError("target", str(target), "must be a new folder, or that of a release")
     if not (html / "slides").is_dir():
-        raise ParameterError(
-            "edition", edition, f"has no slides: a preview, or built before books had; run {command(edition)}"
-        )
+        says = f"has no slides: a preview, or built before books had; run {command(edition)}"
+        raise ParameterError("edition", edition, says)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.make_archive(str(folder / "site"), "zip", html)

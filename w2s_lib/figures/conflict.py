@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from w2s_lib.figures.rows import ONE, Measure, Row, bars, beside, dot, forest, name_rows, nulls
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, GREY, MARKERS, Figure, canvas
 from w2s_lib.findings.conflict import placebo_refused
-from w2s_lib.findings.results import MATCHED, RATES, usual
+from w2s_lib.findings.results import usual
+from w2s_lib.findings.statistics import MATCHED, RATES
 from w2s_lib.measures.metrics import Comparison
 
 SURE, STRIP = 0.998, 1.4
@@ -87,8 +88,7 @@ def deception_plane(comparison: Comparison, condition: str) -> Figure:
 def scores_and_nulls(results: pd.DataFrame, conditions: list[str]) -> Figure:
     """DS with its interval beside its random and margin-matched nulls, one row a condition.
 
-    ``results``: pooled rows of ``results.summarise`` with ``deception_score``, ``null_random``,
-    ``null_margin_matched``.
+    ``results``: pooled rows with ``deception_score``, ``null_random``, ``null_margin_matched``.
     """
     rows = usual(results).set_index(["condition", "statistic"])
     figure, ax = canvas(7.0, 0.75 * len(conditions) + 1.5)

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from w2s_lib.figures.rows import ONE, Measure, beside, dot, forest, under_headings
 from w2s_lib.figures.style import GREY, Figure, canvas
 from w2s_lib.findings.objectives import RIVAL_MIXED_IN, RIVAL_SIDES
-from w2s_lib.findings.results import MATCHED, pick, say, usual
+from w2s_lib.findings.results import pick, say, usual
+from w2s_lib.findings.statistics import MATCHED
 
 CONDITIONS_BY_AIM = {
     "": ("explicit", "implicit", "verbosity", "rerun", "placebo"),

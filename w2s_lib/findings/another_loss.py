@@ -5,20 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.results import (
-    BY_LABEL,
-    GENERALIZATION,
-    MATCHED,
-    SCORES,
-    TRAINING,
-    UNMODIFIED,
-    cells,
-    difference,
-    measure,
-    minus,
-    net_of_reruns,
-    summarise,
-)
+from w2s_lib.findings.results import TRAINING, UNMODIFIED, cells, difference, measure, minus, net_of_reruns, summarise
+from w2s_lib.findings.statistics import BY_LABEL, GENERALIZATION, MATCHED, SCORES
 from w2s_lib.measures.metrics import borders, log_odds
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import LOSS_DOSE
@@ -110,8 +98,7 @@ def resting_places(loss: str, alpha: float, q: np.ndarray) -> np.ndarray:
 
 
 def by_label(pairs: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
-    """Of ``fitted``, for each loss, condition and tenth of the labels: ``q`` (mean), and the ``low``, ``middle`` and
-    ``high`` quartile of z."""
+    """Of ``fitted``, by loss, condition and tenth of labels: mean ``q``; quartiles ``low, middle, high`` of z."""
     tenth = np.minimum((pairs["q"] * bins).astype(int), bins - 1)
     rows = []
     for (loss, condition, _), group in pairs.groupby(["loss", "condition", tenth.rename("tenth")], sort=False):

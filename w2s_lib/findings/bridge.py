@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.data.load import split
-from w2s_lib.findings.results import MATCHED, SHARE, cells, difference, measure, minus, summarise
+from w2s_lib.findings.results import cells, difference, measure, minus, summarise
+from w2s_lib.findings.statistics import MATCHED, SHARE
 from w2s_lib.measures.metrics import correct
 from w2s_lib.study import Study
 from w2s_lib.study.study import COMPARED
@@ -37,14 +38,12 @@ def compared(study: Study, **names: str) -> pd.DataFrame:
 
 
 def bridge(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The settings of ``Study.like_real_texts``, pooled; minus a rerun in each; noisy minus clean labels; heads minus
-    all weights.
+    """The settings of ``Study.like_real_texts``, pooled; minus a rerun; noisy minus clean; heads minus all weights.
 
     ``labels`` is *noisy*, or empty; ``method`` *frozen_head* or *reward_model*."""
     settings = study.like_real_texts()
-    per_seed = pd.concat(
-        [compared(one, labels=labels, method=method) for (labels, method), one in settings.items()], ignore_index=True
-    )
+    frames = [compared(one, labels=labels, method=method) for (labels, method), one in settings.items()]
+    per_seed = pd.concat(frames, ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
     for labels, method in settings:
         rows.append(minus(per_seed, (MATCHED, SHARE, SHIFT), ("explicit",), "rerun", labels=labels, method=method))
@@ -77,8 +76,7 @@ def by_ceiling(study: Study) -> pd.DataFrame:
 
 
 def wrongly_ranked(study: Study) -> tuple[float, float]:
-    """Of all training pairs, the share that students without a conflict rank wrongly; of these, the share that their
-    supervisors do, too."""
+    """Share of training pairs that no-conflict students rank wrongly; of these, the share that supervisors do, too."""
     learned = [study.comparison(*cell, on="weak_label") for cell in cells(study, ["explicit"])]
     wrong = np.concatenate([~c.right for c in learned])
     return float(wrong.mean()), float(np.concatenate([~correct(c.weak) for c in learned])[wrong].mean())

@@ -17,7 +17,6 @@ from w2s_lib.findings import search, society
 from w2s_lib.findings.mitigations import over_ways
 from w2s_lib.findings.objectives import side
 from w2s_lib.findings.results import (
-    MATCHED,
     NAMES,
     TRAINING,
     UNMODIFIED,
@@ -31,6 +30,7 @@ from w2s_lib.findings.results import (
     summarise,
     tabulate,
 )
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.measures.metrics import Array, Comparison, Mask, correct, share
 from w2s_lib.specs import Spec, stream
 from w2s_lib.study import Study
@@ -205,8 +205,7 @@ def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]
     Differences: the conflicts and the placebo minus the rerun, in both aims and in accuracy on ``SIDES_OF_AIMS``; aims
     in turn minus the same pairs mixed, in these and in tax, DS and excess; each mitigation minus no mitigation, in both
     aims, under the explicit conflict, reward models alone.  The confidence loss' two fences stand beside them: the
-    quantile minus 1/2, and minus no such loss, in tax, DS, excess and PGR; either, or no such loss, minus its own rerun
-    in tax and excess."""
+    quantile minus 1/2, and minus no such loss, in tax, DS, excess and PGR; each minus its own rerun."""
     frames = [tabulate(one, conditions, partial(_aims, one)) for one, conditions in placed(study)]
     per_seed = pd.concat([*frames, *_others(study), either_fence(study)], ignore_index=True)
     per_seed = per_seed.drop_duplicates(["seed", *NAMES], ignore_index=True)

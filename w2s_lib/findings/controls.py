@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.results import CONFLICTS, EXCESSES, MATCHED, OTHER, SCORES, cells, measure, minus, summarise
+from w2s_lib.findings.results import CONFLICTS, OTHER, cells, measure, minus, summarise
+from w2s_lib.findings.statistics import EXCESSES, MATCHED, SCORES
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import ABOVE_ONE
 
@@ -22,10 +23,9 @@ def controls(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     weakly = (*CONFLICTS, "explicit_shared", "untrained")
     gold = ("gold_explicit", "gold_implicit", "gold_rerun")
     per_seed = measure(few, (*weakly, *gold), SCORES)
-    stable = measure(
-        few, ("explicit", "implicit", "placebo", "explicit_shared"), ("deception_score", *EXCESSES), stable=True
-    )
-    other = measure(replace(few, ceiling_half="ground_truth"), CONFLICTS, ("deception_score", *EXCESSES), ceiling=OTHER)
+    asked = ("deception_score", *EXCESSES)
+    stable = measure(few, ("explicit", "implicit", "placebo", "explicit_shared"), asked, stable=True)
+    other = measure(replace(few, ceiling_half="ground_truth"), CONFLICTS, asked, ceiling=OTHER)
     doses = {ABOVE_ONE} - {study.edition.alpha}
     above_one = [measure(few.with_parameters(alpha=dose), ["gold_explicit"], SCORES) for dose in doses]
     rows = [
@@ -39,8 +39,7 @@ def controls(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def balance(study: Study) -> pd.DataFrame:
-    """Whether matching matches: how far the taxed pairs' margins lie from those that the margin-matched null compares
-    them with.
+    """Whether matching matches: how far taxed pairs' margins lie from those that the margin-matched null compares with.
 
     On the control pairs, in standard deviations of all pairs that can pay (``Comparison.imbalance``): ``before``,
     against all of them, and ``after`` matching, on average over seeds and model pairs by their ``taxed`` pairs; and the

@@ -10,11 +10,8 @@ import pandas as pd
 
 from w2s_lib.findings.results import (
     ALL,
-    MATCHED,
     PER_SEED,
     ROWS,
-    SHARE,
-    TAX_AND_EXCESS,
     UNMODIFIED,
     Cell,
     cells,
@@ -28,6 +25,7 @@ from w2s_lib.findings.results import (
 )
 from w2s_lib.findings.search import SEARCH
 from w2s_lib.findings.society import FROZEN, MACPO, first_pair
+from w2s_lib.findings.statistics import MATCHED, SHARE, TAX_AND_EXCESS
 from w2s_lib.lab.graph import closure
 from w2s_lib.specs import Features, Pretrain, Spec
 from w2s_lib.study import Study
@@ -66,8 +64,7 @@ class Remedy:
         return (self.method, self.condition, self.versus) == ("reward_model", "explicit", UNMODIFIED)
 
     def row(self, rows: pd.DataFrame, statistic: str) -> pd.Series | None:
-        """What it changes in a statistic, a results row; None where the rows do not say.  PGR is of its students
-        without a conflict."""
+        """What it changes in a statistic, a results row; None: the rows do not say.  PGR: without a conflict."""
         names = {"statistic": statistic, "method": self.method, "mitigation": self.mitigation, "versus": self.versus}
         names["condition"] = "none" if statistic == "pgr" else self.condition
         found = usual(rows, **names, knowledge=None, weak=ALL)
@@ -145,14 +142,12 @@ def with_others(results: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> pd.
 
 
 def over_ways(per_seed: pd.DataFrame) -> pd.DataFrame:
-    """Bootstrapping averaged over its intermediate models: the rows of a per-seed frame that go ``via`` one, without
-    it."""
+    """Bootstrapping averaged over its intermediate models: rows of a per-seed frame that go ``via`` one, without it."""
     return pool(per_seed[per_seed["via"] != ""], via="")
 
 
 def _tried(few: Study, mitigated: Sequence[Study], conflict: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Students without and with a conflict under no mitigation and under each, by one method: per-seed and results
-    rows."""
+    """Students without and with a conflict, unmitigated and under each mitigation: per-seed and results rows."""
     frames = [measure_both(few, (conflict, "rerun"), OF_A_MITIGATION)]
     frames += [measure_both(tried, [conflict], OF_A_MITIGATION) for tried in mitigated]
     per_seed = pd.concat(frames, ignore_index=True)
@@ -218,9 +213,8 @@ def of_the_attainable_in_words(rows: pd.DataFrame) -> str:
     if unknown := [title(name) for name in told if name and name not in known]:
         says += f"; nothing could have been seen with {', '.join(unknown)}"
     moved = {side: [title(n) for n in tried if reads(change.loc[n]) == f"{side} zero"] for side in ("below", "above")}
-    apart = [
-        f"{word}: {', '.join(moved[side])}" for side, word in (("below", "lower"), ("above", "higher")) if moved[side]
-    ]
+    words = {"below": "lower", "above": "higher"}
+    apart = [f"{words[side]}: {', '.join(names)}" for side, names in moved.items() if names]
     return f"{says}. Told from no mitigation's by their intervals: {'; '.join(apart) or 'none'}."
 
 

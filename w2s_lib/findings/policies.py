@@ -8,7 +8,6 @@ import pandas as pd
 
 from w2s_lib.findings.replies import measure_talk
 from w2s_lib.findings.results import (
-    MATCHED,
     PER_SEED,
     ROWS,
     UNMODIFIED,
@@ -19,6 +18,7 @@ from w2s_lib.findings.results import (
     summarise,
     usual,
 )
+from w2s_lib.findings.statistics import MATCHED, STATISTICS
 from w2s_lib.measures.metrics import band
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import POLICY
@@ -77,8 +77,7 @@ def _option(study: Study, name: str) -> list[pd.DataFrame]:
 
 
 def beyond_reward_models(per_seed: pd.DataFrame, policies: dict[str, object]) -> pd.DataFrame:
-    """Results rows of what is compared between methods: these policies minus the reward models under the same
-    condition."""
+    """Results rows of what is compared between methods: policies minus reward models under the same condition."""
     those = {"method": "reward_model", "condition": policies["condition"]}
     return difference(per_seed, SIDE_BY_SIDE, "reward_model", policies, those)
 
@@ -113,7 +112,7 @@ def dpo_option(study: Study, name: str, per_seed: pd.DataFrame) -> pd.DataFrame:
     frames = [
         usual(per_seed, method="dpo", **OPTION_COLUMNS[name]),
         measure_talk(by, list(changed)),
-        measure(by, ["none"], [s for s in changed["none"] if not s.startswith("talk_")]),
+        measure(by, ["none"], [name for name in changed["none"] if name in STATISTICS]),
         *(measure(one, ["explicit"], SIDE_BY_SIDE) for one in (few, by)),
     ]
     (names,) = few.edition.weak_strong
@@ -135,8 +134,7 @@ def beside_dpo(name: str, per_seed: pd.DataFrame) -> pd.DataFrame:
 
 def hard_and_soft(study: Study) -> pd.DataFrame:
     """DPO's explicit conflict on hard and on soft labels, on the first policy pair: ``labels``, ``seed``, ``in_band``
-    (share of the training labels), ``tax``, ``churn`` (what a further student without a conflict "pays"); no row where
-    DPO is left out."""
+    (share of training labels), ``tax``, ``churn`` (what a further no-conflict one "pays"); no row without DPO."""
     few, options, rows = study.on_policy_weak_strong_pairs(), study.policy_options(), []
     (weak, strong), (low, high) = few.edition.weak_strong[0], band(study.edition.alpha)
     by_labels = {"hard": few.trained_by("dpo"), "soft": options["on_soft_labels"]} if options else {}

@@ -29,6 +29,7 @@ from w2s_lib.findings.results import (
     summarise,
     usual,
 )
+from w2s_lib.findings.statistics import attainable_of
 from w2s_lib.measures.intervals import SAME, above_zero, half_width, seeds_for
 from w2s_lib.measures.metrics import NULLS, Array, Comparison, Mask, correct
 from w2s_lib.specs import stream
@@ -128,6 +129,9 @@ SEEN = {
     "excess_weak_matched": "weak-matched excess",
 }
 """Statistics that are asked what they could see, and what each is called."""
+
+POWER_OF = {name: f"power_of_{name}" for name in SEEN}
+"""Each of these → the statistic that says how often it alarms."""
 
 Sums = dict[str, tuple[Array, Array]]
 """Statistic → numerators and denominators of planted students, shape (students,).
@@ -252,7 +256,7 @@ def _rows(about: dict[str, object], values: Array, study: Study) -> list[dict[st
     return [
         about | {"value": means.mean(), "low": low, "high": high, "sd": spread.mean(), "by_seed": by_seed},
         about
-        | {"statistic": f"power_of_{about['statistic']}", "value": told, "by_seed": ()}
+        | {"statistic": POWER_OF[about["statistic"]], "value": told, "by_seed": ()}
         | dict.fromkeys(("low", "high", "sd"), np.nan),
     ]
 
@@ -273,10 +277,10 @@ def largest(found: pd.DataFrame, statistic: str, condition: str, versus: str = "
     ``found`` as of ``observed``.
     """
     value = lambda name, under: float(pick(found, name, under)["value"])
-    if statistic == "deception_score":
-        most = value("attainable_random", condition) + value("null_random", condition)
+    if bound := attainable_of(statistic):
+        most = value(bound, condition)
     else:
-        most = value(statistic.replace("excess", "attainable"), condition)
+        most = value("attainable_random", condition) + value("null_random", condition)
     return most - value(statistic, versus) if versus else most
 
 
@@ -306,7 +310,7 @@ def judged(results: pd.DataFrame, condition: str, **names: str) -> pd.DataFrame:
     ``names`` are columns in which the rows of planted students, as of ``positive_controls``, are not as usual.
     """
     rows = usual(results, condition=condition, **{"planted": None} | names).set_index(["statistic", "planted"])["value"]
-    rates = [{kind: rows.get((f"power_of_{name}", kind), np.nan) for kind in PLANTED} for name in SEEN]
+    rates = [{kind: rows.get((name, kind), np.nan) for kind in PLANTED} for name in POWER_OF.values()]
     return pd.DataFrame(rates, index=pd.Index(SEEN, name="statistic")).assign(says=[judge(r) for r in rates])
 
 
@@ -325,9 +329,8 @@ def reckoned(means: pd.DataFrame, drawn: pd.DataFrame, n_seeds: int, condition: 
     told = lambda name, n: {kind: above_zero(size.get((name, kind), np.nan), n) for kind in PLANTED}
     rates = [told(name, n_seeds) for name in SEEN]
     needed = [seeds_for(size.get((name, "half"), np.nan), 1.0, POWER) for name in SEEN]
-    return pd.DataFrame(rates, index=pd.Index(SEEN, name="statistic")).assign(
-        says=[judge(rate) for rate in rates], needed=needed
-    )
+    frame = pd.DataFrame(rates, index=pd.Index(SEEN, name="statistic"))
+    return frame.assign(says=[judge(rate) for rate in rates], needed=needed)
 
 
 def sharpest(table: pd.DataFrame) -> str | None:

@@ -16,9 +16,6 @@ import pandas as pd
 
 from w2s_lib.data.load import split
 from w2s_lib.findings.results import (
-    GENERALIZATION,
-    MATCHED,
-    SCORES,
     Cell,
     Estimate,
     cells,
@@ -29,6 +26,7 @@ from w2s_lib.findings.results import (
     summarise,
     tabulate,
 )
+from w2s_lib.findings.statistics import GENERALIZATION, MATCHED, SCORES
 from w2s_lib.findings.written import what_is_written
 from w2s_lib.measures.metrics import Comparison, accuracy
 from w2s_lib.specs import Pairs, Pretrain, Spec, Split, Train
@@ -86,8 +84,7 @@ def probabilities(study: Study, cell: Cell, guides: Sequence[Train], weight: flo
 
 
 def comparison(study: Study, cell: Cell, weight: float) -> Comparison:
-    """As ``Study.comparison``, with guided strong models in the place of trained students; area, supervisor and ceiling
-    are the same."""
+    """As ``Study.comparison``, with guided strong models for trained students, all else the same."""
     known = study.probabilities(study.compared(*cell)[:2])
     without, under, independent = probabilities(study, cell, study.guides(*cell), weight)
     e = study.edition

@@ -8,19 +8,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.results import (
-    COUNTED,
-    MATCHED,
-    STATISTICS,
-    Cell,
-    Estimate,
-    difference,
-    estimate,
-    measure,
-    minus,
-    summarise,
-    tabulate,
-)
+from w2s_lib.findings.results import Cell, Estimate, difference, estimate, measure, minus, summarise, tabulate
+from w2s_lib.findings.statistics import COUNTED, MATCHED, STATISTICS
 from w2s_lib.measures.metrics import Array, Comparison, correct, known, share
 from w2s_lib.specs import STRONG, Society
 from w2s_lib.study import Study

@@ -37,8 +37,7 @@ OF_A_CELL = ("T", "knows", "null", "neighbours", "ceiling")
 
 
 def total_excess(c: Comparison, null: str, neighbours: int) -> tuple[float, int]:
-    """Sum over taxed pairs of what is scored minus its chance by a null, and how many they are: ``excess`` is their
-    ratio."""
+    """Sum over taxed pairs of what is scored minus its chance by a null, and their number: ``excess`` is the ratio."""
     part, among = c.scored(null)
     paid = c.tax & among
     near = alike(among, [getattr(c, name) for name in NULLS[null]], neighbours, of=paid)
@@ -46,8 +45,7 @@ def total_excess(c: Comparison, null: str, neighbours: int) -> tuple[float, int]
 
 
 def by_cell(study: Study, ceiling: str) -> pd.DataFrame:
-    """Every model pair and seed, counted in every way: ``seed, weak, strong, condition``, ``OF_A_CELL``, ``total``,
-    ``taxed``."""
+    """Every model pair and seed, in every way: ``seed, weak, strong, condition``, ``OF_A_CELL``, ``total, taxed``."""
     study.lab.run(study.student_runs(COMPARED))
     rows = []
     for cell in cells(study, COMPARED):
@@ -76,8 +74,7 @@ def pool(counted: pd.DataFrame, how: str) -> pd.Series:
 
 
 def specification_curve(study: Study) -> pd.DataFrame:
-    """A row a specification, the least estimate first: ``CHOICES``, ``value``, ``low``, ``high``, ``n_seeds`` and what
-    it ``reads``.
+    """A row a specification, the least estimate first: ``CHOICES``, ``value, low, high, n_seeds, reads``.
 
     Intervals are t intervals over seeds; with a single seed there is none.
     """
@@ -94,9 +91,8 @@ def specification_curve(study: Study) -> pd.DataFrame:
             about = dict(zip(OF_A_CELL, names)) | {"weak_strong_pairs": pairs, "pooled": how}
             rows.append(about | seed_interval(values)._asdict())
     frame = pd.DataFrame(rows).sort_values("value", ignore_index=True)
-    return frame.assign(reads=[reads(row) for _, row in frame.iterrows()])[
-        [*CHOICES, "value", "low", "high", "n_seeds", "reads"]
-    ]
+    frame["reads"] = [reads(row) for _, row in frame.iterrows()]
+    return frame[[*CHOICES, "value", "low", "high", "n_seeds", "reads"]]
 
 
 def compared(curve: pd.DataFrame, choice: str) -> pd.DataFrame:

@@ -21,7 +21,8 @@ import pandas as pd
 
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS
-from w2s_lib.findings.results import ALL, MATCHED, differences, measure, pick, pool
+from w2s_lib.findings.results import ALL, differences, measure, pick, pool
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.store import replacing
 from w2s_lib.measures.variance import best_replicas, components, likely_components
@@ -68,8 +69,7 @@ def runs(study: Study) -> list:
 
 
 def measured(study: Study) -> pd.DataFrame:
-    """``ASKED_OF_PILOTS`` of a unit, its model pairs pooled: columns ``claim, draw, value``; draw 0 is of all pairs as
-    they are."""
+    """``ASKED_OF_PILOTS`` of a unit, model pairs pooled: ``claim, draw, value``; draw 0 is of all pairs as they are."""
     statistics = {str(names["statistic"]) for names in ASKED_OF_PILOTS.values()} - {"pgr"}
     none, conflicts = measure(study, SPREAD_IN[:1], ["pgr"]), measure(study, SPREAD_IN[1:], sorted(statistics))
     beyond = differences(conflicts, MATCHED, "rerun", {"condition": "explicit"}, {"condition": "rerun"})
@@ -104,8 +104,7 @@ def make(study: Study, seeds: Iterable[int]) -> pd.DataFrame:
 
 
 def read(edition: Edition) -> pd.DataFrame | None:
-    """The pilots of an edition, as ``make`` left them; None where it has none, or where they are of other
-    parameters."""
+    """The pilots of an edition, as ``make`` left them; None where it has none, or they are of other parameters."""
     path = path_of(edition)
     frame = pd.read_parquet(path) if path.is_file() else None
     return frame if frame is not None and frame.attrs.get("parameters") == record.parameters(edition) else None
@@ -150,9 +149,8 @@ def shares(frame: pd.DataFrame, costs: tuple[float, float] | None = None) -> pd.
     return pd.DataFrame(rows)
 
 
-def says(found: pd.DataFrame) -> str:
-    """Of which part most of the variance is, and how many trainings are best, in sentences by rule; ``found``: as of
-    ``shares``."""
+def in_words(found: pd.DataFrame) -> str:
+    """Of which part most variance is, and how many trainings are best, in sentences; ``found``: as of ``shares``."""
     largest = found.loc[found.groupby("claim", sort=False)["share"].idxmax()]
     others = found.drop(largest.index).groupby("claim")["high"].max()
     clear = int((largest["low"] > largest["claim"].map(others)).sum())

@@ -17,7 +17,6 @@ from w2s_lib.findings import label_again
 from w2s_lib.findings.label_again import CONTRAST, LABEL_CHANGES, THERE, contrast, of_group
 from w2s_lib.findings.positive_controls import PLANTED, PLANTED_STUDENTS, scores
 from w2s_lib.findings.results import (
-    MATCHED,
     TRAINING,
     UNMODIFIED,
     Cell,
@@ -26,11 +25,11 @@ from w2s_lib.findings.results import (
     measure_both,
     minus,
     net_of_reruns,
-    number_of,
     summarise,
     tabulate,
 )
-from w2s_lib.measures.metrics import Comparison, Mask, correct, share
+from w2s_lib.findings.statistics import MATCHED, number_of
+from w2s_lib.measures.metrics import Comparison, Mask
 from w2s_lib.specs import Split, Train, stream
 from w2s_lib.study import Study
 from w2s_lib.study.mitigations import TOKENS
@@ -130,11 +129,7 @@ def labels(study: Study, by: str, on: Split = "weak_label") -> pd.DataFrame:
         runs = oracle_and_student(study, *cell[:3], by)
         (q,) = study.probabilities([runs[1].labels], on)
         for name, group in groups(study, *cell[:3], on, by).items():
-            everywhere = np.ones(len(group), dtype=bool)
-            masks = {"share_of_pairs": (group, everywhere), "label_right": (correct(q), group)}
-            for statistic, (part, of) in masks.items():
-                names = {"statistic": statistic, "subset": name, **also}
-                yield Estimate(names, partial(share, part, of), len(group), runs, partial(number_of, of))
+            yield from label_again.of_labels(group, (q,), runs, subset=name, **also)
 
     return tabulate(study.under_mitigation(by), ("none",), estimates, on)
 

@@ -93,8 +93,7 @@ class Mitigation:
         return "loss" if self.recipe else "labels"
 
     def of(self, run: Train, filter_above: float = FILTER, filter_by: FilterBy = "label") -> Train:
-        """The student, under this mitigation; bootstrapping, ensembles and token selections, which need other runs, are
-        ``Study``'s.
+        """The student, under this mitigation; bootstrapping, ensembles and chosen tokens are ``Study``'s.
 
         ``filter_by`` is for policies; what a reward model's filter reads is always the label.
 
