@@ -77,7 +77,7 @@ which commit, on what machine."""
 
 NOT_SHIPPED = {
     "16_bring_your_own_pairs": "It trains models while it is read.",
-    "19_theory": "It reads the weights of models, which do not come with the book.",
+    "19_theory": "It reads the weights of models, which a preview does without.",
 }
 """Chapters that need more than comes with a preview, and what that is."""
 
