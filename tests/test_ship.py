@@ -61,8 +61,8 @@ def done(folders, tmp_path_factory) -> tuple[Study, Path]:
     harmless = folder / "harmless.jsonl"
     harmless.write_text("\n".join(map(json.dumps, dialogues(200, (GOOD, BAD), 1))), encoding="utf-8")
     layers = [f"{folders['llama']}@0", f"{folders['llama']}@2"]
-    fields = {"name": "shipped", "data": str(harmless), "seeds": [1, 2], "models": layers, "pairs": "all"}
-    fields |= {"control_pairs": [], "train_pairs": 48, "test_pairs": 64, "max_tokens": 96, "threshold": 0.5}
+    fields = {"name": "shipped", "data": str(harmless), "seeds": [1, 2], "models": layers, "weak_strong_pairs": "all"}
+    fields |= {"control_weak_strong_pairs": [], "train_pairs": 48, "test_pairs": 64, "max_tokens": 96, "threshold": 0.5}
     study = Study(load("hh-smol", fields | {"draws": 100, "chapters": ["05"]}))
     Lab(folder / "store", workers=0, progress=False).run(study.student_runs(CONDITIONS))
     return study, folder / "store"
@@ -318,7 +318,7 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
     assert alone["value"] == pytest.approx(over_seeds["by_seed"][0][1])
     assert alone["high"] - alone["low"] > 0.01, "over prompts"
     if checked:
-        few = study.on_control_pairs()
+        few = study.on_control_weak_strong_pairs()
         other, by_hand = replace(few, ceiling_half="ground_truth").on(lab), []
         for seed in seeds:  # a ratio of sums within the seed
             cells = [other.comparison(seed, *names, "explicit") for names in few.edition.weak_strong]
@@ -530,12 +530,14 @@ def on_real_texts(tmp_path_factory) -> dict[str, Study]:
 
 
 def test_the_row_across_families_has_no_pair_of_one_family(on_real_texts):
-    pairs = on_real_texts["across families"].on_control_pairs().edition.weak_strong
+    pairs = on_real_texts["across families"].on_control_weak_strong_pairs().edition.weak_strong
     assert len(pairs) == 4 and {findings_of_real_texts.family(*pair) for pair in pairs} == {ACROSS}
 
 
 def test_more_and_fewer_pairs_have_one_recipe_and_the_same_layers(on_real_texts):
-    more, fewer = (on_real_texts[name].on_control_pairs().edition for name in ("frozen layers", "fewer pairs"))
+    more, fewer = (
+        on_real_texts[name].on_control_weak_strong_pairs().edition for name in ("frozen layers", "fewer pairs")
+    )
     read = lambda edition: [[parse(name)[::2] for name in pair] for pair in edition.weak_strong]
     assert read(more) == read(fewer) and more.reward_model == fewer.reward_model
     assert (more.threshold, more.alpha, more.max_tokens) == (fewer.threshold, fewer.alpha, fewer.max_tokens)
@@ -650,7 +652,7 @@ def test_the_preview_needs_no_model(tmp_path):
     """What models know and reply, on which pairs they are right, and how one was trained come from the files."""
     study = Study(load("preview", {"draws": 100}))
     study = study.on(open_lab(str(tmp_path), 0, study.edition))
-    few, (seed,) = study.on_control_pairs(), study.edition.seeds
+    few, (seed,) = study.on_control_weak_strong_pairs(), study.edition.seeds
     facts, ladder = ladder_results(study)
     assert set(facts["model"]) == set(study.edition.models) and not ladder.empty
     watched = paths(few, seed, *few.edition.weak_strong[0])

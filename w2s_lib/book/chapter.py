@@ -43,7 +43,7 @@ from w2s_lib.lab.cluster import LOCAL
 from w2s_lib.lab.shipped import RECORDS, Shipped
 from w2s_lib.lab.store import Store, replacing
 from w2s_lib.study import Study
-from w2s_lib.study.edition import ALSO, FOLDER, PARAMETERS, Edition, load
+from w2s_lib.study.edition import ALSO, FOLDER, PARAMETERS, Edition, load, no_such
 from w2s_lib.study.edition_file import EditionFile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +54,7 @@ MODELS = FOLDER / "world" / "models"
 BUILT = ROOT / "book" / "_build"
 """Where books are built, a folder an edition."""
 
-ONE_OR_MORE = {"seeds", "pairs", "methods", "mitigations", "intermediates"}
+ONE_OR_MORE = {"seeds", "weak_strong_pairs", "methods", "mitigations", "intermediates"}
 """Parameters that may be given as one value instead of a list of one."""
 
 BOOK_TABLES = {"csv": "results.csv", "runs": "runs.csv", "seeds": "results_by_seed.csv"}
@@ -356,8 +356,8 @@ class Chapter:
     def _repr_html_(self) -> str:
         e = self.study.edition
         cells = {
-            "edition": f"{e.name}: {e.title}", "seeds": ", ".join(map(str, e.seeds)), "pairs": "; ".join(e.pairs),
-            "threshold": e.threshold, "alpha": e.alpha,
+            "edition": f"{e.name}: {e.title}", "seeds": ", ".join(map(str, e.seeds)),
+            "weak_strong_pairs": "; ".join(e.weak_strong_pairs), "threshold": e.threshold, "alpha": e.alpha,
         }  # fmt: skip
         body = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in cells.items())
         told = html.escape(f"{e.name}, seeds {cells['seeds']}, T = {e.threshold:g}, α = {e.alpha:g}")
@@ -445,7 +445,7 @@ def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
     allowed = PARAMETERS + ALSO.get(name, ())
     if not any(isinstance(value, Chapter) for value in namespace.values()):  # else cells have made variables since
         for key in sorted(given_names(namespace, allowed) - {*allowed, *PAPERMILL_PATHS}):
-            raise ParameterError(key, namespace.get(key), f"no such parameter; {nearest(key, list(allowed))}")
+            raise ParameterError(key, namespace.get(key), no_such(key, allowed))
     given = {key: namespace.get(key) for key in allowed}
     fields = {key: value for key, value in given.items() if key not in ("edition", "store", "workers")}
     fields |= {key: as_list(key, fields[key]) for key in ONE_OR_MORE & fields.keys()}

@@ -57,7 +57,8 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     """
     if str(data) == edition.WORLD:
         raise ParameterError("data", data, "a report needs pairs of your own; on the world's, there is the book")
-    fields = {"data": str(data), "models": [str(weak), str(strong)], "pairs": [f"{weak}{ARROW}{strong}"], **parameters}
+    fields = {"data": str(data), "models": [str(weak), str(strong)], "weak_strong_pairs": [f"{weak}{ARROW}{strong}"]}
+    fields |= parameters
     fields = {name: value for name, value in fields.items() if value is not None}
     recipe = fields.get("reward_model", {})
     if not isinstance(recipe, Mapping):

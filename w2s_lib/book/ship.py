@@ -105,7 +105,7 @@ def ship(study: Study) -> Shipped:
         raise ParameterError("edition", e.name, f"none of its runs is in {lab.store.root}; run it first")
     shipped.write(lab.store, [run for run in runs if lab.store.has(run) or shipped.has(run)])
     if e.data == WORLD:
-        few = study.on_control_pairs()
+        few = study.on_control_weak_strong_pairs()
         one = (few.edition.seeds[0], *few.edition.weak_strong[0])
         key, there = few.student(*one, "explicit").key, Lab(lab.store.root, lab.workers)
         if not there.missing(few.compared(*one, "explicit")):

@@ -62,7 +62,7 @@ def what_is_written(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Differences: each condition minus the rerun of its writer; chunk-level beam search minus its rivals without a
     conflict."""
-    by = study.on_policy_pairs().trained_by("dpo")
+    by = study.on_policy_weak_strong_pairs().trained_by("dpo")
 
     def estimates(cell: Cell) -> Iterable[Estimate]:
         for name, frame, keep, runs in _spoken(by, cell):

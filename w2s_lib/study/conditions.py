@@ -110,16 +110,16 @@ CORE = ("none", "explicit", "implicit", "rerun", "placebo")
 """Trained for every weak-strong pair."""
 
 POLICY = ("none", "explicit", "implicit", "implicit_quarter", "rerun", "placebo")
-"""Trained for the edition's policy pairs, by every method."""
+"""Trained for the edition's policy weak-strong pairs, by every method."""
 
 CONTROLS = (
     "explicit_shared", "verbosity", "untrained", "gold", "gold_explicit", "gold_implicit", "gold_rerun",
 )  # fmt: skip
-"""Trained for the edition's control pairs, beside the core."""
+"""Trained for the edition's control weak-strong pairs, beside the core."""
 
 TURNS = {"implicit_in_turns": "implicit", "implicit_weak_last": "implicit", "placebo_in_turns": "placebo"}
 """Two aims in turn (after Kim et al. 2025), and the condition that mixes the same pairs; trained for the mitigation
-pairs of worlds."""
+weak-strong pairs of worlds."""
 
 DOSES = ("implicit_eighth", "implicit_quarter", "implicit_half", "implicit")
 """Helpfulness pairs by dose, each twice the one before."""
