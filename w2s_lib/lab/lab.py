@@ -46,8 +46,8 @@ class Lab:
         progress: say how far it is while runs are missing.
         dask: where those processes are: ``local``, ``slurm`` or a scheduler's address; ``$W2S_DASK`` goes before it.
         shipped: results that come with the project; they count as finished.
-        given: pretrained models that come with the project, whatever edition asks for them; they are copied into the
-            store instead of trained.
+        given: pretrained models that come with the project, for editions of which no results do; they are copied into
+            the store instead of trained.
 
     Raises:
         StoreError: the store cannot be written.
@@ -153,8 +153,13 @@ class Lab:
         return f"{self._count(others, specs)}; {STRICT}=yes refuses them" if others else ""
 
     def is_given(self, spec: Spec) -> bool:
-        """Whether a run is one of the pretrained models that come with the project."""
-        return self.given is not None and isinstance(spec, Pretrain) and self.given.has(spec)
+        """Whether a run is one of the pretrained models that come with the project.
+
+        Not where results are shipped that began from it: they may have had its weights from another kind of machine,
+        and students of one study must not begin from two.
+        """
+        given = self.given is not None and isinstance(spec, Pretrain) and self.given.has(spec)
+        return given and not self._ships(spec)
 
     def _take(self, specs: Iterable[Spec]) -> None:
         for spec in closure(specs, self._ships):
