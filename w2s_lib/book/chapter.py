@@ -49,7 +49,7 @@ from w2s_lib.study.edition_file import EditionFile
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_STORE = ROOT / ".store"
 MODELS = FOLDER / "world" / "models"
-"""The pretrained models of the edition ``world``, as a store keeps them, for every edition that has them (``lab.Lab``)."""
+"""The pretrained models of the edition ``world``, as a store keeps them, for all that need them (``lab.Lab``)."""
 
 BUILT = ROOT / "book" / "_build"
 """Where books are built, a folder an edition."""
