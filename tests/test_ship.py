@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from transformers import AutoModelForSequenceClassification
 
 from tests.test_real_edition import BAD, GOOD, dialogues
 from w2s_lib import digests
 from w2s_lib.book import ship
 from w2s_lib.book.build import NOT_SHIPPED
-from w2s_lib.book.chapter import open_lab
+from w2s_lib.book.chapter import MODELS, open_lab
 from w2s_lib.book.pages import PACK
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures import bridge as figures_of_bridge
@@ -42,12 +43,13 @@ from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.shipped import DIGESTS, Shipped
-from w2s_lib.lab.store import StoreError
+from w2s_lib.lab.store import Store, StoreError
 from w2s_lib.measures.divergences import capa
 from w2s_lib.models.ladder import parse
 from w2s_lib.specs import Society, Train
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import DOSES
+from w2s_lib.study.cost import plan_runs
 from w2s_lib.study.edition import FOLDER, load
 
 CONDITIONS = ("explicit", "rerun")
@@ -185,6 +187,46 @@ def test_all_that_comes_with_the_project_is_as_it_was_written(folder):
     named = json.loads((FOLDER / folder / DIGESTS).read_text(encoding="utf-8"))
     came = [path for path in (FOLDER / folder).iterdir() if path.is_file() and path.name != DIGESTS]
     assert named == {path.name: digests.of_file(path) for path in came}
+
+
+def test_the_pretrained_models_of_the_world_come_with_the_book_and_no_result_of_it(tmp_path, monkeypatch):
+    """Each as its run left it, of the edition's seeds and models, and of no others; safetensors and no pickle."""
+    study = Study(load("world"))
+    lab, e = open_lab(str(tmp_path / "store"), 0, study.edition), study.edition
+    models = [study.model(seed, name) for seed in e.seeds for name in e.models]
+    came = [path for path in MODELS.rglob("*") if path.is_file()]
+    assert {path.parent.name for path in came} == {run.key for run in models} and len(models) == 15
+    assert {path.name for path in came if path.suffix != ".json"} == {"model.safetensors", "knowledge.parquet"}
+    assert sum(path.stat().st_size for path in came) < 8e6
+    planned = plan_runs(runs := study.ladder_runs(), lab=lab)
+    assert planned.loc[planned["there"], "key"].tolist() == [run.key for run in closure(runs) if run in models]
+    assert planned.loc[planned["there"], "hours"].sum() == 0 and lab.shipped is None
+    assert lab.run(models) == lab.trained == 0
+    for run in models:
+        lab.store.verify(run)
+        model = AutoModelForSequenceClassification.from_pretrained(lab.store.path(run), num_labels=1)
+        assert model.config.hidden_size == run.width and len(lab.knowledge(run)) == e.substances
+    preview = open_lab(str(tmp_path / "preview"), 0, load("preview"))
+    assert preview.shipped.has(models[0]) and not preview.is_given(models[0]), "its students began from other weights"
+    monkeypatch.setenv("W2S_SHIPPED", "no")
+    assert open_lab(str(tmp_path / "empty"), 0, e).missing(models) == models
+
+
+def test_models_are_shipped_all_or_none_and_only_those_of_the_world(own, tmp_path):
+    study, lab, _ = own
+    with pytest.raises(ParameterError, match="edition='shipped': only models of 'world' come with the book"):
+        ship.ship_models(study.on(lab), tmp_path)
+    few, folder = Study(load("world", {"seeds": [21]})).on(lab), tmp_path / "models"
+    (old := folder / "pretrain" / "00" / "old").mkdir(parents=True)
+    *others, last = [few.model(21, name) for name in few.edition.models]
+    for run in others:
+        lab.store.copy(run, Store(MODELS, read_only=True))
+    with pytest.raises(StoreError, match=f"Pretrain {last.key}: no result in"):
+        ship.ship_models(few, folder)
+    assert old.is_dir()
+    lab.store.copy(last, Store(MODELS, read_only=True))
+    assert ship.ship_models(few, folder) == [*others, last] and not old.exists()
+    Store(folder).verify(last)
 
 
 def test_a_hundred_runs_are_read_with_one_look_at_their_file(own, monkeypatch):

@@ -76,7 +76,7 @@ DONE = "build.json"
 
 NOT_SHIPPED = {
     "16_bring_your_own_pairs": "It trains models while it is read.",
-    "19_theory": "It reads the weights of models, which do not come with the book.",
+    "19_theory": "It reads the weights of models, which a preview does without.",
 }
 """Chapters that need more than comes with a preview, and what that is."""
 

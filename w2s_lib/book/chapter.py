@@ -42,13 +42,16 @@ from w2s_lib.findings.results import COLUMNS, by_seed, published, read_results, 
 from w2s_lib.lab import Lab
 from w2s_lib.lab.cluster import LOCAL
 from w2s_lib.lab.shipped import RECORDS, Shipped
-from w2s_lib.lab.store import replacing
+from w2s_lib.lab.store import Store, replacing
 from w2s_lib.study import Study
 from w2s_lib.study.edition import ALSO, FOLDER, PARAMETERS, Edition, load, no_such
 from w2s_lib.study.edition_file import EditionFile
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_STORE = ROOT / ".store"
+MODELS = FOLDER / "world" / "models"
+"""The pretrained models of the edition ``world``, as a store keeps them, for all that need them (``lab.Lab``)."""
+
 BUILT = ROOT / "book" / "_build"
 """Where books are built, a folder an edition."""
 
@@ -98,7 +101,7 @@ class Chapter:
         if edition.name == self.study.edition.name:
             return self.lab
         ships = Shipped(FOLDER / edition.name)
-        return Lab(self.lab.store.root, self.lab.workers, dask=edition.dask, shipped=ships)
+        return Lab(self.lab.store.root, self.lab.workers, dask=edition.dask, shipped=ships, given=self.lab.given)
 
     def publish(self, results: pd.DataFrame, edition: str | None = None) -> pd.DataFrame:
         """Add rows to the book's ``results.csv``, under an edition (None: the chapter's own); returns them as the page
@@ -365,7 +368,8 @@ class Chapter:
 def open_lab(store: object = None, workers: object = None, edition: Edition | None = None) -> Lab:
     """The lab on a store (None: ``$W2S_STORE``, else this checkout's ``.store``) with ``workers`` (None: one a core).
 
-    What an edition ships is not computed again, unless ``$W2S_SHIPPED`` is ``no`` (see ``Chapter.lab_of`` for others).
+    What an edition ships is not computed again, nor are the ``MODELS``, unless ``$W2S_SHIPPED`` is ``no`` (see
+    ``Chapter.lab_of`` for other editions).
 
     Raises:
         ParameterError: ``store`` is no path, or ``workers`` no number of processes.
@@ -376,10 +380,11 @@ def open_lab(store: object = None, workers: object = None, edition: Edition | No
     store = store or os.environ.get("W2S_STORE") or DEFAULT_STORE
     if not isinstance(store, (str, Path)):
         raise ParameterError("store", store, "must be the path of a folder")
-    shipped = None
-    if edition is not None and os.environ.get("W2S_SHIPPED") != "no" and (FOLDER / edition.name / RECORDS).is_file():
+    shipped, comes = None, os.environ.get("W2S_SHIPPED") != "no"
+    if edition is not None and comes and (FOLDER / edition.name / RECORDS).is_file():
         shipped = Shipped(FOLDER / edition.name)
-    return Lab(store, workers, dask=edition.dask if edition else LOCAL, shipped=shipped)
+    given = Store(MODELS, read_only=True) if comes else None
+    return Lab(store, workers, dask=edition.dask if edition else LOCAL, shipped=shipped, given=given)
 
 
 def assigned(source: str) -> set[str]:
