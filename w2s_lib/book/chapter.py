@@ -3,8 +3,6 @@
 >>> chapter = open_chapter("05_conflict_tax_deception", globals())   # doctest: +SKIP
 """
 
-from __future__ import annotations
-
 import ast
 import html
 import json

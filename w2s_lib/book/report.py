@@ -5,8 +5,6 @@
 The study behind it is ``own``'s, its page ``page``'s.
 """
 
-from __future__ import annotations
-
 import argparse
 import html
 import os

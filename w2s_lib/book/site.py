@@ -6,8 +6,6 @@ The switch is links, and works from the file system, without scripts and by keyb
 lays the editions side by side.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """What a null could have seen: planted students, the alarms they set off, and the share of the attainable."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -3,8 +3,6 @@
 On pairs about a substance the world knows both: *conformity* is the share in which the harmless reply is preferred,
 *competence* that in which the helpful one is.  The two agree about safe substances and clash about hazardous ones."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 

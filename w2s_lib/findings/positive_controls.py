@@ -5,8 +5,6 @@ What a statistic says of a planted *deceiver* is its power, what it says of an *
 nothing that the chapters on the conflicts and their controls do not train.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial

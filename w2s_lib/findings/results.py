@@ -3,8 +3,6 @@
 ``measure`` gives one row a study seed; ``summarise`` averages over seeds, with intervals.  What a row is about stands
 in its columns ``NAMES``, one fact each; an empty one means *as usual*.  ``usual`` and ``pick`` find rows by them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path

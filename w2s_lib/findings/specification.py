@@ -6,8 +6,6 @@ pooled, which of them, and beside which ceiling (Simonsohn, Simmons and Nelson 2
 and control chapters do not train.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import product
 

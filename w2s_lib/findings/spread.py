@@ -10,8 +10,6 @@ streams of their own (``Study.pretraining``, ``Study.training``).  So the varian
   levels above; draws of the substances with replacement, alike in all of a world, tell how much of each is theirs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path

@@ -2,8 +2,6 @@
 
 A statistic's name is never taken apart: what it is stands in the tables here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple

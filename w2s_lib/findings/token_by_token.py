@@ -4,8 +4,6 @@ The *deciding token* of a pair is the first in which its two replies differ: up 
 all that it prefers lies in what comes next.  It is read off the texts, and asks neither oracle nor truth.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 

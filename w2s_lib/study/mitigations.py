@@ -5,8 +5,6 @@ never the truth of others; *leaky filter*, which does, is here to show how much 
 the no-conflict student and the conflict student alike, so that its tax is the conflict's alone.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
