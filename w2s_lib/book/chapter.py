@@ -102,8 +102,7 @@ class Chapter:
         """Add rows to the book's ``results.csv``, under an edition (None: the chapter's own); returns them as the page
         shows them: ``beside`` the record.
 
-        They are written to the folder that ``W2S_RESULTS`` names (the book build sets it); a chapter
-        run alone keeps them in the notebook.
+        They are written to the folder that ``W2S_RESULTS`` names (the book build sets it); else they stay here.
         """
         about = edition or self.study.edition.name, self.name
         self.published.append((*published(results, *about), by_seed(results, *about)))
@@ -222,8 +221,7 @@ class Chapter:
     def check(self, name: str, answer: ArrayLike) -> None:
         """Print that an answer is right.  ``...`` stands for none yet.
 
-        What is right comes from a solution of this notebook, else from the file of the hand-out beside it, else from
-        the last build of this edition.
+        What is right comes from a solution of this notebook, else the hand-out's file beside it, else the last build.
 
         Raises:
             WrongAnswer: it is not; says a hint where the mistake is a common one, and never what is right.
@@ -393,8 +391,7 @@ def assigned(source: str) -> set[str]:
 def given_names(namespace: Mapping[str, Any], allowed: Collection[str]) -> set[str]:
     """Names that were given as parameters: in a cell that gives values to some of those ``allowed``, or in papermill's.
 
-    Others, such as a loop's variable, or what IPython sets when it starts, are the reader's own.  Where no cells are
-    known, all plain variables count.
+    Others, such as a loop's variable or what IPython sets, are the reader's own.  Without cells, all plain ones count.
     """
     if "In" not in namespace:
         return {key for key, value in namespace.items() if isinstance(value, PLAIN) and not key.startswith("_")}

@@ -43,8 +43,7 @@ ENSEMBLE = (11, 12)
 
 Changes = Literal["labels", "loss", "stages", "tokens", "use", "agents"]
 """What a remedy changes: the pairs and labels that a student learns from; what it minimises, and when it stops; whom
-is taught before it, or in which order; the tokens that count; how a strong model is used that nobody trains; or who
-teaches whom."""
+is taught before it, or in which order; the tokens that count; how an untrained model is used; or who teaches whom."""
 
 
 @dataclass(frozen=True)
