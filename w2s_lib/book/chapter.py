@@ -311,10 +311,7 @@ class Chapter:
     def ledger_row(self, key: str, results: pd.DataFrame) -> pd.Series:
         """The ledger's row of a claim, from its chapter's results: ``says`` (its verdict), ``sentence`` and so on."""
         claim = CLAIMS[key]
-        live = {
-            claim.chapter: results,
-            PLANTED_IN: results if claim.chapter == PLANTED_IN else results.iloc[:0],
-        }
+        live = {PLANTED_IN: results.iloc[:0], claim.chapter: results}
         return ledger(self.deciding(live), [claim]).iloc[0]
 
     def say(self, **texts: object) -> None:

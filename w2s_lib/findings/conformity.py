@@ -210,10 +210,8 @@ def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]
         rows += [moved(statistics=AIMS), *(moved(statistics=["accuracy"], subset=name) for name in SIDES_OF_AIMS)]
     for condition, mixed in TURNS.items() if study.takes_turns else ():
         beside = partial(minus, per_seed, conditions=[condition], control=mixed, method="reward_model")
-        rows += [
-            beside(statistics=AIMS, rival=RIVAL_OF_AIMS),
-            beside(statistics=["conflict_tax", "deception_score", MATCHED]),
-        ]
+        rows.append(beside(statistics=AIMS, rival=RIVAL_OF_AIMS))
+        rows.append(beside(statistics=["conflict_tax", "deception_score", MATCHED]))
         rows += [beside(statistics=["accuracy"], subset=name, rival=RIVAL_OF_AIMS) for name in SIDES_OF_AIMS]
     tried = per_seed[(per_seed["mitigation"] != "") & (per_seed["condition"] == "explicit") & (per_seed["via"] == "")]
     for name in (name for name in dict.fromkeys(tried["mitigation"]) if name in study.mitigations()):

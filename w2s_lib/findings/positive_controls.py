@@ -297,11 +297,9 @@ def judge(rates: Mapping[str, float]) -> str:
         return "alarms for innocents, too"
     if min(rates["perfect"], rates["lowest"]) < POWER:
         return "is silent, whoever is planted"
-    return (
-        "tells deceivers from innocents"
-        if rates["half"] >= POWER
-        else "sees a deceiver, and too often misses half of one"
-    )
+    if rates["half"] < POWER:
+        return "sees a deceiver, and too often misses half of one"
+    return "tells deceivers from innocents"
 
 
 def judged(results: pd.DataFrame, condition: str, **names: str) -> pd.DataFrame:
