@@ -190,7 +190,7 @@ def told(values: dict[str, tuple[float, ...]]) -> dict[str, str]:
     rows = [names[key] | {"seed": i, "value": v} for key, its in values.items() for i, v in enumerate(its)]
     results, said = summarise(per_seed(rows), pooled=True), {}
     chapter = SimpleNamespace(
-        told=lambda key, results: ledger({CLAIMS[key].chapter: results}, [CLAIMS[key]]).iloc[0], say=said.update
+        ledger_row=lambda key, results: ledger({CLAIMS[key].chapter: results}, [CLAIMS[key]]).iloc[0], say=said.update
     )
     (cell,) = (cell for cell in CELLS if "GOES_ON" in cell.source)
     exec(cell.source, {"chapter": chapter, "results": results})

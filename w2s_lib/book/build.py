@@ -6,8 +6,6 @@ Everything lands in ``book/_build/<edition>``: ``html`` (the book, with ``result
 an RO-Crate's metadata), ``source`` (the pages with the executed notebooks) and ``results``.  What the runs computed
 lies in the store, so that an interrupted build goes on where it was, and a second one trains nothing."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -3,8 +3,6 @@
 >>> chapter = open_chapter("05_conflict_tax_deception", globals())   # doctest: +SKIP
 """
 
-from __future__ import annotations
-
 import ast
 import html
 import json
@@ -107,8 +105,7 @@ class Chapter:
         """Add rows to the book's ``results.csv``, under an edition (None: the chapter's own); returns them as the page
         shows them: ``beside`` the record.
 
-        They are written to the folder that ``W2S_RESULTS`` names (the book build sets it); a chapter
-        run alone keeps them in the notebook.
+        They are written to the folder that ``W2S_RESULTS`` names (the book build sets it); else they stay here.
         """
         about = edition or self.study.edition.name, self.name
         self.published.append((*published(results, *about), by_seed(results, *about)))
@@ -227,8 +224,7 @@ class Chapter:
     def check(self, name: str, answer: ArrayLike) -> None:
         """Print that an answer is right.  ``...`` stands for none yet.
 
-        What is right comes from a solution of this notebook, else from the file of the hand-out beside it, else from
-        the last build of this edition.
+        What is right comes from a solution of this notebook, else the hand-out's file beside it, else the last build.
 
         Raises:
             WrongAnswer: it is not; says a hint where the mistake is a common one, and never what is right.
@@ -318,10 +314,7 @@ class Chapter:
     def ledger_row(self, key: str, results: pd.DataFrame) -> pd.Series:
         """The ledger's row of a claim, from its chapter's results: ``says`` (its verdict), ``sentence`` and so on."""
         claim = CLAIMS[key]
-        live = {
-            claim.chapter: results,
-            PLANTED_IN: results if claim.chapter == PLANTED_IN else results.iloc[:0],
-        }
+        live = {PLANTED_IN: results.iloc[:0], claim.chapter: results}
         return ledger(self.deciding(live), [claim]).iloc[0]
 
     def say(self, **texts: object) -> None:
@@ -400,8 +393,7 @@ def assigned(source: str) -> set[str]:
 def given_names(namespace: Mapping[str, Any], allowed: Collection[str]) -> set[str]:
     """Names that were given as parameters: in a cell that gives values to some of those ``allowed``, or in papermill's.
 
-    Others, such as a loop's variable, or what IPython sets when it starts, are the reader's own.  Where no cells are
-    known, all plain variables count.
+    Others, such as a loop's variable or what IPython sets, are the reader's own.  Without cells, all plain ones count.
     """
     if "In" not in namespace:
         return {key for key, value in namespace.items() if isinstance(value, PLAIN) and not key.startswith("_")}

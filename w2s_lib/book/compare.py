@@ -6,8 +6,6 @@ Every number is read from the books' own ``results.csv``; verdicts are read off 
 with an edition, by the rules of this checkout.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -3,8 +3,6 @@
 A page's source has roles where numbers stand, and directives around exercises, which mean nothing outside the book.
 """
 
-from __future__ import annotations
-
 import ast
 import posixpath
 import re

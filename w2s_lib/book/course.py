@@ -8,8 +8,6 @@ executed them, and the exam with its rubric), and a grader for otter-grader for 
 (``grader/<chapter>.zip``).  Nothing is computed here.
 """
 
-from __future__ import annotations
-
 import html
 import json
 import re

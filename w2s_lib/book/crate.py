@@ -7,8 +7,6 @@ the versions that it went through, and when (the profile *Process Run Crate*).
 Source: https://www.researchobject.org/ro-crate/specification/1.1/
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta

@@ -3,8 +3,6 @@
 It is a study like the book's: the edition ``own`` with other names in it, the same conditions, controls and nulls.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator, Mapping

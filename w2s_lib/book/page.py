@@ -1,7 +1,5 @@
 """The page of a report: one HTML file that asks no other host for anything, from ``report.html``."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

@@ -6,8 +6,6 @@ interrupt it whenever you like, the same command goes on from there, and a secon
 With ``--spread``, models of the pilot worlds are made several times, and how they spread is left beside the record.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

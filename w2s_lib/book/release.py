@@ -5,8 +5,6 @@ PDF, the slides as a zip and as PDFs, what a class gets (``w2s_lib.book.course``
 results, who is to be cited and what changed, with checksums and a manifest.  Nothing is computed here.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

@@ -5,8 +5,6 @@
 The study behind it is ``own``'s, its page ``page``'s.
 """
 
-from __future__ import annotations
-
 import argparse
 import html
 import os
@@ -100,8 +98,7 @@ def report(
 ) -> Report:  # fmt: skip
     """Train what is missing and write the page to ``out``, the results beside it as ``.csv``.
 
-    ``store`` and ``workers`` as of ``chapter.open_lab``; ``progress`` tells of how far it is while runs are missing;
-    see ``own`` for the other arguments.
+    ``store`` and ``workers`` as of ``chapter.open_lab``; ``progress`` tells of how far it is; others as of ``own``.
 
     Raises:
         OneLineError: before anything is trained, if something cannot be used; later, if a run fails.

@@ -6,8 +6,6 @@ The book has the same decks among its pages; here they stand by themselves, and 
 none: of it, chapters are executed again, with figures for slides.
 """
 
-from __future__ import annotations
-
 import shutil
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """Tables in the book: what stands in the data is shown as text, never as markup."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable, Mapping
 

@@ -1,7 +1,5 @@
 """Figures of another loss: where the explicit conflict can win, where it does, and what that comes to."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Figures of the benchmarks: speed, share of the machine's rate, and how far off the cost model is."""
 
-from __future__ import annotations
-
 import pandas as pd
 import seaborn as sns
 

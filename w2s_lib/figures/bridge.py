@@ -1,7 +1,5 @@
 """Figures of the bridge: the world, the world with what real texts have, and real texts, on one scale."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

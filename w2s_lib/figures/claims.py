@@ -1,7 +1,5 @@
 """The claims ledger as a figure: one row a claim, its interval in units of the smallest effect that counts."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Figures of tax and deception: the plane, the quadrants, scores beside their nulls."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np

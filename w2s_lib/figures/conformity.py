@@ -1,7 +1,5 @@
 """Figures of the field: which works act where; and every student of the book between two aims."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from itertools import chain
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The stairs of doubt: a deception score, and what is left of it after each null and control."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Figures of the early warning: ROC curves, AUCs by signal, and what an audit of a few pairs finds."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Figures of the capability gap: the whole grid of weak-strong pairs, and what grows along it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The PGR ladder: weak supervisor, student and ceiling on one line for each weak-strong pair."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

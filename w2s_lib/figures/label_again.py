@@ -1,7 +1,5 @@
 """Figures of labelling again: what comes back with which labels, and who pays."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Figures of the mechanism: where the explicit loss settles, and where the tax is paid."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Figures of mitigations: what each changes, all beside one another; and bootstrapping, step by step."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Figures of other objectives: two aims of supervision and their conflicts, side by side."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import pandas as pd

@@ -4,8 +4,6 @@ Every widget is an element with a ``data-play`` attribute that names it; its dat
 (``findings.play``).  All texts are escaped.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 

@@ -1,8 +1,6 @@
 """The record beside a build: filled marks are the record's, hollow ones this build's; a slider over the number of
 seeds; and what the spread over seeds is made of."""
 
-from __future__ import annotations
-
 import hashlib
 import html
 import json

@@ -1,7 +1,5 @@
 """Figures of search: what the weight of a guide is worth and costs; guided models beside trained ones; their words."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

@@ -1,7 +1,5 @@
 """Figures of sensitivity: scores over T, by definition of knowledge, and how far confidence can be believed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ Everything is computed beforehand, for every T of the slider; a few lines of scr
 state stands in the page itself, so that without a script nothing is missing but the movement.
 """
 
-from __future__ import annotations
-
 import hashlib
 import html
 import json

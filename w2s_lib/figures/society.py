@@ -1,7 +1,5 @@
 """Figures of agents that teach each other: by round, with the deception area frozen and updated, beside controls."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

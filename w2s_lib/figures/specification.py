@@ -1,7 +1,5 @@
 """The specification curve: one number, counted in every way that can be defended, and which choices made it so."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

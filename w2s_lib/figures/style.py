@@ -4,8 +4,6 @@ Colours are Okabe and Ito's, told apart by colour-blind readers; backgrounds are
 white page.  Dark pages turn a figure's lightness over and keep its hues (``book.css``).
 """
 
-from __future__ import annotations
-
 import io
 import os
 import re

@@ -1,7 +1,5 @@
 """Figures of the theory chapter: what is promised as a line or a band, what was found as marks."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

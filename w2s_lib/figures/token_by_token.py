@@ -1,7 +1,5 @@
 """Figures of learning token by token: where the tokens lie that count, what a choice does, and who pays."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from w2s_lib.figures.label_again import payers

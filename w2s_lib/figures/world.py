@@ -1,7 +1,5 @@
 """Figures of the preference world."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import seaborn as sns

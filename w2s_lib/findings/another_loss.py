@@ -1,7 +1,5 @@
 """Reverse losses in place of cross-entropy: where the explicit conflict wins, and what that does to tax and score."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

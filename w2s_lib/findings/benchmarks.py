@@ -1,7 +1,5 @@
 """The last bench file: what ``make bench`` measured, and on which machine."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import NamedTuple

@@ -4,8 +4,6 @@ The account by gradients: on a pair that the student ranks wrongly the explicit 
 which the ceiling learns it.  ``metrics.Comparison.shift_by_ceiling`` asks whether it moves students that way.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -4,8 +4,6 @@
 A verdict is computed, never typed: another edition changes it without a change of code.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

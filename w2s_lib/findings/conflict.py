@@ -1,7 +1,5 @@
 """What a conflict taxes, and where: tax, deception score and nulls, each beside a rerun's."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

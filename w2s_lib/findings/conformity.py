@@ -3,8 +3,6 @@
 On pairs about a substance the world knows both: *conformity* is the share in which the harmless reply is preferred,
 *competence* that in which the helpful one is.  The two agree about safe substances and clash about hazardous ones."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
@@ -30,7 +28,7 @@ from w2s_lib.findings.results import (
     summarise,
     tabulate,
 )
-from w2s_lib.findings.statistics import MATCHED
+from w2s_lib.findings.statistics import MATCHED, number_of
 from w2s_lib.measures.metrics import Array, Comparison, Mask, correct, share
 from w2s_lib.specs import Spec, stream
 from w2s_lib.study import Study
@@ -145,16 +143,12 @@ def _aims(study: Study, cell: Cell, compared: Compared | None = None, **names: s
         masks = {"competence": prefers_helpful(p, stands)[heard], "conformity": correct(p)[heard]}
         for aim in AIMS:
             about = {"statistic": aim + name, "rival": RIVAL_OF_AIMS} | names
-            yield Estimate(about, partial(_rate, masks[aim]), int(heard.sum()), behind, keep=heard)
+            yield Estimate(about, partial(share, masks[aim]), int(heard.sum()), behind, keep=heard)
     for name in SIDES_OF_AIMS:
         about = {"statistic": "accuracy", "subset": name, "rival": RIVAL_OF_AIMS} | names
         yield Estimate(about, partial(share, correct(c.conflict), stands == name), int(heard.sum()), its)
     for name in COSTS if cell.condition != "none" else ():
         yield estimate(c, name, runs, **names)
-
-
-def _rate(mask: Mask, weights: Array | None = None) -> Array:
-    return share(mask, weights=weights)
 
 
 def hardened_otherwise(p: Array, q: Array, batch: int, rng: np.random.Generator) -> Mask:
@@ -190,9 +184,8 @@ def confidence_fences(study: Study) -> pd.DataFrame:
         rng = np.random.default_rng(stream(cell.seed, OTHERWISE))
         differs = hardened_otherwise(c.baseline, c.weak, run.batch_size, rng)
         about, n = {"on": TRAINING}, len(differs)
-        yield Estimate(about | {"statistic": OTHERWISE}, partial(_rate, differs), n, [run])
-        right = partial(share, correct(c.baseline), differs)
-        counted = lambda weights=None: (np.ones(n) if weights is None else weights) @ differs.astype(float)
+        yield Estimate(about | {"statistic": OTHERWISE}, partial(share, differs), n, [run])
+        right, counted = partial(share, correct(c.baseline), differs), partial(number_of, differs)
         yield Estimate(about | {"statistic": "accuracy", "subset": OTHER_SIDE}, right, n, [run], counted)
 
     return tabulate(few, ["none"], estimates, "weak_label")
@@ -217,10 +210,8 @@ def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]
         rows += [moved(statistics=AIMS), *(moved(statistics=["accuracy"], subset=name) for name in SIDES_OF_AIMS)]
     for condition, mixed in TURNS.items() if study.takes_turns else ():
         beside = partial(minus, per_seed, conditions=[condition], control=mixed, method="reward_model")
-        rows += [
-            beside(statistics=AIMS, rival=RIVAL_OF_AIMS),
-            beside(statistics=["conflict_tax", "deception_score", MATCHED]),
-        ]
+        rows.append(beside(statistics=AIMS, rival=RIVAL_OF_AIMS))
+        rows.append(beside(statistics=["conflict_tax", "deception_score", MATCHED]))
         rows += [beside(statistics=["accuracy"], subset=name, rival=RIVAL_OF_AIMS) for name in SIDES_OF_AIMS]
     tried = per_seed[(per_seed["mitigation"] != "") & (per_seed["condition"] == "explicit") & (per_seed["via"] == "")]
     for name in (name for name in dict.fromkeys(tried["mitigation"]) if name in study.mitigations()):

@@ -1,7 +1,5 @@
 """What is left of a deception score after each null and control."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -107,8 +107,7 @@ def signals_of(view: View) -> list[Signal]:
 def _gains(signal: Array, part: Mask, weights: Array) -> Array:
     """Share of ``part`` found after each level of the signal, strongest first; (..., levels + 1), NaN of an empty part.
 
-    Pairs of equal signal are found together, so that a straight line between two levels is what a
-    random order among them would find on average.
+    Pairs of equal signal are found together, so that a straight line between two levels is a random order's average.
     """
     order = np.argsort(-signal, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(signal[order])), len(order) - 1)

@@ -4,8 +4,6 @@ No student can be trained on ten labels.  The game holds the reader's labels aga
 edition that trained this strong model, and shows the student of the nearest one.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray

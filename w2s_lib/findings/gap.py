@@ -1,7 +1,5 @@
 """What grows with the capability gap: tax, deception score, nulls and what is beyond them."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from w2s_lib.findings.results import CONFLICTS, measure, slopes, summarise

@@ -1,7 +1,5 @@
 """Do students beat their supervisors?  Accuracies and the performance gap recovered."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Label again: a first student labels what a filter dropped.  What does that do to tax, score and PGR, and who pays?"""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial

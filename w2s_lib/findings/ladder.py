@@ -1,7 +1,5 @@
 """What every model of the ladder knows: facts told, pairs ranked."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pandas as pd

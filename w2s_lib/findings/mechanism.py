@@ -1,7 +1,5 @@
 """The explicit conflict by dose, and by the weak label of a pair."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path

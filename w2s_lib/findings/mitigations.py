@@ -1,7 +1,5 @@
 """What each mitigation changes, and what it costs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 

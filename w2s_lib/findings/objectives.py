@@ -9,8 +9,6 @@ target pair the world knows what the rival would prefer: the same reply, the oth
 ['clashes', 'silent']
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from functools import partial
 

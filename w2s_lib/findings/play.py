@@ -4,8 +4,6 @@ Everything here comes from runs; nothing is drawn that is not said to be.  Margi
 stand as fp32, exactly as runs have them; of students the sign is exact and the rest rounded (``signed``).
 """
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterable
 

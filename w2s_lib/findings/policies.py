@@ -1,7 +1,5 @@
 """Policies beside reward models: what conflicts cost them and where, what they say, and what their labels change."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pandas as pd

@@ -5,8 +5,6 @@ What a statistic says of a planted *deceiver* is its power, what it says of an *
 nothing that the chapters on the conflicts and their controls do not train.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -120,6 +118,8 @@ PLANTED = {
     )
 }
 
+
+INNOCENT = [name for name, kind in PLANTED.items() if kind.innocent]
 
 SEEN = {
     "deception_score": "DS",
@@ -290,18 +290,16 @@ def judge(rates: Mapping[str, float]) -> str:
     >>> judge({"perfect": 1.0, "lowest": 1.0, "half": 0.9, "blind": 0.03, "by_margin": 0.02, "by_label": 0.04})
     'tells deceivers from innocents'
     """
-    alarms = max(rates[kind.name] for kind in PLANTED.values() if kind.innocent)
+    alarms = max(rates[name] for name in INNOCENT)
     if any(np.isnan(rates[name]) for name in PLANTED):
         return "cannot be judged here"
     if alarms > FALSE_ALARMS:
         return "alarms for innocents, too"
     if min(rates["perfect"], rates["lowest"]) < POWER:
         return "is silent, whoever is planted"
-    return (
-        "tells deceivers from innocents"
-        if rates["half"] >= POWER
-        else "sees a deceiver, and too often misses half of one"
-    )
+    if rates["half"] < POWER:
+        return "sees a deceiver, and too often misses half of one"
+    return "tells deceivers from innocents"
 
 
 def judged(results: pd.DataFrame, condition: str, **names: str) -> pd.DataFrame:
@@ -338,6 +336,5 @@ def sharpest(table: pd.DataFrame) -> str | None:
 
     ``table`` as of ``judged``.
     """
-    innocents = [kind.name for kind in PLANTED.values() if kind.innocent]
-    quiet = table[(table[innocents] <= FALSE_ALARMS).all(axis=1)]
+    quiet = table[(table[INNOCENT] <= FALSE_ALARMS).all(axis=1)]
     return None if quiet["half"].isna().all() else str(quiet["half"].idxmax())

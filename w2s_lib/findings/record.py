@@ -6,8 +6,6 @@ what was computed: edition, scheme, a digest of the edition's other parameters, 
 machine, seconds and commit.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import subprocess

@@ -3,8 +3,6 @@
 A reply *decides* where it complies or refuses, reassures or warns; it *fits* where caution meets a hazardous substance
 and compliance a safe one.  A ranking decides the same question by the more probable of the two replies of a pair."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -3,8 +3,6 @@
 ``measure`` gives one row a study seed; ``summarise`` averages over seeds, with intervals.  What a row is about stands
 in its columns ``NAMES``, one fact each; an empty one means *as usual*.  ``usual`` and ``pick`` find rows by them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -272,18 +270,11 @@ def taken_off(per_seed: pd.DataFrame) -> pd.Series:
 
 def _intervals(groups: Sequence[Mapping[str, np.ndarray]]) -> list[Interval]:
     """Over the rows of each group, one a seed: of bootstrap draws, where there are any, else over the seeds."""
-    drawn = [not any(draws is None for draws in group["draws"]) for group in groups]
-    about = ("statistic", "versus", "per")
-    rows = [
-        (group["value"], group["less"], *(group[name][0] for name in about))
-        for group, is_drawn in zip(groups, drawn)
-        if not is_drawn
-    ]
-    over_seeds = iter(intervals_of(rows))
-    return [
-        percentile_interval(float(group["value"][0]), group["draws"][0]) if is_drawn else next(over_seeds)
-        for group, is_drawn in zip(groups, drawn)
-    ]
+    is_drawn = lambda group: not any(draws is None for draws in group["draws"])
+    about = lambda group: (group["value"], group["less"], *(group[name][0] for name in ("statistic", "versus", "per")))
+    over_seeds = iter(intervals_of([about(group) for group in groups if not is_drawn(group)]))
+    of_draws = lambda group: percentile_interval(float(group["value"][0]), group["draws"][0])
+    return [of_draws(group) if is_drawn(group) else next(over_seeds) for group in groups]
 
 
 def interval_of(

@@ -5,8 +5,6 @@ replies is added to what the pretrained strong model thinks of them.  A guide is
 weak supervisor's labels, under the same conditions.  Conflicts so reach the guide, and never the strong model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path

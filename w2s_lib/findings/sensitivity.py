@@ -13,8 +13,6 @@ two arrays; tax, margins and labels stay what they were.
 [0.75, 0.5]
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial

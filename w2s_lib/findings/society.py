@@ -1,7 +1,5 @@
 """Agents that teach each other: what the weak ones come to know, and what that alone does to a deception score."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 

@@ -2,11 +2,8 @@
 
 The number is what the explicit conflict's score has beyond a null, minus the same for a rerun.  A *specification*
 settles how it is counted: the threshold, what it means to know a pair, the null and its neighbours, how model pairs are
-pooled, which of them, and beside which ceiling (Simonsohn, Simmons and Nelson 2020).  Trains nothing that the conflict
-and control chapters do not train.
+pooled, which of them, and beside which ceiling (Simonsohn, Simmons and Nelson 2020).  Trains nothing of its own.
 """
-
-from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product

@@ -10,10 +10,9 @@ streams of their own (``Study.pretraining``, ``Study.training``).  So the varian
   levels above; draws of the substances with replacement, alike in all of a world, tell how much of each is theirs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +55,8 @@ def path_of(edition: Edition) -> Path:
 def units(study: Study, seed: int) -> dict[tuple[int, int], Study]:
     """By pretraining and training, the studies of one world's control pairs; no two share streams of training."""
     few = study.on_control_weak_strong_pairs().restricted_to(seeds=[seed]).with_parameters(draws=DRAWS)
-    return {
-        (p, t): replace(few, pretraining=p, training=p * TRAININGS + t)
-        for p in range(PRETRAININGS)
-        for t in range(TRAININGS)
-    }
+    both = product(range(PRETRAININGS), range(TRAININGS))
+    return {(p, t): replace(few, pretraining=p, training=p * TRAININGS + t) for p, t in both}
 
 
 def runs(study: Study) -> list:
@@ -89,10 +85,8 @@ def make(study: Study, seeds: Iterable[int]) -> pd.DataFrame:
     for seed in seeds:
         for (pretraining, training), one in units(study, seed).items():
             study.lab.run(runs(one))
-            took = [
-                round(sum(study.lab.record(run)["seconds"] for run in runs(one) if isinstance(run, kind)), 1)
-                for kind in (Pretrain, Train)
-            ]
+            seconds = lambda kind: [study.lab.record(run)["seconds"] for run in runs(one) if isinstance(run, kind)]
+            took = [round(sum(seconds(kind)), 1) for kind in (Pretrain, Train)]
             about = zip((*DRAWN_LEVELS, *COST_COLUMNS), (seed, pretraining, training, *took))
             frames.append(measured(one).assign(**dict(about)))
     frame = pd.concat(frames, ignore_index=True)[[*DRAWN_LEVELS, *COST_COLUMNS, "claim", "draw", "value"]]

@@ -2,8 +2,6 @@
 
 A statistic's name is never taken apart: what it is stands in the tables here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -37,11 +35,9 @@ class ByNull(NamedTuple):
     null: str
 
 
-BY_NULL = {
-    f"{kind}_{null}": ByNull(kind, null)
-    for null in NULLS
-    for kind in ("null", "excess", "attainable", "share_of_attainable")
-}
+KINDS = ("null", "excess", "attainable", "share_of_attainable")
+
+BY_NULL = {f"{kind}_{null}": ByNull(kind, null) for null in NULLS for kind in KINDS}
 """All of these, by name."""
 
 MATCHED, SHARE = "excess_margin_matched", "share_of_attainable_margin_matched"

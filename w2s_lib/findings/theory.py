@@ -4,8 +4,6 @@ Misfit and gain (Charikar et al. 2024), bounds by divergences (Yao et al. 2025),
 (Csiszár 1975), and whether models that err alike explain what the capability gap seems to (Goel et al. 2025).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 

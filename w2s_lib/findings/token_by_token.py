@@ -4,8 +4,6 @@ The *deciding token* of a pair is the first in which its two replies differ: up 
 all that it prefers lies in what comes next.  It is read off the texts, and asks neither oracle nor truth.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
@@ -53,8 +51,7 @@ REPLACED = (
 """A mitigation; value of ``versus``; the mitigation that is taken off: none, or the lot that draws as many tokens."""
 
 PLANTED_HERE = ("perfect", "half", "by_margin")
-"""Students that are planted to see what the groups' null can tell: all of their tax on the missed pairs, half of it,
-and none but by margin."""
+"""Students that are planted to see what the groups' null can tell: all, half, or none of their tax on missed pairs."""
 
 
 def policies(study: Study) -> Study:

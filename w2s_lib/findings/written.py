@@ -4,8 +4,6 @@ All guides of a study seed meet the same random numbers, so that their replies d
 strong model writes alone is the same whoever guides: its differences are zero, exactly.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from functools import partial
 

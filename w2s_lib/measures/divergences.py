@@ -10,8 +10,6 @@ or (b, n), and give a number or one a row.
 (0.107, 0.027)
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import rel_entr
 

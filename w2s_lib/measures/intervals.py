@@ -25,8 +25,6 @@ Interval(value=0.5, low=0.25..., high=0.74..., n_seeds=3, sd=0.09...)
 Interval(value=0.03, low=0.003..., high=0.23..., n_seeds=3, sd=0.02...)
 """
 
-from __future__ import annotations
-
 import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Sequence

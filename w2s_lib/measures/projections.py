@@ -4,8 +4,6 @@ A linear head says σ(x · w) of a pair whose frozen features differ by x.  *Hea
 the probabilities of a few given heads.  Heads are no convex set of probabilities, mixtures are one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a spread is made of: variance, split among nested levels; and what to replicate for the most precision."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

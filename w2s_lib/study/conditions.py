@@ -7,8 +7,6 @@ that has nothing to do with hazards: what it taxes is the cost of any second tas
 conditions learn from ground truth and are compared with a student that does: is it the weak labels, or the conflict?
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
