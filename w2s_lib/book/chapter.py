@@ -382,7 +382,9 @@ def open_lab(store: object = None, workers: object = None, edition: Edition | No
     shipped = None
     if edition is not None and os.environ.get("W2S_SHIPPED") != "no" and (FOLDER / edition.name / RECORDS).is_file():
         shipped = Shipped(FOLDER / edition.name)
-    return Lab(store, workers, dask=edition.dask if edition else LOCAL, shipped=shipped)
+    lab = Lab(store, workers, dask=edition.dask if edition else LOCAL, shipped=shipped)
+    lab.written = edition.written if edition else {}
+    return lab
 
 
 def assigned(source: str) -> set[str]:

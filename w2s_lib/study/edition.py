@@ -108,7 +108,7 @@ def _model(name: str, info: ValidationInfo) -> str:
         rank(beside(name, _folder(info)))
     except ValueError as error:
         names = [*LADDER, *KNOWN]
-        more = f"; {nearest(base, names)}, a hub id or a folder" if str(error) == "no such model" else ""
+        more = f"; {nearest(base, names)}, a hub id (owner/name) or a folder" if str(error) == "no such model" else ""
         more += RELATIVE if beside(name, _folder(info)) != name else ""
         raise ValueError(f"{getattr(error, 'says', error)}{more}") from None
     return name
@@ -448,6 +448,19 @@ class Edition(Value):
             if (value := getattr(self, name)) != type(self).model_fields[name].default:
                 raise ParameterError(name, value, f"is for real models and texts, and data is {WORLD!r}; leave it out")
         return self
+
+    @property
+    def written(self) -> dict[str, str]:
+        """How the edition writes its models, by what they are called elsewhere: on the hub, or by a folder's path."""
+        found: dict[str, str] = {}
+        for name in self.models:
+            base = parse(self.at(name)).base
+            if base in KNOWN and KNOWN[base].package is None:
+                base = KNOWN[base].source
+            elif base not in KNOWN and is_path(base):
+                base = str(Path(base).expanduser().absolute())
+            found.setdefault(base, name)
+        return found
 
     def ways(self, weak: str, strong: str) -> tuple[str, ...]:
         """The intermediate models of bootstrapping from weak to strong."""
