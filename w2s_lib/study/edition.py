@@ -34,6 +34,7 @@ from pydantic import (
 from w2s_lib.data import sources
 from w2s_lib.data.sources import DATA
 from w2s_lib.errors import ParameterError, nearest
+from w2s_lib.lab.store import no_utf8
 from w2s_lib.models.folders import is_path
 from w2s_lib.models.ladder import KNOWN, LADDER, parse
 from w2s_lib.models.ranks import rank
@@ -104,6 +105,8 @@ def _model(name: str, info: ValidationInfo) -> str:
         name += "/"
     elif base not in (before, *KNOWN) and before and is_folder(before):
         name = f"{before}/@{layer}"
+    if is_path(base, _folder(info) or "") and (says := no_utf8(beside(name, _folder(info)))):
+        raise ValueError(says)
     try:
         rank(beside(name, _folder(info)))
     except ValueError as error:
@@ -282,6 +285,15 @@ class Edition(Value):
     def _is_one_line(cls, value: str) -> str:
         if not value.isprintable():  # it stands on pages, in logs and on terminals
             raise ValueError("must be one line of characters that can be printed")
+        return value
+
+    @field_validator("data", "helpful")
+    @classmethod
+    def _can_be_found(cls, value: str | None) -> str | None:
+        try:
+            os.fsencode(value or "")
+        except UnicodeEncodeError:
+            raise ValueError(no_utf8(value)) from None
         return value
 
     @field_validator("pairs", mode="before")
@@ -527,6 +539,8 @@ def find(edition: str | Path) -> Path:
     if not isinstance(edition, (str, Path)):
         raise ParameterError("edition", edition, f"must be a name or a path; {nearest('', available())}")
     path = FOLDER / f"{edition}.yaml" if str(edition) in available() else Path(os.path.expanduser(edition))
+    if says := no_utf8(path):
+        raise ParameterError("edition", str(edition), says)
     if os.path.isfile(path):
         return path.absolute()
     says = f"no such edition; {nearest(str(edition), available())}, or the path of a YAML file"
