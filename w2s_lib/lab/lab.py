@@ -166,13 +166,9 @@ class Lab:
         return f"{self._count(others, specs)}; {STRICT}=yes refuses them" if others else ""
 
     def is_given(self, spec: Spec) -> bool:
-        """Whether a run is one of the pretrained models that come with the project.
-
-        Not where results are shipped that began from it: they may have had its weights from another kind of machine,
-        and students of one study must not begin from two.
-        """
-        given = self.given is not None and isinstance(spec, Pretrain) and self.given.has(spec)
-        return given and not self._ships(spec)
+        """Whether a run is one of the pretrained models that come with the project; results that are shipped began
+        from the same."""
+        return self.given is not None and isinstance(spec, Pretrain) and self.given.has(spec)
 
     def _take(self, specs: Iterable[Spec]) -> None:
         for spec in closure(specs, self._ships):
