@@ -92,7 +92,10 @@ def dpo_option(study: Study, name: str, per_seed: pd.DataFrame) -> pd.DataFrame:
     """
     if name not in study.policy_options():
         return summarise(per_seed.iloc[:0])
-    few, changed = study.restricted_to(pairs=study.edition.policy_pairs[:1]), CHANGED_BY_OPTION[name]
+    few, changed = (
+        study.restricted_to(weak_strong_pairs=study.edition.policy_weak_strong_pairs[:1]),
+        CHANGED_BY_OPTION[name],
+    )
     by = few.trained_by("dpo")
     frames = [
         usual(per_seed, method="dpo", **OPTION_COLUMNS[name]),
