@@ -575,7 +575,8 @@ def test_the_ledger_asks_fine_tuned_models_the_same(on_real_texts):
     rows = real_texts(on_real_texts["fine-tuned"], CONDITIONS, controls=False)[1].assign(edition="hh-smol-tuned")
     told = claims.on_real_texts(rows, claims.TUNED).set_index("claim")
     assert set(told.index) == {"C1", "C2a", "C3a", "N1", "N2", "N3"}
-    assert (told["n_seeds"] == len(on_real_texts["fine-tuned"].edition.seeds)).all()
+    n = len(on_real_texts["fine-tuned"].edition.seeds)
+    assert (told.drop("C1")["n_seeds"] == n).all() and told.loc["C1", "n_seeds"] <= n, "no gap, no PGR"
     found = pick(rows, MATCHED, "explicit", versus="rerun")
     assert tuple(told.loc["N2", ["low", "high"]]) == (found["low"], found["high"])
     by_hand = ("yes" if found["high"] >= 0.05 else "small") if found["low"] > 0 else None
