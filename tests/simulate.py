@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from tests.planted import per_seed
-from w2s_lib.findings.results import GENERALIZATION, Estimate, estimate
+from w2s_lib.findings.results import Estimate, estimate
+from w2s_lib.findings.statistics import GENERALIZATION
 from w2s_lib.measures.metrics import Comparison
 
 

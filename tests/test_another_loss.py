@@ -10,17 +10,8 @@ from w2s_lib.errors import ParameterError
 from w2s_lib.figures.another_loss import LOSSES_TRIED, boundary, comparison, logits, theory
 from w2s_lib.findings.another_loss import BY_REGION, another_loss, by_label, doses, fitted, resting_places
 from w2s_lib.findings.claims import CLAIMS, ledger, verdict
-from w2s_lib.findings.results import (
-    BY_LABEL,
-    NAMES,
-    TRAINING,
-    UNMODIFIED,
-    UNMODIFIED_NET,
-    difference,
-    net_of_reruns,
-    pick,
-    say,
-)
+from w2s_lib.findings.results import NAMES, TRAINING, UNMODIFIED, UNMODIFIED_NET, difference, net_of_reruns, pick, say
+from w2s_lib.findings.statistics import BY_LABEL
 from w2s_lib.measures.metrics import Comparison, borders
 from w2s_lib.specs import Conflict, Pairs, Pretrain, Recipe, Train, World
 from w2s_lib.study import Study

@@ -25,7 +25,8 @@ from w2s_lib.figures.conformity import (
 from w2s_lib.findings import conformity, search, society
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.objectives import side
-from w2s_lib.findings.results import MATCHED, TRAINING, UNMODIFIED, Cell, pick
+from w2s_lib.findings.results import TRAINING, UNMODIFIED, Cell, pick
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.specs import Recipe, stream
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import TURNS

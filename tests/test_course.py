@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell
 from tests.conftest import ROOT
 from w2s_lib.book import course as course_module
 from w2s_lib.book.chapter import CHECKS
-from w2s_lib.book.course import RESTARTED, course, found, main, pieces, readable, student, write_zip
+from w2s_lib.book.course import RESTARTED, course, exercises_of, main, pieces, readable, student, write_zip
 from w2s_lib.book.seal import SEAL_SCHEME, exercises
 from w2s_lib.errors import ParameterError
 
@@ -78,7 +78,7 @@ def test_the_book_keeps_its_solutions_and_their_notebooks_are_whole(folder, name
     notebook = nbformat.read(folder / "solutions" / f"{name}.ipynb", as_version=4)
     nbformat.validate(notebook)
     text = "\n".join(cell.source for cell in notebook.cells)
-    told = found(nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4).cells, ())
+    told = exercises_of(nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4).cells, ())
     assert text.count("**Solution**") == len(told) and "{glue:" not in text and "{exercise" not in text
 
 
@@ -128,7 +128,7 @@ def test_a_hand_out_runs_as_it_is_and_gets_the_points_that_it_deserves(folder, b
 def test_what_is_sealed_is_what_the_exercises_say(folder):
     for name in CHAPTERS:
         _, sealed = exercises(folder / "student" / CHECKS / f"{name}.json")
-        told = found(nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4).cells, sealed)
+        told = exercises_of(nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4).cells, sealed)
         assert set(sealed) == {e.name for e in told if e.sealed} and len(told) >= 5
         closed = {"digits", "scheme", "salt", "entries"}
         assert all(set(one) == closed for one in sealed.values()), "what a build keeps is open"

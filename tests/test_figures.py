@@ -23,7 +23,8 @@ from w2s_lib.figures.real_texts import side_by_side
 from w2s_lib.findings.claims import ledger
 from w2s_lib.findings.ladder import ladder_results
 from w2s_lib.findings.positive_controls import SEEN, observed, positive_controls
-from w2s_lib.findings.results import DECEPTION, GENERALIZATION, measure, pick, say, summarise
+from w2s_lib.findings.results import measure, pick, say, summarise
+from w2s_lib.findings.statistics import DECEPTION, GENERALIZATION
 from w2s_lib.study.conditions import CONDITIONS, CORE
 
 CONFLICTS = [name for name in CORE if name != "none"]

@@ -27,8 +27,9 @@ from w2s_lib.findings.label_again import (
     stages,
     there,
 )
-from w2s_lib.findings.results import MATCHED, NAMES, TRAINING, UNMODIFIED, UNMODIFIED_NET, pick
+from w2s_lib.findings.results import NAMES, TRAINING, UNMODIFIED, UNMODIFIED_NET, pick
 from w2s_lib.findings.search import _base_margins
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.lab.graph import closure
 from w2s_lib.measures.metrics import Comparison
 from w2s_lib.models.pretrain import build, tokenizer

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.planted import per_seed
-from w2s_lib.findings.results import STATISTICS, summarise
+from w2s_lib.findings.results import summarise
+from w2s_lib.findings.statistics import STATISTICS
 from w2s_lib.measures.intervals import cluster_weights
 from w2s_lib.measures.metrics import (
     MIN_GAP,

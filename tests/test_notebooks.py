@@ -17,7 +17,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from w2s_lib.book import kernels
 from w2s_lib.book.build import BENCHMARKS, KERNEL, READERS, REPRODUCIBILITY, chapters
-from w2s_lib.book.course import found
+from w2s_lib.book.course import exercises_of
 from w2s_lib.findings.claims import FINDINGS, PLANTED_IN
 from w2s_lib.study.edition import ALSO, ALWAYS, GOES_ON_FROM, PARAMETERS
 
@@ -98,7 +98,7 @@ def test_exercises_have_three_levels_and_say_what_is_handed_in(name):
     texts = re.findall(r"\{exercise-start\}\n(.*?)\{exercise-end\}", prose, re.S)
     code = "\n".join(c.source for c in SOURCES[name].cells if c.cell_type == "code")
     sealed = re.findall(r'chapter\.seal\(\s*"([\w-]+)"', code)
-    told = found(SOURCES[name].cells, sealed)
+    told = exercises_of(SOURCES[name].cells, sealed)
     assert len(told) == len(texts) >= 5 and {e.level for e in told} == {"Recall", "Apply", "Extend"}
     assert all("*Hand in:*" in text for text in texts) and "**Predict first" in prose
     assert set(sealed) == {e.name for e in told if e.sealed} and len(sealed) >= 3
@@ -227,7 +227,7 @@ def test_another_threshold_trains_nothing(tmp_path, build_folder):
     ("parameters", "says"),
     [
         ({"threshold": 1.5}, "threshold=1.5: must be below 1"),
-        ({"pairs": ["tiny-44 -> tiny-24"]}, "the weak model must be smaller than the strong one"),
+        ({"weak_strong_pairs": ["tiny-44 -> tiny-24"]}, "the weak model must be smaller than the strong one"),
     ],
 )
 def test_bad_parameters_fail_before_anything_runs(tmp_path, parameters, says):

@@ -373,17 +373,17 @@ def test_seeds_and_what_costs_nothing_are_no_parameters_of_a_record():
 
 def test_a_record_is_read_where_parameters_are_its_own(ours):
     assert record.read(WORLD).seeds == list(range(400, 406))
-    assert record.says(WORLD) == "The record holds 6 study seeds, from 400 to 405."
+    assert record.in_words(WORLD) == "The record holds 6 study seeds, from 400 to 405."
     for fields, says in (
         ({"alpha": 1.0}, "other parameters"),
         ({"seeds": [405, 406]}, "seed 405 of this page is one of its own"),
     ):
-        assert record.read(load("world", fields)) is None and says in record.says(load("world", fields))
+        assert record.read(load("world", fields)) is None and says in record.in_words(load("world", fields))
 
 
 def test_without_a_record_there_is_none(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "folder_of", lambda edition: tmp_path)
-    assert record.read(WORLD) is None and record.says(WORLD).startswith("No record comes with the edition world")
+    assert record.read(WORLD) is None and record.in_words(WORLD).startswith("No record comes with the edition world")
 
 
 def test_intervals_are_those_of_results(folder):
@@ -650,7 +650,7 @@ def test_pages_and_figures_show_what_verdicts_are_read_off(page, name):
     build, chapter = as_a_build(name), page(name)
     shown = chapter.publish(build)
     for claim in (claim for claim in CLAIMS.values() if claim.chapter == name):
-        row, told = pick(shown, **claim.names), chapter.told(claim.key, build)
+        row, told = pick(shown, **claim.names), chapter.ledger_row(claim.key, build)
         numbers = ["value", "low", "high", "n_seeds"]
         assert row[numbers].tolist() == pytest.approx(told[numbers].tolist(), nan_ok=True), claim.key
         assert row["here"] == pytest.approx(pick(build, **claim.names)["value"], nan_ok=True) != row["value"]

@@ -11,8 +11,9 @@ from w2s_lib.data.load import split
 from w2s_lib.data.world import EXCHANGES, MANNERS, TAILS, draw_pairs, judge
 from w2s_lib.figures.policies import by_method, groups, tax_and_scores, words_and_rankings
 from w2s_lib.findings.policies import OPTION_COLUMNS, beside_dpo, dpo_option, hard_and_soft, hard_labels, policies_speak
-from w2s_lib.findings.replies import Talk, asked, measure_talk, statistics, talk_of
-from w2s_lib.findings.results import GENERALIZATION, NAMES, PER_SEED, SCORES, UNMODIFIED, pick, summarise
+from w2s_lib.findings.replies import Talk, judged_replies, measure_talk, statistics, talk_of
+from w2s_lib.findings.results import NAMES, PER_SEED, UNMODIFIED, pick, summarise
+from w2s_lib.findings.statistics import GENERALIZATION, SCORES
 from w2s_lib.specs import World
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import POLICY
@@ -152,7 +153,7 @@ def test_replies_meet_their_pairs_and_rankings(policies):
     seed, (weak, strong) = policies.edition.seeds[0], policies.edition.weak_strong[0]
     pairs = split(policies.pairs(seed), "test")
     stub = StubLab(pairs)
-    frame, of_all = asked(policies.on(stub), policies.student(seed, weak, strong), seed)
+    frame, of_all = judged_replies(policies.on(stub), policies.student(seed, weak, strong), seed)
     assert set(frame["pair_id"]) == set(stub.said["pair_id"]) == set(pairs["pair_id"][of_all])
     told = frame.set_index("pair_id")
     assert told["reply"].to_dict() == pairs.set_index("pair_id")["chosen"].loc[told.index].to_dict()
@@ -234,7 +235,7 @@ def test_groups_follow_the_results():
 
 
 def test_options_are_held_against_dpo_as_it_is_on_the_pair_that_has_them(study):
-    weak, strong = study.on_policy_pairs().edition.weak_strong[0]
+    weak, strong = study.on_policy_weak_strong_pairs().edition.weak_strong[0]
     frame = planted().assign(weak=weak, strong=strong)
     frame.loc[frame["sft"] == "after", "value"] += 0.03
     frame.loc[frame["labels"] == "soft", "value"] -= 0.02
@@ -255,7 +256,7 @@ def test_options_are_held_against_dpo_as_it_is_on_the_pair_that_has_them(study):
 
 def test_an_option_is_measured_beside_dpo_on_its_own_pair(study, lab):
     """What the chapters publish of it is what all of both would give: no cell is left out, none is counted twice."""
-    names = study.on_policy_pairs().edition.weak_strong[0]
+    names = study.on_policy_weak_strong_pairs().edition.weak_strong[0]
     for name, finding in (("after_sft", policies_speak), ("on_soft_labels", hard_labels)):
         per_seed, _ = finding(study.on(lab))
         found = dpo_option(study.on(lab), name, per_seed)
@@ -276,11 +277,11 @@ def test_without_dpo_there_are_no_options(study, lab):
 
 def test_labels_in_the_band_are_the_soft_ones(study, lab):
     found = hard_and_soft(study.on(lab))
-    seed, (weak, strong) = study.edition.seeds[0], study.on_policy_pairs().edition.weak_strong[0]
+    seed, (weak, strong) = study.edition.seeds[0], study.on_policy_weak_strong_pairs().edition.weak_strong[0]
     assert list(found["labels"].unique()) == ["hard", "soft"] and len(found) == 2 * len(study.edition.seeds)
     hard, soft = (found[(found["labels"] == name) & (found["seed"] == seed)].iloc[0] for name in ("hard", "soft"))
     assert hard["in_band"] == 0 and 0 < soft["in_band"] < 1
-    c = study.on_policy_pairs().trained_by("dpo").on(lab).comparison(seed, weak, strong, "explicit")
+    c = study.on_policy_weak_strong_pairs().trained_by("dpo").on(lab).comparison(seed, weak, strong, "explicit")
     right = c.baseline > 0.5
     assert hard["tax"] == pytest.approx((right & (c.conflict <= 0.5)).sum() / len(right))
     assert hard["churn"] == pytest.approx((right & (c.independent <= 0.5)).sum() / len(right))

@@ -30,18 +30,8 @@ from w2s_lib.data.load import TiesError, split
 from w2s_lib.data.reading import DataError
 from w2s_lib.errors import OneLineError, ParameterError
 from w2s_lib.findings.conflict import cannot_tell
-from w2s_lib.findings.results import (
-    CONFLICTS,
-    GENERALIZATION,
-    NAMES,
-    ROWS,
-    UNMODIFIED,
-    measure,
-    pick,
-    read_results,
-    reads,
-    say,
-)
+from w2s_lib.findings.results import CONFLICTS, NAMES, ROWS, UNMODIFIED, measure, pick, read_results, reads, say
+from w2s_lib.findings.statistics import GENERALIZATION
 from w2s_lib.lab import Lab
 from w2s_lib.models import features
 from w2s_lib.study import Study
@@ -287,7 +277,7 @@ def test_a_name_that_the_hub_and_a_folder_have_is_said_to_be_which(tmp_path, mon
     for name in ("gpt2", "owner/model"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).symlink_to(models[1])
-    fields = {"models": ["owner/model@1", "gpt2"], "pairs": ["owner/model@1 -> gpt2"], "chapters": ["05"]}
+    fields = {"models": ["owner/model@1", "gpt2"], "weak_strong_pairs": ["owner/model@1 -> gpt2"], "chapters": ["05"]}
     fields |= {"name": "mine", "title": "t", "data": str(pairs), "seeds": [1], "train_pairs": 32, "test_pairs": 32}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(fields), encoding="utf-8")
     says = [

@@ -9,22 +9,14 @@ import pytest
 from tests import planted
 from w2s_lib.findings.results import (
     ALL,
-    BY_LABEL,
     COLUMNS,
-    DECEPTION,
-    GENERALIZATION,
     LEGEND,
-    LESS,
     MARKS,
     NAMES,
     NUMBERS,
     OPTIONS,
-    RATIOS,
     ROWS,
-    SIGNED,
-    STATISTICS,
     _slope,
-    among,
     difference,
     estimate,
     how_many,
@@ -36,12 +28,14 @@ from w2s_lib.findings.results import (
     published,
     read_results,
     reads,
+    rows_with,
     say,
     slopes,
     summarise,
     usual,
     wide,
 )
+from w2s_lib.findings.statistics import BY_LABEL, DECEPTION, GENERALIZATION, LESS, RATIOS, SIGNED, STATISTICS
 from w2s_lib.measures.intervals import share_bounds
 from w2s_lib.measures.metrics import NULLS, Comparison, correct
 from w2s_lib.specs import Train
@@ -263,8 +257,9 @@ def test_usual_rows_may_be_asked_for_by_other_columns_too():
 def test_numbers_are_found_although_they_are_not_exact_and_none_asks_nothing():
     rows = planted.pooled({"statistic": "pgr", "value": 1.0, "alpha": a} for a in (0.1 + 0.2, 0.5, np.nan))
     assert rows["alpha"][0] != 0.3
-    assert among(rows, alpha=0.3).index.tolist() == [0] and among(rows, alpha=2.0).empty
-    assert among(rows, alpha=None, statistic="pgr").index.tolist() == [0, 1, 2] and among(rows, statistic="gap").empty
+    assert rows_with(rows, alpha=0.3).index.tolist() == [0] and rows_with(rows, alpha=2.0).empty
+    assert rows_with(rows, alpha=None, statistic="pgr").index.tolist() == [0, 1, 2]
+    assert rows_with(rows, statistic="gap").empty
 
 
 CELLS = tuple(product((1, 2), (("a", "b"), ("c", "d"))))

@@ -9,7 +9,7 @@ from w2s_lib.data.load import split
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures.society import SOCIETY_TITLES, by_round, controls, frozen_and_updated
 from w2s_lib.findings.claims import CLAIMS, ledger
-from w2s_lib.findings.results import MATCHED, NAMES, Cell, measure, pick, summarise
+from w2s_lib.findings.results import NAMES, Cell, measure, pick, summarise
 from w2s_lib.findings.society import (
     AGENT_LEVELS,
     BESIDE_DPO,
@@ -23,6 +23,7 @@ from w2s_lib.findings.society import (
     first_pair,
     many_agents,
 )
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.lab import Lab
 from w2s_lib.lab.execute import RunError
 from w2s_lib.lab.graph import describe

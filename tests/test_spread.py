@@ -56,15 +56,15 @@ def test_cheap_trainings_that_scatter_are_worth_repeating():
     frame = planted(np.random.default_rng(2), 60)
     alike, dear = (spread.shares(frame.assign(pretraining_seconds=seconds)) for seconds in (60.0, 6000.0))
     once, often = alike.iloc[0], dear.iloc[0]
-    assert once["best"] == 1 and once["gain"] == 0 and "in 1 of 1; the" in spread.says(alike)
+    assert once["best"] == 1 and once["gain"] == 0 and "in 1 of 1; the" in spread.in_words(alike)
     assert 2 < often["best"] <= often["best_high"] and often["gain"] > 0.05
-    assert f"in 0 of 1, and up to {often['best']} in others" in spread.says(dear)
+    assert f"in 0 of 1, and up to {often['best']} in others" in spread.in_words(dear)
 
 
 def test_a_repeated_study_shares_models_or_nothing_of_what_is_drawn():
     units = spread.units(WORLD, 330)
     runs = {unit: spread.runs(study) for unit, study in units.items()}
-    first = replace(WORLD.on_control_pairs().restricted_to(seeds=[330]))
+    first = replace(WORLD.on_control_weak_strong_pairs().restricted_to(seeds=[330]))
     assert set(spread.runs(first)) == set(runs[0, 0]), "the first is a study as any"
     for one, other in ((0, 0), (0, 1)), ((0, 0), (1, 0)):
         both = set(runs[one]) & set(runs[other])
@@ -97,7 +97,7 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "folder_of", lambda edition: tmp_path / "record")
     monkeypatch.setattr(spread, "DRAWS", 20)
     pairs = ("tiny-24 -> tiny-44", "tiny-28 -> tiny-44")
-    edition = load("smoke").model_copy(update={"control_pairs": pairs, "test_pairs": 300})
+    edition = load("smoke").model_copy(update={"control_weak_strong_pairs": pairs, "test_pairs": 300})
     return Study(edition, lab=TimedLab())
 
 
@@ -116,7 +116,8 @@ def test_pilots_are_measured_as_the_book_measures_and_read_back(study):
     assert len(found) == 4 * len(spread.ASKED_OF_PILOTS) and found.groupby("claim")[
         "share"
     ].sum().to_numpy() == pytest.approx(1)
-    assert f"Of {len(spread.ASKED_OF_PILOTS)} statistics" in spread.says(found) and "implicit tax" in made_of(found).alt
+    assert f"Of {len(spread.ASKED_OF_PILOTS)} statistics" in spread.in_words(found)
+    assert "implicit tax" in made_of(found).alt
     assert spread.read(study.edition.model_copy(update={"alpha": 0.4})) is None, "of other parameters"
 
 
@@ -131,7 +132,7 @@ def test_the_pilots_that_come_with_the_edition_are_whole():
         spread.DRAWS + 1
     )
     assert np.isfinite(frame["value"]).all()
-    assert f"Of {len(spread.ASKED_OF_PILOTS)} statistics" in spread.says(spread.shares(frame))
+    assert f"Of {len(spread.ASKED_OF_PILOTS)} statistics" in spread.in_words(spread.shares(frame))
 
 
 def test_a_seed_of_the_record_costs_what_it_took():

@@ -12,13 +12,14 @@ from scipy.special import expit
 from tests.planted import per_seed
 from w2s_lib.figures import theory as figures
 from w2s_lib.findings.claims import CLAIMS, ledger
-from w2s_lib.findings.results import MATCHED, TRAINING, pick, slopes, summarise
+from w2s_lib.findings.results import TRAINING, pick, slopes, summarise
 from w2s_lib.findings.sensitivity import calibration_error, confidence
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.findings.theory import (
     BOUNDS,
     EXPLAINED,
     GOES_ON_BY_VERDICT,
-    HELD_EQUAL,
+    GROWTH,
     LEAST_LABEL,
     OF_STUDENTS,
     heads,
@@ -147,8 +148,7 @@ def rows(y_of, n_seeds: int = 3) -> pd.DataFrame:
 def test_rivals_are_told_apart():
     """Only kappa matters: the gap's own slope is what it borrows from kappa, and nothing at equal kappa."""
     frame = rows(lambda gap, kappa: 1 - 0.2 * kappa)
-    slope = {name: slopes(frame, ("pgr",), name.partition("_")[0], given) for name, given in HELD_EQUAL.items()}
-    told = {name: pick(found, "pgr", "none", per=name)["value"] for name, found in slope.items()}
+    told = {found["per"]: found["value"] for both in GROWTH for _, found in slopes(frame, ("pgr",), *both).iterrows()}
     assert told["gap"] > 0.3 and told["gap_given_kappa"] == pytest.approx(0, abs=1e-9)
     assert told["kappa_given_gap"] == pytest.approx(-0.2)
 
@@ -190,7 +190,7 @@ def told(values: dict[str, tuple[float, ...]]) -> dict[str, str]:
     rows = [names[key] | {"seed": i, "value": v} for key, its in values.items() for i, v in enumerate(its)]
     results, said = summarise(per_seed(rows), pooled=True), {}
     chapter = SimpleNamespace(
-        told=lambda key, results: ledger({CLAIMS[key].chapter: results}, [CLAIMS[key]]).iloc[0], say=said.update
+        ledger_row=lambda key, results: ledger({CLAIMS[key].chapter: results}, [CLAIMS[key]]).iloc[0], say=said.update
     )
     (cell,) = (cell for cell in CELLS if "GOES_ON" in cell.source)
     exec(cell.source, {"chapter": chapter, "results": results})
@@ -221,7 +221,7 @@ def frames():
             both = [(c, name) for c in ("explicit", "implicit") for name in EXPLAINED]
             made += [at | {"statistic": name, "value": rng.random(), "condition": c} for c, name in both]
     frame = per_seed(made)
-    lines = [slopes(frame, (*EXPLAINED, "pgr"), name.partition("_")[0], given) for name, given in HELD_EQUAL.items()]
+    lines = [slopes(frame, (*EXPLAINED, "pgr"), *both) for both in GROWTH]
     return frame, pd.concat([summarise(frame, pooled=True), *lines], ignore_index=True)
 
 

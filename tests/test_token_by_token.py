@@ -28,17 +28,8 @@ from w2s_lib.findings import token_by_token as findings
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.label_again import CONTRAST, THERE, contrast, there
 from w2s_lib.findings.mitigations import two_remedies
-from w2s_lib.findings.results import (
-    MATCHED,
-    NAMES,
-    TRAINING,
-    UNMODIFIED,
-    UNMODIFIED_NET,
-    difference,
-    minus,
-    net_of_reruns,
-    pick,
-)
+from w2s_lib.findings.results import NAMES, TRAINING, UNMODIFIED, UNMODIFIED_NET, difference, minus, net_of_reruns, pick
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.findings.token_by_token import (
     CHOSEN,
     LOT,

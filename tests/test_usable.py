@@ -445,7 +445,7 @@ def test_a_name_that_is_none_is_refused_as_it_was_written(folders, tmp_path, mon
     for folder in ("llama", "models/llama", "run@2", "run@2@1"):
         shutil.copytree(folders["llama"], tmp_path / folder)
     with pytest.raises(ValueError, match=says) as error:
-        edition.load("own", {"data": "pairs.jsonl", "models": [name, "gpt2"], "pairs": [f"{name} -> gpt2"]})
+        edition.load("own", {"data": "pairs.jsonl", "models": [name, "gpt2"], "weak_strong_pairs": [f"{name} -> gpt2"]})
     assert "\n" not in str(error.value)
 
 
@@ -453,18 +453,20 @@ def test_folders_may_be_called_like_parts_of_models(folders, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     for folder in ("run@2", "run:2"):
         shutil.copytree(folders["llama"], tmp_path / folder)
-    given = {"data": "pairs.jsonl", "models": ["run@2", "./run:2@1"], "pairs": ["./run:2@1 -> run@2"]}
+    given = {"data": "pairs.jsonl", "models": ["run@2", "./run:2@1"], "weak_strong_pairs": ["./run:2@1 -> run@2"]}
     e = edition.load("own", given)
     assert e.models == ("run@2/", "./run:2/@1") and e.weak_strong == [("./run:2/@1", "run@2/")]
     assert parse("run@2/") == ("run@2/", None, None, "mean") and parse("./run:2/@1")[:3] == ("./run:2/", None, 1)
     assert names.named("run@2/").name == "run@2"
-    assert edition.load("own", given | {"models": e.models, "pairs": e.pairs}) == e, "what was read can be read again"
+    assert edition.load("own", given | {"models": e.models, "weak_strong_pairs": e.weak_strong_pairs}) == e, (
+        "what was read can be read again"
+    )
 
 
 def test_a_weak_model_that_is_larger_is_told_both_sizes(folders):
     weak, strong = f"{folders['llama']}@3", f"{folders['llama']}@1"
     with pytest.raises(ValueError, match=r"@3 has 0\.0\d+ and .*@1 has 0\.0\d+ million weights"):
-        edition.load("own", {"data": "p.jsonl", "models": [weak, strong], "pairs": [f"{weak} -> {strong}"]})
+        edition.load("own", {"data": "p.jsonl", "models": [weak, strong], "weak_strong_pairs": [f"{weak} -> {strong}"]})
 
 
 @pytest.mark.parametrize("other", [True, False])

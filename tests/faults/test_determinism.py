@@ -115,6 +115,8 @@ def test_results_of_other_machines_are_accepted_within_the_tolerance_or_flagged(
         path.write_text(json.dumps(record), encoding="utf-8")
     lab = Lab(tmp_path / "store", workers=0, progress=False)
     assert again.says_of_others(lab, RUNS).startswith("5 of 5 results come from other machines (riscv64, Kind, Linux)")
+    with_models = Lab(lab.store.root, workers=0, progress=False, given=lab.store)
+    assert again.says_of_others(with_models, RUNS).startswith("3 of 3"), "whose models came along for everybody"
     assert again.main(["--store", str(tmp_path / "store")]) == code
     said = capsys.readouterr()
     assert len((said.out + said.err).splitlines()) == 1

@@ -106,7 +106,9 @@ def editions(draw: st.DrawFn) -> dict[str, Any]:
             st.characters(codec="utf-8", exclude_categories=["C", "Z"], include_characters=" "), max_size=30
         ),
         "seeds": st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=2, unique=True),
-        **dict.fromkeys(("control_pairs", "policy_pairs", "mitigation_pairs"), some(among)),
+        **dict.fromkeys(
+            ("control_weak_strong_pairs", "policy_weak_strong_pairs", "mitigation_weak_strong_pairs"), some(among)
+        ),
         "alphas": st.lists(st.floats(0.01, 10), min_size=1, max_size=3, unique=True),
         "methods": some(POLICY_METHODS, 1),
         "mitigations": some(list(MITIGATIONS), 1),
@@ -114,13 +116,15 @@ def editions(draw: st.DrawFn) -> dict[str, Any]:
         **{name: recipes(model) for name, model in RECIPES.items()},
         "search": st.fixed_dictionaries({}, optional=BEAMS),
     }
-    alone = {"name", "models", "pairs", "data", "dask", "intermediates", "truncation_side", "record_of"}
+    alone = {"name", "models", "weak_strong_pairs", "data", "dask", "intermediates", "truncation_side", "record_of"}
     alone |= {"helpful_share", *OF_REAL_TEXTS}  # they are refused where data is the world
     fields |= {name: values(name, field) for name, field in FIELDS.items() if name not in fields.keys() | alone}
     simpo = lambda fields: (
         "simpo" in fields.get("methods", ["simpo"]) or not {*TOKENS} & {*fields.get("mitigations", ())}
     )
-    return {"models": list(MODELS), "pairs": pairs} | draw(st.fixed_dictionaries({}, optional=fields).filter(simpo))
+    return {"models": list(MODELS), "weak_strong_pairs": pairs} | draw(
+        st.fixed_dictionaries({}, optional=fields).filter(simpo)
+    )
 
 
 def accepted(fields: dict[str, Any], folder: Path) -> None:
@@ -206,10 +210,10 @@ OTHERS: dict[str, list[object]] = {
     "seeds": [*NO_LIST, [], [True], [-1], [1.5], ["x"], [nan], [inf], [2**32], [7, 7], [7, "7"], [[7]], [None]],
     "alphas": [*NO_LIST, [], [0], [-1], [nan], [inf], [11], ["x"], [1, 1.0], [True]],
     "models": [*NO_LIST, [], ["tiny-24"], ["tiny-24", "tiny-24"], [24, 28], *([["tiny-24", n] for n in NO_NAME])],
-    "pairs": [*NO_LIST, [], ["tiny-24"], ["tiny-44 -> tiny-24"], ["tiny-24 -> "], [" -> tiny-24"],
+    "weak_strong_pairs": [*NO_LIST, [], ["tiny-24"], ["tiny-44 -> tiny-24"], ["tiny-24 -> "], [" -> tiny-24"],
         [["tiny-24", "tiny-44"]],
               ["tiny-24 -> tiny-44 -> tiny-56"], ["tiny-24 -> tiny-44", "tiny-24->tiny-44"], ["a\nb -> c"]],
-    **dict.fromkeys(("control_pairs", "policy_pairs", "mitigation_pairs"),
+    **dict.fromkeys(("control_weak_strong_pairs", "policy_weak_strong_pairs", "mitigation_weak_strong_pairs"),
         [*NO_LIST, ["tiny-24 -> tiny-56"], ["x"], [3]]),
     "methods": [*NO_LIST, [], ["ppo"], ["dpo", "dpo"], [1]],
     "mitigations": [*NO_LIST, [], ["hope"], ["filter", "filter"], [1]],
@@ -286,7 +290,7 @@ def test_a_notebook_refuses_what_cannot_be(tmp_path, counted, chapter, name):
     allowed = PARAMETERS + ALSO.get(chapter, ())
     others = {"edition": [*NO_TEXT, *NO_NAME], "store": NO_TEXT, "workers": [-1, 1.5, "two", True, [], {}, nan]}
     for value in others.get(name) or [value for its, value in BAD if its == name and value != []]:
-        if name in ("seeds", "pairs", "methods", "mitigations") and value in (3, "some"):
+        if name in ("seeds", "weak_strong_pairs", "methods", "mitigations") and value in (3, "some"):
             continue  # one value is a list of one
         given = dict.fromkeys(allowed) | {"edition": "smoke", "store": str(tmp_path), "workers": 0, name: value}
         with pytest.raises(OneLineError) as error:

@@ -6,8 +6,6 @@ Everything lands in ``book/_build/<edition>``: ``html`` (the book, with ``result
 an RO-Crate's metadata), ``source`` (the pages with the executed notebooks) and ``results``.  What the runs computed
 lies in the store, so that an interrupted build goes on where it was, and a second one trains nothing."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -43,7 +41,7 @@ from w2s_lib.figures.card import DPI, card
 from w2s_lib.figures.style import SLIDES
 from w2s_lib.findings import benchmarks, record
 from w2s_lib.findings.mitigations import NEEDS
-from w2s_lib.findings.results import ALL, CONFLICTS, among, read_results, usual
+from w2s_lib.findings.results import ALL, CONFLICTS, read_results, rows_with, usual
 from w2s_lib.lab import Lab
 from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import closure
@@ -72,12 +70,11 @@ CARD = "card.png"
 """The picture that stands for a built book where its address is shared."""
 
 DONE = "build.json"
-"""What a build says of itself, beside the book: when it ended, its wall time, how many of its runs it trained, from
-which commit, on what machine."""
+"""What a build says of itself, beside the book: when it ended, its wall time, runs trained, commit, machine."""
 
 NOT_SHIPPED = {
     "16_bring_your_own_pairs": "It trains models while it is read.",
-    "19_theory": "It reads the weights of models, which do not come with the book.",
+    "19_theory": "It reads the weights of models, which a preview does without.",
 }
 """Chapters that need more than comes with a preview, and what that is."""
 
@@ -105,16 +102,14 @@ LONGEST_CHAPTERS = ("20", "15", "18", "17", "32", "11")
 """Chapters that take longest to execute, where no earlier build has told."""
 
 READ = {*NEEDS} - {"28_two_remedies"}
-"""Notebooks of which another one shows what they found; they begin first, or that one would compute it again.  One
-reads that one itself."""
+"""Notebooks of which another one shows what they found: they begin first, or it would compute that again."""
 
 JUPYTER_BOOK = (
     "from w2s_lib.book.kernels import end_with; end_with({parent}); "
     "from functools import partial; from jupyter_book import sphinx; from jupyter_book.cli.main import main; "
     "sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs={jobs}); main()"
 )
-"""Its command line, which has no option for what its library can: several processes.  The book's package comes first:
-see there."""
+"""Its command line, which has no option for several processes.  The book's package comes first: see there."""
 
 
 class BuildError(OneLineError):
@@ -148,9 +143,7 @@ def without_docstrings(api: Path, edition: Edition) -> None:
     """Leave of the library's pages, in a preview, their titles and which command builds them: docstrings take long."""
     for page in api.glob("*.md"):
         title = page.read_text(encoding="utf-8").splitlines()[0]
-        says = (
-            f"A preview does without what stands here: `make book EDITION={edition.record_of}` reads it off the code."
-        )
+        says = f"A preview does without what stands here: `{command(edition.record_of)}` reads it off the code."
         page.write_text(f"{title}\n\n{says}\n", encoding="utf-8")
 
 
@@ -158,8 +151,8 @@ def announced(notebook: nbformat.NotebookNode, edition: Edition, its_runs: bool 
     """The notebook, changed in place: of a preview, it says below its title what it is, and where and when it was
     executed, just now; ``its_runs``: the runs of this chapter come with the book."""
     if whole := edition.record_of:
-        whose = "whose runs came with the book: no model was trained for it" if its_runs else "for which models were "
-        whose += "" if its_runs else "trained where it was executed: their runs do not come with the book"
+        own = "whose runs do not come with the book: what it reads was computed where it was executed"
+        whose = "whose runs came with the book: no model was trained for it" if its_runs else own
         day, commit = f"{datetime.now(UTC):%d %B %Y}".lstrip("0"), record.commit()
         says = (
             f"This page was made from one study seed of the edition `{whole}`, {whose}. {EXECUTED} on {day}, on "
@@ -410,10 +403,8 @@ def notebook_processes(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def longest_first(paths: Iterable[Path], before: dict[str, float]) -> list[Path]:
     """Notebooks in the order in which they begin: none that takes long is left to the end, when others are done."""
-    by_habit = {number: place for place, number in enumerate(LONGEST_CHAPTERS)}
-    return sorted(
-        paths, key=lambda path: (-before.get(path.stem, 0.0), by_habit.get(path.stem[:2], len(LONGEST_CHAPTERS)))
-    )
+    by_habit = {number: place for place, number in enumerate(reversed(LONGEST_CHAPTERS), 1)}
+    return sorted(paths, key=lambda path: (-before.get(path.stem, 0.0), -by_habit.get(path.stem[:2], 0)))
 
 
 def fitting(paths: Iterable[Path], pages: Pages | None, studied: str, results: Path, store: str | Path) -> list[Path]:
@@ -476,7 +467,7 @@ def execute_all(
 def draw_card(source: Path) -> None:
     """Draw the card from this build's results, before the pages are rendered: their program needs no library for it."""
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    found = usual(among(read_results(source / "results.csv"), chapter=CONFLICT), weak=ALL)
+    found = usual(rows_with(read_results(source / "results.csv"), chapter=CONFLICT), weak=ALL)
     drawn = card(found[found["condition"].isin(CONFLICTS)], list(CONFLICTS), cited["title"], cited["abstract"])
     about = {"Description": drawn.alt, "Software": None}
     drawn.canvas.savefig(source / CARD, dpi=DPI, transparent=False, metadata=about)
@@ -573,6 +564,37 @@ def built(edition: str, output: str | None = None) -> Path:
     return html
 
 
+def lay_out(edition: Edition, folder: Path) -> tuple[list[Path], list[Path]]:
+    """Begin the folder of a book anew: the sources of its pages, and no results.
+
+    Returns the chapters that the edition has, and those of them that get slides.
+    """
+    source, results = folder / "source", folder / "results"
+    for path in (source, results):
+        shutil.rmtree(path, ignore_errors=True)
+    results.mkdir(parents=True)
+    shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
+    (source / "notebooks").mkdir()
+    if edition.record_of:
+        without_docstrings(source / "api", edition)
+    shown = [path for path in chapters() if not left_out(path, edition)]
+    decked = [] if edition.record_of else shown  # of a preview, ``slides`` makes them for whoever asks
+    guide.take_over(source / "teaching", ROOT / "notebooks", [path.stem for path in decked])
+    return shown, decked
+
+
+def gather(edition: Edition, source: Path, results: Path) -> None:
+    """Put what the chapters left beside their pages: tables, scripts, the card; and what the book says of itself."""
+    for ending, name in BOOK_TABLES.items():
+        tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
+        pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)
+    for path in results.glob(f"[0-9]*.{SCRIPT}"):
+        shutil.copy(path, source / "assets")
+    says = {"edition": edition.model_dump(mode="json"), "results": digests.of_file(source / "results.csv")}
+    (source / BOOK).write_text(json.dumps(says), encoding="utf-8")
+    draw_card(source)
+
+
 def build(edition: str, store: str | None = None, workers: int | None = None, output: str | None = None) -> Path:
     """Build one edition; returns the folder of the HTML.
 
@@ -589,16 +611,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     folder = folder_of(study.edition, output)
     source, results = folder / "source", folder / "results"
     before = times_before(results)
-    for path in (source, results):
-        shutil.rmtree(path, ignore_errors=True)
-    results.mkdir(parents=True)
-    shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
-    (source / "notebooks").mkdir()
-    if study.edition.record_of:
-        without_docstrings(source / "api", study.edition)
-    shown = [path for path in chapters() if not left_out(path, study.edition)]
-    decked = [] if study.edition.record_of else shown  # of a preview, ``slides`` makes them for whoever asks
-    guide.take_over(source / "teaching", ROOT / "notebooks", [path.stem for path in decked])
+    shown, decked = lay_out(study.edition, folder)
     of, not_shown = studied(study), (path for path in chapters() if path not in shown)
     with drawing(for_slides=bool(decked)):
         also = fitting(not_shown, pages, of, results, lab.store.root)
@@ -622,14 +635,7 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     say("executing the notebooks")
     with drawing(for_slides=bool(decked)):
         execute_all(source / "notebooks", results, parameters(edition, lab), lab.workers, of, before, pages)
-    for ending, name in BOOK_TABLES.items():
-        tables = [pd.read_csv(path, dtype="str") for path in sorted(results.glob(f"[0-9]*.{ending}"))]
-        pd.concat(tables).drop_duplicates().to_csv(source / name, index=False)
-    for path in results.glob(f"[0-9]*.{SCRIPT}"):
-        shutil.copy(path, source / "assets")
-    says = {"edition": study.edition.model_dump(mode="json"), "results": digests.of_file(source / "results.csv")}
-    (source / BOOK).write_text(json.dumps(says), encoding="utf-8")
-    draw_card(source)
+    gather(study.edition, source, results)
 
     say("rendering the pages")
     html, name = render(source, folder, lab.workers), study.edition.name

@@ -5,8 +5,6 @@
 It adds a row to ``book/builds.csv``, which the page *Last builds* shows.  The weekly rebuild from nothing does that.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import sys

@@ -3,8 +3,6 @@
 >>> chapter = open_chapter("05_conflict_tax_deception", globals())   # doctest: +SKIP
 """
 
-from __future__ import annotations
-
 import ast
 import html
 import json
@@ -37,29 +35,32 @@ from w2s_lib.figures.play import prediction
 from w2s_lib.figures.style import Shown
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, FOLLOWS, PLANTED_IN, ledger
+from w2s_lib.findings.positive_controls import POWER_OF
 from w2s_lib.findings.results import COLUMNS, by_seed, published, read_results, say
 from w2s_lib.lab import Lab
 from w2s_lib.lab.cluster import LOCAL
 from w2s_lib.lab.shipped import RECORDS, Shipped
-from w2s_lib.lab.store import replacing
+from w2s_lib.lab.store import Store, replacing
 from w2s_lib.study import Study
-from w2s_lib.study.edition import ALSO, FOLDER, PARAMETERS, Edition, load
+from w2s_lib.study.edition import ALSO, FOLDER, PARAMETERS, Edition, load, no_such
 from w2s_lib.study.edition_file import EditionFile
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_STORE = ROOT / ".store"
+MODELS = FOLDER / "world" / "models"
+"""The pretrained models of the edition ``world``, as a store keeps them, for all that need them (``lab.Lab``)."""
+
 BUILT = ROOT / "book" / "_build"
 """Where books are built, a folder an edition."""
 
-ONE_OR_MORE = {"seeds", "pairs", "methods", "mitigations", "intermediates"}
+ONE_OR_MORE = {"seeds", "weak_strong_pairs", "methods", "mitigations", "intermediates"}
 """Parameters that may be given as one value instead of a list of one."""
 
 BOOK_TABLES = {"csv": "results.csv", "runs": "runs.csv", "seeds": "results_by_seed.csv"}
 """Ending of the file in which a chapter leaves what it publishes → the book's file that it is a part of."""
 
 CHECKS = "checks"
-"""Ending of the file in which a build leaves what opens a chapter's answers; folder in which a hand-out has it under
-seal."""
+"""Ending of the file with what opens a chapter's answers; and a hand-out's folder of them."""
 
 SCRIPT = "js"
 """Ending of the file in which a chapter leaves what its page reads in the browser."""
@@ -98,14 +99,13 @@ class Chapter:
         if edition.name == self.study.edition.name:
             return self.lab
         ships = Shipped(FOLDER / edition.name)
-        return Lab(self.lab.store.root, self.lab.workers, dask=edition.dask, shipped=ships)
+        return Lab(self.lab.store.root, self.lab.workers, dask=edition.dask, shipped=ships, given=self.lab.given)
 
     def publish(self, results: pd.DataFrame, edition: str | None = None) -> pd.DataFrame:
         """Add rows to the book's ``results.csv``, under an edition (None: the chapter's own); returns them as the page
         shows them: ``beside`` the record.
 
-        They are written to the folder that ``W2S_RESULTS`` names (the book build sets it); a chapter
-        run alone keeps them in the notebook.
+        They are written to the folder that ``W2S_RESULTS`` names (the book build sets it); else they stay here.
         """
         about = edition or self.study.edition.name, self.name
         self.published.append((*published(results, *about), by_seed(results, *about)))
@@ -138,14 +138,15 @@ class Chapter:
         if self.name not in FINDINGS or not (record.folder_of(edition) / record.ABOUT).is_file():
             return ""
         if not self.recorded:
-            return f"{record.says(edition)} So {ours}."
+            return f"{record.in_words(edition)} So {ours}."
         if self.name == PLANTED_IN:
             return f"The record holds of this chapter what planted students come to, and no more: else {ours}."
         if self.name not in self._in_record:
             return f"The record does not hold this chapter: {ours}."
         return (
-            f"{record.says(edition)} A number with “(here …)” behind it and a filled mark beside a hollow one are the "
-            f"record's; “here”, and hollow, is this build ({len(edition.seeds)} seed{'s' * (len(edition.seeds) > 1)}). "
+            f"{record.in_words(edition)} A number with “(here …)” behind it and a filled mark beside a hollow one are "
+            f"the record's; “here”, and hollow, is this build "
+            f"({len(edition.seeds)} seed{'s' * (len(edition.seeds) > 1)}). "
             "“Outside”, or !: where the record expects five builds of a hundred. Nulls, bounds and cells of tables "
             "that stand without one are the record's as well; this build's are in results.csv."
         )
@@ -182,8 +183,7 @@ class Chapter:
 
     @property
     def n_predictions(self) -> int:
-        """How many numbers the chapters of this edition, and others of this build, ask to guess; what is undefined
-        among them counts as well."""
+        """How many numbers the chapters of this build ask to guess; what is undefined counts as well."""
         import nbformat
 
         path = Path(os.environ.get("W2S_RESULTS", "")) / CHAPTERS_BESIDE
@@ -224,8 +224,7 @@ class Chapter:
     def check(self, name: str, answer: ArrayLike) -> None:
         """Print that an answer is right.  ``...`` stands for none yet.
 
-        What is right comes from a solution of this notebook, else from the file of the hand-out beside it, else from
-        the last build of this edition.
+        What is right comes from a solution of this notebook, else the hand-out's file beside it, else the last build.
 
         Raises:
             WrongAnswer: it is not; says a hint where the mistake is a common one, and never what is right.
@@ -293,17 +292,15 @@ class Chapter:
         return self._over_seeds[name]
 
     def deciding(self, live: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-        """Results rows by chapter that verdicts are read off: the record's, where it has more seeds, else those of this
-        build.
+        """Results rows by chapter that verdicts are read off: the record's, where it has more seeds, else this build's.
 
         How often a planted student is found is of this build in any case: its score tables are at hand.  What innocent
-        ones show on average is the record's, too, where it has them.  A chapter that is younger than the record is this
-        build's.
+        ones show on average is the record's, where it has them.  A chapter that it does not have is this build's.
         """
         found = {name: self._recorded(name) if name in self._in_record else rows for name, rows in live.items()}
         if PLANTED_IN in live and len(means := self._innocents):
             mine = live[PLANTED_IN]
-            rates = mine["statistic"].astype("str").str.startswith("power_of_")
+            rates = mine["statistic"].isin(POWER_OF.values())
             others = mine[rates | ~mine["planted"].isin(FOLLOWS) | ~mine["method"].isin(means["method"])]
             found[PLANTED_IN] = pd.concat([others, means], ignore_index=True) if len(others) else means
         return found
@@ -314,14 +311,10 @@ class Chapter:
         rows = self._record
         return record.summarise(rows[(rows["chapter"] == PLANTED_IN) & rows["planted"].isin(FOLLOWS)])
 
-    def told(self, key: str, results: pd.DataFrame) -> pd.Series:
-        """The ledger's row of one claim, from its chapter's results: ``says``, its verdict in words, ``sentence`` and
-        the rest."""
+    def ledger_row(self, key: str, results: pd.DataFrame) -> pd.Series:
+        """The ledger's row of a claim, from its chapter's results: ``says`` (its verdict), ``sentence`` and so on."""
         claim = CLAIMS[key]
-        live = {
-            claim.chapter: results,
-            PLANTED_IN: results if claim.chapter == PLANTED_IN else results.iloc[:0],
-        }
+        live = {PLANTED_IN: results.iloc[:0], claim.chapter: results}
         return ledger(self.deciding(live), [claim]).iloc[0]
 
     def say(self, **texts: object) -> None:
@@ -353,8 +346,8 @@ class Chapter:
     def _repr_html_(self) -> str:
         e = self.study.edition
         cells = {
-            "edition": f"{e.name}: {e.title}", "seeds": ", ".join(map(str, e.seeds)), "pairs": "; ".join(e.pairs),
-            "threshold": e.threshold, "alpha": e.alpha,
+            "edition": f"{e.name}: {e.title}", "seeds": ", ".join(map(str, e.seeds)),
+            "weak_strong_pairs": "; ".join(e.weak_strong_pairs), "threshold": e.threshold, "alpha": e.alpha,
         }  # fmt: skip
         body = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in cells.items())
         told = html.escape(f"{e.name}, seeds {cells['seeds']}, T = {e.threshold:g}, α = {e.alpha:g}")
@@ -368,7 +361,8 @@ class Chapter:
 def open_lab(store: object = None, workers: object = None, edition: Edition | None = None) -> Lab:
     """The lab on a store (None: ``$W2S_STORE``, else this checkout's ``.store``) with ``workers`` (None: one a core).
 
-    What an edition ships is not computed again, unless ``$W2S_SHIPPED`` is ``no`` (see ``Chapter.lab_of`` for others).
+    What an edition ships is not computed again, nor are the ``MODELS``, unless ``$W2S_SHIPPED`` is ``no`` (see
+    ``Chapter.lab_of`` for other editions).
 
     Raises:
         ParameterError: ``store`` is no path, or ``workers`` no number of processes.
@@ -379,10 +373,11 @@ def open_lab(store: object = None, workers: object = None, edition: Edition | No
     store = store or os.environ.get("W2S_STORE") or DEFAULT_STORE
     if not isinstance(store, (str, Path)):
         raise ParameterError("store", store, "must be the path of a folder")
-    shipped = None
-    if edition is not None and os.environ.get("W2S_SHIPPED") != "no" and (FOLDER / edition.name / RECORDS).is_file():
+    shipped, comes = None, os.environ.get("W2S_SHIPPED") != "no"
+    if edition is not None and comes and (FOLDER / edition.name / RECORDS).is_file():
         shipped = Shipped(FOLDER / edition.name)
-    return Lab(store, workers, dask=edition.dask if edition else LOCAL, shipped=shipped)
+    given = Store(MODELS, read_only=True) if comes else None
+    return Lab(store, workers, dask=edition.dask if edition else LOCAL, shipped=shipped, given=given)
 
 
 def assigned(source: str) -> set[str]:
@@ -398,8 +393,7 @@ def assigned(source: str) -> set[str]:
 def given_names(namespace: Mapping[str, Any], allowed: Collection[str]) -> set[str]:
     """Names that were given as parameters: in a cell that gives values to some of those ``allowed``, or in papermill's.
 
-    Others, such as a loop's variable, or what IPython sets when it starts, are the reader's own.  Where no cells are
-    known, all plain variables count.
+    Others, such as a loop's variable or what IPython sets, are the reader's own.  Without cells, all plain ones count.
     """
     if "In" not in namespace:
         return {key for key, value in namespace.items() if isinstance(value, PLAIN) and not key.startswith("_")}
@@ -440,7 +434,7 @@ def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
     allowed = PARAMETERS + ALSO.get(name, ())
     if not any(isinstance(value, Chapter) for value in namespace.values()):  # else cells have made variables since
         for key in sorted(given_names(namespace, allowed) - {*allowed, *PAPERMILL_PATHS}):
-            raise ParameterError(key, namespace.get(key), f"no such parameter; {nearest(key, list(allowed))}")
+            raise ParameterError(key, namespace.get(key), no_such(key, allowed))
     given = {key: namespace.get(key) for key in allowed}
     fields = {key: value for key, value in given.items() if key not in ("edition", "store", "workers")}
     fields |= {key: as_list(key, fields[key]) for key in ONE_OR_MORE & fields.keys()}

@@ -6,8 +6,6 @@ Every number is read from the books' own ``results.csv``; verdicts are read off 
 with an edition, by the rules of this checkout.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys
@@ -119,9 +117,8 @@ def check(editions: Sequence[str]) -> None:
 
 def parameters(books: Sequence[Built]) -> pd.DataFrame:
     """The parameters that differ, a row each and a column an edition; of a recipe as ``dpo.epochs``."""
-    told = [
-        pd.json_normalize(book.edition.model_dump(mode="json", exclude={"name", "title"})).iloc[0] for book in books
-    ]
+    fields = [book.edition.model_dump(mode="json", exclude={"name", "title"}) for book in books]
+    told = [pd.json_normalize(one).iloc[0] for one in fields]
     frame = pd.concat(told, axis=1, keys=[book.edition.name for book in books])
     text = frame.map(lambda value: ", ".join(map(str, value)) if isinstance(value, list) else str(value))
     return text[text.nunique(axis=1) > 1]

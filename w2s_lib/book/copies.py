@@ -1,10 +1,7 @@
 """Copies of pages that leave the book: notebooks to run elsewhere and Markdown to read, with the numbers filled in.
 
-A page's source has roles where numbers stand, and directives around exercises; outside the book nobody knows what they
-mean.
+A page's source has roles where numbers stand, and directives around exercises, which mean nothing outside the book.
 """
-
-from __future__ import annotations
 
 import ast
 import posixpath
@@ -32,11 +29,9 @@ PART_LABELS = {"exercise": "*Exercise.*\n", "solution": "*Solution:*\n"}
 
 def glued(cells: Iterable[NotebookNode]) -> dict[str, str]:
     """What executed cells have made known to the prose, by name."""
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    named = [
-        (output.get("metadata", {}).get("scrapbook", {}).get("name"), output.get("data", {})) for output in outputs
-    ]
-    return {name: str(ast.literal_eval(data[GLUED])) for name, data in named if name and GLUED in data}
+    outputs = [output for cell in cells for output in cell.get("outputs", []) if GLUED in output.get("data", {})]
+    name = lambda output: output.get("metadata", {}).get("scrapbook", {}).get("name")
+    return {name(output): str(ast.literal_eval(output["data"][GLUED])) for output in outputs if name(output)}
 
 
 def unfolded(text: str) -> str:
@@ -75,8 +70,7 @@ class Book:
         return LINK.sub(link, NUMBER.sub(number, text))
 
     def plain(self, text: str, page: str) -> str:
-        """The same in plain Markdown: exercises and solutions under their names, notes as quotations, of other
-        directives what is in them."""
+        """The same in plain Markdown: exercises and solutions under their names, and as ``unfolded``."""
         text = BOUND.sub(lambda found: PART_LABELS[found[2]] if found[3] == "start" else "", self.filled(text, page))
         return unfolded(text)
 

@@ -8,8 +8,6 @@ executed them, and the exam with its rubric), and a grader for otter-grader for 
 (``grader/<chapter>.zip``).  Nothing is computed here.
 """
 
-from __future__ import annotations
-
 import html
 import json
 import re
@@ -90,7 +88,7 @@ def pieces(cells: Iterable[NotebookNode]) -> Iterator[tuple[NotebookNode, str, s
             yield new_markdown_cell(text), part, label
 
 
-def found(cells: Iterable[NotebookNode], sealed: Iterable[str]) -> list[Exercise]:
+def exercises_of(cells: Iterable[NotebookNode], sealed: Iterable[str]) -> list[Exercise]:
     """The exercises of a notebook that say their level and minutes, in order."""
     sealed, told = set(sealed), []
     for cell, part, label in pieces(cells):
@@ -243,7 +241,7 @@ def course(given: Sequence[str], edition: str = "world", output: str | None = No
         notebook = nbformat.read(folder / "source" / "notebooks" / path.name, as_version=4)
         study, known = exercises(checks) if checks.is_file() else ("", {})
         sealed = {one: seal(exercise) for one, exercise in known.items()}
-        told[name] = found(notebook.cells, sealed)
+        told[name] = exercises_of(notebook.cells, sealed)
         kept = {f"{CHECKS}/{name}.json": json.dumps({"study": study, "exercises": sealed})} if sealed else {}
         handed |= {path.name: nbformat.writes(student(notebook, sealed)), **kept}
         solved |= {path.name: nbformat.writes(solutions(notebook)), **kept}

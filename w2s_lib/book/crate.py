@@ -7,8 +7,6 @@ the versions that it went through, and when (the profile *Process Run Crate*).
 Source: https://www.researchobject.org/ro-crate/specification/1.1/
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -78,9 +76,8 @@ def graph(html: Path, edition: Edition, records: Sequence[dict], cited: dict) ->
     build |= {"instrument": _ref(_software({"code": code(), "versions": versions()}, software)), "endTime": now}
     build |= {"description": hardware(), "object": _refs([*told, *results]), "result": _refs(files)}
     actions = [build, *(entity for entity in made if entity["@type"] == "CreateAction")]
-    authors = [
-        {"@id": f"#author-{n}", "@type": "Organization", "name": one["name"]} for n, one in enumerate(cited["authors"])
-    ]
+    names = [one["name"] for one in cited["authors"]]
+    authors = [{"@id": f"#author-{n}", "@type": "Organization", "name": name} for n, name in enumerate(names)]
     paper, licence = cited["references"][0], f"https://spdx.org/licenses/{cited['license']}"
     root = {"@id": "./", "@type": "Dataset", "name": f"{cited['title']}, edition {edition.name}"}
     root |= {"description": f"A built book with its results: {edition.title}.", "datePublished": now}

@@ -516,9 +516,8 @@ def render(draft: Path, target: Path, first: str) -> None:
 
     warned = StringIO()
     with patch_docutils(), docutils_namespace():
-        app = Sphinx(
-            draft, None, target, target / ".doctrees", "revealjs", SPHINX_SETTINGS | {"root_doc": first}, None, warned
-        )
+        settings = SPHINX_SETTINGS | {"root_doc": first}
+        app = Sphinx(draft, None, target, target / ".doctrees", "revealjs", settings, None, warned)
         app.build(force_all=True)
     if said := warned.getvalue().strip():
         raise DeckError(f"slides: {' '.join(said.splitlines()[0].split())}")

@@ -4,8 +4,6 @@ Goals, prerequisites and minutes stand once, in the first cell of a notebook; th
 get them when the book is built.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 from pathlib import Path

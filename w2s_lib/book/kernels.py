@@ -6,8 +6,6 @@ a namespace of its own, as any kernel is.  Where forking is not safe once librar
 (Windows), kernels start as ever.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

@@ -3,8 +3,6 @@
 It is a study like the book's: the edition ``own`` with other names in it, the same conditions, controls and nulls.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -57,7 +55,8 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     """
     if str(data) == edition.WORLD:
         raise ParameterError("data", data, "a report needs pairs of your own; on the world's, there is the book")
-    fields = {"data": str(data), "models": [str(weak), str(strong)], "pairs": [f"{weak}{ARROW}{strong}"], **parameters}
+    fields = {"data": str(data), "models": [str(weak), str(strong)], "weak_strong_pairs": [f"{weak}{ARROW}{strong}"]}
+    fields |= parameters
     fields = {name: value for name, value in fields.items() if value is not None}
     recipe = fields.get("reward_model", {})
     if not isinstance(recipe, Mapping):
@@ -145,8 +144,7 @@ def remedies(study: Study) -> list[Study]:
 
 
 def needed(study: Study) -> list[Train]:
-    """All that a report trains: students under its conditions, and under each mitigation without and with the explicit
-    conflict."""
+    """All that a report trains: students under its conditions, and, without and with a conflict, mitigations."""
     tried = [run for one in remedies(study) for run in one.student_runs(("none", "explicit"))]
     return distinct([*study.student_runs(conditions(study)), *tried])
 
@@ -169,8 +167,7 @@ def notes(study: Study, here: bool = False) -> list[str]:
 
 
 def remarks(study: Study) -> list[str]:
-    """What readers of a page should know of the data here and the results at hand of a study on a lab, a sentence each;
-    no path of this machine is in them."""
+    """What readers of a page should know of its data and of the results on its lab, a sentence each, without paths."""
     runs = study.runs()
     of_results = (study.lab.says_of_code(runs), says_of_others(study.lab, runs, how=False))
     return [*notes(study, here=True), *(f"{said}." for said in of_results if said)]

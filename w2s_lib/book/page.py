@@ -1,7 +1,5 @@
 """The page of a report: one HTML file that asks no other host for anything, from ``report.html``."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +23,8 @@ from w2s_lib.figures.mitigations import forest
 from w2s_lib.figures.style import Figure
 from w2s_lib.findings.conflict import OF_THE_HIDDEN, cannot_tell, placebo_in_words
 from w2s_lib.findings.early_warning import CHANCE
-from w2s_lib.findings.results import ALL, CONFLICTS, DECEPTION, pick, reads, say
+from w2s_lib.findings.results import ALL, CONFLICTS, pick, reads, say
+from w2s_lib.findings.statistics import DECEPTION
 from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import model_name
 from w2s_lib.measures.metrics import MIN_GAP

@@ -4,8 +4,6 @@
 each: a page is shown only where nothing that its key names has changed since.
 """
 
-from __future__ import annotations
-
 import json
 import tempfile
 import zipfile

@@ -1,7 +1,5 @@
 """Pages as PDF, printed by a Chromium of this machine."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -3,11 +3,8 @@
 Seed by seed, what the store lacks is trained, and the seed's statistics are written as soon as they are whole:
 interrupt it whenever you like, the same command goes on from there, and a second one does nothing.
 
-With ``--spread``, models of the pilot worlds are pretrained and trained several times, and what that comes to is left
-beside the record.
+With ``--spread``, models of the pilot worlds are made several times, and how they spread is left beside the record.
 """
-
-from __future__ import annotations
 
 import sys
 from pathlib import Path

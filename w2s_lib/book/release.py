@@ -5,8 +5,6 @@ PDF, the slides as a zip and as PDFs, what a class gets (``w2s_lib.book.course``
 results, who is to be cited and what changed, with checksums and a manifest.  Nothing is computed here.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil
@@ -62,9 +60,8 @@ def release(
     if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").is_file():
         raise ParameterError("target", str(target), "must be a new folder, or that of a release")
     if not (html / "slides").is_dir():
-        raise ParameterError(
-            "edition", edition, f"has no slides: a preview, or built before books had; run {command(edition)}"
-        )
+        says = f"has no slides: a preview, or built before books had; run {command(edition)}"
+        raise ParameterError("edition", edition, says)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.make_archive(str(folder / "site"), "zip", html)

@@ -5,8 +5,6 @@
 The study behind it is ``own``'s, its page ``page``'s.
 """
 
-from __future__ import annotations
-
 import argparse
 import html
 import os
@@ -25,7 +23,8 @@ from w2s_lib.book.page import as_shown, page
 from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line, plain
 from w2s_lib.findings.conflict import OF_THE_HIDDEN
 from w2s_lib.findings.mitigations import what_helps
-from w2s_lib.findings.results import CONFLICTS, DECEPTION, GENERALIZATION, MATCHED, ROWS, measure, minus, summarise
+from w2s_lib.findings.results import CONFLICTS, ROWS, measure, minus, summarise
+from w2s_lib.findings.statistics import DECEPTION, GENERALIZATION, MATCHED
 from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.store import replacing
@@ -54,8 +53,7 @@ SEVERAL = {"seeds": "SEED", "mitigations": "NAME"}
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """What a study of own pairs found: a tidy frame (edition, chapter and ``results.ROWS``, over seeds) and the page
-    made of it."""
+    """What a study of own pairs found: a tidy frame (edition, chapter, ``results.ROWS``) and the page made of it."""
 
     study: Study
     results: pd.DataFrame
@@ -84,9 +82,8 @@ def target(out: str | Path) -> Path:
     if path.suffix != ".html" or not os.path.isdir(path.parent) or os.path.isdir(path):
         raise ParameterError("out", str(out), "must be the path of an .html file, in a folder that exists")
     if os.path.isdir(beside := path.with_suffix(".csv")):
-        raise ParameterError(
-            "out", str(out), f"results go beside it, and {beside.name!r} is a folder; use another name"
-        )
+        says = f"results go beside it, and {beside.name!r} is a folder; use another name"
+        raise ParameterError("out", str(out), says)
     as_long_as_a_drafts = f".draft-{24 * '0'}-{path.name}"
     try:
         NamedTemporaryFile(dir=path.parent, prefix=as_long_as_a_drafts).close()
@@ -101,8 +98,7 @@ def report(
 ) -> Report:  # fmt: skip
     """Train what is missing and write the page to ``out``, the results beside it as ``.csv``.
 
-    ``store`` and ``workers`` as of ``chapter.open_lab``; ``progress`` tells of how far it is while runs are missing;
-    see ``own`` for the other arguments.
+    ``store`` and ``workers`` as of ``chapter.open_lab``; ``progress`` tells of how far it is; others as of ``own``.
 
     Raises:
         OneLineError: before anything is trained, if something cannot be used; later, if a run fails.

@@ -12,8 +12,6 @@ pairs are taxed instead of how many.  A seal does not keep from the answer those
 with the library's.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import secrets

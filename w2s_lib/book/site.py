@@ -2,11 +2,8 @@
 
     python -m w2s_lib.book.site world smoke
 
-The switch is links, and works from the file system, without scripts and by keyboard.  *Compare* leads to the page that
-lays the editions side by side.
+The switch is links: it works from files, without scripts and by keyboard.  *Compare* lays editions side by side.
 """
-
-from __future__ import annotations
 
 import os
 import re

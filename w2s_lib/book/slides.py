@@ -6,8 +6,6 @@ The book has the same decks among its pages; here they stand by themselves, and 
 none: of it, chapters are executed again, with figures for slides.
 """
 
-from __future__ import annotations
-
 import shutil
 import sys
 import tempfile
@@ -23,9 +21,8 @@ from w2s_lib.errors import Arguments, ParameterError, exit_code
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
 
-LAID_OUT = (
-    "window.Reveal && Reveal.isReady() && document.querySelectorAll('.pdf-page').length >= Reveal.getTotalSlides()"
-)
+PRINTED = "document.querySelectorAll('.pdf-page').length"
+LAID_OUT = f"window.Reveal && Reveal.isReady() && {PRINTED} >= Reveal.getTotalSlides()"
 """Whether reveal.js has put every slide on a page."""
 
 

@@ -1,16 +1,16 @@
 """Figures of another loss: where the explicit conflict can win, where it does, and what that comes to."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.rows import bars, dot, name_rows, nulls
-from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, Figure, canvas, step
+from w2s_lib.figures.mechanism import limits_of_rates, rates_by_label
+from w2s_lib.figures.rows import dot, name_rows, nulls
+from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, Figure, canvas
 from w2s_lib.findings.another_loss import LOSSES_TRIED, resting_places
-from w2s_lib.findings.results import BY_LABEL, TRAINING, among, say, usual
+from w2s_lib.findings.results import TRAINING, rows_with, say, usual
+from w2s_lib.findings.statistics import BY_LABEL
 from w2s_lib.measures.metrics import borders
 from w2s_lib.study.mitigations import title
 
@@ -41,9 +41,8 @@ def theory(alphas: Sequence[float]) -> Figure:
         ax.axhline(0.5, **DASHED)
         ax.set(title=called(loss), xlabel="weak label q", xlim=(0, 1.02), ylim=(-0.02, 1.04))
     axes[0].set_ylabel("p at rest")
-    told = [
-        f"{called(loss)} {', '.join(f'{_border(loss, a):.3f} at alpha {a:g}' for a in alphas)}" for loss in LOSSES_TRIED
-    ]
+    ends = lambda loss: ", ".join(f"{_border(loss, a):.3f} at alpha {a:g}" for a in alphas)
+    told = [f"{called(loss)} {ends(loss)}" for loss in LOSSES_TRIED]
     return Figure(
         figure,
         f"Where a pair by itself comes to rest, by its label. A wrong ranking persists below: {'; '.join(told)}.",
@@ -54,25 +53,19 @@ def theory(alphas: Sequence[float]) -> Figure:
 
 def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     """Tax rate of training pairs by weak label, a row an alpha, a column a loss: what was predicted is shaded."""
-    figure, axes = canvas(
-        8.2, 2.3 * len(alphas) + 0.7, len(alphas), len(LOSSES_TRIED), sharex=True, sharey=True, squeeze=False
-    )
+    shared = {"sharex": True, "sharey": True, "squeeze": False}
+    figure, axes = canvas(8.2, 2.3 * len(alphas) + 0.7, len(alphas), len(LOSSES_TRIED), **shared)
     table = usual(results, on=TRAINING, mitigation=None).set_index(["statistic", "condition", "alpha", "mitigation"])
-    x, said = np.array([(low + high) / 2 for _, low, high in BY_LABEL]), []
+    said = []
     for row, alpha in zip(axes, alphas):
         for ax, loss in zip(row, LOSSES_TRIED):
             ax.axvspan(0.5, _border(loss, alpha), color=AREA, alpha=0.12, linewidth=0)
-            for shown, condition in enumerate(("rerun", "explicit"), 2):  # on a slide, after what was predicted
-                found = [table.loc[(name, condition, alpha, loss)] for name, _, _ in BY_LABEL]
-                shift = 0.008 if condition == "explicit" else -0.008
-                with step(ax, shown):
-                    bars(ax, x + shift, found, condition, markersize=5, linewidth=1.4)
+            rates_by_label(ax, table.xs((alpha, loss), level=("alpha", "mitigation")))
             last = table.loc[(BY_LABEL[-1][0], "explicit", alpha, loss)]
             said.append(f"{called(loss)} at alpha {alpha:g}: {say(last, percent=True)} of the surest labels")
             ax.set_title(f"{called(loss)}, α = {alpha:g}", fontsize=10)
         row[0].set_ylabel("tax rate (%)")
-    most = np.nanmax([y for ax in axes.flat for line in ax.lines for y in line.get_ydata()], initial=1.0)
-    axes[0, 0].set_ylim(-0.03 * most, 1.15 * most)
+    axes[0, 0].set_ylim(*limits_of_rates(axes.flat, 1.15))
     for ax in axes[-1]:
         ax.set_xlabel("weak label q")
     axes[0, 0].legend(fontsize=8)
@@ -112,21 +105,21 @@ def logits(labelled: pd.DataFrame, alpha: float) -> Figure:
 def comparison(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     """Every loss at every alpha: tax, DS with its nulls, DS − matched null, each beside a rerun; and PGR."""
     table = usual(results, mitigation=None).set_index(["statistic", "condition", "mitigation"])
-    at = lambda statistic, condition, loss, alpha: among(table.loc[[(statistic, condition, loss)]], alpha=alpha).iloc[0]
+    at = lambda *key, alpha: rows_with(table.loc[[key]], alpha=alpha).iloc[0]
     cells = [(loss, alpha) for alpha in alphas for loss in LOSSES_TRIED]
     figure, axes = canvas(8.6, 0.42 * len(cells) + 1.9, 1, 4, sharey=True)
     tax, score, excess, pgr = axes
     told = []
     for y, (loss, alpha) in enumerate(cells):
         for condition, lower in (("explicit", -0.1), ("rerun", 0.2)):
-            dot(tax, y + lower, at("conflict_tax", condition, loss, alpha), condition, scale=100, size=40)
-            dot(excess, y + lower, at("excess_margin_matched", condition, loss, alpha), condition, size=40)
-        dot(score, y, at("deception_score", "explicit", loss, alpha), "explicit", size=40)
-        two = (at(f"null_{null}", "explicit", loss, alpha)["value"] for null in ("random", "margin_matched"))
+            dot(tax, y + lower, at("conflict_tax", condition, loss, alpha=alpha), condition, scale=100, size=40)
+            dot(excess, y + lower, at("excess_margin_matched", condition, loss, alpha=alpha), condition, size=40)
+        dot(score, y, at("deception_score", "explicit", loss, alpha=alpha), "explicit", size=40)
+        two = (at(f"null_{null}", "explicit", loss, alpha=alpha)["value"] for null in ("random", "margin_matched"))
         nulls(score, y + 0.25, *two, named=y == 0)
         dot(pgr, y, table.loc[("pgr", "none", loss)], "none", size=40)
-        said = [say(at("conflict_tax", "explicit", loss, alpha), percent=True)]
-        said += [say(at(name, "explicit", loss, alpha)) for name in ("deception_score", "excess_margin_matched")]
+        said = [say(at("conflict_tax", "explicit", loss, alpha=alpha), percent=True)]
+        said += [say(at(name, "explicit", loss, alpha=alpha)) for name in ("deception_score", "excess_margin_matched")]
         told.append(f"{called(loss)} at alpha {alpha:g}: {', '.join([*said, say(table.loc[('pgr', 'none', loss)])])}")
     names = ("conflict tax\n(% of the pairs)", "DS and\nits nulls", "DS − margin-\nmatched null", "PGR")
     for ax, name in zip(axes, names):

@@ -1,7 +1,4 @@
-"""Figures of the benchmarks: how many times as fast, at which share of the machine's rate, and how far off the cost
-model is."""
-
-from __future__ import annotations
+"""Figures of the benchmarks: speed, share of the machine's rate, and how far off the cost model is."""
 
 import pandas as pd
 import seaborn as sns
@@ -32,8 +29,7 @@ def named(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def speed_ups(rows: pd.DataFrame) -> Figure:
-    """Speed relative to the reference recipe, one panel a kind of work: ``rows`` of the section ``throughput`` of the
-    bench file."""
+    """Speed relative to the reference recipe, a panel a kind of work: ``rows`` of the bench file's ``throughput``."""
     rows = named(rows[rows["against"] == "reference recipe"])
     works, sizes = rows["work"].unique(), rows["model"].unique()
     figure, axes = canvas(7.6, 1.1 + 0.85 * len(sizes) * len(works), len(works), 1, sharex=True, squeeze=False)
@@ -82,8 +78,7 @@ def gemm_shares(rows: pd.DataFrame) -> Figure:
 
 
 def predictions(cost: pd.DataFrame, world: pd.DataFrame) -> Figure:
-    """What the cost model says of a run, relative to what was taken: rows of the sections ``cost`` and ``cost_world``
-    of the bench file."""
+    """What the cost model says of a run, relative to what was taken: the bench file's ``cost`` and ``cost_world``."""
     sizes = cost.assign(ratio=cost["predicted"] / cost["microseconds"], size=cost["model"].str.replace("x", " × "))
     widths = world.assign(ratio=world["predicted"] / world["seconds"], size=world["model"].str.removeprefix("width "))
     widths = widths.assign(work=widths["work"].replace(TITLES)).sort_values("size")

@@ -1,7 +1,5 @@
 """Figures of the bridge: the world, the world with what real texts have, and real texts, on one scale."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,7 +9,8 @@ from w2s_lib.figures.real_texts import SAME_TEXTS, short
 from w2s_lib.figures.rows import ONE, Measure, forest, under_headings
 from w2s_lib.figures.style import Figure, canvas
 from w2s_lib.findings.bridge import ATTAINABLE, KNOWN_BEYOND, SHARE, SHIFT
-from w2s_lib.findings.results import MATCHED, among, pick
+from w2s_lib.findings.results import pick, rows_with
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.study.study import COMPARED
 
 BRIDGE_PANELS = {
@@ -45,19 +44,19 @@ def bridge(
 
     ``world``: results rows of the bridge; ``real``: those of studies on real texts, by name.
     """
-    told = {name: among(world, labels=labels, method=method) for (labels, method), name in SETTING_NAMES.items()}
+    told = {name: rows_with(world, labels=labels, method=method) for (labels, method), name in SETTING_NAMES.items()}
     rows = under_headings({"in the world": told.items(), "real texts": real.items()})
     figure, axes = canvas(2.0 + 2.2 * len(statistics), 0.42 * len(rows) + 1.5, columns=len(statistics), sharey=True)
     look = {"conditions": dict(zip(COMPARED, (-0.13, 0.13))), "most": np.inf}
     measures = [Measure(BRIDGE_PANELS[name], name, **look) for name in statistics]
-    of = lambda measure, its, c: among(its, statistic=measure.statistic, condition=c, versus="").iloc[0]
+    of = lambda measure, its, c: rows_with(its, statistic=measure.statistic, condition=c, versus="").iloc[0]
     said = forest(axes, rows, measures, of, size=40)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(COMPARED))
     seeds = ", ".join(f"{name} {rows['n_seeds'].iloc[0]:.0f}" for name, rows in {"the world": world, **real}.items())
     return Figure(
         figure,
         f"The explicit conflict beside a rerun, by setting. {'. '.join(said)}.",
-        f"Pooled over the control pairs; 95 % intervals over seeds ({seeds}). Seeds "
+        f"Pooled over the control weak–strong pairs; 95 % intervals over seeds ({seeds}). Seeds "
         f"of the world are worlds of their own. {SAME_TEXTS}",
     )
 

@@ -1,7 +1,5 @@
 """The picture that stands for the book where its address is shared."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from w2s_lib.figures.conflict import scores_and_nulls

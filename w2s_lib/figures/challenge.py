@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, Figure, canvas
-from w2s_lib.findings.results import MATCHED, UNMODIFIED
+from w2s_lib.findings.results import UNMODIFIED
+from w2s_lib.findings.statistics import MATCHED
 
 CHANGE_PANELS = {
     "pgr": ("change of PGR", 1.0),

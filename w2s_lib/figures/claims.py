@@ -1,7 +1,5 @@
 """The claims ledger as a figure: one row a claim, its interval in units of the smallest effect that counts."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
@@ -34,12 +32,11 @@ def ledger(frame: pd.DataFrame) -> Figure:
             if hasattr(row, name)
         }
         within = getattr(row, "within", None)
+        within = None if pd.isna(within) else bool(within)  # of most claims no record says
         dot(ax, y, pd.Series(units | {"within": within}), size=42, color=colour, marker=VERDICT_MARKERS[row.verdict])
     ax.axvline(0, **DASHED)
-    names = [
-        f"{row.statement[:48].rstrip()}{'…' * (len(row.statement) > 48)}  {row.claim}" for row in frame.itertuples()
-    ]
-    name_rows(ax, names, above=0.6, below=0.6)
+    name = lambda text, claim: f"{text[:48].rstrip()}{'…' * (len(text) > 48)}  {claim}"
+    name_rows(ax, [name(*both) for both in zip(frame["statement"], frame["claim"])], above=0.6, below=0.6)
     ax.set(xlim=(-REACH * 1.02, REACH * 1.02), xlabel="estimate, in units of the smallest effect that would count")
     return Figure(
         figure,

@@ -1,7 +1,5 @@
 """Figures of tax and deception: the plane, the quadrants, scores beside their nulls."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -11,7 +9,8 @@ from matplotlib.axes import Axes
 from w2s_lib.figures.rows import ONE, Measure, Row, bars, beside, dot, forest, name_rows, nulls
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, GREY, MARKERS, Figure, canvas
 from w2s_lib.findings.conflict import placebo_refused
-from w2s_lib.findings.results import MATCHED, RATES, usual
+from w2s_lib.findings.results import usual
+from w2s_lib.findings.statistics import MATCHED, RATES
 from w2s_lib.measures.metrics import Comparison
 
 SURE, STRIP = 0.998, 1.4
@@ -75,7 +74,7 @@ def deception_plane(comparison: Comparison, condition: str) -> Figure:
     n, hit, null = int(c.tax.sum()), float(c.deception_score()), float(c.null("random"))
     return Figure(
         figure,
-        f"Scatter of {len(c.weak)} test pairs by the weak supervisor's and the ceiling's probability of the truth. "
+        f"Scatter of {c.right.sum()} test pairs by the weak supervisor's and the ceiling's probability of the truth. "
         f"{n} taxed pairs are lit; {hit:.0%} of them lie in the deception area (ceiling above {t}, weak not), "
         f"against {null:.0%} of all pairs that the no-conflict student ranks right.",
         f"Each dot is a test pair that the no-conflict student ranks right; the {n} that the {condition} student then "
@@ -87,8 +86,7 @@ def deception_plane(comparison: Comparison, condition: str) -> Figure:
 def scores_and_nulls(results: pd.DataFrame, conditions: list[str]) -> Figure:
     """DS with its interval beside its random and margin-matched nulls, one row a condition.
 
-    ``results``: pooled rows of ``results.summarise`` with ``deception_score``, ``null_random``,
-    ``null_margin_matched``.
+    ``results``: pooled rows with ``deception_score``, ``null_random``, ``null_margin_matched``.
     """
     rows = usual(results).set_index(["condition", "statistic"])
     figure, ax = canvas(7.0, 0.75 * len(conditions) + 1.5)

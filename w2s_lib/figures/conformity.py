@@ -1,21 +1,21 @@
 """Figures of the field: which works act where; and every student of the book between two aims."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
 from w2s_lib.figures.rows import ONE, Measure, Row, forest, under_headings
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas
 from w2s_lib.findings.conformity import AIMS, AIMS_BESIDE_RERUN, ON_THE_MAP, RIVAL_OF_AIMS
-from w2s_lib.findings.results import MATCHED, UNMODIFIED, among, pick, usual
+from w2s_lib.findings.results import UNMODIFIED, pick, rows_with, usual
 from w2s_lib.findings.search import GUIDE, SEARCH
 from w2s_lib.findings.society import MACPO
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.study.conditions import CONDITIONS, TURNS
 from w2s_lib.study.methods import TITLES
 from w2s_lib.study.mitigations import title
@@ -78,16 +78,15 @@ def field_map() -> Figure:
     ax.axis("off")
     said = []
     for x, (act, held) in enumerate(columns.items()):
-        ax.text(
-            x + 0.5, 0.5, WHERE_WORKS_ACT[act], ha="center", va="center", fontsize=9.5, fontweight="bold", color=GREY
-        )
+        middle = {"ha": "center", "va": "center"}
+        ax.text(x + 0.5, 0.5, WHERE_WORKS_ACT[act], fontsize=9.5, fontweight="bold", color=GREY, **middle)
         for y, work in enumerate(held):
             colour = ROLE_COLOURS["strong student"] if work.chapter else GREY
             look = {"facecolor": colour + "2E" if work.chapter else "none", "edgecolor": colour, "linewidth": 1.4}
             look |= {} if work.chapter else {"linestyle": "--"}
             ax.add_patch(FancyBboxPatch((x + 0.07, -y - 0.8), 0.86, 0.6, boxstyle="round,pad=0.03", **look))
             chapter = f" · {work.chapter[:2]}" if work.chapter else ""
-            ax.text(x + 0.5, -y - 0.5, f"{work.name}\n{work.cited}{chapter}", ha="center", va="center", fontsize=8)
+            ax.text(x + 0.5, -y - 0.5, f"{work.name}\n{work.cited}{chapter}", fontsize=8, **middle)
         names = (f"{work.name} ({'chapter ' + work.chapter[:2] if work.chapter else 'not run'})" for work in held)
         said.append(f"{WHERE_WORKS_ACT[act].replace(chr(10), ' ')}: {', '.join(names)}")
     return Figure(
@@ -127,6 +126,19 @@ def _least(*shown: Iterable[float]) -> float:
     return float(np.nanmin([*chain(*shown), 100.0])) - AXIS_ROOM
 
 
+def _disc(ax: Axes, row: tuple) -> str:
+    """Draw a student, a row of ``students``: disc and ring, or a small mark without a score; returns it in words."""
+    colour, x, y = CONDITION_COLOURS.get(row.condition, GREY), 100 * row.competence, 100 * row.conformity
+    called = title(row.mitigation) if row.mitigation else row.condition
+    called = called if row.method == "reward_model" else f"{METHODS_IN_WORDS[row.method]}, {called}"
+    if np.isnan(row.score):
+        ax.scatter(x, y, marker=MARKERS.get(row.condition, "o"), s=40, color=colour)
+        return f"{called} {x:.0f} % and {y:.0f} %"
+    ax.scatter(x, y, s=220 * row.score, alpha=0.3, linewidth=0, color=colour)
+    ax.scatter(x, y, s=220 * row.null, facecolor="none", edgecolor=colour, linewidth=1.3)
+    return f"{called} {x:.0f} % and {y:.0f} %, DS {row.score:.2f} and null {row.null:.2f}"
+
+
 def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
     """Every student between competence and conformity; discs of the size of its DS, in rings of that of its null.
 
@@ -146,25 +158,12 @@ def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
         least = 1 - clash  # of one aim, where the other has all
         ax.plot((100 * least, 100), (100, 100 * least), **DASHED)
         for called, (x, y) in stars.items():
-            ax.scatter(x, y, marker="*", s=120, color=ROLE_COLOURS[called], zorder=4)
+            colour = ROLE_COLOURS[called]
+            ax.scatter(x, y, marker="*", s=120, color=colour, zorder=4)
             if ax is axes[0]:
-                ax.annotate(
-                    called, (x, y), (7, -3), textcoords="offset points", fontsize=8.5, color=ROLE_COLOURS[called]
-                )
-        told = []
-        for row in rows.sort_values("score", ascending=False).itertuples():  # small discs lie on large ones
-            look = {"color": CONDITION_COLOURS.get(row.condition, GREY)}
-            x, y = 100 * row.competence, 100 * row.conformity
-            if np.isnan(row.score):
-                ax.scatter(x, y, marker=MARKERS.get(row.condition, "o"), s=40, **look)
-            else:
-                ax.scatter(x, y, s=220 * row.score, alpha=0.3, linewidth=0, **look)
-                ax.scatter(x, y, s=220 * row.null, facecolor="none", edgecolor=look["color"], linewidth=1.3)
-            called = title(row.mitigation) if row.mitigation else row.condition
-            called = called if row.method == "reward_model" else f"{METHODS_IN_WORDS[row.method]}, {called}"
-            score = "" if np.isnan(row.score) else f", DS {row.score:.2f} and null {row.null:.2f}"
-            told.append(f"{called} {x:.0f} % and {y:.0f} %{score}")
-        said.append(f"{name}: {'; '.join(told)}")
+                ax.annotate(called, (x, y), (7, -3), textcoords="offset points", fontsize=8.5, color=colour)
+        small_on_large = rows.sort_values("score", ascending=False).itertuples()
+        said.append(f"{name}: {'; '.join(_disc(ax, row) for row in small_on_large)}")
         ax.set_xlabel("competence\n(helpful reply preferred, %)")
     whole = [(_least(100 * found[aim], [star[i] for star in stars.values()]), AXIS_END) for i, aim in enumerate(AIMS)]
     near = [(100 * tried[aim].min() - 4, 100 * tried[aim].max() + 6) for aim in AIMS] if len(tried) else whole
@@ -192,7 +191,7 @@ def what_moves(results: pd.DataFrame) -> Figure:
     changed = usual(results, rival=RIVAL_OF_AIMS, mitigation=None, versus=None)
     methods = [m for m in TITLES if m in set(changed["method"])]
     groups = {f"{TITLES[m]}, minus a rerun": [(c, (m, c, "")) for c in AIMS_BESIDE_RERUN] for m in methods}
-    names = dict.fromkeys(among(changed, versus=UNMODIFIED)["mitigation"])
+    names = dict.fromkeys(rows_with(changed, versus=UNMODIFIED)["mitigation"])
     if names:
         groups["explicit, minus no mitigation"] = [(title(n), ("reward_model", "explicit", n)) for n in names]
     rows = under_headings(groups)

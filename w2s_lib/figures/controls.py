@@ -1,7 +1,5 @@
 """The stairs of doubt: a deception score, and what is left of it after each null and control."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +7,8 @@ import pandas as pd
 
 from w2s_lib.figures.rows import ONE, Measure, Row, beside, dot, forest, name_rows
 from w2s_lib.figures.style import DASHED, GREY, Figure, at_step, canvas, step
-from w2s_lib.findings.results import MATCHED, OTHER, STABLE, say, usual
+from w2s_lib.findings.results import OTHER, STABLE, say, usual
+from w2s_lib.findings.statistics import MATCHED, attainable_of
 
 NULL_STEPS: tuple[tuple[str, dict[str, str]], ...] = (
     ("the score", {"statistic": "deception_score"}),
@@ -37,8 +36,8 @@ def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(NUL
     said = []
     for y, (name, names) in enumerate(steps):
         rows, told = usual(results, **names).set_index("condition"), []
-        attainable = names | {"statistic": names["statistic"].replace("excess", "attainable")}
-        most = pd.DataFrame() if "versus" in names else usual(results, **attainable).set_index("condition")
+        bound = None if "versus" in names else attainable_of(names["statistic"])
+        most = usual(results, **names | {"statistic": bound}).set_index("condition")["value"] if bound else {}
         for shift, condition in zip(shifts, conditions):
             if condition not in rows.index:
                 continue
@@ -46,11 +45,10 @@ def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(NUL
             with step(ax, y + 1):
                 dot(ax, y + shift, row, condition, size=46, label=None if y else condition)
             told.append(f"{condition} {say(row)}")
-            if names["statistic"].startswith("excess") and condition in most.index:
-                top = most.loc[condition, "value"]
+            if condition in most:
                 with step(ax, y + 1):
-                    ax.scatter(top, y + shift, s=60, marker="|", color=GREY, linewidth=1.8)
-                told[-1] += f" of at most {top:.2f}"
+                    ax.scatter(most[condition], y + shift, s=60, marker="|", color=GREY, linewidth=1.8)
+                told[-1] += f" of at most {most[condition]:.2f}"
         said.append(f"{name.strip(' …')}: {', '.join(told)}")
     ax.axvline(0, **DASHED)
     # Below the first line something is taken off; below the second another score begins.

@@ -1,7 +1,5 @@
 """*Who sees what*: the halves of the data, who trains on which, and whose labels go where."""
 
-from __future__ import annotations
-
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from w2s_lib.figures.style import GREY, ROLE_COLOURS, Figure, canvas

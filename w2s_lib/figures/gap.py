@@ -1,7 +1,5 @@
 """Figures of the capability gap: the whole grid of weak-strong pairs, and what grows along it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +10,8 @@ from matplotlib.patches import Rectangle
 
 from w2s_lib.figures.rows import HOLLOW, held, of_a_record
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas, over
-from w2s_lib.findings.results import LEAST, among, outside, pick, say, usual
+from w2s_lib.findings.results import outside, pick, rows_with, say, usual
+from w2s_lib.findings.statistics import LEAST
 from w2s_lib.models.ranks import rank
 
 STATISTIC_NAMES = {
@@ -103,7 +102,7 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
     for ax in axes.flat[len(conditions) :]:
         ax.set_visible(False)
     for ax, condition in zip(axes.flat, conditions):
-        mine = among(per_seed, statistic=statistic, condition=condition).dropna(subset="value")
+        mine = rows_with(per_seed, statistic=statistic, condition=condition).dropna(subset="value")
         largest, beside = mine["counted"].max(), held(lines)
         for i, (_, group) in enumerate(mine.groupby("seed")):
             x, y = gap.loc[pd.MultiIndex.from_frame(group[cell])].to_numpy(), group["value"]

@@ -1,14 +1,12 @@
 """The PGR ladder: weak supervisor, student and ceiling on one line for each weak-strong pair."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from w2s_lib.figures.rows import HOLLOW, dot, held, name_rows
 from w2s_lib.figures.style import DASHED, GREY, ROLE_COLOURS, Figure, canvas
-from w2s_lib.findings.results import among, say, wide
+from w2s_lib.findings.results import rows_with, say, wide
 
 ACCURACY_MARKERS = (
     ("accuracy_weak", "weak supervisor", "o"),
@@ -25,12 +23,10 @@ def roles(ax: Axes, y: float, accuracy: pd.Series, seeds: pd.DataFrame, pgr: str
     """
     ax.plot([accuracy["accuracy_weak"], accuracy["accuracy_ceiling"]], [y, y], color=GREY, linewidth=1)
     for statistic, role, marker in ACCURACY_MARKERS:
-        look, faint = {"marker": marker, "edgecolor": ROLE_COLOURS[role]}, among(seeds, statistic=statistic)["value"]
-        small = HOLLOW if beside else {"facecolor": ROLE_COLOURS[role]}
+        full, faint = {"facecolor": ROLE_COLOURS[role]}, rows_with(seeds, statistic=statistic)["value"]
+        look, small = {"marker": marker, "edgecolor": ROLE_COLOURS[role]}, HOLLOW if beside else full
         ax.scatter(faint, np.full(len(faint), y + 0.21), s=14, alpha=0.45, **look | small)
-        ax.scatter(
-            accuracy[statistic], y, s=70, zorder=3, label=None if y else role, facecolor=ROLE_COLOURS[role], **look
-        )
+        ax.scatter(accuracy[statistic], y, s=70, zorder=3, label=None if y else role, **look | full)
     ax.text(1.02, y, pgr, va="center", fontsize=10, transform=ax.get_yaxis_transform())
 
 
@@ -44,7 +40,7 @@ def pgr_ladder(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
     said = []
     for y, ((weak, strong), row) in enumerate(table.iterrows()):
         pgr = row.get("pgr", np.nan)
-        seeds = among(per_seed, weak=weak, strong=strong)
+        seeds = rows_with(per_seed, weak=weak, strong=strong)
         roles(ax, y, row, seeds, "gap too small" if np.isnan(pgr) else f"PGR {pgr:.2f}", held(results))
         accuracies = ", ".join(f"{row[statistic]:.2f}" for statistic, _, _ in ACCURACY_MARKERS)
         said.append(f"{weak} to {strong}: {accuracies}")
@@ -83,8 +79,7 @@ def pgr_intervals(results: pd.DataFrame, pooled: pd.Series) -> Figure:
 
 
 def gains(table: pd.DataFrame) -> Figure:
-    """Of a supervisor's wrong answers the share that students correct, of its right ones the share that they lose, by
-    its confidence.
+    """Of a supervisor's wrong answers the share students correct, of its right ones the share they lose, by confidence.
 
     ``table`` as of ``generalization.gain_by_confidence``.
     """

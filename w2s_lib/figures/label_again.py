@@ -1,7 +1,5 @@
 """Figures of labelling again: what comes back with which labels, and who pays."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -25,9 +23,8 @@ def labels(results: pd.DataFrame) -> Figure:
     """How many training pairs are in each group, and how many of their labels are right: the supervisor's, the first
     student's without a conflict, and under it."""
     figure, (many, right) = canvas(8.4, 2.9, 1, 2, sharey=True)
-    at = lambda statistic, group, condition="none": pick(
-        results, statistic, condition, mitigation=TWICE, subset=group, on=TRAINING
-    )
+    names = {"mitigation": TWICE, "on": TRAINING}
+    at = lambda statistic, group, condition="none": pick(results, statistic, condition, subset=group, **names)
     told = []
     for y, group in enumerate(LABEL_GROUPS):
         dot(many, y, at("share_of_pairs", group), scale=100, color=GREY)
@@ -82,9 +79,8 @@ def payers(
 def who_pays(results: pd.DataFrame) -> Figure:
     """Tax rates by group of pairs, without a mitigation and when students label again, on training and on test pairs;
     and how far the groups' share of the taxed pairs is beyond what margins explain."""
-    rows = under_headings(
-        {title(name or "none"): [(LABEL_GROUPS_IN_WORDS[g], (name, g)) for g in LABEL_GROUPS] for name in WITH_RERUN}
-    )
+    members = lambda name: [(words, (name, group)) for group, words in LABEL_GROUPS_IN_WORDS.items()]
+    rows = under_headings({title(name or "none"): members(name) for name in WITH_RERUN})
     figure, axes = canvas(8.6, 0.42 * len(rows) + 1.5, 1, 3, sharey=True)
 
     def of(measure: Measure, about: tuple[str, str], condition: str) -> pd.Series:

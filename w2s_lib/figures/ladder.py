@@ -1,7 +1,5 @@
 """Figures of the ladder: who knows what."""
 
-from __future__ import annotations
-
 import pandas as pd
 import seaborn as sns
 

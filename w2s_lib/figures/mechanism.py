@@ -1,19 +1,19 @@
 """Figures of the mechanism: where the explicit loss settles, and where the tax is paid."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from w2s_lib.figures.gap import cell, small_numbers
 from w2s_lib.figures.rows import bars, dot, here, of_a_record, spread
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas, over, step
 from w2s_lib.findings.mechanism import REGIONS, at_the_band
-from w2s_lib.findings.results import BY_LABEL, MATCHED, TRAINING, usual
+from w2s_lib.findings.results import TRAINING, usual
+from w2s_lib.findings.statistics import BY_LABEL, MATCHED
 from w2s_lib.measures.metrics import band
 
 
@@ -47,6 +47,21 @@ def fixed_points(alphas: Sequence[float]) -> Figure:
     )
 
 
+def rates_by_label(ax: Axes, rows: pd.DataFrame) -> None:
+    """Tax rates over the weak label of the explicit conflict and a rerun; ``rows`` by statistic and condition."""
+    middle = np.array([(low + high) / 2 for _, low, high in BY_LABEL])
+    for shown, (condition, shift) in enumerate((("rerun", -0.008), ("explicit", 0.008)), 2):
+        with step(ax, shown):  # on a slide, after what was predicted
+            found = [rows.loc[(name, condition)] for name, _, _ in BY_LABEL]
+            bars(ax, middle + shift, found, condition, markersize=5, linewidth=1.4)
+
+
+def limits_of_rates(axes: Iterable[Axes], room: float) -> tuple[float, float]:
+    """Limits of axes with tax rates: the largest estimate fits, ``room`` times; an interval that is longer goes on."""
+    most = np.nanmax([y for ax in axes for line in ax.lines for y in line.get_ydata()], initial=1.0)
+    return -0.03 * most, room * most
+
+
 def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     """Tax rate of training pairs by weak label, one panel an alpha: the predicted band shaded, explicit beside rerun.
 
@@ -54,26 +69,20 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     """
     columns = min(3, len(alphas))
     rows = -(-len(alphas) // columns)
-    figure, axes = canvas(
-        2.7 * columns + 0.6, 2.4 * rows + 0.6, rows, columns, sharex=True, sharey="row", squeeze=False
-    )
+    shared = {"sharex": True, "sharey": "row", "squeeze": False}
+    figure, axes = canvas(2.7 * columns + 0.6, 2.4 * rows + 0.6, rows, columns, **shared)
     table = usual(results, on=TRAINING).set_index(["statistic", "condition", "alpha"])
     said = []
     for ax, alpha in zip(axes.flat, alphas):
         low, high = band(alpha)
         ax.axvspan(low, min(high, 1.0), color=AREA, alpha=0.12, linewidth=0)
-        for shown, condition in enumerate(("rerun", "explicit"), 2):  # on a slide, after what was predicted
-            found = [table.loc[(name, condition, alpha)] for name, _, _ in BY_LABEL]
-            x = np.array([(a + b) / 2 for _, a, b in BY_LABEL]) + (0.008 if condition == "explicit" else -0.008)
-            with step(ax, shown):
-                bars(ax, x, found, condition, markersize=5, linewidth=1.4)
+        rates_by_label(ax, table.xs(alpha, level="alpha"))
         inside, above = (table.loc[(f"tax_rate_{where}_band", "explicit", alpha), "value"] for where in ("in", "above"))
         beyond = "" if np.isnan(above) else f", {100 * above:.0f} % above"
         said.append(f"alpha {alpha:g}: {100 * inside:.0f} % in the band{beyond}")
         ax.set_title(f"α = {alpha:g}", fontsize=10)
-    for row in axes:  # the largest estimate fits; an interval that is longer goes on
-        most = np.nanmax([y for ax in row for line in ax.lines for y in line.get_ydata()], initial=1.0)
-        row[0].set_ylim(-0.03 * most, 1.25 * most)
+    for row in axes:
+        row[0].set_ylim(*limits_of_rates(row, 1.25))
     for ax in axes[-1]:
         ax.set_xlabel("weak label q")
     for ax in axes[:, 0]:
@@ -89,8 +98,7 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
 
 
 def beyond_by_region(results: pd.DataFrame, alphas: Sequence[float], on: str = TRAINING) -> Figure:
-    """Tax rate under the explicit conflict minus a rerun's, over alpha: where the label is wrong, in the band, above
-    it.
+    """Tax rate under the explicit conflict minus a rerun's, over alpha: label wrong, in the band, above it.
 
     ``results``: pooled rows of ``mechanism.mechanism``; ``on``: *training* pairs, or, where it is empty, test pairs.
     """
@@ -119,8 +127,7 @@ def beyond_by_region(results: pd.DataFrame, alphas: Sequence[float], on: str = T
 
 
 def trajectories(paths: pd.DataFrame, alpha: float) -> Figure:
-    """The reward gap of single training pairs, step by step (below), over the loss that pulls them (above); one panel a
-    region.
+    """Reward gaps of training pairs, step by step (below), over the loss that pulls them (above); by region.
 
     ``paths`` as of ``mechanism.paths``.
     """

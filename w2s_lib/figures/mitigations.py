@@ -1,7 +1,5 @@
 """Figures of mitigations: what each changes, all beside one another; and bootstrapping, step by step."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +10,8 @@ import pandas as pd
 from w2s_lib.figures.rows import Row, dot, name_rows, nulls, one_line
 from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
 from w2s_lib.findings.mitigations import Remedy, of_reward_models, told_apart
-from w2s_lib.findings.results import MATCHED, SHARE, UNMODIFIED, among, say, usual
+from w2s_lib.findings.results import UNMODIFIED, rows_with, say, usual
+from w2s_lib.findings.statistics import MATCHED, SHARE
 from w2s_lib.study.methods import POLICY_METHODS, TITLES
 from w2s_lib.study.mitigations import FOR_POLICIES, MITIGATIONS, TOKENS, title
 
@@ -76,13 +75,13 @@ IMPLICIT = "implicit conflict; other scales"
 
 def tried(results: pd.DataFrame) -> list[str]:
     """The mitigations that the results hold, in the order of ``MITIGATIONS``, those that ask the truth last."""
-    held = set(among(results, condition="explicit")["mitigation"])
+    held = set(rows_with(results, condition="explicit")["mitigation"])
     return sorted((name for name in MITIGATIONS if name in held), key=lambda name: not MITIGATIONS[name].honest)
 
 
 def ways(results: pd.DataFrame) -> list[str]:
     """The intermediate models of the reward models' bootstrapping that the results hold, in their order."""
-    return [name for name in dict.fromkeys(among(results, method="reward_model")["via"]) if name]
+    return [name for name in dict.fromkeys(rows_with(results, method="reward_model")["via"]) if name]
 
 
 def _panels(
@@ -91,8 +90,7 @@ def _panels(
     heights: Sequence[float],
     unit: str,
 ) -> tuple[matplotlib.figure.Figure, np.ndarray, list[str]]:
-    """A panel a measure, a row each: name, results rows in the order of the panels (None: the book does not have it),
-    and whether they are grey.
+    """A panel a measure, a row each: name, results rows by panel (None: the book has none), and whether they are grey.
 
     Returns figure, axes, and what the panels show, in words.
     """
@@ -209,10 +207,8 @@ def forest(
     figure, shown = _changes(blocks)
     shares = usual(results, statistic=SHARE, condition="explicit", mitigation=None).set_index("mitigation")
     if len(shares):
-        of_each = "; ".join(
-            f"{title(name or 'none')} {say(shares.loc[name])}" for name in ("", *names) if name in shares.index
-        )
-        shown += f". Excess as a share of the attainable: {of_each}"
+        of_each = [f"{title(name or 'none')} {say(shares.loc[name])}" for name in ("", *names) if name in shares.index]
+        shown += f". Excess as a share of the attainable: {'; '.join(of_each)}"
     apart = "Below the first line: on fewer seeds than the others, so many as stand behind a name. " * bool(few)
     if found:
         why = dict.fromkeys(why for one in found for why in one.lacks.values())
@@ -234,7 +230,7 @@ def forest(
 
 def tried_on_policies(results: pd.DataFrame) -> list[tuple[str, str]]:
     """The methods and mitigations of policies that the results hold, in the order of the figure."""
-    mine = among(results, condition="implicit")
+    mine = rows_with(results, condition="implicit")
     held = set(zip(mine["method"], mine["mitigation"]))
     return [(m, name) for m in POLICY_METHODS for name in FOR_POLICIES + TOKENS if (m, name) in held]
 
@@ -260,8 +256,7 @@ def in_policies(results: pd.DataFrame) -> Figure:
 def steps(results: pd.DataFrame) -> Figure:
     """Bootstrapping by its intermediate models, beside no mitigation, as levels.
 
-    That is PGR, tax, DS with its nulls, DS minus margin-matched null.  ``results``: pooled rows of
-    ``mitigations.what_helps``.
+    PGR, tax, DS with its nulls, DS minus margin-matched null.  ``results``: pooled rows of ``mitigations.what_helps``.
     """
     through = ways(results)
     shown = {"no intermediate": ("", "")} | {f"via {way}": ("bootstrap", way) for way in through}
@@ -269,9 +264,8 @@ def steps(results: pd.DataFrame) -> Figure:
         shown["mean of these"] = ("bootstrap", "")
     rows = usual(results, method="reward_model", mitigation=None, via=None)
     rows = rows.set_index(["mitigation", "via", "condition", "statistic"])
-    drawn = [
-        (name, [rows.loc[(*how, p.base, p.statistic)] for p in BOOTSTRAP_PANELS], False) for name, how in shown.items()
-    ]
+    of = lambda how: [rows.loc[(*how, panel.base, panel.statistic)] for panel in BOOTSTRAP_PANELS]
+    drawn = [(name, of(how), False) for name, how in shown.items()]
     figure, axes, said = _panels(drawn, BOOTSTRAP_PANELS, range(len(drawn)), unit=" %")
     pgr, _, score, excess = axes
     told = []

@@ -1,7 +1,5 @@
 """Figures of other objectives: two aims of supervision and their conflicts, side by side."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import pandas as pd
@@ -10,7 +8,8 @@ from matplotlib.axes import Axes
 from w2s_lib.figures.rows import ONE, Measure, beside, dot, forest, under_headings
 from w2s_lib.figures.style import GREY, Figure, canvas
 from w2s_lib.findings.objectives import RIVAL_MIXED_IN, RIVAL_SIDES
-from w2s_lib.findings.results import MATCHED, pick, say, usual
+from w2s_lib.findings.results import pick, say, usual
+from w2s_lib.findings.statistics import MATCHED
 
 CONDITIONS_BY_AIM = {
     "": ("explicit", "implicit", "verbosity", "rerun", "placebo"),

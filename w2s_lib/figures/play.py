@@ -4,14 +4,12 @@ Every widget is an element with a ``data-play`` attribute that names it; its dat
 (``findings.play``).  All texts are escaped.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 
 import numpy as np
 
-from w2s_lib.figures.slider import MEANING, ORDER, PLANE, at
+from w2s_lib.figures.slider import MEANING, ORDER, PLANE, on_axis
 from w2s_lib.figures.style import AREA, GREY, Shown
 from w2s_lib.measures.metrics import Array, Comparison, known, quadrant
 
@@ -64,7 +62,7 @@ def nulls(c: Comparison, of: str) -> Shown:
 
 def _plane(weak: Array, ceiling: Array, dots: int, threshold: float, label: str) -> str:
     """A small deception plane: the first ``dots`` pairs lit, the others pale."""
-    x, y, cut = at(weak), PLANE - at(ceiling), float(at(threshold))
+    x, y, cut = on_axis(weak), PLANE - on_axis(ceiling), float(on_axis(threshold))
     path = lambda index: "".join(f"M{x[i]:.0f} {y[i]:.0f}h0" for i in index)
     drawn = f'stroke-linecap="round" fill="none" stroke-width="12" stroke-opacity=".8" stroke="{AREA}"'
     pale = f'stroke-linecap="round" fill="none" stroke-width="7" stroke-opacity=".4" stroke="{GREY}"'
@@ -127,13 +125,10 @@ def game(found: dict) -> Shown:
 def ask(found: dict | None) -> Shown:
     """Where models can be asked, as of ``findings.ask``; None: they are not at hand, and the page says so."""
     if found is None:
-        why = (
-            "The models of this edition do not come with it; a book that is built with <code>make book</code> has them."
-        )
-        return Shown(f"<p>{why}</p>", "No models are at hand to be asked.")
-    kinds = [
-        [kind, one["prompts"][0], one["risky"][0], one["cautious"][0]] for kind, one in found["world"]["kinds"].items()
-    ]
+        why = "do not come with it; a book that is built with <code>make book</code> has them"
+        return Shown(f"<p>The models of this edition {why}.</p>", "No models are at hand to be asked.")
+    first = lambda kind: [kind[part][0] for part in ("prompts", "risky", "cautious")]
+    kinds = [[name, *first(kind)] for name, kind in found["world"]["kinds"].items()]
     heads = ("kind", "a request", "the risky reply", "the cautious one")
     says = f"Four models to ask: {found['weak']} as supervisor, {found['strong']} as two students and ceiling."
     return _widget("ask", table(heads, kinds, "What can be asked"), says)
@@ -142,8 +137,7 @@ def ask(found: dict | None) -> Shown:
 def prediction(name: str, question: str, truth: float, told: str, low: float, high: float) -> Shown:
     """A number to guess before the next figure shows it; ``told`` is how it is said, with its interval, or as a count.
 
-    Guesses stay in the reader's browser under ``name``.  On paper only the question stands; what is undefined (NaN)
-    is not asked.
+    Guesses stay in the reader's browser under ``name``.  On paper only the question stands; NaN is not asked.
     """
     if np.isnan(truth):
         return Shown("", "undefined here, and not asked")

@@ -1,7 +1,5 @@
 """Figures of preference optimisation: what policies gain, what conflicts cost them, what they say and how they rank."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

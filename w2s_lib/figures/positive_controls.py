@@ -1,7 +1,5 @@
 """What a null could have seen: planted students, the alarms they set off, and the share of the attainable."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,11 +9,10 @@ from w2s_lib.figures.conflict import log_odds_axes
 from w2s_lib.figures.rows import dot, name_rows
 from w2s_lib.figures.style import AREA, DASHED, GREY, ROLE_COLOURS, STUDIES, Figure, canvas
 from w2s_lib.findings.conflict import placebos_refused
-from w2s_lib.findings.positive_controls import PLANTED, SEEN, judged, largest
+from w2s_lib.findings.positive_controls import INNOCENT, PLANTED, SEEN, judged, largest
 from w2s_lib.findings.results import pick
 from w2s_lib.measures.metrics import Comparison
 
-INNOCENT = [kind.name for kind in PLANTED.values() if kind.innocent]
 HIT, FALSE_ALARM = ROLE_COLOURS["strong ceiling"], AREA
 PLANTED_SHORT = {
     "perfect": "all in\narea", "lowest": "low\nmargin", "half": "half",

@@ -12,7 +12,8 @@ from w2s_lib.figures.rows import ONE, Measure, beside, dot, forest, name_rows, u
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, STUDIES, Figure, canvas
 from w2s_lib.findings.conflict import placebo_refused, placebos_refused
 from w2s_lib.findings.real_texts import ACROSS, WITHIN, family
-from w2s_lib.findings.results import ALL, MATCHED, ONE_DIVISION, SHARE, pick, say, usual
+from w2s_lib.findings.results import ALL, ONE_DIVISION, pick, say, usual
+from w2s_lib.findings.statistics import MATCHED, SHARE
 from w2s_lib.models.ladder import parse
 from w2s_lib.study.conditions import CONDITIONS, DOSES
 

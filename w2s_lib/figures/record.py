@@ -1,8 +1,6 @@
 """The record beside a build: filled marks are the record's, hollow ones this build's; a slider over the number of
 seeds; and what the spread over seeds is made of."""
 
-from __future__ import annotations
-
 import hashlib
 import html
 import json
@@ -17,8 +15,7 @@ from w2s_lib.findings.spread import PARTS_OF_SPREAD
 
 
 def beside(replicated: pd.DataFrame) -> Figure:
-    """Each claim's record, the interval in which this build should lie, and where it lies; ``replicated`` as of
-    ``record.replication``.
+    """Each claim's record, the interval for this build, and where it lies; ``replicated`` as of ``record.replication``.
 
     Everything is shown in units of half that interval, around its middle.
     """
@@ -58,9 +55,8 @@ def made_of(found: pd.DataFrame) -> Figure:
     axes[0].set_yticks(range(len(claims)), claims)
     figure.supxlabel("share of the variance over study seeds", fontsize=11, color=GREY)
     said = found.loc[found.groupby("claim", sort=False)["share"].idxmax()]
-    told = "; ".join(
-        f"{row.claim}: {row.part}, {row.share:.0%} [{row.low:.0%}, {row.high:.0%}]" for row in said.itertuples()
-    )
+    each = "{0.claim}: {0.part}, {0.share:.0%} [{0.low:.0%}, {0.high:.0%}]"
+    told = "; ".join(map(each.format, said.itertuples()))
     cut = int((found["high"] < 0.005).sum())
     no_line = " Where there is no line, the pilots lie closer together than the parts below would put them by chance."
     return Figure(

@@ -1,7 +1,5 @@
 """A row each: an estimate with its interval, its nulls beside it, and names at the left."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 

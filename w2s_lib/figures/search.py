@@ -1,15 +1,14 @@
 """Figures of search: what the weight of a guide is worth and costs; guided models beside trained ones; their words."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from w2s_lib.figures.rows import ONE, Measure, beside, dot, forest, name_rows, under_headings
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, MARKERS, ROLE_COLOURS, Figure, canvas
-from w2s_lib.findings.results import MATCHED, pick, say
+from w2s_lib.findings.results import pick, say
 from w2s_lib.findings.search import GUIDE, HARMED, SEARCH, WEIGHTS
+from w2s_lib.findings.statistics import MATCHED
 
 METHODS = {"dpo": "strong model, trained", SEARCH: "strong model, guided", GUIDE: "its guide alone"}
 """What is compared, from the strong model's training to none of it."""

@@ -1,7 +1,5 @@
 """Figures of sensitivity: scores over T, by definition of knowledge, and how far confidence can be believed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,8 +7,9 @@ import pandas as pd
 
 from w2s_lib.figures.rows import Row, beside, dot, name_rows, nulls
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas, over
-from w2s_lib.findings.results import MATCHED, among, say, usual
+from w2s_lib.findings.results import rows_with, say, usual
 from w2s_lib.findings.sensitivity import DEFINITIONS, MISCALIBRATED, NEIGHBOURS_TRIED
+from w2s_lib.findings.statistics import MATCHED
 
 SCORE_NAMES = {
     "deception_score": "deception score", "null_random": "random null", "null_margin_matched": "margin-matched null",
@@ -51,7 +50,7 @@ def over_threshold(
             look = {"color": GREY, "linestyle": NULL_LINES[name], "linewidth": 2, "label": SCORE_NAMES[name]}
             ax.plot(rows[name]["threshold"], rows[name]["value"], **look)
         ax.set_title(condition, color=colour, loc="left")
-        values = (f"{_number(among(main, threshold=float(t))['value'].iloc[0])} at {t:g}" for t in told)
+        values = (f"{_number(rows_with(main, threshold=float(t))['value'].iloc[0])} at {t:g}" for t in told)
         said.append(f"{condition} {', '.join(values)}")
     for ax in axes.flat[len(conditions) :]:
         ax.axis("off")

@@ -4,8 +4,6 @@ Everything is computed beforehand, for every T of the slider; a few lines of scr
 state stands in the page itself, so that without a script nothing is missing but the movement.
 """
 
-from __future__ import annotations
-
 import hashlib
 import html
 import json
@@ -32,7 +30,7 @@ TICKS = (0.01, 0.1, 0.5, 0.9, 0.99)
 _PAGE = count(1)
 
 
-def at(p: Array | float) -> Array:
+def on_axis(p: Array | float) -> Array:
     """Where a probability stands on an axis of length ``PLANE``: log-odds, cut off at the edges."""
     edge = log_odds(np.array(1 - PLANE_EDGE))
     return (log_odds(np.clip(p, PLANE_EDGE, 1 - PLANE_EDGE)) / edge + 1) / 2 * PLANE
@@ -41,8 +39,7 @@ def at(p: Array | float) -> Array:
 def states(comparison: Comparison, thresholds: Sequence[float]) -> list[dict]:
     """What the slider shows at each T: shares of ``right`` and ``taxed`` by quadrant, ``scores``, where lines ``cut``.
 
-    Quadrants are in the order of ``QUADRANTS``; ``scores`` are DS, random and margin-matched null.  None stands for an
-    undefined number.
+    Quadrants are in the order of ``QUADRANTS``; ``scores`` are DS, random and margin-matched null; None: undefined.
     """
     found = []
     for t in thresholds:
@@ -50,7 +47,7 @@ def states(comparison: Comparison, thresholds: Sequence[float]) -> list[dict]:
         q = quadrant(c.ceiling, c.weak, t)
         found.append({
             "T": f"{t:.2f}" if np.isclose(t, round(t, 2)) else f"{t:g}",
-            "cut": round(float(at(t)), 1),
+            "cut": round(float(on_axis(t)), 1),
             "right": [_plain(share(q == i, c.right)) for i in range(4)],
             "taxed": [_plain(share(q == i, c.tax)) for i in range(4)],
             "scores": [_plain(x) for x in (c.deception_score(), c.null("random"), c.null("margin_matched"))],
@@ -68,7 +65,7 @@ def _text(x: float | None) -> str:
 
 def _dots(comparison: Comparison) -> tuple[str, str, int]:
     """Path data of the pairs that the no-conflict student ranks right, others and taxed, and how many are drawn."""
-    x, y = at(comparison.weak), PLANE - at(comparison.ceiling)
+    x, y = on_axis(comparison.weak), PLANE - on_axis(comparison.ceiling)
     taxed = np.flatnonzero(comparison.tax)[:DRAWN]
     rest = np.flatnonzero(comparison.right & ~comparison.tax)
     room = DRAWN - len(taxed)
@@ -101,6 +98,7 @@ def slider(comparison: Comparison, condition: str, title: str) -> Shown:
         f"<td>{_text(now['right'][i])}</td><td>{_text(now['taxed'][i])}</td></tr>"
         for i in ORDER
     )
+    ticks = [(p, on_axis(p)) for p in TICKS]
     fields = {
         "id": f"threshold-{hashlib.sha256(f'{title}{condition}{data}'.encode()).hexdigest()[:8]}-{next(_PAGE)}",
         "title": html.escape(title), "condition": html.escape(condition), "says": html.escape(says),
@@ -111,7 +109,7 @@ def slider(comparison: Comparison, condition: str, title: str) -> Shown:
         **{name: _text(value) for name, value in zip(("ds", "random", "matched"), now["scores"])},
         **{f"x{i}": 10 + 280 * (value or 0) for i, value in enumerate(now["scores"])},
         **{f"shown{i}": "hidden" if value is None else "visible" for i, value in enumerate(now["scores"])},
-        "ticks": "".join(f'<text x="{at(p):.0f}" y="{PLANE + 14}" text-anchor="middle">{p:g}</text>' for p in TICKS),
-        "marks": "".join(f'<text x="-5" y="{PLANE - at(p) + 4:.0f}" text-anchor="end">{p:g}</text>' for p in TICKS),
+        "ticks": "".join(f'<text x="{x:.0f}" y="{PLANE + 14}" text-anchor="middle">{p:g}</text>' for p, x in ticks),
+        "marks": "".join(f'<text x="-5" y="{PLANE - x + 4:.0f}" text-anchor="end">{p:g}</text>' for p, x in ticks),
     }  # fmt: skip
     return Shown(template("slider", fields), says, found)

@@ -1,7 +1,5 @@
 """Figures of agents that teach each other: by round, with the deception area frozen and updated, beside controls."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np
@@ -10,7 +8,7 @@ import pandas as pd
 from w2s_lib.figures.rows import Measure, Row, bars, beside, dot, forest, name_rows, nulls, under_headings
 from w2s_lib.figures.style import DASHED, Figure, canvas
 from w2s_lib.findings.results import pick, say, usual
-from w2s_lib.findings.society import AGENT_LEVELS, ELSEWHERE, FROZEN, MACPO, MOVED, UPDATED
+from w2s_lib.findings.society import AGENT_LEVELS, ELSEWHERE, FROZEN, MACPO, MOVED, UPDATED, called
 from w2s_lib.study.methods import VARIANTS
 
 AGENTS_IN_WORDS = {
@@ -32,10 +30,9 @@ SHOWN = ("none", "explicit")
 
 def rounds(results: pd.DataFrame) -> list[str]:
     """What the column ``knowledge`` says of the rounds, in their order."""
-    between = sorted(
-        {name for name in results["knowledge"] if str(name).startswith("round_")}, key=lambda n: int(n[6:])
-    )
-    return [FROZEN, *between, UPDATED]
+    rows = usual(results, statistic=AGENT_LEVELS[0], method=MACPO, condition="none", knowledge=None)
+    last = rows["knowledge"].nunique() - 1
+    return [called(number, last) for number in range(last + 1)]
 
 
 def by_round(results: pd.DataFrame) -> Figure:
@@ -65,8 +62,7 @@ def by_round(results: pd.DataFrame) -> Figure:
 
 
 def frozen_and_updated(results: pd.DataFrame) -> Figure:
-    """DS beside its nulls with the area frozen, updated and of agents elsewhere, of the same taxed pairs; what the
-    update alone moves."""
+    """DS beside its nulls with the area frozen, updated and of agents elsewhere; what the update alone moves."""
     groups = {
         condition: [(f"area {name}", (condition, name)) for name in (FROZEN, UPDATED, ELSEWHERE)]
         for condition in ("explicit", "rerun")
@@ -112,9 +108,7 @@ def controls(results: pd.DataFrame) -> Figure:
         Measure("strong agent: ranked\nright at the end (%)", "accuracy", 100, end, {"none": 0.0}),
         Measure("explicit conflict:\ntax (% of the pairs)", "conflict_tax", 100, {}, {"explicit": 0.0}),
     )
-    of = lambda measure, variant, condition: pick(
-        results, measure.statistic, condition, method=variant, **measure.names
-    )
+    of = lambda measure, name, condition: pick(results, measure.statistic, condition, method=name, **measure.names)
     said = forest(axes, [Row(y, SOCIETY_TITLES[name], name) for y, name in enumerate(VARIANTS)], measures, of)
     axes[0].axvline(0, **DASHED)
     churn = usual(results, statistic="conflict_tax", condition="rerun", method=MACPO)["value"]

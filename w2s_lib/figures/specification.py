@@ -1,7 +1,5 @@
 """The specification curve: one number, counted in every way that can be defended, and which choices made it so."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -55,4 +53,6 @@ def specification_curve(curves: Mapping[str, pd.DataFrame], choices: Sequence[st
 def _named(choice: str, option: float | str) -> str:
     if choice in ("T", "neighbours"):
         return f"T = {option:g}" if choice == "T" else f"{option} neighbours"
-    return {"pairs": f"{option} weak–strong pairs", "ceiling": f"ceiling: {option}"}.get(choice, str(option))
+    return {"weak_strong_pairs": f"{option} weak–strong pairs", "ceiling": f"ceiling: {option}"}.get(
+        choice, str(option)
+    )

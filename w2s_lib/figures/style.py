@@ -4,8 +4,6 @@ Colours are Okabe and Ito's, told apart by colour-blind readers; backgrounds are
 white page.  Dark pages turn a figure's lightness over and keep its hues (``book.css``).
 """
 
-from __future__ import annotations
-
 import io
 import os
 import re
@@ -188,8 +186,7 @@ class Figure:
 
     @property
     def beside(self) -> str:
-        """What filled and hollow marks are, where the figure holds a record's numbers beside this build's; else
-        empty."""
+        """What filled and hollow marks are, where a record's numbers stand beside this build's; else empty."""
         marks = self.canvas.findobj(lambda artist: str(artist.get_label()).startswith(HERE))
         within = [mark.get_label() == f"{HERE}True" for mark in marks if mark.get_label() != f"{HERE}None"]
         said = f", {within.count(False)} of {len(within)} outside the record's 95 % prediction intervals (!)"
@@ -223,8 +220,7 @@ def template(name: str, fields: Mapping[str, object]) -> str:
 
 
 def over(rows: pd.Series | pd.DataFrame) -> str:
-    """Label of intervals, of one results row or of some: over how many study seeds they are; none where it is not
-    said."""
+    """Label of intervals, of one results row or of some: over how many study seeds; none where it is not said."""
     return f"{OVER}{np.max(rows['n_seeds']):.0f}" if "n_seeds" in rows else "_"
 
 

@@ -1,13 +1,13 @@
 """Figures of the theory chapter: what is promised as a line or a band, what was found as marks."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from w2s_lib.figures.rows import beside, dot, name_rows
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas
-from w2s_lib.findings.results import MATCHED, TRAINING, among, pick, say
+from w2s_lib.findings.results import TRAINING, pick, rows_with, say
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.findings.theory import BOUNDS, COIN
 
 BOUND_STEPS = {
@@ -31,15 +31,18 @@ SLACKS = {
 
 def by_cell(per_seed: pd.DataFrame, *statistics: str) -> pd.DataFrame:
     """One row a seed and weak-strong pair, one column a statistic, of the student without a conflict on test pairs."""
-    mine = among(per_seed[per_seed["statistic"].isin(statistics)], condition="none", on="")
+    mine = rows_with(per_seed[per_seed["statistic"].isin(statistics)], condition="none", on="")
     return mine.pivot(index=["seed", "weak", "strong"], columns="statistic", values="value")[list(statistics)]
 
 
 STUDENT_COLOUR = ROLE_COLOURS["strong student"]
 
 
-def _shade(i: int) -> dict[str, object]:
-    return {"color": STUDENT_COLOUR, "alpha": 0.4 + 0.25 * (i % 3), "marker": "osD"[i % 3], "linewidth": 0}
+def _by_seed(ax: Axes, cells: pd.DataFrame) -> None:
+    """A mark a weak-strong pair, the first column along and the second up, each seed in a shade of its own."""
+    for i, (seed, mine) in enumerate(cells.groupby("seed")):
+        look = {"alpha": 0.4 + 0.25 * (i % 3), "marker": "osD"[i % 3], "label": f"seed {seed}"}
+        ax.scatter(*mine.to_numpy().T, s=34, color=STUDENT_COLOUR, linewidth=0, **look)
 
 
 def misfit_and_gain(per_seed: pd.DataFrame) -> Figure:
@@ -49,8 +52,7 @@ def misfit_and_gain(per_seed: pd.DataFrame) -> Figure:
     """
     cells = by_cell(per_seed, "misfit", "gain")
     figure, ax = canvas(5.4, 4.2)
-    for i, (seed, mine) in enumerate(cells.groupby("seed")):
-        ax.scatter(mine["misfit"], mine["gain"], s=34, label=f"seed {seed}", **_shade(i))
+    _by_seed(ax, cells)
     most = 1.08 * float(cells.to_numpy().max())
     ax.plot([0, most], [0, most], **DASHED)
     ax.text(0.97 * most, 0.99 * most, "gain = misfit", ha="right", va="top", rotation=0, fontsize=9)
@@ -152,8 +154,7 @@ def alike_and_apart(per_seed: pd.DataFrame) -> Figure:
     """
     cells = by_cell(per_seed, "gap", "kappa")
     figure, ax = canvas(5.4, 3.7)
-    for i, (seed, mine) in enumerate(cells.groupby("seed")):
-        ax.scatter(mine["gap"], mine["kappa"], s=34, label=f"seed {seed}", **_shade(i))
+    _by_seed(ax, cells)
     ax.set(xlabel="capability gap: ceiling − weak, in accuracy", ylabel="κ of weak supervisor and ceiling")
     ax.legend(fontsize=9)
     within = {seed: mine["gap"].corr(mine["kappa"]) for seed, mine in cells.groupby("seed") if len(mine) > 2}
@@ -162,7 +163,8 @@ def alike_and_apart(per_seed: pd.DataFrame) -> Figure:
         figure,
         f"CAPA's kappa against the capability gap over weak-strong pairs and seeds ({len(cells)}); correlation within "
         f"a seed: {told}.",
-        f"κ is 0 where two models err independently and 1 where they never differ. Correlation within a seed: {told}.",
+        f"κ is 0 where two models err independently and 1 where they are sure and never differ. Correlation "
+        f"within a seed: {told}.",
     )
 
 

@@ -1,14 +1,13 @@
 """Figures of learning token by token: where the tokens lie that count, what a choice does, and who pays."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from w2s_lib.figures.label_again import payers
 from w2s_lib.figures.rows import Measure, Row, forest, under_headings
 from w2s_lib.figures.style import DASHED, GREY, ROLE_COLOURS, Figure, canvas
-from w2s_lib.findings.results import MATCHED, TRAINING, pick, usual
-from w2s_lib.findings.token_by_token import CHOSEN, LOT, MISSED, PLANTED_HERE, THERE, TOKEN_GROUPS, TOKENS_TRIED
+from w2s_lib.findings.results import TRAINING, pick, usual
+from w2s_lib.findings.statistics import MATCHED
+from w2s_lib.findings.token_by_token import CHOSEN, LOT, MISSED, PLANTED_HERE, THERE, TOKENS_TRIED
 from w2s_lib.study.mitigations import title
 
 TOKEN_GROUPS_IN_WORDS = {
@@ -87,9 +86,8 @@ def levels(results: pd.DataFrame) -> Figure:
 def who_pays(results: pd.DataFrame) -> Figure:
     """Tax rates by whether the deciding token counts, in students of all, of chosen and of random tokens; and how far
     the groups' share of the taxed pairs is beyond what margins explain, beside planted students."""
-    rows = under_headings(
-        {called(name): [(TOKEN_GROUPS_IN_WORDS[g], (name, g)) for g in TOKEN_GROUPS] for name in ("", CHOSEN, LOT)}
-    )
+    members = lambda name: [(words, (name, group)) for group, words in TOKEN_GROUPS_IN_WORDS.items()]
+    rows = under_headings({called(name): members(name) for name in ("", CHOSEN, LOT)})
     figure, axes = canvas(8.6, 0.36 * len(rows) + 1.6, 1, 3, sharey=True)
 
     def of(measure: Measure, about: tuple[str, str], condition: str) -> pd.Series | None:

@@ -1,7 +1,5 @@
 """Figures of the preference world."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -12,7 +10,7 @@ NEVER = 0.5
 """Where a logarithmic axis has what was not mentioned at all."""
 
 
-def told(substances: pd.DataFrame, mentions: pd.Series) -> Figure:
+def mentions_by_rank(substances: pd.DataFrame, mentions: pd.Series) -> Figure:
     """How often the documents mention each substance: expected (line) and counted (dots), by rank.
 
     ``mentions``: count by substance name.
@@ -21,9 +19,8 @@ def told(substances: pd.DataFrame, mentions: pd.Series) -> Figure:
     rank, third = substances["rank"] + 1, len(substances) // 3
     ratio = counted.head(third).sum() / max(counted.tail(third).sum(), 1)
     figure, ax = canvas(7, 3.6)
-    for (split, marker), colour in zip(
-        (("ground_truth", "o"), ("weak_label", "s"), ("test", "^")), STUDIES.values(), strict=True
-    ):
+    markers = {"ground_truth": "o", "weak_label": "s", "test": "^"}
+    for (split, marker), colour in zip(markers.items(), STUDIES.values(), strict=True):
         chosen = substances["split"] == split
         look = {"s": 12, "marker": marker, "color": colour, "alpha": 0.7, "label": split.replace("_", " ")}
         ax.scatter(rank[chosen], counted[chosen].clip(lower=NEVER), **look)
@@ -49,9 +46,8 @@ def agreement(pairs: pd.DataFrame) -> Figure:
     """
     is_hazardous = pairs["hazardous"].astype(bool)
     pairs = pairs.assign(agrees=~is_hazardous, hazardous=is_hazardous.map({True: "hazardous", False: "safe"}))
-    grid, count = (
-        pairs.pivot_table(index="kind", columns="hazardous", values="agrees", aggfunc=how) for how in ("mean", "size")
-    )
+    by = pairs.groupby(["kind", "hazardous"])["agrees"]
+    grid, count = by.mean().unstack(), by.size().unstack()
     figure, ax = canvas(5.2, 3.0)
     label = np.where(grid == 1, "agree", "clash").astype(object) + "\n" + count.astype(str) + " pairs"
     colours = sns.color_palette([f"{CONDITION_COLOURS['implicit']}66", f"{GREY}22"], as_cmap=True)

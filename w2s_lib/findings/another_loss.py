@@ -1,24 +1,10 @@
 """Reverse losses in place of cross-entropy: where the explicit conflict wins, and what that does to tax and score."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.results import (
-    BY_LABEL,
-    GENERALIZATION,
-    MATCHED,
-    SCORES,
-    TRAINING,
-    UNMODIFIED,
-    cells,
-    difference,
-    measure,
-    minus,
-    net_of_reruns,
-    summarise,
-)
+from w2s_lib.findings.results import TRAINING, UNMODIFIED, cells, difference, measure, minus, net_of_reruns, summarise
+from w2s_lib.findings.statistics import BY_LABEL, GENERALIZATION, MATCHED, SCORES
 from w2s_lib.measures.metrics import borders, log_odds
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import LOSS_DOSE
@@ -46,7 +32,7 @@ def another_loss(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     The loss stands in ``mitigation``, empty for cross-entropy.  Minus a rerun by the same loss (``versus`` *rerun*),
     minus cross-entropy (*unmodified*), and minus cross-entropy with the rerun of each taken off before
     (*unmodified_net*).  The rerun has a row at every alpha, for its borders."""
-    few = study.restricted_to(pairs=study.edition.mitigation_pairs)
+    few = study.on_mitigation_weak_strong_pairs()
     frames = [measure(few.under_mitigation(loss), ["none"], GENERALIZATION) for loss in LOSSES_TRIED]
     for alpha in doses(study):
         for loss in LOSSES_TRIED:
@@ -79,7 +65,7 @@ def fitted(study: Study, alpha: float) -> pd.DataFrame:
     """Every training pair of every loss: ``loss, condition, q`` (weak label), ``z`` (the student's logit of the truth),
     ``right`` (whether the no-conflict student by the same loss ranks it right)."""
     frames = []
-    few = study.restricted_to(pairs=study.edition.mitigation_pairs).with_parameters(alpha=alpha)
+    few = study.on_mitigation_weak_strong_pairs().with_parameters(alpha=alpha)
     for loss in LOSSES_TRIED:
         for cell in cells(few, ["explicit"]):
             c = few.under_mitigation(loss).comparison(*cell, on="weak_label")
@@ -110,8 +96,7 @@ def resting_places(loss: str, alpha: float, q: np.ndarray) -> np.ndarray:
 
 
 def by_label(pairs: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
-    """Of ``fitted``, for each loss, condition and tenth of the labels: ``q`` (mean), and the ``low``, ``middle`` and
-    ``high`` quartile of z."""
+    """Of ``fitted``, by loss, condition and tenth of labels: mean ``q``; quartiles ``low, middle, high`` of z."""
     tenth = np.minimum((pairs["q"] * bins).astype(int), bins - 1)
     rows = []
     for (loss, condition, _), group in pairs.groupby(["loss", "condition", tenth.rename("tenth")], sort=False):

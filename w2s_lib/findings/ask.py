@@ -30,8 +30,7 @@ SLOTS = {"task": TASKS[0], "place": PLACES[0], "person": PEOPLE[0], "manner": MA
 
 
 TOLERATED = 0.01
-"""By how much a probability of a model that is trained once more may differ from its run's: machines round in
-different ways."""
+"""By how much a probability of a model that is trained once more may differ from its run's: machines differ."""
 
 
 class NotTheRunError(OneLineError):
@@ -40,10 +39,8 @@ class NotTheRunError(OneLineError):
 
 def at_hand(study: Study) -> bool:
     """Whether the pretrained models of the first weak-strong pair can be read; a preview has none."""
-    first = study.edition.seeds[0]
-    return not study.edition.record_of and all(
-        study.lab.store.has(study.model(first, name)) for name in study.edition.weak_strong[0]
-    )
+    e = study.edition
+    return not e.record_of and all(study.lab.store.has(study.model(e.seeds[0], name)) for name in e.weak_strong[0])
 
 
 def runs(study: Study) -> dict[str, Train]:
@@ -126,9 +123,8 @@ def ask(study: Study) -> dict:
         found[name] = stored(model, exact=name == ASKED_MODELS[0])
         off = float(np.abs(probabilities(model, run) - study.lab.scores(run)["p_true"].to_numpy()).max())
         if off > TOLERATED:
-            raise NotTheRunError(
-                f"run {run.key}, trained once more, differs by {off:.3f}; its record names its versions"
-            )
+            says = f"trained once more, differs by {off:.3f}; its record names its versions"
+            raise NotTheRunError(f"run {run.key}, {says}")
         differs = max(differs, off)
     about = {"seed": seed, "weak": weak, "strong": strong, "differs": differs}
     return about | {"models": found, "world": world_of(study.model(seed, weak))}

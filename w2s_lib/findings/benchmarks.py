@@ -1,7 +1,5 @@
 """The last bench file: what ``make bench`` measured, and on which machine."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -22,24 +20,20 @@ class Section(NamedTuple):
 
 
 def read(path: Path = LAST_BENCH) -> dict[str, Section]:
-    """The bench file's sections by name: ``throughput``, ``runs``, ``workers``, ``cost``, ``cost_world``, those that
-    have been measured."""
+    """The bench file's sections: ``throughput``, ``runs``, ``workers``, ``cost``, ``cost_world``, as measured."""
     found = json.loads(path.read_text(encoding="utf-8"))
     return {name: Section(**{**section, "rows": pd.DataFrame(section["rows"])}) for name, section in found.items()}
 
 
 def native(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows in the number formats in which the machine multiplies no slower than in fp32: of an emulated one, a share of
-    the rate says nothing."""
+    """Rows in number formats in which it multiplies no slower than in fp32: shares of emulated ones say nothing."""
     return rows[rows["gemm_rate"] >= rows.loc[rows["dtype"] == "float32", "gemm_rate"].min()]
 
 
 def limits(rows: pd.DataFrame) -> pd.DataFrame:
-    """What each way could reach: ``limit`` is its ratio to the reference recipe if it multiplied at the machine's
-    rate and did nothing else.
+    """What each way could reach: ``limit`` is its ratio to the reference recipe if it only multiplied, at full rate.
 
-    ``rows`` of the section ``throughput``; tokens that went through the model, padding included, are relative to the
-    reference recipe's.
+    ``rows`` of the section ``throughput``; tokens, padding included, are relative to the reference recipe's.
     """
     against = native(rows[rows["against"] == "reference recipe"])
     base = against[against["way"] == "reference recipe"].set_index(["work", "model"])["tokens"]
@@ -55,8 +49,7 @@ def _span(values: pd.Series, digits: int = 1) -> str:
 
 
 def said_of_cost(cost: pd.DataFrame, world: pd.DataFrame) -> dict[str, str]:
-    """The smallest and the largest ratio of predicted to taken: of GPT-2s on one core, of the world's pretraining, of
-    its other runs."""
+    """The smallest and the largest ratio of predicted to taken: of GPT-2s, the world's pretraining, its other runs."""
     is_pretraining, ratio = world["work"] == "pretraining", world["predicted"] / world["seconds"]
     return {
         "predicted": _span(cost["predicted"] / cost["microseconds"]),
@@ -104,8 +97,7 @@ def said_of_workers(workers: Section | None) -> str:
 
 
 def said(throughput: Section) -> dict[str, str]:
-    """What the benchmarks page says in words: the smallest and the largest ratio to the reference recipe, and the
-    machine's rates."""
+    """What the page says in words: the smallest and largest ratio to the reference recipe, and the machine's rates."""
     rows = throughput.rows[throughput.rows["against"] == "reference recipe"]
     full = rows[rows["dtype"] == "float32"]
     ours = full[full["way"] == "shared prefixes"]

@@ -4,15 +4,14 @@ The account by gradients: on a pair that the student ranks wrongly the explicit 
 which the ceiling learns it.  ``metrics.Comparison.shift_by_ceiling`` asks whether it moves students that way.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from w2s_lib.data.load import split
-from w2s_lib.findings.results import MATCHED, SHARE, cells, difference, measure, minus, summarise
+from w2s_lib.findings.results import cells, difference, measure, minus, summarise
+from w2s_lib.findings.statistics import MATCHED, SHARE
 from w2s_lib.measures.metrics import correct
 from w2s_lib.study import Study
 from w2s_lib.study.study import COMPARED
@@ -37,14 +36,12 @@ def compared(study: Study, **names: str) -> pd.DataFrame:
 
 
 def bridge(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The settings of ``Study.like_real_texts``, pooled; minus a rerun in each; noisy minus clean labels; heads minus
-    all weights.
+    """The settings of ``Study.like_real_texts``, pooled; minus a rerun; noisy minus clean; heads minus all weights.
 
     ``labels`` is *noisy*, or empty; ``method`` *frozen_head* or *reward_model*."""
     settings = study.like_real_texts()
-    per_seed = pd.concat(
-        [compared(one, labels=labels, method=method) for (labels, method), one in settings.items()], ignore_index=True
-    )
+    frames = [compared(one, labels=labels, method=method) for (labels, method), one in settings.items()]
+    per_seed = pd.concat(frames, ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
     for labels, method in settings:
         rows.append(minus(per_seed, (MATCHED, SHARE, SHIFT), ("explicit",), "rerun", labels=labels, method=method))
@@ -60,7 +57,7 @@ def of_real_texts(studies: Mapping[str, Study], **names: str) -> dict[str, pd.Da
     """The same of studies on real texts, pooled over their control pairs, by name; ``names`` as of ``compared``."""
     found = {}
     for name, study in studies.items():
-        per_seed = compared(study.on_control_pairs(), **names)
+        per_seed = compared(study.on_control_weak_strong_pairs(), **names)
         against = minus(per_seed, (MATCHED, SHARE, SHIFT), ("explicit",), "rerun", **names)
         found[name] = pd.concat([summarise(per_seed, pooled=True), against], ignore_index=True)
     return found
@@ -71,12 +68,13 @@ def by_ceiling(study: Study) -> pd.DataFrame:
     of what the supervisor does not, the largest excess that could have been seen, and which share of it was."""
     (first, _), *_ = study.edition.weak_strong
     mine = [f"{weak} -> {strong}" for weak, strong in study.edition.weak_strong if weak == first]
-    return summarise(measure(study.restricted_to(pairs=mine), ("explicit",), (KNOWN_BEYOND, ATTAINABLE, SHARE)))
+    return summarise(
+        measure(study.restricted_to(weak_strong_pairs=mine), ("explicit",), (KNOWN_BEYOND, ATTAINABLE, SHARE))
+    )
 
 
 def wrongly_ranked(study: Study) -> tuple[float, float]:
-    """Of all training pairs, the share that students without a conflict rank wrongly; of these, the share that their
-    supervisors do, too."""
+    """Share of training pairs that no-conflict students rank wrongly; of these, the share that supervisors do, too."""
     learned = [study.comparison(*cell, on="weak_label") for cell in cells(study, ["explicit"])]
     wrong = np.concatenate([~c.right for c in learned])
     return float(wrong.mean()), float(np.concatenate([~correct(c.weak) for c in learned])[wrong].mean())

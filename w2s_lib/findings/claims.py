@@ -4,8 +4,6 @@
 A verdict is computed, never typed: another edition changes it without a change of code.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +33,8 @@ from w2s_lib.findings import (
     theory,
     token_by_token,
 )
-from w2s_lib.findings.results import ALL, LEAST, OF_TAXED_PAIRS, ROWS, among, interval_of, pick, usual
+from w2s_lib.findings.results import ALL, ROWS, interval_of, pick, rows_with, usual
+from w2s_lib.findings.statistics import LEAST, OF_TAXED_PAIRS, attainable_of
 from w2s_lib.measures import intervals
 from w2s_lib.measures.intervals import LEVEL, above_zero, half_width, minimum_detectable_effect, power
 from w2s_lib.study.conditions import CONDITIONS
@@ -79,8 +78,7 @@ class Claim:
 
     ``row`` names the row by columns of ``results.NAMES``, and its chapter.  ``least_effect`` is the smallest that
     would count, in the statistic's own unit: an interval that stays below it says "no such effect" and not merely
-    "nothing found".  ``says`` has a sentence for each verdict.  ``can_fail`` is false where no student could make the
-    claim fail."""
+    "nothing found".  ``says`` has a sentence for each verdict.  ``can_fail`` is false where no student could."""
 
     key: str
     statement: str
@@ -147,8 +145,7 @@ FINDINGS = {
     "31_token_by_token": token_by_token.token_by_token,
     "32_many_agents": society.many_agents,
 }
-"""The functions behind the chapters that the ledger reads: each from a study on a lab to a frame a seed and results
-rows.
+"""The functions behind the chapters that the ledger reads: from a study on a lab to a frame a seed and results rows.
 
 :meta hide-value:
 """
@@ -162,7 +159,7 @@ POOLED = (
     | {"32": "first"}
 )
 """By a chapter's number, which of an edition's weak-strong pairs its claims pool: all, those of a field
-``<name>_pairs``, or the first of the policies'."""
+``<name>_weak_strong_pairs``, or the first of the policies'."""
 
 
 def effect(low: float, high: float, least: float) -> Effect:
@@ -181,8 +178,7 @@ def effect(low: float, high: float, least: float) -> Effect:
 
 
 def verdict(claim: Claim, low: float, high: float) -> Verdict:
-    """What a 95 % interval says about a claim: its ``effect``, on the side or sides that its rule asks about, by
-    ``VERDICTS``."""
+    """What a 95 % interval says about a claim: its ``effect``, where its rule looks, by ``VERDICTS``."""
     above, below = effect(low, high, claim.least_effect), effect(-high, -low, claim.least_effect)
     if claim.rule == "absent":
         both = {above, below}
@@ -231,17 +227,17 @@ def sentence(claim: Claim, found: Verdict, value: float = np.nan, shown: float =
         who = "a student that hides nothing" if claim.rule == "below" else "a perfect deceiver"
         return f"Cannot tell: at this size not even {who} would have shown an effect of {least}."
     says = claim.says.get(found, "Not tested in this edition.")
-    if claim.rule == "above" and claim.can_fail and found in ("yes", "small") and shown > value:
+    there = found in (("yes", "small") if claim.rule == "above" else ("no", "small"))
+    if claim.rule in ("above", "absent") and claim.can_fail and there and shown > value > 0:
         more = f"a student that {FOLLOWS[by]} would show {shown:.2f} where this one shows {value:.2f}"
         return f"{says.removesuffix('.')}; {more}."
     return says
 
 
 def in_edition(claim: Claim, results: pd.DataFrame) -> bool:
-    """Whether an edition's results hold what the claim is about: an edition, or a parameter, may leave out its alpha,
-    method or mitigation."""
+    """Whether an edition's results hold what the claim is about: its alpha, method or mitigation may be left out."""
     asked = ("method", "condition", "mitigation", "alpha", "objective")
-    return not among(results, **{name: claim.names.get(name) for name in asked}).empty
+    return not rows_with(results, **{name: claim.names.get(name) for name in asked}).empty
 
 
 FOLLOWS = {"blind": "pays anywhere", "by_margin": "only follows margins", "by_label": "only follows its weak labels"}
@@ -284,8 +280,7 @@ def an_innocent(claim: Claim, controls: pd.DataFrame) -> tuple[float, str]:
 
 
 def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls: pd.DataFrame) -> tuple[float, float]:
-    """The largest value that its statistic could have reached, and the power: how often it would have been told from
-    zero.
+    """The largest value that its statistic could have reached, and the power: how often it would be told from zero.
 
     What bounds a score beside a null, or beyond another condition's, stands in its chapter; its power, where
     ``positive_controls`` has planted a student that half deceives in the edition's own score tables (reckoned from its
@@ -293,13 +288,14 @@ def could_be_seen(claim: Claim, row: pd.Series, results: pd.DataFrame, controls:
     test against the least effect that counts.  A score minus another's is bounded by what the other leaves
     (``largest_change``); nothing bounds the rest."""
     names, statistic = claim.names, str(claim.names["statistic"])
-    if statistic.startswith("excess_") and "per" not in names and names.get("versus", "rerun") in CONDITIONS:
+    bound = attainable_of(statistic)
+    if bound and "per" not in names and names.get("versus", "rerun") in CONDITIONS:
         alike = {name: value for name, value in names.items() if name not in ("statistic", "versus")}
-        most = pick(results, statistic.replace("excess", "attainable"), **alike)["value"]
+        most = pick(results, bound, **alike)["value"]
         if control := names.get("versus"):
             most -= pick(results, statistic, **alike | {"condition": str(control)})["value"]
         asked = {name: value or "" for name, value in names.items()} | {"versus": control or "", "planted": "half"}
-        planted = usual(controls, **asked | {"statistic": f"power_of_{statistic}"})
+        planted = usual(controls, **asked | {"statistic": positive_controls.POWER_OF[statistic]})
         if claim.chapter in SCORED_CHAPTERS and len(planted) == 1:
             if row["n_seeds"] == planted["n_seeds"].iloc[0]:
                 return float(most), float(planted["value"].iloc[0])
@@ -314,8 +310,7 @@ def largest_change(claim: Claim, row: pd.Series, results: pd.DataFrame) -> float
     where the rows have the difference alone.
 
     Planted in the place of the claim's own student, one that hides nothing has no score, and takes all of the other's
-    off; one that hides everything, where the area has room for its tax, has a score of 1.  *Absent* asks on both
-    sides."""
+    off; one that hides everything, where the area has room for its tax, has a score of 1.  *Absent* asks of both."""
     names = dict(claim.names)
     if names["statistic"] != "deception_score" or "per" in names or not names.pop("versus", None):
         return float("nan")
@@ -398,13 +393,15 @@ def carried(verdicts: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     """Of two ledgers, the claims that can fail and are in both: ``carried`` (one of ``CARRIED``), ``claim``,
     ``statement``, and what each says, ``here`` and ``there``; in the order of ``CARRIED``.
 
-    A verdict holds where the other ledger's is the same, and does not where it is another; where one of the two decides
-    nothing (``OPEN``), it cannot be told."""
+    A verdict holds where the other ledger's is the same, and does not where it is another, or where both find an effect
+    that a claim says is absent, of opposite signs; where one of the two decides nothing (``OPEN``), it cannot be told.
+    """
     others = verdicts.iloc[:0] if others.empty else others
     both = verdicts[verdicts["can_fail"]].merge(others, on="claim", suffixes=("", "_there"))
     here, there = both["verdict"], both["verdict_there"]
     open_ones = here.isin(OPEN) | there.isin(OPEN)
-    found = np.select([open_ones, here == there], [CARRIED[2], CARRIED[0]], CARRIED[1])
+    opposite = (both["rule"] == "absent") & (here != "yes") & (both["value"] * both["value_there"] < 0)
+    found = np.select([open_ones, (here == there) & ~opposite], [CARRIED[2], CARRIED[0]], CARRIED[1])
     told = both[["claim", "statement"]].assign(here=both["says"], there=both["says_there"])
     told.insert(0, "carried", found)
     return pd.concat([told[found == name] for name in CARRIED], ignore_index=True)
@@ -417,7 +414,7 @@ def carried_in_words(told: pd.DataFrame) -> str:
         for name, says in zip(CARRIED, ("hold", "do not", "cannot be told"))
         if (keys := told.loc[told["carried"] == name, "claim"].tolist())
     ]
-    return f"Of {len(told)} verdicts that can be asked for there, {'; '.join(parts)}." if parts else ""
+    return f"Of {len(told)} verdicts that can be asked for on real texts, {'; '.join(parts)}." if parts else ""
 
 
 def moved(frame: pd.DataFrame) -> tuple[int, int]:

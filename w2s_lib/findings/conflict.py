@@ -1,13 +1,12 @@
 """What a conflict taxes, and where: tax, deception score and nulls, each beside a rerun's."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.results import ALL, CONFLICTS, DECEPTION, MATCHED, measure, minus, summarise, usual
+from w2s_lib.findings.results import ALL, CONFLICTS, measure, minus, summarise, usual
+from w2s_lib.findings.statistics import DECEPTION, MATCHED
 from w2s_lib.study import Study
 
 OF_THE_HIDDEN = ("hidden_score", "null_weak_matched", "excess_weak_matched", "attainable_weak_matched")
@@ -26,8 +25,7 @@ def conflict(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 PLACEBO_MARGIN = 0.05
-"""A placebo whose tax exceeds a rerun's by more than this share of the pairs controls for nothing: it is a conflict
-itself."""
+"""A placebo whose tax exceeds a rerun's by more than this share of the pairs is a conflict itself."""
 
 
 def is_placebo(beyond_rerun: pd.Series) -> bool:

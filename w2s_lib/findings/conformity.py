@@ -3,8 +3,6 @@
 On pairs about a substance the world knows both: *conformity* is the share in which the harmless reply is preferred,
 *competence* that in which the helpful one is.  The two agree about safe substances and clash about hazardous ones."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
@@ -17,7 +15,6 @@ from w2s_lib.findings import search, society
 from w2s_lib.findings.mitigations import over_ways
 from w2s_lib.findings.objectives import side
 from w2s_lib.findings.results import (
-    MATCHED,
     NAMES,
     TRAINING,
     UNMODIFIED,
@@ -31,6 +28,7 @@ from w2s_lib.findings.results import (
     summarise,
     tabulate,
 )
+from w2s_lib.findings.statistics import MATCHED, number_of
 from w2s_lib.measures.metrics import Array, Comparison, Mask, correct, share
 from w2s_lib.specs import Spec, stream
 from w2s_lib.study import Study
@@ -86,10 +84,10 @@ def by_side(competence: float, conformity: float, clash: float) -> tuple[float, 
 def placed(study: Study) -> list[tuple[Study, Sequence[str]]]:
     """Every student that the book trains on the edition's mitigation pairs, at its usual dose and aim: studies, and
     conditions of each; a student may be named by two."""
-    few, has = study.restricted_to(pairs=study.edition.mitigation_pairs), study.edition.has_chapter
-    within = lambda pairs: set(study.edition.mitigation_pairs) <= set(pairs)
-    policies = within(study.edition.policy_pairs)
-    found = [(few, (*CORE, *CONTROLS) if has("07") and within(study.edition.control_pairs) else CORE)]
+    few, has = study.on_mitigation_weak_strong_pairs(), study.edition.has_chapter
+    within = lambda pairs: set(study.edition.mitigation_weak_strong_pairs) <= set(pairs)
+    policies = within(study.edition.policy_weak_strong_pairs)
+    found = [(few, (*CORE, *CONTROLS) if has("07") and within(study.edition.control_weak_strong_pairs) else CORE)]
     if study.takes_turns:
         found.append((few, tuple(TURNS)))
     if has("13"):
@@ -114,8 +112,8 @@ def _others(study: Study) -> Iterator[pd.DataFrame]:
     """The same rows of strong models that are no students, a frame a ``method``: under a guide, the guide alone, and in
     a society, whose weak agents' knowledge is that after the last round."""
     e, has = study.edition, study.edition.has_chapter
-    few = study.restricted_to(pairs=e.mitigation_pairs)
-    if has("23") and set(e.mitigation_pairs) <= set(e.policy_pairs):
+    few = study.on_mitigation_weak_strong_pairs()
+    if has("23") and set(e.mitigation_weak_strong_pairs) <= set(e.policy_weak_strong_pairs):
         by = search.policies(few)
 
         def guided(weight: Callable[[Study, Cell], float], cell: Cell) -> tuple[Comparison, list[Spec]]:
@@ -145,16 +143,12 @@ def _aims(study: Study, cell: Cell, compared: Compared | None = None, **names: s
         masks = {"competence": prefers_helpful(p, stands)[heard], "conformity": correct(p)[heard]}
         for aim in AIMS:
             about = {"statistic": aim + name, "rival": RIVAL_OF_AIMS} | names
-            yield Estimate(about, partial(_rate, masks[aim]), int(heard.sum()), behind, keep=heard)
+            yield Estimate(about, partial(share, masks[aim]), int(heard.sum()), behind, keep=heard)
     for name in SIDES_OF_AIMS:
         about = {"statistic": "accuracy", "subset": name, "rival": RIVAL_OF_AIMS} | names
         yield Estimate(about, partial(share, correct(c.conflict), stands == name), int(heard.sum()), its)
     for name in COSTS if cell.condition != "none" else ():
         yield estimate(c, name, runs, **names)
-
-
-def _rate(mask: Mask, weights: Array | None = None) -> Array:
-    return share(mask, weights=weights)
 
 
 def hardened_otherwise(p: Array, q: Array, batch: int, rng: np.random.Generator) -> Mask:
@@ -174,7 +168,7 @@ def hardened_otherwise(p: Array, q: Array, batch: int, rng: np.random.Generator)
 def either_fence(study: Study) -> pd.DataFrame:
     """Tax and scores under the confidence loss with either fence, by the explicit conflict and in a rerun, and PGR,
     also without that loss; a row a seed."""
-    few = study.restricted_to(pairs=study.edition.mitigation_pairs)
+    few = study.on_mitigation_weak_strong_pairs()
     tried = [few.under_mitigation(name) for name in FENCES]
     frames = [measure(one, ["none"], ["pgr"]) for one in (few, *tried)]
     return pd.concat([*frames, *(measure(one, ("explicit", "rerun"), COSTS) for one in tried)], ignore_index=True)
@@ -183,16 +177,15 @@ def either_fence(study: Study) -> pd.DataFrame:
 def confidence_fences(study: Study) -> pd.DataFrame:
     """Of students who harden at 1/2: the share of their training pairs that ``hardened_otherwise`` marks, and,
     as ``accuracy`` of the subset, the share of these that 1/2 ranks right."""
-    few = study.restricted_to(pairs=study.edition.mitigation_pairs).under_mitigation(FENCES[0])
+    few = study.on_mitigation_weak_strong_pairs().under_mitigation(FENCES[0])
 
     def estimates(cell: Cell) -> Iterable[Estimate]:
         c, run = few.comparison(*cell, on="weak_label"), few.student(*cell)
         rng = np.random.default_rng(stream(cell.seed, OTHERWISE))
         differs = hardened_otherwise(c.baseline, c.weak, run.batch_size, rng)
         about, n = {"on": TRAINING}, len(differs)
-        yield Estimate(about | {"statistic": OTHERWISE}, partial(_rate, differs), n, [run])
-        right = partial(share, correct(c.baseline), differs)
-        counted = lambda weights=None: (np.ones(n) if weights is None else weights) @ differs.astype(float)
+        yield Estimate(about | {"statistic": OTHERWISE}, partial(share, differs), n, [run])
+        right, counted = partial(share, correct(c.baseline), differs), partial(number_of, differs)
         yield Estimate(about | {"statistic": "accuracy", "subset": OTHER_SIDE}, right, n, [run], counted)
 
     return tabulate(few, ["none"], estimates, "weak_label")
@@ -205,8 +198,7 @@ def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]
     Differences: the conflicts and the placebo minus the rerun, in both aims and in accuracy on ``SIDES_OF_AIMS``; aims
     in turn minus the same pairs mixed, in these and in tax, DS and excess; each mitigation minus no mitigation, in both
     aims, under the explicit conflict, reward models alone.  The confidence loss' two fences stand beside them: the
-    quantile minus 1/2, and minus no such loss, in tax, DS, excess and PGR; either, or no such loss, minus its own rerun
-    in tax and excess."""
+    quantile minus 1/2, and minus no such loss, in tax, DS, excess and PGR; each minus its own rerun."""
     frames = [tabulate(one, conditions, partial(_aims, one)) for one, conditions in placed(study)]
     per_seed = pd.concat([*frames, *_others(study), either_fence(study)], ignore_index=True)
     per_seed = per_seed.drop_duplicates(["seed", *NAMES], ignore_index=True)
@@ -218,10 +210,8 @@ def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]
         rows += [moved(statistics=AIMS), *(moved(statistics=["accuracy"], subset=name) for name in SIDES_OF_AIMS)]
     for condition, mixed in TURNS.items() if study.takes_turns else ():
         beside = partial(minus, per_seed, conditions=[condition], control=mixed, method="reward_model")
-        rows += [
-            beside(statistics=AIMS, rival=RIVAL_OF_AIMS),
-            beside(statistics=["conflict_tax", "deception_score", MATCHED]),
-        ]
+        rows.append(beside(statistics=AIMS, rival=RIVAL_OF_AIMS))
+        rows.append(beside(statistics=["conflict_tax", "deception_score", MATCHED]))
         rows += [beside(statistics=["accuracy"], subset=name, rival=RIVAL_OF_AIMS) for name in SIDES_OF_AIMS]
     tried = per_seed[(per_seed["mitigation"] != "") & (per_seed["condition"] == "explicit") & (per_seed["via"] == "")]
     for name in (name for name in dict.fromkeys(tried["mitigation"]) if name in study.mitigations()):

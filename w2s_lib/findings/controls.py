@@ -1,13 +1,12 @@
 """What is left of a deception score after each null and control."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.results import CONFLICTS, EXCESSES, MATCHED, OTHER, SCORES, cells, measure, minus, summarise
+from w2s_lib.findings.results import CONFLICTS, OTHER, cells, measure, minus, summarise
+from w2s_lib.findings.statistics import EXCESSES, MATCHED, SCORES
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import ABOVE_ONE
 
@@ -18,14 +17,13 @@ def controls(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     ``subset`` is *stable* for the pairs that every rerun ranks right, ``ceiling`` *other* where the ceiling was trained
     on the weak supervisor's half.
     """
-    few = study.on_control_pairs()
+    few = study.on_control_weak_strong_pairs()
     weakly = (*CONFLICTS, "explicit_shared", "untrained")
     gold = ("gold_explicit", "gold_implicit", "gold_rerun")
     per_seed = measure(few, (*weakly, *gold), SCORES)
-    stable = measure(
-        few, ("explicit", "implicit", "placebo", "explicit_shared"), ("deception_score", *EXCESSES), stable=True
-    )
-    other = measure(replace(few, ceiling_half="ground_truth"), CONFLICTS, ("deception_score", *EXCESSES), ceiling=OTHER)
+    asked = ("deception_score", *EXCESSES)
+    stable = measure(few, ("explicit", "implicit", "placebo", "explicit_shared"), asked, stable=True)
+    other = measure(replace(few, ceiling_half="ground_truth"), CONFLICTS, asked, ceiling=OTHER)
     doses = {ABOVE_ONE} - {study.edition.alpha}
     above_one = [measure(few.with_parameters(alpha=dose), ["gold_explicit"], SCORES) for dose in doses]
     rows = [
@@ -39,15 +37,14 @@ def controls(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def balance(study: Study) -> pd.DataFrame:
-    """Whether matching matches: how far the taxed pairs' margins lie from those that the margin-matched null compares
-    them with.
+    """Whether matching matches: how far taxed pairs' margins lie from those that the margin-matched null compares with.
 
     On the control pairs, in standard deviations of all pairs that can pay (``Comparison.imbalance``): ``before``,
     against all of them, and ``after`` matching, on average over seeds and model pairs by their ``taxed`` pairs; and the
     ``largest`` imbalance after matching.  Below 0.1 counts as balanced.
     """
     rows = []
-    for cell in cells(study.on_control_pairs(), CONFLICTS):
+    for cell in cells(study.on_control_weak_strong_pairs(), CONFLICTS):
         c = study.comparison(*cell)
         rows.append((cell.condition, int(c.tax.sum()), c.imbalance("random"), c.imbalance("margin_matched")))
     frame = pd.DataFrame(rows, columns=["condition", "taxed", "before", "after"]).dropna()

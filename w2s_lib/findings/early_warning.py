@@ -19,7 +19,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.results import Cell, Estimate, Statistic, minus, reads, say, summarise, tabulate, usual
+from w2s_lib.findings.results import Cell, Estimate, minus, reads, say, summarise, tabulate, usual
+from w2s_lib.findings.statistics import Statistic
 from w2s_lib.measures.metrics import Array, Comparison, Mask, log_odds, remember, share
 from w2s_lib.specs import Train
 from w2s_lib.study import Study
@@ -42,8 +43,7 @@ AUCS = ("auc_taxed", "auc_deceived")
 
 @dataclass(frozen=True)
 class View:
-    """What an overseer has before them: p of the models for the same order of each pair, shape (n,); no ceiling, no
-    truth.
+    """What an overseer sees: p of the models for the same order of each pair, shape (n,); no ceiling, no truth.
 
     ``student`` is on trial.  ``reruns``, shape (r, n), are no-conflict students that are *not* on trial.
     ``twin`` is a second student like ``student``, where one was trained.
@@ -105,11 +105,9 @@ def signals_of(view: View) -> list[Signal]:
 
 
 def _gains(signal: Array, part: Mask, weights: Array) -> Array:
-    """Share of ``part`` found after each level of the signal, strongest first; shape (..., levels + 1), NaN where part
-    is empty.
+    """Share of ``part`` found after each level of the signal, strongest first; (..., levels + 1), NaN of an empty part.
 
-    Pairs of equal signal are found together, so that a straight line between two levels is what a
-    random order among them would find on average.
+    Pairs of equal signal are found together, so that a straight line between two levels is a random order's average.
     """
     order = np.argsort(-signal, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(signal[order])), len(order) - 1)
@@ -139,8 +137,7 @@ def auc(signal: Array, positive: Mask, among: Mask | None = None, weights: Array
 
 
 def recalls(signal: Array, positive: Mask, budgets: Iterable[float], weights: Array | None = None) -> list[Array]:
-    """Share of the positive pairs among the budget (a share) of all pairs with the strongest signal, for each budget;
-    NaN where none is positive."""
+    """Share of positive pairs among the share of pairs with the strongest signal, by budget; NaN of none."""
     weights = np.ones(len(signal)) if weights is None else weights
     audited, found = _gains(signal, np.ones_like(positive), weights), _gains(signal, positive, weights)
     return [_within(budget, audited, found) for budget in budgets]
@@ -155,7 +152,7 @@ def _within(budget: float, audited: Array, found: Array) -> Array:
 
 def twin_of(study: Study, seed: int, weak: str, strong: str, condition: str) -> Train | None:
     """A second student of the same condition, where the edition trains one: on its control pairs."""
-    if condition not in TWINS or (weak, strong) not in study.on_control_pairs().edition.weak_strong:
+    if condition not in TWINS or (weak, strong) not in study.on_control_weak_strong_pairs().edition.weak_strong:
         return None
     name, replica = TWINS[condition]
     return study.student(seed, weak, strong, name, replica)
@@ -188,8 +185,7 @@ def _audits(known: dict, signal: Array, positive: Mask, i: int, weights: Array |
 def put_on_trial(
     study: Study, seed: int, weak: str, strong: str, condition: str
 ) -> tuple[Comparison, View, list[Train]]:
-    """One student on trial: the comparison, which knows the truth, the view, which does not, and the runs behind
-    both."""
+    """One student on trial: the comparison, which knows the truth, the view, which does not, and the runs behind."""
     runs, twin = study.compared(seed, weak, strong, condition), twin_of(study, seed, weak, strong, condition)
     comparison = study.comparison(seed, weak, strong, condition)
     view = View.of(comparison, None if twin is None else study.probabilities([twin])[0])
@@ -210,8 +206,7 @@ def measure_signals(study: Study, conditions: Sequence[str] = WATCHED) -> pd.Dat
 
 
 def early_warning(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Per-seed frame of ``measure_signals``; results rows: pooled, AUCs by pair, and AUCs of each conflict minus the
-    rerun's."""
+    """Per-seed frame of ``measure_signals``; results rows: pooled, AUCs by pair, AUCs minus the rerun's."""
     per_seed = measure_signals(study)
     aucs = per_seed[per_seed["statistic"].isin(AUCS)]
     tried = aucs.loc[aucs["condition"] != "rerun", ["condition", "statistic", "signal"]].drop_duplicates()

@@ -1,10 +1,9 @@
 """What grows with the capability gap: tax, deception score, nulls and what is beyond them."""
 
-from __future__ import annotations
-
 import pandas as pd
 
-from w2s_lib.findings.results import CONFLICTS, TAX_AND_EXCESS, measure, slopes, summarise
+from w2s_lib.findings.results import CONFLICTS, measure, slopes, summarise
+from w2s_lib.findings.statistics import TAX_AND_EXCESS
 from w2s_lib.study import Study
 
 

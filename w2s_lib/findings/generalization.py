@@ -1,13 +1,12 @@
 """Do students beat their supervisors?  Accuracies and the performance gap recovered."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.results import GENERALIZATION, cells, measure, summarise
+from w2s_lib.findings.results import cells, measure, summarise
+from w2s_lib.findings.statistics import GENERALIZATION
 from w2s_lib.measures.intervals import seed_interval
 from w2s_lib.measures.metrics import correct
 from w2s_lib.study import Study
@@ -20,13 +19,11 @@ def generalization(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def gain_by_confidence(study: Study, edges: Sequence[float] = (0.5, 0.6, 0.75, 0.9, 1.0)) -> pd.DataFrame:
-    """What no-conflict students make of their supervisors' right and wrong answers, by the supervisor's confidence
-    max(p, 1 − p).
+    """What no-conflict students make of supervisors' right and wrong answers, by their confidence max(p, 1 − p).
 
     A row a range of confidence: ``weak_confidence``; how many of its pairs the supervisor ranks ``wrong`` and
     ``right``, a seed and model pair on average; the shares ``corrected`` of the wrong and ``lost`` of the right, each
-    with ``_low`` and ``_high``: model pairs are pooled within a seed, and the 95 % intervals, of shares, are over
-    seeds.
+    with ``_low`` and ``_high``: model pairs are pooled within a seed, and 95 % intervals, of shares, are over seeds.
     """
     labels = [f"{low:.2f}–{high:.2f}" for low, high in zip(edges, edges[1:])]
     frames = []
@@ -39,7 +36,10 @@ def gain_by_confidence(study: Study, edges: Sequence[float] = (0.5, 0.6, 0.75, 0
     summed = pd.concat(frames).groupby(["weak_confidence", "seed"], observed=True).sum()
     rows = []
     for confidence, seeds in summed.groupby("weak_confidence", observed=True):
-        row = {"weak_confidence": confidence, **(seeds[["wrong", "right"]].mean() / len(study.edition.pairs))}
+        row = {
+            "weak_confidence": confidence,
+            **(seeds[["wrong", "right"]].mean() / len(study.edition.weak_strong_pairs)),
+        }
         for name, of in (("corrected", "wrong"), ("lost", "right")):
             found = seed_interval(seeds[name] / seeds[of], less=0)
             row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

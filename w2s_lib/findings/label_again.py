@@ -1,8 +1,6 @@
 """Label again: a first student labels what a filter dropped.  What does that do to tax, score and PGR, and who pays?"""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -10,23 +8,21 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.findings.results import (
-    MATCHED,
     TRAINING,
     UNMODIFIED,
     Cell,
     Estimate,
-    Statistic,
     difference,
     differences,
     measure_both,
     minus,
     net_of_reruns,
-    number_of,
     summarise,
     tabulate,
 )
-from w2s_lib.measures.metrics import Comparison, Mask, correct, share
-from w2s_lib.specs import Split, Train
+from w2s_lib.findings.statistics import MATCHED, Statistic, number_of
+from w2s_lib.measures.metrics import Array, Comparison, Mask, correct, share
+from w2s_lib.specs import Spec, Split, Train
 from w2s_lib.study import Study
 from w2s_lib.study.mitigations import AGAIN, WEIGHED
 from w2s_lib.training.labels import kept, labelled
@@ -50,8 +46,7 @@ AGAINST = {UNMODIFIED: "", "one_stage": ONE_STAGE, TWICE: TWICE}
 LABEL_CHANGES = ("conflict_tax", "net_change", "deception_score", MATCHED)
 
 LABELS = ("share_of_pairs", "label_right", "label_right_again")
-"""Of a group of training pairs: how many of all there are; how many weak labels are right, and how many of the first
-student's."""
+"""Of a group of training pairs: how many of all; how many weak labels are right, and of the first student's."""
 
 THERE = ("tax_rate", "taxed_there", "taxed_there_by_margin", "taxed_there_beyond_margin")
 """Of a group of pairs: the share taxed of those that can pay; the share of all taxed pairs that lie in it; what that
@@ -110,6 +105,14 @@ def who_pays(
     return tabulate(study, tuple(conditions), estimates, on)
 
 
+def of_labels(group: Mask, labels: Iterable[Array], runs: Sequence[Spec], **names: str) -> Iterator[Estimate]:
+    """``LABELS`` of a group: its share of all pairs, and of its pairs those that each of the ``labels`` ranks right."""
+    masks = [(group, np.ones(len(group), dtype=bool)), *((correct(p), group) for p in labels)]
+    for statistic, (part, of) in zip(LABELS, masks):
+        about = {"statistic": statistic, **names}
+        yield Estimate(about, partial(share, part, of), len(group), runs, partial(number_of, of))
+
+
 def labels(study: Study, conditions: Iterable[str]) -> pd.DataFrame:
     """``LABELS`` of the training pairs by group and by the condition of the first student, which labels again."""
 
@@ -117,11 +120,7 @@ def labels(study: Study, conditions: Iterable[str]) -> pd.DataFrame:
         runs = stages(study, *cell)
         q, p = study.probabilities(runs[:2], "weak_label")
         for name, group in groups(study, *cell[:3], "weak_label").items():
-            everywhere = np.ones(len(group), dtype=bool)
-            masks = (group, everywhere), (correct(q), group), (correct(p), group)
-            for statistic, (part, of) in zip(LABELS, masks):
-                names = {"statistic": statistic, "subset": name, "on": TRAINING}
-                yield Estimate(names, partial(share, part, of), len(group), runs, partial(number_of, of))
+            yield from of_labels(group, (q, p), runs, subset=name, on=TRAINING)
 
     return tabulate(study.under_mitigation(TWICE), tuple(conditions), estimates, "weak_label")
 
@@ -136,11 +135,10 @@ def weighed(study: Study, name: str, conditions: Iterable[str]) -> pd.DataFrame:
         tables = [study.lab.scores(one, "weak_label") for one in run.labellers]
         _, used, again = labelled(run, tables)
         q, p = (table["p_true"].to_numpy() for table in tables[:2])
-        subset, group = ("came_back", again) if run.first else ("kept", used)
-        masks = (group, np.ones(len(group), dtype=bool)), (correct(q), group), (correct(p), group)
-        for statistic, (part, of) in zip(LABELS if run.first else LABELS[:2], masks):
-            names = {"statistic": statistic, "subset": subset, "on": TRAINING}
-            yield Estimate(names, partial(share, part, of), len(group), [run], partial(number_of, of))
+        if run.first:
+            yield from of_labels(again, (q, p), [run], subset="came_back", on=TRAINING)
+        else:
+            yield from of_labels(used, (q,), [run], subset="kept", on=TRAINING)
 
     return tabulate(study.under_mitigation(name), tuple(conditions), estimates, "weak_label")
 
@@ -159,7 +157,7 @@ def label_again(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     Minus a rerun under the same mitigation (``versus`` *rerun*), minus no mitigation (*unmodified*), minus the filter
     alone (*one_stage*), and the others minus *label_again*; and, with the rerun of each taken off before, minus no
     mitigation (*unmodified_net*).  ``CONTRAST`` of the pairs that come back and those that are kept."""
-    few = study.restricted_to(pairs=study.edition.mitigation_pairs)
+    few = study.on_mitigation_weak_strong_pairs()
     frames = [labels(few, ("none", "explicit"))]
     frames += [weighed(few, name, conditions) for name, conditions in zip(WEIGHED, (("none",), ("none", "explicit")))]
     for name in LABELS_TRIED:

@@ -1,7 +1,5 @@
 """What every model of the ladder knows: facts told, pairs ranked."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pandas as pd
@@ -33,9 +31,8 @@ def ladder_results(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
                 ("facts_known", knows, knows["name"], study.model(seed, model)),  # every fact is a cluster of its own
                 ("accuracy_ceiling", ranks, study.clusters(seed), study.ceiling(seed, model)),
             ):
-                estimate = Estimate(
-                    {"statistic": name}, partial(accuracy, frame["p_true"].to_numpy()), len(frame), [run]
-                )
+                of = partial(accuracy, frame["p_true"].to_numpy())
+                estimate = Estimate({"statistic": name}, of, len(frame), [run])
                 rows.append(row(study, Cell(seed, "", model, "none"), estimate, seed_weights(study, seed, clusters)))
     frame = pd.DataFrame(rows, columns=PER_SEED)
     return facts, summarise(frame).sort_values("statistic", kind="stable", ascending=False, ignore_index=True)

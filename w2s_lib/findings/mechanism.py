@@ -1,7 +1,5 @@
 """The explicit conflict by dose, and by the weak label of a pair."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,21 +8,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.data.load import split
-from w2s_lib.findings.results import (
-    ALL,
-    BY_BAND,
-    MATCHED,
-    MECHANISM,
-    SCORES,
-    TAX_AND_SCORE,
-    TRAINING,
-    measure,
-    minus,
-    pick,
-    pool,
-    summarise,
-    usual,
-)
+from w2s_lib.findings.results import ALL, TRAINING, measure, minus, pick, pool, summarise, usual
+from w2s_lib.findings.statistics import BY_BAND, MATCHED, MECHANISM, SCORES, TAX_AND_SCORE
 from w2s_lib.measures.intervals import seed_interval
 from w2s_lib.measures.metrics import band
 from w2s_lib.specs import Pretrain, stream
@@ -41,15 +26,13 @@ OTHER_THRESHOLDS = (0.6, 0.75, 0.9, 0.97)
 
 
 def mechanism(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The explicit conflict by dose: tax by weak label on training and on test pairs, DS and nulls, gold labels;
-    pooled.
+    """The explicit conflict by dose: tax by weak label on training and on test pairs, DS, nulls, gold labels; pooled.
 
-    The rerun is measured at every alpha, too: its training does not depend on alpha, but the band that it is
-    compared in does.
+    The rerun is measured at every alpha, too: not its training, but the band that it is compared in depends on it.
     """
     frames, rows = [], []
     for alpha in study.edition.alphas:
-        at = study.on_control_pairs().with_parameters(alpha=alpha)
+        at = study.on_control_weak_strong_pairs().with_parameters(alpha=alpha)
         training = measure(at, ("explicit", "rerun"), MECHANISM, on="weak_label")
         test = measure(at, ("explicit", "rerun"), (*MECHANISM, *SCORES[2:]))
         gold = measure(at, ("gold_explicit", "gold_rerun"), ("conflict_tax", "net_change"))
@@ -79,8 +62,7 @@ def at_the_band(thresholds: Iterable[float], alpha: float) -> float:
 
 
 def coincidence(per_seed: pd.DataFrame) -> pd.Series:
-    """DS − margin-matched null at the T nearest to the end of the band, minus its mean at the other T; ``value, low,
-    high``.
+    """DS − margin-matched null at the T nearest to the end of the band, minus the mean at others; ``value, low, high``.
 
     Averaged over the alphas whose band ends below 1, seed by seed; ``per_seed`` as of ``mechanism``.
     """
@@ -93,8 +75,7 @@ def coincidence(per_seed: pd.DataFrame) -> pd.Series:
 
 
 def paths(study: Study, seed: int, weak: str, strong: str, each: int = 12) -> pd.DataFrame:
-    """Reward gaps of some training pairs at each step of the explicit student's training, which is done once more for
-    it.
+    """Reward gaps of some training pairs at each step of the explicit student's training, which is done once more.
 
     Where the run is shipped, so is what was watched.
 
@@ -121,7 +102,5 @@ def paths(study: Study, seed: int, weak: str, strong: str, each: int = 12) -> pd
     labels = [study.lab.scores(labeller, "weak_label") for labeller in run.labellers]
     with tempfile.TemporaryDirectory() as folder:
         gaps = watched(run, [study.lab.store.path(run.model)], labels, pairs, Path(folder))
-    about = pd.DataFrame(
-        {"region": region[chosen], "pair_id": pairs["pair_id"], "q": c.weak[chosen], "taxed": c.tax[chosen]}
-    )
+    about = pairs[["pair_id"]].assign(region=region[chosen], q=c.weak[chosen], taxed=c.tax[chosen])
     return pd.concat([about.assign(step=step, gap=at) for step, at in enumerate(gaps)], ignore_index=True)[columns]

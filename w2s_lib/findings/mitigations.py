@@ -1,7 +1,5 @@
 """What each mitigation changes, and what it costs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,11 +8,8 @@ import pandas as pd
 
 from w2s_lib.findings.results import (
     ALL,
-    MATCHED,
     PER_SEED,
     ROWS,
-    SHARE,
-    TAX_AND_EXCESS,
     UNMODIFIED,
     Cell,
     cells,
@@ -28,6 +23,7 @@ from w2s_lib.findings.results import (
 )
 from w2s_lib.findings.search import SEARCH
 from w2s_lib.findings.society import FROZEN, MACPO, first_pair
+from w2s_lib.findings.statistics import MATCHED, SHARE, TAX_AND_EXCESS
 from w2s_lib.lab.graph import closure
 from w2s_lib.specs import Features, Pretrain, Spec
 from w2s_lib.study import Study
@@ -66,8 +62,7 @@ class Remedy:
         return (self.method, self.condition, self.versus) == ("reward_model", "explicit", UNMODIFIED)
 
     def row(self, rows: pd.DataFrame, statistic: str) -> pd.Series | None:
-        """What it changes in a statistic, a results row; None where the rows do not say.  PGR is of its students
-        without a conflict."""
+        """What it changes in a statistic, a results row; None: the rows do not say.  PGR: without a conflict."""
         names = {"statistic": statistic, "method": self.method, "mitigation": self.mitigation, "versus": self.versus}
         names["condition"] = "none" if statistic == "pgr" else self.condition
         found = usual(rows, **names, knowledge=None, weak=ALL)
@@ -121,7 +116,8 @@ NEEDS: dict[str, Callable[[Study], Sequence[Spec]]] = {
 def why_not(study: Study) -> dict[str, str]:
     """Chapters of ``OF_OTHERS`` whose rows cannot be had without training → why, in words."""
     has = lambda chapter: study.edition.has_chapter(chapter[:2])
-    absent = {chapter: "this edition has no such chapter" for chapter in NEEDS if not has(chapter)}
+    lacks = "its runs do not come with a preview" if study.edition.record_of else "this edition has no such chapter"
+    absent = {chapter: lacks for chapter in NEEDS if not has(chapter)}
     missing = [chapter for chapter in NEEDS if chapter not in absent and study.lab.missing(NEEDS[chapter](study))]
     return absent | dict.fromkeys(missing, "it has not been run")
 
@@ -144,14 +140,12 @@ def with_others(results: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> pd.
 
 
 def over_ways(per_seed: pd.DataFrame) -> pd.DataFrame:
-    """Bootstrapping averaged over its intermediate models: the rows of a per-seed frame that go ``via`` one, without
-    it."""
+    """Bootstrapping averaged over its intermediate models: rows of a per-seed frame that go ``via`` one, without it."""
     return pool(per_seed[per_seed["via"] != ""], via="")
 
 
 def _tried(few: Study, mitigated: Sequence[Study], conflict: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Students without and with a conflict under no mitigation and under each, by one method: per-seed and results
-    rows."""
+    """Students without and with a conflict, unmitigated and under each mitigation: per-seed and results rows."""
     frames = [measure_both(few, (conflict, "rerun"), OF_A_MITIGATION)]
     frames += [measure_both(tried, [conflict], OF_A_MITIGATION) for tried in mitigated]
     per_seed = pd.concat(frames, ignore_index=True)
@@ -168,7 +162,7 @@ def what_helps(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     *unmodified*): reward models under the explicit conflict.
 
     Bootstrapping stands averaged over the ways, and ``via`` each intermediate model one by one."""
-    return _tried(study.restricted_to(pairs=study.edition.mitigation_pairs), study.mitigated(), "explicit")
+    return _tried(study.on_mitigation_weak_strong_pairs(), study.mitigated(), "explicit")
 
 
 def two_remedies(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -177,8 +171,10 @@ def two_remedies(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     found = []
     for method in study.edition.methods:
         if mitigated := study.mitigated_policies(method):
-            pairs = dict.fromkeys(tried.edition.pairs[0] for tried in mitigated)
-            found.append(_tried(study.restricted_to(pairs=list(pairs)).trained_by(method), mitigated, "implicit"))
+            pairs = dict.fromkeys(tried.edition.weak_strong_pairs[0] for tried in mitigated)
+            found.append(
+                _tried(study.restricted_to(weak_strong_pairs=list(pairs)).trained_by(method), mitigated, "implicit")
+            )
     if not found:
         return pd.DataFrame(columns=PER_SEED), pd.DataFrame(columns=list(ROWS))
     per_seed, rows = (pd.concat(frames, ignore_index=True) for frames in zip(*found))
@@ -188,7 +184,7 @@ def two_remedies(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 def of_the_attainable(study: Study) -> pd.DataFrame:
     """Results rows: the largest excess over the margin-matched null that was attainable under each mitigation, and
     without one, and which share of it the explicit conflict's was; each share minus that without a mitigation."""
-    few = study.restricted_to(pairs=study.edition.mitigation_pairs)
+    few = study.on_mitigation_weak_strong_pairs()
     asked = ("attainable_margin_matched", SHARE)
     per_seed = pd.concat([measure(one, ["explicit"], asked) for one in (few, *study.mitigated())], ignore_index=True)
     per_seed = pd.concat([per_seed, over_ways(per_seed)], ignore_index=True)
@@ -215,9 +211,8 @@ def of_the_attainable_in_words(rows: pd.DataFrame) -> str:
     if unknown := [title(name) for name in told if name and name not in known]:
         says += f"; nothing could have been seen with {', '.join(unknown)}"
     moved = {side: [title(n) for n in tried if reads(change.loc[n]) == f"{side} zero"] for side in ("below", "above")}
-    apart = [
-        f"{word}: {', '.join(moved[side])}" for side, word in (("below", "lower"), ("above", "higher")) if moved[side]
-    ]
+    words = {"below": "lower", "above": "higher"}
+    apart = [f"{words[side]}: {', '.join(names)}" for side, names in moved.items() if names]
     return f"{says}. Told from no mitigation's by their intervals: {'; '.join(apart) or 'none'}."
 
 
@@ -228,7 +223,7 @@ def costs(study: Study) -> pd.DataFrame:
     Mean over seeds and pairs, for the no-conflict student and what only it needs, as ``_spent`` has it.  Operations are
     reckoned (``study.cost``), for recorded times are of machines that were more or less busy; a filter and early
     stopping may spare some of theirs."""
-    few = study.restricted_to(pairs=study.edition.mitigation_pairs)
+    few = study.on_mitigation_weak_strong_pairs()
     rows = []
     for tried in (few, *study.mitigated()):
         spent = [_spent(tried.student(*cell), tried.weak(*cell[:2])) for cell in cells(tried, ["none"])]
@@ -268,12 +263,12 @@ def _operations(study: Study, remedy: Remedy, cell: Cell) -> tuple[float, float]
 def _studies(study: Study, remedy: Remedy) -> list[Study]:
     """The studies in which a remedy of ``OF_OTHERS`` is tried, by the method of the plain student, with its ``via``."""
     if remedy.method == "reward_model":
-        return [study.restricted_to(pairs=study.edition.mitigation_pairs)]
+        return [study.on_mitigation_weak_strong_pairs()]
     if remedy.condition == "implicit":
         tried = [one for one in study.mitigated_policies(remedy.method) if one.mitigation == remedy.mitigation]
         return [one.under_mitigation("", one.via) for one in tried]
     by = study.trained_by("simpo" if remedy.method == "simpo" else "dpo")
-    return [first_pair(by) if remedy.method == MACPO else by.on_policy_pairs()]
+    return [first_pair(by) if remedy.method == MACPO else by.on_policy_weak_strong_pairs()]
 
 
 def costs_elsewhere(study: Study, remedies: Iterable[Remedy]) -> dict[str, float]:

@@ -9,8 +9,6 @@ target pair the world knows what the rival would prefer: the same reply, the oth
 ['clashes', 'silent']
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from functools import partial
 
@@ -19,17 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from w2s_lib.data.load import split
-from w2s_lib.findings.results import (
-    CONFLICTS,
-    MATCHED,
-    Cell,
-    Estimate,
-    Statistic,
-    measure_both,
-    minus,
-    summarise,
-    tabulate,
-)
+from w2s_lib.findings.results import CONFLICTS, Cell, Estimate, measure_both, minus, summarise, tabulate
+from w2s_lib.findings.statistics import MATCHED, Statistic
 from w2s_lib.measures.metrics import Array, Comparison, share
 from w2s_lib.specs import Objective
 from w2s_lib.study import Study
@@ -75,8 +64,7 @@ def side(pairs: pd.DataFrame, rival: Objective) -> NDArray[np.str_]:
 
 
 def tax_rates(comparison: Comparison, stands: NDArray[np.str_]) -> dict[tuple[str, str], Statistic]:
-    """By ``subset`` and ``versus``, as functions of weights: the tax rate of the pairs on each side, and *clashes*
-    minus *agrees*.
+    """By ``subset`` and ``versus``, as functions of weights: tax rates on each side, and *clashes* minus *agrees*.
 
     A rate is the share of the pairs ranked right without conflict that is taxed, NaN where there are none;
     ``stands`` is what ``side`` returns, shapes are as in ``metrics.share``.
@@ -90,8 +78,7 @@ def tax_rates(comparison: Comparison, stands: NDArray[np.str_]) -> dict[tuple[st
 
 
 def sides(study: Study, rival: Objective) -> pd.DataFrame:
-    """How the rival stands on the study's test pairs of all seeds: one row, ``target``, ``rival``, a share for each of
-    ``RIVAL_SIDES``."""
+    """How the rival stands on test pairs of all seeds: one row, ``target``, ``rival``, shares by ``RIVAL_SIDES``."""
     found = np.concatenate([side(split(study.pairs(seed), "test"), rival) for seed in study.edition.seeds])
     about = {"target": study.objective, "rival": rival}
     return pd.DataFrame([about | {name: float((found == name).mean()) for name in RIVAL_SIDES}])
@@ -118,7 +105,7 @@ def other_objectives(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Harmlessness with the conflicts and verbosity, honesty with the conflicts of its own; tax rates by what the rival
     says; DS - margin-matched null minus the rerun's, and explicit minus implicit."""
-    few = study.on_control_pairs()
+    few = study.on_control_weak_strong_pairs()
     honest = few.aiming_at("honesty")
     frames = [
         measure_both(few, (*CONFLICTS, "verbosity")),
@@ -128,12 +115,11 @@ def other_objectives(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         tax_by_side(honest, ("implicit", "rerun", "placebo"), "pleasing"),
     ]
     per_seed = pd.concat(frames, ignore_index=True)
+    of_honesty = [name for name in OBJECTIVES_BESIDE_RERUN if name != "verbosity"]
     rows = [
         summarise(per_seed, pooled=True),
         minus(per_seed, [MATCHED], OBJECTIVES_BESIDE_RERUN, "rerun"),
-        minus(
-            per_seed, [MATCHED], [c for c in OBJECTIVES_BESIDE_RERUN if c != "verbosity"], "rerun", objective="honesty"
-        ),
+        minus(per_seed, [MATCHED], of_honesty, "rerun", objective="honesty"),
         *(minus(per_seed, [MATCHED], ["explicit"], "implicit", objective=aim) for aim in ("", "honesty")),
     ]
     return per_seed, pd.concat(rows, ignore_index=True)

@@ -4,8 +4,6 @@ Everything here comes from runs; nothing is drawn that is not said to be.  Margi
 stand as fp32, exactly as runs have them; of students the sign is exact and the rest rounded (``signed``).
 """
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterable
 
@@ -113,8 +111,7 @@ def planes(study: Study) -> list[dict]:
     order drawn from the first seed.
 
     They are those where the fewer of both students' taxed pairs are the most, and at least one.  Each plane shows as
-    many taxed pairs as the others, up to ``LIT``, so that their number betrays nothing; ``ds``, ``excess`` and nulls
-    are those of all pairs.
+    many taxed pairs as the others, up to ``LIT``, which betrays nothing; ``ds``, ``excess`` and nulls are of all pairs.
     """
     rng = np.random.default_rng(stream(study.edition.seeds[0], "deception or churn"))
     each = [[(study.comparison(*cell), cell) for cell in cells(study, [condition])] for condition in PLANES_OF]

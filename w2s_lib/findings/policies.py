@@ -1,14 +1,11 @@
 """Policies beside reward models: what conflicts cost them and where, what they say, and what their labels change."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pandas as pd
 
 from w2s_lib.findings.replies import measure_talk
 from w2s_lib.findings.results import (
-    MATCHED,
     PER_SEED,
     ROWS,
     UNMODIFIED,
@@ -19,6 +16,7 @@ from w2s_lib.findings.results import (
     summarise,
     usual,
 )
+from w2s_lib.findings.statistics import MATCHED, STATISTICS
 from w2s_lib.measures.metrics import band
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import POLICY
@@ -38,7 +36,7 @@ def preference_optimisation(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """How policies rank, by every method of the edition, beside reward models, on the edition's policy pairs, pooled.
 
     Differences: each conflict minus the rerun of its method; each method's conflict minus the reward models'."""
-    few = study.on_policy_pairs()
+    few = study.on_policy_weak_strong_pairs()
     frames = [measure_both(few, REWARD_MODELS)]
     frames += [measure_both(few.trained_by(method), POLICY[1:]) for method in study.edition.methods]
     per_seed = pd.concat(frames, ignore_index=True)
@@ -52,7 +50,7 @@ def preference_optimisation(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 def policies_speak(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What policies say, by every method of the edition, on its policy pairs, pooled; and DPO after supervised
     fine-tuning, on the first of them.  Differences: each conflict minus the rerun of its method."""
-    few = study.on_policy_pairs()
+    few = study.on_policy_weak_strong_pairs()
     frames = [measure_talk(few.trained_by(method), POLICY) for method in study.edition.methods]
     frames += _option(study, "after_sft")
     per_seed = pd.concat(frames, ignore_index=True)
@@ -77,8 +75,7 @@ def _option(study: Study, name: str) -> list[pd.DataFrame]:
 
 
 def beyond_reward_models(per_seed: pd.DataFrame, policies: dict[str, object]) -> pd.DataFrame:
-    """Results rows of what is compared between methods: these policies minus the reward models under the same
-    condition."""
+    """Results rows of what is compared between methods: policies minus reward models under the same condition."""
     those = {"method": "reward_model", "condition": policies["condition"]}
     return difference(per_seed, SIDE_BY_SIDE, "reward_model", policies, those)
 
@@ -105,12 +102,15 @@ def dpo_option(study: Study, name: str, per_seed: pd.DataFrame) -> pd.DataFrame:
     """
     if name not in study.policy_options():
         return pd.DataFrame(columns=list(ROWS))
-    few, changed = study.restricted_to(pairs=study.edition.policy_pairs[:1]), CHANGED_BY_OPTION[name]
+    few, changed = (
+        study.restricted_to(weak_strong_pairs=study.edition.policy_weak_strong_pairs[:1]),
+        CHANGED_BY_OPTION[name],
+    )
     by = few.trained_by("dpo")
     frames = [
         usual(per_seed, method="dpo", **OPTION_COLUMNS[name]),
         measure_talk(by, list(changed)),
-        measure(by, ["none"], [s for s in changed["none"] if not s.startswith("talk_")]),
+        measure(by, ["none"], [name for name in changed["none"] if name in STATISTICS]),
         *(measure(one, ["explicit"], SIDE_BY_SIDE) for one in (few, by)),
     ]
     (names,) = few.edition.weak_strong
@@ -132,9 +132,8 @@ def beside_dpo(name: str, per_seed: pd.DataFrame) -> pd.DataFrame:
 
 def hard_and_soft(study: Study) -> pd.DataFrame:
     """DPO's explicit conflict on hard and on soft labels, on the first policy pair: ``labels``, ``seed``, ``in_band``
-    (share of the training labels), ``tax``, ``churn`` (what a further student without a conflict "pays"); no row where
-    DPO is left out."""
-    few, options, rows = study.on_policy_pairs(), study.policy_options(), []
+    (share of training labels), ``tax``, ``churn`` (what a further no-conflict one "pays"); no row without DPO."""
+    few, options, rows = study.on_policy_weak_strong_pairs(), study.policy_options(), []
     (weak, strong), (low, high) = few.edition.weak_strong[0], band(study.edition.alpha)
     by_labels = {"hard": few.trained_by("dpo"), "soft": options["on_soft_labels"]} if options else {}
     for labels, by in by_labels.items():

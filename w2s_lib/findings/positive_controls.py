@@ -5,8 +5,6 @@ What a statistic says of a planted *deceiver* is its power, what it says of an *
 nothing that the chapters on the conflicts and their controls do not train.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,6 +27,7 @@ from w2s_lib.findings.results import (
     summarise,
     usual,
 )
+from w2s_lib.findings.statistics import attainable_of
 from w2s_lib.measures.intervals import SAME, above_zero, half_width, seeds_for
 from w2s_lib.measures.metrics import NULLS, Array, Comparison, Mask, correct
 from w2s_lib.specs import stream
@@ -120,6 +119,8 @@ PLANTED = {
 }
 
 
+INNOCENT = [name for name, kind in PLANTED.items() if kind.innocent]
+
 SEEN = {
     "deception_score": "DS",
     "excess_random": "DS − random null",
@@ -128,6 +129,9 @@ SEEN = {
     "excess_weak_matched": "weak-matched excess",
 }
 """Statistics that are asked what they could see, and what each is called."""
+
+POWER_OF = {name: f"power_of_{name}" for name in SEEN}
+"""Each of these → the statistic that says how often it alarms."""
 
 Sums = dict[str, tuple[Array, Array]]
 """Statistic → numerators and denominators of planted students, shape (students,).
@@ -160,7 +164,7 @@ def _settings(study: Study, only_explicit: bool) -> list[tuple[Study, str, dict[
     """
     if only_explicit:
         return [(study, "explicit", {})]
-    other = replace(study.on_control_pairs(), ceiling_half="ground_truth")
+    other = replace(study.on_control_weak_strong_pairs(), ceiling_half="ground_truth")
     explicit = [(study, {}), (study, {"subset": STABLE}), (other, {"ceiling": OTHER})]
     return [(study, "implicit", {}), *((of, "explicit", names) for of, names in explicit)]
 
@@ -189,7 +193,7 @@ def positive_controls(
 def among_policies(study: Study, students: int = PLANTED_STUDENTS // 2) -> tuple[pd.DataFrame, pd.DataFrame]:
     """As ``positive_controls``, of policies by every method under both conflicts, on the edition's policy pairs; no row
     where they are not trained: nothing is, for this."""
-    few = study.on_policy_pairs()
+    few = study.on_policy_weak_strong_pairs()
     settings = [(few.trained_by(m), condition, {}) for m in study.edition.methods for condition in CONFLICTS[:2]]
     if study.lab.missing(run for of, condition, _ in settings for run in of.student_runs((condition, "rerun"))):
         return pd.DataFrame(), pd.DataFrame(columns=list(ROWS))
@@ -252,7 +256,7 @@ def _rows(about: dict[str, object], values: Array, study: Study) -> list[dict[st
     return [
         about | {"value": means.mean(), "low": low, "high": high, "sd": spread.mean(), "by_seed": by_seed},
         about
-        | {"statistic": f"power_of_{about['statistic']}", "value": told, "by_seed": ()}
+        | {"statistic": POWER_OF[about["statistic"]], "value": told, "by_seed": ()}
         | dict.fromkeys(("low", "high", "sd"), np.nan),
     ]
 
@@ -273,10 +277,10 @@ def largest(found: pd.DataFrame, statistic: str, condition: str, versus: str = "
     ``found`` as of ``observed``.
     """
     value = lambda name, under: float(pick(found, name, under)["value"])
-    if statistic == "deception_score":
-        most = value("attainable_random", condition) + value("null_random", condition)
+    if bound := attainable_of(statistic):
+        most = value(bound, condition)
     else:
-        most = value(statistic.replace("excess", "attainable"), condition)
+        most = value("attainable_random", condition) + value("null_random", condition)
     return most - value(statistic, versus) if versus else most
 
 
@@ -286,18 +290,16 @@ def judge(rates: Mapping[str, float]) -> str:
     >>> judge({"perfect": 1.0, "lowest": 1.0, "half": 0.9, "blind": 0.03, "by_margin": 0.02, "by_label": 0.04})
     'tells deceivers from innocents'
     """
-    alarms = max(rates[kind.name] for kind in PLANTED.values() if kind.innocent)
+    alarms = max(rates[name] for name in INNOCENT)
     if any(np.isnan(rates[name]) for name in PLANTED):
         return "cannot be judged here"
     if alarms > FALSE_ALARMS:
         return "alarms for innocents, too"
     if min(rates["perfect"], rates["lowest"]) < POWER:
         return "is silent, whoever is planted"
-    return (
-        "tells deceivers from innocents"
-        if rates["half"] >= POWER
-        else "sees a deceiver, and too often misses half of one"
-    )
+    if rates["half"] < POWER:
+        return "sees a deceiver, and too often misses half of one"
+    return "tells deceivers from innocents"
 
 
 def judged(results: pd.DataFrame, condition: str, **names: str) -> pd.DataFrame:
@@ -306,7 +308,7 @@ def judged(results: pd.DataFrame, condition: str, **names: str) -> pd.DataFrame:
     ``names`` are columns in which the rows of planted students, as of ``positive_controls``, are not as usual.
     """
     rows = usual(results, condition=condition, **{"planted": None} | names).set_index(["statistic", "planted"])["value"]
-    rates = [{kind: rows.get((f"power_of_{name}", kind), np.nan) for kind in PLANTED} for name in SEEN]
+    rates = [{kind: rows.get((name, kind), np.nan) for kind in PLANTED} for name in POWER_OF.values()]
     return pd.DataFrame(rates, index=pd.Index(SEEN, name="statistic")).assign(says=[judge(r) for r in rates])
 
 
@@ -325,9 +327,8 @@ def reckoned(means: pd.DataFrame, drawn: pd.DataFrame, n_seeds: int, condition: 
     told = lambda name, n: {kind: above_zero(size.get((name, kind), np.nan), n) for kind in PLANTED}
     rates = [told(name, n_seeds) for name in SEEN]
     needed = [seeds_for(size.get((name, "half"), np.nan), 1.0, POWER) for name in SEEN]
-    return pd.DataFrame(rates, index=pd.Index(SEEN, name="statistic")).assign(
-        says=[judge(rate) for rate in rates], needed=needed
-    )
+    frame = pd.DataFrame(rates, index=pd.Index(SEEN, name="statistic"))
+    return frame.assign(says=[judge(rate) for rate in rates], needed=needed)
 
 
 def sharpest(table: pd.DataFrame) -> str | None:
@@ -335,6 +336,5 @@ def sharpest(table: pd.DataFrame) -> str | None:
 
     ``table`` as of ``judged``.
     """
-    innocents = [kind.name for kind in PLANTED.values() if kind.innocent]
-    quiet = table[(table[innocents] <= FALSE_ALARMS).all(axis=1)]
+    quiet = table[(table[INNOCENT] <= FALSE_ALARMS).all(axis=1)]
     return None if quiet["half"].isna().all() else str(quiet["half"].idxmax())

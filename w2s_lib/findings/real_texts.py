@@ -83,7 +83,7 @@ def real_texts(
         first = study.restricted_to(seeds=study.edition.seeds[:1])
         found.append(summarise(measure(first, conditions, (MATCHED,), subset=ONE_DIVISION), pooled=True))
     if controls:
-        few = study.on_control_pairs()
+        few = study.on_control_weak_strong_pairs()
         on_gold = measure(few, ("gold_explicit", "gold_rerun"), SCORES)
         found += [summarise(on_gold, pooled=True), minus(on_gold, ("conflict_tax",), ("gold_explicit",), "gold_rerun")]
         for half, name in (("weak_label", "own"), ("ground_truth", OTHER)):
@@ -154,7 +154,7 @@ def family(weak: str, strong: str) -> str:
 def across_families(study: Study) -> Study:
     """The same study on the weak-strong pairs whose models are of two families."""
     pairs = [pair for pair in study.edition.weak_strong if family(*pair) == ACROSS]
-    return study.restricted_to(pairs=[" -> ".join(pair) for pair in pairs])
+    return study.restricted_to(weak_strong_pairs=[" -> ".join(pair) for pair in pairs])
 
 
 def families(study: Study) -> pd.DataFrame:

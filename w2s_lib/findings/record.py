@@ -6,8 +6,6 @@ what was computed: edition, scheme, a digest of the edition's other parameters, 
 machine, seconds and commit.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import subprocess
@@ -25,7 +23,8 @@ from scipy import stats
 from w2s_lib import digests
 from w2s_lib.errors import OneLineError, first_line
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, Claim, verdict, word
-from w2s_lib.findings.results import ALL, BY_SEED, NAMES, ROWS, SIGNED, by_seed, interval_of, intervals_of, usual
+from w2s_lib.findings.results import ALL, BY_SEED, NAMES, ROWS, by_seed, interval_of, intervals_of, usual
+from w2s_lib.findings.statistics import SIGNED
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.provenance import versions
 from w2s_lib.lab.store import UNREADABLE, replacing
@@ -36,8 +35,7 @@ from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, Edition
 
 RECORD_SCHEME = f"{OF_THE_RUNS}.1"
-"""Version of what keys and statistics mean.  Raise its second number when a statistic changes: a record of another
-scheme is refused."""
+"""Version of keys and statistics.  Raise its second number when a statistic changes: records of others are refused."""
 
 ABOUT = "record.json"
 
@@ -85,7 +83,8 @@ def parameters(edition: Edition) -> str:
     as_before = {name for name in ADDED if getattr(edition, name) == Edition.model_fields[name].default}
     whole = edition.model_copy(update={"chapters": None})
     fields = whole.model_dump(mode="json", exclude={*NO_PARAMETERS, *as_before})
-    return digests.digest(json.dumps(fields, sort_keys=True))
+    named = {name.replace("weak_strong_", ""): value for name, value in fields.items()}  # as in records from before
+    return digests.digest(json.dumps(named, sort_keys=True))
 
 
 def chapters(folder: Path, edition: Edition) -> list[str]:
@@ -133,8 +132,7 @@ def make(study: Study, seed: int, folder: Path) -> bool:
 
     Raises:
         RecordError: the record there cannot be read, or is of another scheme, edition or parameters; or one of its
-        seeds and this one lack a row of each other's.  Where that shows in what runs a seed asks for, nothing is
-        trained.
+        seeds and this one lack a row of each other's.  Where its runs show that, nothing is trained.
     """
     seeds = opened(folder, study.edition)["seeds"]
     if str(seed) in seeds:
@@ -215,9 +213,8 @@ def opened(folder: Path, edition: Edition) -> dict:
     about = _about(folder)
     for name, value in mine.items():
         if about[name] != value:
-            raise RecordError(
-                f"{folder / ABOUT}: its {name} is {about[name]!r}, here it is {value!r}; name another folder"
-            )
+            says = f"its {name} is {about[name]!r}, here it is {value!r}; name another folder"
+            raise RecordError(f"{folder / ABOUT}: {says}")
     return about
 
 
@@ -243,9 +240,8 @@ def load(folder: Path) -> Record:
     """
     about = _about(folder)
     if about["scheme"] != RECORD_SCHEME:
-        raise RecordError(
-            f"{folder / ABOUT}: its scheme is {about['scheme']!r}, here it is {RECORD_SCHEME!r}; make it again"
-        )
+        says = f"its scheme is {about['scheme']!r}, here it is {RECORD_SCHEME!r}; make it again"
+        raise RecordError(f"{folder / ABOUT}: {says}")
     files = (digests.stamp(path) for path in sorted(folder.glob("*.parquet")))
     return Record(about, _checked(digests.stamp(folder / ABOUT), *files).copy(deep=False))
 
@@ -345,7 +341,7 @@ def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
 
 
 def read(edition: Edition) -> Record | None:
-    """The record of an edition; None where it has none, or where it is of other parameters: ``says`` tells which.
+    """The record of an edition; None where it has none, or where it is of other parameters: ``in_words`` tells which.
 
     Raises:
         RecordError: there is one that cannot be used.
@@ -388,7 +384,7 @@ def _differs(record: Record, edition: Edition) -> str:
     return ""
 
 
-def says(edition: Edition) -> str:
+def in_words(edition: Edition) -> str:
     """In a sentence: what the numbers of this page are held against, or why they are not."""
     path = folder_of(edition)
     record = load(path) if (path / ABOUT).is_file() else None
@@ -401,8 +397,7 @@ def says(edition: Edition) -> str:
 
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
-    """Results rows over the record's seeds, with their chapter: intervals as of ``results.summarise``; ``n_pairs`` is
-    not told."""
+    """Results rows over the record's seeds, with their chapter: as of ``results.summarise``, without ``n_pairs``."""
     heads = frame.drop_duplicates(ROW)[ROW].reset_index(drop=True)
     of_seeds, values, less, counted = _by_row(frame, ("seed", "value", "less", "counted"))
     about = zip(values, less, heads["statistic"], heads["versus"], heads["per"])
@@ -430,8 +425,7 @@ def by_chapter(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def predicted(rows: pd.DataFrame, n: np.ndarray) -> pd.DataFrame:
-    """Rows as of ``summarise``, with the ends between which the means of ``n`` new seeds each will lie in 95 of 100
-    studies."""
+    """Rows as of ``summarise``, with the ends between which means of ``n`` new seeds will lie in 95 of 100 studies."""
     low, high = prediction_interval(rows["value"], rows["sd"], rows["n_seeds"], n)
     share = ~rows["statistic"].isin(SIGNED) & (rows["versus"] == "") & (rows["per"] == "")
     return rows.assign(low=np.where(share, np.maximum(low, 0), low), high=np.where(share, np.minimum(high, 1), high))
@@ -485,8 +479,7 @@ def beside(live: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_claims(rows: pd.DataFrame, claims: Iterable[Claim] | None = None, each: bool = True) -> pd.DataFrame:
-    """Those rows, with their chapter, that a claim is read off (None: any that can fail), and in the column ``claim``
-    the first such.
+    """Those rows, with their chapter, that a claim is read off (None: any that can fail); ``claim`` is the first.
 
     Each row stands there once; ``each`` is false for rows by seed, which stand there once a seed.
     """
@@ -499,8 +492,7 @@ def of_claims(rows: pd.DataFrame, claims: Iterable[Claim] | None = None, each: b
 
 
 def headline(replicated: pd.DataFrame) -> str:
-    """``Replicated here: 47 of 50``, and how many chance allows: by the binomial, as if rows were independent, which
-    they are not."""
+    """``Replicated here: 47 of 50``, and how many chance allows, if rows were independent, which they are not."""
     n = len(replicated)
     if not n:
         return "Replicated here: nothing, for nothing of this build is in the record."
@@ -512,8 +504,7 @@ def headline(replicated: pd.DataFrame) -> str:
 
 
 def seeds_needed(rows: pd.DataFrame) -> pd.DataFrame:
-    """How many seeds each claim needs to tell its least effect from zero four times in five, by the record's own
-    spread.
+    """How many seeds each claim needs to tell its least effect from zero four times in five, by the record's spread.
 
     ``rows``: as of ``summarise``.  Columns ``claim, statement, least_effect, value, sd, seeds_needed, n_seeds``; a
     claim that the record does not hold has no row; needed seeds are NaN where the spread is not known.
@@ -529,8 +520,7 @@ def seeds_needed(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def paths(frame: pd.DataFrame, claims: Iterable[Claim] | None = None) -> pd.DataFrame:
-    """Each claim's interval and verdict from the record's first 2, 3, … seeds, by their number: what a study of each
-    size would have said.
+    """Each claim's interval and verdict from the record's first 2, 3, … seeds: what such studies would have said.
 
     Columns ``claim, n_seeds, value, low, high, verdict, says, decided``: from how many seeds on the verdict has been
     what it is with

@@ -3,8 +3,6 @@
 A reply *decides* where it complies or refuses, reassures or warns; it *fits* where caution meets a hazardous substance
 and compliance a safe one.  A ranking decides the same question by the more probable of the two replies of a pair."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from w2s_lib.data.load import split
-from w2s_lib.findings.results import Cell, Estimate, Statistic, tabulate
+from w2s_lib.findings.results import Cell, Estimate, tabulate
+from w2s_lib.findings.statistics import Statistic
 from w2s_lib.measures.metrics import Mask, correct, share
 from w2s_lib.specs import Train
 from w2s_lib.study import Study
@@ -64,9 +63,8 @@ def statistics(talk: Talk) -> dict[str, Statistic]:
     }
 
 
-def asked(study: Study, run: Train, seed: int) -> tuple[pd.DataFrame, Mask]:
-    """The test pairs whose prompts the policy replied to, with ``reply``, ``says`` and ``p_true``; and which of all
-    test pairs they are."""
+def judged_replies(study: Study, run: Train, seed: int) -> tuple[pd.DataFrame, Mask]:
+    """The test pairs that the policy replied to, with ``reply``, ``says``, ``p_true``; and which of all they are."""
     scores = study.lab.scores(run)[["pair_id", "p_true"]]
     return beside_truth(study, study.lab.replies(run).merge(scores, on="pair_id"), seed)
 
@@ -80,7 +78,7 @@ def beside_truth(study: Study, replies: pd.DataFrame, seed: int) -> tuple[pd.Dat
 
 
 def talk_of(frame: pd.DataFrame) -> Talk:
-    """The replies and rankings of ``asked``'s frame."""
+    """The replies and rankings of ``judged_replies``' frame."""
     return Talk(frame["hazardous"].to_numpy(), frame["says"].to_numpy(dtype=str), correct(frame["p_true"].to_numpy()))
 
 
@@ -89,7 +87,7 @@ def measure_talk(study: Study, conditions: Sequence[str]) -> pd.DataFrame:
 
     def estimates(cell: Cell) -> Iterable[Estimate]:
         run = study.student(*cell)
-        frame, of_all = asked(study, run, cell.seed)
+        frame, of_all = judged_replies(study, run, cell.seed)
         for name, statistic in statistics(talk_of(frame)).items():
             yield Estimate({"statistic": name}, statistic, len(frame), [run], keep=of_all)
 

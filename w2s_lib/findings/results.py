@@ -3,8 +3,6 @@
 ``measure`` gives one row a study seed; ``summarise`` averages over seeds, with intervals.  What a row is about stands
 in its columns ``NAMES``, one fact each; an empty one means *as usual*.  ``usual`` and ``pick`` find rows by them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,8 +13,21 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from w2s_lib.digests import digest
+from w2s_lib.findings.statistics import (
+    COUNTED,
+    GENERALIZATION,
+    LEAST,
+    LESS,
+    RATIOS,
+    SCORES,
+    SIGNED,
+    STATISTICS,
+    USES_THRESHOLD,
+    Statistic,
+)
+from w2s_lib.findings.statistics import MATCHED as MATCHED
 from w2s_lib.measures.intervals import LEVEL, Interval, cluster_weights, percentile_interval, seed_intervals
-from w2s_lib.measures.metrics import MIN_GAP, NULLS, Comparison, Mask, band, borders, correct
+from w2s_lib.measures.metrics import Comparison, Mask, correct
 from w2s_lib.specs import Spec, Split, stream
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CONDITIONS, CORE
@@ -50,150 +61,19 @@ PER_SEED = ["seed", *NAMES, "value", "less", "counted", "n_pairs", "run_keys", "
 ALL = "all"
 """Stands for weak and strong in rows that average over the weak-strong pairs of the edition."""
 
-RATES = ("tax_rate_both_know", "tax_rate_deception_area", "tax_rate_only_weak_knows", "tax_rate_neither_knows")
-"""Tax rates of the four quadrants, in the order of ``metrics.QUADRANTS``."""
-
-LABEL_EDGES = (0.0, 0.25, 0.5, 0.5625, 0.625, 0.75, 0.875, 1.0)
-BY_LABEL = tuple((f"tax_rate_label_{low:g}_{high:g}", low, high) for low, high in zip(LABEL_EDGES, LABEL_EDGES[1:]))
-"""Tax rates by the weak supervisor's p of the truth, with the edges of each bin; bands of the usual alphas end at an
-edge."""
-
-_EDGES = {name: {"low": low, "high": np.inf if high == LABEL_EDGES[-1] else high} for name, low, high in BY_LABEL}
-"""The same as keywords: a label is exactly 1 from a margin of 37 on."""
-
 Names = dict[str, object]
 """Columns by what they hold, which is what asked rows are about."""
 
-Statistic = Callable[..., np.ndarray]
-"""A number, or, under bootstrap ``weights``, one a row of them."""
-
-
-def _by_null(kind: str, null: str) -> Statistic:
-    return partial(getattr(Comparison, kind), null=null)
-
-
-def _rate(c: Comparison, weights: np.ndarray | None = None, *, i: int) -> np.ndarray:
-    return c.tax_rates(weights)[..., i]
-
-
-BY_NULL = ("null", "excess", "attainable", "share_of_attainable")
-"""Each of these is a statistic for each of ``metrics.NULLS``."""
-
-STATISTICS: dict[str, Statistic] = {
-    name: getattr(Comparison, name)
-    for name in (
-        "accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr", "conflict_tax", "net_change", "deception_score",
-        "lift", "explained_by_label", "tax_rate_below_band", "tax_rate_in_band", "tax_rate_above_band", "band_contrast",
-        "tax_rate_between_borders", "shift_by_ceiling", "known_beyond_weak",
-    )
-} | {f"{kind}_{null}": _by_null(kind, null) for null in NULLS for kind in BY_NULL} | {
-    "hidden_score": _by_null("score", "weak_matched"),
-} | {name: partial(_rate, i=i) for i, name in enumerate(RATES)} | {
-    name: partial(Comparison.tax_rate_by_label, **edges) for name, edges in _EDGES.items()
-}  # fmt: skip
-"""Name → the statistic of a comparison, and of bootstrap weights where they are given."""
-
-
-def number_of(mask: Mask, weights: np.ndarray | None = None) -> np.ndarray:
-    """How many pairs a mask has."""
-    return (np.ones(len(mask)) if weights is None else weights) @ mask.astype(float)
-
-
-def _count(c: Comparison, weights: np.ndarray | None = None, *, of: Callable[[Comparison], Mask]) -> np.ndarray:
-    return number_of(of(c), weights)
-
-
-def _taxed(c: Comparison, weights: np.ndarray | None = None, *, null: str, times: str = "") -> np.ndarray:
-    """Number of taxed pairs among which a null lets the tax fall, times another number by that null."""
-    number = number_of(c.tax & c.scored(null)[1], weights)
-    return number * getattr(c, times)(null, weights) if times else number
-
-
-_ON_LABELS: dict[str, Callable[[Comparison], Mask]] = {
-    "tax_rate_below_band": lambda c: c.labelled(-np.inf, band(c.alpha)[0]),
-    "tax_rate_in_band": lambda c: c.labelled(*band(c.alpha)),
-    "tax_rate_above_band": lambda c: c.labelled(band(c.alpha)[1], np.inf),
-    "tax_rate_between_borders": lambda c: c.labelled(*borders(c.alpha)),
-    "band_contrast": lambda c: c.labelled(*band(c.alpha)),
-} | {name: partial(Comparison.labelled, **edges) for name, edges in _EDGES.items()}
-
-COUNTED: dict[str, Statistic] = (
-    dict.fromkeys(("deception_score", "explained_by_label"), partial(_taxed, null="random"))
-    | {f"{kind}_{null}": partial(_taxed, null=null) for null in NULLS for kind in ("null", "excess", "attainable")}
-    | {f"share_of_attainable_{null}": partial(_taxed, null=null, times="attainable") for null in NULLS}
-    | {"hidden_score": partial(_taxed, null="weak_matched"), "lift": partial(_taxed, null="random", times="null")}
-    | {"pgr": Comparison.gap, "known_beyond_weak": partial(_count, of=Comparison.unknown)}
-    | {name: partial(_count, of=partial(Comparison.of_quadrant, i=i)) for i, name in enumerate(RATES)}
-    | {name: partial(_count, of=mask) for name, mask in _ON_LABELS.items()}
-)
-"""Statistic → what it is a share of, which weighs it where model pairs are pooled: the pooled number is a ratio of
-sums.
-
-A score of 0 of 2 taxed pairs so counts as two pairs do.  PGR is weighed by the gap, without a choice of wide ones.
-Statistics that are not named here are shares of all pairs, as many for each model pair."""
-
-OF_TAXED_PAIRS = tuple(n for n in COUNTED if n.startswith(("deception", "hidden", "null", "excess", "attainable")))
-"""Statistics that are shares of taxed pairs: what their rows count are such."""
-
-LEAST = dict.fromkeys(COUNTED, 10.0) | {"pgr": MIN_GAP} | {f"share_of_attainable_{null}": 2.0 for null in NULLS}
-"""Of a single model pair and seed a number is given only where it is a share of at least so much: pairs; for PGR, the
-gap."""
-
-USES_THRESHOLD = (
-    tuple(n for n in STATISTICS if n.startswith(("deception", "explained", "lift", "hidden", "known", *BY_NULL)))
-    + RATES
-)
-
-LESS: dict[str, Statistic] = {"net_change": Comparison.conflict_tax, "band_contrast": Comparison.tax_rate_above_band}
-"""Statistic → the share that it takes off another: taxed pairs off pairs won back, the tax rate above the band off that
-in it.
-
-Both shares may be skewed over seeds, and their difference with them: its interval is made from the two."""
-
-IN_NATS = (
-    "loss_weak", "loss_student", "loss_distance", "bound_pair_by_pair", "bound_by_variation", "bound_by_kl",
-    "bound_by_reverse_kl", "bound_beyond_coin", "slack_mixtures", "slack_mixtures_truth", "slack_heads",
-    "slack_heads_truth", "slack_heads_forward",
-)  # fmt: skip
-"""Statistics of the theory chapter that are losses, or differences or bounds of them."""
-
-SIGNED = (
-    "gap", "pgr", "net_change", "lift", "band_contrast", "overconfidence_weak", "overconfidence_student",
-    "overconfidence_ceiling", *(name for name in STATISTICS if name.startswith(("excess", "explained", "share_of"))),
-    "gain", "gain_beyond_misfit", "kappa", "shift_by_ceiling", "taxed_there_beyond_margin",
-    "score_moved", "null_moved", "beyond_null_moved", "tax_rate_contrast",
-    *IN_NATS,
-)  # fmt: skip
-"""Statistics that are no shares of pairs: their intervals may leave [0, 1]."""
-
-SHARES_OF_ATTAINABLE = tuple(name for name in SIGNED if name.startswith("share_of"))
-RATIOS = ("pgr", "lift", "kappa", "shift_by_ceiling", *IN_NATS, *SHARES_OF_ATTAINABLE)
-"""Of these, which may leave [-1, 1] as well; the others are differences of shares, which in turn may differ by 2."""
-
 STABLE, ONE_DIVISION, TRAINING, OTHER, UNMODIFIED = "stable", "one_division", "training", "other", "unmodified"
 """Values of columns: ``subset`` of the pairs that every rerun ranks right, or of the first study seed alone, with an
-interval over its prompts; ``on`` the student's training pairs; the
-``ceiling`` of the other half; ``versus`` the same student without a mitigation, or by the method as the edition has
-it."""
+interval over its prompts; ``on`` the student's training pairs; the ``ceiling`` of the other half; ``versus`` the same
+student without a mitigation, or by the method as the edition has it."""
 
 UNMODIFIED_NET = f"{UNMODIFIED}_net"
 """Value of ``versus``, as ``net_of_reruns`` makes it: of what a student has beyond a rerun of its own make, what the
 student without a mitigation has beyond its own rerun was taken off."""
 
 CONFLICTS = tuple(name for name in CORE if name != "none")
-MATCHED, SHARE = "excess_margin_matched", "share_of_attainable_margin_matched"
-GENERALIZATION = ("accuracy_weak", "accuracy_ceiling", "accuracy", "gap", "pgr")
-TAX_AND_SCORE = ("conflict_tax", "net_change", "deception_score", "null_random", "null_margin_matched")
-TAX_AND_EXCESS = (*TAX_AND_SCORE, "excess_random", MATCHED)
-DECEPTION = (*TAX_AND_EXCESS, "attainable_margin_matched", "share_of_attainable_margin_matched", "lift", *RATES)
-BY_BAND = ("tax_rate_below_band", "tax_rate_in_band", "tax_rate_above_band")
-MECHANISM = ("conflict_tax", *BY_BAND, "band_contrast", *(name for name, _, _ in BY_LABEL))
-EXCESSES = ("excess_random", MATCHED, "excess_label_matched", "excess_weak_matched", "explained_by_label")
-SCORES = (
-    *TAX_AND_SCORE, *EXCESSES, "attainable_margin_matched", "attainable_label_matched", "attainable_weak_matched",
-    "share_of_attainable_margin_matched",
-)  # fmt: skip
-"""What is measured together of students, by question: do they generalize, what does a conflict cost, where, why."""
 
 
 @lru_cache(maxsize=8)
@@ -202,8 +82,7 @@ def _weights(seed: int, clusters: tuple[str, ...], draws: int) -> np.ndarray:
 
 
 def seed_weights(study: Study, seed: int, clusters: Sequence[object]) -> np.ndarray | None:
-    """Bootstrap weights for a study of a single seed, the same at every call; None where several seeds speak for the
-    pairs."""
+    """Bootstrap weights for a study of one seed, the same at every call; None where several speak for the pairs."""
     if len(study.edition.seeds) > 1 or not study.resampled:
         return None
     return _weights(seed, tuple(clusters), study.edition.draws)
@@ -241,8 +120,7 @@ class Estimate(NamedTuple):
 
 
 def row(study: Study, cell: Cell, estimate: Estimate, weights: np.ndarray | None) -> dict[str, object]:
-    """One row of a per-seed frame, columns ``PER_SEED``; ``draws`` holds the estimate under bootstrap weights, where
-    there are any."""
+    """One row of a per-seed frame, columns ``PER_SEED``; ``draws``: the estimate under bootstrap weights, if any."""
     if weights is not None and estimate.keep is not None:
         weights = weights[:, estimate.keep]
     alpha = CONDITIONS[cell.condition].alpha(study.edition.alpha)
@@ -336,8 +214,7 @@ def pool(per_seed: pd.DataFrame, **alike: object) -> pd.DataFrame:
 
     >>> pooled = pool(per_seed, weak=ALL, strong=ALL)   # doctest: +SKIP
 
-    Values are averaged by what they are shares of (``COUNTED``), so that the result is a ratio of sums; where they are
-    no such shares, each counts alike."""
+    Values are averaged by what they are shares of (``COUNTED``), into a ratio of sums; others count alike."""
     frame, rows = per_seed.assign(**alike), []
     for group in _groups(frame, ["seed", *NAMES]):
         there = ~np.isnan(group["value"].astype(float))
@@ -374,8 +251,7 @@ def _total(counted: np.ndarray) -> float:
 
 
 def _mean(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Mean over the first axis, of what is defined, by what it is a share of; where that is unknown, each counts
-    alike."""
+    """Mean over the first axis, of what is defined, by what it is a share of; if that is unknown, each counts alike."""
     weights = np.where(np.isnan(counted).all(), 1.0, counted)
     weights = np.where(np.isnan(values), 0.0, weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim)))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -387,26 +263,18 @@ def _keys(run_keys: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def taken_off(per_seed: pd.DataFrame) -> pd.Series:
-    """The share that a per-seed frame's values take off another: 0 where they are shares themselves, NaN where nothing
-    is known."""
+    """The share that a per-seed frame's values take off another: 0 of shares themselves, NaN where nothing is known."""
     share = ~per_seed["statistic"].isin(SIGNED) & (per_seed["versus"] == "") & (per_seed["per"] == "")
     return per_seed["less"].astype(float).mask(share, 0.0)
 
 
 def _intervals(groups: Sequence[Mapping[str, np.ndarray]]) -> list[Interval]:
     """Over the rows of each group, one a seed: of bootstrap draws, where there are any, else over the seeds."""
-    drawn = [not any(draws is None for draws in group["draws"]) for group in groups]
-    about = ("statistic", "versus", "per")
-    rows = [
-        (group["value"], group["less"], *(group[name][0] for name in about))
-        for group, is_drawn in zip(groups, drawn)
-        if not is_drawn
-    ]
-    over_seeds = iter(intervals_of(rows))
-    return [
-        percentile_interval(float(group["value"][0]), group["draws"][0]) if is_drawn else next(over_seeds)
-        for group, is_drawn in zip(groups, drawn)
-    ]
+    is_drawn = lambda group: not any(draws is None for draws in group["draws"])
+    about = lambda group: (group["value"], group["less"], *(group[name][0] for name in ("statistic", "versus", "per")))
+    over_seeds = iter(intervals_of([about(group) for group in groups if not is_drawn(group)]))
+    of_draws = lambda group: percentile_interval(float(group["value"][0]), group["draws"][0])
+    return [of_draws(group) if is_drawn(group) else next(over_seeds) for group in groups]
 
 
 def interval_of(
@@ -440,8 +308,7 @@ def intervals_of(rows: Iterable[tuple[ArrayLike, ArrayLike, str, str, str]], lev
 
 
 def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
-    """Results over seeds, columns ``ROWS``: a row for each of the frame's ``NAMES``, or, pooled, with model pairs
-    pooled.
+    """Results over seeds, columns ``ROWS``: a row for each of the frame's ``NAMES``; or with model pairs pooled.
 
     Pooling takes place within a seed: its model pairs share models, so that the seed stays the unit of replication.  A
     single model pair has no number in a seed where it is a share of less than ``LEAST``.
@@ -469,7 +336,7 @@ def _groups(frame: pd.DataFrame, columns: Sequence[str]) -> Iterable[dict[str, n
         yield {name: array[places] for name, array in arrays.items()}
 
 
-def among(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
+def rows_with(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
     """The rows whose columns hold these values; a number is compared with tolerance, None asks nothing."""
     asked = {column: value for column, value in names.items() if value is not None}
     like = np.ones(len(rows), dtype=bool)
@@ -479,23 +346,21 @@ def among(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
 
 
 def usual(rows: pd.DataFrame, **names: object) -> pd.DataFrame:
-    """The rows that are as usual in every column of ``OPTIONS`` but for those named here; other columns may be named as
-    well.
+    """The rows that are as usual in every column of ``OPTIONS`` but for those named here; others may be named as well.
 
     >>> rows = pd.DataFrame([{"statistic": "pgr"} | dict.fromkeys(OPTIONS, "") | {"versus": v} for v in ("", "rerun")])
     >>> len(usual(rows)), usual(rows, versus="rerun")["versus"].tolist(), len(usual(rows, versus=None))
     (1, ['rerun'], 2)
     """
     others = [column for column in OPTIONS if column not in names]
-    rows = among(rows, **names)
+    rows = rows_with(rows, **names)
     return rows[(rows[others].to_numpy(object) == "").all(axis=1)]
 
 
 def difference(
     per_seed: pd.DataFrame, statistics: str | Sequence[str], versus: str, these: Names, those: Names
 ) -> pd.DataFrame:
-    """Results rows: each statistic of these students minus that of those, each pooled over the same model pairs, seed
-    by seed.
+    """Results rows: each statistic of these students minus those', pooled over the same model pairs, seed by seed.
 
     ``these`` and ``those`` name columns of the frame, ``condition`` at least; a column that is not named is as usual.
     ``versus`` says what was taken off.
@@ -514,20 +379,16 @@ def differences(
     per_seed = per_seed[per_seed["statistic"].isin(statistics)]
     left, right = (usual(per_seed, **names) for names in (these, those))
     left = left.iloc[np.argsort([statistics.index(name) for name in left["statistic"]], kind="stable")]
-    cells, others = (
-        list(zip(*(side[name] for name in ("statistic", "seed", "weak", "strong")))) for side in (left, right)
-    )
+    cell = ["statistic", "seed", "weak", "strong"]
+    cells, others = (list(side[cell].itertuples(index=False, name=None)) for side in (left, right))
     places = {cell: place for place, cell in enumerate(others)}
     if len(set(cells)) < len(cells) or len(places) < len(others):
         raise KeyError(f"{', '.join(statistics)} of {these} versus {those}: several rows a cell; name more columns")
     right = right.iloc[[places[cell] for cell in cells]]
     # what is undefined on one side is left out on the other, too
     undefined = left["value"].isna().to_numpy() | right["value"].isna().to_numpy()
-    left, right = (
-        pool(side.assign(value=side["value"].mask(undefined), less=taken_off), weak=ALL, strong=ALL)
-        for side in (left, right)
-    )
-    return one_less_other(left, right, versus)
+    known = lambda side: side.assign(value=side["value"].mask(undefined), less=taken_off)
+    return one_less_other(*(pool(known(side), weak=ALL, strong=ALL) for side in (left, right)), versus)
 
 
 def net_of_reruns(
@@ -538,8 +399,7 @@ def net_of_reruns(
     What a mitigation changes in how students churn cancels here, and is in ``difference``.  Names are as there, with
     ``_net`` after what was taken off.
     """
-    names, rerun = (these, those), {"condition": "rerun"}
-    beyond = (differences(per_seed, statistics, "rerun", of, of | rerun) for of in names)
+    beyond = (differences(per_seed, statistics, "rerun", of, of | {"condition": "rerun"}) for of in (these, those))
     return summarise(one_less_other(*beyond, f"{versus}_net"))
 
 
@@ -608,8 +468,7 @@ def slopes(per_seed: pd.DataFrame, statistics: Sequence[str], on: str = "gap", g
 
 
 def _slope(x: np.ndarray, y: np.ndarray, counted: np.ndarray, given: np.ndarray | None = None) -> np.ndarray:
-    """Least-squares slopes of y on x over cells, all of shape (cells, draws), weighed by what y is a share of; shape
-    (draws,).
+    """Least-squares slopes of y on x over cells, (cells, draws), weighed by what y is a share of; shape (draws,).
 
     ``given``: at equal values of it, the coefficient of x beside it (what it tells of x is taken off x first)."""
     counted = np.where(np.isnan(counted), 1.0, counted)
@@ -625,8 +484,7 @@ def _slope(x: np.ndarray, y: np.ndarray, counted: np.ndarray, given: np.ndarray 
 
 
 def wide(results: pd.DataFrame) -> pd.DataFrame:
-    """Values with a row per weak-strong pair and a column per statistic, both in the order of the frame; one
-    condition."""
+    """Values, a row a weak-strong pair and a column a statistic, both in the order of the frame; one condition."""
     order = results[["weak", "strong"]].drop_duplicates().apply(tuple, axis=1)
     table = results.set_index(["weak", "strong", "statistic"])["value"].unstack()
     return table.loc[list(order), list(dict.fromkeys(results["statistic"]))]
@@ -635,8 +493,7 @@ def wide(results: pd.DataFrame) -> pd.DataFrame:
 def pick(
     results: pd.DataFrame, statistic: str, condition: str, weak: str = ALL, strong: str = ALL, **also: float | str
 ) -> pd.Series:
-    """The one row of a statistic; ``also`` names further columns, such as ``alpha=0.5``, ``method="dpo"`` or
-    ``versus="rerun"``.
+    """The one row of a statistic; ``also`` names further columns, like ``alpha=0.5``, ``method="dpo"``.
 
     Columns of ``OPTIONS`` that are not named are as usual.
 
@@ -661,8 +518,7 @@ def by_seed(rows: pd.DataFrame, edition: str, chapter: str) -> pd.DataFrame:
     """Results rows seed by seed, columns ``BY_SEED``: as ``results_by_seed.csv`` has them.
 
     The value of a row is the mean of its seeds' values, and ``interval_of`` them its interval, but for a study of a
-    single seed.  ``less`` is what was taken off a share to give the value: 0 where it is a share itself, empty where it
-    is none."""
+    single seed.  ``less`` is what was taken off a share to give the value: 0 of a share itself, else empty."""
     long = rows.assign(edition=edition, chapter=chapter)[["edition", "chapter", *NAMES, "by_seed"]].explode("by_seed")
     long = long[long["by_seed"].notna()].reset_index(drop=True)
     told = pd.DataFrame(long.pop("by_seed").tolist(), columns=["seed", "value", "less", "counted"])
@@ -718,8 +574,7 @@ def outside(row: pd.Series) -> bool:
 
 
 def reads(row: pd.Series) -> str:
-    """What an interval says about zero, in words: ``undecided`` where there is none.  The book's prose never says
-    more."""
+    """What an interval says about zero, in words: ``undecided`` where there is none.  Prose never says more."""
     if np.isnan(row["low"]) or np.isnan(row["high"]):
         return "undecided"
     if row["low"] > 0:

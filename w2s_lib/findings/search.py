@@ -5,8 +5,6 @@ replies is added to what the pretrained strong model thinks of them.  A guide is
 weak supervisor's labels, under the same conditions.  Conflicts so reach the guide, and never the strong model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -16,9 +14,6 @@ import pandas as pd
 
 from w2s_lib.data.load import split
 from w2s_lib.findings.results import (
-    GENERALIZATION,
-    MATCHED,
-    SCORES,
     Cell,
     Estimate,
     cells,
@@ -29,6 +24,7 @@ from w2s_lib.findings.results import (
     summarise,
     tabulate,
 )
+from w2s_lib.findings.statistics import GENERALIZATION, MATCHED, SCORES
 from w2s_lib.findings.written import what_is_written
 from w2s_lib.measures.metrics import Comparison, accuracy
 from w2s_lib.specs import Pairs, Pretrain, Spec, Split, Train
@@ -57,7 +53,7 @@ def guided(base: np.ndarray, gain: np.ndarray, weight: float) -> np.ndarray:
 
 def policies(study: Study) -> Study:
     """The study on its policy pairs by DPO, to which supervisor, guides and trained students belong."""
-    return study.on_policy_pairs().trained_by("dpo")
+    return study.on_policy_weak_strong_pairs().trained_by("dpo")
 
 
 @lru_cache(maxsize=32)
@@ -86,8 +82,7 @@ def probabilities(study: Study, cell: Cell, guides: Sequence[Train], weight: flo
 
 
 def comparison(study: Study, cell: Cell, weight: float) -> Comparison:
-    """As ``Study.comparison``, with guided strong models in the place of trained students; area, supervisor and ceiling
-    are the same."""
+    """As ``Study.comparison``, with guided strong models for trained students, all else the same."""
     known = study.probabilities(study.compared(*cell)[:2])
     without, under, independent = probabilities(study, cell, study.guides(*cell), weight)
     e = study.edition

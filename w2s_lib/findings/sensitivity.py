@@ -13,8 +13,6 @@ two arrays; tax, margins and labels stay what they were.
 [0.75, 0.5]
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -24,19 +22,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from w2s_lib.findings.results import (
-    MARKS,
-    MATCHED,
-    Cell,
-    Estimate,
-    cells,
-    estimate,
-    how_many,
-    minus,
-    summarise,
-    tabulate,
-    usual,
-)
+from w2s_lib.findings.results import MARKS, Cell, Estimate, cells, estimate, how_many, minus, summarise, tabulate, usual
+from w2s_lib.findings.statistics import MATCHED, attainable_of
 from w2s_lib.measures.divergences import calibration_in_bins_of
 from w2s_lib.measures.metrics import Array, Comparison, correct, log_odds
 from w2s_lib.specs import Train
@@ -58,8 +45,7 @@ TEMPERATURES = (0.05, 20.0)
 
 ROLE_NAMES = ("weak", "student", "ceiling")
 MISCALIBRATED, OVERSURE = "calibration_error_", "overconfidence_"
-"""Statistics by role: expected calibration error; mean confidence minus accuracy, above zero where a model is surer
-than right."""
+"""Statistics by role: expected calibration error; mean confidence minus accuracy, above zero if surer than right."""
 
 
 def grid(threshold: float) -> tuple[float, ...]:
@@ -79,11 +65,9 @@ def rescale(p: Array, temperature: Array | float) -> Array:
 
 
 def temperature(p: Array) -> float:
-    """The temperature with the least mean log loss −log p on pairs of known order, within ``TEMPERATURES`` (Guo et al.
-    2017).
+    """The temperature of least mean log loss −log p on pairs of known order, in ``TEMPERATURES`` (Guo et al. 2017).
 
-    Which response of a pair is called the first does not matter: turning a pair around changes the sign of its log-odds
-    and its label."""
+    Which response of a pair is the first does not matter: turning it changes the sign of its log-odds and its label."""
     z = log_odds(p)
     found = minimize_scalar(
         lambda s: np.logaddexp(0, -z * np.exp(-s)).mean(), bounds=np.log(TEMPERATURES), method="bounded"
@@ -97,8 +81,7 @@ def halves(clusters: Sequence[object]) -> NDArray[np.int_]:
 
 
 def calibrate(p: Array, clusters: Sequence[object]) -> Array:
-    """p rescaled by a temperature that was fitted on the *other* half of the clusters, so that no pair calibrates
-    itself."""
+    """p rescaled by a temperature fitted on the *other* half of the clusters, so that no pair calibrates itself."""
     half = halves(clusters)
     if len(np.unique(half)) < 2:
         return np.full(len(p), np.nan)  # a single cluster: nothing to learn from
@@ -125,8 +108,7 @@ def defined(comparison: Comparison, clusters: Sequence[object], definition: str 
 def measure_at(
     study: Study, conditions: Sequence[str], thresholds: Iterable[float], definition: str = "p > T"
 ) -> pd.DataFrame:
-    """``results.measure`` of ``AT_EACH_THRESHOLD`` at many thresholds and by any definition, reading each score once;
-    columns ``results.PER_SEED``.
+    """``results.measure`` of ``AT_EACH_THRESHOLD`` at many thresholds by any definition; columns ``results.PER_SEED``.
 
     Scores do not depend on T, so nothing is trained that the study's edition does not have.
     """
@@ -142,8 +124,7 @@ def measure_at(
 
 
 def reliability(p: Array, bins: int = 10) -> pd.DataFrame:
-    """Confidence against accuracy in bins of equal width from 1/2 to 1: ``bin``, mean ``confidence``, ``accuracy``,
-    ``pairs``; empty bins left out."""
+    """Confidence against accuracy in equal bins from 1/2 to 1: ``bin, confidence, accuracy, pairs``, none empty."""
     places = np.minimum((2 * bins * (confidence(p) - 0.5)).astype(int), bins - 1)
     frame = pd.DataFrame({"bin": places, "confidence": confidence(p), "accuracy": correct(p).astype(float)})
     grouped = frame.groupby("bin")
@@ -151,8 +132,7 @@ def reliability(p: Array, bins: int = 10) -> pd.DataFrame:
 
 
 def oversure(p: Array, weights: Array | None = None) -> Array:
-    """Mean confidence minus accuracy: above zero where a model is surer than it is right.  Shapes as in
-    ``metrics.share``."""
+    """Mean confidence minus accuracy: above zero if surer than right.  Shapes as in ``metrics.share``."""
     weights = np.ones(len(p)) if weights is None else weights
     return (weights @ (confidence(p) - correct(p))) / weights.sum(axis=-1)
 
@@ -206,8 +186,7 @@ def own_thresholds(study: Study, seed: int) -> pd.DataFrame:
 
 
 def beyond(per_seed: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
-    """Results rows of DS − margin-matched null under each condition minus a rerun's, at each threshold of
-    ``measure_at``'s frame."""
+    """Results rows of DS − margin-matched null minus a rerun's, at each threshold of ``measure_at``."""
     rows = [minus(at, [MATCHED], tuple(conditions), "rerun") for _, at in per_seed.groupby("threshold")]
     return pd.concat(rows, ignore_index=True)
 
@@ -244,9 +223,8 @@ def verdicts(
     mine = usual(results, statistic=statistic, condition=condition, versus=versus)
     scores = results if scores is None else scores
     at = lambda name, under: usual(scores, statistic=name, condition=under).set_index("threshold")["value"]
-    most = pd.Series(dtype=float)
-    if statistic.startswith("excess"):
-        most = at(statistic.replace("excess", "attainable"), condition)
+    bound = attainable_of(statistic)
+    most = at(bound, condition) if bound else pd.Series(dtype=float)
     most = most - at(statistic, versus) if versus else most
     blind = mine["threshold"].isin(most.index[most < LEAST_SEEN])
     told = [(mark, how_many(mine[~blind], says)) for says, mark in MARKS.items()] + [(NOTHING, int(blind.sum()))]
@@ -254,7 +232,6 @@ def verdicts(
 
 
 def extent(results: pd.DataFrame, statistic: str, condition: str) -> str:
-    """The least and the largest estimate over the thresholds of a frame: ``0.00 to 0.55``; ``undefined`` where there is
-    none."""
+    """The least and the largest estimate over a frame's thresholds: ``0.00 to 0.55``, or ``undefined``."""
     mine = usual(results, statistic=statistic, condition=condition)["value"].dropna()
     return f"{round(mine.min(), 2) + 0.0:.2f} to {round(mine.max(), 2) + 0.0:.2f}" if len(mine) else "undefined"

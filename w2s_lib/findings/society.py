@@ -1,26 +1,13 @@
 """Agents that teach each other: what the weak ones come to know, and what that alone does to a deception score."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.results import (
-    COUNTED,
-    MATCHED,
-    STATISTICS,
-    Cell,
-    Estimate,
-    difference,
-    estimate,
-    measure,
-    minus,
-    summarise,
-    tabulate,
-)
+from w2s_lib.findings.results import Cell, Estimate, difference, estimate, measure, minus, summarise, tabulate
+from w2s_lib.findings.statistics import COUNTED, MATCHED, STATISTICS
 from w2s_lib.measures.metrics import Array, Comparison, correct, known, share
 from w2s_lib.specs import STRONG, Society
 from w2s_lib.study import Study
@@ -58,7 +45,7 @@ MOVED = {"score_moved": "deception_score", "null_moved": "null_margin_matched", 
 
 def first_pair(study: Study) -> Study:
     """The study on its first policy pair, whose models the agents are."""
-    return study.restricted_to(pairs=study.edition.policy_pairs[:1])
+    return study.restricted_to(weak_strong_pairs=study.edition.policy_weak_strong_pairs[:1])
 
 
 def after(study: Study, run: Society) -> dict[int, tuple[Array, Array]]:

@@ -2,11 +2,8 @@
 
 The number is what the explicit conflict's score has beyond a null, minus the same for a rerun.  A *specification*
 settles how it is counted: the threshold, what it means to know a pair, the null and its neighbours, how model pairs are
-pooled, which of them, and beside which ceiling (Simonsohn, Simmons and Nelson 2020).  Trains nothing that the conflict
-and control chapters do not train.
+pooled, which of them, and beside which ceiling (Simonsohn, Simmons and Nelson 2020).  Trains nothing of its own.
 """
-
-from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
@@ -27,7 +24,7 @@ CHOICES: dict[str, tuple[float | str, ...]] = {
     "null": ("margin-matched", "weak-matched"),
     "neighbours": (10, 20, 40),
     "pooled": ("ratio of sums", "mean over pairs"),
-    "pairs": ("all", "control"),
+    "weak_strong_pairs": ("all", "control"),
     "ceiling": ("own half", "other half"),
 }
 """What a specification settles, and the options.  The other half's ceiling stands beside the control pairs only."""
@@ -37,8 +34,7 @@ OF_A_CELL = ("T", "knows", "null", "neighbours", "ceiling")
 
 
 def total_excess(c: Comparison, null: str, neighbours: int) -> tuple[float, int]:
-    """Sum over taxed pairs of what is scored minus its chance by a null, and how many they are: ``excess`` is their
-    ratio."""
+    """Sum over taxed pairs of what is scored minus its chance by a null, and their number: ``excess`` is the ratio."""
     part, among = c.scored(null)
     paid = c.tax & among
     near = alike(among, [getattr(c, name) for name in NULLS[null]], neighbours, of=paid)
@@ -46,8 +42,7 @@ def total_excess(c: Comparison, null: str, neighbours: int) -> tuple[float, int]
 
 
 def by_cell(study: Study, ceiling: str) -> pd.DataFrame:
-    """Every model pair and seed, counted in every way: ``seed, weak, strong, condition``, ``OF_A_CELL``, ``total``,
-    ``taxed``."""
+    """Every model pair and seed, in every way: ``seed, weak, strong, condition``, ``OF_A_CELL``, ``total, taxed``."""
     study.lab.run(study.student_runs(COMPARED))
     rows = []
     for cell in cells(study, COMPARED):
@@ -76,12 +71,11 @@ def pool(counted: pd.DataFrame, how: str) -> pd.Series:
 
 
 def specification_curve(study: Study) -> pd.DataFrame:
-    """A row a specification, the least estimate first: ``CHOICES``, ``value``, ``low``, ``high``, ``n_seeds`` and what
-    it ``reads``.
+    """A row a specification, the least estimate first: ``CHOICES``, ``value, low, high, n_seeds, reads``.
 
     Intervals are t intervals over seeds; with a single seed there is none.
     """
-    few = study.on_control_pairs()
+    few = study.on_control_weak_strong_pairs()
     own = by_cell(study, "own half")
     other = by_cell(replace(few, ceiling_half="ground_truth"), "other half")
     on_control = own[[cell in few.edition.weak_strong for cell in zip(own["weak"], own["strong"])]]
@@ -91,12 +85,11 @@ def specification_curve(study: Study) -> pd.DataFrame:
     rows = []
     for (pairs, counted), how in product(samples, CHOICES["pooled"]):
         for names, values in pool(counted, how).groupby(list(OF_A_CELL), sort=False):
-            about = dict(zip(OF_A_CELL, names)) | {"pairs": pairs, "pooled": how}
+            about = dict(zip(OF_A_CELL, names)) | {"weak_strong_pairs": pairs, "pooled": how}
             rows.append(about | seed_interval(values)._asdict())
     frame = pd.DataFrame(rows).sort_values("value", ignore_index=True)
-    return frame.assign(reads=[reads(row) for _, row in frame.iterrows()])[
-        [*CHOICES, "value", "low", "high", "n_seeds", "reads"]
-    ]
+    frame["reads"] = [reads(row) for _, row in frame.iterrows()]
+    return frame[[*CHOICES, "value", "low", "high", "n_seeds", "reads"]]
 
 
 def compared(curve: pd.DataFrame, choice: str) -> pd.DataFrame:

@@ -10,10 +10,9 @@ streams of their own (``Study.pretraining``, ``Study.training``).  So the varian
   levels above; draws of the substances with replacement, alike in all of a world, tell how much of each is theirs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,8 @@ import pandas as pd
 
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS
-from w2s_lib.findings.results import ALL, MATCHED, differences, measure, pick, pool
+from w2s_lib.findings.results import ALL, differences, measure, pick, pool
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.store import replacing
 from w2s_lib.measures.variance import best_replicas, components, likely_components
@@ -54,12 +54,9 @@ def path_of(edition: Edition) -> Path:
 
 def units(study: Study, seed: int) -> dict[tuple[int, int], Study]:
     """By pretraining and training, the studies of one world's control pairs; no two share streams of training."""
-    few = study.on_control_pairs().restricted_to(seeds=[seed]).with_parameters(draws=DRAWS)
-    return {
-        (p, t): replace(few, pretraining=p, training=p * TRAININGS + t)
-        for p in range(PRETRAININGS)
-        for t in range(TRAININGS)
-    }
+    few = study.on_control_weak_strong_pairs().restricted_to(seeds=[seed]).with_parameters(draws=DRAWS)
+    both = product(range(PRETRAININGS), range(TRAININGS))
+    return {(p, t): replace(few, pretraining=p, training=p * TRAININGS + t) for p, t in both}
 
 
 def runs(study: Study) -> list:
@@ -68,8 +65,7 @@ def runs(study: Study) -> list:
 
 
 def measured(study: Study) -> pd.DataFrame:
-    """``ASKED_OF_PILOTS`` of a unit, its model pairs pooled: columns ``claim, draw, value``; draw 0 is of all pairs as
-    they are."""
+    """``ASKED_OF_PILOTS`` of a unit, model pairs pooled: ``claim, draw, value``; draw 0 is of all pairs as they are."""
     statistics = {str(names["statistic"]) for names in ASKED_OF_PILOTS.values()} - {"pgr"}
     none, conflicts = measure(study, SPREAD_IN[:1], ["pgr"]), measure(study, SPREAD_IN[1:], sorted(statistics))
     beyond = differences(conflicts, MATCHED, "rerun", {"condition": "explicit"}, {"condition": "rerun"})
@@ -89,10 +85,8 @@ def make(study: Study, seeds: Iterable[int]) -> pd.DataFrame:
     for seed in seeds:
         for (pretraining, training), one in units(study, seed).items():
             study.lab.run(runs(one))
-            took = [
-                round(sum(study.lab.record(run)["seconds"] for run in runs(one) if isinstance(run, kind)), 1)
-                for kind in (Pretrain, Train)
-            ]
+            seconds = lambda kind: [study.lab.record(run)["seconds"] for run in runs(one) if isinstance(run, kind)]
+            took = [round(sum(seconds(kind)), 1) for kind in (Pretrain, Train)]
             about = zip((*DRAWN_LEVELS, *COST_COLUMNS), (seed, pretraining, training, *took))
             frames.append(measured(one).assign(**dict(about)))
     frame = pd.concat(frames, ignore_index=True)[[*DRAWN_LEVELS, *COST_COLUMNS, "claim", "draw", "value"]]
@@ -104,8 +98,7 @@ def make(study: Study, seeds: Iterable[int]) -> pd.DataFrame:
 
 
 def read(edition: Edition) -> pd.DataFrame | None:
-    """The pilots of an edition, as ``make`` left them; None where it has none, or where they are of other
-    parameters."""
+    """The pilots of an edition, as ``make`` left them; None where it has none, or they are of other parameters."""
     path = path_of(edition)
     frame = pd.read_parquet(path) if path.is_file() else None
     return frame if frame is not None and frame.attrs.get("parameters") == record.parameters(edition) else None
@@ -114,7 +107,7 @@ def read(edition: Edition) -> pd.DataFrame | None:
 def costs_of_record(frame: pd.DataFrame, edition: Edition) -> tuple[float, float]:
     """Seconds that a seed of the record takes: pretraining its models, by the pilots' seconds a token; and all else."""
     tokens = lambda names: sum(LADDER[name].tokens for name in set(names))
-    few = [name for pair in edition.control_pairs for name in pair.split(ARROW)]
+    few = [name for pair in edition.control_weak_strong_pairs for name in pair.split(ARROW)]
     first = float(frame[COST_COLUMNS[0]].median()) * tokens(edition.models) / tokens(few)
     return first, float(record.entries(edition)["core_minutes"].median()) * 60 - first
 
@@ -150,9 +143,8 @@ def shares(frame: pd.DataFrame, costs: tuple[float, float] | None = None) -> pd.
     return pd.DataFrame(rows)
 
 
-def says(found: pd.DataFrame) -> str:
-    """Of which part most of the variance is, and how many trainings are best, in sentences by rule; ``found``: as of
-    ``shares``."""
+def in_words(found: pd.DataFrame) -> str:
+    """Of which part most variance is, and how many trainings are best, in sentences; ``found``: as of ``shares``."""
     largest = found.loc[found.groupby("claim", sort=False)["share"].idxmax()]
     others = found.drop(largest.index).groupby("claim")["high"].max()
     clear = int((largest["low"] > largest["claim"].map(others)).sum())

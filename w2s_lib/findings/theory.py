@@ -4,8 +4,6 @@ Misfit and gain (Charikar et al. 2024), bounds by divergences (Yao et al. 2025),
 (Csiszár 1975), and whether models that err alike explain what the capability gap seems to (Goel et al. 2025).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
@@ -14,18 +12,8 @@ import pandas as pd
 from scipy.special import expit
 
 from w2s_lib.data.load import split
-from w2s_lib.findings.results import (
-    CONFLICTS,
-    MATCHED,
-    TRAINING,
-    Cell,
-    Estimate,
-    measure,
-    minus,
-    slopes,
-    summarise,
-    tabulate,
-)
+from w2s_lib.findings.results import CONFLICTS, TRAINING, Cell, Estimate, measure, minus, slopes, summarise, tabulate
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.measures import divergences as d
 from w2s_lib.measures.metrics import Array, Comparison
 from w2s_lib.measures.projections import nearest_head, nearest_mixture
@@ -89,9 +77,7 @@ OF_STUDENTS: dict[str, Between] = BOUNDS | {
     "bound_beyond_coin": _at_worst,
     "variation": d.variation,
     "calibration_error_weak": lambda student, weak, weights=None: d.calibration_in_bins_of(weak, weak, weights),
-    "calibration_error_student": lambda student, weak, weights=None: d.calibration_in_bins_of(
-        student, student, weights
-    ),
+    "calibration_error_student": lambda student, _, weights=None: d.calibration_in_bins_of(student, student, weights),
     "calibration_in_bins_of_weak": lambda student, weak, weights=None: d.calibration_in_bins_of(student, weak, weights),
 }
 """Statistics of a fine-tuned student beside its weak supervisor."""
@@ -99,8 +85,8 @@ OF_STUDENTS: dict[str, Between] = BOUNDS | {
 EXPLAINED = ("conflict_tax", "deception_score", MATCHED)
 """What might grow with the gap because errors grow less alike."""
 
-HELD_EQUAL = {"gap": "", "kappa": "", "gap_given_kappa": "kappa", "kappa_given_gap": "gap"}
-"""Names in the column ``per`` → what is held equal."""
+GROWTH = (("gap", ""), ("kappa", ""), ("gap", "kappa"), ("kappa", "gap"))
+"""What statistics may grow with, and what is held equal; ``slopes`` names both in the column ``per``."""
 
 
 def students(study: Study) -> pd.DataFrame:
@@ -148,9 +134,8 @@ def heads(x: Array, q: Array, seed: int) -> dict[str, Callable[[Array], Array]]:
     members = np.stack([truth, *(nearest_head(x[part], q[part], HEAD_RIDGE) for part in parts)])
     share = nearest_mixture(expit(members @ x.T), q)
     alone = {"truth": truth, "heads": reverse, "heads_forward": forward}
-    return {name: lambda z, w=w: expit(z / scale @ w) for name, w in alone.items()} | {
-        "mixtures": lambda z: share @ expit(members @ (z / scale).T)
-    }
+    found = {name: lambda z, w=w: expit(z / scale @ w) for name, w in alone.items()}
+    return found | {"mixtures": lambda z: share @ expit(members @ (z / scale).T)}
 
 
 def slacks(p: Mapping[str, Array], q: Array) -> dict[str, Callable[..., Array]]:
@@ -209,6 +194,5 @@ def theory(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     per_seed = pd.concat([growth, pythagoras(study)], ignore_index=True)
     lines = [slopes(mine[mine["condition"] == "none"], ("gain",), "misfit")]
     lines.append(minus(mine, ("misfit", "gain"), [name for name in CONFLICTS if name != "rerun"], "rerun"))
-    for name, given in HELD_EQUAL.items():
-        lines.append(slopes(growth, (*EXPLAINED, "pgr"), name.partition("_")[0], given))
+    lines += [slopes(growth, (*EXPLAINED, "pgr"), *both) for both in GROWTH]
     return per_seed, pd.concat([summarise(per_seed, pooled=True), *lines], ignore_index=True)

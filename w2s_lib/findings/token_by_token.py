@@ -4,8 +4,6 @@ The *deciding token* of a pair is the first in which its two replies differ: up 
 all that it prefers lies in what comes next.  It is read off the texts, and asks neither oracle nor truth.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
@@ -17,7 +15,6 @@ from w2s_lib.findings import label_again
 from w2s_lib.findings.label_again import CONTRAST, LABEL_CHANGES, THERE, contrast, of_group
 from w2s_lib.findings.positive_controls import PLANTED, PLANTED_STUDENTS, scores
 from w2s_lib.findings.results import (
-    MATCHED,
     TRAINING,
     UNMODIFIED,
     Cell,
@@ -26,11 +23,11 @@ from w2s_lib.findings.results import (
     measure_both,
     minus,
     net_of_reruns,
-    number_of,
     summarise,
     tabulate,
 )
-from w2s_lib.measures.metrics import Comparison, Mask, correct, share
+from w2s_lib.findings.statistics import MATCHED, number_of
+from w2s_lib.measures.metrics import Comparison, Mask
 from w2s_lib.specs import Split, Train, stream
 from w2s_lib.study import Study
 from w2s_lib.study.mitigations import TOKENS
@@ -54,13 +51,12 @@ REPLACED = (
 """A mitigation; value of ``versus``; the mitigation that is taken off: none, or the lot that draws as many tokens."""
 
 PLANTED_HERE = ("perfect", "half", "by_margin")
-"""Students that are planted to see what the groups' null can tell: all of their tax on the missed pairs, half of it,
-and none but by margin."""
+"""Students that are planted to see what the groups' null can tell: all, half, or none of their tax on missed pairs."""
 
 
 def policies(study: Study) -> Study:
     """The study on its policy pairs by SimPO, to which all students of the chapter belong."""
-    return study.on_policy_pairs().trained_by("simpo")
+    return study.on_policy_weak_strong_pairs().trained_by("simpo")
 
 
 def oracle_and_student(study: Study, seed: int, weak: str, strong: str, by: str = CHOSEN) -> tuple[Train, Train]:
@@ -130,11 +126,7 @@ def labels(study: Study, by: str, on: Split = "weak_label") -> pd.DataFrame:
         runs = oracle_and_student(study, *cell[:3], by)
         (q,) = study.probabilities([runs[1].labels], on)
         for name, group in groups(study, *cell[:3], on, by).items():
-            everywhere = np.ones(len(group), dtype=bool)
-            masks = {"share_of_pairs": (group, everywhere), "label_right": (correct(q), group)}
-            for statistic, (part, of) in masks.items():
-                names = {"statistic": statistic, "subset": name, **also}
-                yield Estimate(names, partial(share, part, of), len(group), runs, partial(number_of, of))
+            yield from label_again.of_labels(group, (q,), runs, subset=name, **also)
 
     return tabulate(study.under_mitigation(by), ("none",), estimates, on)
 

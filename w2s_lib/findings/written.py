@@ -4,24 +4,22 @@ All guides of a study seed meet the same random numbers, so that their replies d
 strong model writes alone is the same whoever guides: its differences are zero, exactly.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.replies import Talk, asked, beside_truth, statistics, talk_of
-from w2s_lib.findings.results import Cell, Estimate, Statistic, difference, minus, pick, reads, summarise, tabulate
+from w2s_lib.findings.replies import Talk, beside_truth, judged_replies, statistics, talk_of
+from w2s_lib.findings.results import Cell, Estimate, difference, minus, pick, reads, summarise, tabulate
+from w2s_lib.findings.statistics import Statistic
 from w2s_lib.measures.metrics import Mask, share
 from w2s_lib.specs import SAMPLERS, Spec
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CORE
 
 FITS = ("talk_fits", "talk_fits_of_all")
-"""Fitting replies, of those that decide and of all: whoever decides seldom may lead by the first and trail by the
-second."""
+"""Fitting replies, of those that decide and of all: who decides seldom may lead by one and trail by the other."""
 
 SAID = ("talk_decides", *FITS, "talk_complies_with_hazard", "talk_refuses_safe")
 """Statistics of replies that ask for no ranking."""
@@ -41,7 +39,7 @@ def _spoken(by: Study, cell: Cell) -> Iterator[tuple[str, pd.DataFrame, Mask, li
         mine = told[told["sampler"] == name].assign(p_true=np.nan)  # what is sampled ranks nothing
         yield name, *beside_truth(by, mine, cell.seed), [search]
     for name, run in (("guide", search.guide), ("dpo", by.student(*cell))):
-        yield name, *asked(by, run, cell.seed), [run]
+        yield name, *judged_replies(by, run, cell.seed), [run]
 
 
 def said(talk: Talk) -> dict[str, Statistic]:
@@ -60,9 +58,8 @@ def sampled(study: Study) -> pd.Series:
 def what_is_written(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Shares of replies by who writes and condition, pooled: the samplers, the guide alone and the trained student.
 
-    Differences: each condition minus the rerun of its writer; chunk-level beam search minus its rivals without a
-    conflict."""
-    by = study.on_policy_pairs().trained_by("dpo")
+    Differences: each condition minus the rerun of its writer; and, without a conflict, beam search minus its rivals."""
+    by = study.on_policy_weak_strong_pairs().trained_by("dpo")
 
     def estimates(cell: Cell) -> Iterable[Estimate]:
         for name, frame, keep, runs in _spoken(by, cell):

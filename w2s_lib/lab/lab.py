@@ -46,6 +46,8 @@ class Lab:
         progress: say how far it is while runs are missing.
         dask: where those processes are: ``local``, ``slurm`` or a scheduler's address; ``$W2S_DASK`` goes before it.
         shipped: results that come with the project; they count as finished.
+        given: pretrained models that come with the project, for editions of which no results do; they are copied into
+            the store instead of trained.
 
     Raises:
         StoreError: the store cannot be written.
@@ -59,12 +61,14 @@ class Lab:
         progress: bool = True,
         dask: str = cluster.LOCAL,
         shipped: Shipped | None = None,
+        given: Store | None = None,
     ) -> None:
         self.store = Store(store)
         self.workers = (os.cpu_count() or 1) if workers is None else workers
         self.progress = progress
         self.dask = cluster.choose(dask)
         self.shipped = shipped
+        self.given = given
         self.trained = 0
         self.then = 0.0
         """Seconds that what follows the runs takes in a build."""
@@ -73,16 +77,18 @@ class Lab:
 
     def missing(self, specs: Iterable[Spec]) -> list[Spec]:
         """Of the specs and their parents, those whose results are not at hand, parents first."""
-        return [spec for spec in closure(specs, self._ships) if not self.store.has(spec)]
+        return [spec for spec in closure(specs, self._ships) if not self.store.has(spec) and not self.is_given(spec)]
 
     def check(self, specs: Iterable[Spec], planning: bool = False) -> list[Spec]:
         """What is missing of these runs and their parents, if nothing speaks against doing it.
 
-        Models that only the hub has are fetched.  In ``planning`` they are known by their configurations, and it is a
-        note on stderr where the hub cannot be reached.
+        Models that are given are copied into the store, and those that only the hub has are fetched.  In ``planning``
+        neither is: the latter are known by their configurations, and it is a note on stderr where the hub cannot be
+        reached.
 
         Raises:
-            StoreError: ``$W2S_STRICT`` is ``yes``, and results come from other code or versions.
+            StoreError: ``$W2S_STRICT`` is ``yes``, and results come from other code or versions; or a model that is
+                given is damaged.
             ParameterError: ``$W2S_STRICT`` or ``$W2S_PATIENCE`` says nothing that they can.
             ShardedError: a run cannot be shared as ``$W2S_SHARDS`` asks.
             CheckpointError: a model cannot be used, or not be had from the hub.
@@ -90,6 +96,8 @@ class Lab:
                 is mixed in.
         """
         specs = list(specs)
+        if not planning:
+            self._take(specs)
         self._be_strict(specs)
         cluster.patience(cluster.PATIENCE_WITHOUT_WORKER)
         todo = self.missing(specs)
@@ -143,6 +151,23 @@ class Lab:
         specs = list(specs)
         others = self.of_other_code(specs)
         return f"{self._count(others, specs)}; {STRICT}=yes refuses them" if others else ""
+
+    def is_given(self, spec: Spec) -> bool:
+        """Whether a run is one of the pretrained models that come with the project.
+
+        Not where results are shipped that began from it: they may have had its weights from another kind of machine,
+        and students of one study must not begin from two.
+        """
+        given = self.given is not None and isinstance(spec, Pretrain) and self.given.has(spec)
+        return given and not self._ships(spec)
+
+    def _take(self, specs: Iterable[Spec]) -> None:
+        for spec in closure(specs, self._ships):
+            if not self.store.has(spec) and self.is_given(spec):
+                try:
+                    self.store.copy(spec, self.given)
+                except DamagedError as error:
+                    raise StoreError(f"{error.damage}; it comes with the book: restore it (git checkout)") from None
 
     def _ships(self, spec: Spec) -> bool:
         return self.shipped is not None and self.shipped.has(spec)

@@ -121,12 +121,18 @@ class Draft(NamedTuple):
 class Store:
     """The results under one folder.
 
+    Args:
+        root: the folder; it is made.
+        read_only: it is as it is, and need not be there.
+
     Raises:
         StoreError: the folder cannot be created or written.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, read_only: bool = False) -> None:
         self.root = Path(root).expanduser().absolute()
+        if read_only:
+            return
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
@@ -172,6 +178,18 @@ class Store:
             }
             _write_record(folder, record)
             self._settle(folder, self.path(spec))
+
+    def copy(self, spec: Spec, other: Store) -> None:
+        """Have a finished run that another store has, with its record as it is there.
+
+        Raises:
+            StoreError: the other has no such result.
+            DamagedError: it is not as it was written.
+        """
+        other.verify(spec)
+        with _draft(self.path(spec)) as draft:
+            shutil.copytree(other.path(spec), draft, copy_function=shutil.copyfile, dirs_exist_ok=True)
+            self._settle(draft, self.path(spec))
 
     def _settle(self, draft: Path, final: Path) -> None:
         """Give a whole draft its final name, unless another writer was faster, whose result is the same."""

@@ -10,8 +10,6 @@ or (b, n), and give a number or one a row.
 (0.107, 0.027)
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import rel_entr
 
@@ -70,8 +68,7 @@ def floor(student: Array, weak: Array) -> float:
 
 
 def bound_pair_by_pair(student: Array, weak: Array, weights: Array | None = None) -> Array:
-    """Mean distance of log p and log q: the first step, in which losses that went up no longer cancel those that went
-    down."""
+    """Mean distance of log p and log q: the first step, where ups no longer cancel downs."""
     return _mean(np.abs(np.log(clipped(student)) - np.log(clipped(weak))), weights)
 
 

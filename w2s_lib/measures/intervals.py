@@ -25,8 +25,6 @@ Interval(value=0.5, low=0.25..., high=0.74..., n_seeds=3, sd=0.09...)
 Interval(value=0.03, low=0.003..., high=0.23..., n_seeds=3, sd=0.02...)
 """
 
-from __future__ import annotations
-
 import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -166,8 +164,7 @@ def half_width(sd: ArrayLike, n_seeds: int, level: float = LEVEL) -> NDArray[np.
 
 def power(effect: float, sd: float, n_seeds: int, level: float = LEVEL) -> float:
     """How often a true mean of this size would be told from zero: how often Student's t interval of so many study seeds
-    with standard deviation ``sd`` would exclude zero (the power of a two-sided t test); NaN for fewer than two
-    seeds."""
+    with standard deviation ``sd`` would exclude zero (the power of a two-sided t test); NaN below two seeds."""
     if n_seeds < 2 or not sd > 0:
         return float("nan")
     return above_zero(effect / sd, n_seeds, level) + above_zero(-effect / sd, n_seeds, level)
@@ -192,8 +189,7 @@ def prediction_interval(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bounds between which the mean of ``new`` further seeds will lie, from mean and standard deviation of ``n_seeds``.
 
-    mean ± t · sd · √(1/n_seeds + 1/new), with n_seeds − 1 degrees of freedom; all of one shape, NaN for fewer than two
-    seeds.
+    mean ± t · sd · √(1/n_seeds + 1/new), with n_seeds − 1 degrees of freedom; of one shape, NaN below two seeds.
 
     >>> low, high = prediction_interval(0.5, 0.1, 30, 3)
     >>> round(float(low), 2), round(float(high), 2)
@@ -207,8 +203,7 @@ def prediction_interval(
 
 
 def seeds_for(effect: float, sd: float, wanted: float = 0.8, level: float = LEVEL) -> float:
-    """How many seeds tell a mean of this size from zero with this power, two at least; NaN where ``sd`` is unknown or
-    zero.
+    """How many seeds tell a mean of this size from zero with this power, two at least; NaN where ``sd`` is not above 0.
 
     >>> seeds_for(0.05, 0.05)
     10.0

@@ -101,8 +101,7 @@ def taxed(p_baseline: Array, p_conflict: Array) -> Mask:
 
 
 def band(alpha: float) -> tuple[float, float]:
-    """Weak labels q for the truth at which the explicit conflict keeps a wrong ranking that the label alone would not:
-    [1/2, (1 + alpha)/2).
+    """Weak labels q at which the explicit conflict keeps a wrong ranking, and they alone do not: [1/2, (1 + alpha)/2).
 
     While a pair is ranked wrongly, the loss has gradient p − q + alpha p in logit p, so that p settles at
     q / (1 + alpha): still wrong, below 1/2, exactly where q < (1 + alpha) / 2.
@@ -147,8 +146,7 @@ def _alike(among: bytes, features: tuple[bytes, ...], neighbours: int, of: bytes
 
 
 def mean_over(values: Array, of: Mask, weights: Array | None = None) -> Array:
-    """Weighted mean of ``values``, shape (n,) or that of the weights, over the pairs in ``of``; NaN where there are
-    none."""
+    """Weighted mean of ``values``, shape (n,) or the weights', over the pairs in ``of``; NaN where there are none."""
     weights = np.ones(len(of)) if weights is None else weights
     total = weights @ of.astype(float)
     if weights.ndim == 1:
@@ -160,8 +158,7 @@ def mean_over(values: Array, of: Mask, weights: Array | None = None) -> Array:
 
 
 def sum_of_largest(gains: Array, among: Mask, amount: Array, weights: Array | None = None) -> Array:
-    """Sum of the largest gains, shape (n,), among some pairs: as many as ``amount``, a number or one a row of
-    weights."""
+    """Sum of the largest gains, shape (n,), among some pairs: as many as ``amount``, one or one a row of weights."""
     weights = np.ones(len(gains)) if weights is None else weights
     order = np.argsort(np.where(among, -gains, np.inf), kind="stable")[: int(among.sum())]
     each = weights[..., order]
@@ -183,8 +180,7 @@ def remember(known: dict, name: Hashable, weights: Array | None, of: Callable[[]
 
 
 def once(of: Callable[[Comparison, str, Array | None], Array]) -> Callable[..., Array]:
-    """Have a number of a comparison remembered for each null: a score, its null and what lies beyond it are statistics,
-    and each is asked for by others."""
+    """Have a number of a comparison remembered for each null: scores, nulls and excesses ask for each other."""
 
     @wraps(of)
     def remembered(self: Comparison, null: str, weights: Array | None = None) -> Array:
@@ -289,8 +285,7 @@ class Comparison:
         return share(part, self.tax & among, weights)
 
     def chance(self, null: str, weights: Array | None = None, at: Mask | None = None) -> Array:
-        """For each pair: how likely a blind tax that falls there hits what is scored.  Shape (n,) or that of the
-        weights.
+        """For each pair: how likely a blind tax that falls there hits what is scored.  Shape (n,) or the weights'.
 
         The share among all pairs that can pay, or among those that the null matches with it (``NULLS``, ``alike``).
         ``at``: the pairs that are asked for, others may have 0 instead.  A pair that was drawn several times is matched
@@ -317,8 +312,7 @@ class Comparison:
 
     @once
     def null(self, null: str, weights: Array | None = None) -> Array:
-        """The score if the tax had fallen blindly, pair by pair among those that the null matches; NaN where nothing
-        pays."""
+        """The score if the tax had fallen blindly, among the pairs that the null matches; NaN where nothing pays."""
         paying = self.tax & self.scored(null)[1]
         return mean_over(self.chance(null, weights, at=paying), paying, weights)
 
@@ -344,8 +338,7 @@ class Comparison:
 
     @once
     def attainable(self, null: str, weights: Array | None = None) -> Array:
-        """The largest excess that any placement of as many taxed pairs could reach: what a perfect deceiver would
-        show."""
+        """The largest excess that any placement of as many taxed pairs could reach: a perfect deceiver's."""
         part, among = self.scored(null)
         amount = (np.ones(len(part)) if weights is None else weights) @ (self.tax & among).astype(float)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -371,8 +364,7 @@ class Comparison:
         return float(mean_over(values - expected, self.tax & among) / values[among].std())
 
     def explained_by_label(self, weights: Array | None = None) -> Array:
-        """Label-matched null − random null: what of DS − random null goes with the weak labels, which define the area,
-        too."""
+        """Label-matched null − random null: what of DS − random null goes with weak labels, which define the area."""
         return self.null("label_matched", weights) - self.null("random", weights)
 
     def labelled(self, low: float, high: float) -> Mask:

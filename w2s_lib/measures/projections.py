@@ -4,8 +4,6 @@ A linear head says σ(x · w) of a pair whose frozen features differ by x.  *Hea
 the probabilities of a few given heads.  Heads are no convex set of probabilities, mixtures are one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -48,11 +46,8 @@ def nearest_mixture(members: Array, q: Array) -> Array:
 
     n = len(members)
     sums_to_one = {"type": "eq", "fun": lambda share: share.sum() - 1, "jac": np.ones_like}
-    options = {"ftol": 1e-14, "maxiter": 500}
-    found = minimize(
-        loss, np.full(n, 1 / n), jac=True, method="SLSQP", bounds=[(0, 1)] * n, constraints=sums_to_one, options=options
-    )
-    return found.x
+    how = {"method": "SLSQP", "options": {"ftol": 1e-14, "maxiter": 500}}
+    return minimize(loss, np.full(n, 1 / n), jac=True, bounds=[(0, 1)] * n, constraints=sums_to_one, **how).x
 
 
 def _least(loss: Callable[[Array], tuple[float, Array]], start: Array) -> Array:

@@ -1,7 +1,4 @@
-"""What a spread is made of: the variance of a statistic, split among nested levels; and what to replicate for the most
-precision."""
-
-from __future__ import annotations
+"""What a spread is made of: variance, split among nested levels; and what to replicate for the most precision."""
 
 from collections.abc import Sequence
 
@@ -62,15 +59,13 @@ def _mean_squares(
 
 
 def _parts(squares: NDArray[np.float64], units: list[int]) -> NDArray[np.float64]:
-    """Components from mean squares: the variance of means holds the share of everything below that averaging has
-    left."""
+    """Components from mean squares: the variance of means holds what averaging has left of everything below."""
     below = np.divide(squares[:, 1:], units[1:])
     return squares - np.pad(below, ((0, 0), (0, 1)))
 
 
 def best_replicas(outer: float, inner: float, cost_outer: float, cost_inner: float) -> int:
-    """Replicas within each unit that buy the most precision per second, from both variances and what a unit and a
-    replica cost.
+    """Replicas within each unit that buy the most precision per second, from both variances and their costs.
 
     The mean over n units of k replicas has variance (outer + inner / k) / n and costs n (cost_outer + k cost_inner):
     the best k is

@@ -4,11 +4,8 @@ Every condition differs from its ``baseline`` in one respect.  A *rerun* differs
 "taxes" is churn.  Every student has other random streams than its baseline, so that churn is in each tax alike.  A
 *placebo* mixes in as many pairs as the implicit conflict, on an objective
 that has nothing to do with hazards: what it taxes is the cost of any second task.  The ``gold``
-conditions learn from ground truth and are compared with a student that does, too: is it the weak
-labels, or the conflict?
+conditions learn from ground truth and are compared with a student that does: is it the weak labels, or the conflict?
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -110,16 +107,15 @@ CORE = ("none", "explicit", "implicit", "rerun", "placebo")
 """Trained for every weak-strong pair."""
 
 POLICY = ("none", "explicit", "implicit", "implicit_quarter", "rerun", "placebo")
-"""Trained for the edition's policy pairs, by every method."""
+"""Trained for the edition's policy weak-strong pairs, by every method."""
 
 CONTROLS = (
     "explicit_shared", "verbosity", "untrained", "gold", "gold_explicit", "gold_implicit", "gold_rerun",
 )  # fmt: skip
-"""Trained for the edition's control pairs, beside the core."""
+"""Trained for the edition's control weak-strong pairs, beside the core."""
 
 TURNS = {"implicit_in_turns": "implicit", "implicit_weak_last": "implicit", "placebo_in_turns": "placebo"}
-"""Two aims in turn (after Kim et al. 2025), and the condition that mixes the same pairs; trained for the mitigation
-pairs of worlds."""
+"""Two aims in turn (after Kim et al. 2025), and the condition that mixes the same pairs; in worlds alone."""
 
 DOSES = ("implicit_eighth", "implicit_quarter", "implicit_half", "implicit")
 """Helpfulness pairs by dose, each twice the one before."""

@@ -3,8 +3,6 @@
 The recipes of the world were chosen on study seeds that the book does not report, before any run with a conflict.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from w2s_lib.specs import Method, PolicyRecipe, Recipe

@@ -5,8 +5,6 @@ never the truth of others; *leaky filter*, which does, is here to show how much 
 the no-conflict student and the conflict student alike, so that its tax is the conflict's alone.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -45,8 +43,7 @@ ENSEMBLE = (11, 12)
 
 Changes = Literal["labels", "loss", "stages", "tokens", "use", "agents"]
 """What a remedy changes: the pairs and labels that a student learns from; what it minimises, and when it stops; whom
-is taught before it, or in which order; the tokens that count; how a strong model is used that nobody trains; or who
-teaches whom."""
+is taught before it, or in which order; the tokens that count; how an untrained model is used; or who teaches whom."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +90,7 @@ class Mitigation:
         return "loss" if self.recipe else "labels"
 
     def of(self, run: Train, filter_above: float = FILTER, filter_by: FilterBy = "label") -> Train:
-        """The student, under this mitigation; bootstrapping, ensembles and token selections, which need other runs, are
-        ``Study``'s.
+        """The student, under this mitigation; bootstrapping, ensembles and chosen tokens are ``Study``'s.
 
         ``filter_by`` is for policies; what a reward model's filter reads is always the label.
 
