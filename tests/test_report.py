@@ -450,6 +450,8 @@ BADLY = [
     ({"data": "world"}, "data='world': a report needs pairs of your own"),
     ({"data": "few.jsonl"}, "data='few.jsonl': 60 pairs can be used; 96 are needed"),
     ({"weak": "no/where"}, "models='no/where': .*needs no hub"),
+    ({"weak": "gpt2:3", "strong": "gpt2-medium"}, "models='gpt2:3': .*needs no hub"),
+    ({"weak": "distilgpt2"}, r"models='distilgpt2': no such model; .*, a hub id \(owner/name\) or a folder"),
     ({"weak": "pickle"}, "pickle.*has neither; allowed: a folder with"),
     ({"weak": "STRONG"}, "the weak model must be smaller"),
     ({"weak": "tiny-24"}, "the world's models read nothing else"),

@@ -211,7 +211,10 @@ def test_the_pretrained_models_of_the_world_come_with_the_book_and_no_result_of_
         model = AutoModelForSequenceClassification.from_pretrained(lab.store.path(run), num_labels=1)
         assert model.config.hidden_size == run.width and len(lab.knowledge(run)) == e.substances
     preview = open_lab(str(tmp_path / "preview"), 0, load("preview"))
-    assert preview.shipped.has(models[0]) and not preview.is_given(models[0]), "its students began from other weights"
+    assert all(preview.is_given(run) for run in models if preview.shipped.has(run)), "its students began from these"
+    began, there = [run for run in models if preview.shipped.has(run)], Store(MODELS, read_only=True)
+    assert [preview.shipped.records[run.key]["files"] for run in began] == [there.record(run)["files"] for run in began]
+    assert len(began) == len(e.models)
     monkeypatch.setenv("W2S_SHIPPED", "no")
     assert open_lab(str(tmp_path / "empty"), 0, e).missing(models) == models
 

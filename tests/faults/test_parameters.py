@@ -6,8 +6,11 @@ Strategies and bad values are made of the fields themselves, so that a new param
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import types
 import typing
 from collections.abc import Iterator
@@ -22,6 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from pydantic.fields import FieldInfo
 
+from tests.conftest import ROOT
 from tests.faults.conftest import TIMES, takes_long
 from w2s_lib.book import build, report
 from w2s_lib.book.chapter import open_chapter
@@ -329,6 +333,7 @@ WRONG_OPTIONS = [
     *(["--mitigations", *values] for values in ([], [""], ["filtr"], ["filter", "filter"], ["bootstrap"], ["none"],
       ["filter", "chosen_tokens"], ["random_half"])),
     ["--store", "/proc/nowhere"], ["--no-such", "1"], ["--seeds"], ["one too many"],
+    ["--store", "not UTF-8: \udce9"], ["--strong", "./not UTF-8: \udce9:1"],
 ]  # fmt: skip
 
 
@@ -346,6 +351,31 @@ def test_a_report_refuses_what_cannot_be(mine, options, capsys, monkeypatch, tmp
         assert code == 2 and told.startswith("error: ") and len(told.splitlines()) == 1, (dry, told)
     assert not list(tmp_path.rglob("*.html")) and not Path(mine[mine.index("--out") + 1]).exists()
     counted["options of a report or a build that cannot be", REFUSED] += 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all names are UTF-8")
+def test_a_locale_without_utf8_is_named_where_a_path_cannot_be_told(mine, folders, tmp_path):
+    """Pairs and the page may be called anything; libraries take folders of models and stores in UTF-8 alone."""
+    for name in ("pairs-ü.jsonl", os.fsdecode(b"pairs-\xfc.jsonl")):
+        shutil.copy(mine[0], tmp_path / name)
+    shutil.copytree(folders["gpt2"], tmp_path / "gpt-ü")
+    (tmp_path / "ü.yaml").touch()
+    english = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONPATH": str(ROOT)}
+
+    def said(*words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", *words, "--dry-run"]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=english, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8"
+        )
+        return done.returncode, done.stderr
+
+    report = ["w2s_lib.book.report", *mine]
+    for name in ("pairs-ü.jsonl", os.fsdecode(b"pairs-\xfc.jsonl")):
+        assert said(report[0], name, *mine[1:], "--out", f"{name}.html") == (0, "")
+    for words in ([*report, "--store", "ü"], [*report, "--strong", "./gpt-ü"], ["w2s_lib.book", "--edition", "ü.yaml"]):
+        code, told = said(*words)
+        assert code == 2 and len(told.splitlines()) == 1 and "does not know (ascii); set PYTHONUTF8=1" in told, told
 
 
 HONEST = [name for name, one in MITIGATIONS.items() if one.honest and not one.bootstrap and not one.tokens]

@@ -377,7 +377,9 @@ def open_lab(store: object = None, workers: object = None, edition: Edition | No
     if edition is not None and comes and (FOLDER / edition.name / RECORDS).is_file():
         shipped = Shipped(FOLDER / edition.name)
     given = Store(MODELS, read_only=True) if comes else None
-    return Lab(store, workers, dask=edition.dask if edition else LOCAL, shipped=shipped, given=given)
+    lab = Lab(store, workers, dask=edition.dask if edition else LOCAL, shipped=shipped, given=given)
+    lab.written = edition.written if edition else {}
+    return lab
 
 
 def assigned(source: str) -> set[str]:

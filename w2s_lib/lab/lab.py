@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from w2s_lib.lab.remaining import Remaining
 from w2s_lib.lab.shipped import Shipped
 from w2s_lib.lab.store import DamagedError, Store, StoreError
 from w2s_lib.models import names
+from w2s_lib.models.folders import CheckpointError
 from w2s_lib.specs import Pairs, Pretrain, Search, Spec, Split, Texts, Train
 from w2s_lib.training import shards
 
@@ -72,6 +73,8 @@ class Lab:
         self.trained = 0
         self.then = 0.0
         """Seconds that what follows the runs takes in a build."""
+        self.written: dict[str, str] = {}
+        """How users write models whose names are others; see ``Edition.written``."""
         self._scores: dict[str, pd.DataFrame] = {}
         self._parts: dict[tuple[str, str], pd.DataFrame] = {}
 
@@ -112,13 +115,23 @@ class Lab:
             from w2s_lib.models import usable  # here, for it loads torch
 
             try:
-                names.check(read)
+                with self._as_written():
+                    names.check(read)
             except names.Unreachable as error:
                 if not planning:
                     raise
                 print(f"note: this plan cannot be run from here: {error}", file=sys.stderr)
-            usable.check(todo, fetch=not planning)
+            with self._as_written():
+                usable.check(todo, fetch=not planning)
         return todo
+
+    @contextmanager
+    def _as_written(self) -> Iterator[None]:
+        """Errors of models name them as users write them."""
+        try:
+            yield
+        except CheckpointError as error:
+            raise type(error)(self.written.get(error.args[0], error.args[0]), error.says) from None
 
     def run(self, specs: Iterable[Spec]) -> int:
         """Make sure that all these runs, and their parents, exist; returns how many were trained now.
@@ -153,13 +166,9 @@ class Lab:
         return f"{self._count(others, specs)}; {STRICT}=yes refuses them" if others else ""
 
     def is_given(self, spec: Spec) -> bool:
-        """Whether a run is one of the pretrained models that come with the project.
-
-        Not where results are shipped that began from it: they may have had its weights from another kind of machine,
-        and students of one study must not begin from two.
-        """
-        given = self.given is not None and isinstance(spec, Pretrain) and self.given.has(spec)
-        return given and not self._ships(spec)
+        """Whether a run is one of the pretrained models that come with the project; results that are shipped began
+        from the same."""
+        return self.given is not None and isinstance(spec, Pretrain) and self.given.has(spec)
 
     def _take(self, specs: Iterable[Spec]) -> None:
         for spec in closure(specs, self._ships):

@@ -44,6 +44,18 @@ UNREADABLE = (OSError, ValueError, ArrowException)
 """What readers of Parquet raise."""
 
 
+def no_utf8(path: str | Path) -> str:
+    """What to do about a path that libraries cannot be told, for they take UTF-8 alone; empty where they can."""
+    try:
+        os.fsencode(path)
+        str(Path(path).absolute()).encode()
+    except UnicodeEncodeError:
+        if (known := sys.getfilesystemencoding()) == "utf-8":
+            return "its path holds bytes that are not UTF-8; rename it, or the folder around it"
+        return f"its path holds letters that this locale does not know ({known}); set PYTHONUTF8=1"
+    return ""
+
+
 class StoreError(OneLineError):
     """A store that cannot be used, in one line."""
 
@@ -133,6 +145,8 @@ class Store:
         self.root = Path(root).expanduser().absolute()
         if read_only:
             return
+        if says := no_utf8(self.root):
+            raise StoreError(f"store={str(root)!r}: {says}")
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):

@@ -34,6 +34,7 @@ from pydantic import (
 from w2s_lib.data import sources
 from w2s_lib.data.sources import DATA
 from w2s_lib.errors import ParameterError, nearest
+from w2s_lib.lab.store import no_utf8
 from w2s_lib.models.folders import is_path
 from w2s_lib.models.ladder import KNOWN, LADDER, parse
 from w2s_lib.models.ranks import rank
@@ -107,11 +108,13 @@ def _model(name: str, info: ValidationInfo) -> str:
         name += "/"
     elif base not in (before, *KNOWN) and before and is_folder(before):
         name = f"{before}/@{layer}"
+    if is_path(base, _folder(info) or "") and (says := no_utf8(beside(name, _folder(info)))):
+        raise ValueError(says)
     try:
         rank(beside(name, _folder(info)))
     except ValueError as error:
         names = [*LADDER, *KNOWN]
-        more = f"; {nearest(base, names)}, a hub id or a folder" if str(error) == "no such model" else ""
+        more = f"; {nearest(base, names)}, a hub id (owner/name) or a folder" if str(error) == "no such model" else ""
         more += RELATIVE if beside(name, _folder(info)) != name else ""
         raise ValueError(f"{getattr(error, 'says', error)}{more}") from None
     return name
@@ -287,6 +290,15 @@ class Edition(Value):
             raise ValueError("must be one line of characters that can be printed")
         return value
 
+    @field_validator("data", "helpful")
+    @classmethod
+    def _can_be_found(cls, value: str | None) -> str | None:
+        try:
+            os.fsencode(value or "")
+        except UnicodeEncodeError:
+            raise ValueError(no_utf8(value)) from None
+        return value
+
     @field_validator("weak_strong_pairs", mode="before")
     @classmethod
     def _every_pair(cls, value: object, info: ValidationInfo) -> object:
@@ -452,6 +464,19 @@ class Edition(Value):
                 raise ParameterError(name, value, f"is for real models and texts, and data is {WORLD!r}; leave it out")
         return self
 
+    @property
+    def written(self) -> dict[str, str]:
+        """How the edition writes its models, by what they are called elsewhere: on the hub, or by a folder's path."""
+        found: dict[str, str] = {}
+        for name in self.models:
+            base = parse(self.at(name)).base
+            if base in KNOWN and KNOWN[base].package is None:
+                base = KNOWN[base].source
+            elif base not in KNOWN and is_path(base):
+                base = str(Path(base).expanduser().absolute())
+            found.setdefault(base, name)
+        return found
+
     def ways(self, weak: str, strong: str) -> tuple[str, ...]:
         """The intermediate models of bootstrapping from weak to strong."""
         named = self.models if self.intermediates is None else self.intermediates
@@ -526,6 +551,8 @@ def find(edition: str | Path) -> Path:
     if not isinstance(edition, (str, Path)):
         raise ParameterError("edition", edition, f"must be a name or a path; {nearest('', available())}")
     path = FOLDER / f"{edition}.yaml" if str(edition) in available() else Path(os.path.expanduser(edition))
+    if says := no_utf8(path):
+        raise ParameterError("edition", str(edition), says)
     if os.path.isfile(path):
         return path.absolute()
     says = f"no such edition; {nearest(str(edition), available())}, or the path of a YAML file"
