@@ -685,7 +685,7 @@ def test_what_innocents_show_is_the_records_and_how_often_a_deceiver_is_seen_thi
         assert pick(decided, planted=kind, method="reward_model", **about)["value"] == pytest.approx(values.mean())
     assert pick(decided, "power_of_excess_margin_matched", "explicit", planted="half")["value"] == 0.5
     assert pick(decided, planted="by_label", method="dpo", **about)["value"] == 0.7, "the record has none of these"
-    told = page("05_conflict_tax_deception").told("N1", as_a_build("05_conflict_tax_deception"))
+    told = page("05_conflict_tax_deception").ledger_row("N1", as_a_build("05_conflict_tax_deception"))
     assert told["innocent"] == pytest.approx(usual(mine, planted="by_label", **about)["value"].mean())
     assert told["innocent"] > told["value"] and "only follows its weak labels would show 0.18" in told["sentence"]
 

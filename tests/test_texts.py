@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 
@@ -22,6 +24,7 @@ from w2s_lib.data.preferences import agreement, prefer
 from w2s_lib.data.reading import DataError
 from w2s_lib.data.rows import ASSISTANT, HUMAN, prompt_and_replies
 from w2s_lib.data.sources import DATA, read, source
+from w2s_lib.digests import stamp
 from w2s_lib.errors import ParameterError
 from w2s_lib.specs import Conflict, Texts
 from w2s_lib.study import Study
@@ -130,6 +133,7 @@ def test_a_bare_question_becomes_a_turn_and_the_safer_reply_is_chosen(tmp_path):
     found = read(made(tmp_path, rows))
     assert found["prompt"].tolist() == ["\n\nHuman: q\n\nAssistant:"] * 2
     assert found[["chosen", "rejected"]].values.tolist() == [[" a", " b"], [" b", " a"]]
+    assert reading.read_files((stamp(tmp_path / "pairs.jsonl"),)).unread == ()
 
 
 def test_what_is_wrong_is_named_with_how_many_are_like_it(tmp_path):
@@ -397,6 +401,10 @@ BAD_FILES = {
     "latin.jsonl": (GOOD + b'\n{"chosen": "\xe9"}', "line 2 is not UTF-8 .byte 0xe9.*save the file as UTF-8"),
     "cut.jsonl.gz": (gzip.compress(GOOD * 50)[:-20], "cannot be read"),
     "cut.parquet": (pd.DataFrame({"chosen": ["a"], "rejected": ["b"]}).to_parquet()[:-9], "cannot be read: "),
+    "doubled.parquet": (
+        pd.DataFrame([["a", "b", "c"]], columns=["chosen", "rejected", "chosen"]),
+        "cannot be read: has the column 'chosen' 2 times",
+    ),
     "pointer.parquet": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
         "a pointer of Git LFS, .*git lfs pull",
@@ -409,7 +417,9 @@ BAD_FILES = {
 def test_bad_files_are_refused_in_one_line(tmp_path, name):
     content, says = BAD_FILES.get(name, (None, "no files in 'empty'; allowed: .jsonl, .json, "))
     (tmp_path / "empty").mkdir()
-    if content is not None:
+    if isinstance(content, pd.DataFrame):
+        pq.write_table(pa.Table.from_arrays([*map(pa.array, content.values.T)], [*content]), tmp_path / name)
+    elif content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=says) as error:
         source(tmp_path / name)

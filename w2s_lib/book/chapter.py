@@ -18,18 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from w2s_lib import digests
-from w2s_lib.book.seal import (
-    COMMA,
-    NOT_YET,
-    RIGHT,
-    Exercise,
-    TooFewError,
-    WrongAnswer,
-    exercise,
-    exercises,
-    has_comma,
-    read,
-)
+from w2s_lib.book.seal import RIGHT, Exercise, TooFewError, WrongAnswer, exercise, exercises, not_right, read
 from w2s_lib.errors import ParameterError, nearest
 from w2s_lib.figures.play import prediction
 from w2s_lib.figures.style import Shown
@@ -244,7 +233,7 @@ class Chapter:
         except ValueError as error:
             raise WrongAnswer(str(error)) from None
         if says != RIGHT:
-            raise WrongAnswer(says or (COMMA if has_comma(answer) else NOT_YET))
+            raise WrongAnswer(says or not_right(answer))
         print("✓ right")
 
     @property

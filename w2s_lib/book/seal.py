@@ -94,6 +94,11 @@ def has_comma(answer: ArrayLike) -> bool:
     return pair and told[0] in (0, 1) and told[1] > 9
 
 
+def not_right(answer: ArrayLike) -> str:
+    """What is said of an answer that opens nothing."""
+    return COMMA if has_comma(answer) else NOT_YET
+
+
 @lru_cache(maxsize=64)
 def _opened(named: str, salt: str) -> tuple[str, bytes]:
     """The name of an answer's entry, and the key of the text in it.  Whoever has just tried an answer waits once."""

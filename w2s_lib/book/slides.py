@@ -21,8 +21,9 @@ from w2s_lib.errors import Arguments, ParameterError, exit_code
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
 
-PRINTED = "document.querySelectorAll('.pdf-page').length"
-LAID_OUT = f"window.Reveal && Reveal.isReady() && {PRINTED} >= Reveal.getTotalSlides()"
+LAID_OUT = (
+    "window.Reveal && Reveal.isReady() && document.querySelectorAll('.pdf-page').length >= Reveal.getTotalSlides()"
+)
 """Whether reveal.js has put every slide on a page."""
 
 

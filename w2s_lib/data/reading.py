@@ -161,7 +161,9 @@ def _rows(path: Path) -> tuple[Iterator[tuple[str, object]], set[str], str]:
     from pyarrow.parquet import ParquetFile
 
     file = ParquetFile(BufferReader(content))
-    columns = set(file.schema_arrow.names)
+    columns = {*(names := file.schema_arrow.names)}
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"has the column {doubled[0]!r} {names.count(doubled[0])} times")
     known = columns & {*ASKED, *BEFORE, *LABELLED, *SAFER}
     read = sorted(known | columns & {ORIGIN}) if known else None
     rows = (row for batch in file.iter_batches(columns=read) for row in batch.to_pylist())

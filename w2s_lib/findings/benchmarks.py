@@ -26,7 +26,7 @@ def read(path: Path = LAST_BENCH) -> dict[str, Section]:
 
 
 def native(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows in number formats in which it multiplies no slower than in fp32: shares of emulated ones say nothing."""
+    """Rows in number formats in which the machine multiplies no slower than in fp32: shares of others say nothing."""
     return rows[rows["gemm_rate"] >= rows.loc[rows["dtype"] == "float32", "gemm_rate"].min()]
 
 

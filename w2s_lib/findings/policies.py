@@ -5,17 +5,7 @@ from dataclasses import replace
 import pandas as pd
 
 from w2s_lib.findings.replies import measure_talk
-from w2s_lib.findings.results import (
-    PER_SEED,
-    ROWS,
-    UNMODIFIED,
-    difference,
-    measure,
-    measure_both,
-    minus,
-    summarise,
-    usual,
-)
+from w2s_lib.findings.results import PER_SEED, UNMODIFIED, difference, measure, measure_both, minus, summarise, usual
 from w2s_lib.findings.statistics import MATCHED, STATISTICS
 from w2s_lib.measures.metrics import band
 from w2s_lib.study import Study
@@ -63,7 +53,7 @@ def hard_labels(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """DPO on soft labels, on the first policy pair: how it ranks, and what it says; no row where DPO is left out."""
     frames = _option(study, "on_soft_labels")
     per_seed = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=PER_SEED)
-    return per_seed, summarise(per_seed, pooled=True) if frames else pd.DataFrame(columns=list(ROWS))
+    return per_seed, summarise(per_seed, pooled=True)
 
 
 def _option(study: Study, name: str) -> list[pd.DataFrame]:
@@ -101,11 +91,8 @@ def dpo_option(study: Study, name: str, per_seed: pd.DataFrame) -> pd.DataFrame:
     ``per_seed``: as ``policies_speak`` or ``hard_labels`` gives it; what DPO is without the option is measured here.
     """
     if name not in study.policy_options():
-        return pd.DataFrame(columns=list(ROWS))
-    few, changed = (
-        study.restricted_to(weak_strong_pairs=study.edition.policy_weak_strong_pairs[:1]),
-        CHANGED_BY_OPTION[name],
-    )
+        return summarise(per_seed.iloc[:0])
+    few, changed = study.restricted_to(pairs=study.edition.policy_pairs[:1]), CHANGED_BY_OPTION[name]
     by = few.trained_by("dpo")
     frames = [
         usual(per_seed, method="dpo", **OPTION_COLUMNS[name]),

@@ -15,7 +15,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -468,7 +468,7 @@ class Edition(Value):
     def written(self) -> dict[str, str]:
         """How the edition writes its models, by what they are called elsewhere: on the hub, or by a folder's path."""
         found: dict[str, str] = {}
-        for name in self.models:
+        for name in (*self.models, *chain(*self.weak_strong)):
             base = parse(self.at(name)).base
             if base in KNOWN and KNOWN[base].package is None:
                 base = KNOWN[base].source
