@@ -34,9 +34,12 @@ from w2s_lib.findings.real_texts import (
     EXPECTED,
     EXPECTED_ACROSS,
     WITHIN,
+    at_hand,
     by_people,
     families,
     real_texts,
+    seeds_in_words,
+    tried_in_words,
 )
 from w2s_lib.findings.results import ONE_DIVISION, pick, say
 from w2s_lib.findings.statistics import MATCHED
@@ -53,6 +56,7 @@ from w2s_lib.study.cost import plan_runs
 from w2s_lib.study.edition import FOLDER, load
 
 CONDITIONS = ("explicit", "rerun")
+REAL_TEXTS = "15_real_models_and_data"
 
 
 @pytest.fixture(scope="module")
@@ -347,9 +351,11 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
 @pytest.mark.parametrize("name", ["hh-smol", "hh-smol-helpful", "hh-families", "hh-smol-tuned"])
 def test_shipped_runs_are_runs_of_the_edition(name):
     study = Study(load(name))
-    needed = study.student_runs(CONDITIONS) if name == "hh-smol-tuned" else study.runs()
-    runs = {run.key for run in needed if isinstance(run, Train)}
-    assert runs == set(Shipped(FOLDER / name).records)
+    shipped, every = set(Shipped(FOLDER / name).records), {run.key for run in study.runs() if isinstance(run, Train)}
+    if name == "hh-smol-tuned":
+        assert {run.key for run in study.student_runs(CONDITIONS)} <= shipped <= every
+    else:
+        assert shipped == every
 
 
 def test_helpful_pairs_by_people_need_neither_texts_nor_model(tmp_path, monkeypatch):
@@ -517,6 +523,42 @@ def test_policies_on_real_texts_need_neither_texts_nor_model(tmp_path, monkeypat
         assert row["n_seeds"] == 1 and row["high"] - row["low"] > 0.02, "over prompts"
 
 
+def test_what_the_fine_tuned_study_has_and_lacks_is_said_by_its_runs(own):
+    """A condition is shown where no run of it is missing, of any seed; each one that is not, is named."""
+    study, lab, _ = own
+    study = study.on(lab)
+    said = lambda: tried_in_words(real_texts(study, (*CONDITIONS, *at_hand(study)), controls=False)[1])
+    assert at_hand(study) == []
+    assert said() == "The implicit conflict (longer replies), a placebo and gold labels were not tried on them."
+    first, gold = study.restricted_to(seeds=[1]), ("gold_explicit", "gold_rerun")
+    lab.run([*first.student_runs(gold), *study.student_runs(["placebo_eighth"])])
+    assert at_hand(study) == ["placebo_eighth"], "of one seed there is no gold"
+    assert "The implicit conflict (longer replies) and gold labels were not" in said()
+    lab.run(study.student_runs(gold))
+    assert at_hand(study) == ["placebo_eighth", *gold]
+    cells = [(seed, *names) for seed in study.edition.seeds for names in study.edition.weak_strong]
+    taxes = [[study.comparison(*cell, condition).conflict_tax() for cell in cells] for condition in gold]
+    paid = f"With gold labels, the tax minus that of a gold rerun is {100 * np.subtract(*taxes).mean():.1f} % ["
+    assert paid in said() and "The placebo taxes " in said()
+    assert said().endswith("The implicit conflict (longer replies) was not tried on them.")
+    tuned = study.edition.model_copy(update={"name": "hh-smol-tuned", "chapters": ("05", "15")})
+    assert {run.key for run in study.student_runs(gold)} <= {run.key for run in Study(tuned).runs()}, "it ships"
+
+
+def test_how_many_seeds_a_study_has_is_said_by_its_edition():
+    two = {name: Study(load(edition)) for name, edition in (("policies", "hh-smol-policies"), ("heads", "hh-smol"))}
+    assert seeds_in_words(two) == "Of policies there is one study seed, and of heads there are 8 study seeds."
+    turned = {"heads": two["heads"].restricted_to(seeds=[3, 4]), "policies": two["policies"]}
+    assert seeds_in_words(turned) == "Of policies there is one study seed, and of heads there are 2 study seeds."
+    alike = {"a": two["policies"], "b": two["policies"]}
+    assert seeds_in_words(alike) == "Of a and b there is one study seed."
+    chapters = [(FOLDER.parent / f"{name}.ipynb").read_text(encoding="utf-8") for name in (REAL_TEXTS, "14_claims")]
+    assert "{glue:text}`few_seeds`" in chapters[0] and "has one seed" not in chapters[0]
+    typed = ("There is one seed: intervals are over prompts", "in a small edition of one seed, with intervals")
+    assert all(words in text for words, text in zip(typed, chapters)), "of the policies"
+    assert len(load("hh-smol-policies").seeds) == 1, "else these words are wrong"
+
+
 def test_policies_on_real_texts_have_the_fine_tuned_supervisor_and_the_papers_labels_and_dose():
     tuned, policies = load("hh-smol-tuned"), load("hh-smol-policies")
     assert policies.models[0] == tuned.models[0] and policies.methods == ("dpo",) and not policies.dpo.sft_epochs
@@ -581,7 +623,8 @@ def test_the_ledger_asks_fine_tuned_models_the_same(on_real_texts):
     rows = real_texts(on_real_texts["fine-tuned"], CONDITIONS, controls=False)[1].assign(edition="hh-smol-tuned")
     told = claims.on_real_texts(rows, claims.TUNED).set_index("claim")
     assert set(told.index) == {"C1", "C2a", "C3a", "N1", "N2", "N3"}
-    assert (told["n_seeds"] == len(on_real_texts["fine-tuned"].edition.seeds)).all()
+    n = len(on_real_texts["fine-tuned"].edition.seeds)
+    assert (told.drop("C1")["n_seeds"] == n).all() and told.loc["C1", "n_seeds"] <= n, "no gap, no PGR"
     found = pick(rows, MATCHED, "explicit", versus="rerun")
     assert tuple(told.loc["N2", ["low", "high"]]) == (found["low"], found["high"])
     by_hand = ("yes" if found["high"] >= 0.05 else "small") if found["low"] > 0 else None

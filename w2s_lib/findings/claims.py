@@ -368,7 +368,7 @@ REAL = {
 """Editions of real texts that the ledger asks as well, with the conditions that each is asked about: of pairs that are
 mixed in, the one that has helpful pairs."""
 
-TUNED = {"hh-smol-tuned": ("none", "explicit")}
+TUNED = {"hh-smol-tuned": ("none", "explicit", "gold_explicit")}
 """The same of models of which all weights are trained."""
 
 

@@ -125,6 +125,12 @@ BY_PEOPLE = (*DOSES[:-1], "implicit_pandalm", "implicit_llmbar", "verbosity", "p
 the longer reply is mostly the better or mostly the worse one, the longer reply in their place, and a placebo at a dose
 that taxed little more than a rerun on other divisions."""
 
+OF_TUNED = ("placebo_eighth", "gold_explicit", "gold_rerun")
+"""Trained beside the core where all weights of a real model are: the smaller placebo, and gold labels."""
+
+BESIDE_THE_CORE = {"hh-smol-helpful": BY_PEOPLE, "hh-smol-tuned": OF_TUNED}
+"""By the name of an edition of real texts, what chapter 15 asks for beside the core."""
+
 ABOVE_ONE = 2.0
 """An alpha at which the explicit conflict pays on gold labels, too: the gold control is trained there as well."""
 

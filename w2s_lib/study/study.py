@@ -44,7 +44,7 @@ from w2s_lib.specs import (
 )
 from w2s_lib.study.conditions import (
     ABOVE_ONE,
-    BY_PEOPLE,
+    BESIDE_THE_CORE,
     CEILING,
     CONDITIONS,
     CONTROLS,
@@ -525,7 +525,7 @@ class Study:
             *(few.student_runs(CONTROLS) if has("07") else ()),
             *(few.with_parameters(alpha=ABOVE_ONE).student_runs(("gold_explicit",)) if has("07") else ()),
             *(replace(few, ceiling_half="ground_truth").student_runs() if has("07") or has("17") else ()),
-            *(self.student_runs(BY_PEOPLE) if has("15") and self.edition.name == "hh-smol-helpful" else ()),
+            *(self.student_runs(BESIDE_THE_CORE.get(self.edition.name, ())) if has("15") else ()),
             *(self.dose_runs() if has("08") else ()),
             *(few.aiming_at("honesty").student_runs() if has("10") else ()),
             *(self.policy_runs() if has("12") else ()),
