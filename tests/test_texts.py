@@ -6,6 +6,7 @@ import math
 import random
 import re
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -195,7 +196,10 @@ def of_numpy(messages: object) -> str:
     return str(np.array(messages, dtype=object)) if isinstance(messages, list) else str(messages)
 
 
-@pytest.mark.parametrize("written", [json.dumps, repr, of_numpy, lambda messages: json.dumps(messages, indent=2)])
+@pytest.mark.parametrize(
+    "written",
+    [json.dumps, repr, of_numpy, partial(json.dumps, indent=2), lambda messages: json.dumps(json.dumps(messages))],
+)
 def test_messages_as_text_say_what_the_list_would(tmp_path, written):
     it_s = [{"role": "user", "content": """it's "a"\n} {'é\\'"""}, {"from": "human", "value": "[{'c': 1}]"}]
     rows = [
@@ -217,7 +221,7 @@ def test_messages_as_text_say_what_the_list_would(tmp_path, written):
 PROSE = [
     "[sic] it was", "[1, 2]", "{", "[{", '[{"a": 1}]', "[{'role'", "[{role: user}]", '{"content": "an answer in JSON"}',
     '[{"from": "2020", "value": "3"}, {"from": "2021", "value": "4"}]', '[{"role": "admin", "content": "all"}]',
-    '[{"role": "user", "content": "Hi"}] is what the server wants.', '"role": "user"',
+    '"role": "user" is a field', '[{"role": "user", "content": "Hi"}] is what the server wants.', '"role": "user"',
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import zlib
 from ast import literal_eval
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from os.path import commonpath
 from pathlib import Path
@@ -84,7 +85,7 @@ def _values(text: str) -> Iterator[tuple[str, object]]:
 
 MESSAGES = re.compile(r"""\s*\[?\s*\{\s*["'](role|content|from|value)["']\s*:""")
 """How a text begins that may be messages: a list of them, or one alone."""
-SPEAKER = re.compile(rf"""["'](role|from)["']\s*:\s*["']({"|".join(ROLES)})["']""")
+SPEAKER = re.compile(rf"""["'](role|from)\\?["']\s*:\s*\\?["']({"|".join(ROLES)})\\?["']""")
 UNPARTED = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|\}\s+\{""")
 """A text as Python writes it, or what NumPy writes between messages."""
 
@@ -95,6 +96,9 @@ def _messages(text: object) -> Sequence | None:
     Raises:
         ValueError: it begins as they do, no words stand behind them, and it cannot be read.
     """
+    if isinstance(text, str) and text.startswith('"') and SPEAKER.search(text):  # JSON of JSON
+        with suppress(ValueError):
+            text = json.loads(text)
     if not isinstance(text, str) or not MESSAGES.match(text):
         return None
     for read in (
