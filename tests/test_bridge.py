@@ -68,10 +68,10 @@ def test_what_the_chapter_finds(study, lab):
     assert list(told["claim"]) == ["B1", "B2", "B3", "B4"]
     around = turned(one, 7, one.like_real_texts()["noisy", "reward_model"])
     assert around.mean() == pytest.approx(NOISE, abs=0.15) and len(around) == study.edition.train_pairs
-    (cell,) = one.on_control_pairs().edition.weak_strong
+    (cell,) = one.on_control_weak_strong_pairs().edition.weak_strong
     c = one.comparison(7, *cell, "none", on="weak_label")
     both = np.mean((c.baseline <= 0.5) & (c.weak <= 0.5))
-    share, of_these = wrongly_ranked(one.on_control_pairs())
+    share, of_these = wrongly_ranked(one.on_control_weak_strong_pairs())
     assert (share, share * of_these) == pytest.approx((np.mean(c.baseline <= 0.5), both))
     drawn = figure(results, {}, (SHIFT, MATCHED))
     assert "both: explicit" in drawn.alt and "nan" not in drawn.alt

@@ -19,7 +19,7 @@ def given(tmp_path):
     return {
         "edition": "smoke",
         "seeds": None,
-        "pairs": None,
+        "weak_strong_pairs": None,
         "threshold": None,
         "alpha": None,
         "store": str(tmp_path),
@@ -33,8 +33,10 @@ def test_defaults_come_from_the_edition(given):
 
 
 def test_parameters_replace_what_the_edition_says(given):
-    e = open_chapter("05_x", given | {"threshold": 0.9, "pairs": "tiny-24 -> tiny-36", "seeds": 5}).study.edition
-    assert (e.threshold, e.pairs, e.seeds) == (0.9, ("tiny-24 -> tiny-36",), (5,))
+    e = open_chapter(
+        "05_x", given | {"threshold": 0.9, "weak_strong_pairs": "tiny-24 -> tiny-36", "seeds": 5}
+    ).study.edition
+    assert (e.threshold, e.weak_strong_pairs, e.seeds) == (0.9, ("tiny-24 -> tiny-36",), (5,))
 
 
 def test_an_edition_that_stands_beside_another_is_not_computed_anew(given, monkeypatch):
@@ -50,6 +52,11 @@ def test_an_edition_that_stands_beside_another_is_not_computed_anew(given, monke
 def test_an_unknown_parameter_is_refused_with_the_nearest_name(given):
     with pytest.raises(ParameterError, match="treshold=0.9: no such parameter; did you mean 'threshold'?"):
         open_chapter("05_x", given | {"treshold": 0.9})
+
+
+def test_a_parameter_by_its_old_name_is_refused_with_the_new_one(given):
+    with pytest.raises(ParameterError, match=r"^pairs=\['tiny-24 -> tiny-44'\]: is called weak_strong_pairs now$"):
+        open_chapter("05_x", given | {"pairs": ["tiny-24 -> tiny-44"]})
 
 
 def test_the_notebooks_own_variables_are_not_taken_for_parameters_when_a_cell_runs_again(given):
@@ -111,8 +118,12 @@ def test_papermill_may_inject_paths(given):
         ("seeds", "7, 8", (7, 8)),
         ("seeds", "7", (7,)),
         ("seeds", 7, (7,)),
-        ("pairs", "[tiny-24 -> tiny-44]", ("tiny-24 -> tiny-44",)),
-        ("pairs", '["tiny-24 -> tiny-44", "tiny-24->tiny-28"]', ("tiny-24 -> tiny-44", "tiny-24 -> tiny-28")),
+        ("weak_strong_pairs", "[tiny-24 -> tiny-44]", ("tiny-24 -> tiny-44",)),
+        (
+            "weak_strong_pairs",
+            '["tiny-24 -> tiny-44", "tiny-24->tiny-28"]',
+            ("tiny-24 -> tiny-44", "tiny-24 -> tiny-28"),
+        ),
     ],
 )
 def test_a_list_may_be_given_as_text(given, name, text, read):

@@ -152,17 +152,23 @@ def test_every_claim_has_a_sentence_for_every_verdict_and_no_two_claims_share_on
 
 
 def test_a_verdict_holds_elsewhere_or_does_not_or_cannot_be_told():
-    here = ["yes", "no", "yes", "undecided", "yes", "blind", "yes", "small"]
-    there = ["yes", "no", "no", "undecided", "undecided", "yes", "yes", "yes"]
-    one = pd.DataFrame({"claim": list("abcdefgh"), "verdict": here, "can_fail": [True] * 6 + [False, True]})
-    one = one.assign(statement=one["claim"].str.upper(), says=one["verdict"])
-    told = carried(one, one.assign(verdict=there, says=there).iloc[::-1].drop(columns="can_fail"))
+    here = ["yes", "no", "yes", "undecided", "yes", "blind", "yes", "small", "no", "yes"]
+    there = ["yes", "no", "no", "undecided", "undecided", "yes", "yes", "yes", "no", "yes"]
+    one = pd.DataFrame(
+        {"claim": list("abcdefghij"), "verdict": here, "can_fail": [True] * 6 + [False, True, True, True]}
+    )
+    one = one.assign(statement=one["claim"].str.upper(), says=one["verdict"], rule=["above"] * 8 + ["absent"] * 2)
+    one = one.assign(value=0.1)
+    other = one.assign(verdict=there, says=there, value=[0.1] * 8 + [-0.1, -0.001])
+    told = carried(one, other.iloc[::-1].drop(columns="can_fail"))
     assert list(told.columns) == ["carried", "claim", "statement", "here", "there"]
     by = {name: rows["claim"].tolist() for name, rows in told.groupby("carried", sort=False)}
-    assert by == {"holds": ["a", "b"], "does not": ["c", "h"], "cannot be told": ["d", "e", "f"]}, "g cannot fail"
+    assert by == {"holds": ["a", "b", "j"], "does not": ["c", "h", "i"], "cannot be told": ["d", "e", "f"]}, (
+        "g cannot fail; i is no effect's absence in either, by effects of opposite signs"
+    )
     assert told.loc[told["claim"] == "c", ["here", "there"]].values.tolist() == [["yes", "no"]]
-    says = "Of 7 verdicts that can be asked for there, 2 hold (a, b); 2 do not (c, h); 3 cannot be told (d, e, f)."
-    assert carried_in_words(told) == says
+    says = "Of 9 verdicts that can be asked for on real texts, 3 hold (a, b, j); 3 do not (c, h, i); "
+    assert carried_in_words(told) == says + "3 cannot be told (d, e, f)."
     assert carried(one, pd.DataFrame()).empty and carried_in_words(carried(one, one.iloc[:0])) == ""
 
 
@@ -313,6 +319,9 @@ def test_where_an_innocent_shows_more_than_the_claim_its_sentence_says_so(shown,
     assert found["innocent"] == shown and found["verdict"] == "yes"
     more = "It hides; a student that only follows its weak labels would show 0.18 where this one shows 0.06."
     assert found["sentence"] == (more if goes_on else "It hides.")
+    absent = replace(claim, rule="absent", says=SAYS | {"no": "It hides."})
+    (denied,) = ledger(results, [absent]).to_dict("records")
+    assert denied["verdict"] == "no" and denied["sentence"] == found["sentence"], "an effect that is there all the same"
     (alone,) = ledger(results | {PLANTED_IN: results[PLANTED_IN].iloc[:0]}, [claim]).to_dict("records")
     assert np.isnan(alone["innocent"]) and alone["sentence"] == "It hides.", "nobody was planted"
 

@@ -28,7 +28,7 @@ def texts(tmp_path_factory) -> Study:
     """Two divisions of real texts, two model pairs, by the margins that come with the project."""
     study = Study(load("hh-smol"))
     study = study.on(open_lab(tmp_path_factory.mktemp("store"), 0, study.edition))
-    return study.restricted_to(study.edition.seeds[:2], study.edition.pairs[:2])
+    return study.restricted_to(study.edition.seeds[:2], study.edition.weak_strong_pairs[:2])
 
 
 def test_on_real_texts_the_placebo_is_refused_wherever_it_is_shown(texts):

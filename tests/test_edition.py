@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from w2s_lib.errors import ParameterError
+from w2s_lib.errors import ParameterError, exit_code
 from w2s_lib.models.ladder import LADDER
 from w2s_lib.study import Study
 from w2s_lib.study.edition import ALWAYS, CHAPTERS, FOLDER, PARAMETERS, Edition, available, load, split_pair
@@ -26,10 +26,10 @@ from w2s_lib.study.edition import ALWAYS, CHAPTERS, FOLDER, PARAMETERS, Edition,
         ({"seeds": [1, 1]}, r"seeds=\[1, 1\]: every entry may occur once"),
         ({"seeds": [0.5]}, "seeds=0.5: must be a whole number"),
         ({"seeds": "many"}, "seeds='many': must be a list"),
-        ({"pairs": ["tiny-24 -> tiny-366"]}, "no such model; did you mean 'tiny-36'?"),
-        ({"pairs": ["tiny-44 -> tiny-24"]}, "the weak model must be smaller than the strong one"),
-        ({"pairs": ["tiny-24 -> tiny-24"]}, "the weak model must be smaller than the strong one"),
-        ({"pairs": ["tiny-24"]}, "a weak-strong pair is written 'tiny-24 -> tiny-"),
+        ({"weak_strong_pairs": ["tiny-24 -> tiny-366"]}, "no such model; did you mean 'tiny-36'?"),
+        ({"weak_strong_pairs": ["tiny-44 -> tiny-24"]}, "the weak model must be smaller than the strong one"),
+        ({"weak_strong_pairs": ["tiny-24 -> tiny-24"]}, "the weak model must be smaller than the strong one"),
+        ({"weak_strong_pairs": ["tiny-24"]}, "a weak-strong pair is written 'tiny-24 -> tiny-"),
         ({"models": ["tiny-24", "tiny24"]}, "no such model; did you mean 'tiny-24'?"),
         ({"train_pairs": 3}, "train_pairs=3: must be at least 32"),
         ({"reading": 0}, "reading=0: must be at least 0.002"),
@@ -48,7 +48,7 @@ from w2s_lib.study.edition import ALWAYS, CHAPTERS, FOLDER, PARAMETERS, Edition,
         ),
         ({"intermediates": ["tiny-57"]}, "intermediates='tiny-57': no such model"),
         ({"filter_above": 1.0}, "filter_above=1.0: must be below 1"),
-        ({"policy_pairs": ["tiny-56 -> tiny-72"]}, "is not among the edition's pairs"),
+        ({"policy_weak_strong_pairs": ["tiny-56 -> tiny-72"]}, "is not among the edition's weak_strong_pairs"),
         ({"draws": 150.5}, "draws=150.5: must be a whole number"),
         ({"chapters": ["5"]}, "chapters='5': a chapter's number is a text of two digits: write '05' in quotes"),
         ({"chapters": [5]}, "chapters=5: a chapter's number is a text of two digits: write '05' in quotes"),
@@ -89,10 +89,24 @@ def test_a_file_whose_name_gives_no_name_is_told_so(tmp_path):
         load(str(tmp_path / "数据.yaml"))
 
 
+@pytest.mark.parametrize("old", ["pairs", "control_pairs", "policy_pairs", "mitigation_pairs"])
+def test_an_old_name_of_weak_strong_pairs_is_refused_with_the_new_one_and_its_line(tmp_path, capsys, old):
+    now = old.replace("pairs", "weak_strong_pairs")
+    text = f"name: mine\ntitle: t\nseeds: [1]\nmodels: [tiny-24, tiny-36]\n{old}: [tiny-24 -> tiny-36]\n"
+    if old != "pairs":
+        text += "weak_strong_pairs: [tiny-24 -> tiny-36]\n"
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    assert exit_code(lambda: load(tmp_path / "mine.yaml")) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"mine.yaml, line 5: {old}=[tiny-24 -> tiny-36]: is called {now} now" in said
+    (tmp_path / "mine.yaml").write_text(text.replace(f"\n{old}", f"\n{now}"), encoding="utf-8")
+    assert load(tmp_path / "mine.yaml").weak_strong == [("tiny-24", "tiny-36")]
+
+
 def test_missing_field_is_named(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("name: mine\ntitle: t\nseeds: [1]\nmodels: [tiny-24, tiny-36]\n", encoding="utf-8")
-    with pytest.raises(ParameterError, match="pairs=.*is required"):
+    with pytest.raises(ParameterError, match="weak_strong_pairs=.*is required"):
         load(path)
 
 
@@ -101,7 +115,7 @@ def own(**fields) -> dict:
     given = {
         "data": "hh-harmless",
         "models": ["gpt2", "gpt2-medium"],
-        "pairs": ["gpt2 -> gpt2-medium"],
+        "weak_strong_pairs": ["gpt2 -> gpt2-medium"],
         "chapters": ["05"],
     }
     return given | fields
@@ -167,7 +181,7 @@ def test_a_path_is_an_edition(tmp_path):
 
 
 def test_pair_notation_is_normalised():
-    assert load("world", {"pairs": ["tiny-24->tiny-44"]}).weak_strong == [("tiny-24", "tiny-44")]
+    assert load("world", {"weak_strong_pairs": ["tiny-24->tiny-44"]}).weak_strong == [("tiny-24", "tiny-44")]
     assert split_pair("tiny-24 -> tiny-56") == ("tiny-24", "tiny-56")
 
 
@@ -341,7 +355,7 @@ def of_paths(folder: Path, model: Path, **fields) -> Path:
         (folder / name).symlink_to(model)
     rows = [{"prompt": f"p{i}", "chosen": f"good {i}", "rejected": f"bad {i}"} for i in range(200)]
     (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    fields = {"name": "mine", "title": "t", "data": "pairs.jsonl", "seeds": [1], "pairs": "all"} | fields
+    fields = {"name": "mine", "title": "t", "data": "pairs.jsonl", "seeds": [1], "weak_strong_pairs": "all"} | fields
     fields |= {"train_pairs": 32, "test_pairs": 32, "chapters": ["05"], "intermediates": ["strong:2"]}
     (folder / "mine.yaml").write_text(yaml.safe_dump({"models": ["./weak:1", "strong"]} | fields), encoding="utf-8")
     return folder / "mine.yaml"
@@ -355,7 +369,7 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path, monkeypatch, folders):
     assert edition.weak_strong == [("./weak:1", "strong")] and edition.ways("./weak:1", "strong") == ("strong:2",)
     relative = Study(edition)
     absolute = {"data": str(tmp_path / "pairs.jsonl"), "models": [f"{tmp_path}/weak:1", f"{tmp_path}/strong"]}
-    absolute |= {"pairs": "all", "intermediates": [f"{tmp_path}/strong:2"]}
+    absolute |= {"weak_strong_pairs": "all", "intermediates": [f"{tmp_path}/strong:2"]}
     assert Study(load(tmp_path / "mine.yaml", absolute)).runs() == relative.runs()
     assert relative.restricted_to(seeds=[2]).runs() != relative.runs()
 
@@ -391,7 +405,7 @@ def test_a_file_among_those_of_the_book_has_paths_relative_to_it_too(tmp_path, m
     monkeypatch.setattr("w2s_lib.study.edition.FOLDER", path.parent)
     assert Study(load("mine")).runs() == elsewhere
     weak, middle, strong = (f"{folders['llama']}{blocks}" for blocks in (":1", ":2", ""))
-    given = {"data": "./pairs.jsonl", "models": [weak, strong], "pairs": "all", "intermediates": [middle]}
+    given = {"data": "./pairs.jsonl", "models": [weak, strong], "weak_strong_pairs": "all", "intermediates": [middle]}
     with pytest.raises(ParameterError, match="^data='./pairs.jsonl': no such file 'pairs.jsonl'"):
         Study(load("mine", given)).pairs(1)
     world = load(written(path.parent, name="other").rename(path.parent / "other.yaml"))

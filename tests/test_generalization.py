@@ -34,7 +34,7 @@ class Corrected(Study):
 
 def test_of_mistakes_that_few_seeds_correct_the_interval_is_that_of_shares():
     """Student's t would end below zero."""
-    few = Corrected(load("world")).restricted_to(seeds=[21, 22, 23, 24, 25], pairs=["tiny-24 -> tiny-56"])
+    few = Corrected(load("world")).restricted_to(seeds=[21, 22, 23, 24, 25], weak_strong_pairs=["tiny-24 -> tiny-56"])
     (row,) = gain_by_confidence(few).to_dict("records")
     shares = np.array([0.01, 0.01, 0.01, 0.01, 0.3])
     assert row["corrected"] == pytest.approx(shares.mean()) and t_bounds(shares)[0] < 0

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import w2s_lib.training.train
@@ -192,6 +193,16 @@ def test_a_wrong_cluster_is_refused_before_anything_is_run(tmp_path, monkeypatch
     monkeypatch.setenv("W2S_DASK", "slrum")
     with pytest.raises(ParameterError, match="W2S_DASK='slrum': must be"):
         Lab(tmp_path)
+
+
+def test_a_pretrained_model_that_is_given_is_copied_and_not_trained(here, tmp_path):
+    lab = Lab(tmp_path, workers=0, progress=False, given=here.store)
+    assert lab.check([WEAK], planning=True) == [WEAK] == lab.missing([WEAK]) and not lab.store.has(SMALL)
+    assert lab.run([WEAK]) == lab.trained == 1, "of runs of other kinds none is given"
+    assert lab.store.record(SMALL) == here.store.record(SMALL) and not lab.store.has(LARGE)
+    assert (lab.scores(WEAK)["margin"] == here.scores(WEAK)["margin"]).all()
+    shutil.rmtree(lab.store.path(SMALL))
+    pd.testing.assert_frame_equal(lab.knowledge(SMALL), here.knowledge(SMALL))
 
 
 def test_real_models_want_a_gpu_and_tiny_ones_do_not():

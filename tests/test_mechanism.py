@@ -56,7 +56,7 @@ def test_each_cell_of_the_map_over_t_and_alpha_says_how_many_pairs_it_is_a_share
 
 
 def test_recorded_training_ends_where_the_stored_scores_are(study, lab):
-    few = study.on(lab).on_control_pairs()
+    few = study.on(lab).on_control_weak_strong_pairs()
     seed, (weak, strong) = few.edition.seeds[0], few.edition.weak_strong[0]
     found = paths(few, seed, weak, strong, each=3)
     stored = lab.scores(few.student(seed, weak, strong, "explicit"), "weak_label").set_index("pair_id")["margin"]

@@ -79,7 +79,10 @@ ASKING = [name for name in MITIGATIONS if name not in HONEST]
             "intermediates=.*'tiny-56' is not between tiny-24 and tiny-44; allowed: tiny-28, tiny-36",
         ),
         ({"intermediates": ["tiny-24"]}, "intermediates=.*'tiny-24' is not between"),
-        ({"intermediates": ["tiny-28"], "pairs": ["tiny-24 -> tiny-28"]}, "allowed: none, they are neighbours"),
+        (
+            {"intermediates": ["tiny-28"], "weak_strong_pairs": ["tiny-24 -> tiny-28"]},
+            "allowed: none, they are neighbours",
+        ),
         ({"intermediates": ["tiny28"]}, "intermediates='tiny28': no such model; did you mean 'tiny-28'?"),
         ({"filter_above": 0.3}, "filter_above=0.3: must be at least 0.5"),
         ({"filter_above": 1.0}, "filter_above=1.0: must be below 1"),
@@ -273,6 +276,9 @@ def test_what_an_edition_cannot_show_is_left_out_and_why_is_said():
     few = Study(load("world", {"chapters": ["12", "13", "30"]}))
     assert why_not(few.on(Done())) == dict.fromkeys(set(NEEDS) - {"30_label_again", "28_two_remedies"},
                                                     "this edition has no such chapter")  # fmt: skip
+    assert set(why_not(Study(load("preview", {"chapters": ["13"]})).on(Done())).values()) == {
+        "its runs do not come with a preview"
+    }
     assert set(why_not(few.on(Idle()))) == set(NEEDS) and why_not(Study(load("world")).on(Done())) == {}
     there, without = told_apart({"30_label_again": told_elsewhere()["30_label_again"]})
     assert {one.chapter for one in there} == {"30_label_again"} and len(there) + len(without) == len(OF_OTHERS)
@@ -434,9 +440,10 @@ def test_what_the_chapter_finds(study, lab, found):
 def test_shares_of_the_attainable_are_ratios_of_sums_each_beside_no_mitigation():
     """Of drawn scores, in which a mitigation makes another student of every model pair."""
     tried = load(
-        "smoke", {"mitigations": ["filter", "bootstrap"], "pairs": ["tiny-24 -> tiny-44", "tiny-24 -> tiny-36"]}
+        "smoke",
+        {"mitigations": ["filter", "bootstrap"], "weak_strong_pairs": ["tiny-24 -> tiny-44", "tiny-24 -> tiny-36"]},
     )
-    few = Study(tried.model_copy(update={"mitigation_pairs": tried.pairs})).on(DrawnLab())
+    few = Study(tried.model_copy(update={"mitigation_weak_strong_pairs": tried.weak_strong_pairs})).on(DrawnLab())
     rows = of_the_attainable(few)
     assert not rows.duplicated(list(NAMES)).any() and set(rows["via"]) > {""}, "bootstrapping by its ways, and averaged"
 

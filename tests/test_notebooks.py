@@ -227,7 +227,7 @@ def test_another_threshold_trains_nothing(tmp_path, build_folder):
     ("parameters", "says"),
     [
         ({"threshold": 1.5}, "threshold=1.5: must be below 1"),
-        ({"pairs": ["tiny-44 -> tiny-24"]}, "the weak model must be smaller than the strong one"),
+        ({"weak_strong_pairs": ["tiny-44 -> tiny-24"]}, "the weak model must be smaller than the strong one"),
     ],
 )
 def test_bad_parameters_fail_before_anything_runs(tmp_path, parameters, says):

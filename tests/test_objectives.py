@@ -109,7 +109,7 @@ def test_rows_name_the_rival_where_there_is_one():
 def test_what_the_chapter_finds(study, lab):
     per_seed, results = other_objectives(study.on(lab))
     assert not results.duplicated(list(NAMES)).any()
-    direct = measure(study.on_control_pairs().on(lab), ["verbosity"], ["excess_margin_matched"])
+    direct = measure(study.on_control_weak_strong_pairs().on(lab), ["verbosity"], ["excess_margin_matched"])
     there = usual(per_seed, condition="verbosity", statistic="excess_margin_matched")
     assert there["value"].tolist() == pytest.approx(direct["value"].tolist(), nan_ok=True)
     for draw in (excess_by_objective, taxes, tax_by_side):

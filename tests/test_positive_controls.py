@@ -118,7 +118,7 @@ class Simulated(Study):
     """A study whose comparisons are simulated; no run is there."""
 
     def comparison(self, seed, weak, strong, condition, on="test"):
-        rng = np.random.default_rng([seed, len(self.edition.pairs), condition == "rerun"])
+        rng = np.random.default_rng([seed, len(self.edition.weak_strong_pairs), condition == "rerun"])
         return list(simulate(Plant(tax=-2.5), rng)[0].values())[self.edition.weak_strong.index((weak, strong))]
 
     def probabilities(self, runs, on="test"):
@@ -136,7 +136,7 @@ class Nothing:
 
 def simulated(*seeds: int) -> Study:
     study = Simulated(load("world"), lab=Nothing())
-    return study.restricted_to(seeds=seeds, pairs=["tiny-24 -> tiny-56"])
+    return study.restricted_to(seeds=seeds, weak_strong_pairs=["tiny-24 -> tiny-56"])
 
 
 @pytest.fixture(scope="module")

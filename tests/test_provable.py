@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from w2s_lib.figures import provable as figures
+from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.provable import (
+    CLAIMED,
     COORDINATES,
     SETTINGS,
     USED,
@@ -92,6 +94,9 @@ def test_integrals_are_what_the_library_counts(conflicting):
     for name, counted in (("deception_score", c.deception_score()), ("null_margin_matched", c.null("margin_matched"))):
         assert exact[name] == pytest.approx(float(counted), abs=0.015), name
     assert exact["null_random"] == pytest.approx(float(c.null("random")), abs=0.008)
+    alike = pd.Series(c.area[c.right], dtype=float).groupby(pd.qcut(c.independent[c.right], 100, labels=False))
+    gains = np.sort(c.area[c.right] - alike.transform("mean"))  # of a perfect deceiver, by bins of the margin
+    assert exact["attainable_margin_matched"] == pytest.approx(gains[-c.tax.sum() :].mean(), abs=0.015)
 
 
 def test_sampled_probabilities_are_calibrated(conflicting):
@@ -132,4 +137,8 @@ def test_rows_of_the_toy_are_what_was_integrated():
     told, behind = published(rows, "smoke", "20_provable")
     assert set(told["runs"]) == {""} and behind.empty, "it has no runs"
     assert not rows.duplicated(list(ROW_NAMES)).any() and set(rows["condition"]) == {"implicit", "rerun"}
+    told = ledger({"20_provable": rows}, CLAIMED.values()).iloc[0]
+    assert (told["value"], told["n_seeds"]) == (of("excess_margin_matched")["value"], 3)
+    assert told["attainable"] == pytest.approx(found.query("share == 1")["attainable_margin_matched"].mean())
+    assert told["verdict"] in ("yes", "small", "no", "undecided") and not set(CLAIMED) & set(CLAIMS)
     assert (rows["threshold"].isna() == (rows["statistic"] == "conflict_tax")).all()

@@ -53,12 +53,13 @@ def own(tmp_path_factory, folders):
     edition = yaml.safe_load((FOLDER / "hh-small.yaml").read_text(encoding="utf-8")) | {
         "name": "own", "title": "tiny models, a few pairs", "data": "harmless.jsonl",
         "helpful": "./helpful.jsonl", "seeds": [1], "models": [weak, middle, strong],
-        "pairs": [f"{weak} -> {strong}"], "train_pairs": 48, "test_pairs": 64, "max_tokens": 96, "lora_rank": None,
-        "dtype": "float32", "draws": 100, "threshold": 0.5, "filter_above": 0.5, "alphas": [0.5, 1.0],
-        "reward_model": FAST, "mitigations": ["bootstrap", "filter", "early_stopping", "ensemble"],
+        "weak_strong_pairs": [f"{weak} -> {strong}"], "train_pairs": 48, "test_pairs": 64, "max_tokens": 96,
+        "lora_rank": None, "dtype": "float32", "draws": 100, "threshold": 0.5, "filter_above": 0.5,
+        "alphas": [0.5, 1.0], "reward_model": FAST,
+        "mitigations": ["bootstrap", "filter", "early_stopping", "ensemble"],
     }  # fmt: skip
     edition["chapters"] = ["05", "12", "13", "14", "99"]  # others train as well, and take long
-    for name in ("control_pairs", "policy_pairs", "mitigation_pairs"):
+    for name in ("control_weak_strong_pairs", "policy_weak_strong_pairs", "mitigation_weak_strong_pairs"):
         edition.pop(name)
     path = folder / "own.yaml"
     path.write_text(yaml.safe_dump(edition), encoding="utf-8")
@@ -138,7 +139,11 @@ def test_an_edition_can_name_a_placebo_that_suits_the_script(own, tmp_path, caps
 def of_layers(name):
     """Two frozen layers in the place of the edition's models; early stopping is for whole ones."""
     pairs = [f"{name}@0 -> {name}@2"]
-    return {"models": [f"{name}@0", f"{name}@2"], "pairs": pairs, "mitigations": ["bootstrap", "filter", "ensemble"]}
+    return {
+        "models": [f"{name}@0", f"{name}@2"],
+        "weak_strong_pairs": pairs,
+        "mitigations": ["bootstrap", "filter", "ensemble"],
+    }
 
 
 def test_frozen_layers_are_models_of_a_ladder(own, folders):
@@ -166,7 +171,11 @@ def opinionated(own, folders, layers: bool, above: float = 0.75) -> tuple[Study,
     """The students of a weak model's labels under each mitigation that asks an opinion, of frozen layers or whole."""
     llama = folders["llama"]
     weak, strong = (f"{llama}@0", f"{llama}@3") if layers else (f"{folders['gpt2']}:1", str(llama))
-    fields = {"models": [weak, strong], "pairs": [f"{weak} -> {strong}"], "mitigations": ["own_labels", *WEIGHED]}
+    fields = {
+        "models": [weak, strong],
+        "weak_strong_pairs": [f"{weak} -> {strong}"],
+        "mitigations": ["own_labels", *WEIGHED],
+    }
     fields["filter_above"] = above
     study = Study(load(own, fields))
     return study, {one.mitigation: one.student(1, weak, strong, "explicit") for one in study.mitigated()}

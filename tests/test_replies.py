@@ -235,7 +235,7 @@ def test_groups_follow_the_results():
 
 
 def test_options_are_held_against_dpo_as_it_is_on_the_pair_that_has_them(study):
-    weak, strong = study.on_policy_pairs().edition.weak_strong[0]
+    weak, strong = study.on_policy_weak_strong_pairs().edition.weak_strong[0]
     frame = planted().assign(weak=weak, strong=strong)
     frame.loc[frame["sft"] == "after", "value"] += 0.03
     frame.loc[frame["labels"] == "soft", "value"] -= 0.02
@@ -256,7 +256,7 @@ def test_options_are_held_against_dpo_as_it_is_on_the_pair_that_has_them(study):
 
 def test_an_option_is_measured_beside_dpo_on_its_own_pair(study, lab):
     """What the chapters publish of it is what all of both would give: no cell is left out, none is counted twice."""
-    names = study.on_policy_pairs().edition.weak_strong[0]
+    names = study.on_policy_weak_strong_pairs().edition.weak_strong[0]
     for name, finding in (("after_sft", policies_speak), ("on_soft_labels", hard_labels)):
         per_seed, _ = finding(study.on(lab))
         found = dpo_option(study.on(lab), name, per_seed)
@@ -277,11 +277,11 @@ def test_without_dpo_there_are_no_options(study, lab):
 
 def test_labels_in_the_band_are_the_soft_ones(study, lab):
     found = hard_and_soft(study.on(lab))
-    seed, (weak, strong) = study.edition.seeds[0], study.on_policy_pairs().edition.weak_strong[0]
+    seed, (weak, strong) = study.edition.seeds[0], study.on_policy_weak_strong_pairs().edition.weak_strong[0]
     assert list(found["labels"].unique()) == ["hard", "soft"] and len(found) == 2 * len(study.edition.seeds)
     hard, soft = (found[(found["labels"] == name) & (found["seed"] == seed)].iloc[0] for name in ("hard", "soft"))
     assert hard["in_band"] == 0 and 0 < soft["in_band"] < 1
-    c = study.on_policy_pairs().trained_by("dpo").on(lab).comparison(seed, weak, strong, "explicit")
+    c = study.on_policy_weak_strong_pairs().trained_by("dpo").on(lab).comparison(seed, weak, strong, "explicit")
     right = c.baseline > 0.5
     assert hard["tax"] == pytest.approx((right & (c.conflict <= 0.5)).sum() / len(right))
     assert hard["churn"] == pytest.approx((right & (c.independent <= 0.5)).sum() / len(right))

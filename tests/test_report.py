@@ -277,7 +277,7 @@ def test_a_name_that_the_hub_and_a_folder_have_is_said_to_be_which(tmp_path, mon
     for name in ("gpt2", "owner/model"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).symlink_to(models[1])
-    fields = {"models": ["owner/model@1", "gpt2"], "pairs": ["owner/model@1 -> gpt2"], "chapters": ["05"]}
+    fields = {"models": ["owner/model@1", "gpt2"], "weak_strong_pairs": ["owner/model@1 -> gpt2"], "chapters": ["05"]}
     fields |= {"name": "mine", "title": "t", "data": str(pairs), "seeds": [1], "train_pairs": 32, "test_pairs": 32}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(fields), encoding="utf-8")
     says = [
@@ -450,6 +450,8 @@ BADLY = [
     ({"data": "world"}, "data='world': a report needs pairs of your own"),
     ({"data": "few.jsonl"}, "data='few.jsonl': 60 pairs can be used; 96 are needed"),
     ({"weak": "no/where"}, "models='no/where': .*needs no hub"),
+    ({"weak": "gpt2:3", "strong": "gpt2-medium"}, "models='gpt2:3': .*needs no hub"),
+    ({"weak": "distilgpt2"}, r"models='distilgpt2': no such model; .*, a hub id \(owner/name\) or a folder"),
     ({"weak": "pickle"}, "pickle.*has neither; allowed: a folder with"),
     ({"weak": "STRONG"}, "the weak model must be smaller"),
     ({"weak": "tiny-24"}, "the world's models read nothing else"),

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from transformers import AutoModelForSequenceClassification
 
 from tests.test_real_edition import BAD, GOOD, dialogues
 from w2s_lib import digests
 from w2s_lib.book import ship
 from w2s_lib.book.build import NOT_SHIPPED
-from w2s_lib.book.chapter import open_lab
+from w2s_lib.book.chapter import MODELS, open_lab
 from w2s_lib.book.pages import PACK
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures import bridge as figures_of_bridge
@@ -33,24 +34,29 @@ from w2s_lib.findings.real_texts import (
     EXPECTED,
     EXPECTED_ACROSS,
     WITHIN,
+    at_hand,
     by_people,
     families,
     real_texts,
+    seeds_in_words,
+    tried_in_words,
 )
 from w2s_lib.findings.results import ONE_DIVISION, pick, say
 from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.shipped import DIGESTS, Shipped
-from w2s_lib.lab.store import StoreError
+from w2s_lib.lab.store import Store, StoreError
 from w2s_lib.measures.divergences import capa
 from w2s_lib.models.ladder import parse
 from w2s_lib.specs import Society, Train
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import DOSES
+from w2s_lib.study.cost import plan_runs
 from w2s_lib.study.edition import FOLDER, load
 
 CONDITIONS = ("explicit", "rerun")
+REAL_TEXTS = "15_real_models_and_data"
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +66,8 @@ def done(folders, tmp_path_factory) -> tuple[Study, Path]:
     harmless = folder / "harmless.jsonl"
     harmless.write_text("\n".join(map(json.dumps, dialogues(200, (GOOD, BAD), 1))), encoding="utf-8")
     layers = [f"{folders['llama']}@0", f"{folders['llama']}@2"]
-    fields = {"name": "shipped", "data": str(harmless), "seeds": [1, 2], "models": layers, "pairs": "all"}
-    fields |= {"control_pairs": [], "train_pairs": 48, "test_pairs": 64, "max_tokens": 96, "threshold": 0.5}
+    fields = {"name": "shipped", "data": str(harmless), "seeds": [1, 2], "models": layers, "weak_strong_pairs": "all"}
+    fields |= {"control_weak_strong_pairs": [], "train_pairs": 48, "test_pairs": 64, "max_tokens": 96, "threshold": 0.5}
     study = Study(load("hh-smol", fields | {"draws": 100, "chapters": ["05"]}))
     Lab(folder / "store", workers=0, progress=False).run(study.student_runs(CONDITIONS))
     return study, folder / "store"
@@ -187,6 +193,49 @@ def test_all_that_comes_with_the_project_is_as_it_was_written(folder):
     assert named == {path.name: digests.of_file(path) for path in came}
 
 
+def test_the_pretrained_models_of_the_world_come_with_the_book_and_no_result_of_it(tmp_path, monkeypatch):
+    """Each as its run left it, of the edition's seeds and models, and of no others; safetensors and no pickle."""
+    study = Study(load("world"))
+    lab, e = open_lab(str(tmp_path / "store"), 0, study.edition), study.edition
+    models = [study.model(seed, name) for seed in e.seeds for name in e.models]
+    came = [path for path in MODELS.rglob("*") if path.is_file()]
+    assert {path.parent.name for path in came} == {run.key for run in models} and len(models) == 15
+    assert {path.name for path in came if path.suffix != ".json"} == {"model.safetensors", "knowledge.parquet"}
+    assert sum(path.stat().st_size for path in came) < 8e6
+    planned = plan_runs(runs := study.ladder_runs(), lab=lab)
+    assert planned.loc[planned["there"], "key"].tolist() == [run.key for run in closure(runs) if run in models]
+    assert planned.loc[planned["there"], "hours"].sum() == 0 and lab.shipped is None
+    assert lab.run(models) == lab.trained == 0
+    for run in models:
+        lab.store.verify(run)
+        model = AutoModelForSequenceClassification.from_pretrained(lab.store.path(run), num_labels=1)
+        assert model.config.hidden_size == run.width and len(lab.knowledge(run)) == e.substances
+    preview = open_lab(str(tmp_path / "preview"), 0, load("preview"))
+    assert all(preview.is_given(run) for run in models if preview.shipped.has(run)), "its students began from these"
+    began, there = [run for run in models if preview.shipped.has(run)], Store(MODELS, read_only=True)
+    assert [preview.shipped.records[run.key]["files"] for run in began] == [there.record(run)["files"] for run in began]
+    assert len(began) == len(e.models)
+    monkeypatch.setenv("W2S_SHIPPED", "no")
+    assert open_lab(str(tmp_path / "empty"), 0, e).missing(models) == models
+
+
+def test_models_are_shipped_all_or_none_and_only_those_of_the_world(own, tmp_path):
+    study, lab, _ = own
+    with pytest.raises(ParameterError, match="edition='shipped': only models of 'world' come with the book"):
+        ship.ship_models(study.on(lab), tmp_path)
+    few, folder = Study(load("world", {"seeds": [21]})).on(lab), tmp_path / "models"
+    (old := folder / "pretrain" / "00" / "old").mkdir(parents=True)
+    *others, last = [few.model(21, name) for name in few.edition.models]
+    for run in others:
+        lab.store.copy(run, Store(MODELS, read_only=True))
+    with pytest.raises(StoreError, match=f"Pretrain {last.key}: no result in"):
+        ship.ship_models(few, folder)
+    assert old.is_dir()
+    lab.store.copy(last, Store(MODELS, read_only=True))
+    assert ship.ship_models(few, folder) == [*others, last] and not old.exists()
+    Store(folder).verify(last)
+
+
 def test_a_hundred_runs_are_read_with_one_look_at_their_file(own, monkeypatch):
     study, _, shipped = own
     run, opened = study.weak(1, study.edition.weak_strong[0][0]), []
@@ -279,7 +328,7 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
     assert alone["value"] == pytest.approx(over_seeds["by_seed"][0][1])
     assert alone["high"] - alone["low"] > 0.01, "over prompts"
     if checked:
-        few = study.on_control_pairs()
+        few = study.on_control_weak_strong_pairs()
         other, by_hand = replace(few, ceiling_half="ground_truth").on(lab), []
         for seed in seeds:  # a ratio of sums within the seed
             cells = [other.comparison(seed, *names, "explicit") for names in few.edition.weak_strong]
@@ -302,9 +351,11 @@ def test_the_editions_that_ship_need_neither_texts_nor_model(edition, conditions
 @pytest.mark.parametrize("name", ["hh-smol", "hh-smol-helpful", "hh-families", "hh-smol-tuned"])
 def test_shipped_runs_are_runs_of_the_edition(name):
     study = Study(load(name))
-    needed = study.student_runs(CONDITIONS) if name == "hh-smol-tuned" else study.runs()
-    runs = {run.key for run in needed if isinstance(run, Train)}
-    assert runs == set(Shipped(FOLDER / name).records)
+    shipped, every = set(Shipped(FOLDER / name).records), {run.key for run in study.runs() if isinstance(run, Train)}
+    if name == "hh-smol-tuned":
+        assert {run.key for run in study.student_runs(CONDITIONS)} <= shipped <= every
+    else:
+        assert shipped == every
 
 
 def test_helpful_pairs_by_people_need_neither_texts_nor_model(tmp_path, monkeypatch):
@@ -472,6 +523,42 @@ def test_policies_on_real_texts_need_neither_texts_nor_model(tmp_path, monkeypat
         assert row["n_seeds"] == 1 and row["high"] - row["low"] > 0.02, "over prompts"
 
 
+def test_what_the_fine_tuned_study_has_and_lacks_is_said_by_its_runs(own):
+    """A condition is shown where no run of it is missing, of any seed; each one that is not, is named."""
+    study, lab, _ = own
+    study = study.on(lab)
+    said = lambda: tried_in_words(real_texts(study, (*CONDITIONS, *at_hand(study)), controls=False)[1])
+    assert at_hand(study) == []
+    assert said() == "The implicit conflict (longer replies), a placebo and gold labels were not tried on them."
+    first, gold = study.restricted_to(seeds=[1]), ("gold_explicit", "gold_rerun")
+    lab.run([*first.student_runs(gold), *study.student_runs(["placebo_eighth"])])
+    assert at_hand(study) == ["placebo_eighth"], "of one seed there is no gold"
+    assert "The implicit conflict (longer replies) and gold labels were not" in said()
+    lab.run(study.student_runs(gold))
+    assert at_hand(study) == ["placebo_eighth", *gold]
+    cells = [(seed, *names) for seed in study.edition.seeds for names in study.edition.weak_strong]
+    taxes = [[study.comparison(*cell, condition).conflict_tax() for cell in cells] for condition in gold]
+    paid = f"With gold labels, the tax minus that of a gold rerun is {100 * np.subtract(*taxes).mean():.1f} % ["
+    assert paid in said() and "The placebo taxes " in said()
+    assert said().endswith("The implicit conflict (longer replies) was not tried on them.")
+    tuned = study.edition.model_copy(update={"name": "hh-smol-tuned", "chapters": ("05", "15")})
+    assert {run.key for run in study.student_runs(gold)} <= {run.key for run in Study(tuned).runs()}, "it ships"
+
+
+def test_how_many_seeds_a_study_has_is_said_by_its_edition():
+    two = {name: Study(load(edition)) for name, edition in (("policies", "hh-smol-policies"), ("heads", "hh-smol"))}
+    assert seeds_in_words(two) == "Of policies there is one study seed, and of heads there are 8 study seeds."
+    turned = {"heads": two["heads"].restricted_to(seeds=[3, 4]), "policies": two["policies"]}
+    assert seeds_in_words(turned) == "Of policies there is one study seed, and of heads there are 2 study seeds."
+    alike = {"a": two["policies"], "b": two["policies"]}
+    assert seeds_in_words(alike) == "Of a and b there is one study seed."
+    chapters = [(FOLDER.parent / f"{name}.ipynb").read_text(encoding="utf-8") for name in (REAL_TEXTS, "14_claims")]
+    assert "{glue:text}`few_seeds`" in chapters[0] and "has one seed" not in chapters[0]
+    typed = ("There is one seed: intervals are over prompts", "in a small edition of one seed, with intervals")
+    assert all(words in text for words, text in zip(typed, chapters)), "of the policies"
+    assert len(load("hh-smol-policies").seeds) == 1, "else these words are wrong"
+
+
 def test_policies_on_real_texts_have_the_fine_tuned_supervisor_and_the_papers_labels_and_dose():
     tuned, policies = load("hh-smol-tuned"), load("hh-smol-policies")
     assert policies.models[0] == tuned.models[0] and policies.methods == ("dpo",) and not policies.dpo.sft_epochs
@@ -491,12 +578,14 @@ def on_real_texts(tmp_path_factory) -> dict[str, Study]:
 
 
 def test_the_row_across_families_has_no_pair_of_one_family(on_real_texts):
-    pairs = on_real_texts["across families"].on_control_pairs().edition.weak_strong
+    pairs = on_real_texts["across families"].on_control_weak_strong_pairs().edition.weak_strong
     assert len(pairs) == 4 and {findings_of_real_texts.family(*pair) for pair in pairs} == {ACROSS}
 
 
 def test_more_and_fewer_pairs_have_one_recipe_and_the_same_layers(on_real_texts):
-    more, fewer = (on_real_texts[name].on_control_pairs().edition for name in ("frozen layers", "fewer pairs"))
+    more, fewer = (
+        on_real_texts[name].on_control_weak_strong_pairs().edition for name in ("frozen layers", "fewer pairs")
+    )
     read = lambda edition: [[parse(name)[::2] for name in pair] for pair in edition.weak_strong]
     assert read(more) == read(fewer) and more.reward_model == fewer.reward_model
     assert (more.threshold, more.alpha, more.max_tokens) == (fewer.threshold, fewer.alpha, fewer.max_tokens)
@@ -534,7 +623,8 @@ def test_the_ledger_asks_fine_tuned_models_the_same(on_real_texts):
     rows = real_texts(on_real_texts["fine-tuned"], CONDITIONS, controls=False)[1].assign(edition="hh-smol-tuned")
     told = claims.on_real_texts(rows, claims.TUNED).set_index("claim")
     assert set(told.index) == {"C1", "C2a", "C3a", "N1", "N2", "N3"}
-    assert (told["n_seeds"] == len(on_real_texts["fine-tuned"].edition.seeds)).all()
+    n = len(on_real_texts["fine-tuned"].edition.seeds)
+    assert (told.drop("C1")["n_seeds"] == n).all() and told.loc["C1", "n_seeds"] <= n, "no gap, no PGR"
     found = pick(rows, MATCHED, "explicit", versus="rerun")
     assert tuple(told.loc["N2", ["low", "high"]]) == (found["low"], found["high"])
     by_hand = ("yes" if found["high"] >= 0.05 else "small") if found["low"] > 0 else None
@@ -611,7 +701,7 @@ def test_the_preview_needs_no_model(tmp_path):
     """What models know and reply, on which pairs they are right, and how one was trained come from the files."""
     study = Study(load("preview", {"draws": 100}))
     study = study.on(open_lab(str(tmp_path), 0, study.edition))
-    few, (seed,) = study.on_control_pairs(), study.edition.seeds
+    few, (seed,) = study.on_control_weak_strong_pairs(), study.edition.seeds
     facts, ladder = ladder_results(study)
     assert set(facts["model"]) == set(study.edition.models) and not ladder.empty
     watched = paths(few, seed, *few.edition.weak_strong[0])

@@ -63,7 +63,7 @@ def test_a_model_pair_without_a_score_on_one_side_is_left_out_of_both():
 def specifications() -> pd.DataFrame:
     """All that there are: the other half's ceiling has none over all pairs."""
     frame = pd.DataFrame(product(*CHOICES.values()), columns=list(CHOICES))
-    return frame[(frame["pairs"] == "control") | (frame["ceiling"] == "own half")].reset_index(drop=True)
+    return frame[(frame["weak_strong_pairs"] == "control") | (frame["ceiling"] == "own half")].reset_index(drop=True)
 
 
 def curve() -> pd.DataFrame:
@@ -87,7 +87,10 @@ def test_every_option_is_told_with_its_share():
     assert told["above_zero"].between(0, 1).all() and len(told) == sum(map(len, CHOICES.values()))
     each = told.groupby("choice")["specifications"]
     assert (each.nunique() == 1).all(), "as many of one option as of another"
-    assert each.sum()["pooled"] == len(curve()) and each.sum()["pairs"] == each.sum()["ceiling"] == len(curve()) * 2 / 3
+    assert (
+        each.sum()["pooled"] == len(curve())
+        and each.sum()["weak_strong_pairs"] == each.sum()["ceiling"] == len(curve()) * 2 / 3
+    )
 
 
 def solution() -> str:
@@ -97,7 +100,9 @@ def solution() -> str:
     return cell.source
 
 
-@pytest.mark.parametrize(("choice", "beside"), [("pairs", "ceiling"), ("ceiling", "pairs"), ("null", "T")])
+@pytest.mark.parametrize(
+    ("choice", "beside"), [("weak_strong_pairs", "ceiling"), ("ceiling", "weak_strong_pairs"), ("null", "T")]
+)
 def test_a_choice_that_does_nothing_moves_nothing_beside_one_that_does(choice, beside):
     """The number hangs on one choice alone; over all rows, its options stand unevenly behind those of another."""
     made = specifications()
@@ -123,4 +128,4 @@ def test_the_curve_holds_the_number_of_the_conflict_chapter(study, lab):
 def test_every_specification_stands_in_the_curve_once(study, lab):
     before, found = lab.trained, specification_curve(study.on(lab))
     assert not found.duplicated(list(CHOICES)).any() and found["value"].is_monotonic_increasing
-    assert set(found["pairs"]) <= set(CHOICES["pairs"]) and lab.trained == before
+    assert set(found["weak_strong_pairs"]) <= set(CHOICES["weak_strong_pairs"]) and lab.trained == before

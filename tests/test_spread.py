@@ -64,7 +64,7 @@ def test_cheap_trainings_that_scatter_are_worth_repeating():
 def test_a_repeated_study_shares_models_or_nothing_of_what_is_drawn():
     units = spread.units(WORLD, 330)
     runs = {unit: spread.runs(study) for unit, study in units.items()}
-    first = replace(WORLD.on_control_pairs().restricted_to(seeds=[330]))
+    first = replace(WORLD.on_control_weak_strong_pairs().restricted_to(seeds=[330]))
     assert set(spread.runs(first)) == set(runs[0, 0]), "the first is a study as any"
     for one, other in ((0, 0), (0, 1)), ((0, 0), (1, 0)):
         both = set(runs[one]) & set(runs[other])
@@ -97,7 +97,7 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "folder_of", lambda edition: tmp_path / "record")
     monkeypatch.setattr(spread, "DRAWS", 20)
     pairs = ("tiny-24 -> tiny-44", "tiny-28 -> tiny-44")
-    edition = load("smoke").model_copy(update={"control_pairs": pairs, "test_pairs": 300})
+    edition = load("smoke").model_copy(update={"control_weak_strong_pairs": pairs, "test_pairs": 300})
     return Study(edition, lab=TimedLab())
 
 

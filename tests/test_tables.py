@@ -24,10 +24,10 @@ def test_nothing_is_cut_and_missing_is_a_dash():
 def test_a_ledger_links_to_chapters_and_escapes_the_rest():
     claim = {"claim": "C1", "statement": EVIL, "chapter": "05_tax", "least_effect": 0.05, "says": "<b>holds</b>"}
     tested = claim | {"value": 0.5, "low": 0.25, "high": 0.75, "n_seeds": 32, "attainable": 0.8, "power": 0.125}
-    behind = {"innocent": 0.179, "taxed": 4321.0, "fewest": 0.0, "of_seeds": 32, "pairs": "a → b"}
+    behind = {"innocent": 0.179, "taxed": 4321.0, "fewest": 0.0, "of_seeds": 32, "weak_strong_pairs": "a → b"}
     nan = float("nan")
     missing = claim | {"value": nan, "low": 0.0, "high": 0.0, "n_seeds": 0, "attainable": nan, "power": nan}
-    tested, missing = tested | behind, missing | dict.fromkeys(behind, nan) | {"pairs": ""}
+    tested, missing = tested | behind, missing | dict.fromkeys(behind, nan) | {"weak_strong_pairs": ""}
     shown = Ledger(pd.DataFrame([tested, missing]))._repr_html_()
     assert "<script" not in shown and shown.count("<strong>&lt;b&gt;holds&lt;/b&gt;</strong>") == 2
     assert shown.count('<a href="05_tax.html">C1</a>') == 4 and "0.500 [0.250, 0.750]" in shown

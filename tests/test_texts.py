@@ -4,10 +4,15 @@ import gzip
 import json
 import math
 import random
+import re
 import time
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 
@@ -20,6 +25,7 @@ from w2s_lib.data.preferences import agreement, prefer
 from w2s_lib.data.reading import DataError
 from w2s_lib.data.rows import ASSISTANT, HUMAN, prompt_and_replies
 from w2s_lib.data.sources import DATA, read, source
+from w2s_lib.digests import stamp
 from w2s_lib.errors import ParameterError
 from w2s_lib.specs import Conflict, Texts
 from w2s_lib.study import Study
@@ -128,6 +134,7 @@ def test_a_bare_question_becomes_a_turn_and_the_safer_reply_is_chosen(tmp_path):
     found = read(made(tmp_path, rows))
     assert found["prompt"].tolist() == ["\n\nHuman: q\n\nAssistant:"] * 2
     assert found[["chosen", "rejected"]].values.tolist() == [[" a", " b"], [" b", " a"]]
+    assert reading.read_files((stamp(tmp_path / "pairs.jsonl"),)).unread == ()
 
 
 def test_what_is_wrong_is_named_with_how_many_are_like_it(tmp_path):
@@ -182,6 +189,69 @@ SHARE = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}, {"from"
 def test_all_kinds_of_chats_say_the_same(tmp_path, row, name):
     (pair,) = read(made(tmp_path, [row], name)).itertuples(index=False)
     assert pair[:3] == (TURNS, " x", " y")
+
+
+def of_numpy(messages: object) -> str:
+    """How pandas writes lists of a Parquet file into CSV."""
+    return str(np.array(messages, dtype=object)) if isinstance(messages, list) else str(messages)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [json.dumps, repr, of_numpy, partial(json.dumps, indent=2), lambda messages: json.dumps(json.dumps(messages))],
+)
+def test_messages_as_text_say_what_the_list_would(tmp_path, written):
+    it_s = [{"role": "user", "content": """it's "a"\n} {'é\\'"""}, {"from": "human", "value": "[{'c': 1}]"}]
+    rows = [
+        {"chosen": [*MESSAGES, X], "rejected": [*MESSAGES, Y]},
+        {"prompt": "c", "chosen": [*SHARE, X], "rejected": [*SHARE, Y]},
+        {"prompt": MESSAGES, "chosen": "x", "rejected": "[y]"},
+        {"conversations": SHARE, "chosen": X, "rejected": {"from": "gpt", "value": "y"}},
+        {"messages": MESSAGES, "chosen": PARTS[1:2], "rejected": [Y]},
+        {"prompt": "c", "history": it_s, "system": [{"role": "system", "content": "s"}], "chosen": "x", "rejected": ""},
+        {"prompt": MESSAGES[2:], "response_0": [X], "response_1": [Y], "safer_response_id": 1},
+    ]
+    packed = [
+        {name: written(is_) if isinstance(is_, (list, dict)) else is_ for name, is_ in row.items()} for row in rows
+    ]
+    lists, texts = (read(made(tmp_path, each))[["prompt", "chosen", "rejected"]] for each in (rows, packed))
+    assert texts.equals(lists)
+
+
+PROSE = [
+    "[sic] it was", "[1, 2]", "{", "[{", '[{"a": 1}]', "[{'role'", "[{role: user}]", '{"content": "an answer in JSON"}',
+    '[{"from": "2020", "value": "3"}, {"from": "2021", "value": "4"}]', '[{"role": "admin", "content": "all"}]',
+    '"role": "user" is a field', '[{"role": "user", "content": "Hi"}] is what the server wants.', '"role": "user"',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("prose", PROSE)
+def test_prose_that_begins_as_messages_do_stays_prose(tmp_path, prose):
+    rows = [
+        {"prompt": prose, "chosen": "x", "rejected": prose},
+        {"prompt": "q", "chosen": prose, "rejected": f"{prose} "},
+    ]
+    found = read(made(tmp_path, rows))
+    assert found["prompt"].tolist() == [f"\n\nHuman: {said}\n\nAssistant:" for said in (prose.strip(), "q")]
+    assert found["rejected"].tolist() == [f" {prose}"] * 2 and found["chosen"].tolist() == [" x", f" {prose}"]
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"chosen": json.dumps([X])[:-9], "rejected": "y"}, "chosen: begins as messages do, and is cut or no JSON"),
+        ({"prompt": "[{'role': 'user', 'content': 'it's'}]"}, "prompt: begins as messages do, and is cut or no JSON"),
+        ({"rejected": json.dumps(Y)}, "rejected: is messages as text, and chosen is not; write both in one way"),
+        (
+            {"prompt": json.dumps([MESSAGES[0], {"role": "tool", "content": "1"}])},
+            "prompt: a message has the role 'tool'",
+        ),
+        ({"prompt": '{"role": "user", "content": "a", "content": "b"}'}, "prompt: a message has the key 'content' 2"),
+    ],
+)
+def test_messages_as_text_that_are_ambiguous_are_refused_by_row_and_column(tmp_path, row, says):
+    with pytest.raises(DataError, match=f"line 2: {re.escape(says)}"):
+        made(tmp_path, [ASKED, ASKED | row])
 
 
 @pytest.mark.parametrize("system", [{"system": "s"}, {"prompt": [{"role": "developer", "content": "s"}, MESSAGES[2]]}])
@@ -335,6 +405,10 @@ BAD_FILES = {
     "latin.jsonl": (GOOD + b'\n{"chosen": "\xe9"}', "line 2 is not UTF-8 .byte 0xe9.*save the file as UTF-8"),
     "cut.jsonl.gz": (gzip.compress(GOOD * 50)[:-20], "cannot be read"),
     "cut.parquet": (pd.DataFrame({"chosen": ["a"], "rejected": ["b"]}).to_parquet()[:-9], "cannot be read: "),
+    "doubled.parquet": (
+        pd.DataFrame([["a", "b", "c"]], columns=["chosen", "rejected", "chosen"]),
+        "cannot be read: has the column 'chosen' 2 times",
+    ),
     "pointer.parquet": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
         "a pointer of Git LFS, .*git lfs pull",
@@ -347,7 +421,9 @@ BAD_FILES = {
 def test_bad_files_are_refused_in_one_line(tmp_path, name):
     content, says = BAD_FILES.get(name, (None, "no files in 'empty'; allowed: .jsonl, .json, "))
     (tmp_path / "empty").mkdir()
-    if content is not None:
+    if isinstance(content, pd.DataFrame):
+        pq.write_table(pa.Table.from_arrays([*map(pa.array, content.values.T)], [*content]), tmp_path / name)
+    elif content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=says) as error:
         source(tmp_path / name)

@@ -1,6 +1,7 @@
 """Models that cannot be used are refused in one line, before anything is trained; names that tell how are mended."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,11 +13,12 @@ from gguf import GGMLQuantizationType, GGUFWriter, quantize
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from w2s_lib.book.chapter import open_lab
 from w2s_lib.lab import Lab
 from w2s_lib.models import checkpoints, folders, names, usable
 from w2s_lib.models.checkpoints import CheckpointError
 from w2s_lib.models.ladder import parse
-from w2s_lib.models.names import local
+from w2s_lib.models.names import UNRESOLVED, local
 from w2s_lib.specs import Checkpoint, Features, PolicyRecipe, Recipe, Selection, Source, Texts, Train
 from w2s_lib.study import edition
 
@@ -30,6 +32,13 @@ def run(checkpoint, method="reward_model", max_tokens=64) -> Train:
     pairs = Texts(source=PAIRS, train_pairs=8, test_pairs=8, max_tokens=max_tokens)
     recipe = Recipe() if method == "reward_model" else PolicyRecipe()
     return Train(model=checkpoint, pairs=pairs, split="ground_truth", method=method, recipe=recipe)
+
+
+@pytest.fixture
+def commits():
+    names._commit.cache_clear()
+    yield
+    names._commit.cache_clear()
 
 
 @pytest.fixture
@@ -281,6 +290,31 @@ def test_a_plan_is_refused_like_the_run_unless_the_hub_alone_could_tell(files, s
             lab.check([asked], planning=True)
 
 
+def test_errors_name_models_as_an_edition_writes_them(folders, monkeypatch, tmp_path, commits, capsys):
+    """The ladder and the hub, which redirects old names, call a model otherwise; so do paths."""
+
+    def info(api, name, revision=None):
+        if name.startswith("openai"):
+            raise OSError("no route")
+        files = ["pytorch_model.bin" if revision else "model.safetensors"]
+        return SimpleNamespace(id="new/name", sha=COMMIT, siblings=[SimpleNamespace(rfilename=f) for f in files])
+
+    monkeypatch.setattr(names.HfApi, "model_info", info)
+    monkeypatch.setattr(names, "resolve_revision", lambda name, **_: SimpleNamespace(resolved=UNRESOLVED))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("w2s_lib.study.edition.rank", len)
+    with_weights(lambda weights: {})(Path(shutil.copytree(folders["llama"], tmp_path / "mine")))
+    monkeypatch.chdir(tmp_path)
+    written = ["gpt2:3", "./mine@2", "old/name"]
+    fields = {"data": "pairs.jsonl", "models": written[1:], "pairs": ["gpt2:3 -> ./mine@2"]}
+    lab = open_lab(tmp_path / "store", 0, edition.load("own", fields))
+    for name in written:
+        with pytest.raises(CheckpointError, match=f"model='{re.escape(name)}': "):
+            lab.check([run(names.named(parse(name).base))])
+    lab.check([run(names.named("gpt2"))], planning=True)
+    assert "note: this plan cannot be run from here: model='gpt2:3': the hub" in capsys.readouterr().err
+
+
 def test_a_vocabulary_beyond_the_embeddings_is_refused(mine):
     says("config.json", vocab_size=200)(mine)
     whole = lambda w: {n: x[:200] if len(x) == 260 else x for n, x in w.items()}
@@ -445,7 +479,7 @@ def test_a_name_that_is_none_is_refused_as_it_was_written(folders, tmp_path, mon
     for folder in ("llama", "models/llama", "run@2", "run@2@1"):
         shutil.copytree(folders["llama"], tmp_path / folder)
     with pytest.raises(ValueError, match=says) as error:
-        edition.load("own", {"data": "pairs.jsonl", "models": [name, "gpt2"], "pairs": [f"{name} -> gpt2"]})
+        edition.load("own", {"data": "pairs.jsonl", "models": [name, "gpt2"], "weak_strong_pairs": [f"{name} -> gpt2"]})
     assert "\n" not in str(error.value)
 
 
@@ -453,18 +487,20 @@ def test_folders_may_be_called_like_parts_of_models(folders, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     for folder in ("run@2", "run:2"):
         shutil.copytree(folders["llama"], tmp_path / folder)
-    given = {"data": "pairs.jsonl", "models": ["run@2", "./run:2@1"], "pairs": ["./run:2@1 -> run@2"]}
+    given = {"data": "pairs.jsonl", "models": ["run@2", "./run:2@1"], "weak_strong_pairs": ["./run:2@1 -> run@2"]}
     e = edition.load("own", given)
     assert e.models == ("run@2/", "./run:2/@1") and e.weak_strong == [("./run:2/@1", "run@2/")]
     assert parse("run@2/") == ("run@2/", None, None, "mean") and parse("./run:2/@1")[:3] == ("./run:2/", None, 1)
     assert names.named("run@2/").name == "run@2"
-    assert edition.load("own", given | {"models": e.models, "pairs": e.pairs}) == e, "what was read can be read again"
+    assert edition.load("own", given | {"models": e.models, "weak_strong_pairs": e.weak_strong_pairs}) == e, (
+        "what was read can be read again"
+    )
 
 
 def test_a_weak_model_that_is_larger_is_told_both_sizes(folders):
     weak, strong = f"{folders['llama']}@3", f"{folders['llama']}@1"
     with pytest.raises(ValueError, match=r"@3 has 0\.0\d+ and .*@1 has 0\.0\d+ million weights"):
-        edition.load("own", {"data": "p.jsonl", "models": [weak, strong], "pairs": [f"{weak} -> {strong}"]})
+        edition.load("own", {"data": "p.jsonl", "models": [weak, strong], "weak_strong_pairs": [f"{weak} -> {strong}"]})
 
 
 @pytest.mark.parametrize("other", [True, False])

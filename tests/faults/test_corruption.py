@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ import pytest
 from tests.faults.conftest import RUNS, TIMES, check
 from tests.small import LARGE, SMALL, STUDENT, WEAK
 from w2s_lib.lab import Lab
-from w2s_lib.lab.store import DamagedError, Store
+from w2s_lib.lab.store import DamagedError, Store, StoreError
 from w2s_lib.specs import Train
 
 
@@ -73,6 +74,23 @@ def test_every_bit_of_a_record(tmp_path):
         store.keep_page("ab12", {"seconds": b"1.5"})
         (tmp_path / "page/ab/ab12/record.json").write_bytes(content)
         assert store.page("ab12") is None
+
+
+def test_one_bit_of_each_file_of_a_model_that_comes_with_the_book(tmp_path, chance):
+    given = Store(tmp_path / "given")
+    with given.writing(SMALL) as draft:
+        for name in ("model.safetensors", "knowledge.parquet", "config.json"):
+            (draft.folder / name).write_text(f"what {name} holds", encoding="utf-8")
+    lab = Lab(tmp_path / "store", workers=0, progress=False, given=Store(given.root, read_only=True))
+    for path in sorted(given.path(SMALL).iterdir()):
+        content = bytearray(whole := path.read_bytes())
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        path.write_bytes(content)
+        with pytest.raises(StoreError, match=f"^{re.escape(str(path))} [^\n]*restore it \\(git checkout\\)$"):
+            lab.run([SMALL])
+        assert not lab.store.has(SMALL)
+        path.write_bytes(whole)
+    assert lab.run([SMALL]) == 0 and lab.store.record(SMALL) == given.record(SMALL)
 
 
 def test_one_bit_of_each_file_of_a_page(tmp_path, chance, capsys):

@@ -6,8 +6,11 @@ Strategies and bad values are made of the fields themselves, so that a new param
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import types
 import typing
 from collections.abc import Iterator
@@ -22,6 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from pydantic.fields import FieldInfo
 
+from tests.conftest import ROOT
 from tests.faults.conftest import TIMES, takes_long
 from w2s_lib.book import build, report
 from w2s_lib.book.chapter import open_chapter
@@ -106,7 +110,9 @@ def editions(draw: st.DrawFn) -> dict[str, Any]:
             st.characters(codec="utf-8", exclude_categories=["C", "Z"], include_characters=" "), max_size=30
         ),
         "seeds": st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=2, unique=True),
-        **dict.fromkeys(("control_pairs", "policy_pairs", "mitigation_pairs"), some(among)),
+        **dict.fromkeys(
+            ("control_weak_strong_pairs", "policy_weak_strong_pairs", "mitigation_weak_strong_pairs"), some(among)
+        ),
         "alphas": st.lists(st.floats(0.01, 10), min_size=1, max_size=3, unique=True),
         "methods": some(POLICY_METHODS, 1),
         "mitigations": some(list(MITIGATIONS), 1),
@@ -114,13 +120,15 @@ def editions(draw: st.DrawFn) -> dict[str, Any]:
         **{name: recipes(model) for name, model in RECIPES.items()},
         "search": st.fixed_dictionaries({}, optional=BEAMS),
     }
-    alone = {"name", "models", "pairs", "data", "dask", "intermediates", "truncation_side", "record_of"}
+    alone = {"name", "models", "weak_strong_pairs", "data", "dask", "intermediates", "truncation_side", "record_of"}
     alone |= {"helpful_share", *OF_REAL_TEXTS}  # they are refused where data is the world
     fields |= {name: values(name, field) for name, field in FIELDS.items() if name not in fields.keys() | alone}
     simpo = lambda fields: (
         "simpo" in fields.get("methods", ["simpo"]) or not {*TOKENS} & {*fields.get("mitigations", ())}
     )
-    return {"models": list(MODELS), "pairs": pairs} | draw(st.fixed_dictionaries({}, optional=fields).filter(simpo))
+    return {"models": list(MODELS), "weak_strong_pairs": pairs} | draw(
+        st.fixed_dictionaries({}, optional=fields).filter(simpo)
+    )
 
 
 def accepted(fields: dict[str, Any], folder: Path) -> None:
@@ -206,10 +214,10 @@ OTHERS: dict[str, list[object]] = {
     "seeds": [*NO_LIST, [], [True], [-1], [1.5], ["x"], [nan], [inf], [2**32], [7, 7], [7, "7"], [[7]], [None]],
     "alphas": [*NO_LIST, [], [0], [-1], [nan], [inf], [11], ["x"], [1, 1.0], [True]],
     "models": [*NO_LIST, [], ["tiny-24"], ["tiny-24", "tiny-24"], [24, 28], *([["tiny-24", n] for n in NO_NAME])],
-    "pairs": [*NO_LIST, [], ["tiny-24"], ["tiny-44 -> tiny-24"], ["tiny-24 -> "], [" -> tiny-24"],
+    "weak_strong_pairs": [*NO_LIST, [], ["tiny-24"], ["tiny-44 -> tiny-24"], ["tiny-24 -> "], [" -> tiny-24"],
         [["tiny-24", "tiny-44"]],
               ["tiny-24 -> tiny-44 -> tiny-56"], ["tiny-24 -> tiny-44", "tiny-24->tiny-44"], ["a\nb -> c"]],
-    **dict.fromkeys(("control_pairs", "policy_pairs", "mitigation_pairs"),
+    **dict.fromkeys(("control_weak_strong_pairs", "policy_weak_strong_pairs", "mitigation_weak_strong_pairs"),
         [*NO_LIST, ["tiny-24 -> tiny-56"], ["x"], [3]]),
     "methods": [*NO_LIST, [], ["ppo"], ["dpo", "dpo"], [1]],
     "mitigations": [*NO_LIST, [], ["hope"], ["filter", "filter"], [1]],
@@ -286,7 +294,7 @@ def test_a_notebook_refuses_what_cannot_be(tmp_path, counted, chapter, name):
     allowed = PARAMETERS + ALSO.get(chapter, ())
     others = {"edition": [*NO_TEXT, *NO_NAME], "store": NO_TEXT, "workers": [-1, 1.5, "two", True, [], {}, nan]}
     for value in others.get(name) or [value for its, value in BAD if its == name and value != []]:
-        if name in ("seeds", "pairs", "methods", "mitigations") and value in (3, "some"):
+        if name in ("seeds", "weak_strong_pairs", "methods", "mitigations") and value in (3, "some"):
             continue  # one value is a list of one
         given = dict.fromkeys(allowed) | {"edition": "smoke", "store": str(tmp_path), "workers": 0, name: value}
         with pytest.raises(OneLineError) as error:
@@ -325,6 +333,7 @@ WRONG_OPTIONS = [
     *(["--mitigations", *values] for values in ([], [""], ["filtr"], ["filter", "filter"], ["bootstrap"], ["none"],
       ["filter", "chosen_tokens"], ["random_half"])),
     ["--store", "/proc/nowhere"], ["--no-such", "1"], ["--seeds"], ["one too many"],
+    ["--store", "not UTF-8: \udce9"], ["--strong", "./not UTF-8: \udce9:1"],
 ]  # fmt: skip
 
 
@@ -342,6 +351,31 @@ def test_a_report_refuses_what_cannot_be(mine, options, capsys, monkeypatch, tmp
         assert code == 2 and told.startswith("error: ") and len(told.splitlines()) == 1, (dry, told)
     assert not list(tmp_path.rglob("*.html")) and not Path(mine[mine.index("--out") + 1]).exists()
     counted["options of a report or a build that cannot be", REFUSED] += 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all names are UTF-8")
+def test_a_locale_without_utf8_is_named_where_a_path_cannot_be_told(mine, folders, tmp_path):
+    """Pairs and the page may be called anything; libraries take folders of models and stores in UTF-8 alone."""
+    for name in ("pairs-ü.jsonl", os.fsdecode(b"pairs-\xfc.jsonl")):
+        shutil.copy(mine[0], tmp_path / name)
+    shutil.copytree(folders["gpt2"], tmp_path / "gpt-ü")
+    (tmp_path / "ü.yaml").touch()
+    english = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONPATH": str(ROOT)}
+
+    def said(*words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", *words, "--dry-run"]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=english, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8"
+        )
+        return done.returncode, done.stderr
+
+    report = ["w2s_lib.book.report", *mine]
+    for name in ("pairs-ü.jsonl", os.fsdecode(b"pairs-\xfc.jsonl")):
+        assert said(report[0], name, *mine[1:], "--out", f"{name}.html") == (0, "")
+    for words in ([*report, "--store", "ü"], [*report, "--strong", "./gpt-ü"], ["w2s_lib.book", "--edition", "ü.yaml"]):
+        code, told = said(*words)
+        assert code == 2 and len(told.splitlines()) == 1 and "does not know (ascii); set PYTHONUTF8=1" in told, told
 
 
 HONEST = [name for name, one in MITIGATIONS.items() if one.honest and not one.bootstrap and not one.tokens]

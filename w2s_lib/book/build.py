@@ -74,7 +74,7 @@ DONE = "build.json"
 
 NOT_SHIPPED = {
     "16_bring_your_own_pairs": "It trains models while it is read.",
-    "19_theory": "It reads the weights of models, which do not come with the book.",
+    "19_theory": "It reads the weights of models, which a preview does without.",
 }
 """Chapters that need more than comes with a preview, and what that is."""
 
@@ -151,8 +151,8 @@ def announced(notebook: nbformat.NotebookNode, edition: Edition, its_runs: bool 
     """The notebook, changed in place: of a preview, it says below its title what it is, and where and when it was
     executed, just now; ``its_runs``: the runs of this chapter come with the book."""
     if whole := edition.record_of:
-        whose = "whose runs came with the book: no model was trained for it" if its_runs else "for which models were "
-        whose += "" if its_runs else "trained where it was executed: their runs do not come with the book"
+        own = "whose runs do not come with the book: what it reads was computed where it was executed"
+        whose = "whose runs came with the book: no model was trained for it" if its_runs else own
         day, commit = f"{datetime.now(UTC):%d %B %Y}".lstrip("0"), record.commit()
         says = (
             f"This page was made from one study seed of the edition `{whole}`, {whose}. {EXECUTED} on {day}, on "

@@ -29,17 +29,20 @@ from w2s_lib.findings.results import COLUMNS, by_seed, published, read_results, 
 from w2s_lib.lab import Lab
 from w2s_lib.lab.cluster import LOCAL
 from w2s_lib.lab.shipped import RECORDS, Shipped
-from w2s_lib.lab.store import replacing
+from w2s_lib.lab.store import Store, replacing
 from w2s_lib.study import Study
-from w2s_lib.study.edition import ALSO, FOLDER, PARAMETERS, Edition, load
+from w2s_lib.study.edition import ALSO, FOLDER, PARAMETERS, Edition, load, no_such
 from w2s_lib.study.edition_file import EditionFile
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_STORE = ROOT / ".store"
+MODELS = FOLDER / "world" / "models"
+"""The pretrained models of the edition ``world``, as a store keeps them, for all that need them (``lab.Lab``)."""
+
 BUILT = ROOT / "book" / "_build"
 """Where books are built, a folder an edition."""
 
-ONE_OR_MORE = {"seeds", "pairs", "methods", "mitigations", "intermediates"}
+ONE_OR_MORE = {"seeds", "weak_strong_pairs", "methods", "mitigations", "intermediates"}
 """Parameters that may be given as one value instead of a list of one."""
 
 BOOK_TABLES = {"csv": "results.csv", "runs": "runs.csv", "seeds": "results_by_seed.csv"}
@@ -85,7 +88,7 @@ class Chapter:
         if edition.name == self.study.edition.name:
             return self.lab
         ships = Shipped(FOLDER / edition.name)
-        return Lab(self.lab.store.root, self.lab.workers, dask=edition.dask, shipped=ships)
+        return Lab(self.lab.store.root, self.lab.workers, dask=edition.dask, shipped=ships, given=self.lab.given)
 
     def publish(self, results: pd.DataFrame, edition: str | None = None) -> pd.DataFrame:
         """Add rows to the book's ``results.csv``, under an edition (None: the chapter's own); returns them as the page
@@ -332,8 +335,8 @@ class Chapter:
     def _repr_html_(self) -> str:
         e = self.study.edition
         cells = {
-            "edition": f"{e.name}: {e.title}", "seeds": ", ".join(map(str, e.seeds)), "pairs": "; ".join(e.pairs),
-            "threshold": e.threshold, "alpha": e.alpha,
+            "edition": f"{e.name}: {e.title}", "seeds": ", ".join(map(str, e.seeds)),
+            "weak_strong_pairs": "; ".join(e.weak_strong_pairs), "threshold": e.threshold, "alpha": e.alpha,
         }  # fmt: skip
         body = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in cells.items())
         told = html.escape(f"{e.name}, seeds {cells['seeds']}, T = {e.threshold:g}, α = {e.alpha:g}")
@@ -347,7 +350,8 @@ class Chapter:
 def open_lab(store: object = None, workers: object = None, edition: Edition | None = None) -> Lab:
     """The lab on a store (None: ``$W2S_STORE``, else this checkout's ``.store``) with ``workers`` (None: one a core).
 
-    What an edition ships is not computed again, unless ``$W2S_SHIPPED`` is ``no`` (see ``Chapter.lab_of`` for others).
+    What an edition ships is not computed again, nor are the ``MODELS``, unless ``$W2S_SHIPPED`` is ``no`` (see
+    ``Chapter.lab_of`` for other editions).
 
     Raises:
         ParameterError: ``store`` is no path, or ``workers`` no number of processes.
@@ -358,10 +362,13 @@ def open_lab(store: object = None, workers: object = None, edition: Edition | No
     store = store or os.environ.get("W2S_STORE") or DEFAULT_STORE
     if not isinstance(store, (str, Path)):
         raise ParameterError("store", store, "must be the path of a folder")
-    shipped = None
-    if edition is not None and os.environ.get("W2S_SHIPPED") != "no" and (FOLDER / edition.name / RECORDS).is_file():
+    shipped, comes = None, os.environ.get("W2S_SHIPPED") != "no"
+    if edition is not None and comes and (FOLDER / edition.name / RECORDS).is_file():
         shipped = Shipped(FOLDER / edition.name)
-    return Lab(store, workers, dask=edition.dask if edition else LOCAL, shipped=shipped)
+    given = Store(MODELS, read_only=True) if comes else None
+    lab = Lab(store, workers, dask=edition.dask if edition else LOCAL, shipped=shipped, given=given)
+    lab.written = edition.written if edition else {}
+    return lab
 
 
 def assigned(source: str) -> set[str]:
@@ -418,7 +425,7 @@ def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
     allowed = PARAMETERS + ALSO.get(name, ())
     if not any(isinstance(value, Chapter) for value in namespace.values()):  # else cells have made variables since
         for key in sorted(given_names(namespace, allowed) - {*allowed, *PAPERMILL_PATHS}):
-            raise ParameterError(key, namespace.get(key), f"no such parameter; {nearest(key, list(allowed))}")
+            raise ParameterError(key, namespace.get(key), no_such(key, allowed))
     given = {key: namespace.get(key) for key in allowed}
     fields = {key: value for key, value in given.items() if key not in ("edition", "store", "workers")}
     fields |= {key: as_list(key, fields[key]) for key in ONE_OR_MORE & fields.keys()}

@@ -6,6 +6,7 @@ It is a study like the book's: the edition ``own`` with other names in it, the s
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
 from math import floor
@@ -55,7 +56,8 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     """
     if str(data) == edition.WORLD:
         raise ParameterError("data", data, "a report needs pairs of your own; on the world's, there is the book")
-    fields = {"data": str(data), "models": [str(weak), str(strong)], "pairs": [f"{weak}{ARROW}{strong}"], **parameters}
+    fields = {"data": str(data), "models": [str(weak), str(strong)], "weak_strong_pairs": [f"{weak}{ARROW}{strong}"]}
+    fields |= parameters
     fields = {name: value for name, value in fields.items() if value is not None}
     recipe = fields.get("reward_model", {})
     if not isinstance(recipe, Mapping):
@@ -78,13 +80,17 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     study = Study(edition.load("own", fields))
     if e.helpful is not None and "helpful_share" not in fields:
         study = Study(edition.load("own", fields | {"helpful_share": min(1.0, _share(study))}))
+    from w2s_lib.models import usable  # here, for it loads torch
+
     for name in study.edition.models:
-        _usable(study, name)
+        with _as_written(name):
+            usable.check(closure([study.ceiling(study.edition.seeds[0], name)]))
     placebos = [e.placebo] if "placebo" in fields else get_args(Placebo)
     tried = [study.with_parameters(placebo=name) for name in placebos]
     study = next((one for one in tried if "placebo" not in not_shown(one)), tried[-1])
     for name in study.edition.models:
-        read = as_read(study, name)
+        with _as_written(name):
+            read = as_read(study, name)
         if 2 * read.alike > read.pairs:
             says = f"{name} reads {read.alike} of {read.pairs} pairs as two times the same text, so soon are they cut"
             raise ParameterError("max_tokens", e.max_tokens, f"{says}; allow more tokens")
@@ -102,12 +108,11 @@ def _which(e: Edition) -> Iterator[str]:
             yield f"{base} is the folder of that name, not the hub's model."
 
 
-def _usable(study: Study, name: str) -> None:
-    """Refuse a model that cannot be used, under the name by which it was asked for."""
-    from w2s_lib.models import usable  # here, for it loads torch
-
+@contextmanager
+def _as_written(name: str) -> Iterator[None]:
+    """A model that cannot be used is refused under the name by which it was asked for."""
     try:
-        usable.check(closure([study.ceiling(study.edition.seeds[0], name)]))
+        yield
     except CheckpointError as error:
         raise ParameterError("models", name, error.says) from None
 

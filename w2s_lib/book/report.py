@@ -194,6 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
             lab = open_lab(given.pop("store"), given.pop("workers"))
             target(given.pop("out"))
             study = own(**given)
+            lab.written = study.edition.written
             runs = needed(study)
             lab.check(runs, planning=True)
             print_plan(plan_runs(runs, lab=lab))

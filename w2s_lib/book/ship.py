@@ -3,6 +3,7 @@
     python -m w2s_lib.book.ship --edition hh-smol
     python -m w2s_lib.book.ship --edition preview
     python -m w2s_lib.book.ship --edition preview --pages
+    python -m w2s_lib.book.ship --edition world --models
 
 Writes, beside the edition file, the margins of finished runs and their records (``shipped.Shipped``).  Of runs that the
 store lacks, what was shipped before stays, so that a chapter can be added.  Of real texts, none is among them, and two
@@ -16,12 +17,16 @@ run here.
 
 With ``--pages``, every chapter of a preview is executed, those as well whose runs it does not ship, and the pages go
 with it (``pages``).  This trains what the store lacks of what those read.
+
+With ``--models``, the pretrained models of the edition ``world`` are kept, and no result of it: whoever builds it, or
+another edition that needs them, starts from the same weights.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,7 +49,7 @@ from w2s_lib.book.build import (
     studied,
 )
 from w2s_lib.book.challenge import BOARD
-from w2s_lib.book.chapter import CHAPTERS_BESIDE, open_lab
+from w2s_lib.book.chapter import CHAPTERS_BESIDE, MODELS, open_lab
 from w2s_lib.data.cleaning import cleaned, pool
 from w2s_lib.data.preferences import SURFACE, Agreement, agreement
 from w2s_lib.data.sources import source
@@ -54,6 +59,7 @@ from w2s_lib.findings.results import ALL
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import closure
 from w2s_lib.lab.shipped import Shipped
+from w2s_lib.lab.store import Store
 from w2s_lib.models.ladder import KNOWN, parse
 from w2s_lib.specs import Opinion, Pretrain, Society, Train
 from w2s_lib.study import Study
@@ -99,7 +105,7 @@ def ship(study: Study) -> Shipped:
         raise ParameterError("edition", e.name, f"none of its runs is in {lab.store.root}; run it first")
     shipped.write(lab.store, [run for run in runs if lab.store.has(run) or shipped.has(run)])
     if e.data == WORLD:
-        few = study.on_control_pairs()
+        few = study.on_control_weak_strong_pairs()
         one = (few.edition.seeds[0], *few.edition.weak_strong[0])
         key, there = few.student(*one, "explicit").key, Lab(lab.store.root, lab.workers)
         if not there.missing(few.compared(*one, "explicit")):
@@ -116,6 +122,25 @@ def ship(study: Study) -> Shipped:
         longer = [(part, *agreement(pairs, "verbosity")) for part, pairs in parts]
         shipped.write_table("longer", pd.DataFrame(longer, columns=["part", *Agreement._fields]))
     return shipped
+
+
+def ship_models(study: Study, folder: Path = MODELS) -> list[Pretrain]:
+    """Keep the study's pretrained models with the project, in the place of those that are there; returns their runs.
+
+    Raises:
+        ParameterError: another edition than that whose models come with the project.
+        StoreError: a model is not in the lab's store, or is damaged there.
+    """
+    e, store = study.edition, study.lab.store
+    if e.name != MODELS.parent.name:
+        raise ParameterError("edition", e.name, f"only models of {MODELS.parent.name!r} come with the book")
+    runs = [study.model(seed, name) for seed in e.seeds for name in e.models]
+    for run in runs:
+        store.verify(run)
+    shutil.rmtree(folder, ignore_errors=True)
+    for run in runs:
+        Store(folder).copy(run, store)
+    return runs
 
 
 def left_out_of_the_preview(edition: Edition) -> list[Path]:
@@ -145,7 +170,7 @@ def ship_pages(study: Study, edition: str, also: Iterable[Path]) -> Path:
         numbers = [path.stem[:2] for path in chapters() if path in also or not left_out(path, e)]
         needed = Study(e.model_copy(update={"chapters": tuple(numbers)})).runs()
         weights = [run for run in closure(needed) if isinstance(run, Pretrain)]
-        Lab(lab.store.root, lab.workers, dask=e.dask).run(weights)  # which never come with an edition
+        Lab(lab.store.root, lab.workers, dask=e.dask, given=lab.given).run(weights)  # a preview's results lack them
         lab.run(needed)
     of, keys, made = studied(study), {}, {}
     with TemporaryDirectory() as folder, drawing(for_slides=False):
@@ -175,10 +200,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
     what = "execute all chapters of a preview and keep their pages, instead of results"
     parser.add_argument("--pages", action="store_true", help=what)
+    what = "keep the pretrained models of the edition world, instead of results"
+    parser.add_argument("--models", action="store_true", help=what)
     given = parser.parse_args(arguments)
 
     def do() -> None:
         e = load(given.edition)
+        if given.models:
+            models = ship_models(Study(e).on(open_lab(given.store, given.workers)))
+            print(f"{len(models)} pretrained models in {MODELS}")
+            return
         if not given.pages:
             shipped = ship(Study(e).on(open_lab(given.store, given.workers)))
             print(f"{len(shipped.records)} runs in {shipped.folder}")

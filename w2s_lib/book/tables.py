@@ -61,8 +61,8 @@ def _seeds(f: pd.DataFrame) -> pd.Series:
 
 class Ledger(Table):
     """Claims with their intervals, the study seeds behind them and verdicts, each linked to its chapter; ``frame`` as
-    of ``claims.ledger``.  What is behind each stands in a second table, folded: its weak–strong pairs (``pairs``, where
-    the frame has them) and its taxed ones."""
+    of ``claims.ledger``.  What is behind each stands in a second table, folded: its ``weak_strong_pairs``,
+    where the frame has them, and its taxed pairs."""
 
     def _repr_html_(self) -> str:
         f = self.frame
@@ -90,7 +90,9 @@ class Ledger(Table):
         shown = {"": link, "verdict": "<strong>{}</strong>"}
         first = html_table(pd.DataFrame(columns), self.digits, "dataframe ledger", shown)
         whole = lambda name: f[name].map("{:,.0f}".format, na_action="ignore")
-        behind = {"": f["claim"], "claim": f["statement"]} | ({"weak–strong pairs": f["pairs"]} if "pairs" in f else {})
+        behind = {"": f["claim"], "claim": f["statement"]} | (
+            {"weak–strong pairs": f[told]} if (told := "weak_strong_pairs") in f else {}
+        )
         behind |= {"taxed pairs": whole("taxed"), "fewest in a seed": whole("fewest")}
         second = html_table(pd.DataFrame(behind), self.digits, "dataframe ledger", {"": link})
         summary = "<summary>How many taxed pairs are behind each, and of which models</summary>"

@@ -6,8 +6,10 @@ import gzip
 import json
 import re
 import zlib
+from ast import literal_eval
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from os.path import commonpath
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from w2s_lib.data.rows import ASKED, BEFORE, LABELLED, ORIGIN, SAFER, pair
+from w2s_lib.data.rows import ASKED, BEFORE, LABELLED, ORIGIN, ROLES, SAFER, pair
 from w2s_lib.digests import POINTER, Stamp, digest
 from w2s_lib.errors import OneLineError, first_line
 
@@ -81,6 +83,65 @@ def _values(text: str) -> Iterator[tuple[str, object]]:
         line += text.count("\n", start, end)
 
 
+MESSAGES = re.compile(r"""\s*\[?\s*\{\s*["'](role|content|from|value)["']\s*:""")
+"""How a text begins that may be messages: a list of them, or one alone."""
+SPEAKER = re.compile(rf"""["'](role|from)\\?["']\s*:\s*\\?["']({"|".join(ROLES)})\\?["']""")
+UNPARTED = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|\}\s+\{""")
+"""A text as Python writes it, or what NumPy writes between messages."""
+
+
+def _messages(text: object) -> Sequence | None:
+    """The messages that a text is, in JSON or as Python or NumPy write them; None: it is something else.
+
+    Raises:
+        ValueError: it begins as they do, no words stand behind them, and it cannot be read.
+    """
+    if isinstance(text, str) and text.startswith('"') and SPEAKER.search(text):  # JSON of JSON
+        with suppress(ValueError):
+            text = json.loads(text)
+    if not isinstance(text, str) or not MESSAGES.match(text):
+        return None
+    for read in (
+        json.JSONDecoder(object_pairs_hook=_object).decode,
+        lambda text: literal_eval(UNPARTED.sub(lambda found: found[1] or "}, {", text.strip())),
+    ):
+        try:
+            found = read(text)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+        found = found if isinstance(found, list) else [found]
+        spoken = any(isinstance(one, Mapping) and ("role" in one or "from" in one) for one in found)
+        return found if spoken or any(isinstance(one, ValueError) for one in found) else None
+    if SPEAKER.search(text) and (text.rstrip().endswith(("]", "}")) or not re.search(r"\}\s*\]", text)):
+        raise ValueError("begins as messages do, and is cut or no JSON; write messages as a list")
+    return None
+
+
+def _unpacked(row: object) -> object:
+    """A row with messages where its columns hold them as text, as tables without lists do; prose stays as it is.
+
+    Raises:
+        ValueError: a text cannot be read, or one reply is messages and the other is prose.
+    """
+    if not isinstance(row, Mapping):
+        return row
+    found = {}
+    for column in (*ASKED, *BEFORE, *LABELLED, *SAFER[:2]):
+        try:
+            found[column] = _messages(row.get(column))
+        except ValueError as error:
+            raise ValueError(f"{column}: {error}") from None
+    found = {column: messages for column, messages in found.items() if messages is not None}
+    if not any(SPEAKER.search(row[column]) for column in found):
+        return row  # an answer in JSON
+    for sides in (LABELLED, SAFER[:2]):
+        prose = [side for side in sides if side not in found and isinstance(row.get(side), str) and row[side].strip()]
+        if prose and any(side in found for side in sides):
+            told = next(side for side in sides if side in found)
+            raise ValueError(f"{told}: is messages as text, and {prose[0]} is not; write both in one way")
+    return row | found
+
+
 class Reading(NamedTuple):
     """What stands in some files."""
 
@@ -104,7 +165,9 @@ def _rows(path: Path) -> tuple[Iterator[tuple[str, object]], set[str], str]:
     from pyarrow.parquet import ParquetFile
 
     file = ParquetFile(BufferReader(content))
-    columns = set(file.schema_arrow.names)
+    columns = {*(names := file.schema_arrow.names)}
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"has the column {doubled[0]!r} {names.count(doubled[0])} times")
     known = columns & {*ASKED, *BEFORE, *LABELLED, *SAFER}
     read = sorted(known | columns & {ORIGIN}) if known else None
     rows = (row for batch in file.iter_batches(columns=read) for row in batch.to_pylist())
@@ -121,7 +184,7 @@ def _pairs(path: Path, called: str) -> tuple[list[tuple[str, str, str, str]], se
             try:
                 if isinstance(row, Exception):
                     raise row
-                said, read = pair(row)
+                said, read = pair(_unpacked(row))
             except (ValueError, RecursionError) as error:
                 wrong[says := first_line(error)] += 1
                 first.setdefault(says, where)

@@ -150,4 +150,5 @@ def pair(row: object) -> tuple[tuple[str, str, str], set[str]]:
         "".join(texts).encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"{error.object[error.start]!r} is half of a character, and no text") from None
-    return prompt_and_replies(*texts), {*sides, *earlier, *([asked] if asked else [])}
+    said = LABELLED if sides == LABELLED else SAFER
+    return prompt_and_replies(*texts), {*said, *earlier, *([asked] if asked else [])}

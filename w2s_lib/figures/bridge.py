@@ -56,7 +56,7 @@ def bridge(
     return Figure(
         figure,
         f"The explicit conflict beside a rerun, by setting. {'. '.join(said)}.",
-        f"Pooled over the control pairs; 95 % intervals over seeds ({seeds}). Seeds "
+        f"Pooled over the control weak–strong pairs; 95 % intervals over seeds ({seeds}). Seeds "
         f"of the world are worlds of their own. {SAME_TEXTS}",
     )
 

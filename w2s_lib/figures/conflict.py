@@ -74,7 +74,7 @@ def deception_plane(comparison: Comparison, condition: str) -> Figure:
     n, hit, null = int(c.tax.sum()), float(c.deception_score()), float(c.null("random"))
     return Figure(
         figure,
-        f"Scatter of {len(c.weak)} test pairs by the weak supervisor's and the ceiling's probability of the truth. "
+        f"Scatter of {c.right.sum()} test pairs by the weak supervisor's and the ceiling's probability of the truth. "
         f"{n} taxed pairs are lit; {hit:.0%} of them lie in the deception area (ceiling above {t}, weak not), "
         f"against {null:.0%} of all pairs that the no-conflict student ranks right.",
         f"Each dot is a test pair that the no-conflict student ranks right; the {n} that the {condition} student then "

@@ -81,7 +81,7 @@ def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str
     if control is None:
         axes[0].set(xlim=(0, 1.02), xticks=(0, 0.5, 1))
         measure, dashed = "AUC", "a signal that says nothing"
-        twins = "Twins exist on the edition's control pairs only."
+        twins = "Twins exist on the edition's control weak–strong pairs only."
     else:
         axes[0].set(xlim=(-0.6, 0.6), xticks=(-0.5, 0, 0.5))
         measure, dashed = f"AUC − the {control}'s AUC", f"as good as for the {control}"
@@ -129,5 +129,6 @@ def recall_by_budget(results: pd.DataFrame, conditions: Sequence[str]) -> Figure
         figure,
         "Share of the deceived pairs found by auditing the 5 % of the pairs with the strongest signal (chance: 5 %). "
         f"{'; '.join(said)}.",
-        "Dashed: pairs drawn by lot. Bars: 95 % intervals over seeds. Twins exist on the edition's control pairs only.",
+        "Dashed: pairs drawn by lot. Bars: 95 % intervals over seeds. "
+        "Twins exist on the edition's control weak–strong pairs only.",
     )

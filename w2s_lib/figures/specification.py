@@ -53,4 +53,6 @@ def specification_curve(curves: Mapping[str, pd.DataFrame], choices: Sequence[st
 def _named(choice: str, option: float | str) -> str:
     if choice in ("T", "neighbours"):
         return f"T = {option:g}" if choice == "T" else f"{option} neighbours"
-    return {"pairs": f"{option} weak–strong pairs", "ceiling": f"ceiling: {option}"}.get(choice, str(option))
+    return {"weak_strong_pairs": f"{option} weak–strong pairs", "ceiling": f"ceiling: {option}"}.get(
+        choice, str(option)
+    )

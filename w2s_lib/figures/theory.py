@@ -163,7 +163,8 @@ def alike_and_apart(per_seed: pd.DataFrame) -> Figure:
         figure,
         f"CAPA's kappa against the capability gap over weak-strong pairs and seeds ({len(cells)}); correlation within "
         f"a seed: {told}.",
-        f"κ is 0 where two models err independently and 1 where they never differ. Correlation within a seed: {told}.",
+        f"κ is 0 where two models err independently and 1 where they are sure and never differ. Correlation "
+        f"within a seed: {told}.",
     )
 
 

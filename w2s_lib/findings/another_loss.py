@@ -32,7 +32,7 @@ def another_loss(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     The loss stands in ``mitigation``, empty for cross-entropy.  Minus a rerun by the same loss (``versus`` *rerun*),
     minus cross-entropy (*unmodified*), and minus cross-entropy with the rerun of each taken off before
     (*unmodified_net*).  The rerun has a row at every alpha, for its borders."""
-    few = study.restricted_to(pairs=study.edition.mitigation_pairs)
+    few = study.on_mitigation_weak_strong_pairs()
     frames = [measure(few.under_mitigation(loss), ["none"], GENERALIZATION) for loss in LOSSES_TRIED]
     for alpha in doses(study):
         for loss in LOSSES_TRIED:
@@ -65,7 +65,7 @@ def fitted(study: Study, alpha: float) -> pd.DataFrame:
     """Every training pair of every loss: ``loss, condition, q`` (weak label), ``z`` (the student's logit of the truth),
     ``right`` (whether the no-conflict student by the same loss ranks it right)."""
     frames = []
-    few = study.restricted_to(pairs=study.edition.mitigation_pairs).with_parameters(alpha=alpha)
+    few = study.on_mitigation_weak_strong_pairs().with_parameters(alpha=alpha)
     for loss in LOSSES_TRIED:
         for cell in cells(few, ["explicit"]):
             c = few.under_mitigation(loss).comparison(*cell, on="weak_label")

@@ -57,7 +57,7 @@ def of_real_texts(studies: Mapping[str, Study], **names: str) -> dict[str, pd.Da
     """The same of studies on real texts, pooled over their control pairs, by name; ``names`` as of ``compared``."""
     found = {}
     for name, study in studies.items():
-        per_seed = compared(study.on_control_pairs(), **names)
+        per_seed = compared(study.on_control_weak_strong_pairs(), **names)
         against = minus(per_seed, (MATCHED, SHARE, SHIFT), ("explicit",), "rerun", **names)
         found[name] = pd.concat([summarise(per_seed, pooled=True), against], ignore_index=True)
     return found
@@ -68,7 +68,9 @@ def by_ceiling(study: Study) -> pd.DataFrame:
     of what the supervisor does not, the largest excess that could have been seen, and which share of it was."""
     (first, _), *_ = study.edition.weak_strong
     mine = [f"{weak} -> {strong}" for weak, strong in study.edition.weak_strong if weak == first]
-    return summarise(measure(study.restricted_to(pairs=mine), ("explicit",), (KNOWN_BEYOND, ATTAINABLE, SHARE)))
+    return summarise(
+        measure(study.restricted_to(weak_strong_pairs=mine), ("explicit",), (KNOWN_BEYOND, ATTAINABLE, SHARE))
+    )
 
 
 def wrongly_ranked(study: Study) -> tuple[float, float]:

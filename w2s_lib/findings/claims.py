@@ -159,7 +159,7 @@ POOLED = (
     | {"32": "first"}
 )
 """By a chapter's number, which of an edition's weak-strong pairs its claims pool: all, those of a field
-``<name>_pairs``, or the first of the policies'."""
+``<name>_weak_strong_pairs``, or the first of the policies'."""
 
 
 def effect(low: float, high: float, least: float) -> Effect:
@@ -227,7 +227,8 @@ def sentence(claim: Claim, found: Verdict, value: float = np.nan, shown: float =
         who = "a student that hides nothing" if claim.rule == "below" else "a perfect deceiver"
         return f"Cannot tell: at this size not even {who} would have shown an effect of {least}."
     says = claim.says.get(found, "Not tested in this edition.")
-    if claim.rule == "above" and claim.can_fail and found in ("yes", "small") and shown > value:
+    there = found in (("yes", "small") if claim.rule == "above" else ("no", "small"))
+    if claim.rule in ("above", "absent") and claim.can_fail and there and shown > value > 0:
         more = f"a student that {FOLLOWS[by]} would show {shown:.2f} where this one shows {value:.2f}"
         return f"{says.removesuffix('.')}; {more}."
     return says
@@ -367,7 +368,7 @@ REAL = {
 """Editions of real texts that the ledger asks as well, with the conditions that each is asked about: of pairs that are
 mixed in, the one that has helpful pairs."""
 
-TUNED = {"hh-smol-tuned": ("none", "explicit")}
+TUNED = {"hh-smol-tuned": ("none", "explicit", "gold_explicit")}
 """The same of models of which all weights are trained."""
 
 
@@ -392,13 +393,15 @@ def carried(verdicts: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     """Of two ledgers, the claims that can fail and are in both: ``carried`` (one of ``CARRIED``), ``claim``,
     ``statement``, and what each says, ``here`` and ``there``; in the order of ``CARRIED``.
 
-    A verdict holds where the other ledger's is the same, and does not where it is another; where one of the two decides
-    nothing (``OPEN``), it cannot be told."""
+    A verdict holds where the other ledger's is the same, and does not where it is another, or where both find an effect
+    that a claim says is absent, of opposite signs; where one of the two decides nothing (``OPEN``), it cannot be told.
+    """
     others = verdicts.iloc[:0] if others.empty else others
     both = verdicts[verdicts["can_fail"]].merge(others, on="claim", suffixes=("", "_there"))
     here, there = both["verdict"], both["verdict_there"]
     open_ones = here.isin(OPEN) | there.isin(OPEN)
-    found = np.select([open_ones, here == there], [CARRIED[2], CARRIED[0]], CARRIED[1])
+    opposite = (both["rule"] == "absent") & (here != "yes") & (both["value"] * both["value_there"] < 0)
+    found = np.select([open_ones, (here == there) & ~opposite], [CARRIED[2], CARRIED[0]], CARRIED[1])
     told = both[["claim", "statement"]].assign(here=both["says"], there=both["says_there"])
     told.insert(0, "carried", found)
     return pd.concat([told[found == name] for name in CARRIED], ignore_index=True)
@@ -411,7 +414,7 @@ def carried_in_words(told: pd.DataFrame) -> str:
         for name, says in zip(CARRIED, ("hold", "do not", "cannot be told"))
         if (keys := told.loc[told["carried"] == name, "claim"].tolist())
     ]
-    return f"Of {len(told)} verdicts that can be asked for there, {'; '.join(parts)}." if parts else ""
+    return f"Of {len(told)} verdicts that can be asked for on real texts, {'; '.join(parts)}." if parts else ""
 
 
 def moved(frame: pd.DataFrame) -> tuple[int, int]:

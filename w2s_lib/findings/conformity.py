@@ -84,10 +84,10 @@ def by_side(competence: float, conformity: float, clash: float) -> tuple[float, 
 def placed(study: Study) -> list[tuple[Study, Sequence[str]]]:
     """Every student that the book trains on the edition's mitigation pairs, at its usual dose and aim: studies, and
     conditions of each; a student may be named by two."""
-    few, has = study.restricted_to(pairs=study.edition.mitigation_pairs), study.edition.has_chapter
-    within = lambda pairs: set(study.edition.mitigation_pairs) <= set(pairs)
-    policies = within(study.edition.policy_pairs)
-    found = [(few, (*CORE, *CONTROLS) if has("07") and within(study.edition.control_pairs) else CORE)]
+    few, has = study.on_mitigation_weak_strong_pairs(), study.edition.has_chapter
+    within = lambda pairs: set(study.edition.mitigation_weak_strong_pairs) <= set(pairs)
+    policies = within(study.edition.policy_weak_strong_pairs)
+    found = [(few, (*CORE, *CONTROLS) if has("07") and within(study.edition.control_weak_strong_pairs) else CORE)]
     if study.takes_turns:
         found.append((few, tuple(TURNS)))
     if has("13"):
@@ -112,8 +112,8 @@ def _others(study: Study) -> Iterator[pd.DataFrame]:
     """The same rows of strong models that are no students, a frame a ``method``: under a guide, the guide alone, and in
     a society, whose weak agents' knowledge is that after the last round."""
     e, has = study.edition, study.edition.has_chapter
-    few = study.restricted_to(pairs=e.mitigation_pairs)
-    if has("23") and set(e.mitigation_pairs) <= set(e.policy_pairs):
+    few = study.on_mitigation_weak_strong_pairs()
+    if has("23") and set(e.mitigation_weak_strong_pairs) <= set(e.policy_weak_strong_pairs):
         by = search.policies(few)
 
         def guided(weight: Callable[[Study, Cell], float], cell: Cell) -> tuple[Comparison, list[Spec]]:
@@ -168,7 +168,7 @@ def hardened_otherwise(p: Array, q: Array, batch: int, rng: np.random.Generator)
 def either_fence(study: Study) -> pd.DataFrame:
     """Tax and scores under the confidence loss with either fence, by the explicit conflict and in a rerun, and PGR,
     also without that loss; a row a seed."""
-    few = study.restricted_to(pairs=study.edition.mitigation_pairs)
+    few = study.on_mitigation_weak_strong_pairs()
     tried = [few.under_mitigation(name) for name in FENCES]
     frames = [measure(one, ["none"], ["pgr"]) for one in (few, *tried)]
     return pd.concat([*frames, *(measure(one, ("explicit", "rerun"), COSTS) for one in tried)], ignore_index=True)
@@ -177,7 +177,7 @@ def either_fence(study: Study) -> pd.DataFrame:
 def confidence_fences(study: Study) -> pd.DataFrame:
     """Of students who harden at 1/2: the share of their training pairs that ``hardened_otherwise`` marks, and,
     as ``accuracy`` of the subset, the share of these that 1/2 ranks right."""
-    few = study.restricted_to(pairs=study.edition.mitigation_pairs).under_mitigation(FENCES[0])
+    few = study.on_mitigation_weak_strong_pairs().under_mitigation(FENCES[0])
 
     def estimates(cell: Cell) -> Iterable[Estimate]:
         c, run = few.comparison(*cell, on="weak_label"), few.student(*cell)

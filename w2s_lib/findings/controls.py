@@ -17,7 +17,7 @@ def controls(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     ``subset`` is *stable* for the pairs that every rerun ranks right, ``ceiling`` *other* where the ceiling was trained
     on the weak supervisor's half.
     """
-    few = study.on_control_pairs()
+    few = study.on_control_weak_strong_pairs()
     weakly = (*CONFLICTS, "explicit_shared", "untrained")
     gold = ("gold_explicit", "gold_implicit", "gold_rerun")
     per_seed = measure(few, (*weakly, *gold), SCORES)
@@ -44,7 +44,7 @@ def balance(study: Study) -> pd.DataFrame:
     ``largest`` imbalance after matching.  Below 0.1 counts as balanced.
     """
     rows = []
-    for cell in cells(study.on_control_pairs(), CONFLICTS):
+    for cell in cells(study.on_control_weak_strong_pairs(), CONFLICTS):
         c = study.comparison(*cell)
         rows.append((cell.condition, int(c.tax.sum()), c.imbalance("random"), c.imbalance("margin_matched")))
     frame = pd.DataFrame(rows, columns=["condition", "taxed", "before", "after"]).dropna()

@@ -62,7 +62,7 @@ def supervisors(study: Study, at: list[int]) -> list[dict]:
         if other == strong:
             c = study.comparison(seed, weak, strong, "explicit")
             found.append(_supervisor(weak, c, c.weak, at, **of_book(c)))
-    gold = [pair for pair in study.on_control_pairs().edition.weak_strong if pair[1] == strong]
+    gold = [pair for pair in study.on_control_weak_strong_pairs().edition.weak_strong if pair[1] == strong]
     if gold and e.has_chapter("07"):
         c = study.comparison(seed, *gold[0], "gold_explicit")
         found.append(_supervisor(TRUTH, c, np.ones(len(c.weak)), at))

@@ -36,7 +36,10 @@ def gain_by_confidence(study: Study, edges: Sequence[float] = (0.5, 0.6, 0.75, 0
     summed = pd.concat(frames).groupby(["weak_confidence", "seed"], observed=True).sum()
     rows = []
     for confidence, seeds in summed.groupby("weak_confidence", observed=True):
-        row = {"weak_confidence": confidence, **(seeds[["wrong", "right"]].mean() / len(study.edition.pairs))}
+        row = {
+            "weak_confidence": confidence,
+            **(seeds[["wrong", "right"]].mean() / len(study.edition.weak_strong_pairs)),
+        }
         for name, of in (("corrected", "wrong"), ("lost", "right")):
             found = seed_interval(seeds[name] / seeds[of], less=0)
             row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

@@ -157,7 +157,7 @@ def label_again(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     Minus a rerun under the same mitigation (``versus`` *rerun*), minus no mitigation (*unmodified*), minus the filter
     alone (*one_stage*), and the others minus *label_again*; and, with the rerun of each taken off before, minus no
     mitigation (*unmodified_net*).  ``CONTRAST`` of the pairs that come back and those that are kept."""
-    few = study.restricted_to(pairs=study.edition.mitigation_pairs)
+    few = study.on_mitigation_weak_strong_pairs()
     frames = [labels(few, ("none", "explicit"))]
     frames += [weighed(few, name, conditions) for name, conditions in zip(WEIGHED, (("none",), ("none", "explicit")))]
     for name in LABELS_TRIED:

@@ -32,7 +32,7 @@ def mechanism(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     frames, rows = [], []
     for alpha in study.edition.alphas:
-        at = study.on_control_pairs().with_parameters(alpha=alpha)
+        at = study.on_control_weak_strong_pairs().with_parameters(alpha=alpha)
         training = measure(at, ("explicit", "rerun"), MECHANISM, on="weak_label")
         test = measure(at, ("explicit", "rerun"), (*MECHANISM, *SCORES[2:]))
         gold = measure(at, ("gold_explicit", "gold_rerun"), ("conflict_tax", "net_change"))

@@ -116,7 +116,8 @@ NEEDS: dict[str, Callable[[Study], Sequence[Spec]]] = {
 def why_not(study: Study) -> dict[str, str]:
     """Chapters of ``OF_OTHERS`` whose rows cannot be had without training → why, in words."""
     has = lambda chapter: study.edition.has_chapter(chapter[:2])
-    absent = {chapter: "this edition has no such chapter" for chapter in NEEDS if not has(chapter)}
+    lacks = "its runs do not come with a preview" if study.edition.record_of else "this edition has no such chapter"
+    absent = {chapter: lacks for chapter in NEEDS if not has(chapter)}
     missing = [chapter for chapter in NEEDS if chapter not in absent and study.lab.missing(NEEDS[chapter](study))]
     return absent | dict.fromkeys(missing, "it has not been run")
 
@@ -161,7 +162,7 @@ def what_helps(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     *unmodified*): reward models under the explicit conflict.
 
     Bootstrapping stands averaged over the ways, and ``via`` each intermediate model one by one."""
-    return _tried(study.restricted_to(pairs=study.edition.mitigation_pairs), study.mitigated(), "explicit")
+    return _tried(study.on_mitigation_weak_strong_pairs(), study.mitigated(), "explicit")
 
 
 def two_remedies(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -170,8 +171,10 @@ def two_remedies(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     found = []
     for method in study.edition.methods:
         if mitigated := study.mitigated_policies(method):
-            pairs = dict.fromkeys(tried.edition.pairs[0] for tried in mitigated)
-            found.append(_tried(study.restricted_to(pairs=list(pairs)).trained_by(method), mitigated, "implicit"))
+            pairs = dict.fromkeys(tried.edition.weak_strong_pairs[0] for tried in mitigated)
+            found.append(
+                _tried(study.restricted_to(weak_strong_pairs=list(pairs)).trained_by(method), mitigated, "implicit")
+            )
     if not found:
         return pd.DataFrame(columns=PER_SEED), pd.DataFrame(columns=list(ROWS))
     per_seed, rows = (pd.concat(frames, ignore_index=True) for frames in zip(*found))
@@ -181,7 +184,7 @@ def two_remedies(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 def of_the_attainable(study: Study) -> pd.DataFrame:
     """Results rows: the largest excess over the margin-matched null that was attainable under each mitigation, and
     without one, and which share of it the explicit conflict's was; each share minus that without a mitigation."""
-    few = study.restricted_to(pairs=study.edition.mitigation_pairs)
+    few = study.on_mitigation_weak_strong_pairs()
     asked = ("attainable_margin_matched", SHARE)
     per_seed = pd.concat([measure(one, ["explicit"], asked) for one in (few, *study.mitigated())], ignore_index=True)
     per_seed = pd.concat([per_seed, over_ways(per_seed)], ignore_index=True)
@@ -220,7 +223,7 @@ def costs(study: Study) -> pd.DataFrame:
     Mean over seeds and pairs, for the no-conflict student and what only it needs, as ``_spent`` has it.  Operations are
     reckoned (``study.cost``), for recorded times are of machines that were more or less busy; a filter and early
     stopping may spare some of theirs."""
-    few = study.restricted_to(pairs=study.edition.mitigation_pairs)
+    few = study.on_mitigation_weak_strong_pairs()
     rows = []
     for tried in (few, *study.mitigated()):
         spent = [_spent(tried.student(*cell), tried.weak(*cell[:2])) for cell in cells(tried, ["none"])]
@@ -260,12 +263,12 @@ def _operations(study: Study, remedy: Remedy, cell: Cell) -> tuple[float, float]
 def _studies(study: Study, remedy: Remedy) -> list[Study]:
     """The studies in which a remedy of ``OF_OTHERS`` is tried, by the method of the plain student, with its ``via``."""
     if remedy.method == "reward_model":
-        return [study.restricted_to(pairs=study.edition.mitigation_pairs)]
+        return [study.on_mitigation_weak_strong_pairs()]
     if remedy.condition == "implicit":
         tried = [one for one in study.mitigated_policies(remedy.method) if one.mitigation == remedy.mitigation]
         return [one.under_mitigation("", one.via) for one in tried]
     by = study.trained_by("simpo" if remedy.method == "simpo" else "dpo")
-    return [first_pair(by) if remedy.method == MACPO else by.on_policy_pairs()]
+    return [first_pair(by) if remedy.method == MACPO else by.on_policy_weak_strong_pairs()]
 
 
 def costs_elsewhere(study: Study, remedies: Iterable[Remedy]) -> dict[str, float]:

@@ -105,7 +105,7 @@ def other_objectives(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Harmlessness with the conflicts and verbosity, honesty with the conflicts of its own; tax rates by what the rival
     says; DS - margin-matched null minus the rerun's, and explicit minus implicit."""
-    few = study.on_control_pairs()
+    few = study.on_control_weak_strong_pairs()
     honest = few.aiming_at("honesty")
     frames = [
         measure_both(few, (*CONFLICTS, "verbosity")),

@@ -26,7 +26,7 @@ def preference_optimisation(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """How policies rank, by every method of the edition, beside reward models, on the edition's policy pairs, pooled.
 
     Differences: each conflict minus the rerun of its method; each method's conflict minus the reward models'."""
-    few = study.on_policy_pairs()
+    few = study.on_policy_weak_strong_pairs()
     frames = [measure_both(few, REWARD_MODELS)]
     frames += [measure_both(few.trained_by(method), POLICY[1:]) for method in study.edition.methods]
     per_seed = pd.concat(frames, ignore_index=True)
@@ -40,7 +40,7 @@ def preference_optimisation(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 def policies_speak(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What policies say, by every method of the edition, on its policy pairs, pooled; and DPO after supervised
     fine-tuning, on the first of them.  Differences: each conflict minus the rerun of its method."""
-    few = study.on_policy_pairs()
+    few = study.on_policy_weak_strong_pairs()
     frames = [measure_talk(few.trained_by(method), POLICY) for method in study.edition.methods]
     frames += _option(study, "after_sft")
     per_seed = pd.concat(frames, ignore_index=True)
@@ -92,7 +92,10 @@ def dpo_option(study: Study, name: str, per_seed: pd.DataFrame) -> pd.DataFrame:
     """
     if name not in study.policy_options():
         return summarise(per_seed.iloc[:0])
-    few, changed = study.restricted_to(pairs=study.edition.policy_pairs[:1]), CHANGED_BY_OPTION[name]
+    few, changed = (
+        study.restricted_to(weak_strong_pairs=study.edition.policy_weak_strong_pairs[:1]),
+        CHANGED_BY_OPTION[name],
+    )
     by = few.trained_by("dpo")
     frames = [
         usual(per_seed, method="dpo", **OPTION_COLUMNS[name]),
@@ -120,7 +123,7 @@ def beside_dpo(name: str, per_seed: pd.DataFrame) -> pd.DataFrame:
 def hard_and_soft(study: Study) -> pd.DataFrame:
     """DPO's explicit conflict on hard and on soft labels, on the first policy pair: ``labels``, ``seed``, ``in_band``
     (share of training labels), ``tax``, ``churn`` (what a further no-conflict one "pays"); no row without DPO."""
-    few, options, rows = study.on_policy_pairs(), study.policy_options(), []
+    few, options, rows = study.on_policy_weak_strong_pairs(), study.policy_options(), []
     (weak, strong), (low, high) = few.edition.weak_strong[0], band(study.edition.alpha)
     by_labels = {"hard": few.trained_by("dpo"), "soft": options["on_soft_labels"]} if options else {}
     for labels, by in by_labels.items():

@@ -164,7 +164,7 @@ def _settings(study: Study, only_explicit: bool) -> list[tuple[Study, str, dict[
     """
     if only_explicit:
         return [(study, "explicit", {})]
-    other = replace(study.on_control_pairs(), ceiling_half="ground_truth")
+    other = replace(study.on_control_weak_strong_pairs(), ceiling_half="ground_truth")
     explicit = [(study, {}), (study, {"subset": STABLE}), (other, {"ceiling": OTHER})]
     return [(study, "implicit", {}), *((of, "explicit", names) for of, names in explicit)]
 
@@ -193,7 +193,7 @@ def positive_controls(
 def among_policies(study: Study, students: int = PLANTED_STUDENTS // 2) -> tuple[pd.DataFrame, pd.DataFrame]:
     """As ``positive_controls``, of policies by every method under both conflicts, on the edition's policy pairs; no row
     where they are not trained: nothing is, for this."""
-    few = study.on_policy_pairs()
+    few = study.on_policy_weak_strong_pairs()
     settings = [(few.trained_by(m), condition, {}) for m in study.edition.methods for condition in CONFLICTS[:2]]
     if study.lab.missing(run for of, condition, _ in settings for run in of.student_runs((condition, "rerun"))):
         return pd.DataFrame(), pd.DataFrame(columns=list(ROWS))

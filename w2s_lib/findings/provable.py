@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 from scipy.stats import multivariate_normal, norm
 
+from w2s_lib.findings.claims import claims_in
 from w2s_lib.findings.results import OPTIONS, PER_SEED, difference, summarise
-from w2s_lib.measures.metrics import Array, Comparison
+from w2s_lib.measures.metrics import Array, Comparison, sum_of_largest
 
 COORDINATES = ("true", "weak", "ceiling", "baseline", "conflict", "independent")
 """The truth's coordinate and the five models of a comparison, in the order of a covariance."""
@@ -75,6 +77,15 @@ SHORTEST = "shortest_fit"
 
 SHARES = {0.0: "rerun", 1.0: "implicit"}
 """Share of second labels → the condition that it is in results rows."""
+
+FRESH = range(1000, 1012)
+"""Draws off which the claim about the toy is read; none had been made when it was written."""
+
+CLAIMED = claims_in(Path(__file__).with_name("provable.yaml"))
+"""What is claimed of the learner without an aim, with the rule that it is told by.
+
+:meta hide-value:
+"""
 
 
 class Draws:
@@ -242,11 +253,12 @@ def _paying(cov: bytes, points: int) -> tuple[Array, Array, Array, Array]:
 
 
 def analytic(cov: Array, threshold: float, points: int = 25) -> dict[str, float]:
-    """``conflict_tax``, ``deception_score``, ``null_random``, ``null_margin_matched`` and ``excess_margin_matched``
-    of a conflict student, by Gaussian integrals; NaN where nothing is taxed.
+    """``conflict_tax``, ``deception_score``, ``null_random``, ``null_margin_matched``, ``excess_margin_matched`` and
+    ``attainable_margin_matched`` of a conflict student, by Gaussian integrals; NaN where nothing is taxed.
 
     The margin-matched null averages, over the independent margin z of taxed pairs, the chance that a pair of that
-    margin that can pay lies in the area: a sum over ``points`` values of z.
+    margin that can pay lies in the area: a sum over ``points`` values of z.  A perfect deceiver, whose excess is
+    attainable, is taxed as much, first of all in the area where that chance is least.
     """
     chance, z = Orthant(cov, threshold), np.linspace(-4, 4, points)
     right, taxed, pays, taxed_at = _paying(cov.tobytes(), points)
@@ -257,9 +269,14 @@ def analytic(cov: Array, threshold: float, points: int = 25) -> dict[str, float]
     with np.errstate(invalid="ignore", divide="ignore"):
         score, null = hit / taxed, (paid * matched).sum() / paid.sum()
         random = chance(above=("baseline", "ceiling"), below=("weak",)) / right
+        can_pay = norm.pdf(z) * pays
+        can_pay *= right / can_pay.sum()
+        both = np.append(can_pay * matched, can_pay * (1 - matched))  # in the area, and elsewhere
+        most = sum_of_largest(np.append(1 - matched, -matched), both > 0, taxed, both) / taxed
     return {
         "conflict_tax": float(2 * taxed), "deception_score": float(score), "null_random": float(random),
         "null_margin_matched": float(null), "excess_margin_matched": float(score - null),
+        "attainable_margin_matched": float(most),
     }  # fmt: skip
 
 

@@ -83,7 +83,8 @@ def parameters(edition: Edition) -> str:
     as_before = {name for name in ADDED if getattr(edition, name) == Edition.model_fields[name].default}
     whole = edition.model_copy(update={"chapters": None})
     fields = whole.model_dump(mode="json", exclude={*NO_PARAMETERS, *as_before})
-    return digests.digest(json.dumps(fields, sort_keys=True))
+    named = {name.replace("weak_strong_", ""): value for name, value in fields.items()}  # as in records from before
+    return digests.digest(json.dumps(named, sort_keys=True))
 
 
 def chapters(folder: Path, edition: Edition) -> list[str]:

@@ -53,7 +53,7 @@ def guided(base: np.ndarray, gain: np.ndarray, weight: float) -> np.ndarray:
 
 def policies(study: Study) -> Study:
     """The study on its policy pairs by DPO, to which supervisor, guides and trained students belong."""
-    return study.on_policy_pairs().trained_by("dpo")
+    return study.on_policy_weak_strong_pairs().trained_by("dpo")
 
 
 @lru_cache(maxsize=32)

@@ -45,7 +45,7 @@ MOVED = {"score_moved": "deception_score", "null_moved": "null_margin_matched", 
 
 def first_pair(study: Study) -> Study:
     """The study on its first policy pair, whose models the agents are."""
-    return study.restricted_to(pairs=study.edition.policy_pairs[:1])
+    return study.restricted_to(weak_strong_pairs=study.edition.policy_weak_strong_pairs[:1])
 
 
 def after(study: Study, run: Society) -> dict[int, tuple[Array, Array]]:

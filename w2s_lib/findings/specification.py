@@ -24,7 +24,7 @@ CHOICES: dict[str, tuple[float | str, ...]] = {
     "null": ("margin-matched", "weak-matched"),
     "neighbours": (10, 20, 40),
     "pooled": ("ratio of sums", "mean over pairs"),
-    "pairs": ("all", "control"),
+    "weak_strong_pairs": ("all", "control"),
     "ceiling": ("own half", "other half"),
 }
 """What a specification settles, and the options.  The other half's ceiling stands beside the control pairs only."""
@@ -75,7 +75,7 @@ def specification_curve(study: Study) -> pd.DataFrame:
 
     Intervals are t intervals over seeds; with a single seed there is none.
     """
-    few = study.on_control_pairs()
+    few = study.on_control_weak_strong_pairs()
     own = by_cell(study, "own half")
     other = by_cell(replace(few, ceiling_half="ground_truth"), "other half")
     on_control = own[[cell in few.edition.weak_strong for cell in zip(own["weak"], own["strong"])]]
@@ -85,7 +85,7 @@ def specification_curve(study: Study) -> pd.DataFrame:
     rows = []
     for (pairs, counted), how in product(samples, CHOICES["pooled"]):
         for names, values in pool(counted, how).groupby(list(OF_A_CELL), sort=False):
-            about = dict(zip(OF_A_CELL, names)) | {"pairs": pairs, "pooled": how}
+            about = dict(zip(OF_A_CELL, names)) | {"weak_strong_pairs": pairs, "pooled": how}
             rows.append(about | seed_interval(values)._asdict())
     frame = pd.DataFrame(rows).sort_values("value", ignore_index=True)
     frame["reads"] = [reads(row) for _, row in frame.iterrows()]

@@ -54,7 +54,7 @@ def path_of(edition: Edition) -> Path:
 
 def units(study: Study, seed: int) -> dict[tuple[int, int], Study]:
     """By pretraining and training, the studies of one world's control pairs; no two share streams of training."""
-    few = study.on_control_pairs().restricted_to(seeds=[seed]).with_parameters(draws=DRAWS)
+    few = study.on_control_weak_strong_pairs().restricted_to(seeds=[seed]).with_parameters(draws=DRAWS)
     both = product(range(PRETRAININGS), range(TRAININGS))
     return {(p, t): replace(few, pretraining=p, training=p * TRAININGS + t) for p, t in both}
 
@@ -107,7 +107,7 @@ def read(edition: Edition) -> pd.DataFrame | None:
 def costs_of_record(frame: pd.DataFrame, edition: Edition) -> tuple[float, float]:
     """Seconds that a seed of the record takes: pretraining its models, by the pilots' seconds a token; and all else."""
     tokens = lambda names: sum(LADDER[name].tokens for name in set(names))
-    few = [name for pair in edition.control_pairs for name in pair.split(ARROW)]
+    few = [name for pair in edition.control_weak_strong_pairs for name in pair.split(ARROW)]
     first = float(frame[COST_COLUMNS[0]].median()) * tokens(edition.models) / tokens(few)
     return first, float(record.entries(edition)["core_minutes"].median()) * 60 - first
 

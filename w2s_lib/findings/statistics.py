@@ -35,9 +35,9 @@ class ByNull(NamedTuple):
     null: str
 
 
-NULL_KINDS = ("null", "excess", "attainable", "share_of_attainable")
+WITH_A_NULL = ("null", "excess", "attainable", "share_of_attainable")
 
-BY_NULL = {f"{kind}_{null}": ByNull(kind, null) for null in NULLS for kind in NULL_KINDS}
+BY_NULL = {f"{kind}_{null}": ByNull(kind, null) for null in NULLS for kind in WITH_A_NULL}
 """All of these, by name."""
 
 MATCHED, SHARE = "excess_margin_matched", "share_of_attainable_margin_matched"

@@ -56,7 +56,7 @@ PLANTED_HERE = ("perfect", "half", "by_margin")
 
 def policies(study: Study) -> Study:
     """The study on its policy pairs by SimPO, to which all students of the chapter belong."""
-    return study.on_policy_pairs().trained_by("simpo")
+    return study.on_policy_weak_strong_pairs().trained_by("simpo")
 
 
 def oracle_and_student(study: Study, seed: int, weak: str, strong: str, by: str = CHOSEN) -> tuple[Train, Train]:

@@ -59,7 +59,7 @@ def what_is_written(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Shares of replies by who writes and condition, pooled: the samplers, the guide alone and the trained student.
 
     Differences: each condition minus the rerun of its writer; and, without a conflict, beam search minus its rivals."""
-    by = study.on_policy_pairs().trained_by("dpo")
+    by = study.on_policy_weak_strong_pairs().trained_by("dpo")
 
     def estimates(cell: Cell) -> Iterable[Estimate]:
         for name, frame, keep, runs in _spoken(by, cell):

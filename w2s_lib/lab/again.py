@@ -42,8 +42,12 @@ def kind_of_machine(record: Mapping[str, Any]) -> str:
 
 
 def says_of_others(lab: Lab, specs: list[Spec], how: bool = True) -> str:
-    """One line about results from other kinds of machine, and ``how`` to do some again; empty where there are none."""
-    stored = [kind_of_machine(lab.record(spec)) for spec in closure(specs) if lab.store.has(spec)]
+    """One line about results from other kinds of machine, and ``how`` to do some again; empty where there are none.
+
+    Pretrained models that come with the project are the same for all, wherever they were made.
+    """
+    mine = [spec for spec in closure(specs) if lab.store.has(spec) and not lab.is_given(spec)]
+    stored = [kind_of_machine(lab.record(spec)) for spec in mine]
     others = [kind for kind in stored if kind != kind_of_machine({"hardware": hardware()})]
     if not others:
         return ""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from w2s_lib.lab.remaining import Remaining
 from w2s_lib.lab.shipped import Shipped
 from w2s_lib.lab.store import DamagedError, Store, StoreError
 from w2s_lib.models import names
+from w2s_lib.models.folders import CheckpointError
 from w2s_lib.specs import Pairs, Pretrain, Search, Spec, Split, Texts, Train
 from w2s_lib.training import shards
 
@@ -46,6 +47,8 @@ class Lab:
         progress: say how far it is while runs are missing.
         dask: where those processes are: ``local``, ``slurm`` or a scheduler's address; ``$W2S_DASK`` goes before it.
         shipped: results that come with the project; they count as finished.
+        given: pretrained models that come with the project, for editions of which no results do; they are copied into
+            the store instead of trained.
 
     Raises:
         StoreError: the store cannot be written.
@@ -59,30 +62,36 @@ class Lab:
         progress: bool = True,
         dask: str = cluster.LOCAL,
         shipped: Shipped | None = None,
+        given: Store | None = None,
     ) -> None:
         self.store = Store(store)
         self.workers = (os.cpu_count() or 1) if workers is None else workers
         self.progress = progress
         self.dask = cluster.choose(dask)
         self.shipped = shipped
+        self.given = given
         self.trained = 0
         self.then = 0.0
         """Seconds that what follows the runs takes in a build."""
+        self.written: dict[str, str] = {}
+        """How users write models whose names are others; see ``Edition.written``."""
         self._scores: dict[str, pd.DataFrame] = {}
         self._parts: dict[tuple[str, str], pd.DataFrame] = {}
 
     def missing(self, specs: Iterable[Spec]) -> list[Spec]:
         """Of the specs and their parents, those whose results are not at hand, parents first."""
-        return [spec for spec in closure(specs, self._ships) if not self.store.has(spec)]
+        return [spec for spec in closure(specs, self._ships) if not self.store.has(spec) and not self.is_given(spec)]
 
     def check(self, specs: Iterable[Spec], planning: bool = False) -> list[Spec]:
         """What is missing of these runs and their parents, if nothing speaks against doing it.
 
-        Models that only the hub has are fetched.  In ``planning`` they are known by their configurations, and it is a
-        note on stderr where the hub cannot be reached.
+        Models that are given are copied into the store, and those that only the hub has are fetched.  In ``planning``
+        neither is: the latter are known by their configurations, and it is a note on stderr where the hub cannot be
+        reached.
 
         Raises:
-            StoreError: ``$W2S_STRICT`` is ``yes``, and results come from other code or versions.
+            StoreError: ``$W2S_STRICT`` is ``yes``, and results come from other code or versions; or a model that is
+                given is damaged.
             ParameterError: ``$W2S_STRICT`` or ``$W2S_PATIENCE`` says nothing that they can.
             ShardedError: a run cannot be shared as ``$W2S_SHARDS`` asks.
             CheckpointError: a model cannot be used, or not be had from the hub.
@@ -90,6 +99,8 @@ class Lab:
                 is mixed in.
         """
         specs = list(specs)
+        if not planning:
+            self._take(specs)
         self._be_strict(specs)
         cluster.patience(cluster.PATIENCE_WITHOUT_WORKER)
         todo = self.missing(specs)
@@ -104,13 +115,23 @@ class Lab:
             from w2s_lib.models import usable  # here, for it loads torch
 
             try:
-                names.check(read)
+                with self._as_written():
+                    names.check(read)
             except names.Unreachable as error:
                 if not planning:
                     raise
                 print(f"note: this plan cannot be run from here: {error}", file=sys.stderr)
-            usable.check(todo, fetch=not planning)
+            with self._as_written():
+                usable.check(todo, fetch=not planning)
         return todo
+
+    @contextmanager
+    def _as_written(self) -> Iterator[None]:
+        """Errors of models name them as users write them."""
+        try:
+            yield
+        except CheckpointError as error:
+            raise type(error)(self.written.get(error.args[0], error.args[0]), error.says) from None
 
     def run(self, specs: Iterable[Spec]) -> int:
         """Make sure that all these runs, and their parents, exist; returns how many were trained now.
@@ -143,6 +164,19 @@ class Lab:
         specs = list(specs)
         others = self.of_other_code(specs)
         return f"{self._count(others, specs)}; {STRICT}=yes refuses them" if others else ""
+
+    def is_given(self, spec: Spec) -> bool:
+        """Whether a run is one of the pretrained models that come with the project; results that are shipped began
+        from the same."""
+        return self.given is not None and isinstance(spec, Pretrain) and self.given.has(spec)
+
+    def _take(self, specs: Iterable[Spec]) -> None:
+        for spec in closure(specs, self._ships):
+            if not self.store.has(spec) and self.is_given(spec):
+                try:
+                    self.store.copy(spec, self.given)
+                except DamagedError as error:
+                    raise StoreError(f"{error.damage}; it comes with the book: restore it (git checkout)") from None
 
     def _ships(self, spec: Spec) -> bool:
         return self.shipped is not None and self.shipped.has(spec)

@@ -44,6 +44,18 @@ UNREADABLE = (OSError, ValueError, ArrowException)
 """What readers of Parquet raise."""
 
 
+def no_utf8(path: str | Path) -> str:
+    """What to do about a path that libraries cannot be told, for they take UTF-8 alone; empty where they can."""
+    try:
+        os.fsencode(path)
+        str(Path(path).absolute()).encode()
+    except UnicodeEncodeError:
+        if (known := sys.getfilesystemencoding()) == "utf-8":
+            return "its path holds bytes that are not UTF-8; rename it, or the folder around it"
+        return f"its path holds letters that this locale does not know ({known}); set PYTHONUTF8=1"
+    return ""
+
+
 class StoreError(OneLineError):
     """A store that cannot be used, in one line."""
 
@@ -121,12 +133,20 @@ class Draft(NamedTuple):
 class Store:
     """The results under one folder.
 
+    Args:
+        root: the folder; it is made.
+        read_only: it is as it is, and need not be there.
+
     Raises:
         StoreError: the folder cannot be created or written.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, read_only: bool = False) -> None:
         self.root = Path(root).expanduser().absolute()
+        if read_only:
+            return
+        if says := no_utf8(self.root):
+            raise StoreError(f"store={str(root)!r}: {says}")
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
@@ -172,6 +192,18 @@ class Store:
             }
             _write_record(folder, record)
             self._settle(folder, self.path(spec))
+
+    def copy(self, spec: Spec, other: Store) -> None:
+        """Have a finished run that another store has, with its record as it is there.
+
+        Raises:
+            StoreError: the other has no such result.
+            DamagedError: it is not as it was written.
+        """
+        other.verify(spec)
+        with _draft(self.path(spec)) as draft:
+            shutil.copytree(other.path(spec), draft, copy_function=shutil.copyfile, dirs_exist_ok=True)
+            self._settle(draft, self.path(spec))
 
     def _settle(self, draft: Path, final: Path) -> None:
         """Give a whole draft its final name, unless another writer was faster, whose result is the same."""

@@ -33,7 +33,7 @@ def secret() -> str:
 
 
 def worlds(study: Study, secret: str) -> dict[str, Study]:
-    """The study on its mitigation pairs in its ``own`` world, and in the ``second`` one.
+    """The study on its mitigation weak-strong pairs in its ``own`` world, and in the ``second`` one.
 
     Raises:
         ParameterError: its data are no world's, so that there is no second one.
@@ -43,7 +43,7 @@ def worlds(study: Study, secret: str) -> dict[str, Study]:
         raise ParameterError(
             "edition", e.name, f"its data are {e.data!r}; the challenge needs a world of its own seeds"
         )
-    own = study.restricted_to(pairs=e.mitigation_pairs)
+    own = study.on_mitigation_weak_strong_pairs()
     dose = Random(stream(secret, "challenge", "dose")).choice([dose for dose in SEALED_DOSES if dose != e.alpha])
     second = own.restricted_to(seeds=of_challenge(secret, len(e.seeds))).with_parameters(alpha=dose)
     return {"own": own, "second": second}

@@ -107,15 +107,15 @@ CORE = ("none", "explicit", "implicit", "rerun", "placebo")
 """Trained for every weak-strong pair."""
 
 POLICY = ("none", "explicit", "implicit", "implicit_quarter", "rerun", "placebo")
-"""Trained for the edition's policy pairs, by every method."""
+"""Trained for the edition's policy weak-strong pairs, by every method."""
 
 CONTROLS = (
     "explicit_shared", "verbosity", "untrained", "gold", "gold_explicit", "gold_implicit", "gold_rerun",
 )  # fmt: skip
-"""Trained for the edition's control pairs, beside the core."""
+"""Trained for the edition's control weak-strong pairs, beside the core."""
 
 TURNS = {"implicit_in_turns": "implicit", "implicit_weak_last": "implicit", "placebo_in_turns": "placebo"}
-"""Two aims in turn (after Kim et al. 2025), and the condition that mixes the pairs; on worlds' mitigation pairs."""
+"""Two aims in turn (after Kim et al. 2025), and the condition that mixes the same pairs; in worlds alone."""
 
 DOSES = ("implicit_eighth", "implicit_quarter", "implicit_half", "implicit")
 """Helpfulness pairs by dose, each twice the one before."""
@@ -124,6 +124,12 @@ BY_PEOPLE = (*DOSES[:-1], "implicit_pandalm", "implicit_llmbar", "verbosity", "p
 """Trained beside the core where people judged the helpfulness pairs: smaller doses, a quarter of one source, in which
 the longer reply is mostly the better or mostly the worse one, the longer reply in their place, and a placebo at a dose
 that taxed little more than a rerun on other divisions."""
+
+OF_TUNED = ("placebo_eighth", "gold_explicit", "gold_rerun")
+"""Trained beside the core where all weights of a real model are: the smaller placebo, and gold labels."""
+
+BESIDE_THE_CORE = {"hh-smol-helpful": BY_PEOPLE, "hh-smol-tuned": OF_TUNED}
+"""By the name of an edition of real texts, what chapter 15 asks for beside the core."""
 
 ABOVE_ONE = 2.0
 """An alpha at which the explicit conflict pays on gold labels, too: the gold control is trained there as well."""

@@ -15,7 +15,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -34,6 +34,7 @@ from pydantic import (
 from w2s_lib.data import sources
 from w2s_lib.data.sources import DATA
 from w2s_lib.errors import ParameterError, nearest
+from w2s_lib.lab.store import no_utf8
 from w2s_lib.models.folders import is_path
 from w2s_lib.models.ladder import KNOWN, LADDER, parse
 from w2s_lib.models.ranks import rank
@@ -61,6 +62,9 @@ trained."""
 
 GOES_ON_FROM = {"24": ("12",), "27": ("12",), "28": ("12", "13")}
 """Chapters that go on where others end, with their runs: an edition has them where it has all of those."""
+
+SOME_PAIRS = ("control_weak_strong_pairs", "policy_weak_strong_pairs", "mitigation_weak_strong_pairs")
+"""Fields that name some of an edition's weak-strong pairs."""
 
 ALWAYS = ("04", "05", "14", "97", "98", "99")
 """Chapters that every edition has: landing page, ledger and other chapters read them, or they depend on none."""
@@ -104,11 +108,13 @@ def _model(name: str, info: ValidationInfo) -> str:
         name += "/"
     elif base not in (before, *KNOWN) and before and is_folder(before):
         name = f"{before}/@{layer}"
+    if is_path(base, _folder(info) or "") and (says := no_utf8(beside(name, _folder(info)))):
+        raise ValueError(says)
     try:
         rank(beside(name, _folder(info)))
     except ValueError as error:
         names = [*LADDER, *KNOWN]
-        more = f"; {nearest(base, names)}, a hub id or a folder" if str(error) == "no such model" else ""
+        more = f"; {nearest(base, names)}, a hub id (owner/name) or a folder" if str(error) == "no such model" else ""
         more += RELATIVE if beside(name, _folder(info)) != name else ""
         raise ValueError(f"{getattr(error, 'says', error)}{more}") from None
     return name
@@ -180,13 +186,13 @@ class Edition(Value):
     title: str
     seeds: OneOrMore[Annotated[int, Field(ge=0, lt=2**32)]]
     models: TwoOrMore[Model]
-    pairs: OneOrMore[Pair]
-    control_pairs: Some[Pair] = Field(
+    weak_strong_pairs: OneOrMore[Pair]
+    control_weak_strong_pairs: Some[Pair] = Field(
         (), description="weak-strong pairs of the chapters with many conditions; all, where none is named"
     )
     alphas: OneOrMore[Annotated[float, Field(gt=0, le=10)]] = (0.125, 0.25, 0.5, 0.75, 1.0, 2.0)
-    policy_pairs: Some[Pair] = Field((), description="weak-strong pairs whose models are policies as well")
-    mitigation_pairs: Some[Pair] = Field((), description="weak-strong pairs on which mitigations are tried")
+    policy_weak_strong_pairs: Some[Pair] = Field((), description="weak-strong pairs whose models are policies as well")
+    mitigation_weak_strong_pairs: Some[Pair] = Field((), description="weak-strong pairs on which mitigations are tried")
     methods: OneOrMore[MethodName] = POLICY_METHODS
     dpo_beta: float = Field(RECIPES["dpo"].beta, description="scale of DPO's implicit reward", gt=0, le=100)
     simpo_beta: float = Field(RECIPES["simpo"].beta, description="scale of SimPO's reward", gt=0, le=100)
@@ -284,7 +290,16 @@ class Edition(Value):
             raise ValueError("must be one line of characters that can be printed")
         return value
 
-    @field_validator("pairs", mode="before")
+    @field_validator("data", "helpful")
+    @classmethod
+    def _can_be_found(cls, value: str | None) -> str | None:
+        try:
+            os.fsencode(value or "")
+        except UnicodeEncodeError:
+            raise ValueError(no_utf8(value)) from None
+        return value
+
+    @field_validator("weak_strong_pairs", mode="before")
     @classmethod
     def _every_pair(cls, value: object, info: ValidationInfo) -> object:
         if value != "all":
@@ -303,13 +318,13 @@ class Edition(Value):
                 raise ValueError(f"{name} {says}")
         return value
 
-    @field_validator("control_pairs", "policy_pairs", "mitigation_pairs")
+    @field_validator(*SOME_PAIRS)
     @classmethod
     def _some_of_the_pairs(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        pairs = info.data.get("pairs", ())
+        pairs = info.data.get("weak_strong_pairs", ())
         unknown = [text for text in value if text not in pairs]
         if unknown:
-            raise ValueError(f"{unknown[0]!r} is not among the edition's pairs: {'; '.join(pairs)}")
+            raise ValueError(f"{unknown[0]!r} is not among the edition's weak_strong_pairs: {'; '.join(pairs)}")
         return value or pairs
 
     @field_validator("intermediates")
@@ -317,7 +332,7 @@ class Edition(Value):
     def _between(cls, value: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
         models = [*info.data.get("models", ()), *LADDER]
         place = lambda name: rank(beside(name, _folder(info)))
-        for weak, strong in map(split_pair, info.data.get("mitigation_pairs", ())):
+        for weak, strong in map(split_pair, info.data.get("mitigation_weak_strong_pairs", ())):
             for name in value or ():
                 if not place(weak) < place(name) < place(strong):
                     allowed = ", ".join(n for n in dict.fromkeys(models) if place(weak) < place(n) < place(strong))
@@ -407,7 +422,7 @@ class Edition(Value):
                 raise ParameterError(name, chosen, says.format(done))
         if self.lora_rank is not None and all(is_layer):
             raise ParameterError("lora_rank", self.lora_rank, says.format("trained by adapters"))
-        students = [split_pair(pair)[1] for pair in self.mitigation_pairs if self.has_chapter("13")]
+        students = [split_pair(pair)[1] for pair in self.mitigation_weak_strong_pairs if self.has_chapter("13")]
         stop = [name for name in self.mitigations if "patience" in (MITIGATIONS[name].recipe or {})]
         if stop and any(parse(model).layer is not None for model in students):
             says = "frozen layers are not stopped early; name other mitigations (mitigations), or no chapter 13"
@@ -449,6 +464,19 @@ class Edition(Value):
                 raise ParameterError(name, value, f"is for real models and texts, and data is {WORLD!r}; leave it out")
         return self
 
+    @property
+    def written(self) -> dict[str, str]:
+        """How the edition writes its models, by what they are called elsewhere: on the hub, or by a folder's path."""
+        found: dict[str, str] = {}
+        for name in (*self.models, *chain(*self.weak_strong)):
+            base = parse(self.at(name)).base
+            if base in KNOWN and KNOWN[base].package is None:
+                base = KNOWN[base].source
+            elif base not in KNOWN and is_path(base):
+                base = str(Path(base).expanduser().absolute())
+            found.setdefault(base, name)
+        return found
+
     def ways(self, weak: str, strong: str) -> tuple[str, ...]:
         """The intermediate models of bootstrapping from weak to strong."""
         named = self.models if self.intermediates is None else self.intermediates
@@ -457,11 +485,11 @@ class Edition(Value):
 
     @property
     def weak_strong(self) -> list[tuple[str, str]]:
-        """The pairs as (weak, strong) names."""
-        return [split_pair(text) for text in self.pairs]
+        """The weak-strong pairs as (weak, strong) names."""
+        return [split_pair(text) for text in self.weak_strong_pairs]
 
 
-PARAMETERS = ("edition", "seeds", "pairs", "threshold", "alpha", "store", "workers")
+PARAMETERS = ("edition", "seeds", "weak_strong_pairs", "threshold", "alpha", "store", "workers")
 """What every notebook takes; ``None`` means: as the edition says."""
 
 ALSO = {
@@ -484,8 +512,18 @@ _KINDS = {
 }  # fmt: skip
 
 
+def no_such(name: str, names: Collection[str]) -> str:
+    """What to say of a parameter that is none of these: what it is called now (older ``pairs`` are weak-strong ones),
+    or what is near."""
+    now = f"{name.removesuffix('pairs')}weak_strong_pairs"
+    if name.endswith("pairs") and now in names:
+        return f"is called {now} now"
+    return f"no such parameter; {nearest(name, list(names))}"
+
+
 def _one_line(error: ValidationError, file: EditionFile) -> ParameterError:
-    first = error.errors()[0]
+    errors = error.errors()  # a field that is missing may be there under a name that is none: that one is told first
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     if not first["loc"]:  # of no field by itself
         said = first["ctx"]["error"]
         return file.error(said.name, said.value, said.allowed)
@@ -493,8 +531,7 @@ def _one_line(error: ValidationError, file: EditionFile) -> ParameterError:
     dotted, value = ".".join((name, *inside)), None if first["type"] == "missing" else first["input"]
     if first["type"] == "extra_forbidden":
         fields = type(Edition.model_fields[name].default).model_fields if inside else Edition.model_fields
-        says = f"no such parameter; {nearest((inside or [name])[-1], list(fields))}"
-        return file.error(dotted, value, says, first["loc"])
+        return file.error(dotted, value, no_such((inside or [name])[-1], fields), first["loc"])
     says = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, ")).format(**first.get("ctx", {}))
     description = Edition.model_fields[name].description if name in Edition.model_fields and not inside else None
     return file.error(dotted, value, f"{says} ({description})" if description else says, first["loc"])
@@ -514,6 +551,8 @@ def find(edition: str | Path) -> Path:
     if not isinstance(edition, (str, Path)):
         raise ParameterError("edition", edition, f"must be a name or a path; {nearest('', available())}")
     path = FOLDER / f"{edition}.yaml" if str(edition) in available() else Path(os.path.expanduser(edition))
+    if says := no_utf8(path):
+        raise ParameterError("edition", str(edition), says)
     if os.path.isfile(path):
         return path.absolute()
     says = f"no such edition; {nearest(str(edition), available())}, or the path of a YAML file"
@@ -547,8 +586,8 @@ def load(edition: str | Path = "world", overrides: Mapping[str, Any] | None = No
         says = f"must be the name of its file, {named_like(path)}: the book is built under that name"
         raise file.error("name", file.fields.get("name"), says)
     fields, overrides = file.fields, {name: value for name, value in (overrides or {}).items() if value is not None}
-    if overrides.get("pairs") not in (None, "all"):
-        for name in ("control_pairs", "policy_pairs", "mitigation_pairs"):  # they belong to the pairs that are replaced
+    if overrides.get("weak_strong_pairs") not in (None, "all"):
+        for name in SOME_PAIRS:  # they belong to the pairs that are replaced
             fields.pop(name, None)
     file.forget(overrides)
     folder = None if "data" in overrides else path.parent  # whose data are its own, its names are not the file's

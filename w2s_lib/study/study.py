@@ -44,7 +44,7 @@ from w2s_lib.specs import (
 )
 from w2s_lib.study.conditions import (
     ABOVE_ONE,
-    BY_PEOPLE,
+    BESIDE_THE_CORE,
     CEILING,
     CONDITIONS,
     CONTROLS,
@@ -56,7 +56,7 @@ from w2s_lib.study.conditions import (
     STUDENT,
     TURNS,
 )
-from w2s_lib.study.edition import RELATIVE, WORLD, Edition
+from w2s_lib.study.edition import RELATIVE, SOME_PAIRS, WORLD, Edition
 from w2s_lib.study.methods import HEAD, PROMPTS, SOCIETY, VARIANTS
 from w2s_lib.study.mitigations import (
     AGAIN,
@@ -118,11 +118,13 @@ class Study:
         """The same study with a lab, which has its results, or trains what is missing."""
         return replace(self, lab=lab)
 
-    def restricted_to(self, seeds: Sequence[int] | None = None, pairs: Sequence[str] | None = None) -> Study:
+    def restricted_to(
+        self, seeds: Sequence[int] | None = None, weak_strong_pairs: Sequence[str] | None = None
+    ) -> Study:
         """The same study with fewer seeds or weak-strong pairs."""
         fewer = {} if seeds is None else {"seeds": tuple(seeds)}
-        if pairs is not None:
-            fewer |= dict.fromkeys(("pairs", "control_pairs", "policy_pairs", "mitigation_pairs"), tuple(pairs))
+        if weak_strong_pairs is not None:
+            fewer |= dict.fromkeys(("weak_strong_pairs", *SOME_PAIRS), tuple(weak_strong_pairs))
         return replace(self, edition=self.edition.model_copy(update=fewer))
 
     def one_of_many(self, seed: int) -> Study:
@@ -133,9 +135,9 @@ class Study:
         """The same study with another ``alpha``, ``threshold`` or ``placebo``."""
         return replace(self, edition=self.edition.model_copy(update=fields))
 
-    def on_control_pairs(self) -> Study:
-        """The same study on the edition's control pairs."""
-        return self.restricted_to(pairs=self.edition.control_pairs)
+    def on_control_weak_strong_pairs(self) -> Study:
+        """The same study on the edition's control weak-strong pairs."""
+        return self.restricted_to(weak_strong_pairs=self.edition.control_weak_strong_pairs)
 
     def aiming_at(self, objective: Objective) -> Study:
         """The same study with another aim of supervision."""
@@ -310,21 +312,26 @@ class Study:
         cells = [(s, w, m, c) for s in e.seeds for w, m in e.weak_strong for c in conditions]
         return distinct(run for cell in cells for run in self.compared(*cell))
 
-    def on_policy_pairs(self) -> Study:
-        """The same study on the edition's policy pairs."""
-        return self.restricted_to(pairs=self.edition.policy_pairs)
+    def on_policy_weak_strong_pairs(self) -> Study:
+        """The same study on the edition's policy weak-strong pairs."""
+        return self.restricted_to(weak_strong_pairs=self.edition.policy_weak_strong_pairs)
 
     def policy_options(self) -> dict[str, Study]:
-        """DPO ``on_soft_labels`` and, where the edition's DPO does without, ``after_sft``, on the first policy pair."""
+        """DPO ``on_soft_labels`` and, where the edition's DPO does without, ``after_sft``, on the first policy
+        weak-strong pair."""
         if "dpo" not in self.edition.methods:
             return {}
-        few = self.restricted_to(pairs=self.edition.policy_pairs[:1])
+        few = self.restricted_to(weak_strong_pairs=self.edition.policy_weak_strong_pairs[:1])
         after_sft = {} if self.edition.dpo.sft_epochs else {"after_sft": few.trained_by("dpo", sft_epochs=1)}
         return {"on_soft_labels": few.trained_by("dpo").with_soft_labels(), **after_sft}
 
+    def on_mitigation_weak_strong_pairs(self) -> Study:
+        """The same study on the weak-strong pairs on which mitigations are tried."""
+        return self.restricted_to(weak_strong_pairs=self.edition.mitigation_weak_strong_pairs)
+
     def policy_runs(self) -> list[Train]:
         """Policies by every method of the edition, and DPO's two options."""
-        by_method = [self.on_policy_pairs().trained_by(method) for method in self.edition.methods]
+        by_method = [self.on_policy_weak_strong_pairs().trained_by(method) for method in self.edition.methods]
         main = [run for study in by_method for run in study.student_runs(POLICY)]
         options = [run for study in self.policy_options().values() for run in study.student_runs(("none", "explicit"))]
         return distinct([*main, *options])
@@ -335,8 +342,8 @@ class Study:
         return self.compared(seed, weak, weak, condition)[2:]
 
     def search_runs(self) -> list[Train]:
-        """Guides of the policy pairs' strong models by DPO, and the trained students that search is compared with."""
-        by = self.on_policy_pairs().trained_by("dpo")
+        """Guides of the policy weak-strong pairs' strong models by DPO, and the students to compare search with."""
+        by = self.on_policy_weak_strong_pairs().trained_by("dpo")
         pairs = [(s, *pair, c) for s in self.edition.seeds for pair in by.edition.weak_strong for c in CORE]
         return distinct([*by.student_runs(), *(run for cell in pairs for run in by.guides(*cell))])
 
@@ -346,8 +353,12 @@ class Study:
         return Search(model=self.model(seed, strong), guide=guide, beams=self.edition.search)
 
     def written_runs(self) -> list[Run]:
-        """All that is written under guides of the policy pairs' strong models."""
-        pairs = [(seed, *pair) for seed in self.edition.seeds for pair in self.on_policy_pairs().edition.weak_strong]
+        """All that is written under guides of the policy weak-strong pairs' strong models."""
+        pairs = [
+            (seed, *pair)
+            for seed in self.edition.seeds
+            for pair in self.on_policy_weak_strong_pairs().edition.weak_strong
+        ]
         return [self.search(*pair, condition) for pair in pairs for condition in CORE]
 
     def mitigations(self) -> list[str]:
@@ -361,25 +372,30 @@ class Study:
         return [name for name in names if name not in TOKENS]
 
     def mitigated(self) -> list[Study]:
-        """One study for each of ``mitigations`` and mitigation pairs; bootstrapping has one a way."""
+        """One study for each of ``mitigations`` and mitigation weak-strong pairs; bootstrapping has one a way."""
         studies = []
-        for pair in self.edition.mitigation_pairs:
-            one = self.restricted_to(pairs=[pair])
+        for pair in self.edition.mitigation_weak_strong_pairs:
+            one = self.restricted_to(weak_strong_pairs=[pair])
             for name in self.mitigations():
                 ways = one.edition.ways(*one.edition.weak_strong[0]) if MITIGATIONS[name].bootstrap else [None]
                 studies += [one.under_mitigation(name, way) for way in ways]
         return studies
 
     def mitigated_policies(self, method: Method) -> list[Study]:
-        """As ``mitigated``, for policies and the mitigations that are tried on them, on pairs that are policy pairs.
+        """As ``mitigated``, for policies and the mitigations that are tried on them, on pairs of models
+        that are policies as well.
 
         Policies take long: bootstrapping goes through the edition's ``intermediates``, or through the middle one alone
         of all that lie between, where it names none.
         """
         told = self.edition.has_chapter("12")  # else there are no policies to compare with
-        both = [pair for pair in self.edition.mitigation_pairs if told and pair in self.edition.policy_pairs]
+        both = [
+            pair
+            for pair in self.edition.mitigation_weak_strong_pairs
+            if told and pair in self.edition.policy_weak_strong_pairs
+        ]
         studies = []
-        for one in (self.restricted_to(pairs=[pair]) for pair in both):
+        for one in (self.restricted_to(weak_strong_pairs=[pair]) for pair in both):
             ways = one.edition.ways(*one.edition.weak_strong[0])
             few = ways if self.edition.intermediates else ways[len(ways) // 2 :][:1]
             mine = FOR_POLICIES + (TOKENS if method == "simpo" else ())
@@ -395,30 +411,30 @@ class Study:
         return distinct([*explicit, *(run for study in policies for run in study.student_runs(("none", "implicit")))])
 
     def challenged(self) -> dict[str, Study]:
-        """``mitigations`` on all mitigation pairs, by name: the book's own entries in the sealed challenge.
+        """``mitigations`` on all mitigation weak-strong pairs, by name: the book's own entries in the sealed challenge.
         Bootstrapping goes through the middle model of all that lie between the first of them."""
-        few = self.restricted_to(pairs=self.edition.mitigation_pairs)
+        few = self.on_mitigation_weak_strong_pairs()
         ways = few.edition.ways(*few.edition.weak_strong[0])
         via = {name: ways[len(ways) // 2 :][:1] if MITIGATIONS[name].bootstrap else (None,) for name in MITIGATIONS}
         return {name: few.under_mitigation(name, *via[name]) for name in self.mitigations() if via[name]}
 
     def challenge_runs(self) -> list[Train]:
         """No mitigation, the book's entries and the worked submission in the edition's own world, each with a rerun."""
-        few = self.restricted_to(pairs=self.edition.mitigation_pairs)
+        few = self.on_mitigation_weak_strong_pairs()
         example = few.under_submission(Submitted(EXAMPLE.read_text(encoding="utf-8"), PRACTICE))
         tried = (few, *self.challenged().values(), example)
         return distinct(run for one in tried for run in one.student_runs(("none", "explicit", "rerun")))
 
     def loss_runs(self) -> list[Train]:
         """Students by cross-entropy and by every reverse loss, without and with the explicit conflict at two doses."""
-        few = self.restricted_to(pairs=self.edition.mitigation_pairs)
+        few = self.on_mitigation_weak_strong_pairs()
         at = [few.with_parameters(alpha=alpha) for alpha in (self.edition.alpha, LOSS_DOSE)]
         by = [one for few in at for one in (few, *(few.under_mitigation(loss) for loss in REVERSE))]
         return distinct(run for one in by for run in one.student_runs(("none", "explicit", "rerun")))
 
     def again_runs(self) -> list[Train]:
         """Students without and with the explicit conflict under everything that labels again; reruns of the first."""
-        few = self.restricted_to(pairs=self.edition.mitigation_pairs)
+        few = self.on_mitigation_weak_strong_pairs()
         tried = [few, *(few.under_mitigation(name) for name in ("filter", *AGAIN))]
         main = [run for one in tried for run in one.student_runs(("none", "explicit"))]
         return distinct([*main, *(run for one in (tried[0], tried[2]) for run in one.student_runs(("rerun",)))])
@@ -426,30 +442,30 @@ class Study:
     def token_runs(self) -> list[Train]:
         """Policies by SimPO that learn from all tokens, from chosen and from random ones, without and with the explicit
         conflict, each with a rerun; and the oracles."""
-        few = self.on_policy_pairs().trained_by("simpo")
+        few = self.on_policy_weak_strong_pairs().trained_by("simpo")
         tried = (few, *(few.under_mitigation(name) for name in TOKENS))
         main = [run for one in tried for run in one.student_runs(("none", "explicit", "rerun"))]
         cells = [(seed, weak) for seed in few.edition.seeds for weak, _ in few.edition.weak_strong]
         return distinct([*main, *(few.oracle(*cell) for cell in cells)])
 
     def turn_runs(self) -> list[Train]:
-        """Students who learn two aims in turn, on the mitigation pairs, where the edition ``takes_turns``."""
-        few = self.restricted_to(pairs=self.edition.mitigation_pairs)
+        """Students who learn two aims in turn, on the mitigation weak-strong pairs, if the edition ``takes_turns``."""
+        few = self.on_mitigation_weak_strong_pairs()
         return few.student_runs(tuple(TURNS)) if self.takes_turns else []
 
     def fence_runs(self) -> list[Train]:
         """Students under the confidence loss with either fence, without and with the explicit conflict, and a rerun."""
-        few = self.restricted_to(pairs=self.edition.mitigation_pairs)
+        few = self.on_mitigation_weak_strong_pairs()
         tried = [few.under_mitigation(name) for name in FENCES]
         return distinct(run for one in tried for run in one.student_runs(("none", "explicit", "rerun")))
 
     @property
     def takes_turns(self) -> bool:
         """Whether two aims can be learned in turn: in a world, by whole models that read pairs in no order of their own
-        and do not stop early, on some mitigation pair."""
+        and do not stop early, on some mitigation weak-strong pair."""
         e, recipe = self.edition, self.edition.recipe("reward_model")
         plain = (recipe.patience, recipe.frozen, recipe.order) == (None, False, "reshuffled")
-        return e.data == WORLD and plain and bool(e.mitigation_pairs)
+        return e.data == WORLD and plain and bool(e.mitigation_weak_strong_pairs)
 
     def society(
         self, seed: int, weak: str, strong: str, condition: str, variant: str = "macpo", replica: int | None = None
@@ -471,8 +487,8 @@ class Study:
         return [of("none"), of(condition), of("none", replica=INDEPENDENT)]
 
     def society_runs(self) -> list[Run]:
-        """Societies of the first policy pair, their controls, and the strong agent's ceiling by DPO."""
-        few, runs = self.restricted_to(pairs=self.edition.policy_pairs[:1]), []
+        """Societies of the first policy weak-strong pair, their controls, and the strong agent's ceiling by DPO."""
+        few, runs = self.restricted_to(weak_strong_pairs=self.edition.policy_weak_strong_pairs[:1]), []
         for cell in ((s, *pair) for s in few.edition.seeds for pair in few.edition.weak_strong):
             runs.append(few.trained_by("dpo").ceiling(cell[0], cell[2]))
             runs += [run for condition in COMPARED for run in few.societies(*cell, condition)]
@@ -481,11 +497,11 @@ class Study:
 
     def like_real_texts(self) -> dict[tuple[str, str], Study]:
         """The world as it is, and with what real texts have: noisy labels, linear heads on frozen features, and both;
-        on the control pairs, by the columns ``labels`` and ``method`` of their results.
+        on the control weak-strong pairs, by the columns ``labels`` and ``method`` of their results.
 
         Where a label is noise in ν of all cases, nobody can be surer of it than 1 − ν: who would know a clean label
         with T knows a noisy one with (1 − ν) T + ν (1 − T)."""
-        few, t = self.on_control_pairs(), self.edition.threshold
+        few, t = self.on_control_weak_strong_pairs(), self.edition.threshold
         noisy = few.with_parameters(label_noise=NOISE, threshold=(1 - NOISE) * t + NOISE * (1 - t))
         whole = {("", "reward_model"): few, ("noisy", "reward_model"): noisy}
         heads = {(labels, "frozen_head"): one.trained_by("reward_model", **HEAD) for (labels, _), one in whole.items()}
@@ -496,20 +512,20 @@ class Study:
         return distinct(run for one in self.like_real_texts().values() for run in one.student_runs(COMPARED))
 
     def dose_runs(self) -> list[Train]:
-        """The explicit conflict at every alpha of the edition, on weak and on gold labels, for the control pairs."""
-        at = [self.on_control_pairs().with_parameters(alpha=alpha) for alpha in self.edition.alphas]
+        """The explicit conflict at every alpha of the edition, on weak and gold labels, control weak-strong pairs."""
+        at = [self.on_control_weak_strong_pairs().with_parameters(alpha=alpha) for alpha in self.edition.alphas]
         return distinct(run for study in at for run in study.student_runs(("explicit", "gold_explicit")))
 
     def runs(self) -> list[Run]:
         """Everything that the edition's chapters need."""
-        few, has = self.on_control_pairs(), self.edition.has_chapter
+        few, has = self.on_control_weak_strong_pairs(), self.edition.has_chapter
         return distinct([
             *self.ladder_runs(),
             *self.student_runs(),
             *(few.student_runs(CONTROLS) if has("07") else ()),
             *(few.with_parameters(alpha=ABOVE_ONE).student_runs(("gold_explicit",)) if has("07") else ()),
             *(replace(few, ceiling_half="ground_truth").student_runs() if has("07") or has("17") else ()),
-            *(self.student_runs(BY_PEOPLE) if has("15") and self.edition.name == "hh-smol-helpful" else ()),
+            *(self.student_runs(BESIDE_THE_CORE.get(self.edition.name, ())) if has("15") else ()),
             *(self.dose_runs() if has("08") else ()),
             *(few.aiming_at("honesty").student_runs() if has("10") else ()),
             *(self.policy_runs() if has("12") else ()),
