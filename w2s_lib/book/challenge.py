@@ -21,7 +21,8 @@ from w2s_lib.book.chapter import open_lab
 from w2s_lib.digests import digest
 from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line, plain
 from w2s_lib.findings.challenge import Entry, Score, enter, measured, read_board, scored, standing, write_board
-from w2s_lib.findings.results import MATCHED, UNMODIFIED, say
+from w2s_lib.findings.results import UNMODIFIED, say
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.lab import Lab
 from w2s_lib.specs import Submission, stream
 from w2s_lib.study import Study

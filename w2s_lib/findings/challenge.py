@@ -22,7 +22,6 @@ from statsmodels.stats.multitest import multipletests
 from w2s_lib.errors import OneLineError
 from w2s_lib.findings.results import (
     ALL,
-    MATCHED,
     UNMODIFIED,
     differences,
     interval_of,
@@ -32,6 +31,7 @@ from w2s_lib.findings.results import (
     taken_off,
     usual,
 )
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.lab.store import replacing
 from w2s_lib.measures import intervals
 from w2s_lib.measures.intervals import LEVEL

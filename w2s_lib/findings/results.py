@@ -25,7 +25,6 @@ from w2s_lib.findings.statistics import (
     USES_THRESHOLD,
     Statistic,
 )
-from w2s_lib.findings.statistics import MATCHED as MATCHED
 from w2s_lib.measures.intervals import LEVEL, Interval, cluster_weights, percentile_interval, seed_intervals
 from w2s_lib.measures.metrics import Comparison, Mask, correct
 from w2s_lib.specs import Spec, Split, stream
