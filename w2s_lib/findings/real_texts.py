@@ -16,7 +16,6 @@ from w2s_lib.findings.results import (
     ALL,
     CONFLICTS,
     GENERALIZATION,
-    MATCHED,
     ONE_DIVISION,
     OTHER,
     SCORES,
@@ -30,6 +29,7 @@ from w2s_lib.findings.results import (
     summarise,
     taken_off,
 )
+from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.findings.theory import likeness
 from w2s_lib.models.ladder import parse
 from w2s_lib.study import Study
