@@ -501,23 +501,26 @@ def test_policies_on_real_texts_need_neither_texts_nor_model(tmp_path, monkeypat
     and only of policies."""
     monkeypatch.delenv("W2S_DATA", raising=False)
     study = Study(load("hh-smol-policies", {"draws": 100}))
-    study = study.on(open_lab(str(tmp_path), 0, study.edition)).trained_by("dpo")
+    study = study.on(open_lab(str(tmp_path), 0, study.edition))
+    by = {method: study.trained_by(method) for method in study.edition.methods}
     pair, (seed,) = study.edition.weak_strong[0], study.edition.seeds
     tried = ("explicit", "implicit", "rerun")
     shipped = Shipped(FOLDER / "hh-smol-policies")
-    assert {run.key for run in study.student_runs(tried)} == set(shipped.records)
+    assert {run.key for one in by.values() for run in one.student_runs(tried)} == set(shipped.records)
     assert set(shipped.records) <= {run.key for run in Study(load("hh-smol-policies")).runs()}
-    results = real_texts(study, tried, controls=False)[1].assign(edition="hh-smol-policies")
-    assert study.lab.trained == 0 and set(results["method"]) == {"dpo"}
-    of = {condition: study.comparison(seed, *pair, condition) for condition in tried}
-    for condition, c in of.items():
-        assert pick(results, "conflict_tax", condition)["value"] == pytest.approx(c.tax.mean())
-        assert pick(results, "deception_score", condition)["counted"] == c.tax.sum() > 0
+    results = pd.concat([real_texts(one, tried, controls=False)[1] for one in by.values()], ignore_index=True)
+    results = results.assign(edition="hh-smol-policies")
+    assert study.lab.trained == 0 and set(results["method"]) == {"dpo", "simpo"}
+    of = {(method, name): one.comparison(seed, *pair, name) for method, one in by.items() for name in tried}
+    for (method, condition), c in of.items():
+        assert pick(results, "conflict_tax", condition, method=method)["value"] == pytest.approx(c.tax.mean())
+        assert pick(results, "deception_score", condition, method=method)["counted"] == c.tax.sum() > 0
     told = asked_of_real_texts(results).set_index("claim")
-    assert list(told.index) == ["C5a", "N14", "N16"], "of policies alone"
-    excess = lambda condition: of[condition].excess("margin_matched")
-    assert told.loc["N14", "value"] == pytest.approx(excess("explicit") - excess("rerun"))
-    assert told.loc["N16", "value"] == pytest.approx(excess("implicit"))
+    assert list(told.index) == ["C5a", "C5b", "N14", "N15", "N16"], "of policies alone"
+    excess = lambda *which: of[which].excess("margin_matched")
+    for claim, method in (("N14", "dpo"), ("N15", "simpo")):
+        assert told.loc[claim, "value"] == pytest.approx(excess(method, "explicit") - excess(method, "rerun"))
+    assert told.loc["N16", "value"] == pytest.approx(excess("dpo", "implicit"))
     for key, row in told.iterrows():
         assert row["verdict"] in (verdict(CLAIMS[key], row["low"], row["high"]), "blind")
         assert row["n_seeds"] == 1 and row["high"] - row["low"] > 0.02, "over prompts"
@@ -561,9 +564,11 @@ def test_how_many_seeds_a_study_has_is_said_by_its_edition():
 
 def test_policies_on_real_texts_have_the_fine_tuned_supervisor_and_the_papers_labels_and_dose():
     tuned, policies = load("hh-smol-tuned"), load("hh-smol-policies")
-    assert policies.models[0] == tuned.models[0] and policies.methods == ("dpo",) and not policies.dpo.sft_epochs
-    run = Study(policies).trained_by("dpo").student(0, *policies.weak_strong[0], "implicit")
-    assert run.labelling.hard and run.conflict.objective == "helpfulness" and run.conflict.share == 1
+    assert policies.models[0] == tuned.models[0] and policies.methods == ("dpo", "simpo")
+    for method in policies.methods:
+        run = Study(policies).trained_by(method).student(0, *policies.weak_strong[0], "implicit")
+        assert run.labelling.hard and run.conflict.objective == "helpfulness" and run.conflict.share == 1
+        assert not run.recipe.sft_epochs
 
 
 @pytest.fixture(scope="module")

@@ -210,12 +210,20 @@ def test_messages_as_text_say_what_the_list_would(tmp_path, written):
         {"messages": MESSAGES, "chosen": PARTS[1:2], "rejected": [Y]},
         {"prompt": "c", "history": it_s, "system": [{"role": "system", "content": "s"}], "chosen": "x", "rejected": ""},
         {"prompt": MESSAGES[2:], "response_0": [X], "response_1": [Y], "safer_response_id": 1},
+        {"chosen": [{"id": 1, **MESSAGES[0]}, X], "rejected": [{"id": 1, **MESSAGES[0]}, Y]},
     ]
     packed = [
         {name: written(is_) if isinstance(is_, (list, dict)) else is_ for name, is_ in row.items()} for row in rows
     ]
     lists, texts = (read(made(tmp_path, each))[["prompt", "chosen", "rejected"]] for each in (rows, packed))
     assert texts.equals(lists)
+
+
+@pytest.mark.parametrize("turns", [[], [["q", "a"]]])
+def test_history_as_text_is_what_the_list_would_be(tmp_path, turns):
+    row = {"prompt": "c", "chosen": "x", "rejected": "y"}
+    lists, texts = (read(made(tmp_path, [row | {"history": said}])) for said in (turns, json.dumps(turns)))
+    assert texts[["prompt", "chosen", "rejected"]].equals(lists[["prompt", "chosen", "rejected"]])
 
 
 PROSE = [

@@ -306,7 +306,7 @@ def test_errors_name_models_as_an_edition_writes_them(folders, monkeypatch, tmp_
     with_weights(lambda weights: {})(Path(shutil.copytree(folders["llama"], tmp_path / "mine")))
     monkeypatch.chdir(tmp_path)
     written = ["gpt2:3", "./mine@2", "old/name"]
-    fields = {"data": "pairs.jsonl", "models": written[1:], "pairs": ["gpt2:3 -> ./mine@2"]}
+    fields = {"data": "pairs.jsonl", "models": written[1:], "weak_strong_pairs": ["gpt2:3 -> ./mine@2"]}
     lab = open_lab(tmp_path / "store", 0, edition.load("own", fields))
     for name in written:
         with pytest.raises(CheckpointError, match=f"model='{re.escape(name)}': "):

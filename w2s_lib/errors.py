@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
+import os
+import re
+import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -89,6 +92,16 @@ OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What the system says where a disk is full or cannot be written: not a fault of the code, and no traceback helps."""
 
 
+def _of_the_first_file(error: OSError) -> OSError:
+    """What was wrong with the first file, where a whole tree could not be copied: ``shutil`` tells all of them at once,
+    and of each the words alone."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        _, target, says = error.args[0][0]
+        if found := re.match(r"\[Errno (\d+)\]", str(says)):
+            return OSError(int(found[1]), os.strerror(int(found[1])), target)
+    return error
+
+
 def exit_code(command: Callable[[], object]) -> int:
     """Do what a command line asks for: 0, or 2 after an error of the user's in one line, or 130 after Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
@@ -99,7 +112,8 @@ def exit_code(command: Callable[[], object]) -> int:
     except OneLineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except OSError as error:
+    except OSError as raised:
+        error = _of_the_first_file(raised)
         if error.errno not in (*OF_THE_DISK, errno.ENAMETOOLONG):
             raise
         where, do = error.filename or "while writing", f"make room, or let it be written; {GOES_ON}"

@@ -146,6 +146,27 @@ def test_what_the_disk_says_is_one_line(number, capsys):
     )
 
 
+@pytest.mark.parametrize(("number", "code"), [(28, 2), (13, None)], ids=["full", "forbidden"])
+def test_a_tree_that_cannot_be_copied_is_one_line_where_the_disk_says_so(tmp_path, monkeypatch, capsys, number, code):
+    """shutil.copytree tells all files in one error, which has no number."""
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "a.js").touch(), (tmp_path / "from" / "b.js").touch()
+
+    def refuse(source: str, target: str) -> None:
+        raise OSError(number, "what the system says", target)
+
+    def copy() -> Path:
+        return shutil.copytree(tmp_path / "from", tmp_path / "to", copy_function=refuse)
+
+    if code is None:
+        with pytest.raises(shutil.Error):
+            exit_code(copy)
+        return
+    assert exit_code(copy) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'to'}") and "No space left on device; make room" in line
+
+
 def test_a_name_that_is_too_long_for_the_disk_is_one_line(capsys):
     assert exit_code(lambda: Path("x" * 300).stat()) == 2
     assert capsys.readouterr().err == f"error: {'x' * 80}…: File name too long; use shorter names\n"

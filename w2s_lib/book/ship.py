@@ -137,9 +137,11 @@ def ship_models(study: Study, folder: Path = MODELS) -> list[Pretrain]:
     runs = [study.model(seed, name) for seed in e.seeds for name in e.models]
     for run in runs:
         store.verify(run)
-    shutil.rmtree(folder, ignore_errors=True)
-    for run in runs:
-        Store(folder).copy(run, store)
+    with TemporaryDirectory(dir=folder.parent) as draft:  # all of them, or what is there stays
+        for run in runs:
+            Store(draft).copy(run, store)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(draft, folder)
     return runs
 
 

@@ -83,7 +83,7 @@ def _values(text: str) -> Iterator[tuple[str, object]]:
         line += text.count("\n", start, end)
 
 
-MESSAGES = re.compile(r"""\s*\[?\s*\{\s*["'](role|content|from|value)["']\s*:""")
+MESSAGES = re.compile(r"""\s*\[?\s*\{\s*["']\w+["']\s*:""")
 """How a text begins that may be messages: a list of them, or one alone."""
 SPEAKER = re.compile(rf"""["'](role|from)\\?["']\s*:\s*\\?["']({"|".join(ROLES)})\\?["']""")
 UNPARTED = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|\}\s+\{""")
@@ -132,7 +132,11 @@ def _unpacked(row: object) -> object:
         except ValueError as error:
             raise ValueError(f"{column}: {error}") from None
     found = {column: messages for column, messages in found.items() if messages is not None}
-    if not any(SPEAKER.search(row[column]) for column in found):
+    turns = row.get("history")
+    if isinstance(turns, str) and turns.lstrip().startswith("["):  # of questions and replies, or none
+        with suppress(ValueError):
+            row = row | {"history": json.loads(turns)}
+    if not any(SPEAKER.search(row[column]) for column in found if isinstance(row[column], str)):
         return row  # an answer in JSON
     for sides in (LABELLED, SAFER[:2]):
         prose = [side for side in sides if side not in found and isinstance(row.get(side), str) and row[side].strip()]

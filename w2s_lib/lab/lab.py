@@ -47,8 +47,8 @@ class Lab:
         progress: say how far it is while runs are missing.
         dask: where those processes are: ``local``, ``slurm`` or a scheduler's address; ``$W2S_DASK`` goes before it.
         shipped: results that come with the project; they count as finished.
-        given: pretrained models that come with the project, for editions of which no results do; they are copied into
-            the store instead of trained.
+        given: pretrained models that come with the project; they are copied into the store instead of trained, and
+            as data are of no other code.
 
     Raises:
         StoreError: the store cannot be written.
@@ -152,6 +152,8 @@ class Lab:
         """Of the specs and their parents, those whose results come from other code or versions, parents first."""
         shipped, found = self.shipped.records if self.shipped else {}, []
         for spec in filter(self._has, closure(specs)):
+            if self.is_given(spec):
+                continue
             try:
                 if is_of_other_code(shipped.get(spec.key) or self.store.record(spec)):
                     found.append(spec)

@@ -202,7 +202,9 @@ class Store:
         """
         other.verify(spec)
         with _draft(self.path(spec)) as draft:
-            shutil.copytree(other.path(spec), draft, copy_function=shutil.copyfile, dirs_exist_ok=True)
+            for name in (*other.record(spec)["files"], RECORD):  # and nothing else that lies there
+                (draft / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(other.path(spec) / name, draft / name, follow_symlinks=False)
             self._settle(draft, self.path(spec))
 
     def _settle(self, draft: Path, final: Path) -> None:
