@@ -54,7 +54,8 @@ def bridge(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def of_real_texts(studies: Mapping[str, Study], **names: str) -> dict[str, pd.DataFrame]:
-    """The same of studies on real texts, pooled over their control pairs, by name; ``names`` as of ``compared``."""
+    """The same of studies on real texts, pooled over their control weak-strong pairs, by name; ``names`` as of
+    ``compared``."""
     found = {}
     for name, study in studies.items():
         per_seed = compared(study.on_control_weak_strong_pairs(), **names)

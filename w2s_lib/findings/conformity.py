@@ -82,8 +82,8 @@ def by_side(competence: float, conformity: float, clash: float) -> tuple[float, 
 
 
 def placed(study: Study) -> list[tuple[Study, Sequence[str]]]:
-    """Every student that the book trains on the edition's mitigation pairs, at its usual dose and aim: studies, and
-    conditions of each; a student may be named by two."""
+    """Every student that the book trains on the edition's mitigation weak-strong pairs, at its usual dose and aim:
+    studies, and conditions of each; a student may be named by two."""
     few, has = study.on_mitigation_weak_strong_pairs(), study.edition.has_chapter
     within = lambda pairs: set(study.edition.mitigation_weak_strong_pairs) <= set(pairs)
     policies = within(study.edition.policy_weak_strong_pairs)
@@ -198,7 +198,8 @@ def competence_and_conformity(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]
     Differences: the conflicts and the placebo minus the rerun, in both aims and in accuracy on ``SIDES_OF_AIMS``; aims
     in turn minus the same pairs mixed, in these and in tax, DS and excess; each mitigation minus no mitigation, in both
     aims, under the explicit conflict, reward models alone.  The confidence loss' two fences stand beside them: the
-    quantile minus 1/2, and minus no such loss, in tax, DS, excess and PGR; each minus its own rerun."""
+    quantile minus 1/2, and minus no such loss, in tax, DS, excess and PGR; each minus its own rerun in tax and
+    excess."""
     frames = [tabulate(one, conditions, partial(_aims, one)) for one, conditions in placed(study)]
     per_seed = pd.concat([*frames, *_others(study), either_fence(study)], ignore_index=True)
     per_seed = per_seed.drop_duplicates(["seed", *NAMES], ignore_index=True)

@@ -12,7 +12,7 @@ from w2s_lib.study.conditions import ABOVE_ONE
 
 
 def controls(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """DS after each null and control, on the edition's control pairs, pooled.
+    """DS after each null and control, on the edition's control weak-strong pairs, pooled.
 
     ``subset`` is *stable* for the pairs that every rerun ranks right, ``ceiling`` *other* where the ceiling was trained
     on the weak supervisor's half.
@@ -39,9 +39,9 @@ def controls(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 def balance(study: Study) -> pd.DataFrame:
     """Whether matching matches: how far taxed pairs' margins lie from those that the margin-matched null compares with.
 
-    On the control pairs, in standard deviations of all pairs that can pay (``Comparison.imbalance``): ``before``,
-    against all of them, and ``after`` matching, on average over seeds and model pairs by their ``taxed`` pairs; and the
-    ``largest`` imbalance after matching.  Below 0.1 counts as balanced.
+    On the control weak-strong pairs, in standard deviations of all pairs that can pay (``Comparison.imbalance``):
+    ``before``, against all of them, and ``after`` matching, on average over seeds and model pairs by their ``taxed``
+    pairs; and the ``largest`` imbalance after matching.  Below 0.1 counts as balanced.
     """
     rows = []
     for cell in cells(study.on_control_weak_strong_pairs(), CONFLICTS):

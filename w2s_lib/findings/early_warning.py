@@ -151,7 +151,7 @@ def _within(budget: float, audited: Array, found: Array) -> Array:
 
 
 def twin_of(study: Study, seed: int, weak: str, strong: str, condition: str) -> Train | None:
-    """A second student of the same condition, where the edition trains one: on its control pairs."""
+    """A second student of the same condition, where the edition trains one: on its control weak-strong pairs."""
     if condition not in TWINS or (weak, strong) not in study.on_control_weak_strong_pairs().edition.weak_strong:
         return None
     name, replica = TWINS[condition]

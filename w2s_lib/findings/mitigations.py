@@ -158,8 +158,8 @@ def _tried(few: Study, mitigated: Sequence[Study], conflict: str) -> tuple[pd.Da
 
 
 def what_helps(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every mitigation on the edition's mitigation pairs, pooled, and each minus no mitigation (``versus`` is
-    *unmodified*): reward models under the explicit conflict.
+    """Every mitigation on the edition's mitigation weak-strong pairs, pooled, and each minus no mitigation (``versus``
+    is *unmodified*): reward models under the explicit conflict.
 
     Bootstrapping stands averaged over the ways, and ``via`` each intermediate model one by one."""
     return _tried(study.on_mitigation_weak_strong_pairs(), study.mitigated(), "explicit")
@@ -167,7 +167,7 @@ def what_helps(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def two_remedies(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """As ``what_helps``, where the paper tries its two: policies by every method, under the implicit conflict, on
-    mitigation pairs that are policy pairs as well; no row where the edition has none."""
+    mitigation weak-strong pairs that are policy weak-strong pairs as well; no row where the edition has none."""
     found = []
     for method in study.edition.methods:
         if mitigated := study.mitigated_policies(method):

@@ -101,7 +101,8 @@ def tax_by_side(study: Study, conditions: Sequence[str], rival: Objective) -> pd
 
 
 def other_objectives(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All that the chapter shows, on the edition's control pairs: one row a seed and cell, and results rows, pooled.
+    """All that the chapter shows, on the edition's control weak-strong pairs: one row a seed and cell, and results
+    rows, pooled.
 
     Harmlessness with the conflicts and verbosity, honesty with the conflicts of its own; tax rates by what the rival
     says; DS - margin-matched null minus the rerun's, and explicit minus implicit."""

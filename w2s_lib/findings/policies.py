@@ -23,7 +23,8 @@ POLICIES_BESIDE_RERUN = ("explicit", "implicit", "implicit_quarter", "placebo")
 
 
 def preference_optimisation(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """How policies rank, by every method of the edition, beside reward models, on the edition's policy pairs, pooled.
+    """How policies rank, by every method of the edition, beside reward models, on the edition's policy weak-strong
+    pairs, pooled.
 
     Differences: each conflict minus the rerun of its method; each method's conflict minus the reward models'."""
     few = study.on_policy_weak_strong_pairs()
@@ -38,8 +39,8 @@ def preference_optimisation(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def policies_speak(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What policies say, by every method of the edition, on its policy pairs, pooled; and DPO after supervised
-    fine-tuning, on the first of them.  Differences: each conflict minus the rerun of its method."""
+    """What policies say, by every method of the edition, on its policy weak-strong pairs, pooled; and DPO after
+    supervised fine-tuning, on the first of them.  Differences: each conflict minus the rerun of its method."""
     few = study.on_policy_weak_strong_pairs()
     frames = [measure_talk(few.trained_by(method), POLICY) for method in study.edition.methods]
     frames += _option(study, "after_sft")

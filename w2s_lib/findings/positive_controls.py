@@ -159,8 +159,8 @@ def _pooled(found: Iterable[Sums]) -> dict[str, Array]:
 def _settings(study: Study, only_explicit: bool) -> list[tuple[Study, str, dict[str, str]]]:
     """Where a statistic is asked what it could see: study, condition whose tax is planted, and columns that name it.
 
-    Both conflicts; the explicit one also on stable pairs, and, on the control pairs, beside the ceiling of the other
-    half.  ``only_explicit``: that one alone, as it is.
+    Both conflicts; the explicit one also on stable pairs, and, on the control weak-strong pairs, beside the ceiling of
+    the other half.  ``only_explicit``: that one alone, as it is.
     """
     if only_explicit:
         return [(study, "explicit", {})]
@@ -191,8 +191,8 @@ def positive_controls(
 
 
 def among_policies(study: Study, students: int = PLANTED_STUDENTS // 2) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """As ``positive_controls``, of policies by every method under both conflicts, on the edition's policy pairs; no row
-    where they are not trained: nothing is, for this."""
+    """As ``positive_controls``, of policies by every method under both conflicts, on the edition's policy weak-strong
+    pairs; no row where they are not trained: nothing is, for this."""
     few = study.on_policy_weak_strong_pairs()
     settings = [(few.trained_by(m), condition, {}) for m in study.edition.methods for condition in CONFLICTS[:2]]
     if study.lab.missing(run for of, condition, _ in settings for run in of.student_runs((condition, "rerun"))):

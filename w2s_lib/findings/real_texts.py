@@ -71,8 +71,8 @@ def real_texts(
     conditions on gold labels, the tax minus the gold rerun's), pooled; and where there are several seeds, the scores of
     the first alone, with intervals over prompts (``ONE_DIVISION``).
 
-    ``controls`` adds gold labels and the other half's ceiling, on the control pairs; ``ceiling`` is *other* there, and
-    *own* for what they are to be compared with."""
+    ``controls`` adds gold labels and the other half's ceiling, on the control weak-strong pairs; ``ceiling`` is *other*
+    there, and *own* for what they are to be compared with."""
     none, rows = generalization(study)
     per_seed = measure(study, conditions, ("accuracy", *SCORES))
     against = [c for c in conditions if c != "rerun" and not CONDITIONS[c].gold]

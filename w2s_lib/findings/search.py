@@ -52,7 +52,7 @@ def guided(base: np.ndarray, gain: np.ndarray, weight: float) -> np.ndarray:
 
 
 def policies(study: Study) -> Study:
-    """The study on its policy pairs by DPO, to which supervisor, guides and trained students belong."""
+    """The study on its policy weak-strong pairs by DPO, to which supervisor, guides and trained students belong."""
     return study.on_policy_weak_strong_pairs().trained_by("dpo")
 
 

@@ -27,7 +27,8 @@ CHOICES: dict[str, tuple[float | str, ...]] = {
     "weak_strong_pairs": ("all", "control"),
     "ceiling": ("own half", "other half"),
 }
-"""What a specification settles, and the options.  The other half's ceiling stands beside the control pairs only."""
+"""What a specification settles, and the options.  The other half's ceiling stands beside the control weak-strong pairs
+only."""
 
 OF_A_CELL = ("T", "knows", "null", "neighbours", "ceiling")
 """The choices that a single model pair knows of."""
@@ -94,7 +95,8 @@ def specification_curve(study: Study) -> pd.DataFrame:
 
 def compared(curve: pd.DataFrame, choice: str) -> pd.DataFrame:
     """The specifications that are there with every option of a choice, all else equal: the other half's ceiling has no
-    specification over all pairs, so that ceilings are compared over the control pairs, and pairs at the own half's."""
+    specification over all pairs, so that ceilings are compared over the control weak-strong pairs, and pairs at the own
+    half's."""
     others = [name for name in CHOICES if name != choice]
     return curve[curve.groupby(others)[choice].transform("nunique") == curve[choice].nunique()]
 

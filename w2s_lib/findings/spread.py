@@ -53,7 +53,8 @@ def path_of(edition: Edition) -> Path:
 
 
 def units(study: Study, seed: int) -> dict[tuple[int, int], Study]:
-    """By pretraining and training, the studies of one world's control pairs; no two share streams of training."""
+    """By pretraining and training, the studies of one world's control weak-strong pairs; no two share streams of
+    training."""
     few = study.on_control_weak_strong_pairs().restricted_to(seeds=[seed]).with_parameters(draws=DRAWS)
     both = product(range(PRETRAININGS), range(TRAININGS))
     return {(p, t): replace(few, pretraining=p, training=p * TRAININGS + t) for p, t in both}

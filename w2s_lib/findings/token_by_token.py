@@ -55,7 +55,7 @@ PLANTED_HERE = ("perfect", "half", "by_margin")
 
 
 def policies(study: Study) -> Study:
-    """The study on its policy pairs by SimPO, to which all students of the chapter belong."""
+    """The study on its policy weak-strong pairs by SimPO, to which all students of the chapter belong."""
     return study.on_policy_weak_strong_pairs().trained_by("simpo")
 
 

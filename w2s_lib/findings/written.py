@@ -50,7 +50,8 @@ def said(talk: Talk) -> dict[str, Statistic]:
 
 
 def sampled(study: Study) -> pd.Series:
-    """Tokens drawn for a prompt by each sampler, without a conflict: the mean over prompts, seeds and policy pairs."""
+    """Tokens drawn for a prompt by each sampler, without a conflict: the mean over prompts, seeds and policy
+    weak-strong pairs."""
     runs = [run for run in study.written_runs() if run.guide.conflict.kind == "none"]
     return pd.concat(map(study.lab.replies, runs)).groupby("sampler")["sampled"].mean()
 
