@@ -523,7 +523,10 @@ def test_policies_on_real_texts_need_neither_texts_nor_model(tmp_path, monkeypat
     assert told.loc["N16", "value"] == pytest.approx(excess("dpo", "implicit"))
     for key, row in told.iterrows():
         assert row["verdict"] in (verdict(CLAIMS[key], row["low"], row["high"]), "blind")
-        assert row["n_seeds"] == 1 and row["high"] - row["low"] > 0.02, "over prompts"
+        over_prompts = row["high"] - row["low"] > 0.02
+        assert row["n_seeds"] == 1 and (over_prompts or np.isnan(row["low"]) and row["verdict"] == "undecided")
+    same = [np.array_equal(of[method, "explicit"].tax, of[method, "rerun"].tax) for method in by]
+    assert same == [False, True], "by SimPO the conflict turned no ranking, and an interval of no width would decide"
 
 
 def test_what_the_fine_tuned_study_has_and_lacks_is_said_by_its_runs(own):
