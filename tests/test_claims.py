@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tests import planted
+from w2s_lib.figures.claims import ledger as draw_ledger
 from w2s_lib.findings.claims import (
     CLAIMS,
     FINDINGS,
@@ -415,3 +416,13 @@ def test_rules_of_claims_on_other_works_are_dated(key):
         and re.search(date, e)
         and re.search(r"rules and (margins|(their )?least)", re.sub(r"\s+", " ", e))
     ]
+
+
+def test_the_ledgers_figure_counts_as_outside_only_what_the_record_holds():
+    rows = [
+        {"claim": key, "statement": key, "says": "holds", "verdict": "yes", "rule": "above", "least_effect": 0.05,
+         "value": 0.1, "low": 0.06, "high": 0.14, "here": 0.2, "within": within}
+        for key, within in (("A", True), ("B", False), ("C", np.nan), ("D", None))
+    ]  # fmt: skip
+    drawn = draw_ledger(pd.DataFrame(rows))
+    assert drawn.beside.endswith("1 of 2 outside the record's 95 % prediction intervals (!).")

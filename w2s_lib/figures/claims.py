@@ -32,7 +32,6 @@ def ledger(frame: pd.DataFrame) -> Figure:
             if hasattr(row, name)
         }
         within = getattr(row, "within", None)
-        within = None if pd.isna(within) else bool(within)  # of most claims no record says
         dot(ax, y, pd.Series(units | {"within": within}), size=42, color=colour, marker=VERDICT_MARKERS[row.verdict])
     ax.axvline(0, **DASHED)
     name = lambda text, claim: f"{text[:48].rstrip()}{'…' * (len(text) > 48)}  {claim}"

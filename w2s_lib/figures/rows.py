@@ -110,7 +110,8 @@ def here(
             continue
         place = (y, scale * row["here"]) if upright else (scale * row["here"], y)
         mark = {"facecolor": "none", "edgecolor": look["color"], "marker": look["marker"], "linewidth": 1.1}
-        ax.scatter(*place, s=1.5 * size, zorder=4, label=f"{HERE}{row['within']}", **mark)
+        known = None if pd.isna(row["within"]) else bool(row["within"])  # a record does not hold every claim
+        ax.scatter(*place, s=1.5 * size, zorder=4, label=f"{HERE}{known}", **mark)
         if outside(row):
             ax.annotate("!", place, (4, 3), textcoords="offset points", color=look["color"], fontweight="bold")
 
