@@ -58,11 +58,11 @@ def test_nothing_can_be_read_without_an_answer(sealed):
 
 def test_a_guess_takes_long_and_plausible_ones_open_nothing(sealed):
     """Shares with two decimals, and masks that are all one thing: what a guesser would try first.  Trying as many as
-    an answer must leave open would take minutes; all shares with three decimals are a minute at the least."""
+    an answer must leave open would take more than a minute of the fastest processors seen, and two of the others."""
     start, tried = time.process_time(), [np.zeros(200), np.ones(200), 0.5, round(float(MASK.mean()), 2)]
     assert not any(read(sealed, guess) for guess in tried)
     a_guess = (time.process_time() - start) / (len(tried) + 2)  # a single number is looked for in two cells
-    assert a_guess * GUESSES > 120 and a_guess < 1
+    assert a_guess * GUESSES > 60 and a_guess < 1
 
 
 @pytest.mark.parametrize(
