@@ -56,13 +56,18 @@ def test_nothing_can_be_read_without_an_answer(sealed):
     assert not again["entries"].keys() & sealed["entries"].keys() and again["salt"] != sealed["salt"]
 
 
-def test_a_guess_takes_long_and_plausible_ones_open_nothing(sealed):
+def test_a_guess_takes_long_and_plausible_ones_open_nothing(sealed, monkeypatch):
     """Shares with two decimals, and masks that are all one thing: what a guesser would try first.  Trying as many as
     an answer must leave open would take more than a minute of the fastest processors seen, and two of the others."""
+    asked, scrypt = [], hashlib.scrypt
+    monkeypatch.setattr(
+        seal_module.hashlib, "scrypt", lambda *args, **how: asked.append(how["n"]) or scrypt(*args, **how)
+    )
     start, tried = time.process_time(), [np.zeros(200), np.ones(200), 0.5, round(float(MASK.mean()), 2)]
     assert not any(read(sealed, guess) for guess in tried)
     a_guess = (time.process_time() - start) / (len(tried) + 2)  # a single number is looked for in two cells
     assert a_guess * GUESSES > 60 and a_guess < 1
+    assert len(asked) >= len(tried) and min(asked) >= 2**14, "on any processor, as much work and 16 MB a guess"
 
 
 @pytest.mark.parametrize(

@@ -215,8 +215,24 @@ def test_the_pretrained_models_of_the_world_come_with_the_book_and_no_result_of_
     began, there = [run for run in models if preview.shipped.has(run)], Store(MODELS, read_only=True)
     assert [preview.shipped.records[run.key]["files"] for run in began] == [there.record(run)["files"] for run in began]
     assert len(began) == len(e.models)
+    monkeypatch.setattr("w2s_lib.lab.provenance.code", lambda: "other code than theirs")
+    monkeypatch.setenv("W2S_STRICT", "yes")
+    assert lab.of_other_code(models) == lab.check(models) == [], "what comes with the book is no result of other code"
+    monkeypatch.delenv("W2S_STRICT")
     monkeypatch.setenv("W2S_SHIPPED", "no")
     assert open_lab(str(tmp_path / "empty"), 0, e).missing(models) == models
+
+
+def test_of_a_model_that_comes_with_the_book_its_own_files_are_taken_alone(tmp_path):
+    run = Study(load("world")).model(21, "tiny-24")
+    there, store = Store(tmp_path / "there"), Store(tmp_path / "store")
+    there.copy(run, Store(MODELS, read_only=True))
+    (tmp_path / "secret").write_text("of this machine", encoding="utf-8")
+    (there.path(run) / "more.txt").symlink_to(tmp_path / "secret")
+    store.copy(run, there)
+    names = lambda of: {path.name for path in of.path(run).iterdir()}
+    assert names(store) == names(there) - {"more.txt"}
+    store.verify(run)
 
 
 def test_models_are_shipped_all_or_none_and_only_those_of_the_world(own, tmp_path):
