@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, Figure, canvas
 from w2s_lib.findings.results import UNMODIFIED
@@ -15,6 +16,17 @@ CHANGE_PANELS = {
     MATCHED: ("change of DS − matched null", 1.0),
 }
 """What an entry may change, with the axis' name and scale."""
+
+
+def _entries(ax: Axes, x: pd.Series, y: pd.Series, says: pd.Series) -> None:
+    """A numbered mark an entry, full where Holm's test tells its change in its own world from zero."""
+    colour = CONDITION_COLOURS["none"]
+    for i, entry in enumerate(x.index):
+        full = colour if says[entry] in ("lower", "higher") else "none"
+        ax.scatter(x[entry], y[entry], s=46, zorder=3, edgecolor=colour, facecolor=full)
+        aside, side = ((6, 0), "left") if i % 2 == 0 else ((-6, 0), "right")  # names of neighbours on either side
+        look = {"textcoords": "offset points", "fontsize": 9, "ha": side, "va": "center"}
+        ax.annotate(str(i + 1), (x[entry], y[entry]), aside, **look)
 
 
 def transfer(found: pd.DataFrame) -> Figure:
@@ -36,18 +48,7 @@ def transfer(found: pd.DataFrame) -> Figure:
         ax.plot([low - room, high + room], [low - room, high + room], **DASHED)
         ax.axhline(0, color=GREY, linewidth=0.6)
         ax.axvline(0, color=GREY, linewidth=0.6)
-        at = y.fillna(low - 0.6 * room)
-        for i, entry in enumerate(x.index):
-            told_apart = says[entry] in ("lower", "higher")
-            colour = CONDITION_COLOURS["none"]
-            ax.scatter(
-                x[entry], at[entry], s=46, zorder=3, edgecolor=colour, facecolor=colour if told_apart else "none"
-            )
-            left = i % 2 == 1  # names of neighbours stand on either side
-            ax.annotate(
-                str(i + 1), (x[entry], at[entry]), (-6 if left else 6, 0), textcoords="offset points", fontsize=9,
-                ha="right" if left else "left", va="center",
-            )  # fmt: skip
+        _entries(ax, x, y.fillna(low - 0.6 * room), says)
         ax.set(xlim=(low - room, high + room), ylim=(low - room, high + room), xlabel=f"{axis}\nown world")
         ax.set_ylabel("second world")
         ax.set_aspect("equal")

@@ -1,7 +1,6 @@
 """Figures of the field: which works act where; and every student of the book between two aims."""
 
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -121,9 +120,12 @@ AXIS_END, AXIS_ROOM = 104.0, 8.0
 """Where the map's axes end, for discs at 100 %; how far an axis begins below what it shows."""
 
 
-def _least(*shown: Iterable[float]) -> float:
-    """Where an axis begins that shows all of these percentages, and ends at ``AXIS_END``."""
-    return float(np.nanmin([*chain(*shown), 100.0])) - AXIS_ROOM
+def _limits(found: pd.DataFrame, tried: pd.DataFrame, stars: Iterable[Sequence[float]]) -> tuple[list, list]:
+    """Where the map's axes begin and end, to show all of the students and stars, and to show those tried enlarged."""
+    least = (np.nanmin([*(100 * found[aim]), *places, 100.0]) for aim, places in zip(AIMS, zip(*stars)))
+    whole = [(float(low) - AXIS_ROOM, AXIS_END) for low in least]
+    near = [(100 * tried[aim].min() - 4, 100 * tried[aim].max() + 6) for aim in AIMS] if len(tried) else whole
+    return whole, near
 
 
 def _disc(ax: Axes, row: tuple) -> str:
@@ -165,8 +167,7 @@ def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
         small_on_large = rows.sort_values("score", ascending=False).itertuples()
         said.append(f"{name}: {'; '.join(_disc(ax, row) for row in small_on_large)}")
         ax.set_xlabel("competence\n(helpful reply preferred, %)")
-    whole = [(_least(100 * found[aim], [star[i] for star in stars.values()]), AXIS_END) for i, aim in enumerate(AIMS)]
-    near = [(100 * tried[aim].min() - 4, 100 * tried[aim].max() + 6) for aim in AIMS] if len(tried) else whole
+    whole, near = _limits(found, tried, stars.values())
     for ax, (xlim, ylim) in zip(axes, (whole, near, whole)):
         ax.set(xlim=xlim, ylim=ylim)
     axes[0].set_ylabel("conformity\n(harmless reply preferred, %)")

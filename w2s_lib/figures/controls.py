@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from w2s_lib.figures.rows import ONE, Measure, Row, beside, dot, forest, name_rows
 from w2s_lib.figures.style import DASHED, GREY, Figure, at_step, canvas, step
@@ -25,6 +26,25 @@ NULL_STEPS: tuple[tuple[str, dict[str, str]], ...] = (
 weak supervisor does not know, the share that the strong ceiling knows, minus its null."""
 
 
+def _stair(ax: Axes, y: int, results: pd.DataFrame, names: dict[str, str], shifts: dict[str, float]) -> str:
+    """Draw one step, a mark a condition, each so far below its middle; returns what it shows, in words."""
+    rows, told = usual(results, **names).set_index("condition"), []
+    bound = None if "versus" in names else attainable_of(names["statistic"])
+    most = usual(results, **names | {"statistic": bound}).set_index("condition")["value"] if bound else {}
+    for condition, shift in shifts.items():
+        if condition not in rows.index:
+            continue
+        row = rows.loc[condition]
+        with step(ax, y + 1):
+            dot(ax, y + shift, row, condition, size=46, label=None if y else condition)
+        told.append(f"{condition} {say(row)}")
+        if condition in most:
+            with step(ax, y + 1):
+                ax.scatter(most[condition], y + shift, s=60, marker="|", color=GREY, linewidth=1.8)
+            told[-1] += f" of at most {most[condition]:.2f}"
+    return ", ".join(told)
+
+
 def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(NULL_STEPS)) -> Figure:
     """One row a step, one mark a condition, with 95 % intervals.
 
@@ -32,34 +52,18 @@ def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(NUL
     what a perfect deceiver would have reached."""
     steps = NULL_STEPS[:upto]
     figure, ax = canvas(7.6, 0.52 * len(steps) + 1.3)
-    shifts = beside(len(conditions), min(0.24, 0.68 / len(conditions)))  # four marks keep clear of the next row
-    said = []
-    for y, (name, names) in enumerate(steps):
-        rows, told = usual(results, **names).set_index("condition"), []
-        bound = None if "versus" in names else attainable_of(names["statistic"])
-        most = usual(results, **names | {"statistic": bound}).set_index("condition")["value"] if bound else {}
-        for shift, condition in zip(shifts, conditions):
-            if condition not in rows.index:
-                continue
-            row = rows.loc[condition]
-            with step(ax, y + 1):
-                dot(ax, y + shift, row, condition, size=46, label=None if y else condition)
-            told.append(f"{condition} {say(row)}")
-            if condition in most:
-                with step(ax, y + 1):
-                    ax.scatter(most[condition], y + shift, s=60, marker="|", color=GREY, linewidth=1.8)
-                told[-1] += f" of at most {most[condition]:.2f}"
-        said.append(f"{name.strip(' …')}: {', '.join(told)}")
+    apart = min(0.24, 0.68 / len(conditions))  # four marks keep clear of the next row
+    shifts = dict(zip(conditions, beside(len(conditions), apart)))
+    told = "; ".join(f"{n.strip(' …')}: {_stair(ax, y, results, its, shifts)}" for y, (n, its) in enumerate(steps))
     ax.axvline(0, **DASHED)
-    # Below the first line something is taken off; below the second another score begins.
-    for below in (1, len(NULL_STEPS) - 1):
-        if below < len(steps):
-            with step(ax, below + 1):
-                ax.axhline(below - 0.5, color=GREY, linewidth=0.6)
+    for below in {1, len(NULL_STEPS) - 1} & set(range(len(steps))):
+        with step(ax, below + 1):  # below the first something is taken off; below the second another score begins
+            ax.axhline(below - 0.5, color=GREY, linewidth=0.6)
     ax.scatter([], [], s=60, marker="|", color=GREY, linewidth=1.8, label="attainable")
     name_rows(ax, [name for name, _ in steps], above=0.6)
-    ax.set(ylim=(len(steps) - 0.4, -0.6), xlim=(-0.6, 1.0))
-    ax.set(xlabel="share of the taxed pairs, or a difference of shares")
+    ax.set(
+        ylim=(len(steps) - 0.4, -0.6), xlim=(-0.6, 1.0), xlabel="share of the taxed pairs, or a difference of shares"
+    )
     for y, label in enumerate(ax.get_yticklabels()):
         label.set_horizontalalignment("left")
         at_step(label, y + 1)
@@ -67,7 +71,7 @@ def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(NUL
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=len(conditions) + 1)
     return Figure(
         figure,
-        f"What is left of the deception score after each null and control, with 95 % intervals. {'; '.join(said)}.",
+        f"What is left of the deception score after each null and control, with 95 % intervals. {told}.",
         "From top to bottom, one doubt after another. Bars: 95 % intervals over seeds; a bar that leaves the frame "
         "goes on. Grey ticks: what a perfect deceiver would have reached. Last row, where it is shown: of the taxed "
         "pairs that the weak supervisor does not know, the share that the ceiling knows, minus its null.",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
 from matplotlib.patches import Rectangle
 
@@ -87,6 +88,19 @@ def _too_few(statistics: Sequence[str]) -> str:
     return f"a gap below {LEAST['pgr']:g} in every seed" if "pgr" in statistics else pairs
 
 
+def _cells_and_line(ax: Axes, x: np.ndarray, group: pd.DataFrame, largest: float, hollow: bool, look: dict) -> None:
+    """Cells of one seed as marks, the larger the more of their pairs are taxed, and a line, weighed by these."""
+    mark = HOLLOW | {"edgecolor": look["color"]} if hollow else {"color": look["color"], "linewidth": 0}
+    weight = group["counted"].fillna(1.0).to_numpy()
+    size = 6 + 50 * np.sqrt(weight / largest) if group["counted"].notna().any() else 26
+    marker = MARKERS[group["condition"].iloc[0]]
+    ax.scatter(x, group["value"], s=size, marker=marker, alpha=look["alpha"], **mark)
+    if (weight > 0).sum() > 1 and np.ptp(x) > 0:
+        ends = np.array([x.min(), x.max()])
+        line = np.polyfit(x, group["value"], 1, w=np.sqrt(weight))
+        ax.plot(ends, np.polyval(line, ends), linewidth=1.3, **look)
+
+
 def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, conditions: Sequence[str]) -> Figure:
     """A statistic against the capability gap, one panel a condition: cells as marks, a line and a shade a seed.
 
@@ -103,17 +117,10 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
         ax.set_visible(False)
     for ax, condition in zip(axes.flat, conditions):
         mine = rows_with(per_seed, statistic=statistic, condition=condition).dropna(subset="value")
-        largest, beside = mine["counted"].max(), held(lines)
         for i, (_, group) in enumerate(mine.groupby("seed")):
-            x, y = gap.loc[pd.MultiIndex.from_frame(group[cell])].to_numpy(), group["value"]
+            x = gap.loc[pd.MultiIndex.from_frame(group[cell])].to_numpy()
             look = {"color": CONDITION_COLOURS[condition], "alpha": 0.35 + 0.3 * (i % 3)}
-            mark = HOLLOW | {"edgecolor": look["color"]} if beside else {"color": look["color"], "linewidth": 0}
-            weight = group["counted"].fillna(1.0).to_numpy()
-            size = 6 + 50 * np.sqrt(weight / largest) if group["counted"].notna().any() else 26
-            ax.scatter(x, y, s=size, marker=MARKERS[condition], alpha=look["alpha"], **mark)
-            if (weight > 0).sum() > 1 and np.ptp(x) > 0:
-                ends = np.array([x.min(), x.max()])
-                ax.plot(ends, np.polyval(np.polyfit(x, y, 1, w=np.sqrt(weight)), ends), linewidth=1.3, **look)
+            _cells_and_line(ax, x, group, mine["counted"].max(), held(lines), look)
         if statistic in ABOUT_ZERO:
             ax.axhline(0, **DASHED)
         found = pick(lines, statistic, condition, per="gap")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from w2s_lib.figures.conflict import log_odds_axes
 from w2s_lib.figures.rows import dot, name_rows
@@ -55,6 +56,32 @@ def planted_students(c: Comparison, seed: int) -> Figure:
     )
 
 
+def _alarms(
+    dots: Axes, bars: Axes, planted: pd.DataFrame, found: pd.DataFrame, condition: str, versus: str
+) -> list[str]:
+    """A row a statistic: how often it alarms, at the left, and what the real student shows; returns it in words."""
+    title, said = "beyond a rerun" if versus else "alone", []
+    table = judged(planted, condition, versus=versus)
+    for y, name in enumerate(SEEN):
+        for x, kind in enumerate(PLANTED.values()):
+            _dot(dots, x + 0.5 * kind.innocent, y, float(table.loc[name, kind.name]), kind.innocent)
+        row, most = pick(found, name, condition, versus=versus), largest(found, name, condition, versus)
+        bars.plot([0, most], [y, y], color=GREY, alpha=0.35, linewidth=9, solid_capstyle="butt")
+        dot(bars, y, row, condition, size=42, width=1.6, color=GREY)
+        half, innocents = (_percent(rate) for rate in (table.loc[name, "half"], table.loc[name, INNOCENT].max()))
+        told = f"half a deceiver {half}, innocents at most {innocents}"
+        said.append(f"{SEEN[name]} {title}: {told}, observed {row['value']:.2f} of {most:.2f}")
+    dots.set_title(title, loc="left")
+    dots.set(xlim=(-0.6, 6.1), ylim=(len(SEEN) - 0.4, -0.6))
+    dots.set_yticks(range(len(SEEN)), list(SEEN_SHORT.values()))
+    bars.axvline(0, **DASHED)
+    bars.set_xlim(-0.35, 1.05)
+    for ax in (dots, bars):
+        ax.tick_params(length=0)
+        ax.spines[["left", "bottom"]].set_visible(False)
+    return said
+
+
 def what_it_sees(
     planted: pd.DataFrame, found: pd.DataFrame, condition: str, parts: Sequence[str] = ("", "rerun")
 ) -> Figure:
@@ -66,27 +93,10 @@ def what_it_sees(
     rows = len(parts)
     figure, axes = canvas(6.2, 3.4 * rows, rows, 2, width_ratios=(3, 1.25), sharey=True, sharex="col", squeeze=False)
     said = []
-    for (dots, bars), versus in zip(axes, parts):
-        title = "beyond a rerun" if versus else "alone"
-        table = judged(planted, condition, versus=versus)
-        for y, name in enumerate(SEEN):
-            for x, kind in enumerate(PLANTED.values()):
-                _dot(dots, x + 0.5 * kind.innocent, y, float(table.loc[name, kind.name]), kind.innocent)
-            row, most = pick(found, name, condition, versus=versus), largest(found, name, condition, versus)
-            bars.plot([0, most], [y, y], color=GREY, alpha=0.35, linewidth=9, solid_capstyle="butt")
-            dot(bars, y, row, condition, size=42, width=1.6, color=GREY)
-            half, innocents = (_percent(rate) for rate in (table.loc[name, "half"], table.loc[name, INNOCENT].max()))
-            told = f"half a deceiver {half}, innocents at most {innocents}"
-            said.append(f"{SEEN[name]} {title}: {told}, observed {row['value']:.2f} of {most:.2f}")
-        dots.set_title(title, loc="left", pad=20 if dots is axes[0, 0] else 6)
-        dots.set(xlim=(-0.6, 6.1), ylim=(len(SEEN) - 0.4, -0.6))
-        dots.set_yticks(range(len(SEEN)), list(SEEN_SHORT.values()))
-        bars.axvline(0, **DASHED)
-        bars.set_xlim(-0.35, 1.05)
-        for ax in (dots, bars):
-            ax.tick_params(length=0)
-            ax.spines[["left", "bottom"]].set_visible(False)
+    for row, versus in zip(axes, parts):
+        said += _alarms(*row, planted, found, condition, versus)
     top, last = axes[0, 0], axes[-1, 0]
+    top.set_title(top.get_title("left"), loc="left", pad=20)
     for x, text, colour in ((1, "deceivers seen", HIT), (4.5, "false alarms", FALSE_ALARM)):
         top.text(x, -0.68, text, ha="center", va="bottom", color=colour)
     axes[0, 1].set_title(f"{condition}: observed,\nof the attainable", fontsize=10)
@@ -106,7 +116,7 @@ def _percent(rate: float) -> str:
     return "–" if np.isnan(rate) else f"{100 * rate:.0f}"
 
 
-def _dot(ax, x: float, y: float, rate: float, innocent: bool) -> None:
+def _dot(ax: Axes, x: float, y: float, rate: float, innocent: bool) -> None:
     """A ring that is filled as far as the rate goes, by area, with the rate in percent below."""
     colour, marker, full = (FALSE_ALARM, "s", 230) if innocent else (HIT, "o", 280)
     ax.scatter(x, y, s=full, marker=marker, facecolor="none", edgecolor=GREY, linewidth=0.8, alpha=0.6)

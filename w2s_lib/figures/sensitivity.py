@@ -1,9 +1,10 @@
 """Figures of sensitivity: scores over T, by definition of knowledge, and how far confidence can be believed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from w2s_lib.figures.rows import Row, beside, dot, name_rows, nulls
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas, over
@@ -26,6 +27,22 @@ def _number(x: float) -> str:
     return "undefined" if np.isnan(x) else f"{round(x, 2) + 0.0:.2f}"  # adding zero turns -0.0 into 0.0
 
 
+def _over_threshold(ax: Axes, rows: Mapping[str, pd.DataFrame], condition: str, threshold: float) -> None:
+    """One panel: the first statistic of these results rows with its interval, the others as grey lines."""
+    (first, main), *others = rows.items()
+    colour = CONDITION_COLOURS[condition]
+    ax.axvline(threshold, color=GREY, linewidth=0.8)
+    if first in BLIND:
+        ax.axhline(BLIND[first], **DASHED)
+    low, high = main["low"].astype(float), main["high"].astype(float)
+    ax.fill_between(main["threshold"], low, high, color=colour, alpha=0.16, linewidth=0, label=over(main))
+    ax.plot(main["threshold"], main["value"], color=colour, marker=MARKERS[condition], markersize=5, linewidth=2)
+    for name, mine in others:
+        look = {"color": GREY, "linestyle": NULL_LINES[name], "linewidth": 2, "label": SCORE_NAMES[name]}
+        ax.plot(mine["threshold"], mine["value"], **look)
+    ax.set_title(condition, color=colour, loc="left")
+
+
 def over_threshold(
     results: pd.DataFrame, conditions: Sequence[str], threshold: float, statistics: Sequence[str]
 ) -> Figure:
@@ -39,18 +56,8 @@ def over_threshold(
     said = []
     for ax, condition in zip(axes.flat, conditions):
         rows = {s: usual(results, condition=condition, statistic=s).sort_values("threshold") for s in statistics}
-        main, colour = rows[first], CONDITION_COLOURS[condition]
-        ax.axvline(threshold, color=GREY, linewidth=0.8)
-        if first in BLIND:
-            ax.axhline(BLIND[first], **DASHED)
-        low, high = main["low"].astype(float), main["high"].astype(float)
-        ax.fill_between(main["threshold"], low, high, color=colour, alpha=0.16, linewidth=0, label=over(main))
-        ax.plot(main["threshold"], main["value"], color=colour, marker=MARKERS[condition], markersize=5, linewidth=2)
-        for name in others:
-            look = {"color": GREY, "linestyle": NULL_LINES[name], "linewidth": 2, "label": SCORE_NAMES[name]}
-            ax.plot(rows[name]["threshold"], rows[name]["value"], **look)
-        ax.set_title(condition, color=colour, loc="left")
-        values = (f"{_number(rows_with(main, threshold=float(t))['value'].iloc[0])} at {t:g}" for t in told)
+        _over_threshold(ax, rows, condition, threshold)
+        values = (f"{_number(rows_with(rows[first], threshold=float(t))['value'].iloc[0])} at {t:g}" for t in told)
         said.append(f"{condition} {', '.join(values)}")
     for ax in axes.flat[len(conditions) :]:
         ax.axis("off")
@@ -62,8 +69,8 @@ def over_threshold(
     figure.supylabel("share of the taxed pairs" if others else SCORE_NAMES[first], color=GREY, fontsize=11)
     grey = " and ".join(SCORE_NAMES[name] for name in others)
     if others:
-        handles = ax.get_legend_handles_labels()
-        figure.legend(*handles, loc="outside upper right", ncols=len(others), fontsize=9)
+        look = {"loc": "outside upper right", "ncols": len(others), "fontsize": 9}
+        figure.legend(*ax.get_legend_handles_labels(), **look)
     return Figure(
         figure,
         f"{SCORE_NAMES[first]} over the threshold T{grey and f', beside {grey}'}, weak-strong pairs pooled: "

@@ -17,9 +17,9 @@ import pandas as pd
 from filelock import FileLock
 from numpy.typing import ArrayLike
 from pydantic import TypeAdapter, ValidationError
-from statsmodels.stats.multitest import multipletests
 
 from w2s_lib.errors import OneLineError
+from w2s_lib.findings.claims import holm
 from w2s_lib.findings.results import (
     ALL,
     UNMODIFIED,
@@ -163,7 +163,7 @@ def standing(entries: Iterable[Entry]) -> pd.DataFrame:
     if frame.empty:
         return frame
     family = frame.groupby(["who", "world", "statistic", "versus"], sort=False)["p"]
-    frame["p"] = family.transform(_holm)
+    frame["p"] = family.transform(holm)
     lower, higher = (frame["p"] < 1 - LEVEL) & (frame["value"] < 0), (frame["p"] < 1 - LEVEL) & (frame["value"] > 0)
     told = {"": frame["versus"] == "", "cannot tell": frame["p"].isna(), "lower": lower, "higher": higher}
     frame["says"] = np.select([*told.values()], [*told], "not told apart")
@@ -197,14 +197,6 @@ def same_sign(changes: pd.DataFrame) -> int:
 def smaller(changes: pd.DataFrame) -> int:
     """How many changes, as of ``in_both_worlds``, are smaller in the second world."""
     return int((changes["second"].abs() < changes["own"].abs()).sum())
-
-
-def _holm(p: pd.Series) -> pd.Series:
-    told = p.notna()
-    adjusted = p.copy()
-    if told.any():
-        adjusted[told] = multipletests(p[told], method="holm")[1]
-    return adjusted
 
 
 _ENTRIES = TypeAdapter(tuple[Entry, ...])

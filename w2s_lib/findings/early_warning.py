@@ -12,7 +12,7 @@ into 1 − p for all models at once (tested).  The truth comes in afterwards onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -192,7 +192,7 @@ def put_on_trial(
     return comparison, view, runs if twin is None else [*runs, twin]
 
 
-def measure_signals(study: Study, conditions: Sequence[str] = WATCHED) -> pd.DataFrame:
+def measure_signals(study: Study) -> pd.DataFrame:
     """Every statistic of every student on trial; columns ``results.PER_SEED``; trains what is missing."""
 
     def estimates(cell: Cell) -> Iterable[Estimate]:
@@ -202,7 +202,7 @@ def measure_signals(study: Study, conditions: Sequence[str] = WATCHED) -> pd.Dat
             names = {"statistic": name, "signal": signal, "threshold": threshold}
             yield Estimate(names, statistic, len(comparison.weak), runs)
 
-    return tabulate(study, conditions, estimates)
+    return tabulate(study, WATCHED, estimates)
 
 
 def early_warning(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -236,14 +236,12 @@ def reads_chance(row: pd.Series, chance: float = CHANCE) -> str:
     return reads(shifted).replace("zero", "chance")
 
 
-def table(
-    results: pd.DataFrame, statistic: str, conditions: Sequence[str] = WATCHED, percent: bool = False
-) -> pd.DataFrame:
+def table(results: pd.DataFrame, statistic: str, percent: bool = False) -> pd.DataFrame:
     """A statistic in words: a row a signal, a column a condition; missing where a condition lacks the signal.
 
     ``results`` are pooled rows of ``early_warning``.
     """
     mine = usual(results, statistic=statistic, signal=None)
     rows = {(row["signal"], row["condition"]): say(row, percent) for _, row in mine.iterrows()}
-    text = {c: [rows.get((name, c)) for name in SIGNALS] for c in conditions}
+    text = {c: [rows.get((name, c)) for name in SIGNALS] for c in WATCHED}
     return pd.DataFrame({"signal": [s.title for s in SIGNALS.values()]} | text)

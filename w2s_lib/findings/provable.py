@@ -78,6 +78,9 @@ SHORTEST = "shortest_fit"
 SHARES = {0.0: "rerun", 1.0: "implicit"}
 """Share of second labels → the condition that it is in results rows."""
 
+AGAINST = 0.5
+"""How far the second label's direction points against the truth's."""
+
 FRESH = range(1000, 1012)
 """Draws off which the claim about the toy is read; none had been made when it was written."""
 
@@ -159,21 +162,14 @@ def phases(setting: Setting, n: int, exponents: Sequence[float], qs: Sequence[fl
     return pd.DataFrame(rows)
 
 
-def conflicting(z: Array, against: float) -> Array:
-    """The second label: the sign of a direction whose correlation with the truth's is −``against``."""
-    return np.sign(np.sqrt(1 - against**2) * z[:, 1] - against * z[:, 0])
-
-
 @lru_cache(maxsize=256)
-def covariance(
-    setting: Setting, n: int, seed: int, m: int, share: float, against: float = 0.5, dose: float = 1.0
-) -> Array:
+def covariance(setting: Setting, n: int, seed: int, m: int, share: float) -> Array:
     """Of the truth's coordinate and five models' outputs, ``COORDINATES``, on a new point, for given draws; (6, 6).
 
     Each strong student learns from m points of its own by the weak model's outputs, the ceiling from the baseline's by
-    their true labels.  Conflict also learns share · m further points by the second label, ± ``dose`` times the size of
-    weak labels; with a share of 0 it is a rerun.  Kept, as several thresholds are asked of the same models; nobody can
-    write to it.
+    their true labels.  Conflict also learns share · m further points by the second label, the sign of a direction whose
+    correlation with the truth's is −``AGAINST``, of the size of weak labels; with a share of 0 it is a rerun.  Kept, as
+    several thresholds are asked of the same models; nobody can write to it.
     """
     world = Draws(setting, n, seed)
     z = world.draw(n)
@@ -181,7 +177,8 @@ def covariance(
     mine, others, again, mixed = (world.draw(k) for k in (m, m, m, round(share * m)))
     label = lambda points: world.seen(points, False) @ weak
     strong = lambda points, y: latent(world, shortest(world.seen(points, True), y), True)
-    second = dose * np.abs(label(again)).mean() * conflicting(mixed, against)
+    direction = np.sqrt(1 - AGAINST**2) * mixed[:, 1] - AGAINST * mixed[:, 0]
+    second = np.abs(label(again)).mean() * np.sign(direction)
     rows = np.stack([
         np.eye(1, z.shape[1])[0], latent(world, weak, False), strong(mine, np.sign(mine[:, 0])),
         strong(mine, label(mine)), strong(np.vstack([again, mixed]), np.append(label(again), second)),

@@ -233,16 +233,6 @@ def pool(per_seed: pd.DataFrame, **alike: object) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=PER_SEED)
 
 
-def same(frame: pd.DataFrame | Mapping[str, np.ndarray], columns: Sequence[str]) -> list[np.ndarray]:
-    """Places of the rows that share values in these columns, in order of appearance; a missing value is one like
-    others.  As pandas groups them; for few rows and many columns ten times as fast."""
-    values = ([None if value != value else value for value in frame[name].tolist()] for name in columns)
-    places: dict[tuple, list[int]] = {}
-    for place, key in enumerate(zip(*values)):
-        places.setdefault(key, []).append(place)
-    return [np.array(found) for found in places.values()]
-
-
 def _total(counted: np.ndarray) -> float:
     """Sum of what is known; NaN where nothing is."""
     known = counted[~np.isnan(counted.astype(float))]
@@ -328,11 +318,15 @@ def summarise(per_seed: pd.DataFrame, pooled: bool = False) -> pd.DataFrame:
 
 
 def _groups(frame: pd.DataFrame, columns: Sequence[str]) -> Iterable[dict[str, np.ndarray]]:
-    """The rows of a per-seed frame that share values in these columns, a group after the other, as arrays: taking rows
-    out of a frame of so many columns takes a hundred times as long."""
+    """The rows of a per-seed frame that share values in these columns, in order of appearance, as arrays; a missing
+    value is one like others.  As pandas groups them; of so few rows and so many columns a hundred times as fast."""
     arrays = {name: frame[name].to_numpy() for name in PER_SEED}
-    for places in same(arrays, columns):
-        yield {name: array[places] for name, array in arrays.items()}
+    values = ([None if value != value else value for value in arrays[name].tolist()] for name in columns)
+    places: dict[tuple, list[int]] = {}
+    for place, key in enumerate(zip(*values)):
+        places.setdefault(key, []).append(place)
+    for found in places.values():
+        yield {name: array[found] for name, array in arrays.items()}
 
 
 def rows_with(rows: pd.DataFrame, **names: object) -> pd.DataFrame:

@@ -96,7 +96,7 @@ def students(study: Study) -> pd.DataFrame:
     def estimates(cell: Cell) -> Iterable[Estimate]:
         c, runs = study.comparison(*cell), study.compared(*cell)
         for name in OF_STUDENTS if cell.condition == "none" else ("misfit", "gain"):
-            yield _estimate(name, partial(OF_STUDENTS[name], c.conflict, c.weak), c, runs)
+            yield Estimate({"statistic": name}, partial(OF_STUDENTS[name], c.conflict, c.weak), len(c.weak), runs)
         if cell.condition == "none":
             yield _kappa(c, runs)
 
@@ -109,11 +109,7 @@ def likeness(study: Study) -> pd.DataFrame:
 
 
 def _kappa(c: Comparison, runs: Iterable) -> Estimate:
-    return _estimate("kappa", partial(d.capa, c.weak, c.ceiling), c, runs)
-
-
-def _estimate(name: str, of: Callable[..., Array], c: Comparison, runs: Iterable) -> Estimate:
-    return Estimate({"statistic": name}, of, len(c.weak), runs)
+    return Estimate({"statistic": "kappa"}, partial(d.capa, c.weak, c.ceiling), len(c.weak), runs)
 
 
 def heads(x: Array, q: Array, seed: int) -> dict[str, Callable[[Array], Array]]:

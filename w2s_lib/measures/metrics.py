@@ -85,11 +85,6 @@ def known(p: Array, threshold: float) -> Mask:
     return np.asarray(p) > threshold
 
 
-def deception_area(p_ceiling: Array, p_weak: Array, threshold: float) -> Mask:
-    """S_k ∩ W_uk: the strong model knows, the weak one does not (or is confidently wrong)."""
-    return known(p_ceiling, threshold) & ~known(p_weak, threshold)
-
-
 def quadrant(p_ceiling: Array, p_weak: Array, threshold: float) -> NDArray[np.int_]:
     """Index into ``QUADRANTS`` for each pair."""
     return 2 * ~known(p_ceiling, threshold) + ~known(p_weak, threshold)
@@ -226,7 +221,8 @@ class Comparison:
 
     @property
     def area(self) -> Mask:
-        return deception_area(self.ceiling, self.weak, self.threshold)
+        """S_k ∩ W_uk: the strong model knows, the weak one does not (or is confidently wrong)."""
+        return known(self.ceiling, self.threshold) & self.unknown()
 
     def accuracy_weak(self, weights: Array | None = None) -> Array:
         """Share of pairs that the weak supervisor ranks correctly."""

@@ -201,8 +201,7 @@ class Work(NamedTuple):
 def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
     """What a run reads and is trained on; at most, where a filter or early stopping may spare some of it.
 
-    ``rows``: pairs of each ``Features``' data set, by name.  Reward models go once over what the texts of a pair share,
-    policies twice.  A head on frozen features costs next to nothing.
+    ``rows``: pairs of each ``Features``' data set, by name.
     """
     if isinstance(run, Pretrain):
         return Work(run.tokens, 0, predicts=True, steps=run.tokens // (run.block * run.batch_size))
@@ -216,17 +215,24 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
         read = 0 if isinstance(run.model, Layer) else 2 * run.pairs.train_pairs
         return Work(0, read * tokens_a_pair(run.pairs, shared=run.of is not None), predicts=run.of is None)
     if isinstance(run, Society):
-        # At most, as if every agent were as large as the strong one.  Agent and twin learn a reply a prompt each.
-        own, n = tokens_a_pair(run.pairs, shared=False), run.agents + 1
-        tuned = run.recipe.sft_epochs * (run.pairs.train_pairs * run.agents + run.prompts)
-        taught = run.recipe.epochs * run.rounds * run.prompts * n
-        read = (run.rounds + 2) * n * (run.pairs.test_pairs + run.prompts)
-        steps = ceil((2 * tuned + taught) / run.recipe.batch_size)
-        return Work((tuned + taught) * own, read * own, predicts=True, steps=steps)
-    if isinstance(run, Search):
-        # At most, as if the guide were as large as the strong model, whose tokens are few beside its training.
-        return work(run.guide)
-    assert isinstance(run, Train)
+        return _of_a_society(run)
+    # Of a search at most, as if the guide were as large as the strong model, whose tokens are few beside its training.
+    return _of_training(run.guide if isinstance(run, Search) else run)
+
+
+def _of_a_society(run: Society) -> Work:
+    """At most, as if every agent were as large as the strong one.  Agent and twin learn a reply a prompt each."""
+    own, n = tokens_a_pair(run.pairs, shared=False), run.agents + 1
+    tuned = run.recipe.sft_epochs * (run.pairs.train_pairs * run.agents + run.prompts)
+    taught = run.recipe.epochs * run.rounds * run.prompts * n
+    read = (run.rounds + 2) * n * (run.pairs.test_pairs + run.prompts)
+    steps = ceil((2 * tuned + taught) / run.recipe.batch_size)
+    return Work((tuned + taught) * own, read * own, predicts=True, steps=steps)
+
+
+def _of_training(run: Train) -> Work:
+    """Reward models go once over what the texts of a pair share, policies twice.  A head on frozen features costs next
+    to nothing."""
     pairs, recipe, shared = run.pairs, run.recipe, run.method == "reward_model"
     if isinstance(run.model, Layer):
         return Work(0, 0, steps=_steps(run, recipe.epochs))
