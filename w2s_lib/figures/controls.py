@@ -56,8 +56,9 @@ def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(NUL
     shifts = dict(zip(conditions, beside(len(conditions), apart)))
     told = "; ".join(f"{n.strip(' …')}: {_stair(ax, y, results, its, shifts)}" for y, (n, its) in enumerate(steps))
     ax.axvline(0, **DASHED)
-    for below in {1, len(NULL_STEPS) - 1} & set(range(len(steps))):
-        with step(ax, below + 1):  # below the first something is taken off; below the second another score begins
+    # Below the first line something is taken off; below the second another score begins.
+    for below in (below for below in (1, len(NULL_STEPS) - 1) if below < len(steps)):
+        with step(ax, below + 1):
             ax.axhline(below - 0.5, color=GREY, linewidth=0.6)
     ax.scatter([], [], s=60, marker="|", color=GREY, linewidth=1.8, label="attainable")
     name_rows(ax, [name for name, _ in steps], above=0.6)
