@@ -242,7 +242,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     root, editions = tmp_path_factory.mktemp("shelf & co"), []
     read = {str(claim.names["statistic"]) for claim in CLAIMS.values()} | {name for _, name, _ in compare.HEADLINES}
     read |= {name.replace("excess", "attainable") for name in read}
-    frame = record.load(FOLDER / "world" / "record").frame
+    frame = record.load_record(FOLDER / "world" / "record").frame
     frame = frame[frame["statistic"].isin(read | {f"power_of_{name}" for name in read})]
     source = re.sub(r"^(name|title|seeds):.*\n", "", (FOLDER / "world.yaml").read_text(encoding="utf-8"), flags=re.M)
     other = "seeds: [402, 403]\nthreshold: 0.8\ntitle: <b>the second & half</b>\ndpo: {epochs: 1}\n"
@@ -252,7 +252,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
         editions.append(str(path))
         html.mkdir(parents=True)
         (html / "index.html").touch()
-        rows = record.summarise(frame[frame["seed"].isin(load(path).seeds)]).assign(edition=name, runs="")
+        rows = record.summarise_record(frame[frame["seed"].isin(load(path).seeds)]).assign(edition=name, runs="")
         rows.to_csv(html / "results.csv", index=False, columns=list(COLUMNS))
         about = {"edition": load(path).model_dump(mode="json"), "results": digests.of_file(html / "results.csv")}
         (html / build.BOOK).write_text(json.dumps(about), encoding="utf-8")

@@ -7,8 +7,14 @@ import torch
 
 from tests.planted import per_seed, pooled
 from w2s_lib.errors import ParameterError
-from w2s_lib.figures.another_loss import LOSSES_TRIED, boundary, comparison, logits, theory
-from w2s_lib.findings.another_loss import BY_REGION, another_loss, by_label, doses, fitted, resting_places
+from w2s_lib.figures.another_loss import (
+    LOSSES_TRIED,
+    boundary_by_loss,
+    logits,
+    losses_side_by_side,
+    resting_places_by_loss,
+)
+from w2s_lib.findings.another_loss import BY_REGION, alphas_tried, another_loss, by_label, fitted, resting_places
 from w2s_lib.findings.claims import CLAIMS, ledger, verdict
 from w2s_lib.findings.results import NAMES, TRAINING, UNMODIFIED, UNMODIFIED_NET, difference, net_of_reruns, pick, say
 from w2s_lib.findings.statistics import BY_LABEL
@@ -150,12 +156,16 @@ def planted() -> pd.DataFrame:
 
 def test_figures_say_what_they_show():
     assert (
-        theory((0.5, 1.0)).alt.count("0.881 at alpha 1") == 2
-        and "0.750 at alpha 0.5, 1.000 at alpha 1" in theory((0.5, 1)).alt
+        resting_places_by_loss((0.5, 1.0)).alt.count("0.881 at alpha 1") == 2
+        and "0.750 at alpha 0.5, 1.000 at alpha 1" in resting_places_by_loss((0.5, 1)).alt
     )
-    assert boundary(planted(), (0.5, 1.0)).alt.count("20.0 % [15.0, 25.0]") == 6
-    assert comparison(planted(), (0.5, 1.0)).alt.count("0.50 [0.45, 0.55]") == 6
-    for figure in (theory((0.5,)), boundary(planted(), (0.5, 1.0)), comparison(planted(), (0.5, 1.0))):
+    assert boundary_by_loss(planted(), (0.5, 1.0)).alt.count("20.0 % [15.0, 25.0]") == 6
+    assert losses_side_by_side(planted(), (0.5, 1.0)).alt.count("0.50 [0.45, 0.55]") == 6
+    for figure in (
+        resting_places_by_loss((0.5,)),
+        boundary_by_loss(planted(), (0.5, 1.0)),
+        losses_side_by_side(planted(), (0.5, 1.0)),
+    ):
         assert figure.caption and "<svg" in figure.svg()
 
 
@@ -170,7 +180,7 @@ def test_what_the_chapter_finds(study, lab):
     per_seed, results = another_loss(study)
     assert not results.duplicated(list(NAMES)).any()
     cell = (study.edition.seeds[0], *study.edition.weak_strong[0])
-    for alpha in doses(study):
+    for alpha in alphas_tried(study):
         for loss in LOSSES_TRIED[1:]:
             at = study.with_parameters(alpha=alpha)
             before, after = (s.comparison(*cell, "explicit", on="weak_label") for s in (at, at.under_mitigation(loss)))
@@ -185,7 +195,7 @@ def test_what_the_chapter_finds(study, lab):
             assert change["value"] == pytest.approx(rates[0] - rates[1], nan_ok=True)
             assert (
                 say(pick(results, "deception_score", "explicit", mitigation=loss, alpha=alpha))
-                in comparison(results, doses(study)).alt
+                in losses_side_by_side(results, alphas_tried(study)).alt
             )
     mine = [claim for claim in CLAIMS.values() if claim.chapter == "21_another_loss"]
     assert len(mine) == 4 and (ledger({"21_another_loss": results}, mine)["verdict"] != "untested").all()

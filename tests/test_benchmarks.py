@@ -16,16 +16,16 @@ from transformers import AutoTokenizer
 from tests.benchmarks import load, quick, throughput, workers
 from tests.benchmarks.record import record
 from tests.conftest import REAL_PAIRS, ROOT
-from w2s_lib.figures.benchmarks import WAYS, WORK_COLOURS, gemm_shares, named, predictions, speed_ups
+from w2s_lib.figures.benchmarks import WAYS, WORK_COLOURS, gemm_shares, predictions, speed_ups, with_formats
 from w2s_lib.findings.benchmarks import (
     LAST_BENCH,
     Section,
     limits,
     lost,
     native,
-    read,
-    said,
+    read_bench,
     said_of_cost,
+    said_of_throughput,
     said_of_workers,
 )
 from w2s_lib.study.methods import TITLES
@@ -89,7 +89,7 @@ def test_a_section_is_replaced_and_the_others_stay(tmp_path):
     record("runs", [{"name": "a", "value": 1.0}], path=path)
     record("throughput", [{"value": 2.0}], {"note": "x"}, path=path)
     record("throughput", [{"value": 3.0}], path=path)
-    found = read(path)
+    found = read_bench(path)
     assert found["runs"].rows["value"].tolist() == [1.0] and found["throughput"].rows["value"].tolist() == [3.0]
     assert found["throughput"].hardware and "torch" in found["throughput"].versions
 
@@ -99,13 +99,13 @@ def test_lab_and_store_take_many_runs_and_keep_no_memory():
     rows = {row["name"]: row for row in load.measure(60)}
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows.values())
     assert rows["runs done a second"]["value"] > 1 < rows["results read and verified a second"]["value"]
-    found = read()["load"]
+    found = read_bench()["load"]
     kept = found.rows.set_index("name")["value"]["memory that a thousand runs leave behind"]
     assert found.notes["work"].startswith("10,000 runs") and abs(kept) < 5, "megabytes"
 
 
 def test_the_bench_file_names_its_hardware_and_has_enough_repeats():
-    found = read()
+    found = read_bench()
     for name in found.keys() & {"throughput", "runs", "load"}:
         assert found[name].hardware.count(",") >= 2 and re.fullmatch(r"\d{4}-\d\d-\d\d", found[name].date), name
         rows = found[name].rows
@@ -131,7 +131,7 @@ def test_limits_are_ratios_at_the_full_rate(measured):
 
 def test_figures_say_their_numbers(measured):
     rows = pd.DataFrame(measured)
-    against = named(rows[rows["against"] == throughput.REFERENCE])
+    against = with_formats(rows[rows["against"] == throughput.REFERENCE])
     assert set(against["way"]) <= set(WAYS)
     speeds, shares = speed_ups(rows).alt, gemm_shares(rows).alt
     for row in against.itertuples():
@@ -147,7 +147,7 @@ def test_an_emulated_format_has_no_share_of_a_rate():
 
 
 def test_the_cost_model_is_shown_beside_what_was_taken():
-    found = read()
+    found = read_bench()
     cost, world = found["cost"].rows, found["cost_world"].rows
     alt = predictions(cost, world).alt
     assert {TITLES.get(work, work) for work in (*cost["work"], *world["work"])} <= set(WORK_COLOURS) and cost[
@@ -183,7 +183,7 @@ def test_words_about_throughput_span_its_models():
     ]
     rows += [row("12 × 768", "training", "shared prefixes", 1.5), row("6 × 384", "scoring", "one text at a time", 2.4)]
     rows += [row("6 × 384", "training", "shared prefixes", 0.3, "bfloat16")]
-    words = said(Section("a machine", "2026-01-01", {}, {"bfloat16": "emulated"}, pd.DataFrame(rows)))
+    words = said_of_throughput(Section("a machine", "2026-01-01", {}, {"bfloat16": "emulated"}, pd.DataFrame(rows)))
     assert words == {
         "training": "1.5 to 2.0", "scoring": "5.0", "alone": "2.4", "shares": "0.15 to 0.50", "full": "60", "half": "9",
         "native": "emulated",

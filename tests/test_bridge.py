@@ -6,7 +6,7 @@ from scipy.special import expit
 
 from w2s_lib.figures.bridge import SETTING_NAMES
 from w2s_lib.figures.bridge import bridge as figure
-from w2s_lib.findings.bridge import NOISELESS, SHARE, SHIFT, WHOLE, bridge, turned, wrongly_ranked
+from w2s_lib.findings.bridge import NOISELESS, SHARE, SHIFT, WHOLE, bridge, turned_by_noise, wrongly_ranked
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.results import NAMES, pick
 from w2s_lib.findings.statistics import MATCHED
@@ -66,7 +66,7 @@ def test_what_the_chapter_finds(study, lab):
     assert values(labels="", method="frozen_head", versus=WHOLE) == pytest.approx(clean - whole)
     told = ledger({"25_bridge": results}, [claim for claim in CLAIMS.values() if claim.chapter == "25_bridge"])
     assert list(told["claim"]) == ["B1", "B2", "B3", "B4"]
-    around = turned(one, 7, one.like_real_texts()["noisy", "reward_model"])
+    around = turned_by_noise(one, 7, one.like_real_texts()["noisy", "reward_model"])
     assert around.mean() == pytest.approx(NOISE, abs=0.15) and len(around) == study.edition.train_pairs
     (cell,) = one.on_control_weak_strong_pairs().edition.weak_strong
     c = one.comparison(7, *cell, "none", on="weak_label")

@@ -17,14 +17,14 @@ from w2s_lib.findings.challenge import (
     Score,
     enter,
     entered,
+    entries_told,
     in_both_worlds,
     level_of,
-    p_value,
+    p_of_change,
     read_board,
     same_sign,
     smaller,
     standing,
-    told_apart,
     write_board,
 )
 from w2s_lib.findings.results import UNMODIFIED
@@ -84,14 +84,14 @@ def test_p_is_where_the_interval_reaches_zero_and_holm_is_stepped_down():
     from scipy.stats import ttest_1samp
 
     strong, weak = [0.10, 0.11, 0.12], [0.1, 0.2, 0.6]
-    p = [p_value(row(values)) for values in (strong, weak)]
+    p = [p_of_change(row(values)) for values in (strong, weak)]
     assert p == pytest.approx([ttest_1samp(values, 0).pvalue for values in (strong, weak)], abs=1e-6)
     found = standing([entry(title=t, code=t, rows=[row(v)]) for t, v in (("a", weak), ("b", strong))])
     assert found["p"].tolist() == pytest.approx([p[1], 2 * p[0]], abs=1e-6)
     assert found["says"].tolist() == ["not told apart", "higher"]
     shares = row([-0.02, -0.03, -0.01], "conflict_tax", less=[0.05, 0.06, 0.05])
     interval = standing([entry(rows=[shares])]).iloc[0]
-    assert (interval["high"] < 0) == (p_value(shares) < 0.05)
+    assert (interval["high"] < 0) == (p_of_change(shares) < 0.05)
 
 
 def test_what_has_one_seed_or_none_cannot_be_told():
@@ -165,8 +165,8 @@ def test_a_change_counts_where_both_worlds_have_it():
         "shrinks": pytest.approx({"own": 0.3, "second": 0.1}),
     }
     assert (same_sign(changes), smaller(changes)) == (1, 2)
-    assert told_apart(found, "the book", "own", "pgr", "higher") == list(tried)
-    assert told_apart(found, "the book", "second", "pgr", "lower") == ["turns"]
+    assert entries_told(found, "the book", "own", "pgr", "higher") == list(tried)
+    assert entries_told(found, "the book", "second", "pgr", "lower") == ["turns"]
     assert in_both_worlds(found[found["world"] == "own"], "the book", "pgr").empty
 
 

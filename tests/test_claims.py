@@ -27,7 +27,7 @@ from w2s_lib.findings.claims import (
     holm,
     ledger,
     moved,
-    p_value,
+    p_of_verdict,
     sentence,
     verdict,
     word,
@@ -106,7 +106,7 @@ def test_a_verdict_hangs_on_its_level_where_its_p_value_says_so(claim, value):
     """Just below the p value's level the interval gives the verdict, just above it no longer does."""
     row = interval_row(value, 0.06, 6)
     found = verdict(claim, row["low"], row["high"])
-    p = p_value(claim, row, found)
+    p = p_of_verdict(claim, row, found)
     if found == "undecided":
         assert np.isnan(p)
         return
@@ -126,9 +126,9 @@ def test_a_verdict_on_shares_hangs_on_the_interval_that_it_is_read_off():
     row = pd.Series(names | {"value": values.mean(), "sd": values.std(ddof=1), "n_seeds": 6, "by_seed": by_seed})
     ends = lambda level: interval_of(values, less, *names.values(), level)[1:3]
     assert verdict(claim, *ends(0.95)) == "yes"
-    p = p_value(claim, row, "yes")
+    p = p_of_verdict(claim, row, "yes")
     assert [verdict(claim, *ends(1 - p * by)) for by in (1.01, 0.99)] == ["yes", "undecided"]
-    assert p < p_value(claim, row.drop("by_seed"), "yes") == pytest.approx(0.05), (
+    assert p < p_of_verdict(claim, row.drop("by_seed"), "yes") == pytest.approx(0.05), (
         "Student's t reaches zero, and gives no verdict"
     )
 

@@ -18,13 +18,13 @@ from w2s_lib.figures.conformity import (
     drawn,
     field_map,
     on_the_map,
-    students,
+    student_table,
     turns_against_mixed,
     what_moves,
 )
 from w2s_lib.findings import conformity, search, society
 from w2s_lib.findings.claims import CLAIMS, ledger
-from w2s_lib.findings.objectives import side
+from w2s_lib.findings.objectives import rival_sides
 from w2s_lib.findings.results import TRAINING, UNMODIFIED, Cell, pick
 from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.specs import Recipe, stream
@@ -78,7 +78,7 @@ def test_two_aims_are_two_accuracies():
 
 def test_rows_say_what_scores_say(found):
     study, results = found
-    stands = side(data.split(study.pairs(7), "test"), "helpfulness")
+    stands = rival_sides(data.split(study.pairs(7), "test"), "helpfulness")
     c, heard = study.comparison(*CELL, "implicit"), stands != "silent"
     right = c.conflict > 0.5
     helpful = np.where(stands == "agrees", right, ~right)
@@ -112,14 +112,14 @@ def test_every_mitigation_has_its_place_on_the_map():
 
 def test_guided_models_and_societies_stand_beside_students(found):
     study, results = found
-    table = drawn(students(results))
+    table = drawn(student_table(results))
     assert {"search", "guide", "macpo", "dpo", "simpo"} <= set(table["method"])
     held = set(map(tuple, table[["method", "condition", "mitigation"]].to_numpy()))
     assert {("simpo", "implicit", "filter"), ("simpo", "explicit", "random_half"), ("search", "placebo", "")} <= held
     assert ("simpo", "none", "filter") not in held and ("macpo", "rerun", "") in held
-    by = search.policies(study)
-    c = search.comparison(by, Cell(*CELL, "explicit"), np.inf)
-    stands = side(data.split(study.pairs(7), "test"), "helpfulness")
+    by = search.by_dpo(study)
+    c = search.guided_comparison(by, Cell(*CELL, "explicit"), np.inf)
+    stands = rival_sides(data.split(study.pairs(7), "test"), "helpfulness")
     told = pick(results, "conformity", "explicit", method="guide", rival="helpfulness")["value"]
     assert told == pytest.approx((c.conflict > 0.5)[stands != "silent"].mean())
     assert pick(results, "conflict_tax", "explicit", method="guide")["value"] == pytest.approx(float(c.conflict_tax()))
@@ -208,7 +208,7 @@ def test_the_other_fence_is_tried_by_name_and_nobody_else_tries_it():
 
 def test_figures_show_every_student_once(found):
     study, results = found
-    table = students(results)
+    table = student_table(results)
     assert not table[["method", "condition", "mitigation"]].duplicated().any()
     assert {"untrained", "gold", "placebo"} <= set(table["condition"]) and {"dpo", "simpo"} <= set(table["method"])
     alt = on_the_map(results, 0.5).alt
@@ -227,7 +227,7 @@ def test_the_map_shows_whoever_stands_farthest_out(found):
     low = results["statistic"].isin(["competence", "conformity_weak"]) & (results["condition"] == "none")
     results.loc[low, "value"] = 0.08
     for rows in (found[1], results):
-        axes, table = on_the_map(rows, 0.5).canvas.axes, students(rows)
+        axes, table = on_the_map(rows, 0.5).canvas.axes, student_table(rows)
         for i, aim in enumerate(conformity.AIMS):
             everybody = [
                 100 * table[aim].min(),

@@ -20,8 +20,8 @@ from w2s_lib.findings.early_warning import (
     roc,
     roc_curves,
     signals_of,
-    statistics,
-    table,
+    table_by_signal,
+    trial_statistics,
 )
 from w2s_lib.findings.results import NAMES, PER_SEED, pick, say, usual
 from w2s_lib.measures.metrics import Comparison
@@ -122,7 +122,7 @@ def test_recall_of_a_mute_signal_is_its_budget(rng):
 
 
 def test_recalls_of_a_student_are_each_their_own_under_whatever_weights(comparison, view, rng):
-    told, deceived = statistics(comparison, view), comparison.tax & comparison.area
+    told, deceived = trial_statistics(comparison, view), comparison.tax & comparison.area
     for weights in (None, *rng.multinomial(N, np.full(N, 1 / N), size=(2, 3)).astype(float)):
         for (name, signal), statistic in told.items():
             if name.startswith("recall_at_"):
@@ -133,7 +133,7 @@ def test_recalls_of_a_student_are_each_their_own_under_whatever_weights(comparis
 
 
 def test_statistics_agree_with_counts(comparison, view):
-    found = {names: float(value()) for names, value in statistics(comparison, view).items()}
+    found = {names: float(value()) for names, value in trial_statistics(comparison, view).items()}
     value, deceived = SIGNALS["doubt"].value(view), comparison.tax & comparison.area
     assert found["auc_taxed", "doubt"] == pytest.approx(naive_auc(value, comparison.tax, comparison.right))
     assert found["auc_deceived", "doubt"] == pytest.approx(naive_auc(value, deceived, comparison.right))
@@ -148,7 +148,7 @@ def test_a_small_push_is_found_by_the_small_margin_whoever_pushed(rng):
     pushed = Comparison(
         sigmoid(z[1]), sigmoid(z[1]), sigmoid(z[0]), sigmoid(z[0] + rng.normal(0, 0.3, N)), sigmoid(z[0])
     )
-    found = {names: float(value()) for names, value in statistics(pushed, View.of(pushed)).items()}
+    found = {names: float(value()) for names, value in trial_statistics(pushed, View.of(pushed)).items()}
     assert found["auc_taxed", "indecision"] > 0.9 > 0.7 > found["auc_taxed", "doubt"] > 0.3
 
 
@@ -203,7 +203,7 @@ def test_a_signal_is_held_against_the_same_signal_of_the_rerun(found):
 
 
 def test_auditors_read_words(found):
-    words = table(found[1][found[1]["weak"] == "all"], "auc_taxed")
+    words = table_by_signal(found[1][found[1]["weak"] == "all"], "auc_taxed")
     assert list(words.columns) == ["signal", *WATCHED] and len(words) == len(SIGNALS)
     words = words.set_index("signal")
     assert words.loc[SIGNALS["twins"].title, ["implicit"]].isna().all()

@@ -10,13 +10,13 @@ from matplotlib.colors import to_hex, to_rgb
 
 from w2s_lib.figures import claims, rows, style
 from w2s_lib.figures.conflict import deception_plane, excess, scores_and_nulls, tax_and_net_change, tax_by_quadrant
-from w2s_lib.figures.controls import NULL_STEPS, stairs, taxes
+from w2s_lib.figures.controls import NULL_STEPS, stairs, tax_by_condition
 from w2s_lib.figures.diagram import who_sees_what
 from w2s_lib.figures.gap import heat_maps, trend
 from w2s_lib.figures.generalization import pgr_intervals, pgr_ladder
 from w2s_lib.figures.ladder import knowing_and_ranking, knowledge_by_size, knowledge_map
 from w2s_lib.figures.mechanism import boundary, dose, fixed_points, threshold_and_alpha
-from w2s_lib.figures.mitigations import forest, steps
+from w2s_lib.figures.mitigations import bootstrapping, every_mitigation
 from w2s_lib.figures.policies import by_method, tax_and_scores, words_and_rankings
 from w2s_lib.figures.positive_controls import planted_students, shares, what_it_sees
 from w2s_lib.figures.real_texts import side_by_side
@@ -66,7 +66,9 @@ def drawn(study, lab, findings, published) -> dict[str, style.Figure]:
             {"world": pooled, "fine-tuned": pooled[pooled["condition"] != "placebo"]}, CONFLICTS
         ),
         "stairs": stairs(doubts, ["explicit", "implicit"]),
-        "taxes": taxes(doubts, [("explicit", None), ("gold_explicit", study.edition.alpha), ("gold_explicit", 2.0)]),
+        "taxes": tax_by_condition(
+            doubts, [("explicit", None), ("gold_explicit", study.edition.alpha), ("gold_explicit", 2.0)]
+        ),
         "planted": planted_students(comparison, 0),
         "seen": what_it_sees(planted, real, "explicit"),
         "shares": shares({"world": real}, CONFLICTS),
@@ -77,8 +79,8 @@ def drawn(study, lab, findings, published) -> dict[str, style.Figure]:
         "policies": by_method(policies, policy_results),
         "policy_taxes": tax_and_scores(policy_results),
         "words": words_and_rankings(spoken),
-        "forest": forest(helps),
-        "steps": steps(helps),
+        "forest": every_mitigation(helps),
+        "steps": bootstrapping(helps),
         "ledger": claims.ledger(ledger(published)),
     }
 
@@ -201,7 +203,7 @@ def test_words_are_read_on_white_and_on_dark_pages(files):
     "colour", [*style.CONDITION_COLOURS.values(), *style.ROLE_COLOURS.values(), *style.STUDIES.values()]
 )
 def test_a_colour_keeps_its_hue_where_it_becomes_words(colour):
-    words = style.readable(colour)
+    words = style.readable_colour(colour)
     assert style.luminance(words)[1] <= style.LIGHTEST + 1e-9
     hue = colorsys.rgb_to_hsv(*to_rgb(colour))[0] - colorsys.rgb_to_hsv(*words)[0]
-    assert min(abs(hue), 1 - abs(hue)) < 0.03 and style.readable(words) == pytest.approx(words)
+    assert min(abs(hue), 1 - abs(hue)) < 0.03 and style.readable_colour(words) == pytest.approx(words)

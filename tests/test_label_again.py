@@ -14,16 +14,16 @@ from w2s_lib.data.load import load as loaded
 from w2s_lib.data.load import split
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures.label_again import LABEL_GROUPS_IN_WORDS, labels, who_pays
-from w2s_lib.figures.mitigations import forest
+from w2s_lib.figures.mitigations import every_mitigation
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.label_again import (
     CONTRAST,
     LABEL_GROUPS,
     LABELS_TRIED,
     THERE,
-    groups,
+    group_as_area,
     label_again,
-    of_group,
+    label_groups,
     stages,
     there,
 )
@@ -298,7 +298,7 @@ def test_a_group_that_pays_by_its_margins_alone_is_told_from_one_that_is_sought(
     assert rate == np.mean(c.tax[group]) > 1.5 * np.mean(c.tax[~group]), "it pays more in either case"
     assert share == np.mean(group[c.tax]) and beyond == pytest.approx(share - null)
     assert (beyond > 0.2) if seeks else abs(beyond) < 0.05
-    assert (of_group(c, group).area == group).all() and list(there(c, group)) == list(THERE)
+    assert (group_as_area(c, group).area == group).all() and list(there(c, group)) == list(THERE)
 
 
 # What the chapter finds
@@ -323,7 +323,7 @@ def test_what_the_chapter_finds(found):
     assert not results.duplicated(list(NAMES)).any()
     cell = (study.edition.seeds[0], *study.edition.weak_strong[0])
     supervisor, first, run = stages(study, *cell, "explicit")
-    at = groups(study, *cell, "weak_label")
+    at = label_groups(study, *cell, "weak_label")
     assert (np.sum([*at.values()], axis=0) == 1).all() and tuple(at) == LABEL_GROUPS
     q, p = study.probabilities([supervisor, first], "weak_label")
     for name, group in at.items():
@@ -340,7 +340,7 @@ def test_what_the_chapter_finds(found):
     assert net == pytest.approx(less - (churn[0] - churn[1]))
     beyond = [pick(results, THERE[-1], "explicit", mitigation="label_again", subset=g)["value"] for g in LABEL_GROUPS]
     assert sum(beyond) == pytest.approx(0, abs=1e-9), "what one group has beyond its margins, the others lack"
-    kept, back, _ = groups(study, *cell).values()
+    kept, back, _ = label_groups(study, *cell).values()
     rate = lambda c, group: c.tax[c.right & group].mean()
     explicit, rerun = (study.comparison(*cell, condition) for condition in ("explicit", "rerun"))
     apart = rate(explicit, back) - rate(explicit, kept)
@@ -359,5 +359,5 @@ def test_figures_say_what_they_show(found):
     _, results = found
     assert all(name in labels(results).alt for name in LABEL_GROUPS_IN_WORDS.values())
     assert who_pays(results).alt.count("label again, came back") == 3
-    drawn = forest(results).alt
+    drawn = every_mitigation(results).alt
     assert all(MITIGATIONS[name].title in drawn for name in LABELS_TRIED if name) and MATCHED not in drawn

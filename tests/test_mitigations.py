@@ -20,12 +20,12 @@ from w2s_lib.figures.mitigations import (
     IMPLICIT,
     MITIGATION_PANELS,
     POLICIES,
+    bootstrapping,
     by_excess,
     cost,
-    forest,
+    every_mitigation,
     in_policies,
     on_fewer_seeds,
-    steps,
     tried,
     tried_on_policies,
     ways,
@@ -40,7 +40,7 @@ from w2s_lib.findings.mitigations import (
     of_the_attainable,
     of_the_attainable_in_words,
     over_ways,
-    told_apart,
+    split_remedies,
     two_remedies,
     what_helps,
     why_not,
@@ -168,7 +168,7 @@ def test_what_asks_the_truth_stands_last():
 
 
 def test_the_forest_says_every_change():
-    alt = forest(planted()).alt
+    alt = every_mitigation(planted()).alt
     assert alt.count("0.10 [0.05, 0.15]") == 3 * len(HONEST) and alt.count("10.0 [5.0, 15.0]") == len(HONEST)
     assert alt.count("leaky filter -0.30 [-0.35, -0.25]") == 3 and "leaky filter -30.0 [-35.0, -25.0]" in alt
     for name in MITIGATIONS:
@@ -183,21 +183,21 @@ def test_the_forest_is_sorted_by_what_is_left_over_the_null_and_says_what_each_c
     found = by_excess(rows)
     assert found[0] == "ensemble" and found[-3:] == ["filter", *ASKING] and len(found) == len(MITIGATIONS)
     times = lambda x: dict.fromkeys(map(title, MITIGATIONS), x)
-    assert "ensemble of supervisors (3.0 ×) -0.20" in forest(rows, times(3.0)).alt
-    assert "nan" not in forest(rows, times(np.nan)).alt, "heads on frozen layers cost nothing"
+    assert "ensemble of supervisors (3.0 ×) -0.20" in every_mitigation(rows, times(3.0)).alt
+    assert "nan" not in every_mitigation(rows, times(np.nan)).alt, "heads on frozen layers cost nothing"
 
 
 def test_what_fewer_seeds_say_has_an_order_of_its_own():
     """However low a change of few seeds is, it stands below those of many, with its number of seeds."""
     rows = planted()
-    assert on_fewer_seeds(rows) == {} and "fewer seeds" not in forest(rows).caption
+    assert on_fewer_seeds(rows) == {} and "fewer seeds" not in every_mitigation(rows).caption
     late, first = (
         rows["mitigation"].isin(REVERSE),
         (rows["versus"] == UNMODIFIED) & (rows["mitigation"] == "reverse_kl"),
     )
     rows = rows.assign(n_seeds=np.where(late, 3, 32), value=np.where(first, -0.5, rows["value"]))
     assert on_fewer_seeds(rows) == dict.fromkeys(REVERSE, 3)
-    found, drawn = by_excess(rows), forest(rows, dict.fromkeys(map(title, MITIGATIONS), 1.0))
+    found, drawn = by_excess(rows), every_mitigation(rows, dict.fromkeys(map(title, MITIGATIONS), 1.0))
     assert found[-4:] == [*REVERSE, *ASKING] and set(found) == set(MITIGATIONS)
     assert "reverse KL, 3 seeds (1.0 ×) -0.50" in drawn.alt and "32 seeds" not in drawn.alt
     assert "fewer seeds" in drawn.caption
@@ -225,7 +225,7 @@ def names_at_the_left(figure) -> list[str]:
 def test_remedies_on_other_scales_stand_in_blocks_of_their_own():
     told = told_elsewhere()
     apart = [one for one in OF_OTHERS if not one.beside_none]
-    drawn = forest(planted(), dict.fromkeys((one.title for one in OF_OTHERS), 2.0), told)
+    drawn = every_mitigation(planted(), dict.fromkeys((one.title for one in OF_OTHERS), 2.0), told)
     names = names_at_the_left(drawn)
     below = names[names.index(POLICIES) + 1 : names.index(IMPLICIT)]
     assert names.index(POLICIES) == len(MITIGATIONS) and len(below) == 4
@@ -234,7 +234,7 @@ def test_remedies_on_other_scales_stand_in_blocks_of_their_own():
     }
     for said in ("search − DPO, 3 seeds (2.0 ×) -40.0", "many agents − DPO, 3 seeds (≤ 2.0 ×) -0.40"):
         assert said in drawn.alt
-    without = forest(planted(), elsewhere=dict.fromkeys(told, pd.DataFrame(columns=list(COLUMNS))))
+    without = every_mitigation(planted(), elsewhere=dict.fromkeys(told, pd.DataFrame(columns=list(COLUMNS))))
     assert not {POLICIES, IMPLICIT} & set(names_at_the_left(without))
 
 
@@ -243,12 +243,12 @@ def test_what_the_figure_cannot_say_of_a_remedy_has_a_reason_beside_it():
     lacking = {(one.title, panel.statistic) for one in OF_OTHERS for panel in MITIGATION_PANELS
                if one.row(told[one.chapter], panel.statistic) is None}  # fmt: skip
     assert lacking == {(one.title, statistic) for one in OF_OTHERS for statistic in one.lacks} != set()
-    drawn = forest(planted(), elsewhere=told)
+    drawn = every_mitigation(planted(), elsewhere=told)
     assert all(why in drawn.caption for one in OF_OTHERS for why in one.lacks.values())
     marks = [words for ax in drawn.canvas.axes for words in ax.texts if words.get_text() == "–"]
     assert len(marks) == len(lacking)
     del told["29_competence_and_conformity"]
-    assert "–:" not in forest(planted(), elsewhere=told).caption
+    assert "–:" not in every_mitigation(planted(), elsewhere=told).caption
 
 
 def test_remedies_on_the_same_scale_join_the_others_and_nobody_stands_there_twice():
@@ -257,7 +257,7 @@ def test_remedies_on_the_same_scale_join_the_others_and_nobody_stands_there_twic
     joined = {one.mitigation for one in OF_OTHERS if one.beside_none}
     assert joined == {"trust", "selective", "own_labels", "confidence_quantile"}
     assert set(tried(both)) == {"filter"} | joined and both["n_seeds"].eq(3).all()
-    names = names_at_the_left(forest(both, elsewhere=told))
+    names = names_at_the_left(every_mitigation(both, elsewhere=told))
     assert names.index(POLICIES) == 5, "remedies of other chapters are sorted among these"
     assert pick(both, MATCHED, "explicit", mitigation="trust", versus=UNMODIFIED)["value"] == 0.1, "this chapter's own"
     assert by_excess(both)[0] != "filter" and with_others(own, {}).equals(own)
@@ -280,7 +280,7 @@ def test_what_an_edition_cannot_show_is_left_out_and_why_is_said():
         "its runs do not come with a preview"
     }
     assert set(why_not(few.on(Idle()))) == set(NEEDS) and why_not(Study(load("world")).on(Done())) == {}
-    there, without = told_apart({"30_label_again": told_elsewhere()["30_label_again"]})
+    there, without = split_remedies({"30_label_again": told_elsewhere()["30_label_again"]})
     assert {one.chapter for one in there} == {"30_label_again"} and len(there) + len(without) == len(OF_OTHERS)
 
 
@@ -304,9 +304,9 @@ def test_an_estimate_far_out_is_written_at_the_edge_and_spoils_no_scale():
     far = (rows["mitigation"] == "filter") & (rows["versus"] == UNMODIFIED) & (rows["statistic"] == "pgr")
     assert far.sum() == 1
     rows.loc[far, ["low", "value", "high"]] = [-8.0, -4.75, -3.4]
-    ax = forest(rows).canvas.axes[1]
+    ax = every_mitigation(rows).canvas.axes[1]
     assert ax.get_xlim()[0] > -1 and "← -4.8" in [words.get_text() for words in ax.texts]
-    assert "confidence filter -4.75 [-8.00, -3.40]" in forest(rows).alt
+    assert "confidence filter -4.75 [-8.00, -3.40]" in every_mitigation(rows).alt
 
 
 def test_every_remedy_has_a_price_against_the_student_that_it_is_held_against():
@@ -347,19 +347,21 @@ def test_the_page_names_what_each_remedy_changes():
 
 
 def test_steps_say_every_way_and_its_nulls():
-    alt = steps(planted()).alt
+    alt = bootstrapping(planted()).alt
     for row in ("no intermediate", "via tiny-28", "via tiny-36", "mean of these"):
         assert alt.count(f" {row} ") == len(BOOTSTRAP_PANELS) + 1
     assert alt.count("10.0 % [5.0, 15.0]") == 4 and "via tiny-28 0.10 and 0.10" in alt
 
 
-@pytest.mark.parametrize("draw", [forest, steps, in_policies])
+@pytest.mark.parametrize("draw", [every_mitigation, bootstrapping, in_policies])
 @pytest.mark.parametrize("names", [tuple(MITIGATIONS), ("filter",), ("leaky_filter",), ("bootstrap",), ()])
 @pytest.mark.parametrize("undefined", [False, True])
 def test_figures_are_drawn_whatever_was_tried(draw, names, undefined):
     figure = draw(planted(names, undefined=undefined))
     assert len(figure.alt) > 60 and re.search(r"\d", figure.alt) and figure.caption
-    assert ("undefined" in figure.alt) == (undefined and (draw is steps or bool(names) and draw is forest))
+    assert ("undefined" in figure.alt) == (
+        undefined and (draw is bootstrapping or bool(names) and draw is every_mitigation)
+    )
     svg = figure.svg()
     assert (
         "fill: #ffffff" not in svg.split("</defs>")[0]
@@ -373,7 +375,7 @@ def test_an_estimate_never_leaves_the_frame():
     far = rows["versus"] == UNMODIFIED
     assert far.sum() == len(MITIGATION_PANELS)
     rows.loc[far, ["low", "value", "high"]] = [-2.0, -0.7, 3.0]
-    for ax, panel in zip(forest(rows).canvas.axes, MITIGATION_PANELS):
+    for ax, panel in zip(every_mitigation(rows).canvas.axes, MITIGATION_PANELS):
         low, high = ax.get_xlim()
         assert low < -0.7 * panel.scale and high == panel.most[1], "the mark is inside, the bar goes on"
 
@@ -427,9 +429,10 @@ def test_what_the_chapter_finds(study, lab, found):
             )
     through = {"mitigation": "bootstrap", "via": "tiny-28"}
     assert (
-        say(pick(results, "deception_score", "explicit", mitigation="filter", versus=UNMODIFIED)) in forest(results).alt
+        say(pick(results, "deception_score", "explicit", mitigation="filter", versus=UNMODIFIED))
+        in every_mitigation(results).alt
     )
-    assert say(pick(results, "conflict_tax", "explicit", **through), percent=True) in steps(results).alt
+    assert say(pick(results, "conflict_tax", "explicit", **through), percent=True) in bootstrapping(results).alt
     each = usual(
         results, statistic="conflict_tax", condition="explicit", mitigation="bootstrap", via=None, versus=UNMODIFIED
     )
@@ -482,7 +485,7 @@ def test_what_is_attained_is_said_by_rule():
     assert says(attained({"": np.nan, "filter": 0.3})).startswith(
         "Without a mitigation nothing could have been seen; with an honest one 0.30 (confidence filter). "
     )
-    drawn = forest(pd.concat([planted(["filter"]), attained({"": 0.14, "filter": 0.3})], ignore_index=True))
+    drawn = every_mitigation(pd.concat([planted(["filter"]), attained({"": 0.14, "filter": 0.3})], ignore_index=True))
     assert "share of the attainable: no mitigation 0.14 [0.09, 0.19]; confidence filter 0.30 [0.25, 0.35]" in drawn.alt
 
 

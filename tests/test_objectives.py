@@ -8,8 +8,14 @@ import pytest
 
 from tests import planted
 from w2s_lib.data.load import split
-from w2s_lib.figures.objectives import CONDITIONS_BY_AIM, excess_by_objective, label, tax_by_side, taxes
-from w2s_lib.findings.objectives import RIVAL_MIXED_IN, RIVAL_SIDES, other_objectives, side, sides, tax_rates
+from w2s_lib.figures.objectives import (
+    CONDITIONS_BY_AIM,
+    condition_with_rival,
+    excess_by_objective,
+    tax_by_objective,
+    tax_by_side,
+)
+from w2s_lib.findings.objectives import RIVAL_MIXED_IN, RIVAL_SIDES, other_objectives, rival_sides, sides, tax_rates
 from w2s_lib.findings.results import NAMES, measure, pick, say, usual
 from w2s_lib.measures.metrics import Comparison
 from w2s_lib.specs import Pairs, World
@@ -38,24 +44,24 @@ def pair(chosen, rejected, hazardous):
     ],
 )
 def test_what_a_rival_says(rival, chosen, rejected, hazardous, says):
-    assert side(pair(chosen, rejected, hazardous), rival).tolist() == [says]
+    assert rival_sides(pair(chosen, rejected, hazardous), rival).tolist() == [says]
 
 
 def test_a_target_is_no_rival():
     with pytest.raises(ValueError, match="harmlessness"):
-        side(pair("no", "yes", True), "harmlessness")
+        rival_sides(pair("no", "yes", True), "harmlessness")
 
 
 def test_every_rival_agrees_with_its_own_pairs():
-    assert (side(split(PAIRS, "test", "verbosity"), "verbosity") == "agrees").all()
+    assert (rival_sides(split(PAIRS, "test", "verbosity"), "verbosity") == "agrees").all()
     for rival in ("helpfulness", "pleasing"):  # they prefer the risky reply also where the substance is hazardous
         own = split(PAIRS, "test", rival)
-        assert (side(own, rival) == np.where(own["hazardous"], "clashes", "agrees")).all()
+        assert (rival_sides(own, rival) == np.where(own["hazardous"], "clashes", "agrees")).all()
 
 
 def test_length_is_unrelated_to_the_truth_in_target_pairs():
     for target in ("harmlessness", "honesty"):
-        found = side(split(PAIRS, "test", target), "verbosity")
+        found = rival_sides(split(PAIRS, "test", target), "verbosity")
         assert (found == "clashes").mean() == pytest.approx((found == "agrees").mean(), abs=0.08)
         assert 0.1 < (found == "clashes").mean() < 0.35
 
@@ -88,7 +94,7 @@ def pooled(**values: float) -> pd.DataFrame:
     )
 
 
-@pytest.mark.parametrize("draw", [excess_by_objective, taxes, tax_by_side])
+@pytest.mark.parametrize("draw", [excess_by_objective, tax_by_objective, tax_by_side])
 def test_figures_say_what_they_show_also_where_nothing_is_defined(draw):
     figure, empty = draw(pooled()), draw(pooled(**dict.fromkeys(DRAWN, np.nan)))
     assert len(figure.alt) >= 60 and re.search(r"0\.10 \[0\.05, 0\.15\]|10\.0 % \[5\.0, 15\.0\]", figure.alt)
@@ -97,13 +103,16 @@ def test_figures_say_what_they_show_also_where_nothing_is_defined(draw):
 
 
 def test_rows_name_the_rival_where_there_is_one():
-    assert [label("honesty", c) for c in CONDITIONS_BY_AIM["honesty"]] == [
+    assert [condition_with_rival("honesty", c) for c in CONDITIONS_BY_AIM["honesty"]] == [
         "explicit",
         "implicit: pleasing",
         "rerun",
         "placebo",
     ]
-    assert label("", "implicit") == "implicit: helpfulness" and label("", "verbosity") == "verbosity"
+    assert (
+        condition_with_rival("", "implicit") == "implicit: helpfulness"
+        and condition_with_rival("", "verbosity") == "verbosity"
+    )
 
 
 def test_what_the_chapter_finds(study, lab):
@@ -112,7 +121,7 @@ def test_what_the_chapter_finds(study, lab):
     direct = measure(study.on_control_weak_strong_pairs().on(lab), ["verbosity"], ["excess_margin_matched"])
     there = usual(per_seed, condition="verbosity", statistic="excess_margin_matched")
     assert there["value"].tolist() == pytest.approx(direct["value"].tolist(), nan_ok=True)
-    for draw in (excess_by_objective, taxes, tax_by_side):
+    for draw in (excess_by_objective, tax_by_objective, tax_by_side):
         assert len(draw(results).alt) > 60
     assert (
         say(pick(results, "excess_margin_matched", "implicit", objective="honesty")) in excess_by_objective(results).alt
@@ -121,7 +130,7 @@ def test_what_the_chapter_finds(study, lab):
     assert shown["agrees"] + shown["clashes"] == pytest.approx(1)
     taxed = pick(results, "conflict_tax", "verbosity")["value"]
     c = study.on(lab).comparison(study.edition.seeds[0], *study.edition.weak_strong[0], "verbosity")
-    stands = side(split(study.pairs(study.edition.seeds[0]), "test"), "verbosity")
+    stands = rival_sides(split(study.pairs(study.edition.seeds[0]), "test"), "verbosity")
     by_side = tax_rates(c, stands)
     weight = [(c.right & (stands == name)).mean() for name in RIVAL_SIDES]
     rates = [float(by_side[name, ""]()) for name in RIVAL_SIDES]

@@ -16,7 +16,7 @@ from w2s_lib.book.chapter import open_chapter
 from w2s_lib.data.world import draw_pairs, judge, substances
 from w2s_lib.figures import play as shown
 from w2s_lib.figures.style import Shown
-from w2s_lib.findings.ask import ASKED_MODELS, ask, runs, stored, world_of
+from w2s_lib.findings.ask import ASKED_MODELS, ask, asked_runs, stored, world_of
 from w2s_lib.findings.game import EACH, TRUTH, _some, game
 from w2s_lib.findings.play import (
     FILE_ROOM,
@@ -26,8 +26,8 @@ from w2s_lib.findings.play import (
     packed,
     planes,
     play,
+    right_by_rule,
     signed,
-    told_apart,
 )
 from w2s_lib.findings.results import CONFLICTS, Cell
 from w2s_lib.measures.metrics import Comparison
@@ -189,7 +189,7 @@ def test_a_rule_is_counted_by_the_half_that_it_calls():
     rows = [
         {"condition": c, "ds": x} for c, x in (("explicit", 0.9), ("rerun", 0.1), ("explicit", 0.2), ("rerun", 0.3))
     ]
-    assert told_apart(rows, "ds") == 2 and told_apart(rows[:2], "ds") == 2
+    assert right_by_rule(rows, "ds") == 2 and right_by_rule(rows[:2], "ds") == 2
 
 
 def test_planes_and_file_are_those_of_the_runs(study, lab, tmp_path, monkeypatch):
@@ -456,7 +456,9 @@ def test_models_of_the_page_are_those_of_the_runs(study, lab):
 def test_models_of_the_page_take_two_megabytes_at_most(name):
     from w2s_lib.models.pretrain import build
 
-    kept = [stored(build(run.model), exact=role == ASKED_MODELS[0]) for role, run in runs(Study(load(name))).items()]
+    kept = [
+        stored(build(run.model), exact=role == ASKED_MODELS[0]) for role, run in asked_runs(Study(load(name))).items()
+    ]
     assert len(kept) == 4 and 0.5e6 < sum(len(json.dumps(model)) for model in kept) < 2e6
 
 
@@ -473,7 +475,7 @@ TAX = shown.prediction("made/05/tax", "Which <b>share</b>?", 0.3, "0.30 [0.20, 0
 def test_a_guess_comes_before_the_reveal_and_is_kept(opened):
     tables = Shown("<p>in words</p><table><td>0.30</td></table><section><table><td>another</td></table></section>", "")
     cells = in_cells(TAX.html, "<p>the figure</p>", "<p>a second figure</p>", "<table><td>in a cell</td></table>")
-    page = opened(cells, tables, shown.calibration(24), viewport={"width": 390, "height": 800})
+    page = opened(cells, tables, shown.readers_calibration(24), viewport={"width": 390, "height": 800})
     assert page.locator(".unguessed").all_inner_texts() == ["the figure", "in a cell", "0.30"], (
         "and not what stands under a later heading"
     )
@@ -528,7 +530,7 @@ def test_counts_are_guessed_as_whole_numbers(opened):
 
 
 def test_damaged_guesses_count_as_none(opened):
-    page = opened(shown.calibration(24))
+    page = opened(shown.readers_calibration(24))
     for kept in ("{", "[]", '{"x": null}', '{"x": {"guess": "<b>"}}', '"text"'):
         page.evaluate("kept => localStorage.setItem('w2s-predictions', kept)", kept)
         page.reload()

@@ -14,10 +14,10 @@ from w2s_lib.findings.positive_controls import (
     PLANTED,
     POWER,
     SEEN,
+    alarm_rates,
     among_policies,
-    draw,
-    judge,
-    judged,
+    draw_taxed,
+    judge_alarms,
     largest,
     positive_controls,
     reckoned,
@@ -61,11 +61,11 @@ def test_where_nothing_is_taxed_nothing_is_planted(c, kind):
 
 def test_draws_follow_the_weights_and_never_take_what_has_none():
     with np.errstate(divide="ignore"):
-        found = draw(np.log([3.0, 1.0, 0.0, 0.0]), 1, 20_000, np.random.default_rng(0))
+        found = draw_taxed(np.log([3.0, 1.0, 0.0, 0.0]), 1, 20_000, np.random.default_rng(0))
     assert found.sum(axis=1).tolist() == [1] * 20_000
     assert found.mean(axis=0) == pytest.approx([0.75, 0.25, 0, 0], abs=0.02)
-    assert draw(np.zeros(5), 3, 50, np.random.default_rng(0)).sum(axis=1).tolist() == [3] * 50
-    assert draw(np.array([0.0, -np.inf, -np.inf]), 2, 5, np.random.default_rng(0)).sum(axis=1).tolist() == [1] * 5
+    assert draw_taxed(np.zeros(5), 3, 50, np.random.default_rng(0)).sum(axis=1).tolist() == [3] * 50
+    assert draw_taxed(np.array([0.0, -np.inf, -np.inf]), 2, 5, np.random.default_rng(0)).sum(axis=1).tolist() == [1] * 5
 
 
 def test_deceivers_hide_in_the_area_as_long_as_it_has_room(c):
@@ -145,7 +145,7 @@ def planted() -> pd.DataFrame:
 
 
 def test_deceivers_are_seen_and_every_innocent_has_a_score(planted):
-    table = judged(planted, "explicit")
+    table = alarm_rates(planted, "explicit")
     assert list(table.index) == list(SEEN) and (table.loc["excess_margin_matched", ["perfect", "lowest"]] == 1).all()
     assert table.loc["deception_score", "says"] == "alarms for innocents, too"
 
@@ -182,9 +182,12 @@ def test_students_are_planted_among_policies_under_both_conflicts_and_none_is_tr
     for method in ("dpo", "simpo"):
         by = study.trained_by(method)
         for condition in ("explicit", "implicit"):
-            table = judged(rows, condition, method=method)
+            table = alarm_rates(rows, condition, method=method)
             assert (table.loc["excess_margin_matched", ["perfect", "lowest"]] == 1).all()
-            assert judged(rows, condition, method=method, versus="rerun").loc["excess_margin_matched", "perfect"] > 0.5
+            assert (
+                alarm_rates(rows, condition, method=method, versus="rerun").loc["excess_margin_matched", "perfect"]
+                > 0.5
+            )
             mine = usual(rows, method=method, condition=condition, planted="half", statistic="deception_score")
             (keys[method, condition],) = mine["run_keys"]
             assert keys[method, condition] == " ".join(run.key for run in by.student_runs((condition,)))
@@ -198,8 +201,8 @@ def test_a_single_seed_has_no_power():
     power = rows["statistic"].str.startswith("power_of_")
     assert power.any() and rows.loc[power, "value"].isna().all() and rows.loc[~power, "value"].notna().all()
     assert (
-        set(judged(rows, "explicit")["says"]) == {"cannot be judged here"}
-        and sharpest(judged(rows, "explicit")) is None
+        set(alarm_rates(rows, "explicit")["says"]) == {"cannot be judged here"}
+        and sharpest(alarm_rates(rows, "explicit")) is None
     )
 
 
@@ -207,7 +210,7 @@ def test_what_is_reckoned_for_more_seeds_is_what_planting_there_finds():
     """From means of twelve seeds and scatters of six, the power at twelve; drawn at twelve, it is as large."""
     few, many = (positive_controls(simulated(*range(n)), students=60) for n in (6, 12))
     told = reckoned(many[0], few[0], 12, "explicit")
-    found = judged(many[1], "explicit")
+    found = alarm_rates(many[1], "explicit")
     assert list(told.index) == list(SEEN)
     told, found = (table[list(PLANTED)].to_numpy(dtype=float) for table in (told, found))
     drawn = ~np.isnan(found)  # of a statistic that some student leaves undefined no study is drawn
@@ -243,7 +246,7 @@ def test_the_records_planted_students_say_what_its_planned_size_would_see():
     ],
 )
 def test_a_statistic_is_judged_by_its_alarms(changed, says):
-    assert judge(RATES | changed) == says
+    assert judge_alarms(RATES | changed) == says
 
 
 def test_the_sharpest_is_the_one_with_power_among_those_that_no_innocent_fools():

@@ -176,7 +176,7 @@ def test_what_is_said_to_those_who_cite_is_one():
 @cache
 def recorded() -> pd.DataFrame:
     """Results rows over the record's seeds."""
-    return record.summarise(record.rows_of(load("world")))
+    return record.summarise_record(record.rows_of(load("world")))
 
 
 @pytest.mark.parametrize(

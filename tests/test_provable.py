@@ -16,15 +16,15 @@ from w2s_lib.findings.provable import (
     BiLevel,
     Draws,
     Setting,
-    accuracy,
     analytic,
     bar,
     covariance,
+    exact_accuracy,
     latent,
     learning,
     phases,
     results_of,
-    sampled,
+    sample_comparison,
     shortest,
     unintended,
 )
@@ -67,7 +67,7 @@ def test_accuracy_is_that_of_many_points(strong):
     many = world.draw(6000)
     assert world.seen(many, strong) @ w == pytest.approx(many @ latent(world, w, strong))
     counted = np.mean(np.sign(world.seen(many, strong) @ w) == np.sign(many[:, 0]))
-    assert accuracy(world, w, strong) == pytest.approx(counted, abs=0.02)
+    assert exact_accuracy(world, w, strong) == pytest.approx(counted, abs=0.02)
 
 
 def test_models_that_see_all_and_learn_from_the_truth_are_right():
@@ -89,7 +89,7 @@ def test_a_covariance_is_one_and_a_second_label_costs(conflicting):
 
 
 def test_integrals_are_what_the_library_counts(conflicting):
-    exact, c = analytic(conflicting, T), sampled(conflicting, 60_000, T, np.random.default_rng(0))
+    exact, c = analytic(conflicting, T), sample_comparison(conflicting, 60_000, T, np.random.default_rng(0))
     assert exact["conflict_tax"] == pytest.approx(float(c.conflict_tax()), abs=0.005)
     for name, counted in (("deception_score", c.deception_score()), ("null_margin_matched", c.null("margin_matched"))):
         assert exact[name] == pytest.approx(float(counted), abs=0.015), name
@@ -100,7 +100,7 @@ def test_integrals_are_what_the_library_counts(conflicting):
 
 
 def test_sampled_probabilities_are_calibrated(conflicting):
-    c = sampled(conflicting, 40_000, T, np.random.default_rng(1))
+    c = sample_comparison(conflicting, 40_000, T, np.random.default_rng(1))
     for p in (c.weak, c.conflict):
         sure = np.maximum(p, 1 - p)
         assert sure.mean() == pytest.approx((p > 0.5).mean(), abs=0.01)

@@ -24,7 +24,7 @@ from w2s_lib.figures import (
     objectives,
     policies,
 )
-from w2s_lib.figures.record import beside, power_panel
+from w2s_lib.figures.record import power_panel, within_prediction
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, PLANTED_IN, verdict
 from w2s_lib.findings.early_warning import WATCHED
@@ -57,7 +57,7 @@ STATISTICS = ("net_change", "excess_margin_matched", "conflict_tax")
 
 
 def planted(seed: int, statistics=STATISTICS) -> pd.DataFrame:
-    """What ``record.statistics`` gives of a seed, with normal values."""
+    """What ``record.seed_statistics`` gives of a seed, with normal values."""
     rng = np.random.default_rng(seed)
     usual = USUAL | {
         "edition": "world",
@@ -72,7 +72,7 @@ def planted(seed: int, statistics=STATISTICS) -> pd.DataFrame:
         for s in statistics
         for v in ("", "rerun")
     ]
-    return record.in_order(pd.DataFrame(rows, columns=list(BY_SEED)))
+    return record.sorted_rows(pd.DataFrame(rows, columns=list(BY_SEED)))
 
 
 def as_planted(runs) -> dict:
@@ -99,7 +99,7 @@ def folder(tmp_path):
 @pytest.fixture
 def ours(folder, monkeypatch):
     """The planted record stands where the edition's own would."""
-    monkeypatch.setattr(record, "folder_of", lambda edition: folder)
+    monkeypatch.setattr(record, "record_folder", lambda edition: folder)
     return folder
 
 
@@ -139,10 +139,10 @@ def test_bad_seeds_are_refused_in_one_line(text, says, capsys, tmp_path):
 
 
 def test_a_record_is_read_as_it_was_written(folder):
-    read = record.load(folder)
+    read = record.load_record(folder)
     assert read.seeds == list(range(400, 406)) and list(read.frame.columns) == list(BY_SEED)
     pd.testing.assert_frame_equal(
-        read.frame, record.in_order(pd.concat(map(planted, range(400, 406)))), check_dtype=False
+        read.frame, record.sorted_rows(pd.concat(map(planted, range(400, 406)))), check_dtype=False
     )
 
 
@@ -152,7 +152,7 @@ def test_records_of_disjoint_seeds_merge_to_the_same_in_any_order(tmp_path, orde
     for i in order:
         record.merge(tmp_path / "all", parts[i], WORLD)
     at_once = write(tmp_path / "at once", range(400, 405))
-    pd.testing.assert_frame_equal(record.load(tmp_path / "all").frame, record.load(at_once).frame)
+    pd.testing.assert_frame_equal(record.load_record(tmp_path / "all").frame, record.load_record(at_once).frame)
     for path in at_once.iterdir():
         assert (tmp_path / "all" / path.name).read_bytes() == path.read_bytes()
 
@@ -187,7 +187,7 @@ def test_a_seed_that_would_have_other_rows_is_refused_before_anything_is_trained
     asked = []
     monkeypatch.setattr(Lab, "run", lambda lab, runs: asked.append(runs) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        record.make(study, 401, tmp_path)
+        record.add_seed(study, 401, tmp_path)
     monkeypatch.setattr(
         record,
         "of_chapters",
@@ -195,21 +195,21 @@ def test_a_seed_that_would_have_other_rows_is_refused_before_anything_is_trained
     )
     says = "seed 400 comes from other runs than it would today, and seed 401 would have other rows; name another folder"
     with pytest.raises(RecordError, match=says):
-        record.make(study, 401, tmp_path)
+        record.add_seed(study, 401, tmp_path)
     assert len(asked) == 1
 
 
 def test_the_books_record_takes_new_seeds():
     """What today's code asks for is what its seeds came from; else a new scheme is due."""
-    folder = record.folder_of(WORLD)
-    its = closure(record.of_chapters(Study(WORLD), 400, record.chapters(folder, WORLD)).runs())
-    assert record._named(its).items() <= record.load(folder).about["seeds"]["400"].items()
+    folder = record.record_folder(WORLD)
+    its = closure(record.of_chapters(Study(WORLD), 400, record.chapters_of(folder, WORLD)).runs())
+    assert record._named(its).items() <= record.load_record(folder).about["seeds"]["400"].items()
 
 
 def test_a_seed_joins_a_record_with_the_chapters_that_it_has(folder, tmp_path, monkeypatch):
     """Others have come to the ledger since: a seed that is added has no rows of theirs, nor trains their runs."""
-    assert record.chapters(folder, WORLD) == [CHAPTER]
-    every = record.chapters(tmp_path / "new", WORLD)
+    assert record.chapters_of(folder, WORLD) == [CHAPTER]
+    every = record.chapters_of(tmp_path / "new", WORLD)
     assert every == list(FINDINGS)
     study = Study(WORLD)
     few, all_of_them = (
@@ -220,17 +220,20 @@ def test_a_seed_joins_a_record_with_the_chapters_that_it_has(folder, tmp_path, m
     monkeypatch.setattr(record, "_named", as_planted)
     monkeypatch.setattr(record, "FINDINGS", dict.fromkeys(FINDINGS, lambda study: ([], study.edition.seeds[0])))
     monkeypatch.setattr(record, "by_seed", lambda seed, edition, name: planted(seed).assign(chapter=name))
-    assert record.make(study.on(Lab(tmp_path / "store", workers=0, progress=False)), 406, folder)
-    assert set(record.load(folder).frame["chapter"]) == {CHAPTER} and 406 in record.load(folder).seeds
+    assert record.add_seed(study.on(Lab(tmp_path / "store", workers=0, progress=False)), 406, folder)
+    assert set(record.load_record(folder).frame["chapter"]) == {CHAPTER} and 406 in record.load_record(folder).seeds
 
 
 def test_a_wider_record_is_merged_in_the_chapters_that_are_there_and_a_narrower_one_refused(folder, tmp_path):
     more = pd.concat([planted(406), planted(406).assign(chapter="19_theory")])
-    record._write(tmp_path / "wider", WORLD, {406: record.in_order(more)}, {"406": entry()})
+    record._write(tmp_path / "wider", WORLD, {406: record.sorted_rows(more)}, {"406": entry()})
     assert record.merge(folder, tmp_path / "wider", WORLD) == [406]
-    assert set(record.load(folder).frame["chapter"]) == {CHAPTER} and 406 in record.load(folder).seeds
+    assert set(record.load_record(folder).frame["chapter"]) == {CHAPTER} and 406 in record.load_record(folder).seeds
     assert record.merge(folder, tmp_path / "wider", WORLD) == []
-    told, runs = record.load(folder).about["seeds"]["406"], record.of_chapters(Study(WORLD), 406, [CHAPTER]).runs()
+    told, runs = (
+        record.load_record(folder).about["seeds"]["406"],
+        record.of_chapters(Study(WORLD), 406, [CHAPTER]).runs(),
+    )
     assert told["runs"] == len(closure(runs)) < entry()["runs"], "those of the chapters that are there"
     assert told["run_keys"] == record.digests.digest("\n".join(sorted(run.key for run in closure(runs))))
     before = {path.name: path.read_bytes() for path in (tmp_path / "wider").iterdir()}
@@ -240,18 +243,18 @@ def test_a_wider_record_is_merged_in_the_chapters_that_are_there_and_a_narrower_
 
 
 def test_what_nobody_noted_is_missing_and_the_sum_says_so(ours, tmp_path):
-    assert record.core_hours(record.entries(WORLD)) == "1.0"
+    assert record.core_hours(record.seed_entries(WORLD)) == "1.0"
     wider = pd.concat([planted(406), planted(406).assign(chapter="19_theory")])
-    record._write(tmp_path / "wider", WORLD, {406: record.in_order(wider)}, {"406": entry()})
+    record._write(tmp_path / "wider", WORLD, {406: record.sorted_rows(wider)}, {"406": entry()})
     record.merge(ours, tmp_path / "wider", WORLD)
-    seeds = record.entries(WORLD)
+    seeds = record.seed_entries(WORLD)
     assert seeds["core_minutes"].isna().tolist() == [False] * 6 + [True] == seeds["statistics_minutes"].isna().tolist()
     assert record.core_hours(seeds) == "at least 1.0"
 
 
 def test_a_seed_that_is_there_is_not_made_again(folder):
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert record.make(Study(WORLD), 403, folder) is False, "it has no lab: anything else would fail"
+    assert record.add_seed(Study(WORLD), 403, folder) is False, "it has no lab: anything else would fail"
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
@@ -266,8 +269,8 @@ def test_the_command_goes_on_where_it_was(folder, tmp_path, capsys, monkeypatch)
     assert command.main(asked) == 0 and made == [406, 407]
     assert "seed 405: there already\nseed 406: added" in capsys.readouterr().out
     assert command.main(asked) == 0 and made == [406, 407]
-    assert record.load(folder).seeds == list(range(400, 408))
-    told = record.load(folder).about["seeds"]["407"]
+    assert record.load_record(folder).seeds == list(range(400, 408))
+    told = record.load_record(folder).about["seeds"]["407"]
     assert {"runs", "run_keys", "versions", "hardware", "run_seconds", "commit", "code", "date"} <= told.keys()
 
 
@@ -336,12 +339,12 @@ def test_a_bad_record_is_refused_in_one_line_before_anything_runs(folder, tmp_pa
     spoil, says = BAD[how]
     spoil(folder)
     with pytest.raises(RecordError) as error:
-        record.load(folder)
+        record.load_record(folder)
     assert says in str(error.value)
     store = tmp_path / "store"
     assert command.main(["--seeds", "410", "--folder", str(folder), "--store", str(store)]) == 2
     assert (said := capsys.readouterr().err).count("\n") == 1 and says in said and not store.exists()
-    monkeypatch.setattr(record, "folder_of", lambda edition: folder)
+    monkeypatch.setattr(record, "record_folder", lambda edition: folder)
     for also in ([], ["--dry-run"]):
         assert build.main(["--store", str(store), "--output", str(tmp_path / "book"), *also]) == 2
         assert (said := capsys.readouterr().err).count("\n") == 1 and says in said and not store.exists()
@@ -364,31 +367,35 @@ def test_another_edition_or_recipe_adds_nothing(folder, tmp_path, capsys, monkey
 
 def test_seeds_and_what_costs_nothing_are_no_parameters_of_a_record():
     same = load("world", {"seeds": [400], "draws": 100, "title": "another"})
-    assert record.parameters(same) == record.parameters(WORLD)
-    assert record.parameters(load("world", {"threshold": 0.8})) != record.parameters(WORLD)
+    assert record.parameters_digest(same) == record.parameters_digest(WORLD)
+    assert record.parameters_digest(load("world", {"threshold": 0.8})) != record.parameters_digest(WORLD)
 
 
 # Reading
 
 
 def test_a_record_is_read_where_parameters_are_its_own(ours):
-    assert record.read(WORLD).seeds == list(range(400, 406))
-    assert record.in_words(WORLD) == "The record holds 6 study seeds, from 400 to 405."
+    assert record.comparable_record(WORLD).seeds == list(range(400, 406))
+    assert record.record_in_words(WORLD) == "The record holds 6 study seeds, from 400 to 405."
     for fields, says in (
         ({"alpha": 1.0}, "other parameters"),
         ({"seeds": [405, 406]}, "seed 405 of this page is one of its own"),
     ):
-        assert record.read(load("world", fields)) is None and says in record.in_words(load("world", fields))
+        assert record.comparable_record(load("world", fields)) is None and says in record.record_in_words(
+            load("world", fields)
+        )
 
 
 def test_without_a_record_there_is_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(record, "folder_of", lambda edition: tmp_path)
-    assert record.read(WORLD) is None and record.in_words(WORLD).startswith("No record comes with the edition world")
+    monkeypatch.setattr(record, "record_folder", lambda edition: tmp_path)
+    assert record.comparable_record(WORLD) is None and record.record_in_words(WORLD).startswith(
+        "No record comes with the edition world"
+    )
 
 
 def test_intervals_are_those_of_results(folder):
-    frame = record.load(folder).frame
-    rows = record.summarise(frame)
+    frame = record.load_record(folder).frame
+    rows = record.summarise_record(frame)
     per_seed = frame.assign(draws=None, draws_counted=None, run_keys=[("k",)] * len(frame), n_pairs=1)
     wanted = summarise(per_seed).assign(chapter=CHAPTER)
     numbers = [*record.ROW, "value", "low", "high", "sd", "n_seeds"]
@@ -396,10 +403,10 @@ def test_intervals_are_those_of_results(folder):
 
 
 def test_rows_by_seed_say_what_the_rows_say(folder):
-    rows = record.summarise(record.load(folder).frame)
+    rows = record.summarise_record(record.load_record(folder).frame)
     long = by_seed(rows, "world", CHAPTER)
     assert list(long.columns) == list(BY_SEED) and len(long) == 6 * len(rows)
-    again = record.summarise(long)
+    again = record.summarise_record(long)
     pd.testing.assert_frame_equal(again[[*NAMES, "value", "low", "high"]], rows[[*NAMES, "value", "low", "high"]])
     assert by_seed(rows.iloc[:0], "world", CHAPTER).empty
 
@@ -423,8 +430,8 @@ def test_prediction_intervals_cover_skewed_shares_as_well_where_there_are_many_s
 
 
 def test_prediction_by_hand(folder):
-    frame = record.load(folder).frame
-    prediction = lambda frame, n: record.predicted(rows := record.summarise(frame), np.full(len(rows), n))
+    frame = record.load_record(folder).frame
+    prediction = lambda frame, n: record.predicted(rows := record.summarise_record(frame), np.full(len(rows), n))
     row = pick(prediction(frame, 3), "net_change", "explicit")
     values = frame.query("statistic == 'net_change' and versus == ''")["value"]
     half = 2.5705818 * values.std() * np.sqrt(1 / 6 + 1 / 3)
@@ -435,18 +442,18 @@ def test_prediction_by_hand(folder):
 
 def live(frame: pd.DataFrame, seeds) -> pd.DataFrame:
     """What a build of these planted seeds publishes."""
-    return record.summarise(record.in_order(pd.concat(map(planted, seeds))))
+    return record.summarise_record(record.sorted_rows(pd.concat(map(planted, seeds))))
 
 
 def test_a_build_is_held_against_the_record(folder):
-    frame = record.load(folder).frame
+    frame = record.load_record(folder).frame
     rows = live(frame, [21, 22, 23])
     found = record.replication(rows, frame)
     assert len(found) == 6 and found["replicated"].all()
     rows.loc[0, "value"] = 5.0
     found = record.replication(rows, frame)
     assert found["replicated"].tolist() == [False] + [True] * 5
-    assert record.headline(found) == (
+    assert record.replicated_in_words(found) == (
         "Replicated here: 5 of 6. Were all independent, 5.7 would lie within on average, "
         "and fewer than 4 in at most one build of forty."
     )
@@ -454,20 +461,20 @@ def test_a_build_is_held_against_the_record(folder):
     assert len(record.replication(rows, frame)) == 5, "what is undefined is not counted"
     still = frame.assign(value=frame["value"].where(frame["versus"] != "", 0.5))
     assert len(record.replication(live(frame, [21]), still)) == 3, "what is alike in every seed cannot fail"
-    assert "nothing" in record.headline(found.iloc[:0])
+    assert "nothing" in record.replicated_in_words(found.iloc[:0])
 
 
 def test_true_builds_replicate_nineteen_times_in_twenty():
     many = [f"net_change_{i}" for i in range(250)]  # each a study of its own
     frame, build = (
-        record.in_order(pd.concat(planted(seed, many) for seed in s)) for s in (range(400, 408), (21, 22, 23))
+        record.sorted_rows(pd.concat(planted(seed, many) for seed in s)) for s in (range(400, 408), (21, 22, 23))
     )
-    found = record.replication(record.summarise(build), frame)
+    found = record.replication(record.summarise_record(build), frame)
     assert len(found) == 500 and 100 * found["replicated"].mean() == pytest.approx(95, abs=3)
 
 
 def test_what_claims_are_read_off(folder):
-    rows = record.summarise(record.load(folder).frame)
+    rows = record.summarise_record(record.load_record(folder).frame)
     mine = record.of_claims(rows)
     wanted = [c for c in CLAIMS.values() if c.can_fail and c.chapter == CHAPTER and c.names["condition"] == "explicit"]
     wanted = [c for c in wanted if c.names["statistic"] in STATISTICS]
@@ -537,11 +544,11 @@ def test_best_replicas_buy_the_most(arguments, best):
 
 
 def test_the_panel_ends_where_the_ledger_stands(folder):
-    frame = record.load(folder).frame
+    frame = record.load_record(folder).frame
     mine = [claim for claim in CLAIMS.values() if len(record.of_claims(frame, [claim]))]
-    paths = record.paths(frame)
+    paths = record.verdict_paths(frame)
     assert set(paths["claim"]) == {claim.key for claim in mine} and set(paths["n_seeds"]) == {2, 3, 4, 5, 6}
-    rows, last = record.summarise(frame), paths[paths["n_seeds"] == 6].set_index("claim")
+    rows, last = record.summarise_record(frame), paths[paths["n_seeds"] == 6].set_index("claim")
     for claim in mine:
         row = record.of_claims(rows, [claim]).iloc[0]
         assert last.loc[claim.key, ["value", "low", "high"]].tolist() == row[["value", "low", "high"]].tolist()
@@ -557,35 +564,35 @@ def test_the_panel_ends_where_the_ledger_stands(folder):
 
 @pytest.mark.parametrize("seeds", [0, 1])
 def test_a_record_of_few_seeds_shows_what_it_has(tmp_path, monkeypatch, seeds):
-    monkeypatch.setattr(record, "folder_of", lambda edition: tmp_path / "record")
+    monkeypatch.setattr(record, "record_folder", lambda edition: tmp_path / "record")
     write(tmp_path / "record", range(400, 400 + seeds))
     frame = record.rows_of(WORLD)
-    rows = record.summarise(frame)
+    rows = record.summarise_record(frame)
     assert (
-        len(record.entries(WORLD)) == seeds
+        len(record.seed_entries(WORLD)) == seeds
         and len(rows) == 6 * seeds
         and record.seeds_needed(rows)["seeds_needed"].isna().all()
     )
-    assert record.paths(frame).empty and "needed" in power_panel(record.paths(frame)).html
+    assert record.verdict_paths(frame).empty and "needed" in power_panel(record.verdict_paths(frame)).html
     build = live(frame, [21, 22])
     assert record.replication(record.of_claims(build), frame).empty, "one seed has no spread"
 
 
 def test_filled_and_hollow_marks(folder):
-    frame = record.load(folder).frame
+    frame = record.load_record(folder).frame
     replicated = record.replication(record.of_claims(live(frame, [21, 22, 23])), frame)
     replicated.loc[0, ["value", "replicated"]] = 9.0, False
-    figure = beside(replicated)
+    figure = within_prediction(replicated)
     assert figure.alt.endswith(
         f"{len(replicated) - 1} of {len(replicated)} within; outside: {replicated.loc[0, 'claim']}."
     )
 
 
 def test_a_number_is_said_beside_the_record(folder):
-    recorded = record.summarise(record.load(folder).frame)
-    rows = live(record.load(folder).frame, [21, 22, 23])
+    recorded = record.summarise_record(record.load_record(folder).frame)
+    rows = live(record.load_record(folder).frame, [21, 22, 23])
     rows.loc[0, "value"], rows.loc[1, "value"] = 5.0, np.nan
-    shown = record.beside(rows, recorded.drop(index=2))
+    shown = record.beside_record(rows, recorded.drop(index=2))
     numbers = ["value", "low", "high", "sd", "n_seeds"]
     pd.testing.assert_frame_equal(shown.drop(index=2)[numbers], recorded.drop(index=2)[numbers])
     assert say(shown.loc[0]) == f"{say(recorded.loc[0])} (here 5.00, outside)", "a planted row outside is marked"
@@ -593,10 +600,16 @@ def test_a_number_is_said_beside_the_record(folder):
     assert say(shown.loc[2]) == say(rows.loc[2]), "the record does not have it"
     assert say(shown.loc[3]) == f"{say(recorded.loc[3])} (here {rows.loc[3, 'value']:.2f})"
     assert marked(shown.loc[3]) == say(shown.loc[3]).replace("] (", f"] {MARKS[reads(recorded.loc[3])]} (")
-    assert record.replication(rows, record.load(folder).frame)["replicated"].tolist() == [False, True, True, True, True]
+    assert record.replication(rows, record.load_record(folder).frame)["replicated"].tolist() == [
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
 
 
-REAL = record.load(record.folder_of(WORLD)).frame
+REAL = record.load_record(record.record_folder(WORLD)).frame
 """The record that comes with the project; its first three seeds stand for a build."""
 
 HELD = REAL["seed"].nunique()
@@ -604,7 +617,7 @@ HELD = REAL["seed"].nunique()
 
 def as_a_build(name: str, pooled: bool = True) -> pd.DataFrame:
     rows = REAL[(REAL["chapter"] == name) & (REAL["seed"] < 403)]
-    return record.summarise(rows[rows["weak"] == ALL] if pooled else rows).drop(columns="chapter")
+    return record.summarise_record(rows[rows["weak"] == ALL] if pooled else rows).drop(columns="chapter")
 
 
 @pytest.fixture
@@ -626,20 +639,20 @@ DRAWN = {
     ],
     "07_nulls_and_controls": [
         lambda rows: controls.stairs(rows, ["explicit", "implicit"]),
-        lambda rows: controls.taxes(rows, [("explicit", None), ("gold_explicit", 2.0)]),
+        lambda rows: controls.tax_by_condition(rows, [("explicit", None), ("gold_explicit", 2.0)]),
     ],
     "08_mechanism": [
         lambda rows: mechanism.boundary(rows, WORLD.alphas),
         lambda rows: mechanism.beyond_by_region(rows, WORLD.alphas),
         lambda rows: mechanism.dose(rows, WORLD.alphas, WORLD.threshold),
     ],
-    "10_other_objectives": [objectives.taxes, objectives.tax_by_side, objectives.excess_by_objective],
+    "10_other_objectives": [objectives.tax_by_objective, objectives.tax_by_side, objectives.excess_by_objective],
     "11_early_warning": [
         lambda rows: early_warning.auc_by_signal(rows, WATCHED, "rerun"),
         lambda rows: early_warning.recall_by_budget(rows, WATCHED),
     ],
     "12_preference_optimisation": [policies.tax_and_scores],
-    "13_what_helps": [mitigations.forest, mitigations.steps],
+    "13_what_helps": [mitigations.every_mitigation, mitigations.bootstrapping],
     "24_policies_speak": [policies.words_and_rankings],
     "28_two_remedies": [mitigations.in_policies],
 }
@@ -695,7 +708,7 @@ def test_maps_and_lines_say_whose_they_are(page):
     build = as_a_build(name, pooled=False)
     one = build["statistic"].eq("accuracy") & build["condition"].eq("explicit")
     build.loc[one[one].index[0], "value"] = 0.01  # as no build of this world has it
-    shown = record.beside(build, record.summarise(REAL[(REAL["chapter"] == name) & (REAL["seed"] > 402)]))
+    shown = record.beside_record(build, record.summarise_record(REAL[(REAL["chapter"] == name) & (REAL["seed"] > 402)]))
     drawn = gap.heat_maps(shown, "explicit", ["accuracy", "conflict_tax"])
     out = int(re.search(r"The record's; of this build's, (\d+) of 20 lie outside", drawn.caption)[1])
     marked = drawn.canvas.findobj(lambda artist: isinstance(artist, Text) and "!" in artist.get_text())
@@ -707,7 +720,7 @@ def test_maps_and_lines_say_whose_they_are(page):
     name = "04_weak_to_strong"
     pairs = as_a_build(name, pooled=False)[lambda rows: rows["weak"] != ALL]
     seeds = REAL[(REAL["chapter"] == name) & (REAL["seed"] < 403) & (REAL["weak"] != ALL)]
-    shown = record.beside(pairs, record.summarise(REAL[(REAL["chapter"] == name) & (REAL["seed"] > 402)]))
+    shown = record.beside_record(pairs, record.summarise_record(REAL[(REAL["chapter"] == name) & (REAL["seed"] > 402)]))
     alone, both = (generalization.pgr_ladder(seeds, rows) for rows in (pairs, shown))
     assert not alone.beside and (told := both._repr_mimebundle_()[1]["image/svg+xml"])
     assert [told["alt"], told["caption"]] == [f"{both.alt} {both.beside}", f"{both.caption} {both.beside}"]
@@ -733,6 +746,6 @@ def test_where_the_record_does_not_hold_a_page_its_numbers_are_its_own_and_it_sa
 
 
 def test_a_field_that_editions_did_not_have_names_them_only_where_it_differs():
-    kept = json.loads((record.folder_of(load("world")) / record.ABOUT).read_text(encoding="utf-8"))["parameters"]
+    kept = json.loads((record.record_folder(load("world")) / record.ABOUT).read_text(encoding="utf-8"))["parameters"]
     asked = [WORLD, *(WORLD.model_copy(update={"helpful_share": share}) for share in (1.0, 0.5))]
-    assert [record.parameters(edition) == kept for edition in asked] == [True, True, False]
+    assert [record.parameters_digest(edition) == kept for edition in asked] == [True, True, False]

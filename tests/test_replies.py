@@ -9,7 +9,7 @@ import pytest
 from tests.planted import per_seed
 from w2s_lib.data.load import split
 from w2s_lib.data.world import EXCHANGES, MANNERS, TAILS, draw_pairs, judge
-from w2s_lib.figures.policies import by_method, groups, tax_and_scores, words_and_rankings
+from w2s_lib.figures.policies import blocks_of, by_method, tax_and_scores, words_and_rankings
 from w2s_lib.findings.policies import OPTION_COLUMNS, beside_dpo, dpo_option, hard_and_soft, hard_labels, policies_speak
 from w2s_lib.findings.replies import Talk, judged_replies, measure_talk, statistics, talk_of
 from w2s_lib.findings.results import NAMES, PER_SEED, UNMODIFIED, pick, summarise
@@ -227,11 +227,11 @@ def test_figures_can_be_drawn_where_nothing_is_defined():
 
 
 def test_groups_follow_the_results():
-    everything = groups(summarise(planted(), pooled=True), "conflict_tax")
+    everything = blocks_of(summarise(planted(), pooled=True), "conflict_tax")
     assert [g.title for g in everything] == ["reward model", "DPO", "SimPO", "DPO on soft labels", "DPO after SFT"]
     assert [c for c in everything[1].conditions] == ["explicit", "implicit", "implicit_quarter", "rerun", "placebo"]
     assert everything[3].conditions == ("explicit",)
-    assert [g.title for g in groups(summarise(planted(("simpo",), False), pooled=True), "talk_decides")] == ["SimPO"]
+    assert [g.title for g in blocks_of(summarise(planted(("simpo",), False), pooled=True), "talk_decides")] == ["SimPO"]
 
 
 def test_options_are_held_against_dpo_as_it_is_on_the_pair_that_has_them(study):

@@ -19,7 +19,7 @@ from w2s_lib.findings.results import (
     _slope,
     difference,
     estimate,
-    how_many,
+    how_many_read,
     marked,
     measure,
     one_less_other,
@@ -457,8 +457,8 @@ def test_marks_say_what_the_words_say():
 def test_intervals_are_counted_by_what_they_say():
     bounds = [(0.1, 0.2), (0.3, 0.4), (-0.2, -0.1), (-0.1, 0.1), (np.nan, np.nan)]
     rows = pd.DataFrame(bounds, columns=["low", "high"])
-    assert [how_many(rows, says) for says in MARKS] == [2, 1, 1, 1]
-    assert how_many(rows, "above zero", "below zero") == 3 and how_many(rows.iloc[:0], *MARKS) == 0
+    assert [how_many_read(rows, says) for says in MARKS] == [2, 1, 1, 1]
+    assert how_many_read(rows, "above zero", "below zero") == 3 and how_many_read(rows.iloc[:0], *MARKS) == 0
 
 
 def test_say():

@@ -24,7 +24,7 @@ from w2s_lib.specs import SAMPLERS, Search, stream
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
 
-STUDY = search.policies(Study(load("smoke")))
+STUDY = search.by_dpo(Study(load("smoke")))
 CELL = Cell(7, "tiny-24", "tiny-44", "explicit")
 CLAIMED = [claim for claim in CLAIMS.values() if claim.chapter == "23_no_training"]
 
@@ -95,12 +95,12 @@ def test_base_margins_are_sums_of_log_probabilities(tmp_path):
 
 def test_a_guide_that_is_not_heard_taxes_nothing_and_one_alone_all_that_is_its_own(planted):
     study = STUDY.on(DrawnLab())
-    assert search.comparison(study, CELL, 0.0).conflict_tax() == 0
+    assert search.guided_comparison(study, CELL, 0.0).conflict_tax() == 0
     before, after = [study.lab.scores(run)["margin"].to_numpy() for run in STUDY.guides(*CELL)[:2]]
     for w in (1.0, 4.0):
         tax = np.mean((planted["test"] + w * before > 0) & (planted["test"] + w * after <= 0))
-        assert search.comparison(study, CELL, w).conflict_tax() == pytest.approx(tax) and tax > 0
-    assert search.comparison(study, CELL, np.inf).conflict_tax() == np.mean((before > 0) & (after <= 0))
+        assert search.guided_comparison(study, CELL, w).conflict_tax() == pytest.approx(tax) and tax > 0
+    assert search.guided_comparison(study, CELL, np.inf).conflict_tax() == np.mean((before > 0) & (after <= 0))
 
 
 def test_beta_is_taken_off_what_a_guide_has_learned(planted):
@@ -110,7 +110,7 @@ def test_beta_is_taken_off_what_a_guide_has_learned(planted):
     other = guide.model_copy(update={"recipe": recipe})
     gain = np.linspace(-3, 3, 160)
     lab = DrawnLab({(guide, "test"): guide.recipe.beta * gain, (other, "test"): 0.1 * gain})
-    p = search.probabilities(STUDY.on(lab), CELL, [guide, other], 2.0)
+    p = search.guided_probabilities(STUDY.on(lab), CELL, [guide, other], 2.0)
     assert p[0] == pytest.approx(p[1]) and p[0] == pytest.approx(1 / (1 + np.exp(-(planted["test"] + 2 * gain) / 3)))
 
 
@@ -130,11 +130,11 @@ def test_every_claim_finds_its_row_and_figures_show_what_was_found(planted):
     assert len(CLAIMED) == 10 and not ledger({"23_no_training": results}, CLAIMED)["value"].isna().any()
     w = search.chosen_weight(study, CELL)
     tax = pick(results, "conflict_tax", "explicit", method="search")["value"]
-    assert tax == pytest.approx(float(search.comparison(study, CELL, w).conflict_tax()))
+    assert tax == pytest.approx(float(search.guided_comparison(study, CELL, w).conflict_tax()))
     of = lambda **also: pick(results, "deception_score", "explicit", **also)["value"]
     both = of(method="search"), of(method="dpo")
     assert of(method="search", versus="dpo") == pytest.approx(both[0] - both[1], nan_ok=True)
-    taxes = search.taxes(study)
+    taxes = search.taxes_by_weight(study)
     assert taxes[taxes["chosen"] & (taxes["condition"] == "explicit")]["tax"].tolist() == pytest.approx([tax])
     assert taxes[taxes["weight"] == 0]["tax"].eq(0).all()
     alone = pick(results, "conflict_tax", "rerun", method="guide")["value"]

@@ -34,8 +34,8 @@ from w2s_lib.findings.real_texts import (
     EXPECTED,
     EXPECTED_ACROSS,
     WITHIN,
-    at_hand,
     by_people,
+    conditions_at_hand,
     families,
     real_texts,
     seeds_in_words,
@@ -485,7 +485,7 @@ def test_layers_were_chosen_by_the_best_ceilings_on_other_divisions():
     nearest = {(gemma, (first - mean[smol][layer]).abs().idxmin()) for model, layer in supervisors if model == smol}
     assert {one for one in supervisors if one[0] == gemma} == nearest and len(nearest) == 2
     chosen = {model: [layer for base, layer in supervisors | students if base == model] for model in (smol, gemma)}
-    drawn = figures_of_real_texts.layers(tried, chosen)
+    drawn = figures_of_real_texts.accuracy_by_layer(tried, chosen)
     assert f"{gemma}: layer" in drawn.alt and f"the best is layer {mean[smol].idxmax()} of 19" in drawn.alt
 
 
@@ -549,15 +549,15 @@ def test_what_the_fine_tuned_study_has_and_lacks_is_said_by_its_runs(own):
     """A condition is shown where no run of it is missing, of any seed; each one that is not, is named."""
     study, lab, _ = own
     study = study.on(lab)
-    said = lambda: tried_in_words(real_texts(study, (*CONDITIONS, *at_hand(study)), controls=False)[1])
-    assert at_hand(study) == []
+    said = lambda: tried_in_words(real_texts(study, (*CONDITIONS, *conditions_at_hand(study)), controls=False)[1])
+    assert conditions_at_hand(study) == []
     assert said() == "The implicit conflict (longer replies), a placebo and gold labels were not tried on them."
     first, gold = study.restricted_to(seeds=[1]), ("gold_explicit", "gold_rerun")
     lab.run([*first.student_runs(gold), *study.student_runs(["placebo_eighth"])])
-    assert at_hand(study) == ["placebo_eighth"], "of one seed there is no gold"
+    assert conditions_at_hand(study) == ["placebo_eighth"], "of one seed there is no gold"
     assert "The implicit conflict (longer replies) and gold labels were not" in said()
     lab.run(study.student_runs(gold))
-    assert at_hand(study) == ["placebo_eighth", *gold]
+    assert conditions_at_hand(study) == ["placebo_eighth", *gold]
     cells = [(seed, *names) for seed in study.edition.seeds for names in study.edition.weak_strong]
     taxes = [[study.comparison(*cell, condition).conflict_tax() for cell in cells] for condition in gold]
     paid = f"With gold labels, the tax minus that of a gold rerun is {100 * np.subtract(*taxes).mean():.1f} % ["

@@ -7,7 +7,7 @@ import pytest
 from tests.planted import DrawnLab
 from w2s_lib.data.load import split
 from w2s_lib.errors import ParameterError
-from w2s_lib.figures.society import SOCIETY_TITLES, by_round, controls, frozen_and_updated
+from w2s_lib.figures.society import SOCIETY_TITLES, by_round, frozen_and_updated, societies
 from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.results import NAMES, Cell, measure, pick, summarise
 from w2s_lib.findings.society import (
@@ -18,10 +18,10 @@ from w2s_lib.findings.society import (
     MOVED,
     UPDATED,
     after,
-    called,
-    comparison,
     first_pair,
     many_agents,
+    round_name,
+    society_comparison,
 )
 from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.lab import Lab
@@ -237,7 +237,7 @@ class SurerLab(CopyingLab):
 
 def test_a_smaller_area_lowers_score_and_null_alike():
     study = first_pair(Study(load("world", {"seeds": [21]}))).on(TaughtLab())
-    old, new = (comparison(study, CELL, knowledge) for knowledge in (FROZEN, UPDATED))
+    old, new = (society_comparison(study, CELL, knowledge) for knowledge in (FROZEN, UPDATED))
     assert (old.tax == new.tax).all() and old.tax.mean() == pytest.approx(0.2, abs=0.03)
     assert new.area.sum() < 0.6 * old.area.sum() and not (new.area & ~old.area).any()
     moved = new.deception_score() - old.deception_score()
@@ -251,7 +251,9 @@ def excesses(lab: DrawnLab, condition: str) -> dict[str, float]:
     study = first_pair(Study(load("world", {"seeds": [21, 22, 23]}))).on(lab)
     cells = [CELL._replace(seed=seed, condition=condition) for seed in study.edition.seeds]
     return {
-        knowledge: float(np.mean([comparison(study, cell, knowledge).excess("margin_matched") for cell in cells]))
+        knowledge: float(
+            np.mean([society_comparison(study, cell, knowledge).excess("margin_matched") for cell in cells])
+        )
         for knowledge in (FROZEN, UPDATED, ELSEWHERE)
     }
 
@@ -291,7 +293,7 @@ def test_the_society_is_held_against_a_student_by_dpo_where_the_edition_has_poli
         mine = pick(results, name, condition, method="macpo", knowledge=knowledge)["value"]
         theirs = summarise(measure(by, [condition], [name]), pooled=True)["value"].item()
         assert told == pytest.approx(mine - theirs) != 0, name
-    tax = [float(comparison(first_pair(study), CELL._replace(seed=s), FROZEN).conflict_tax()) for s in (21, 22)]
+    tax = [float(society_comparison(first_pair(study), CELL._replace(seed=s), FROZEN).conflict_tax()) for s in (21, 22)]
     assert pick(results, "conflict_tax", "explicit", method="macpo")["value"] == pytest.approx(np.mean(tax))
     fewer = many_agents(Study(load("world", {"seeds": [21], "chapters": ["32"]})).on(TaughtLab()))[1]
     assert "dpo" not in set(fewer["versus"]), "no student is trained for this"
@@ -300,9 +302,9 @@ def test_the_society_is_held_against_a_student_by_dpo_where_the_edition_has_poli
 def test_the_weak_side_is_the_mean_of_the_weak_agents():
     study = first_pair(Study(load("world", {"seeds": [21]}))).on(TaughtLab())
     rounds = after(study, study.society(*CELL))
-    assert list(rounds) == [0, 1, 2] and [called(r, 2) for r in rounds] == [FROZEN, "round_1", UPDATED]
-    assert (comparison(study, CELL, FROZEN).weak == rounds[0][0]).all()
-    assert (comparison(study, CELL).weak == rounds[2][0]).all()
+    assert list(rounds) == [0, 1, 2] and [round_name(r, 2) for r in rounds] == [FROZEN, "round_1", UPDATED]
+    assert (society_comparison(study, CELL, FROZEN).weak == rounds[0][0]).all()
+    assert (society_comparison(study, CELL).weak == rounds[2][0]).all()
 
 
 # What the chapter trains and finds
@@ -343,10 +345,10 @@ def test_what_the_chapter_finds(found):
     cell = Cell(few.edition.seeds[0], *few.edition.weak_strong[0], "explicit")
     row = lambda statistic, condition="explicit", **also: pick(results, statistic, condition, method="macpo", **also)
     for knowledge in (FROZEN, UPDATED):
-        c = comparison(few, cell, knowledge)
+        c = society_comparison(few, cell, knowledge)
         assert row("deception_area", knowledge=knowledge)["value"] == pytest.approx(c.area.mean())
         assert row("deception_score", knowledge=knowledge)["value"] == pytest.approx(float(c.deception_score()))
-    there, old = (comparison(few, cell, knowledge) for knowledge in (ELSEWHERE, FROZEN))
+    there, old = (society_comparison(few, cell, knowledge) for knowledge in (ELSEWHERE, FROZEN))
     score = row("deception_score", knowledge=ELSEWHERE, versus=FROZEN)["value"]
     assert score == pytest.approx(there.deception_score() - old.deception_score())
     for name, of in MOVED.items():
@@ -366,6 +368,6 @@ def test_what_the_chapter_finds(found):
 def test_figures_say_what_they_show(found):
     _, results = found
     assert by_round(results).alt.count("none") == len(AGENT_LEVELS)
-    assert all(name in controls(results).alt for name in SOCIETY_TITLES.values())
+    assert all(name in societies(results).alt for name in SOCIETY_TITLES.values())
     assert "rerun, area elsewhere" in frozen_and_updated(results).alt
     assert "area updated" in frozen_and_updated(results).alt and MATCHED not in frozen_and_updated(results).alt

@@ -11,7 +11,14 @@ import pytest
 
 from w2s_lib.figures.specification import specification_curve as draw
 from w2s_lib.findings.results import measure, minus
-from w2s_lib.findings.specification import CHOICES, by_cell, by_option, pool, specification_curve, total_excess
+from w2s_lib.findings.specification import (
+    CHOICES,
+    by_cell,
+    by_option,
+    explicit_minus_rerun,
+    specification_curve,
+    total_excess,
+)
 from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.measures.metrics import Comparison
 
@@ -49,15 +56,15 @@ def planted(scores: dict[tuple[str, str], tuple[float, int]]) -> pd.DataFrame:
 def test_pooling_weighs_by_taxed_pairs_or_does_not():
     scores = {("a", "explicit"): (0.6, 90), ("b", "explicit"): (0.0, 10)}
     scores |= {("a", "rerun"): (0.1, 5), ("b", "rerun"): (0.3, 5)}
-    assert pool(planted(scores), "ratio of sums").tolist() == pytest.approx([0.54 - 0.2] * 2)
-    assert pool(planted(scores), "mean over pairs").tolist() == pytest.approx([0.3 - 0.2] * 2)
+    assert explicit_minus_rerun(planted(scores), "ratio of sums").tolist() == pytest.approx([0.54 - 0.2] * 2)
+    assert explicit_minus_rerun(planted(scores), "mean over pairs").tolist() == pytest.approx([0.3 - 0.2] * 2)
 
 
 def test_a_model_pair_without_a_score_on_one_side_is_left_out_of_both():
     scores = {("a", "explicit"): (0.6, 90), ("b", "explicit"): (0.0, 90)}
     scores |= {("a", "rerun"): (0.1, 5), ("b", "rerun"): (0.0, 0)}
     for how in CHOICES["pooled"]:
-        assert pool(planted(scores), how).tolist() == pytest.approx([0.5, 0.5])
+        assert explicit_minus_rerun(planted(scores), how).tolist() == pytest.approx([0.5, 0.5])
 
 
 def specifications() -> pd.DataFrame:
@@ -120,7 +127,7 @@ def test_the_curve_holds_the_number_of_the_conflict_chapter(study, lab):
     at = study.with_parameters(threshold=0.6).on(lab)
     found = by_cell(at, "own half")
     mine = found[(found["T"] == 0.6) & (found["knows"] == "p > T") & (found["null"] == "margin-matched")]
-    value = pool(mine[mine["neighbours"] == 20], "ratio of sums")
+    value = explicit_minus_rerun(mine[mine["neighbours"] == 20], "ratio of sums")
     row = minus(measure(at, ["explicit", "rerun"], [MATCHED]), [MATCHED], ["explicit"], "rerun").iloc[0]
     assert value.mean() == pytest.approx(row["value"], nan_ok=True) if len(value) else np.isnan(row["value"])
 

@@ -38,7 +38,7 @@ def planted(rng: np.random.Generator, worlds: int, draws: int = 40) -> pd.DataFr
 
 
 def test_parts_are_those_that_were_planted_test_pairs_among_them():
-    found = spread.shares(planted(np.random.default_rng(2), 300)).set_index("part")
+    found = spread.variance_shares(planted(np.random.default_rng(2), 300)).set_index("part")
     assert list(found.index) == list(PARTS_OF_SPREAD)
     truth = pd.Series(PLANTED)
     assert found["share"].to_dict() == pytest.approx((truth / truth.sum()).to_dict(), abs=0.05)
@@ -47,25 +47,25 @@ def test_parts_are_those_that_were_planted_test_pairs_among_them():
 
 def test_intervals_cover_shares_of_six_worlds():
     rng, truth = np.random.default_rng(1), pd.Series(PLANTED) / sum(PLANTED.values())
-    tables = [spread.shares(planted(rng, 6, 20)).set_index("part") for _ in range(40)]
+    tables = [spread.variance_shares(planted(rng, 6, 20)).set_index("part") for _ in range(40)]
     covered = np.mean([(t["low"] <= truth) & (truth <= t["high"]) for t in tables], axis=0)
     assert (covered >= 0.85).all() and np.mean([t["high"] - t["low"] for t in tables]) < 0.7
 
 
 def test_cheap_trainings_that_scatter_are_worth_repeating():
     frame = planted(np.random.default_rng(2), 60)
-    alike, dear = (spread.shares(frame.assign(pretraining_seconds=seconds)) for seconds in (60.0, 6000.0))
+    alike, dear = (spread.variance_shares(frame.assign(pretraining_seconds=seconds)) for seconds in (60.0, 6000.0))
     once, often = alike.iloc[0], dear.iloc[0]
-    assert once["best"] == 1 and once["gain"] == 0 and "in 1 of 1; the" in spread.in_words(alike)
+    assert once["best"] == 1 and once["gain"] == 0 and "in 1 of 1; the" in spread.spread_in_words(alike)
     assert 2 < often["best"] <= often["best_high"] and often["gain"] > 0.05
-    assert f"in 0 of 1, and up to {often['best']} in others" in spread.in_words(dear)
+    assert f"in 0 of 1, and up to {often['best']} in others" in spread.spread_in_words(dear)
 
 
 def test_a_repeated_study_shares_models_or_nothing_of_what_is_drawn():
     units = spread.units(WORLD, 330)
-    runs = {unit: spread.runs(study) for unit, study in units.items()}
+    runs = {unit: spread.unit_runs(study) for unit, study in units.items()}
     first = replace(WORLD.on_control_weak_strong_pairs().restricted_to(seeds=[330]))
-    assert set(spread.runs(first)) == set(runs[0, 0]), "the first is a study as any"
+    assert set(spread.unit_runs(first)) == set(runs[0, 0]), "the first is a study as any"
     for one, other in ((0, 0), (0, 1)), ((0, 0), (1, 0)):
         both = set(runs[one]) & set(runs[other])
         assert {type(run) for run in both} == ({Pretrain} if one[0] == other[0] else set())
@@ -94,7 +94,7 @@ class TimedLab(DrawnLab):
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    monkeypatch.setattr(record, "folder_of", lambda edition: tmp_path / "record")
+    monkeypatch.setattr(record, "record_folder", lambda edition: tmp_path / "record")
     monkeypatch.setattr(spread, "DRAWS", 20)
     pairs = ("tiny-24 -> tiny-44", "tiny-28 -> tiny-44")
     edition = load("smoke").model_copy(update={"control_weak_strong_pairs": pairs, "test_pairs": 300})
@@ -102,9 +102,9 @@ def study(tmp_path, monkeypatch):
 
 
 def test_pilots_are_measured_as_the_book_measures_and_read_back(study):
-    assert spread.read(study.edition) is None
-    spread.make(study, [330, 331])
-    frame = spread.read(study.edition)
+    assert spread.read_pilots(study.edition) is None
+    spread.measure_pilots(study, [330, 331])
+    frame = spread.read_pilots(study.edition)
     assert len(frame.drop_duplicates(DRAWN_LEVELS)) == 8 and set(frame["claim"]) == set(spread.ASKED_OF_PILOTS)
     assert set(frame["draw"]) == set(range(21)) and frame.loc[frame["draw"] == 0, "value"].notna().all()
     assert frame[["pretraining_seconds", "training_seconds"]].drop_duplicates().to_numpy().tolist() == [[9.0, 26.0]]
@@ -112,13 +112,13 @@ def test_pilots_are_measured_as_the_book_measures_and_read_back(study):
     by_hand = measure(spread.units(study, 331)[1, 1], ["explicit"], ["deception_score"])
     usual = pick(summarise(by_hand, pooled=True), "deception_score", "explicit")
     assert one.set_index("claim").loc["C3a", "value"] == pytest.approx(usual["value"], abs=1e-6)
-    found = spread.shares(frame)
+    found = spread.variance_shares(frame)
     assert len(found) == 4 * len(spread.ASKED_OF_PILOTS) and found.groupby("claim")[
         "share"
     ].sum().to_numpy() == pytest.approx(1)
-    assert f"Of {len(spread.ASKED_OF_PILOTS)} statistics" in spread.in_words(found)
+    assert f"Of {len(spread.ASKED_OF_PILOTS)} statistics" in spread.spread_in_words(found)
     assert "implicit tax" in made_of(found).alt
-    assert spread.read(study.edition.model_copy(update={"alpha": 0.4})) is None, "of other parameters"
+    assert spread.read_pilots(study.edition.model_copy(update={"alpha": 0.4})) is None, "of other parameters"
 
 
 def test_pilots_are_seeds_that_nobody_reports():
@@ -126,17 +126,17 @@ def test_pilots_are_seeds_that_nobody_reports():
 
 
 def test_the_pilots_that_come_with_the_edition_are_whole():
-    frame = spread.read(load("world"))
+    frame = spread.read_pilots(load("world"))
     assert sorted(frame["seed"].unique()) == list(SPREAD) and set(frame["claim"]) == set(spread.ASKED_OF_PILOTS)
     assert len(frame) == len(SPREAD) * spread.PRETRAININGS * spread.TRAININGS * len(spread.ASKED_OF_PILOTS) * (
         spread.DRAWS + 1
     )
     assert np.isfinite(frame["value"]).all()
-    assert f"Of {len(spread.ASKED_OF_PILOTS)} statistics" in spread.in_words(spread.shares(frame))
+    assert f"Of {len(spread.ASKED_OF_PILOTS)} statistics" in spread.spread_in_words(spread.variance_shares(frame))
 
 
 def test_a_seed_of_the_record_costs_what_it_took():
     edition = load("world")
     first, then = spread.costs_of_record(planted(np.random.default_rng(0), 2), edition)
     assert first == pytest.approx(60 * 6.8 / 3.95), "by the tokens of five models, where the pilots pretrain three"
-    assert first + then == pytest.approx(60 * record.entries(edition)["core_minutes"].median())
+    assert first + then == pytest.approx(60 * record.seed_entries(edition)["core_minutes"].median())

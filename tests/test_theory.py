@@ -227,7 +227,7 @@ def frames():
 
 def test_figures_say_what_they_show(frames):
     frame, results = frames
-    cells = figures.by_cell(frame, "misfit", "gain")
+    cells = figures.columns_by_cell(frame, "misfit", "gain")
     assert len(cells) == 8
     below = (cells["gain"] < cells["misfit"]).sum()
     assert f"{below} lie below the line" in figures.misfit_and_gain(frame).alt

@@ -343,7 +343,7 @@ def drawn() -> Study:
 
 
 def test_groups_by_hand(drawn):
-    few = findings.policies(drawn)
+    few = findings.by_simpo(drawn)
     cell = (7, *few.edition.weak_strong[0])
     table = few.lab.tokens(few.oracle(*cell[:2]), "weak_label")
     q = few.lab.scores(few.weak(*cell[:2]), "weak_label")["p_true"]
@@ -351,11 +351,11 @@ def test_groups_by_hand(drawn):
     number = [
         first(c, label > 0.5) + first(r, label < 0.5) for c, r, label in zip(table["chosen"], table["rejected"], q)
     ]
-    found = findings.groups(few, *cell, "weak_label")
+    found = findings.token_groups(few, *cell, "weak_label")
     assert tuple(found) == TOKEN_GROUPS and [where(found[g]) for g in TOKEN_GROUPS] == [
         where(np.equal(number, n)) for n in (2, 1, 0)
     ]
-    lot = findings.groups(few, *cell, "weak_label", LOT)
+    lot = findings.token_groups(few, *cell, "weak_label", LOT)
     assert where(lot[MISSED]) != where(found[MISSED]), "a lot draws others"
 
 
@@ -429,7 +429,7 @@ def test_what_the_chapter_finds(drawn):
     """On drawn scores; rows, differences and figures."""
     per_seed, results = findings.token_by_token(drawn)
     assert not results.duplicated(list(NAMES)).any() and set(results["method"]) == {"simpo"}
-    few = findings.policies(drawn)
+    few = findings.by_simpo(drawn)
     chosen, all_of_them = few.under_mitigation(CHOSEN), few
     taxes = [
         [one.comparison(seed, *few.edition.weak_strong[0], "explicit").tax.mean() for seed in (7, 8, 9)]

@@ -20,7 +20,7 @@ import pandas as pd
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.digests import digest
 from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line, plain
-from w2s_lib.findings.challenge import Entry, Score, enter, measured, read_board, scored, standing, write_board
+from w2s_lib.findings.challenge import Entry, Score, enter, measure_entry, read_board, scored, standing, write_board
 from w2s_lib.findings.results import UNMODIFIED, say
 from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.lab import Lab
@@ -109,7 +109,7 @@ def submit(path: str, who: str, edition: str = "world", lab: Lab | None = None, 
     rehearsed(code, tried, Path(path).name)
     runs = [run for study in (*plain.values(), *tried.values()) for run in study.student_runs(TRIED_UNDER)]
     lab.run(runs)
-    rows = [row for name in plain for row in scored(name, measured(tried[name]), measured(plain[name]))]
+    rows = [row for name in plain for row in scored(name, measure_entry(tried[name]), measure_entry(plain[name]))]
     entry = Entry(
         who=who, title=Path(path).stem, challenge=name_of(Study(load(edition)), secret()), digest=digest(code),
         finished=datetime.now(UTC).isoformat(timespec="seconds"), rows=tuple(rows),
@@ -123,9 +123,9 @@ def of_the_book(study: Study, secret: str, names: Sequence[str] = ("own",)) -> t
     rows: dict[str, list[Score]] = {name: [] for name in study.challenged()}
     for world, bare in worlds(study, secret).items():
         if world in names:
-            beside = measured(bare)
+            beside = measure_entry(bare)
             for name, tried in bare.challenged().items():
-                rows[name] += scored(world, measured(tried), beside)
+                rows[name] += scored(world, measure_entry(tried), beside)
     about = {"who": THE_BOOK, "challenge": name_of(study, secret), "finished": ""}
     return tuple(Entry(title=MITIGATIONS[n].title, digest=n, rows=tuple(its), **about) for n, its in rows.items())
 

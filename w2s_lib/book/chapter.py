@@ -105,13 +105,13 @@ class Chapter:
         return self.beside(results) if edition is None else results
 
     def beside(self, results: pd.DataFrame, name: str | None = None) -> pd.DataFrame:
-        """Results rows of a chapter (None: this one) as pages show them, with the columns of ``record.beside``.
+        """Results rows of a chapter (None: this one) as pages show them, with the columns of ``record.beside_record``.
 
         Where the edition's record holds a row, its numbers are the record's, off which verdicts are read as well, and
         this build's value stands beside them.  Otherwise rows are as they were.
         """
         name = name or self.name
-        return record.beside(results, self._recorded(name)) if name in self._in_record else results
+        return record.beside_record(results, self._recorded(name)) if name in self._in_record else results
 
     @property
     def n_seeds(self) -> int:
@@ -124,17 +124,17 @@ class Chapter:
         """In a sentence: whose numbers those of this chapter are; empty where it has none that a record could hold, and
         where the edition has no record."""
         edition, ours = self.study.edition, "the numbers of this chapter are this build's own"
-        if self.name not in FINDINGS or not (record.folder_of(edition) / record.ABOUT).is_file():
+        if self.name not in FINDINGS or not (record.record_folder(edition) / record.ABOUT).is_file():
             return ""
         if not self.recorded:
-            return f"{record.in_words(edition)} So {ours}."
+            return f"{record.record_in_words(edition)} So {ours}."
         if self.name == PLANTED_IN:
             return f"The record holds of this chapter what planted students come to, and no more: else {ours}."
         if self.name not in self._in_record:
             return f"The record does not hold this chapter: {ours}."
         return (
-            f"{record.in_words(edition)} A number with “(here …)” behind it and a filled mark beside a hollow one are "
-            f"the record's; “here”, and hollow, is this build "
+            f"{record.record_in_words(edition)} A number with “(here …)” behind it and a filled mark beside a hollow "
+            f"one are the record's; “here”, and hollow, is this build "
             f"({len(edition.seeds)} seed{'s' * (len(edition.seeds) > 1)}). "
             "“Outside”, or !: where the record expects five builds of a hundred. Nulls, bounds and cells of tables "
             "that stand without one are the record's as well; this build's are in results.csv."
@@ -277,7 +277,7 @@ class Chapter:
     def _recorded(self, name: str) -> pd.DataFrame:
         """Results rows of one chapter over the seeds of the record; none where the chapter is younger."""
         if name not in self._over_seeds:  # an interval for each of hundreds of rows takes a while
-            self._over_seeds[name] = record.summarise(self._record[self._record["chapter"] == name])
+            self._over_seeds[name] = record.summarise_record(self._record[self._record["chapter"] == name])
         return self._over_seeds[name]
 
     def deciding(self, live: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -298,7 +298,7 @@ class Chapter:
     def _innocents(self) -> pd.DataFrame:
         """What innocent planted students show on average over the record's seeds; none where it has none."""
         rows = self._record
-        return record.summarise(rows[(rows["chapter"] == PLANTED_IN) & rows["planted"].isin(FOLLOWS)])
+        return record.summarise_record(rows[(rows["chapter"] == PLANTED_IN) & rows["planted"].isin(FOLLOWS)])
 
     def ledger_row(self, key: str, results: pd.DataFrame) -> pd.Series:
         """The ledger's row of a claim, from its chapter's results: ``says`` (its verdict), ``sentence`` and so on."""

@@ -19,7 +19,7 @@ from w2s_lib.data.preferences import SURFACE, agreement
 from w2s_lib.errors import plain
 from w2s_lib.figures.conflict import scores_and_nulls, tax_by_quadrant
 from w2s_lib.figures.generalization import pgr_ladder
-from w2s_lib.figures.mitigations import forest
+from w2s_lib.figures.mitigations import every_mitigation
 from w2s_lib.figures.style import Figure
 from w2s_lib.findings.conflict import OF_THE_HIDDEN, cannot_tell, placebo_in_words
 from w2s_lib.findings.early_warning import CHANCE
@@ -121,7 +121,7 @@ def _found(study: Study, none: pd.DataFrame, results: pd.DataFrame) -> dict[str,
         "placebo": "" if np.isnan(beyond["value"]) else placebo_in_words(beyond),
         "ladder_figure": pgr_ladder(none.assign(**axis), rows),
         "figures": [tax_by_quadrant(taxed, shown), scores_and_nulls(taxed, shown)],
-        "remedies": forest(tried) if len(tried) else None,
+        "remedies": every_mitigation(tried) if len(tried) else None,
         "ledger": study.lab.ledger(needed(study)),
         "trained": study.lab.trained,
     }

@@ -35,21 +35,21 @@ def main(arguments: list[str] | None = None) -> int:
         seeds = of_record(given.seeds) if given.seeds else []
         study = Study(load(given.edition))
         if given.spread:
-            frame = spread.make(study.on(open_lab(given.store, given.workers, study.edition)), SPREAD)
+            frame = spread.measure_pilots(study.on(open_lab(given.store, given.workers, study.edition)), SPREAD)
             print(f"{frame['seed'].nunique()} pilot worlds in {spread.path_of(study.edition)}")
             return
-        folder = Path(given.folder) if given.folder else record.folder_of(study.edition)
+        folder = Path(given.folder) if given.folder else record.record_folder(study.edition)
         record.opened(folder, study.edition)
         if (folder / record.ABOUT).is_file():
-            record.load(folder)
+            record.load_record(folder)
         if given.merge:
             new = record.merge(folder, Path(given.merge), study.edition)
             print(f"{len(new)} new seeds from {given.merge}", flush=True)
         study = study.on(open_lab(given.store, given.workers, study.edition)) if seeds else study
         for seed in seeds:
-            done = record.make(study, seed, folder)
+            done = record.add_seed(study, seed, folder)
             print(f"seed {seed}: {'added' if done else 'there already'}", flush=True)
-        print(f"{len(record.load(folder).seeds)} seeds in {folder}")
+        print(f"{len(record.load_record(folder).seeds)} seeds in {folder}")
 
     return exit_code(do)
 

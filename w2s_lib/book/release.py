@@ -75,7 +75,7 @@ def release(
         shutil.rmtree(handed / inside)
     for path in (*(html / table for table in BOOK_TABLES.values()), *(ROOT / about for about in PROJECT_FILES)):
         shutil.copy(path, folder)
-    kept = record.folder_of(e)
+    kept = record.record_folder(e)
     if (kept / record.ABOUT).is_file():
         shutil.copytree(kept, folder / "record")
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.figures.mechanism import limits_of_rates, rates_by_label
-from w2s_lib.figures.rows import dot, name_rows, nulls
+from w2s_lib.figures.rows import dot, draw_nulls, name_rows
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, DASHED, Figure, canvas
 from w2s_lib.findings.another_loss import LOSSES_TRIED, resting_places
 from w2s_lib.findings.results import TRAINING, rows_with, say, usual
@@ -15,7 +15,7 @@ from w2s_lib.measures.metrics import borders
 from w2s_lib.study.mitigations import title
 
 
-def called(loss: str) -> str:
+def loss_name(loss: str) -> str:
     """A loss' name in figures."""
     return title(loss) if loss else "cross-entropy"
 
@@ -24,7 +24,7 @@ def _border(loss: str, alpha: float) -> float:
     return min(borders(alpha)[loss == ""], 1.0)
 
 
-def theory(alphas: Sequence[float]) -> Figure:
+def resting_places_by_loss(alphas: Sequence[float]) -> Figure:
     """Where the student's p comes to rest by the weak label q, a panel a loss.  Theory, no data."""
     figure, axes = canvas(8.2, 3.2, 1, len(LOSSES_TRIED), sharey=True)
     q = np.linspace(0.002, 0.998, 499)
@@ -39,10 +39,10 @@ def theory(alphas: Sequence[float]) -> Figure:
             ax.axvline(end, color=colour, alpha=0.4, linewidth=1, linestyle=":")
             ax.text(end - 0.01, 0.03, f"α = {alpha:g}", color=colour, fontsize=8, rotation=90, ha="right", va="bottom")
         ax.axhline(0.5, **DASHED)
-        ax.set(title=called(loss), xlabel="weak label q", xlim=(0, 1.02), ylim=(-0.02, 1.04))
+        ax.set(title=loss_name(loss), xlabel="weak label q", xlim=(0, 1.02), ylim=(-0.02, 1.04))
     axes[0].set_ylabel("p at rest")
     ends = lambda loss: ", ".join(f"{_border(loss, a):.3f} at alpha {a:g}" for a in alphas)
-    told = [f"{called(loss)} {ends(loss)}" for loss in LOSSES_TRIED]
+    told = [f"{loss_name(loss)} {ends(loss)}" for loss in LOSSES_TRIED]
     return Figure(
         figure,
         f"Where a pair by itself comes to rest, by its label. A wrong ranking persists below: {'; '.join(told)}.",
@@ -51,7 +51,7 @@ def theory(alphas: Sequence[float]) -> Figure:
     )
 
 
-def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
+def boundary_by_loss(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     """Tax rate of training pairs by weak label, a row an alpha, a column a loss: what was predicted is shaded."""
     shared = {"sharex": True, "sharey": True, "squeeze": False}
     figure, axes = canvas(8.2, 2.3 * len(alphas) + 0.7, len(alphas), len(LOSSES_TRIED), **shared)
@@ -62,8 +62,8 @@ def boundary(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
             ax.axvspan(0.5, _border(loss, alpha), color=AREA, alpha=0.12, linewidth=0)
             rates_by_label(ax, table.xs((alpha, loss), level=("alpha", "mitigation")))
             last = table.loc[(BY_LABEL[-1][0], "explicit", alpha, loss)]
-            said.append(f"{called(loss)} at alpha {alpha:g}: {say(last, percent=True)} of the surest labels")
-            ax.set_title(f"{called(loss)}, α = {alpha:g}", fontsize=10)
+            said.append(f"{loss_name(loss)} at alpha {alpha:g}: {say(last, percent=True)} of the surest labels")
+            ax.set_title(f"{loss_name(loss)}, α = {alpha:g}", fontsize=10)
         row[0].set_ylabel("tax rate (%)")
     axes[0, 0].set_ylim(*limits_of_rates(axes.flat, 1.15))
     for ax in axes[-1]:
@@ -89,9 +89,9 @@ def logits(labelled: pd.DataFrame, alpha: float) -> Figure:
             ax.plot(mine["q"], mine["middle"], color=colour, linewidth=2, label=condition)
             ax.fill_between(mine["q"], mine["low"], mine["high"], color=colour, alpha=0.15, linewidth=0)
             first, last = mine["middle"].iloc[[0, -1]]
-            said.append(f"{called(loss)} {condition} from {first:.1f} to {last:.1f}")
+            said.append(f"{loss_name(loss)} {condition} from {first:.1f} to {last:.1f}")
         ax.axhline(0, color=DASHED["color"], linewidth=0.8)
-        ax.set(title=called(loss), xlabel="weak label q")
+        ax.set(title=loss_name(loss), xlabel="weak label q")
     axes[0].set_ylabel("student's logit z")
     axes[0].legend(fontsize=8)
     return Figure(
@@ -102,7 +102,7 @@ def logits(labelled: pd.DataFrame, alpha: float) -> Figure:
     )
 
 
-def comparison(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
+def losses_side_by_side(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     """Every loss at every alpha: tax, DS with its nulls, DS − matched null, each beside a rerun; and PGR."""
     table = usual(results, mitigation=None).set_index(["statistic", "condition", "mitigation"])
     at = lambda *key, alpha: rows_with(table.loc[[key]], alpha=alpha).iloc[0]
@@ -116,11 +116,13 @@ def comparison(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
             dot(excess, y + lower, at("excess_margin_matched", condition, loss, alpha=alpha), condition, size=40)
         dot(score, y, at("deception_score", "explicit", loss, alpha=alpha), "explicit", size=40)
         two = (at(f"null_{null}", "explicit", loss, alpha=alpha)["value"] for null in ("random", "margin_matched"))
-        nulls(score, y + 0.25, *two, named=y == 0)
+        draw_nulls(score, y + 0.25, *two, named=y == 0)
         dot(pgr, y, table.loc[("pgr", "none", loss)], "none", size=40)
         said = [say(at("conflict_tax", "explicit", loss, alpha=alpha), percent=True)]
         said += [say(at(name, "explicit", loss, alpha=alpha)) for name in ("deception_score", "excess_margin_matched")]
-        told.append(f"{called(loss)} at alpha {alpha:g}: {', '.join([*said, say(table.loc[('pgr', 'none', loss)])])}")
+        told.append(
+            f"{loss_name(loss)} at alpha {alpha:g}: {', '.join([*said, say(table.loc[('pgr', 'none', loss)])])}"
+        )
     names = ("conflict tax\n(% of the pairs)", "DS and\nits nulls", "DS − margin-\nmatched null", "PGR")
     for ax, name in zip(axes, names):
         ax.set_xlabel(name, fontsize=10)
@@ -129,7 +131,7 @@ def comparison(results: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     excess.axvline(0, **DASHED)
     low, high = pgr.get_xlim()
     pgr.set_xlim(max(low, -1), min(high, 2))
-    name_rows(axes, [f"{called(loss)}, α = {alpha:g}" for loss, alpha in cells], above=0.6, below=0.7, line=False)
+    name_rows(axes, [f"{loss_name(loss)}, α = {alpha:g}" for loss, alpha in cells], above=0.6, below=0.7, line=False)
     figure.legend(*score.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return Figure(
         figure,

@@ -23,14 +23,14 @@ DOTS = {"size": 9, "jitter": False, "dodge": True}
 """Marks of one way or kind of work, beside those of the others."""
 
 
-def named(rows: pd.DataFrame) -> pd.DataFrame:
+def with_formats(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with one name a way, its number format included."""
     return rows.assign(way=rows["way"].where(rows["dtype"] == "float32", rows["way"] + ", bf16"))
 
 
 def speed_ups(rows: pd.DataFrame) -> Figure:
     """Speed relative to the reference recipe, a panel a kind of work: ``rows`` of the bench file's ``throughput``."""
-    rows = named(rows[rows["against"] == "reference recipe"])
+    rows = with_formats(rows[rows["against"] == "reference recipe"])
     works, sizes = rows["work"].unique(), rows["model"].unique()
     figure, axes = canvas(7.6, 1.1 + 0.85 * len(sizes) * len(works), len(works), 1, sharex=True, squeeze=False)
     said = []
@@ -61,7 +61,7 @@ def speed_ups(rows: pd.DataFrame) -> Figure:
 
 def gemm_shares(rows: pd.DataFrame) -> Figure:
     """Arithmetic of the blocks' matrices, padding included, as a share of what the machine's matrix products reach."""
-    rows = named(native(rows[rows["against"] == "reference recipe"]))
+    rows = with_formats(native(rows[rows["against"] == "reference recipe"]))
     order = [way for way in WAYS if way in set(rows["way"])]
     cells = rows.assign(cell=rows["work"] + ", " + rows["model"])
     figure, ax = canvas(7.6, 0.5 + 0.75 * cells["cell"].nunique())

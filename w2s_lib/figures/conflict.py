@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.rows import ONE, Measure, Row, bars, beside, dot, forest, name_rows, nulls
+from w2s_lib.figures.rows import ONE, Measure, Row, bars, dot, draw_nulls, forest, name_rows, offsets
 from w2s_lib.figures.style import AREA, CONDITION_COLOURS, GREY, MARKERS, Figure, canvas
 from w2s_lib.findings.conflict import placebo_refused
 from w2s_lib.findings.results import usual
@@ -97,7 +97,7 @@ def scores_and_nulls(results: pd.DataFrame, conditions: list[str]) -> Figure:
         dot(ax, y, score, condition, size=90, label=None if y else "deception score")
         excess_bar = {"color": CONDITION_COLOURS[condition], "alpha": 0.35, "linewidth": 5, "solid_capstyle": "butt"}
         ax.plot([matched, score["value"]], [y + 0.22] * 2, **excess_bar, label=None if y else "difference")
-        nulls(ax, y + 0.22, random, matched, named=y == 0, size=1.6)
+        draw_nulls(ax, y + 0.22, random, matched, named=y == 0, size=1.6)
         said.append(f"{condition} {score['value']:.2f} (random null {random:.2f}, margin-matched {matched:.2f})")
     name_rows(ax, conditions, above=0.6, below=0.6)
     ax.set(xlim=(0, 1.0), xlabel="share of the taxed pairs in the deception area")
@@ -148,7 +148,7 @@ def tax_by_quadrant(results: pd.DataFrame, conditions: list[str]) -> Figure:
     figure, ax = canvas(7.2, 3.8)
     ax.axvspan(0.5, 1.5, color=AREA, alpha=0.08, linewidth=0)
     said = []
-    for shift, condition in zip(beside(len(conditions), 0.8 / len(conditions)), conditions):
+    for shift, condition in zip(offsets(len(conditions), 0.8 / len(conditions)), conditions):
         of_condition = [rows.loc[(condition, rate)] for rate in RATES]
         values = bars(ax, np.arange(4) + shift, of_condition, condition, markersize=7, linewidth=1.8)
         said.append(f"{condition}: " + ", ".join("no pairs" if np.isnan(value) else f"{value:.1f}" for value in values))

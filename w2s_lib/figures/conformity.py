@@ -96,7 +96,7 @@ def field_map() -> Figure:
     )
 
 
-def students(results: pd.DataFrame) -> pd.DataFrame:
+def student_table(results: pd.DataFrame) -> pd.DataFrame:
     """One row a student: ``method, condition, mitigation, competence, conformity, score, null`` (NaN without a
     conflict), pooled; bootstrapping stands averaged over its ways."""
     rows = usual(results, rival=None, mitigation=None)
@@ -108,7 +108,7 @@ def students(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def drawn(found: pd.DataFrame) -> pd.DataFrame:
-    """Those rows of ``students`` that the map shows: under a mitigation, those that have a conflict as well."""
+    """Those rows of ``student_table`` that the map shows: under a mitigation, those that have a conflict as well."""
     return found[(found["mitigation"] == "") | (found["condition"] != "none")]
 
 
@@ -129,7 +129,7 @@ def _limits(found: pd.DataFrame, tried: pd.DataFrame, stars: Iterable[Sequence[f
 
 
 def _disc(ax: Axes, row: tuple) -> str:
-    """Draw a student, a row of ``students``: disc and ring, or a small mark without a score; returns it in words."""
+    """Draw a student, a row of ``student_table``: disc and ring, or a small mark without a score; returns its words."""
     colour, x, y = CONDITION_COLOURS.get(row.condition, GREY), 100 * row.competence, 100 * row.conformity
     called = title(row.mitigation) if row.mitigation else row.condition
     called = called if row.method == "reward_model" else f"{METHODS_IN_WORDS[row.method]}, {called}"
@@ -146,7 +146,7 @@ def on_the_map(results: pd.DataFrame, clash: float) -> Figure:
 
     ``clash``: share of the pairs on which the two aims clash.  From left to right: reward models by
     condition, what was tried against the explicit conflict, policies."""
-    found = drawn(students(results))
+    found = drawn(student_table(results))
     usual_method = found["method"] == "reward_model"
     plain = found[usual_method & (found["mitigation"] == "")]
     tried = found[usual_method & (found["mitigation"] != "")]

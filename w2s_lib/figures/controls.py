@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.rows import ONE, Measure, Row, beside, dot, forest, name_rows
+from w2s_lib.figures.rows import ONE, Measure, Row, dot, forest, name_rows, offsets
 from w2s_lib.figures.style import DASHED, GREY, Figure, at_step, canvas, step
 from w2s_lib.findings.results import OTHER, STABLE, say, usual
 from w2s_lib.findings.statistics import MATCHED, attainable_of
@@ -53,7 +53,7 @@ def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(NUL
     steps = NULL_STEPS[:upto]
     figure, ax = canvas(7.6, 0.52 * len(steps) + 1.3)
     apart = min(0.24, 0.68 / len(conditions))  # four marks keep clear of the next row
-    shifts = dict(zip(conditions, beside(len(conditions), apart)))
+    shifts = dict(zip(conditions, offsets(len(conditions), apart)))
     told = "; ".join(f"{n.strip(' …')}: {_stair(ax, y, results, its, shifts)}" for y, (n, its) in enumerate(steps))
     ax.axvline(0, **DASHED)
     # Below the first line something is taken off; below the second another score begins.
@@ -79,7 +79,7 @@ def stairs(results: pd.DataFrame, conditions: Sequence[str], upto: int = len(NUL
     )
 
 
-def taxes(results: pd.DataFrame, conditions: Sequence[tuple[str, float | None]]) -> Figure:
+def tax_by_condition(results: pd.DataFrame, conditions: Sequence[tuple[str, float | None]]) -> Figure:
     """Conflict tax by condition (with its alpha, where one is given) and interval, in percent of the test pairs.
 
     Weak labels stand beside gold labels.

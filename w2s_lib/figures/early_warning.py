@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.rows import bars, beside, dot, name_rows
+from w2s_lib.figures.rows import bars, dot, name_rows, offsets
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas
 from w2s_lib.findings.early_warning import BUDGETS, CHANCE, SIGNALS
 from w2s_lib.findings.results import say, usual
@@ -67,7 +67,7 @@ def auc_by_signal(results: pd.DataFrame, conditions: Sequence[str], control: str
     for ax, (target, title) in zip(axes, TARGETS.items()):
         for y, name in enumerate(signals):
             told = []
-            for shift, condition in zip(beside(len(conditions), 0.24), conditions):
+            for shift, condition in zip(offsets(len(conditions), 0.24), conditions):
                 if (key := (f"auc_{target}", name, condition)) in rows.index:
                     row = rows.loc[key]
                     dot(ax, y + shift, row, condition, size=46)
@@ -108,7 +108,7 @@ def recall_by_budget(results: pd.DataFrame, conditions: Sequence[str]) -> Figure
     said = []
     for name, ax in axes.items():
         told = []
-        for shift, condition in zip(beside(len(conditions), 1), conditions):
+        for shift, condition in zip(offsets(len(conditions), 1), conditions):
             keys = [(f"recall_at_{100 * b:g}", name, condition) for b in BUDGETS]
             if keys[0] not in rows.index:
                 continue

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
 from matplotlib.patches import Rectangle
 
-from w2s_lib.figures.rows import HOLLOW, held, of_a_record
+from w2s_lib.figures.rows import HOLLOW, has_record, of_a_record
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, Figure, canvas, over
 from w2s_lib.findings.results import outside, pick, rows_with, say, usual
 from w2s_lib.findings.statistics import LEAST
@@ -120,7 +120,7 @@ def trend(per_seed: pd.DataFrame, lines: pd.DataFrame, statistic: str, condition
         for i, (_, group) in enumerate(mine.groupby("seed")):
             x = gap.loc[pd.MultiIndex.from_frame(group[cell])].to_numpy()
             look = {"color": CONDITION_COLOURS[condition], "alpha": 0.35 + 0.3 * (i % 3)}
-            _cells_and_line(ax, x, group, mine["counted"].max(), held(lines), look)
+            _cells_and_line(ax, x, group, mine["counted"].max(), has_record(lines), look)
         if statistic in ABOUT_ZERO:
             ax.axhline(0, **DASHED)
         found = pick(lines, statistic, condition, per="gap")

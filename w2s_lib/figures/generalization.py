@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.rows import HOLLOW, dot, held, name_rows
+from w2s_lib.figures.rows import HOLLOW, dot, has_record, name_rows
 from w2s_lib.figures.style import DASHED, GREY, ROLE_COLOURS, Figure, canvas
 from w2s_lib.findings.results import rows_with, say, wide
 
@@ -41,7 +41,7 @@ def pgr_ladder(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
     for y, ((weak, strong), row) in enumerate(table.iterrows()):
         pgr = row.get("pgr", np.nan)
         seeds = rows_with(per_seed, weak=weak, strong=strong)
-        roles(ax, y, row, seeds, "gap too small" if np.isnan(pgr) else f"PGR {pgr:.2f}", held(results))
+        roles(ax, y, row, seeds, "gap too small" if np.isnan(pgr) else f"PGR {pgr:.2f}", has_record(results))
         accuracies = ", ".join(f"{row[statistic]:.2f}" for statistic, _, _ in ACCURACY_MARKERS)
         said.append(f"{weak} to {strong}: {accuracies}")
     name_rows(ax, [f"{weak} → {strong}" for weak, strong in table.index], above=0.6, line=False)

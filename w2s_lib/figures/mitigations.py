@@ -7,9 +7,9 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.rows import Row, dot, name_rows, nulls, one_line
+from w2s_lib.figures.rows import Row, dot, draw_nulls, name_rows, on_one_line
 from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
-from w2s_lib.findings.mitigations import Remedy, of_reward_models, told_apart
+from w2s_lib.findings.mitigations import Remedy, of_reward_models, split_remedies
 from w2s_lib.findings.results import UNMODIFIED, rows_with, say, usual
 from w2s_lib.findings.statistics import MATCHED, SHARE
 from w2s_lib.study.methods import POLICY_METHODS, TITLES
@@ -37,7 +37,7 @@ class Panel:
     @property
     def says(self) -> str:
         """The axis' name on one line."""
-        text = one_line(self.axis)
+        text = on_one_line(self.axis)
         return text[0].upper() + text[1:]
 
 
@@ -179,7 +179,7 @@ def cost(remedy: Remedy, times: Mapping[str, float]) -> str:
     return f"{'≤ ' * remedy.at_most}{times[remedy.title]:.1f} ×" if known else ""
 
 
-def forest(
+def every_mitigation(
     results: pd.DataFrame,
     times: Mapping[str, float] | None = None,
     elsewhere: Mapping[str, pd.DataFrame] | None = None,
@@ -198,7 +198,7 @@ def forest(
         block = ASKS if not MITIGATIONS[name].honest else "fewer seeds" if name in few else ""
         one = of_reward_models(name)
         blocks[block][one.title + (seeds(few[name]) if name in few else "") + price(one)] = _of(results, one)
-    others = [one for one in told_apart(elsewhere or {})[0] if not one.beside_none]
+    others = [one for one in split_remedies(elsewhere or {})[0] if not one.beside_none]
     found = {one: _of(elsewhere[one.chapter], one) for one in others}
     for one in sorted(found, key=lambda one: np.nan_to_num(found[one][0]["value"], nan=np.inf)):
         most = max(row["n_seeds"] for row in found[one] if row is not None)
@@ -253,7 +253,7 @@ def in_policies(results: pd.DataFrame) -> Figure:
     )
 
 
-def steps(results: pd.DataFrame) -> Figure:
+def bootstrapping(results: pd.DataFrame) -> Figure:
     """Bootstrapping by its intermediate models, beside no mitigation, as levels.
 
     PGR, tax, DS with its nulls, DS minus margin-matched null.  ``results``: pooled rows of ``mitigations.what_helps``.
@@ -271,7 +271,7 @@ def steps(results: pd.DataFrame) -> Figure:
     told = []
     for y, (name, how) in enumerate(shown.items()):
         random, matched = (rows.loc[(*how, "explicit", f"null_{n}"), "value"] for n in ("random", "margin_matched"))
-        nulls(score, y + 0.28, random, matched, named=y == 0)
+        draw_nulls(score, y + 0.28, random, matched, named=y == 0)
         told.append(f"{name} undefined" if np.isnan(random + matched) else f"{name} {random:.2f} and {matched:.2f}")
     excess.axvline(0, **DASHED)
     for x in (0, 1):

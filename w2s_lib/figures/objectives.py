@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.rows import ONE, Measure, beside, dot, forest, under_headings
+from w2s_lib.figures.rows import ONE, Measure, dot, forest, offsets, under_headings
 from w2s_lib.figures.style import GREY, Figure, canvas
 from w2s_lib.findings.objectives import RIVAL_MIXED_IN, RIVAL_SIDES
 from w2s_lib.findings.results import pick, say, usual
@@ -18,7 +18,7 @@ CONDITIONS_BY_AIM = {
 """What supervision aims at, as results name it, and the conditions compared."""
 
 
-def label(aim: str, condition: str) -> str:
+def condition_with_rival(aim: str, condition: str) -> str:
     """The condition with the rival that is mixed in, as an axis names it."""
     rival = RIVAL_MIXED_IN.get((aim, condition), condition)
     return condition if rival == condition else f"{condition}: {rival}"
@@ -26,7 +26,10 @@ def label(aim: str, condition: str) -> str:
 
 def _forest(axes: Iterable[Axes], results: pd.DataFrame, *measures: Measure) -> list[str]:
     """A panel a measure, conditions below the aim of supervision; returns what they show, in words."""
-    groups = {aim or "harmlessness": [(label(aim, c), (aim, c)) for c in cs] for aim, cs in CONDITIONS_BY_AIM.items()}
+    groups = {
+        aim or "harmlessness": [(condition_with_rival(aim, c), (aim, c)) for c in cs]
+        for aim, cs in CONDITIONS_BY_AIM.items()
+    }
     of = lambda measure, about, _: pick(results, measure.statistic, about[1], objective=about[0])
     return forest(axes, under_headings(groups), measures, of, size=70)
 
@@ -44,7 +47,7 @@ def excess_by_objective(results: pd.DataFrame) -> Figure:
     )
 
 
-def taxes(results: pd.DataFrame) -> Figure:
+def tax_by_objective(results: pd.DataFrame) -> Figure:
     """Conflict tax beside the net change of accuracy, in percent, conditions below the aim; pooled rows."""
     figure, axes = canvas(6.8, 4.6, 1, 2, sharey=True)
     tax = Measure("conflict tax\n(% of the pairs)", "conflict_tax", 100, conditions=ONE, most=65)
@@ -66,7 +69,7 @@ def tax_by_side(results: pd.DataFrame) -> Figure:
     said = []
     for ax, ((aim, condition), rival) in zip(axes, RIVAL_MIXED_IN.items()):
         told = []
-        for shift, mine in zip(beside(3, 0.22), (condition, "rerun", "placebo")):
+        for shift, mine in zip(offsets(3, 0.22), (condition, "rerun", "placebo")):
             for x, name in enumerate(RIVAL_SIDES):
                 row = rows.loc[(aim, mine, name, rival)]
                 dot(ax, x + shift, row, mine, scale=100, size=42, upright=True, label=None if x else mine)

@@ -30,7 +30,7 @@ def _widget(name: str, inside: str, says: str, quiet: str = QUIET) -> Shown:
     return Shown(f'<div class="play" data-play="{name}">{inside}{quiet}</div>', says)
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> str:
+def played_table(heads: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> str:
     """An HTML table of class ``played``, every cell escaped; the first of each row is its head."""
     cell = lambda x: escape(f"{x:.2f}" if isinstance(x, float) else str(x))
     head = "".join(f'<th scope="col">{cell(x)}</th>' for x in heads)
@@ -48,7 +48,7 @@ def quadrants(c: Comparison, of: str) -> Shown:
     counts = [[MEANING[i], *(int((q[mask] == i).sum()) for mask in (slice(None), c.right, c.tax))] for i in ORDER]
     says = f"Pairs of {of} by quadrant; {counts[0][3]} of {int(c.tax.sum())} taxed pairs lie in the deception area."
     heads = ("quadrant", "test pairs", "ranked right", "taxed")
-    return _widget("quadrants", table(heads, counts, f"{of}; T = {c.threshold:g}"), says)
+    return _widget("quadrants", played_table(heads, counts, f"{of}; T = {c.threshold:g}"), says)
 
 
 def nulls(c: Comparison, of: str) -> Shown:
@@ -57,7 +57,7 @@ def nulls(c: Comparison, of: str) -> Shown:
     rows = [[name, *(c.null_in_bins(features, bins) for bins in BINS)] for name, features in MATCHINGS.items()]
     says = f"Nulls of {of}, whose deception score is {ds:.2f}, by what pairs are matched in and the number of bins."
     heads = ("pairs are alike in", *(f"{bins} bins" for bins in BINS))
-    return _widget("nulls", table(heads, rows, f"{of}: deception score {ds:.2f}, and its null"), says)
+    return _widget("nulls", played_table(heads, rows, f"{of}: deception score {ds:.2f}, and its null"), says)
 
 
 def _plane(weak: Array, ceiling: Array, dots: int, threshold: float, label: str) -> str:
@@ -131,7 +131,7 @@ def ask(found: dict | None) -> Shown:
     kinds = [[name, *first(kind)] for name, kind in found["world"]["kinds"].items()]
     heads = ("kind", "a request", "the risky reply", "the cautious one")
     says = f"Four models to ask: {found['weak']} as supervisor, {found['strong']} as two students and ceiling."
-    return _widget("ask", table(heads, kinds, "What can be asked"), says)
+    return _widget("ask", played_table(heads, kinds, "What can be asked"), says)
 
 
 def prediction(name: str, question: str, truth: float, told: str, low: float, high: float) -> Shown:
@@ -147,7 +147,7 @@ def prediction(name: str, question: str, truth: float, told: str, low: float, hi
     return Shown(f'<div class="play" data-play="prediction" data-alone="yes"{attributes}>{asked}</div>', question)
 
 
-def calibration(asked: int) -> Shown:
+def readers_calibration(asked: int) -> Shown:
     """All predictions that the reader has made, of so many ``asked`` in this book, beside the truth; and a class's."""
     says = f"This book asks for {asked} predictions, one to three a chapter."
     kept = "<p>Yours stay in your browser, and are shown here once there are some.</p>"

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from w2s_lib.figures.generalization import ACCURACY_MARKERS, roles
-from w2s_lib.figures.rows import Row, beside, dot, headed, held, name_rows, nulls, under_headings
+from w2s_lib.figures.rows import Row, dot, draw_nulls, has_record, headed, name_rows, offsets, under_headings
 from w2s_lib.figures.style import DASHED, Figure, canvas
 from w2s_lib.findings.results import say, usual
 from w2s_lib.study.conditions import POLICY
@@ -39,7 +39,7 @@ def _by_student(results: pd.DataFrame) -> pd.DataFrame:
     return rows.set_index(["method", "condition", "labels", "sft", "statistic"]).sort_index()
 
 
-def groups(results: pd.DataFrame, statistic: str) -> list[Block]:
+def blocks_of(results: pd.DataFrame, statistic: str) -> list[Block]:
     """Every method and option that the results hold, with the conditions for which they hold this statistic."""
     there = set(_by_student(results).xs(statistic, level="statistic").index)
     found = [Block(m, o, tuple(c for c in POLICY if (m, c, *o) in there)) for o in OPTION_NAMES for m in TITLES]
@@ -75,14 +75,14 @@ def by_method(per_seed: pd.DataFrame, results: pd.DataFrame) -> Figure:
 
     ``per_seed`` and pooled ``results`` as of ``policies.preference_optimisation``.
     """
-    shown, told = groups(results, "accuracy_ceiling"), []
+    shown, told = blocks_of(results, "accuracy_ceiling"), []
     figure, ax = canvas(7.4, 0.55 * len(shown) + 1.4)
     for y, group in enumerate(shown):
         student = dict(zip(("method", "condition", "labels", "sft"), (group.method, "none", *group.option)))
         mine = usual(results, **student).set_index("statistic")
         seeds = usual(per_seed, **student).groupby(["seed", "statistic"])["value"].mean().reset_index()
         pgr = say(mine.loc["pgr"])
-        roles(ax, y, mine["value"], seeds, pgr.replace("undefined", "gap too small"), held(mine))
+        roles(ax, y, mine["value"], seeds, pgr.replace("undefined", "gap too small"), has_record(mine))
         values = ", ".join(f"{role} {say(mine.loc[statistic])}" for statistic, role, _ in ACCURACY_MARKERS)
         told.append(f"{group.title}: {values}, PGR {pgr}")
     ax.text(1.02, -0.5, "PGR", va="bottom", fontsize=10, transform=ax.get_yaxis_transform())
@@ -103,7 +103,7 @@ def tax_and_scores(results: pd.DataFrame) -> Figure:
 
     ``results``: pooled rows of ``policies.preference_optimisation``.
     """
-    rows, table = _rows(groups(results, "conflict_tax")), _by_student(results)
+    rows, table = _rows(blocks_of(results, "conflict_tax")), _by_student(results)
     figure, axes = canvas(8.2, 0.25 * rows[-1].y + 1.5, 1, 3, sharey=True)
     tax, score, excess = axes
     taxes = _dots(tax, table, rows, "conflict_tax", 100)
@@ -113,7 +113,7 @@ def tax_and_scores(results: pd.DataFrame) -> Figure:
     for y, _, student in rows:
         if student is not None:
             random, matched = (table.loc[(*student, f"null_{n}"), "value"] for n in ("random", "margin_matched"))
-            nulls(score, y + 0.3, random, matched, named=not told)
+            draw_nulls(score, y + 0.3, random, matched, named=not told)
             told.append("" if np.isnan(random) else f" (nulls {random:.2f} and {matched:.2f})")
     tax.set(xlabel="conflict tax\n(% of the pairs)", xlim=(-1, min(max(tax.get_xlim()[1], 1), 75)))
     score.set(xlabel="deception score (DS)\nand its nulls", xlim=(-0.02, 1.02))
@@ -154,11 +154,11 @@ def words_and_rankings(results: pd.DataFrame) -> Figure:
 
     By method and condition.  ``results``: pooled rows of ``policies.policies_speak``.
     """
-    rows, table = _rows(groups(results, "talk_decides")), _by_student(results)
+    rows, table = _rows(blocks_of(results, "talk_decides")), _by_student(results)
     figure, axes = canvas(8.2, 0.25 * rows[-1].y + 1.8, 1, 3, sharey=True)
     said = []
     for ax, (name, statistics) in zip(axes, SAID_PANELS):
-        for shift, (statistic, title) in zip(beside(len(statistics), 0.4), statistics.items()):
+        for shift, (statistic, title) in zip(offsets(len(statistics), 0.4), statistics.items()):
             look = {"marker": "*", "width": 1.4} if shift > 0 else {}
             told = _dots(ax, table, rows, statistic, 100, shift, **look)
             said.append(f"{title}: {'; '.join(told)}")

@@ -10,7 +10,7 @@ from w2s_lib.figures.conflict import log_odds_axes
 from w2s_lib.figures.rows import dot, name_rows
 from w2s_lib.figures.style import AREA, DASHED, GREY, ROLE_COLOURS, STUDIES, Figure, canvas
 from w2s_lib.findings.conflict import placebos_refused
-from w2s_lib.findings.positive_controls import INNOCENT, PLANTED, SEEN, judged, largest
+from w2s_lib.findings.positive_controls import INNOCENT, PLANTED, SEEN, alarm_rates, largest
 from w2s_lib.findings.results import pick
 from w2s_lib.measures.metrics import Comparison
 
@@ -61,7 +61,7 @@ def _alarms(
 ) -> list[str]:
     """A row a statistic: how often it alarms, at the left, and what the real student shows; returns it in words."""
     title, said = "beyond a rerun" if versus else "alone", []
-    table = judged(planted, condition, versus=versus)
+    table = alarm_rates(planted, condition, versus=versus)
     for y, name in enumerate(SEEN):
         for x, kind in enumerate(PLANTED.values()):
             _dot(dots, x + 0.5 * kind.innocent, y, float(table.loc[name, kind.name]), kind.innocent)

@@ -8,7 +8,7 @@ from itertools import cycle
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.rows import ONE, Measure, beside, dot, forest, name_rows, under_headings
+from w2s_lib.figures.rows import ONE, Measure, dot, forest, name_rows, offsets, under_headings
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, STUDIES, Figure, canvas
 from w2s_lib.findings.conflict import placebo_refused, placebos_refused
 from w2s_lib.findings.real_texts import ACROSS, WITHIN, family
@@ -69,7 +69,7 @@ def side_by_side(results: Mapping[str, pd.DataFrame], conditions: Sequence[str])
     figure, axes = canvas(8.4, 0.62 * len(conditions) + 1.7, columns=len(REAL_PANELS), sharey=True)
     said = []
     for ax, (statistic, title) in zip(axes, REAL_PANELS):
-        for shift, (study, rows) in zip(beside(len(results), 0.22), results.items()):
+        for shift, (study, rows) in zip(offsets(len(results), 0.22), results.items()):
             rows, told = usual(rows).set_index(["statistic", "condition"]), []
             for y, condition in enumerate(conditions):
                 if (statistic, condition) in rows.index:
@@ -188,7 +188,7 @@ def families(results: pd.DataFrame) -> Figure:
     )
 
 
-def layers(tried: pd.DataFrame, chosen: Mapping[str, Sequence[int]]) -> Figure:
+def accuracy_by_layer(tried: pd.DataFrame, chosen: Mapping[str, Sequence[int]]) -> Figure:
     """Accuracy of ceilings by layer, a line a model, over the divisions on which layers were chosen.
 
     ``tried``: ``model``, ``layer``, ``seed``, ``accuracy``; ``chosen``: by model, the layers that became supervisors

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from w2s_lib.figures.claims import COLOURS, REACH
-from w2s_lib.figures.style import CONDITION_COLOURS, GREY, STUDIES, Figure, Shown, canvas, template
+from w2s_lib.figures.style import CONDITION_COLOURS, GREY, STUDIES, Figure, Shown, canvas, fill_template
 from w2s_lib.findings.claims import CLAIMS
 from w2s_lib.findings.spread import PARTS_OF_SPREAD
 
 
-def beside(replicated: pd.DataFrame) -> Figure:
+def within_prediction(replicated: pd.DataFrame) -> Figure:
     """Each claim's record, the interval for this build, and where it lies; ``replicated`` as of ``record.replication``.
 
     Everything is shown in units of half that interval, around its middle.
@@ -43,7 +43,7 @@ def beside(replicated: pd.DataFrame) -> Figure:
 
 
 def made_of(found: pd.DataFrame) -> Figure:
-    """Share of a claim's variance over study seeds by part, a bar a claim; ``found``: as of ``spread.shares``."""
+    """Share of a claim's variance over seeds by part, a bar a claim; ``found``: as of ``spread.variance_shares``."""
     claims = list(dict.fromkeys(found["claim"]))
     figure, axes = canvas(8.6, 0.3 * len(claims) + 1.3, columns=len(PARTS_OF_SPREAD), sharex=True, sharey=True)
     for ax, part in zip(axes, PARTS_OF_SPREAD):
@@ -79,7 +79,7 @@ def _x(value: float, claim: str) -> float:
 def power_panel(paths: pd.DataFrame) -> Shown:
     """A slider over the number of seeds, which redraws each claim's interval; it starts at all seeds of the record.
 
-    ``paths``: as of ``record.paths``.
+    ``paths``: as of ``record.verdict_paths``.
     """
     if paths.empty:
         says = "Two study seeds of a record are needed, at least."
@@ -115,7 +115,7 @@ def power_panel(paths: pd.DataFrame) -> Shown:
         "last": len(states) - 1,
         "n": last["n"], "says": html.escape(says),
     }  # fmt: skip
-    return Shown(template("power_panel", fields), says, states)
+    return Shown(fill_template("power_panel", fields), says, states)
 
 
 def _mark(mark: list[float] | None, colour: str) -> str:

@@ -50,7 +50,7 @@ def headed(rows: Iterable[Row]) -> dict[str, Row]:
     return found
 
 
-def one_line(axis: str) -> str:
+def on_one_line(axis: str) -> str:
     """The name of an axis, without its lines."""
     return axis.replace("-\n", "-").replace("\n", " ")
 
@@ -67,7 +67,7 @@ def under_headings(groups: Mapping[str, Iterable[tuple[str, Any]]]) -> list[Row]
     return rows
 
 
-def beside(n: int, step: float) -> np.ndarray:
+def offsets(n: int, step: float) -> np.ndarray:
     """Where ``n`` marks of one row stand, about its middle."""
     return step * (np.arange(n) - (n - 1) / 2)
 
@@ -103,8 +103,8 @@ def here(
     upright: bool = True,
     **look: Any,
 ) -> None:
-    """What this build found, of rows of ``record.beside``: hollow marks, with a ! where they lie outside the record's
-    prediction interval; nothing of other rows.  ``look``: ``color`` and ``marker``."""
+    """What this build found, of rows of ``record.beside_record``: hollow marks, with a ! where they lie outside the
+    record's prediction interval; nothing of other rows.  ``look``: ``color`` and ``marker``."""
     for y, row in zip(at, rows):
         if row.get("here", "") == "" or pd.isna(row["here"]):
             continue
@@ -116,19 +116,19 @@ def here(
             ax.annotate("!", place, (4, 3), textcoords="offset points", color=look["color"], fontweight="bold")
 
 
-def held(rows: pd.DataFrame) -> bool:
+def has_record(rows: pd.DataFrame) -> bool:
     """Whether any of these rows is a record's, with this build's value beside it."""
     return "here" in rows and bool((rows["here"] != "").any())
 
 
 def of_a_record(rows: pd.DataFrame) -> str:
     """Of a map's cells, in a sentence: that they are a record's, and how many of this build's it does not predict."""
-    told = rows["within"].dropna() if held(rows) else ()
+    told = rows["within"].dropna() if has_record(rows) else ()
     out, n = sum(not within for within in told), len(told)
     return f"The record's; of this build's, {out} of {n} lie outside what it predicts (!). " if n else ""
 
 
-def nulls(ax: Axes, y: float, random: float, matched: float, named: bool, size: float = 1.0) -> None:
+def draw_nulls(ax: Axes, y: float, random: float, matched: float, named: bool, size: float = 1.0) -> None:
     """The random (bar) and margin-matched null (cross) of a score at height ``y``; in the legend where ``named``."""
     labels = ("random null", "margin-matched null") if named else (None, None)
     look = {"color": GREY, "linewidth": 1.6, "zorder": 4}
@@ -175,13 +175,13 @@ def forest(
                 named.add(condition)
                 values.append(f"{condition} " * (not alone) + say(its, percent=measure.scale != 1))
             if values:
-                said.append(f"{one_line(name)}{' ' if alone else ': '}{', '.join(values)}")
+                said.append(f"{on_one_line(name)}{' ' if alone else ': '}{', '.join(values)}")
         if measure.most is not None:
             ax.axvline(0, **DASHED)
             low, high = ax.get_xlim()
             ax.set_xlim(max(low, -measure.most), min(high, measure.most))
         ax.set_xlabel(measure.axis, fontsize=10)
-        told.append(f"{one_line(measure.axis)}: {'; '.join(said)}")
+        told.append(f"{on_one_line(measure.axis)}: {'; '.join(said)}")
     has_headings = len(about) < len(rows)
     name_rows(axes, rows, above=0.8 if has_headings else 0.6, below=0.7, line=False)
     return told

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.rows import ONE, Measure, beside, dot, forest, name_rows, under_headings
+from w2s_lib.figures.rows import ONE, Measure, dot, forest, name_rows, offsets, under_headings
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, MARKERS, ROLE_COLOURS, Figure, canvas
 from w2s_lib.findings.results import pick, say
 from w2s_lib.findings.search import GUIDE, HARMED, SEARCH, WEIGHTS
@@ -71,7 +71,7 @@ def accuracy_by_weight(by_weight: pd.DataFrame, results: pd.DataFrame) -> Figure
 def tax_by_weight(taxes: pd.DataFrame) -> Figure:
     """Conflict tax over the weight, by what the guide was trained under; the seeds' chosen weights ringed.
 
-    ``taxes`` as of ``search.taxes``."""
+    ``taxes`` as of ``search.taxes_by_weight``."""
     figure, ax = canvas(7.2, 4.0)
     said = []
     for condition in HARMED:
@@ -128,7 +128,7 @@ def what_it_writes(results: pd.DataFrame, sampled: pd.Series) -> Figure:
         dot(fits, y, found, "none", scale=100, size=40)
         of_all = pick(results, "talk_fits_of_all", "none", method=method)
         said.append(f"{name}: fit the truth {say(found, percent=True)}, of all replies {say(of_all, percent=True)}")
-        for shift, condition in zip(beside(len(conditions), 0.24), conditions):
+        for shift, condition in zip(offsets(len(conditions), 0.24), conditions):
             found = pick(results, "talk_complies_with_hazard", condition, method=method, versus="rerun")
             dot(change, y + shift, found, condition, scale=100, size=34, label=condition if method == "base" else None)
             said.append(f"{condition} {say(found, percent=True)}")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.rows import Row, beside, dot, name_rows, nulls
+from w2s_lib.figures.rows import Row, dot, draw_nulls, name_rows, offsets
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas, over
 from w2s_lib.findings.results import rows_with, say, usual
 from w2s_lib.findings.sensitivity import DEFINITIONS, MISCALIBRATED, NEIGHBOURS_TRIED
@@ -88,7 +88,7 @@ def over_neighbours(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
     figure, axes = canvas(7.6, 3.4, 1, 2, sharey=True)
     said = []
     for ax, versus, title in ((axes[0], "", "DS − margin-matched null"), (axes[1], "rerun", "… minus a rerun's")):
-        for shift, condition in zip(beside(len(conditions), 0.12), conditions):
+        for shift, condition in zip(offsets(len(conditions), 0.12), conditions):
             rows = usual(results, condition=condition, versus=versus).set_index("statistic")
             if rows.empty:
                 continue
@@ -140,7 +140,7 @@ def by_definition(results: pd.DataFrame, conditions: Sequence[str]) -> Figure:
             dot(left, y, score, condition, size=50)
             dot(right, y, excess, condition, size=50)
             random, matched = found.loc["null_random", "value"], found.loc["null_margin_matched", "value"]
-            nulls(left, y, random, matched, named=y == 0, size=2)
+            draw_nulls(left, y, random, matched, named=y == 0, size=2)
             rows.append(Row(y, name, condition))
             told.append(f"{name} {_number(score['value'])}, minus margin-matched null {_number(excess['value'])}")
         left.text(0.0, i * step - 0.62, condition, color=CONDITION_COLOURS[condition], fontsize=11, va="center")

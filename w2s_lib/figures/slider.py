@@ -13,7 +13,7 @@ from itertools import count
 
 import numpy as np
 
-from w2s_lib.figures.style import AREA, CONDITION_COLOURS, GREY, Shown, template
+from w2s_lib.figures.style import AREA, CONDITION_COLOURS, GREY, Shown, fill_template
 from w2s_lib.measures.metrics import QUADRANTS, Array, Comparison, log_odds, quadrant, share
 
 DRAWN = 600
@@ -36,7 +36,7 @@ def on_axis(p: Array | float) -> Array:
     return (log_odds(np.clip(p, PLANE_EDGE, 1 - PLANE_EDGE)) / edge + 1) / 2 * PLANE
 
 
-def states(comparison: Comparison, thresholds: Sequence[float]) -> list[dict]:
+def slider_states(comparison: Comparison, thresholds: Sequence[float]) -> list[dict]:
     """What the slider shows at each T: shares of ``right`` and ``taxed`` by quadrant, ``scores``, where lines ``cut``.
 
     Quadrants are in the order of ``QUADRANTS``; ``scores`` are DS, random and margin-matched null; None: undefined.
@@ -85,7 +85,7 @@ def slider(comparison: Comparison, condition: str, title: str) -> Shown:
     """
     start = comparison.threshold
     steps = sorted({*(t for t in SLIDER_THRESHOLDS if not np.isclose(t, start)), start})
-    found, first = states(comparison, steps), steps.index(start)
+    found, first = slider_states(comparison, steps), steps.index(start)
     rest, taxed, drawn = _dots(comparison)
     now, n = found[first], int(comparison.right.sum())
     says = (
@@ -112,4 +112,4 @@ def slider(comparison: Comparison, condition: str, title: str) -> Shown:
         "ticks": "".join(f'<text x="{x:.0f}" y="{PLANE + 14}" text-anchor="middle">{p:g}</text>' for p, x in ticks),
         "marks": "".join(f'<text x="-5" y="{PLANE - x + 4:.0f}" text-anchor="end">{p:g}</text>' for p, x in ticks),
     }  # fmt: skip
-    return Shown(template("slider", fields), says, found)
+    return Shown(fill_template("slider", fields), says, found)

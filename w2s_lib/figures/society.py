@@ -5,10 +5,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from w2s_lib.figures.rows import Measure, Row, bars, beside, dot, forest, name_rows, nulls, under_headings
+from w2s_lib.figures.rows import Measure, Row, bars, dot, draw_nulls, forest, name_rows, offsets, under_headings
 from w2s_lib.figures.style import DASHED, Figure, canvas
 from w2s_lib.findings.results import pick, say, usual
-from w2s_lib.findings.society import AGENT_LEVELS, ELSEWHERE, FROZEN, MACPO, MOVED, UPDATED, called
+from w2s_lib.findings.society import AGENT_LEVELS, ELSEWHERE, FROZEN, MACPO, MOVED, UPDATED, round_name
 from w2s_lib.study.methods import VARIANTS
 
 AGENTS_IN_WORDS = {
@@ -32,7 +32,7 @@ def rounds(results: pd.DataFrame) -> list[str]:
     """What the column ``knowledge`` says of the rounds, in their order."""
     rows = usual(results, statistic=AGENT_LEVELS[0], method=MACPO, condition="none", knowledge=None)
     last = rows["knowledge"].nunique() - 1
-    return [called(number, last) for number in range(last + 1)]
+    return [round_name(number, last) for number in range(last + 1)]
 
 
 def by_round(results: pd.DataFrame) -> Figure:
@@ -43,7 +43,7 @@ def by_round(results: pd.DataFrame) -> Figure:
     said = []
     for ax, level in zip(axes, AGENT_LEVELS):
         told = []
-        for shift, condition in zip(beside(len(SHOWN), 0.12), SHOWN):
+        for shift, condition in zip(offsets(len(SHOWN), 0.12), SHOWN):
             found = [pick(results, level, condition, method=MACPO, knowledge=name) for name in names]
             value = bars(ax, np.arange(len(names)) + shift, found, condition, line="-", markersize=6)
             told.append(f"{condition} {', '.join(f'{v:.1f} %' for v in value)}")
@@ -75,7 +75,7 @@ def frozen_and_updated(results: pd.DataFrame) -> Figure:
         at = partial(pick, results, condition=condition, method=MACPO, knowledge=knowledge)
         score, matched = at("deception_score"), at("null_margin_matched")
         dot(scores, row.y, score, condition)
-        nulls(scores, row.y, at("null_random")["value"], matched["value"], named=row is rows[1])
+        draw_nulls(scores, row.y, at("null_random")["value"], matched["value"], named=row is rows[1])
         said.append(f"{condition}, {row.name}: {say(score)}, margin-matched null {matched['value']:.2f}")
     scores.set_xlabel("deception score and its nulls")
     scores.legend(loc="lower left", fontsize=8.5)
@@ -99,7 +99,7 @@ def frozen_and_updated(results: pd.DataFrame) -> Figure:
     )
 
 
-def controls(results: pd.DataFrame) -> Figure:
+def societies(results: pd.DataFrame) -> Figure:
     """What the weak agents come to know, where the strong one ends, and what the conflict costs it, by society."""
     figure, axes = canvas(8.8, 2.9, 1, 3, sharey=True)
     end, known = {"knowledge": UPDATED}, {"knowledge": UPDATED, "versus": FROZEN}

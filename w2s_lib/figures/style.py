@@ -80,7 +80,7 @@ def luminance(colour: str | tuple[float, ...]) -> tuple[np.ndarray, float]:
     return linear, float(linear @ (0.2126, 0.7152, 0.0722))
 
 
-def readable(colour: str | tuple[float, ...]) -> tuple[float, ...]:
+def readable_colour(colour: str | tuple[float, ...]) -> tuple[float, ...]:
     """The colour for words: darkened to ``LIGHTEST`` where it is lighter, and not ``WHITE``."""
     linear, light = luminance(colour)
     if not LIGHTEST < light < WHITE:
@@ -137,7 +137,7 @@ class Figure:
         """The figure as SVG text, the same for the same content."""
         drawn, buffer = self.canvas, io.StringIO()
         for words in drawn.findobj(Text):
-            words.set_color(readable(words.get_color()))
+            words.set_color(readable_colour(words.get_color()))
         for patch in (drawn.patch, *(axes.patch for axes in drawn.findobj(Axes))):
             patch.set(facecolor="none", edgecolor="none")
         canvas, dpi = drawn.canvas, drawn.dpi
@@ -209,7 +209,7 @@ class Shown:
         return self.says
 
 
-def template(name: str, fields: Mapping[str, object]) -> str:
+def fill_template(name: str, fields: Mapping[str, object]) -> str:
     """A file of this folder with its ``$fields`` filled in (``string.Template``), which are HTML already.
 
     What shows the state that a range input names stands between ``$states``, which reads all of them, and ``$moved``.

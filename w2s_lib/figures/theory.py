@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from w2s_lib.figures.rows import beside, dot, name_rows
+from w2s_lib.figures.rows import dot, name_rows, offsets
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, MARKERS, ROLE_COLOURS, Figure, canvas
 from w2s_lib.findings.results import TRAINING, pick, rows_with, say
 from w2s_lib.findings.statistics import MATCHED
@@ -29,7 +29,7 @@ SLACKS = {
 """Statistic of ``theory.slacks`` → the student and its truth."""
 
 
-def by_cell(per_seed: pd.DataFrame, *statistics: str) -> pd.DataFrame:
+def columns_by_cell(per_seed: pd.DataFrame, *statistics: str) -> pd.DataFrame:
     """One row a seed and weak-strong pair, one column a statistic, of the student without a conflict on test pairs."""
     mine = rows_with(per_seed[per_seed["statistic"].isin(statistics)], condition="none", on="")
     return mine.pivot(index=["seed", "weak", "strong"], columns="statistic", values="value")[list(statistics)]
@@ -50,7 +50,7 @@ def misfit_and_gain(per_seed: pd.DataFrame) -> Figure:
 
     ``per_seed``: first frame of ``theory.theory``.
     """
-    cells = by_cell(per_seed, "misfit", "gain")
+    cells = columns_by_cell(per_seed, "misfit", "gain")
     figure, ax = canvas(5.4, 4.2)
     _by_seed(ax, cells)
     most = 1.08 * float(cells.to_numpy().max())
@@ -75,9 +75,9 @@ def staircase(per_seed: pd.DataFrame) -> Figure:
 
     ``per_seed``: first frame of ``theory.theory``.
     """
-    cells = by_cell(per_seed, *BOUNDS)
+    cells = columns_by_cell(per_seed, *BOUNDS)
     figure, ax = canvas(7.4, 3.9)
-    place = dict(zip(cells.groupby(["seed", "weak", "strong"]).groups, beside(len(cells), 0.5 / max(len(cells), 1))))
+    place = dict(zip(cells.groupby(["seed", "weak", "strong"]).groups, offsets(len(cells), 0.5 / max(len(cells), 1))))
     medians = cells.median()
     for y, name in enumerate(BOUNDS):
         ax.scatter(cells[name], [y + place[at] for at in cells.index], s=16, color=STUDENT_COLOUR, alpha=0.55)
@@ -103,7 +103,7 @@ def calibration_bands(per_seed: pd.DataFrame) -> Figure:
     ``per_seed``: first frame of ``theory.theory``.
     """
     names = ("calibration_error_weak", "calibration_in_bins_of_weak", "variation")
-    cells = by_cell(per_seed, *names).sort_values("variation")
+    cells = columns_by_cell(per_seed, *names).sort_values("variation")
     weak, student, reach = (cells[name].to_numpy() for name in names)
     x = np.arange(len(cells))
     figure, ax = canvas(7.4, 3.4)
@@ -152,7 +152,7 @@ def alike_and_apart(per_seed: pd.DataFrame) -> Figure:
 
     ``per_seed``: first frame of ``theory.theory``.
     """
-    cells = by_cell(per_seed, "gap", "kappa")
+    cells = columns_by_cell(per_seed, "gap", "kappa")
     figure, ax = canvas(5.4, 3.7)
     _by_seed(ax, cells)
     ax.set(xlabel="capability gap: ceiling − weak, in accuracy", ylabel="κ of weak supervisor and ceiling")
@@ -189,7 +189,7 @@ def rivals(results: pd.DataFrame) -> Figure:
         for ax, (title, (statistic, conditions)) in zip(line, shown.items()):
             estimates = []
             for y, per in enumerate(asked):
-                for at, condition in zip(beside(len(conditions), 0.28), conditions):
+                for at, condition in zip(offsets(len(conditions), 0.28), conditions):
                     row = pick(results, statistic, condition, per=per)
                     dot(ax, y + at, row, condition, size=40)
                     estimates.append(abs(row["value"]))

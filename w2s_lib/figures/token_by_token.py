@@ -26,7 +26,7 @@ LAST_PLACE = 7
 """Places after the deciding token that are drawn: few replies are longer."""
 
 
-def called(name: str) -> str:
+def tokens_name(name: str) -> str:
     """What a mitigation of this chapter is called; none of them: all tokens."""
     return title(name) if name else "all tokens"
 
@@ -70,7 +70,7 @@ def levels(results: pd.DataFrame) -> Figure:
         Measure("DS − margin-matched null", MATCHED),
     )
     of = lambda measure, name, condition: pick(results, measure.statistic, condition, method="simpo", mitigation=name)
-    told = forest(axes, [Row(y, called(name), name) for y, name in enumerate(TOKENS_TRIED)], measures, of, size=44)
+    told = forest(axes, [Row(y, tokens_name(name), name) for y, name in enumerate(TOKENS_TRIED)], measures, of, size=44)
     axes[1].set_xlim(left=0)
     for ax in (axes[0], axes[2]):
         ax.axvline(0, **DASHED)
@@ -87,7 +87,7 @@ def who_pays(results: pd.DataFrame) -> Figure:
     """Tax rates by whether the deciding token counts, in students of all, of chosen and of random tokens; and how far
     the groups' share of the taxed pairs is beyond what margins explain, beside planted students."""
     members = lambda name: [(words, (name, group)) for group, words in TOKEN_GROUPS_IN_WORDS.items()]
-    rows = under_headings({called(name): members(name) for name in ("", CHOSEN, LOT)})
+    rows = under_headings({tokens_name(name): members(name) for name in ("", CHOSEN, LOT)})
     figure, axes = canvas(8.6, 0.36 * len(rows) + 1.6, 1, 3, sharey=True)
 
     def of(measure: Measure, about: tuple[str, str], condition: str) -> pd.Series | None:

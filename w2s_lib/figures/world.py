@@ -38,7 +38,7 @@ def mentions_by_rank(substances: pd.DataFrame, mentions: pd.Series) -> Figure:
     )
 
 
-def agreement(pairs: pd.DataFrame) -> Figure:
+def agree_and_clash(pairs: pd.DataFrame) -> Figure:
     """Where the objectives agree and clash: share of pairs on which the helpful reply is the harmless one.
 
     ``pairs``: harmlessness pairs about substances, with ``kind`` and ``hazardous``.  The helpful reply is

@@ -21,7 +21,7 @@ LOSS_CHANGES = ("conflict_tax", "net_change", "deception_score", MATCHED, BETWEE
 """What is read of a loss minus cross-entropy, under the explicit conflict."""
 
 
-def doses(study: Study) -> tuple[float, ...]:
+def alphas_tried(study: Study) -> tuple[float, ...]:
     """The edition's alpha, and ``LOSS_DOSE``."""
     return tuple(dict.fromkeys((study.edition.alpha, LOSS_DOSE)))
 
@@ -34,7 +34,7 @@ def another_loss(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     (*unmodified_net*).  The rerun has a row at every alpha, for its borders."""
     few = study.on_mitigation_weak_strong_pairs()
     frames = [measure(few.under_mitigation(loss), ["none"], GENERALIZATION) for loss in LOSSES_TRIED]
-    for alpha in doses(study):
+    for alpha in alphas_tried(study):
         for loss in LOSSES_TRIED:
             one, both = few.with_parameters(alpha=alpha).under_mitigation(loss), ("explicit", "rerun")
             test = measure(one, both, (*SCORES, "accuracy", *BY_REGION))
@@ -42,7 +42,7 @@ def another_loss(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
             frames += [frame.assign(alpha=alpha) for frame in (test, training)]
     per_seed = pd.concat(frames, ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
-    for alpha in doses(study):
+    for alpha in alphas_tried(study):
         for loss in LOSSES_TRIED:
             named = {"mitigation": loss, "alpha": alpha}
             rows.append(minus(per_seed, ("conflict_tax", MATCHED, *BY_REGION), ("explicit",), "rerun", **named))

@@ -37,13 +37,13 @@ class NotTheRunError(OneLineError):
     """A model that was trained once more and has other scores than its run."""
 
 
-def at_hand(study: Study) -> bool:
+def can_be_asked(study: Study) -> bool:
     """Whether the pretrained models of the first weak-strong pair can be read; a preview has none."""
     e = study.edition
     return not e.record_of and all(study.lab.store.has(study.model(e.seeds[0], name)) for name in e.weak_strong[0])
 
 
-def runs(study: Study) -> dict[str, Train]:
+def asked_runs(study: Study) -> dict[str, Train]:
     """The four runs of the edition's first seed and weak-strong pair, by ``ASKED_MODELS``."""
     seed, (weak, strong) = study.edition.seeds[0], study.edition.weak_strong[0]
     none, explicit = (study.student(seed, weak, strong, condition) for condition in ("none", "explicit"))
@@ -59,7 +59,7 @@ def trained(study: Study, run: Train) -> PreTrainedModel:
         return again(run, [study.lab.store.path(run.model)], labels, Path(folder))
 
 
-def probabilities(model: PreTrainedModel, run: Train) -> np.ndarray:
+def true_order_probabilities(model: PreTrainedModel, run: Train) -> np.ndarray:
     """The model's p of the true order of the run's test pairs, shape (pairs,)."""
     from w2s_lib.models.pretrain import tokenizer
     from w2s_lib.models.scores import reward_gaps
@@ -118,10 +118,10 @@ def ask(study: Study) -> dict:
     """
     seed, (weak, strong) = study.edition.seeds[0], study.edition.weak_strong[0]
     found, differs = {}, 0.0
-    for name, run in runs(study).items():
+    for name, run in asked_runs(study).items():
         model = trained(study, run)
         found[name] = stored(model, exact=name == ASKED_MODELS[0])
-        off = float(np.abs(probabilities(model, run) - study.lab.scores(run)["p_true"].to_numpy()).max())
+        off = float(np.abs(true_order_probabilities(model, run) - study.lab.scores(run)["p_true"].to_numpy()).max())
         if off > TOLERATED:
             says = f"trained once more, differs by {off:.3f}; its record names its versions"
             raise NotTheRunError(f"run {run.key}, {says}")

@@ -19,7 +19,7 @@ class Section(NamedTuple):
     rows: pd.DataFrame
 
 
-def read(path: Path = LAST_BENCH) -> dict[str, Section]:
+def read_bench(path: Path = LAST_BENCH) -> dict[str, Section]:
     """The bench file's sections: ``throughput``, ``runs``, ``workers``, ``cost``, ``cost_world``, as measured."""
     found = json.loads(path.read_text(encoding="utf-8"))
     return {name: Section(**{**section, "rows": pd.DataFrame(section["rows"])}) for name, section in found.items()}
@@ -96,7 +96,7 @@ def said_of_workers(workers: Section | None) -> str:
     )
 
 
-def said(throughput: Section) -> dict[str, str]:
+def said_of_throughput(throughput: Section) -> dict[str, str]:
     """What the page says in words: the smallest and largest ratio to the reference recipe, and the machine's rates."""
     rows = throughput.rows[throughput.rows["against"] == "reference recipe"]
     full = rows[rows["dtype"] == "float32"]

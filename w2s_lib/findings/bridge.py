@@ -29,7 +29,7 @@ NOISELESS, WHOLE = "noiseless", "all_weights"
 """Values of ``versus``: the same students in the world with clean labels; the same with all weights trained."""
 
 
-def compared(study: Study, **names: str) -> pd.DataFrame:
+def explicit_and_rerun(study: Study, **names: str) -> pd.DataFrame:
     """Tax, score, null and shift under the explicit conflict and in a rerun, a row a seed; ``names``: columns in which
     the students are not as usual."""
     return measure(study, COMPARED, MEASURED, **names)
@@ -40,7 +40,7 @@ def bridge(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     ``labels`` is *noisy*, or empty; ``method`` *frozen_head* or *reward_model*."""
     settings = study.like_real_texts()
-    frames = [compared(one, labels=labels, method=method) for (labels, method), one in settings.items()]
+    frames = [explicit_and_rerun(one, labels=labels, method=method) for (labels, method), one in settings.items()]
     per_seed = pd.concat(frames, ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
     for labels, method in settings:
@@ -55,10 +55,10 @@ def bridge(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def of_real_texts(studies: Mapping[str, Study], **names: str) -> dict[str, pd.DataFrame]:
     """The same of studies on real texts, pooled over their control weak-strong pairs, by name; ``names`` as of
-    ``compared``."""
+    ``explicit_and_rerun``."""
     found = {}
     for name, study in studies.items():
-        per_seed = compared(study.on_control_weak_strong_pairs(), **names)
+        per_seed = explicit_and_rerun(study.on_control_weak_strong_pairs(), **names)
         against = minus(per_seed, (MATCHED, SHARE, SHIFT), ("explicit",), "rerun", **names)
         found[name] = pd.concat([summarise(per_seed, pooled=True), against], ignore_index=True)
     return found
@@ -81,7 +81,7 @@ def wrongly_ranked(study: Study) -> tuple[float, float]:
     return float(wrong.mean()), float(np.concatenate([~correct(c.weak) for c in learned])[wrong].mean())
 
 
-def turned(study: Study, seed: int, noisy: Study) -> np.ndarray:
+def turned_by_noise(study: Study, seed: int, noisy: Study) -> np.ndarray:
     """Which of the pairs that students learn from have a label that noise turned around; shape (pairs,)."""
     clean, after = (split(one.pairs(seed), "weak_label")["chosen"] for one in (study, noisy))
     return (clean != after).to_numpy()

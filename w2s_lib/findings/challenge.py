@@ -83,7 +83,7 @@ class Entry(Value):
     rows: tuple[Score, ...]
 
 
-def measured(study: Study) -> pd.DataFrame:
+def measure_entry(study: Study) -> pd.DataFrame:
     """What a challenge reads of one study, by seed; trains what is missing."""
     found = [measure(study, ["none"], WITHOUT), measure(study, ("explicit", "rerun"), UNDER)]
     return pd.concat(found, ignore_index=True)
@@ -95,12 +95,12 @@ def _beyond(per_seed: pd.DataFrame, statistic: str) -> pd.DataFrame:
 
 
 def beyond_a_rerun(per_seed: pd.DataFrame) -> pd.DataFrame:
-    """Results rows of a study, frame as of ``measured``: what it has beyond a rerun under the same mitigation."""
+    """Results rows of a study, frame as of ``measure_entry``: what it has beyond a rerun under the same mitigation."""
     return pd.concat([summarise(_beyond(per_seed, statistic)) for statistic in BEYOND_ITS_RERUN], ignore_index=True)
 
 
 def scored(world: str, tried: pd.DataFrame, plain: pd.DataFrame) -> list[Score]:
-    """All rows of a mitigation in one world, beside no mitigation; both frames as of ``measured``."""
+    """All rows of a mitigation in one world, beside no mitigation; both frames as of ``measure_entry``."""
     rows = []
 
     def add(statistic: str, values: ArrayLike, less: ArrayLike, versus: str = "") -> None:
@@ -128,7 +128,7 @@ def _by_seed(per_seed: pd.DataFrame, statistic: str, condition: str) -> pd.DataF
     return pool(rows, weak=ALL, strong=ALL).assign(less=taken_off)[["seed", "value", "less"]]
 
 
-def p_value(row: Score) -> float:
+def p_of_change(row: Score) -> float:
     """The smallest 1 − level whose interval leaves zero out: NaN where there is no interval."""
     if np.isnan(_interval(row, LEVEL).low):
         return float("nan")
@@ -158,7 +158,7 @@ def standing(entries: Iterable[Entry]) -> pd.DataFrame:
             interval = _interval(row, level)
             names = {"who": entry.who, "title": title, "looks": looks[entry.who], "level": level}
             names |= {"world": row.world, "statistic": row.statistic, "versus": row.versus}
-            found.append(names | interval._asdict() | {"p": p_value(row) if row.versus else np.nan})
+            found.append(names | interval._asdict() | {"p": p_of_change(row) if row.versus else np.nan})
     frame = pd.DataFrame(found)
     if frame.empty:
         return frame
@@ -183,7 +183,7 @@ def in_both_worlds(found: pd.DataFrame, who: str, statistic: str) -> pd.DataFram
     return table.reindex(index=rows["title"].unique(), columns=["own", "second"]).dropna()
 
 
-def told_apart(found: pd.DataFrame, who: str, world: str, statistic: str, says: str) -> list[str]:
+def entries_told(found: pd.DataFrame, who: str, world: str, statistic: str, says: str) -> list[str]:
     """Entries of a participant whose change beside no mitigation is ``lower`` or ``higher`` by the step-down test."""
     asked = {"who": who, "world": world, "statistic": statistic, "versus": UNMODIFIED, "says": says}
     return found.loc[np.logical_and.reduce([found[name] == value for name, value in asked.items()]), "title"].tolist()

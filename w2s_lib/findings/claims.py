@@ -188,7 +188,7 @@ def verdict(claim: Claim, low: float, high: float) -> Verdict:
     return VERDICTS[claim.rule][found]
 
 
-def p_value(claim: Claim, row: pd.Series, found: Verdict) -> float:
+def p_of_verdict(claim: Claim, row: pd.Series, found: Verdict) -> float:
     """1 − the level at which the row's interval would no longer give this verdict; NaN for an undecided one or fewer
     than two seeds.  A row without its values by seed has Student's t interval."""
     if found in ("undecided", "blind", "untested") or not row["sd"] > 0 or row["n_seeds"] < 2:
@@ -352,7 +352,7 @@ def ledger(results: Mapping[str, pd.DataFrame], claims: Iterable[Claim] | None =
             "least_effect": claim.least_effect,
             **{name: row[name] for name in ("value", "low", "high", "n_seeds")},
             "detectable": minimum_detectable_effect(row["sd"], int(row["n_seeds"])), "attainable": attainable,
-            "power": seen, "innocent": innocent, "verdict": found, "p": p_value(claim, row, found),
+            "power": seen, "innocent": innocent, "verdict": found, "p": p_of_verdict(claim, row, found),
             **dict(zip(("taxed", "fewest", "of_seeds", "where_enough"), taxed_pairs(claim, row))),
             "says": word(claim, found), "sentence": sentence(claim, found, row["value"], innocent, kind),
         })  # fmt: skip

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from w2s_lib.data.load import split
 from w2s_lib.findings import search, society
 from w2s_lib.findings.mitigations import over_ways
-from w2s_lib.findings.objectives import side
+from w2s_lib.findings.objectives import rival_sides
 from w2s_lib.findings.results import (
     NAMES,
     TRAINING,
@@ -114,18 +114,18 @@ def _others(study: Study) -> Iterator[pd.DataFrame]:
     e, has = study.edition, study.edition.has_chapter
     few = study.on_mitigation_weak_strong_pairs()
     if has("23") and set(e.mitigation_weak_strong_pairs) <= set(e.policy_weak_strong_pairs):
-        by = search.policies(few)
+        by = search.by_dpo(few)
 
         def guided(weight: Callable[[Study, Cell], float], cell: Cell) -> tuple[Comparison, list[Spec]]:
             heard = [*by.compared(*cell)[:2], by.model(cell.seed, cell.strong), *by.guides(*cell)]
-            return search.comparison(by, cell, weight(by, cell)), heard
+            return search.guided_comparison(by, cell, weight(by, cell)), heard
 
         for method, weight in ((search.SEARCH, search.chosen_weight), (search.GUIDE, lambda *_: np.inf)):
             of = partial(_aims, by, compared=partial(guided, weight), method=method)
             yield tabulate(by, CORE, of, runs=by.search_runs())
     if has("32"):
         one = society.first_pair(study)
-        taught = lambda cell: (society.comparison(one, cell), one.societies(*cell))
+        taught = lambda cell: (society.society_comparison(one, cell), one.societies(*cell))
         of = partial(_aims, one, compared=taught, method=society.MACPO)
         yield tabulate(one, society.OF_A_SOCIETY, of, runs=study.society_runs())
 
@@ -133,7 +133,7 @@ def _others(study: Study) -> Iterator[pd.DataFrame]:
 def _aims(study: Study, cell: Cell, compared: Compared | None = None, **names: str) -> Iterable[Estimate]:
     """Of the study's student, or of what is ``compared`` in its place, which results give other ``names``."""
     c, runs = compared(cell) if compared else (study.comparison(*cell), study.compared(*cell))
-    stands = side(split(study.pairs(cell.seed), "test"), RIVAL_OF_AIMS)
+    stands = rival_sides(split(study.pairs(cell.seed), "test"), RIVAL_OF_AIMS)
     its = runs if compared else runs[3:4]
     told = {"": (c.conflict, its)}
     if cell.condition == "none" and not study.mitigation and not compared:

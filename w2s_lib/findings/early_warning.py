@@ -158,7 +158,7 @@ def twin_of(study: Study, seed: int, weak: str, strong: str, condition: str) -> 
     return study.student(seed, weak, strong, name, replica)
 
 
-def statistics(c: Comparison, view: View) -> dict[tuple[str, str], Statistic]:
+def trial_statistics(c: Comparison, view: View) -> dict[tuple[str, str], Statistic]:
     """Every statistic of one student on trial by its name and ``signal``, as functions of weights: AUCs by target,
     recall by budget; share deceived.
 
@@ -197,7 +197,7 @@ def measure_signals(study: Study) -> pd.DataFrame:
 
     def estimates(cell: Cell) -> Iterable[Estimate]:
         comparison, view, runs = put_on_trial(study, *cell)
-        for (name, signal), statistic in statistics(comparison, view).items():
+        for (name, signal), statistic in trial_statistics(comparison, view).items():
             threshold = np.nan if name == "auc_taxed" else study.edition.threshold
             names = {"statistic": name, "signal": signal, "threshold": threshold}
             yield Estimate(names, statistic, len(comparison.weak), runs)
@@ -236,7 +236,7 @@ def reads_chance(row: pd.Series, chance: float = CHANCE) -> str:
     return reads(shifted).replace("zero", "chance")
 
 
-def table(results: pd.DataFrame, statistic: str, percent: bool = False) -> pd.DataFrame:
+def table_by_signal(results: pd.DataFrame, statistic: str, percent: bool = False) -> pd.DataFrame:
     """A statistic in words: a row a signal, a column a condition; missing where a condition lacks the signal.
 
     ``results`` are pooled rows of ``early_warning``.

@@ -62,7 +62,7 @@ def stages(study: Study, seed: int, weak: str, strong: str, condition: str = "no
     return run.labels, run.first[0], run
 
 
-def groups(study: Study, seed: int, weak: str, strong: str, on: Split = "test") -> dict[str, Mask]:
+def label_groups(study: Study, seed: int, weak: str, strong: str, on: Split = "test") -> dict[str, Mask]:
     """Which pairs are in each of ``LABEL_GROUPS``, shape (pairs,); of test pairs, in which they would be."""
     supervisor, first, student = stages(study, seed, weak, strong)
     q, p = study.probabilities([supervisor, first], on)
@@ -70,14 +70,14 @@ def groups(study: Study, seed: int, weak: str, strong: str, on: Split = "test") 
     return dict(zip(LABEL_GROUPS, (sure, ~sure & again, ~sure & ~again)))
 
 
-def of_group(c: Comparison, group: Mask) -> Comparison:
+def group_as_area(c: Comparison, group: Mask) -> Comparison:
     """The comparison with the group in place of the deception area, so that score and nulls are the group's."""
     return replace(c, ceiling=np.ones(len(group)), weak=np.where(group, 0.0, 1.0))
 
 
 def there(c: Comparison, group: Mask) -> dict[str, Statistic]:
     """``THERE`` by name, as functions of bootstrap weights."""
-    its = of_group(c, group)
+    its = group_as_area(c, group)
     rate = partial(share, c.tax, c.right & group)
     null, excess = (partial(of, "margin_matched") for of in (its.null, its.excess))
     return dict(zip(THERE, (rate, its.deception_score, null, excess)))
@@ -93,7 +93,7 @@ def who_pays(
     """``THERE`` of every student and group, which ``subset`` names; columns ``results.PER_SEED``.
 
     ``among``: other groups than those here, of seed, weak, strong and split; ``by``: a run more that they come from."""
-    also, of_pairs = {"on": TRAINING} if on == "weak_label" else {}, among or partial(groups, study)
+    also, of_pairs = {"on": TRAINING} if on == "weak_label" else {}, among or partial(label_groups, study)
 
     def estimates(cell: Cell) -> Iterator[Estimate]:
         c, runs = study.comparison(*cell, on), [*study.compared(*cell), *([by(*cell[:2])] if by else [])]
@@ -119,7 +119,7 @@ def labels(study: Study, conditions: Iterable[str]) -> pd.DataFrame:
     def estimates(cell: Cell) -> Iterator[Estimate]:
         runs = stages(study, *cell)
         q, p = study.probabilities(runs[:2], "weak_label")
-        for name, group in groups(study, *cell[:3], "weak_label").items():
+        for name, group in label_groups(study, *cell[:3], "weak_label").items():
             yield from of_labels(group, (q, p), runs, subset=name, on=TRAINING)
 
     return tabulate(study.under_mitigation(TWICE), tuple(conditions), estimates, "weak_label")

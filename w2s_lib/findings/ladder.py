@@ -4,7 +4,7 @@ from functools import partial
 
 import pandas as pd
 
-from w2s_lib.findings.results import PER_SEED, Cell, Estimate, row, seed_weights, summarise
+from w2s_lib.findings.results import PER_SEED, Cell, Estimate, as_row, seed_weights, summarise
 from w2s_lib.measures.metrics import accuracy
 from w2s_lib.study import Study
 
@@ -33,6 +33,6 @@ def ladder_results(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
             ):
                 of = partial(accuracy, frame["p_true"].to_numpy())
                 estimate = Estimate({"statistic": name}, of, len(frame), [run])
-                rows.append(row(study, Cell(seed, "", model, "none"), estimate, seed_weights(study, seed, clusters)))
+                rows.append(as_row(study, Cell(seed, "", model, "none"), estimate, seed_weights(study, seed, clusters)))
     frame = pd.DataFrame(rows, columns=PER_SEED)
     return facts, summarise(frame).sort_values("statistic", kind="stable", ascending=False, ignore_index=True)

@@ -122,7 +122,7 @@ def why_not(study: Study) -> dict[str, str]:
     return absent | dict.fromkeys(missing, "it has not been run")
 
 
-def told_apart(found: Mapping[str, pd.DataFrame]) -> tuple[list[Remedy], list[Remedy]]:
+def split_remedies(found: Mapping[str, pd.DataFrame]) -> tuple[list[Remedy], list[Remedy]]:
     """Those of ``OF_OTHERS`` that rows by chapter say something about, and the others."""
     says = lambda remedy: remedy.chapter in found and remedy.row(found[remedy.chapter], MATCHED) is not None
     return [one for one in OF_OTHERS if says(one)], [one for one in OF_OTHERS if not says(one)]
@@ -132,7 +132,7 @@ def with_others(results: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> pd.
     """Results rows of this chapter, and below them those of other chapters' remedies that are held against the same;
     ``found``: rows by chapter, as of ``Chapter.beside``."""
     held, rows = {*results["mitigation"]}, [results]
-    for one in told_apart(found)[0]:
+    for one in split_remedies(found)[0]:
         if one.beside_none and one.mitigation not in held:
             rows.append(usual(found[one.chapter], method=one.method, mitigation=one.mitigation, versus=UNMODIFIED))
     both = pd.concat(rows, ignore_index=True)

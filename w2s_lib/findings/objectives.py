@@ -36,12 +36,12 @@ OBJECTIVES_BESIDE_RERUN = ("explicit", "implicit", "verbosity", "placebo")
 """What is compared with a rerun, where it was trained."""
 
 
-def words(texts: pd.Series) -> pd.Series:
+def count_words(texts: pd.Series) -> pd.Series:
     """Length of each text, in words."""
     return texts.str.split().str.len()
 
 
-def side(pairs: pd.DataFrame, rival: Objective) -> NDArray[np.str_]:
+def rival_sides(pairs: pd.DataFrame, rival: Objective) -> NDArray[np.str_]:
     """Which of ``RIVAL_SIDES`` the rival takes on each target pair, shape (n,).
 
     Verbosity prefers the longer reply and is silent on replies of one length.  Helpfulness and pleasing prefer the
@@ -52,7 +52,7 @@ def side(pairs: pd.DataFrame, rival: Objective) -> NDArray[np.str_]:
         ValueError: a rival that is none of these.
     """
     if rival == "verbosity":
-        agrees = np.sign(words(pairs["chosen"]) - words(pairs["rejected"])).to_numpy()
+        agrees = np.sign(count_words(pairs["chosen"]) - count_words(pairs["rejected"])).to_numpy()
     elif rival in RISKY:
         hazardous = pairs["hazardous"].astype("boolean")
         agrees = np.where(hazardous.isna(), 0, np.where(hazardous.fillna(False), -1, 1))
@@ -67,7 +67,7 @@ def tax_rates(comparison: Comparison, stands: NDArray[np.str_]) -> dict[tuple[st
     """By ``subset`` and ``versus``, as functions of weights: tax rates on each side, and *clashes* minus *agrees*.
 
     A rate is the share of the pairs ranked right without conflict that is taxed, NaN where there are none;
-    ``stands`` is what ``side`` returns, shapes are as in ``metrics.share``.
+    ``stands`` is what ``rival_sides`` returns, shapes are as in ``metrics.share``.
     """
 
     def rate(name: str, weights: Array | None = None) -> Array:
@@ -79,7 +79,7 @@ def tax_rates(comparison: Comparison, stands: NDArray[np.str_]) -> dict[tuple[st
 
 def sides(study: Study, rival: Objective) -> pd.DataFrame:
     """How the rival stands on test pairs of all seeds: one row, ``target``, ``rival``, shares by ``RIVAL_SIDES``."""
-    found = np.concatenate([side(split(study.pairs(seed), "test"), rival) for seed in study.edition.seeds])
+    found = np.concatenate([rival_sides(split(study.pairs(seed), "test"), rival) for seed in study.edition.seeds])
     about = {"target": study.objective, "rival": rival}
     return pd.DataFrame([about | {name: float((found == name).mean()) for name in RIVAL_SIDES}])
 
@@ -91,7 +91,7 @@ def tax_by_side(study: Study, conditions: Sequence[str], rival: Objective) -> pd
     the rival.  A rerun or a placebo, which know nothing of the rival, show what the pairs themselves do."""
 
     def estimates(cell: Cell) -> Iterable[Estimate]:
-        c, stands = study.comparison(*cell), side(split(study.pairs(cell.seed), "test"), rival)
+        c, stands = study.comparison(*cell), rival_sides(split(study.pairs(cell.seed), "test"), rival)
         rates = tax_rates(c, stands)
         for (subset, versus), rate in rates.items():
             names = {"statistic": "tax_rate", "subset": subset, "versus": versus, "rival": rival}

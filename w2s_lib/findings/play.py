@@ -122,7 +122,7 @@ def planes(study: Study) -> list[dict]:
     return [_plane(*every[i], dots, rng) for i in rng.permutation(len(every))]
 
 
-def told_apart(found: Iterable[dict], by: str) -> int:
+def right_by_rule(found: Iterable[dict], by: str) -> int:
     """How many planes a rule gets right that calls the half with the larger ``by`` explicit; ties as they stand."""
     found = list(found)
     order = sorted(range(len(found)), key=lambda i: -found[i][by])
@@ -140,5 +140,5 @@ def play(study: Study, shown: Iterable[dict]) -> dict:
         "step": STEPS_PER_NAT,
         "seeds": seeds_of(study),
         "planes": [{name: x for name, x in one.items() if name not in ("lit", "pale")} for one in shown],
-        "rules": {by: told_apart(shown, by) for by in ("ds", "excess")},
+        "rules": {by: right_by_rule(shown, by) for by in ("ds", "excess")},
     }

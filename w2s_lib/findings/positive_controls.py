@@ -43,7 +43,7 @@ FALSE_ALARMS, POWER = 0.1, 0.8
 """A statistic that alarms for more innocents is fooled by them; one that tells fewer deceivers misses them."""
 
 
-def draw(log_weights: Array, amount: int, students: int, rng: np.random.Generator) -> Masks:
+def draw_taxed(log_weights: Array, amount: int, students: int, rng: np.random.Generator) -> Masks:
     """For each student so many different pairs, drawn one after the other in proportion to the weights.
 
     ``log_weights`` has shape (n,) or (students, n); pairs at −inf are never drawn.  The largest of log-weight plus
@@ -80,15 +80,15 @@ Plant = Callable[[Comparison, int, np.random.Generator], Masks]
 
 
 def _by(log_weights: Callable[[Comparison], Array]) -> Plant:
-    return lambda c, students, rng: draw(log_weights(c), int(c.tax.sum()), students, rng)
+    return lambda c, students, rng: draw_taxed(log_weights(c), int(c.tax.sum()), students, rng)
 
 
 def _half(c: Comparison, students: int, rng: np.random.Generator) -> Masks:
     """Half of its tax in the area; the other half as an innocent's, by margin."""
     amount = int(c.tax.sum())
-    hidden = draw(_among(c.right, c.area), amount - amount // 2, students, rng)
+    hidden = draw_taxed(_among(c.right, c.area), amount - amount // 2, students, rng)
     rest = np.where(hidden, -np.inf, _as_the_real(c, "margin_matched"))
-    return hidden | draw(rest, amount // 2, students, rng)
+    return hidden | draw_taxed(rest, amount // 2, students, rng)
 
 
 def _lowest_first(c: Comparison) -> Array:
@@ -284,7 +284,7 @@ def largest(found: pd.DataFrame, statistic: str, condition: str, versus: str = "
     return most - value(statistic, versus) if versus else most
 
 
-def judge(rates: Mapping[str, float]) -> str:
+def judge_alarms(rates: Mapping[str, float]) -> str:
     """What a statistic can tell, from how often it alarms for each kind of ``PLANTED``.
 
     >>> judge({"perfect": 1.0, "lowest": 1.0, "half": 0.9, "blind": 0.03, "by_margin": 0.02, "by_label": 0.04})
@@ -302,19 +302,19 @@ def judge(rates: Mapping[str, float]) -> str:
     return "tells deceivers from innocents"
 
 
-def judged(results: pd.DataFrame, condition: str, **names: str) -> pd.DataFrame:
-    """One row for each of ``SEEN``: how often it alarms for each kind of ``PLANTED``, and what it ``says`` (``judge``).
+def alarm_rates(results: pd.DataFrame, condition: str, **names: str) -> pd.DataFrame:
+    """A row for each of ``SEEN``: how often it alarms for each of ``PLANTED``, and what it ``says``: ``judge_alarms``.
 
     ``names`` are columns in which the rows of planted students, as of ``positive_controls``, are not as usual.
     """
     rows = usual(results, condition=condition, **{"planted": None} | names).set_index(["statistic", "planted"])["value"]
     rates = [{kind: rows.get((name, kind), np.nan) for kind in PLANTED} for name in POWER_OF.values()]
-    return pd.DataFrame(rates, index=pd.Index(SEEN, name="statistic")).assign(says=[judge(r) for r in rates])
+    return pd.DataFrame(rates, index=pd.Index(SEEN, name="statistic")).assign(says=[judge_alarms(r) for r in rates])
 
 
 def reckoned(means: pd.DataFrame, drawn: pd.DataFrame, n_seeds: int, condition: str, **names: str) -> pd.DataFrame:
-    """As ``judged``, of studies of ``n_seeds`` seeds, which nobody drew; and how many seeds see ``half`` a deceiver in
-    ``POWER`` of the studies, as ``needed``.
+    """As ``alarm_rates``, of studies of ``n_seeds`` seeds, which nobody drew; and how many seeds see ``half`` a
+    deceiver in ``POWER`` of the studies, as ``needed``.
 
     ``means``: rows a seed, what planted students come to on average, of a record or as of ``positive_controls``;
     ``drawn``: as of ``positive_controls``, how far single students of a seed scatter.  Seeds and students together
@@ -328,13 +328,13 @@ def reckoned(means: pd.DataFrame, drawn: pd.DataFrame, n_seeds: int, condition: 
     rates = [told(name, n_seeds) for name in SEEN]
     needed = [seeds_for(size.get((name, "half"), np.nan), 1.0, POWER) for name in SEEN]
     frame = pd.DataFrame(rates, index=pd.Index(SEEN, name="statistic"))
-    return frame.assign(says=[judge(rate) for rate in rates], needed=needed)
+    return frame.assign(says=[judge_alarms(rate) for rate in rates], needed=needed)
 
 
 def sharpest(table: pd.DataFrame) -> str | None:
     """Of the statistics that no innocent fools, the one that sees half a deceiver most often; None where there is none.
 
-    ``table`` as of ``judged``.
+    ``table`` as of ``alarm_rates``.
     """
     quiet = table[(table[INNOCENT] <= FALSE_ALARMS).all(axis=1)]
     return None if quiet["half"].isna().all() else str(quiet["half"].idxmax())

@@ -114,7 +114,7 @@ def shortest(x: Array, y: Array) -> Array:
     return x.T @ np.linalg.solve(x @ x.T, y)
 
 
-def accuracy(world: Draws, w: Array, strong: bool) -> float:
+def exact_accuracy(world: Draws, w: Array, strong: bool) -> float:
     """How often the sign of x · w is the truth's, over all points: exact, 1/2 + arcsin(correlation) / π."""
     correlation = latent(world, w, strong)
     return float(0.5 + np.arcsin(correlation[0] / np.linalg.norm(correlation)) / np.pi)
@@ -143,8 +143,8 @@ def learning(setting: Setting, n: int, exponents: Sequence[float], seeds: Sequen
         label, x = world.seen(more, False) @ weak, world.seen(more, True)
         for u in exponents:
             m = round(n**u)
-            found = {"student": accuracy(world, shortest(x[:m], label[:m]), True)}
-            found |= {"weak": accuracy(world, weak, False), "alone": accuracy(world, alone, True)}
+            found = {"student": exact_accuracy(world, shortest(x[:m], label[:m]), True)}
+            found |= {"weak": exact_accuracy(world, weak, False), "alone": exact_accuracy(world, alone, True)}
             rows.append({"seed": seed, "n": n, "u": u, "m": m} | found)
     return pd.DataFrame(rows)
 
@@ -196,7 +196,7 @@ def bar(cov: Array, model: str, threshold: float) -> float:
     return float(ndtri(threshold) * np.sqrt(1 - rho**2) / rho) if rho > 0 else np.inf
 
 
-def sampled(cov: Array, pairs: int, threshold: float, rng: np.random.Generator) -> Comparison:
+def sample_comparison(cov: Array, pairs: int, threshold: float, rng: np.random.Generator) -> Comparison:
     """As many test pairs as the library's measures would see: p of the truth by five models, each calibrated."""
     f = rng.multivariate_normal(np.zeros(len(cov)), cov, size=pairs, method="eigh")
     rho = cov[0, 1:]

@@ -92,7 +92,7 @@ def real_texts(
     return none, pd.concat(found, ignore_index=True)
 
 
-def at_hand(study: Study) -> list[str]:
+def conditions_at_hand(study: Study) -> list[str]:
     """Those of ``NOT_EVERYWHERE``, and the gold rerun, of which the study's lab lacks no run, of any seed."""
     tried = [(condition, rerun) for condition, (_, rerun) in NOT_EVERYWHERE.items()]
     there = [both for both in tried if not study.lab.missing(study.student_runs(both))]

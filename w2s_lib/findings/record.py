@@ -73,12 +73,12 @@ class Record(NamedTuple):
         return sorted(map(int, self.about["seeds"]))
 
 
-def folder_of(edition: Edition) -> Path:
+def record_folder(edition: Edition) -> Path:
     """Where the record of an edition lies, if it has one."""
     return FOLDER / (edition.record_of or edition.name) / "record"
 
 
-def parameters(edition: Edition) -> str:
+def parameters_digest(edition: Edition) -> str:
     """16 hexadecimal digits that name all of an edition's fields that matter to a seed: chapters left out do not."""
     as_before = {name for name in ADDED if getattr(edition, name) == Edition.model_fields[name].default}
     whole = edition.model_copy(update={"chapters": None})
@@ -87,7 +87,7 @@ def parameters(edition: Edition) -> str:
     return digests.digest(json.dumps(named, sort_keys=True))
 
 
-def chapters(folder: Path, edition: Edition) -> list[str]:
+def chapters_of(folder: Path, edition: Edition) -> list[str]:
     """Chapters whose statistics a seed of this record has: those that its seeds have, and in a new record all of the
     edition's that the ledger reads.
 
@@ -106,16 +106,16 @@ def of_chapters(study: Study, seed: int, names: Iterable[str]) -> Study:
     return replace(one, edition=one.edition.model_copy(update={"chapters": numbers}))
 
 
-def statistics(study: Study, names: Iterable[str]) -> pd.DataFrame:
+def seed_statistics(study: Study, names: Iterable[str]) -> pd.DataFrame:
     """Every statistic of these chapters in a study of one seed; columns ``BY_SEED``; trains what is missing.
 
     Statistics of planted students have no row in a seed in which they are undefined.
     """
     rows = [by_seed(FINDINGS[name](study)[1], study.edition.name, name) for name in names]
-    return in_order(pd.concat(rows, ignore_index=True))
+    return sorted_rows(pd.concat(rows, ignore_index=True))
 
 
-def in_order(frame: pd.DataFrame) -> pd.DataFrame:
+def sorted_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame's rows in the one order that a record has, whatever order its seeds came in."""
     return frame[list(BY_SEED)].sort_values(["seed", *ROW], ignore_index=True, na_position="first")
 
@@ -124,7 +124,7 @@ def _file(folder: Path, seed: int) -> Path:
     return folder / f"seed-{seed}.parquet"
 
 
-def make(study: Study, seed: int, folder: Path) -> bool:
+def add_seed(study: Study, seed: int, folder: Path) -> bool:
     """Add one seed to the record in ``folder``; trains what is missing.  Whether there was anything to do.
 
     It has the statistics of the chapters that the record's other seeds have.  The seed's file and its entry are written
@@ -137,7 +137,7 @@ def make(study: Study, seed: int, folder: Path) -> bool:
     seeds = opened(folder, study.edition)["seeds"]
     if str(seed) in seeds:
         return False
-    start, names = time.perf_counter(), chapters(folder, study.edition)
+    start, names = time.perf_counter(), chapters_of(folder, study.edition)
     runs_of = lambda which: closure(of_chapters(study, which, names).runs())
     for other in [*seeds][:1]:  # one stands for all: each was added beside the others
         if not _named(runs_of(int(other))).items() <= seeds[other].items():
@@ -146,7 +146,7 @@ def make(study: Study, seed: int, folder: Path) -> bool:
     one, lab, runs = of_chapters(study, seed, names), study.lab, runs_of(seed)
     lab.run(runs)
     trained = time.perf_counter()
-    frame = statistics(one, names)
+    frame = seed_statistics(one, names)
     records = [lab.record(run) for run in runs]
     entry = {
         **_named(runs),
@@ -179,7 +179,7 @@ def _write(
     # A row that only some seeds have, of a new condition say, would make a record that no build can read.
     folder.mkdir(parents=True, exist_ok=True)
     if frames and opened(folder, edition)["seeds"]:
-        every = pd.concat([load(folder).frame, *frames.values()], ignore_index=True)
+        every = pd.concat([load_record(folder).frame, *frames.values()], ignore_index=True)
         for seed, row in _lacking(every, _rows(every)):
             raise RecordError(f"{folder}: seed {seed}: {row} is missing; {instead}")
     for seed, frame in frames.items():
@@ -207,7 +207,7 @@ def opened(folder: Path, edition: Edition) -> dict:
     Raises:
         RecordError: it cannot be read, or is of another scheme, edition or parameters: nothing may be added to it.
     """
-    mine = {"edition": edition.name, "scheme": RECORD_SCHEME, "parameters": parameters(edition)}
+    mine = {"edition": edition.name, "scheme": RECORD_SCHEME, "parameters": parameters_digest(edition)}
     if not (folder / ABOUT).is_file():
         return mine | {"seeds": {}}
     about = _about(folder)
@@ -232,7 +232,7 @@ def _about(folder: Path) -> dict:
     return about
 
 
-def load(folder: Path) -> Record:
+def load_record(folder: Path) -> Record:
     """The record in a folder, checked; its files are read once until one of them is written again.
 
     Raises:
@@ -273,7 +273,7 @@ def _checked(stamped: digests.Stamp, *files: digests.Stamp) -> pd.DataFrame:
             raise RecordError(f"{path}: seed {seed} was cut short or changed: it is not what {ABOUT} names; restore it")
     for seed, name in _lacking(every, row):
         raise RecordError(f"{frames[seed][0]}: seed {seed}: {name} is missing")
-    return in_order(every)
+    return sorted_rows(every)
 
 
 def _rows(every: pd.DataFrame) -> np.ndarray:
@@ -320,12 +320,12 @@ def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
         both have; or the other lacks a chapter, or a row, or has one more.
     """
     opened(other, edition)
-    theirs, mine = load(other), opened(folder, edition)["seeds"]
-    here = load(folder).frame if mine else theirs.frame
+    theirs, mine = load_record(other), opened(folder, edition)["seeds"]
+    here = load_record(folder).frame if mine else theirs.frame
     held = set(here["chapter"])
     if lacking := sorted(held - set(theirs.frame["chapter"])):
         raise RecordError(f"{other}: chapter {lacking[0]} is missing, which the record in {folder} has")
-    of = lambda frame, seed: in_order(frame[(frame["seed"] == seed) & frame["chapter"].isin(held)])
+    of = lambda frame, seed: sorted_rows(frame[(frame["seed"] == seed) & frame["chapter"].isin(held)])
     for seed in theirs.seeds:
         if str(seed) in mine and not of(theirs.frame, seed).equals(of(here, seed)):
             raise RecordError(f"{_file(other, seed)}: seed {seed} is in {folder}, too, with other numbers")
@@ -340,28 +340,28 @@ def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
     return new
 
 
-def read(edition: Edition) -> Record | None:
-    """The record of an edition; None where it has none, or where it is of other parameters: ``in_words`` tells which.
+def comparable_record(edition: Edition) -> Record | None:
+    """The record of an edition; None where it has none, or one of other parameters: ``record_in_words`` tells which.
 
     Raises:
         RecordError: there is one that cannot be used.
     """
-    if not (folder_of(edition) / ABOUT).is_file():
+    if not (record_folder(edition) / ABOUT).is_file():
         return None
-    record = load(folder_of(edition))
+    record = load_record(record_folder(edition))
     return record if record.seeds and not _differs(record, edition) else None
 
 
 def rows_of(edition: Edition) -> pd.DataFrame:
-    """The rows of an edition's record, columns ``BY_SEED``; none where ``read`` gives none."""
-    record = read(edition)
+    """The rows of an edition's record, columns ``BY_SEED``; none where ``comparable_record`` gives none."""
+    record = comparable_record(edition)
     return pd.DataFrame(columns=list(BY_SEED)) if record is None else record.frame
 
 
-def entries(edition: Edition) -> pd.DataFrame:
+def seed_entries(edition: Edition) -> pd.DataFrame:
     """What the record says of its seeds, a row each: ``seed, runs, core_minutes, statistics_minutes, date, commit,
     hardware, run_keys``; minutes are missing where nobody noted them."""
-    record, told = read(edition), []
+    record, told = comparable_record(edition), []
     for seed, e in record.about["seeds"].items() if record else ():
         took = [math.nan if e[name] is None else e[name] / 60 for name in TOOK[:2]]
         told.append((int(seed), e["runs"], *took, e["date"], e["commit"], "; ".join(e["hardware"]), e["run_keys"]))
@@ -377,17 +377,17 @@ def core_hours(entries: pd.DataFrame) -> str:
 
 def _differs(record: Record, edition: Edition) -> str:
     """Why a study of this edition cannot be held against the record; empty where it can."""
-    if record.about["parameters"] != parameters(edition):
+    if record.about["parameters"] != parameters_digest(edition):
         return "it was made with other parameters than those of this page"
     if shared := sorted(set(edition.seeds) & set(record.seeds)):
         return f"seed {shared[0]} of this page is one of its own"
     return ""
 
 
-def in_words(edition: Edition) -> str:
+def record_in_words(edition: Edition) -> str:
     """In a sentence: what the numbers of this page are held against, or why they are not."""
-    path = folder_of(edition)
-    record = load(path) if (path / ABOUT).is_file() else None
+    path = record_folder(edition)
+    record = load_record(path) if (path / ABOUT).is_file() else None
     if record is None or not record.seeds:
         return f"No record comes with the edition {edition.name}: there is nothing to hold its numbers against."
     if why := _differs(record, edition):
@@ -396,7 +396,7 @@ def in_words(edition: Edition) -> str:
     return f"The record holds {len(seeds)} study seed{'s' * (len(seeds) > 1)}, from {seeds[0]} to {seeds[-1]}."
 
 
-def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+def summarise_record(frame: pd.DataFrame) -> pd.DataFrame:
     """Results rows over the record's seeds, with their chapter: as of ``results.summarise``, without ``n_pairs``."""
     heads = frame.drop_duplicates(ROW)[ROW].reset_index(drop=True)
     of_seeds, values, less, counted = _by_row(frame, ("seed", "value", "less", "counted"))
@@ -425,7 +425,7 @@ def by_chapter(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def predicted(rows: pd.DataFrame, n: np.ndarray) -> pd.DataFrame:
-    """Rows as of ``summarise``, with the ends between which means of ``n`` new seeds will lie in 95 of 100 studies."""
+    """Rows of ``summarise_record``, with the ends between which means of ``n`` new seeds lie in 95 of 100 studies."""
     low, high = prediction_interval(rows["value"], rows["sd"], rows["n_seeds"], n)
     share = ~rows["statistic"].isin(SIGNED) & (rows["versus"] == "") & (rows["per"] == "")
     return rows.assign(low=np.where(share, np.maximum(low, 0), low), high=np.where(share, np.minimum(high, 1), high))
@@ -455,19 +455,19 @@ def replication(live: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     ``claim``, where it is told.  What is undefined on either side, or the same in every seed of the record, is left
     out: nothing could have gone wrong there.
     """
-    both = _joined(live, summarise(frame))
+    both = _joined(live, summarise_record(frame))
     both = both[both["within"].notna()].astype({"within": bool})
     kept = [*ROW, *(["claim"] if "claim" in live else []), "value", "n_seeds"]
     told = {"record_value": "record", "least": "low", "most": "high", "within": "replicated"}
     return both[[*kept, *told]].rename(columns=told).reset_index(drop=True)
 
 
-def beside(live: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
+def beside_record(live: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
     """A build's results rows with the record's numbers in place of its own, where the record has them.
 
-    ``recorded``: rows over the record's seeds, as of ``summarise``.  New columns: ``here``, this build's value, and
-    ``within``, whether that lies in the record's 95 % prediction interval for as many new seeds (None: cannot be told).
-    Rows that the record does not have, or where it has no value, stay this build's: ``here`` is empty text.
+    ``recorded``: rows over the record's seeds, as of ``summarise_record``.  New columns: ``here``, this build's value,
+    and ``within``, whether that lies in the record's 95 % prediction interval for as many new seeds (None: cannot be
+    told).  Rows that the record does not have, or where it has no value, stay this build's: ``here`` is empty text.
     ``results.say`` and the marks of figures read both.
     """
     both = _joined(live, recorded)
@@ -491,7 +491,7 @@ def of_claims(rows: pd.DataFrame, claims: Iterable[Claim] | None = None, each: b
     return pd.concat(found).drop_duplicates(ROW if each else [*ROW, "seed"]) if found else rows.iloc[:0]
 
 
-def headline(replicated: pd.DataFrame) -> str:
+def replicated_in_words(replicated: pd.DataFrame) -> str:
     """``Replicated here: 47 of 50``, and how many chance allows, if rows were independent, which they are not."""
     n = len(replicated)
     if not n:
@@ -506,8 +506,8 @@ def headline(replicated: pd.DataFrame) -> str:
 def seeds_needed(rows: pd.DataFrame) -> pd.DataFrame:
     """How many seeds each claim needs to tell its least effect from zero four times in five, by the record's spread.
 
-    ``rows``: as of ``summarise``.  Columns ``claim, statement, least_effect, value, sd, seeds_needed, n_seeds``; a
-    claim that the record does not hold has no row; needed seeds are NaN where the spread is not known.
+    ``rows``: as of ``summarise_record``.  Columns ``claim, statement, least_effect, value, sd, seeds_needed, n_seeds``;
+    a claim that the record does not hold has no row; needed seeds are NaN where the spread is not known.
     """
     told = []
     for claim in CLAIMS.values():
@@ -519,7 +519,7 @@ def seeds_needed(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(told, columns=columns).astype({"seeds_needed": "Int64"})
 
 
-def paths(frame: pd.DataFrame, claims: Iterable[Claim] | None = None) -> pd.DataFrame:
+def verdict_paths(frame: pd.DataFrame, claims: Iterable[Claim] | None = None) -> pd.DataFrame:
     """Each claim's interval and verdict from the record's first 2, 3, … seeds: what such studies would have said.
 
     Columns ``claim, n_seeds, value, low, high, verdict, says, decided``: from how many seeds on the verdict has been

@@ -118,7 +118,7 @@ class Estimate(NamedTuple):
     """The share that it takes off another, as in ``LESS``."""
 
 
-def row(study: Study, cell: Cell, estimate: Estimate, weights: np.ndarray | None) -> dict[str, object]:
+def as_row(study: Study, cell: Cell, estimate: Estimate, weights: np.ndarray | None) -> dict[str, object]:
     """One row of a per-seed frame, columns ``PER_SEED``; ``draws``: the estimate under bootstrap weights, if any."""
     if weights is not None and estimate.keep is not None:
         weights = weights[:, estimate.keep]
@@ -157,11 +157,11 @@ def tabulate(
     rows = []
     for cell in cells(study, conditions):
         weights = seed_weights(study, cell.seed, study.clusters(cell.seed, on))
-        rows += [row(study, cell, estimate, weights) for estimate in estimates(cell)]
+        rows += [as_row(study, cell, estimate, weights) for estimate in estimates(cell)]
     return pd.DataFrame(rows, columns=PER_SEED)
 
 
-def named(name: str, threshold: float, **also: str) -> dict[str, object]:
+def statistic_names(name: str, threshold: float, **also: str) -> dict[str, object]:
     """Names of a statistic of ``STATISTICS``: its threshold, where it uses one, and what else is unusual."""
     return {"statistic": name, "threshold": threshold if name in USES_THRESHOLD else np.nan, **also}
 
@@ -170,7 +170,7 @@ def estimate(c: Comparison, name: str, runs: Iterable[Spec], keep: Mask | None =
     """One of ``STATISTICS`` of a comparison; ``also`` names further columns."""
     counted, less = (partial(table[name], c) if name in table else None for table in (COUNTED, LESS))
     of = partial(STATISTICS[name], c)
-    return Estimate(named(name, c.threshold, **also), of, len(c.weak), runs, counted, keep, less)
+    return Estimate(statistic_names(name, c.threshold, **also), of, len(c.weak), runs, counted, keep, less)
 
 
 def measure(
@@ -531,7 +531,7 @@ def say(row: pd.Series, percent: bool = False, unit: bool = True) -> str:
 
     ``0.0 % [cannot tell]``: it is the same in every seed, which says nothing of how far it could differ.  An interval
     whose ends would read the same has more digits, e.g. ``0.000 [-0.004, 0.003]``.  Without its ``unit``: for tables
-    of percentage points, whose heads say so.  A row of ``record.beside`` is the record's, and this
+    of percentage points, whose heads say so.  A row of ``record.beside_record`` is the record's, and this
     build's value stands behind it: ``0.45 [0.40, 0.50] (here 0.47)``, or ``(here 0.71, outside)``.
     """
     return _number(row, percent, unit) + _here(row, percent, unit)
@@ -554,7 +554,7 @@ def _number(row: pd.Series, percent: bool, unit: bool) -> str:
 
 
 def _here(row: pd.Series, percent: bool, unit: bool) -> str:
-    """What this build found, of a row of ``record.beside``; empty text of any other."""
+    """What this build found, of a row of ``record.beside_record``; empty text of any other."""
     if row.get("here", "") == "":
         return ""
     alone = pd.Series({"value": row["here"], "low": np.nan})
@@ -562,7 +562,7 @@ def _here(row: pd.Series, percent: bool, unit: bool) -> str:
 
 
 def outside(row: pd.Series) -> bool:
-    """Whether a row is one of ``record.beside``, and this build's value no such as the record predicts."""
+    """Whether a row is one of ``record.beside_record``, and this build's value no such as the record predicts."""
     return row.get("within") in (False,)  # None and NaN: it cannot be told
 
 
@@ -575,7 +575,7 @@ def reads(row: pd.Series) -> str:
     return "below zero" if row["high"] < 0 else "not distinguishable from zero"
 
 
-def how_many(rows: pd.DataFrame, *says: str) -> int:
+def how_many_read(rows: pd.DataFrame, *says: str) -> int:
     """How many results rows have an interval that says one of these about zero, as ``reads`` does."""
     return sum(reads(row) in says for _, row in rows.iterrows())
 

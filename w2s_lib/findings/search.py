@@ -51,7 +51,7 @@ def guided(base: np.ndarray, gain: np.ndarray, weight: float) -> np.ndarray:
     return gain.copy() if np.isinf(weight) else (base + weight * gain) / (1 + weight)
 
 
-def policies(study: Study) -> Study:
+def by_dpo(study: Study) -> Study:
     """The study on its policy weak-strong pairs by DPO, to which supervisor, guides and trained students belong."""
     return study.on_policy_weak_strong_pairs().trained_by("dpo")
 
@@ -73,7 +73,9 @@ def base_margins(study: Study, seed: int, strong: str, on: Split = "test") -> np
     return _base_margins(model, study.lab.store.path(model), study.pairs(seed), on)
 
 
-def probabilities(study: Study, cell: Cell, guides: Sequence[Train], weight: float, on: Split = "test") -> np.ndarray:
+def guided_probabilities(
+    study: Study, cell: Cell, guides: Sequence[Train], weight: float, on: Split = "test"
+) -> np.ndarray:
     """Probabilities of the true order by the strong model under each guide, shape (guides, n)."""
     base = base_margins(study, cell.seed, cell.strong, on)
     study.lab.run(guides)
@@ -81,10 +83,10 @@ def probabilities(study: Study, cell: Cell, guides: Sequence[Train], weight: flo
     return np.array([1 / (1 + np.exp(-guided(base, gain, weight))) for gain in gains])
 
 
-def comparison(study: Study, cell: Cell, weight: float) -> Comparison:
+def guided_comparison(study: Study, cell: Cell, weight: float) -> Comparison:
     """As ``Study.comparison``, with guided strong models for trained students, all else the same."""
     known = study.probabilities(study.compared(*cell)[:2])
-    without, under, independent = probabilities(study, cell, study.guides(*cell), weight)
+    without, under, independent = guided_probabilities(study, cell, study.guides(*cell), weight)
     e = study.edition
     return Comparison(*known, without, under, independent, threshold=e.threshold, alpha=e.alpha)
 
@@ -94,12 +96,14 @@ def by_weight(study: Study) -> pd.DataFrame:
 
     ``guide`` is the ``supervisor`` itself, or a ``student`` of its size on its labels without a conflict.  ``labelled``
     is accuracy on the pairs that the supervisor labels and has never seen, by their truth."""
-    by, rows = policies(study), []
+    by, rows = by_dpo(study), []
     for cell in cells(by, ["none"]):
         supervisor = by.weak(cell.seed, cell.weak)
         for guide, run in (("supervisor", supervisor), ("student", by.guides(*cell)[0])):
             for w in WEIGHTS:
-                right = [float(accuracy(probabilities(by, cell, [run], w, on)[0])) for on in ("weak_label", "test")]
+                right = [
+                    float(accuracy(guided_probabilities(by, cell, [run], w, on)[0])) for on in ("weak_label", "test")
+                ]
                 rows.append((*cell[:3], guide, w, *right))
     return pd.DataFrame(rows, columns=["seed", "weak", "strong", "guide", "weight", "labelled", "test"])
 
@@ -110,16 +114,16 @@ def chosen_weight(study: Study, cell: Cell) -> float:
 
     It asks the truth of pairs that nobody is tested on: more than a user of the method has."""
     supervisor = [study.weak(cell.seed, cell.weak)]
-    return max(BOTH_HEARD, key=lambda w: accuracy(probabilities(study, cell, supervisor, w, "weak_label")[0]))
+    return max(BOTH_HEARD, key=lambda w: accuracy(guided_probabilities(study, cell, supervisor, w, "weak_label")[0]))
 
 
-def taxes(study: Study) -> pd.DataFrame:
+def taxes_by_weight(study: Study) -> pd.DataFrame:
     """``seed, weak, strong, condition, weight, tax, chosen``: what each condition costs at every weight; ``chosen``
     marks the cell's own."""
-    by, rows = policies(study), []
+    by, rows = by_dpo(study), []
     for cell in cells(by, HARMED):
         best = chosen_weight(by, cell)
-        rows += [(*cell, w, float(comparison(by, cell, w).conflict_tax()), w == best) for w in WEIGHTS]
+        rows += [(*cell, w, float(guided_comparison(by, cell, w).conflict_tax()), w == best) for w in WEIGHTS]
     return pd.DataFrame(rows, columns=["seed", "weak", "strong", "condition", "weight", "tax", "chosen"])
 
 
@@ -127,7 +131,7 @@ def _measured(study: Study, method: str) -> pd.DataFrame:
     """Rows of the guided strong model at its chosen weight, or of its guide alone; columns ``PER_SEED``."""
 
     def estimates(cell: Cell) -> Iterable[Estimate]:
-        c = comparison(study, cell, chosen_weight(study, cell) if method == SEARCH else np.inf)
+        c = guided_comparison(study, cell, chosen_weight(study, cell) if method == SEARCH else np.inf)
         heard: list[Spec] = [study.model(cell.seed, cell.strong)] if method == SEARCH else []
         runs = [*study.compared(*cell)[:2], *heard, *study.guides(*cell)]
         for name in GENERALIZATION if cell.condition == "none" else ("accuracy", *SCORES):
@@ -142,7 +146,7 @@ def no_training(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Differences: each condition minus the rerun of its method; the guided model minus the trained one, and minus its
     guide, under the two conflicts."""
-    by = policies(study)
+    by = by_dpo(study)
     study.lab.run(study.search_runs())
     frames = [measure_both(by, HARMED), _measured(by, SEARCH), _measured(by, GUIDE)]
     per_seed = pd.concat(frames, ignore_index=True)

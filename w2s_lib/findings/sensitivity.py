@@ -22,7 +22,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from w2s_lib.findings.results import MARKS, Cell, Estimate, cells, estimate, how_many, minus, summarise, tabulate, usual
+from w2s_lib.findings.results import (
+    MARKS,
+    Cell,
+    Estimate,
+    cells,
+    estimate,
+    how_many_read,
+    minus,
+    summarise,
+    tabulate,
+    usual,
+)
 from w2s_lib.findings.statistics import MATCHED, attainable_of
 from w2s_lib.measures.divergences import calibration_in_bins_of
 from w2s_lib.measures.metrics import Array, Comparison, correct, log_odds
@@ -227,7 +238,7 @@ def verdicts(
     most = at(bound, condition) if bound else pd.Series(dtype=float)
     most = most - at(statistic, versus) if versus else most
     blind = mine["threshold"].isin(most.index[most < LEAST_SEEN])
-    told = [(mark, how_many(mine[~blind], says)) for says, mark in MARKS.items()] + [(NOTHING, int(blind.sum()))]
+    told = [(mark, how_many_read(mine[~blind], says)) for says, mark in MARKS.items()] + [(NOTHING, int(blind.sum()))]
     return ", ".join(f"{mark} {n}" for mark, n in told if n)
 
 

@@ -62,7 +62,7 @@ def after(study: Study, run: Society) -> dict[int, tuple[Array, Array]]:
     return found
 
 
-def called(number: int, rounds: int) -> str:
+def round_name(number: int, rounds: int) -> str:
     """What the column ``knowledge`` says of the agents after that round, of so many.
 
     >>> [called(number, 2) for number in range(3)]
@@ -71,7 +71,7 @@ def called(number: int, rounds: int) -> str:
     return FROZEN if number == 0 else UPDATED if number == rounds else f"round_{number}"
 
 
-def comparison(study: Study, cell: Cell, knowledge: str = UPDATED) -> Comparison:
+def society_comparison(study: Study, cell: Cell, knowledge: str = UPDATED) -> Comparison:
     """The strong agents after the last round, without the condition, under it, and another without; the weak side is
     the weak agents of the society under the condition, as they began or as they are, or those of the third society; the
     ceiling is trained by DPO."""
@@ -89,13 +89,18 @@ def _levels(study: Study, cell: Cell, variant: str) -> Iterator[Estimate]:
         masks = (correct(weak), known(weak, t), known(1 - weak, t), correct(strong))
         for name, mask in zip(AGENT_LEVELS, masks):
             asks = t if name in ASK_T else np.nan
-            names = {"statistic": name, "method": variant, "knowledge": called(number, run.rounds), "threshold": asks}
+            names = {
+                "statistic": name,
+                "method": variant,
+                "knowledge": round_name(number, run.rounds),
+                "threshold": asks,
+            }
             yield Estimate(names, partial(share, mask), len(mask), [run])
 
 
 def _scores(study: Study, cell: Cell) -> Iterator[Estimate]:
     runs = [*study.societies(*cell), study.trained_by("dpo").ceiling(cell.seed, cell.strong)]
-    areas = {knowledge: comparison(study, cell, knowledge) for knowledge in (FROZEN, UPDATED, ELSEWHERE)}
+    areas = {knowledge: society_comparison(study, cell, knowledge) for knowledge in (FROZEN, UPDATED, ELSEWHERE)}
     old, new = areas[FROZEN], areas[UPDATED]
     for name in ("conflict_tax", "net_change"):
         yield estimate(new, name, runs, method=MACPO)
@@ -123,7 +128,7 @@ def _of(study: Study, cell: Cell) -> Iterator[Estimate]:
     yield from _levels(study, cell, MACPO)
     if cell.condition == "none":
         runs = [*study.societies(*cell), study.trained_by("dpo").ceiling(cell.seed, cell.strong)]
-        yield estimate(comparison(study, cell, FROZEN), "pgr", runs, method=MACPO, knowledge=FROZEN)
+        yield estimate(society_comparison(study, cell, FROZEN), "pgr", runs, method=MACPO, knowledge=FROZEN)
     else:
         yield from _scores(study, cell)
     for variant in CONTROLS if cell.condition != "rerun" else ():

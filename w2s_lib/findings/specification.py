@@ -57,7 +57,7 @@ def by_cell(study: Study, ceiling: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def pool(counted: pd.DataFrame, how: str) -> pd.Series:
+def explicit_minus_rerun(counted: pd.DataFrame, how: str) -> pd.Series:
     """Explicit minus rerun, by ``OF_A_CELL`` and seed, over the model pairs in which both have a score; ``counted`` as
     of ``by_cell``."""
     cell = [*OF_A_CELL, "seed", "weak", "strong"]
@@ -85,7 +85,7 @@ def specification_curve(study: Study) -> pd.DataFrame:
         samples.insert(0, ("all", own))
     rows = []
     for (pairs, counted), how in product(samples, CHOICES["pooled"]):
-        for names, values in pool(counted, how).groupby(list(OF_A_CELL), sort=False):
+        for names, values in explicit_minus_rerun(counted, how).groupby(list(OF_A_CELL), sort=False):
             about = dict(zip(OF_A_CELL, names)) | {"weak_strong_pairs": pairs, "pooled": how}
             rows.append(about | seed_interval(values)._asdict())
     frame = pd.DataFrame(rows).sort_values("value", ignore_index=True)
@@ -93,7 +93,7 @@ def specification_curve(study: Study) -> pd.DataFrame:
     return frame[[*CHOICES, "value", "low", "high", "n_seeds", "reads"]]
 
 
-def compared(curve: pd.DataFrame, choice: str) -> pd.DataFrame:
+def with_every_option(curve: pd.DataFrame, choice: str) -> pd.DataFrame:
     """The specifications that are there with every option of a choice, all else equal: the other half's ceiling has no
     specification over all pairs, so that ceilings are compared over the control weak-strong pairs, and pairs at the own
     half's."""
@@ -102,11 +102,11 @@ def compared(curve: pd.DataFrame, choice: str) -> pd.DataFrame:
 
 
 def by_option(curve: pd.DataFrame) -> pd.DataFrame:
-    """What each option makes of it, among those ``compared``: ``choice, option``, how many ``specifications``, their
-    median, and the share ``above_zero``."""
+    """What each option makes of it, among those ``with_every_option``: ``choice, option``, how many ``specifications``,
+    their median, and the share ``above_zero``."""
     rows = []
     for choice, options in CHOICES.items():
-        alike = compared(curve, choice)
+        alike = with_every_option(curve, choice)
         for option in options:
             mine = alike[alike[choice] == option]
             above = np.mean(mine["reads"] == "above zero")

@@ -49,7 +49,7 @@ ASKED_OF_PILOTS = {claim.key: claim.names for claim in CLAIMS.values() if claim.
 
 def path_of(edition: Edition) -> Path:
     """Where an edition's pilots lie, if it has any."""
-    return record.folder_of(edition).with_name("spread.parquet")
+    return record.record_folder(edition).with_name("spread.parquet")
 
 
 def units(study: Study, seed: int) -> dict[tuple[int, int], Study]:
@@ -60,12 +60,12 @@ def units(study: Study, seed: int) -> dict[tuple[int, int], Study]:
     return {(p, t): replace(few, pretraining=p, training=p * TRAININGS + t) for p, t in both}
 
 
-def runs(study: Study) -> list:
+def unit_runs(study: Study) -> list:
     """All that a unit needs, parents first."""
     return closure(study.student_runs(SPREAD_IN))
 
 
-def measured(study: Study) -> pd.DataFrame:
+def measure_unit(study: Study) -> pd.DataFrame:
     """``ASKED_OF_PILOTS`` of a unit, model pairs pooled: ``claim, draw, value``; draw 0 is of all pairs as they are."""
     statistics = {str(names["statistic"]) for names in ASKED_OF_PILOTS.values()} - {"pgr"}
     none, conflicts = measure(study, SPREAD_IN[:1], ["pgr"]), measure(study, SPREAD_IN[1:], sorted(statistics))
@@ -76,7 +76,7 @@ def measured(study: Study) -> pd.DataFrame:
     return pd.concat(told).rename_axis("draw").reset_index()
 
 
-def make(study: Study, seeds: Iterable[int]) -> pd.DataFrame:
+def measure_pilots(study: Study, seeds: Iterable[int]) -> pd.DataFrame:
     """Measure pilot worlds and leave their table with the edition; trains what the lab lacks.
 
     Columns ``DRAWN_LEVELS``, ``pretraining_seconds`` (of the unit's pretrained models), ``training_seconds`` (of all
@@ -85,24 +85,24 @@ def make(study: Study, seeds: Iterable[int]) -> pd.DataFrame:
     frames = []
     for seed in seeds:
         for (pretraining, training), one in units(study, seed).items():
-            study.lab.run(runs(one))
-            seconds = lambda kind: [study.lab.record(run)["seconds"] for run in runs(one) if isinstance(run, kind)]
+            study.lab.run(unit_runs(one))
+            seconds = lambda kind: [study.lab.record(run)["seconds"] for run in unit_runs(one) if isinstance(run, kind)]
             took = [round(sum(seconds(kind)), 1) for kind in (Pretrain, Train)]
             about = zip((*DRAWN_LEVELS, *COST_COLUMNS), (seed, pretraining, training, *took))
-            frames.append(measured(one).assign(**dict(about)))
+            frames.append(measure_unit(one).assign(**dict(about)))
     frame = pd.concat(frames, ignore_index=True)[[*DRAWN_LEVELS, *COST_COLUMNS, "claim", "draw", "value"]]
     frame = frame.astype({"value": "float32"})
-    frame.attrs = {"parameters": record.parameters(study.edition), "commit": record.commit()}
+    frame.attrs = {"parameters": record.parameters_digest(study.edition), "commit": record.commit()}
     with replacing(path_of(study.edition)) as draft:
         frame.to_parquet(draft, compression="zstd", index=False)
     return frame
 
 
-def read(edition: Edition) -> pd.DataFrame | None:
-    """The pilots of an edition, as ``make`` left them; None where it has none, or they are of other parameters."""
+def read_pilots(edition: Edition) -> pd.DataFrame | None:
+    """The pilots of an edition, as ``measure_pilots`` left them; None where it has none, or of other parameters."""
     path = path_of(edition)
     frame = pd.read_parquet(path) if path.is_file() else None
-    return frame if frame is not None and frame.attrs.get("parameters") == record.parameters(edition) else None
+    return frame if frame is not None and frame.attrs.get("parameters") == record.parameters_digest(edition) else None
 
 
 def costs_of_record(frame: pd.DataFrame, edition: Edition) -> tuple[float, float]:
@@ -110,10 +110,10 @@ def costs_of_record(frame: pd.DataFrame, edition: Edition) -> tuple[float, float
     tokens = lambda names: sum(LADDER[name].tokens for name in set(names))
     few = [name for pair in edition.control_weak_strong_pairs for name in pair.split(ARROW)]
     first = float(frame[COST_COLUMNS[0]].median()) * tokens(edition.models) / tokens(few)
-    return first, float(record.entries(edition)["core_minutes"].median()) * 60 - first
+    return first, float(record.seed_entries(edition)["core_minutes"].median()) * 60 - first
 
 
-def shares(frame: pd.DataFrame, costs: tuple[float, float] | None = None) -> pd.DataFrame:
+def variance_shares(frame: pd.DataFrame, costs: tuple[float, float] | None = None) -> pd.DataFrame:
     """What each claim's variance over study seeds is made of: a row a claim and part.
 
     Columns ``claim, part, share, low, high, sd``: share of the variance, with its 95 % interval
@@ -144,8 +144,8 @@ def shares(frame: pd.DataFrame, costs: tuple[float, float] | None = None) -> pd.
     return pd.DataFrame(rows)
 
 
-def in_words(found: pd.DataFrame) -> str:
-    """Of which part most variance is, and how many trainings are best, in sentences; ``found``: as of ``shares``."""
+def spread_in_words(found: pd.DataFrame) -> str:
+    """Of which part most variance is, and how many trainings are best, in sentences; ``found``: ``variance_shares``."""
     largest = found.loc[found.groupby("claim", sort=False)["share"].idxmax()]
     others = found.drop(largest.index).groupby("claim")["high"].max()
     clear = int((largest["low"] > largest["claim"].map(others)).sum())

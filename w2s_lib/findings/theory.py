@@ -89,7 +89,7 @@ GROWTH = (("gap", ""), ("kappa", ""), ("gap", "kappa"), ("kappa", "gap"))
 """What statistics may grow with, and what is held equal; ``slopes`` names both in the column ``per``."""
 
 
-def students(study: Study) -> pd.DataFrame:
+def measure_students(study: Study) -> pd.DataFrame:
     """``OF_STUDENTS`` and ``kappa``, CAPA of weak supervisor and ceiling, on test pairs; under conflicts and controls
     misfit and gain alone.  Columns ``PER_SEED``."""
 
@@ -184,7 +184,7 @@ def pythagoras(study: Study) -> pd.DataFrame:
 def theory(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every inequality of the chapter by seed and weak-strong pair, and over seeds, pairs pooled; and how gain grows
     with misfit, and tax, DS and PGR with the gap and with κ, each alone and beside the other."""
-    mine = students(study)
+    mine = measure_students(study)
     explained = [measure(study, ["none"], ("gap", "pgr")), measure(study, CONFLICTS, EXPLAINED)]
     growth = pd.concat([mine, *explained], ignore_index=True)
     per_seed = pd.concat([growth, pythagoras(study)], ignore_index=True)

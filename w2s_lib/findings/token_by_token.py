@@ -12,7 +12,7 @@ import pandas as pd
 
 from w2s_lib.data.world import EOS
 from w2s_lib.findings import label_again
-from w2s_lib.findings.label_again import CONTRAST, LABEL_CHANGES, THERE, contrast, of_group
+from w2s_lib.findings.label_again import CONTRAST, LABEL_CHANGES, THERE, contrast, group_as_area
 from w2s_lib.findings.positive_controls import PLANTED, PLANTED_STUDENTS, scores
 from w2s_lib.findings.results import (
     TRAINING,
@@ -54,7 +54,7 @@ PLANTED_HERE = ("perfect", "half", "by_margin")
 """Students that are planted to see what the groups' null can tell: all, half, or none of their tax on missed pairs."""
 
 
-def policies(study: Study) -> Study:
+def by_simpo(study: Study) -> Study:
     """The study on its policy weak-strong pairs by SimPO, to which all students of the chapter belong."""
     return study.on_policy_weak_strong_pairs().trained_by("simpo")
 
@@ -93,7 +93,9 @@ def counts_at_decision(frame: pd.DataFrame) -> np.ndarray:
     return np.array(marks, dtype=bool).T
 
 
-def groups(study: Study, seed: int, weak: str, strong: str, on: Split = "test", by: str = CHOSEN) -> dict[str, Mask]:
+def token_groups(
+    study: Study, seed: int, weak: str, strong: str, on: Split = "test", by: str = CHOSEN
+) -> dict[str, Mask]:
     """Which pairs are in each of ``TOKEN_GROUPS``, shape (pairs,)."""
     found = counts_at_decision(tokens(study, seed, weak, strong, on, by)).sum(axis=1)
     return dict(zip(TOKEN_GROUPS, (found == 2, found == 1, found == 0)))
@@ -103,7 +105,7 @@ def by_place(study: Study) -> pd.DataFrame:
     """Of the training pairs: ``seed``, ``by`` (who chooses), ``reply`` (``preferred`` by the label, or ``other``),
     ``place`` of a token from the decision on (0: the deciding one), ``counts`` (share of the replies that have such a
     token in which it counts), ``gain`` (its mean, in nats), ``replies`` (how many have it)."""
-    few, frames = policies(study), []
+    few, frames = by_simpo(study), []
     for cell in ((s, *pair) for s in few.edition.seeds for pair in few.edition.weak_strong):
         (q,) = study.on(few.lab).probabilities([few.weak(*cell[:2])], "weak_label")
         for by in (CHOSEN, LOT):
@@ -118,14 +120,14 @@ def by_place(study: Study) -> pd.DataFrame:
     return told.agg(counts=("counts", "mean"), gain=("gain", "mean"), replies=("gain", "size")).reset_index()
 
 
-def labels(study: Study, by: str, on: Split = "weak_label") -> pd.DataFrame:
+def labels_by_tokens(study: Study, by: str, on: Split = "weak_label") -> pd.DataFrame:
     """How many pairs are in each group, and how many of their weak labels are right; columns ``results.PER_SEED``."""
     also = {"on": TRAINING} if on == "weak_label" else {}
 
     def estimates(cell: Cell) -> Iterator[Estimate]:
         runs = oracle_and_student(study, *cell[:3], by)
         (q,) = study.probabilities([runs[1].labels], on)
-        for name, group in groups(study, *cell[:3], on, by).items():
+        for name, group in token_groups(study, *cell[:3], on, by).items():
             yield from label_again.of_labels(group, (q,), runs, subset=name, **also)
 
     return tabulate(study.under_mitigation(by), ("none",), estimates, on)
@@ -136,26 +138,26 @@ def who_pays(study: Study, name: str, conditions: Iterable[str], on: Split = "te
 
     The groups are those of the tokens that it chooses, or draws; in students of all tokens, those that the oracle would
     choose: there its choice has no part in what is learnt."""
-    among = partial(groups, study, by=name or CHOSEN)
+    among = partial(token_groups, study, by=name or CHOSEN)
     return label_again.who_pays(study.under_mitigation(name), conditions, on, among, study.oracle)
 
 
 def planted(c: Comparison, missed: Mask, kind: str, seed: int, students: int = PLANTED_STUDENTS) -> np.ndarray:
     """What the groups' null says of planted students, shape (students,): each pays as many pairs as the real one."""
-    its, rng = of_group(c, missed), np.random.default_rng(stream(seed, "planted tokens", kind))
+    its, rng = group_as_area(c, missed), np.random.default_rng(stream(seed, "planted tokens", kind))
     part, whole = scores(its, PLANTED[kind].plant(its, students, rng))[MATCHED]
     with np.errstate(invalid="ignore", divide="ignore"):
         return part / whole
 
 
-def controls(study: Study) -> pd.DataFrame:
+def planted_controls(study: Study) -> pd.DataFrame:
     """``taxed_there_beyond_margin`` of planted students in the place of those that learn from chosen tokens under the
     explicit conflict, by ``planted``: mean over as many as are planted; columns ``results.PER_SEED``."""
     one = study.under_mitigation(CHOSEN)
 
     def estimates(cell: Cell) -> Iterator[Estimate]:
         c, runs = one.comparison(*cell), [*one.compared(*cell), study.oracle(*cell[:2])]
-        missed = groups(study, *cell[:3])[MISSED]
+        missed = token_groups(study, *cell[:3])[MISSED]
         for kind in PLANTED_HERE:
             mean = float(planted(c, missed, kind, cell.seed).mean())
             of = lambda weights=None, mean=mean: mean if weights is None else np.full(len(weights), mean)
@@ -175,9 +177,14 @@ def token_by_token(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     reply, minus that where it counts in both.  This is what the draw does, by way of margins or not;
     ``taxed_there_beyond_margin`` leaves out what goes by margins, for the independent student, who tells them, learns
     from the same draw."""
-    few = policies(study)
+    few = by_simpo(study)
     study.lab.run(study.token_runs())
-    frames = [labels(few, CHOSEN, "test"), labels(few, CHOSEN), labels(few, LOT), controls(few)]
+    frames = [
+        labels_by_tokens(few, CHOSEN, "test"),
+        labels_by_tokens(few, CHOSEN),
+        labels_by_tokens(few, LOT),
+        planted_controls(few),
+    ]
     for name in TOKENS_TRIED:
         one = few.under_mitigation(name)
         frames.append(measure_both(one, ("explicit", "rerun")))

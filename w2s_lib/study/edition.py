@@ -39,7 +39,7 @@ from w2s_lib.models.folders import is_path
 from w2s_lib.models.ladder import KNOWN, LADDER, parse
 from w2s_lib.models.ranks import rank
 from w2s_lib.specs import Beams, FilterBy, Method, PolicyRecipe, Recipe, TruncationSide, Value
-from w2s_lib.study.edition_file import EditionFile, read
+from w2s_lib.study.edition_file import EditionFile, read_edition_file
 from w2s_lib.study.methods import POLICY_METHODS, RECIPES
 from w2s_lib.study.mitigations import FILTER, MITIGATIONS, TOKEN_SHARE, TOKENS, USUAL
 
@@ -78,7 +78,7 @@ WORLD = "world"
 RELATIVE = "; paths in an edition's file are relative to it"
 
 
-def beside(name: str, folder: Path | None, is_path: Callable[[str, str | Path], bool] = is_path) -> str:
+def resolved(name: str, folder: Path | None, is_path: Callable[[str, str | Path], bool] = is_path) -> str:
     """A name of models or data as a path of its own, where it is one relative to ``folder``, an edition file's.
 
     So is what only the working folder has: notebooks are executed in another one.
@@ -108,14 +108,14 @@ def _model(name: str, info: ValidationInfo) -> str:
         name += "/"
     elif base not in (before, *KNOWN) and before and is_folder(before):
         name = f"{before}/@{layer}"
-    if is_path(base, _folder(info) or "") and (says := no_utf8(beside(name, _folder(info)))):
+    if is_path(base, _folder(info) or "") and (says := no_utf8(resolved(name, _folder(info)))):
         raise ValueError(says)
     try:
-        rank(beside(name, _folder(info)))
+        rank(resolved(name, _folder(info)))
     except ValueError as error:
         names = [*LADDER, *KNOWN]
         more = f"; {nearest(base, names)}, a hub id (owner/name) or a folder" if str(error) == "no such model" else ""
-        more += RELATIVE if beside(name, _folder(info)) != name else ""
+        more += RELATIVE if resolved(name, _folder(info)) != name else ""
         raise ValueError(f"{getattr(error, 'says', error)}{more}") from None
     return name
 
@@ -125,7 +125,7 @@ def _pair(text: str, info: ValidationInfo) -> str:
     if not arrow:
         raise ValueError(f"a weak-strong pair is written 'tiny-24{ARROW}tiny-56'")
     weak, strong = _model(weak, info), _model(strong, info)
-    places = [rank(beside(name, _folder(info))) for name in (weak, strong)]
+    places = [rank(resolved(name, _folder(info))) for name in (weak, strong)]
     if not places[0] < places[1]:
         sizes = " and ".join(f"{name} has {place:.3g}" for name, place in zip((weak, strong), places))
         names = f"from small to large: {', '.join(LADDER)}" if weak in LADDER else f"{sizes} million weights"
@@ -281,7 +281,7 @@ class Edition(Value):
 
     def at(self, name: str) -> str:
         """What a name of models or data in this edition is to everybody: a path relative to its file, made absolute."""
-        return beside(name, self._folder, sources.is_path if name in (self.data, self.helpful) else is_path)
+        return resolved(name, self._folder, sources.is_path if name in (self.data, self.helpful) else is_path)
 
     @field_validator("title")
     @classmethod
@@ -304,7 +304,7 @@ class Edition(Value):
     def _every_pair(cls, value: object, info: ValidationInfo) -> object:
         if value != "all":
             return value
-        place = {name: rank(beside(name, _folder(info))) for name in info.data.get("models", ())}
+        place = {name: rank(resolved(name, _folder(info))) for name in info.data.get("models", ())}
         every = combinations(sorted(place, key=place.get), 2)
         return [f"{weak}{ARROW}{strong}" for weak, strong in every if place[weak] < place[strong]]
 
@@ -331,7 +331,7 @@ class Edition(Value):
     @classmethod
     def _between(cls, value: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
         models = [*info.data.get("models", ()), *LADDER]
-        place = lambda name: rank(beside(name, _folder(info)))
+        place = lambda name: rank(resolved(name, _folder(info)))
         for weak, strong in map(split_pair, info.data.get("mitigation_weak_strong_pairs", ())):
             for name in value or ():
                 if not place(weak) < place(name) < place(strong):
@@ -579,7 +579,7 @@ def load(edition: str | Path = "world", overrides: Mapping[str, Any] | None = No
         ParameterError: no such edition, or a field that is unknown, of the wrong type or out of range.
     """
     path = find(edition)
-    file = read(path, str(edition) if path.parent != FOLDER else path.name)
+    file = read_edition_file(path, str(edition) if path.parent != FOLDER else path.name)
     if not named_like(path):
         raise ParameterError("edition", str(edition), "the name of the file needs a letter from a to z, or a digit")
     if file.fields.get("name", "") != named_like(path):

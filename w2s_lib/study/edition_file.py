@@ -126,7 +126,7 @@ class EditionFile:
         return ParameterError("edition", self.said, f"{where}{says or f'this is no YAML ({problem})'}")
 
 
-def read(path: Path, said: str) -> EditionFile:
+def read_edition_file(path: Path, said: str) -> EditionFile:
     """The edition file at ``path``, which errors call ``said``; in UTF-8, or in UTF-16 with a byte order mark.
 
     Raises:
