@@ -103,6 +103,45 @@ def test_no_two_classes_have_one_name():
     assert len(named) > 80 and len(set(named)) == len(named), {name for name in named if named.count(name) > 1}
 
 
+FIGURE_AND_FINDING = {
+    "ask", "bridge", "by_people", "families", "game", "labels", "ledger", "pythagoras", "specification_curve",
+    "tax_by_side", "who_pays",
+}  # fmt: skip
+"""Functions by which a chapter finds something, and by which it draws just that."""
+
+SAME_OF_SEVERAL = {
+    "main": "what a command does",
+    **dict.fromkeys(("build", "fit", "tokenizer"), "of another kind of model in each module"),
+    "reward_gaps": "of texts one by one, and packed",
+    "known": "of pairs, which a model knows, and of models, whose size is known",
+    "share": "of pairs; and of a file's work, in a module whose digest shipped results carry",
+    "say": "of a number, and of how a run gets on, in a module whose digest shipped results carry",
+    "pool": "of rows, and of texts, in a module whose digest shipped results carry",
+    **dict.fromkeys(("difference", "differences"), "of statistics; of what two machines made; of texts' features"),
+    **dict.fromkeys(("load", "read", "write", "check", "render", "pack", "seal", "execute"), "of the module's subject"),
+    **dict.fromkeys(
+        (
+            "at_hand", "batches", "blocks", "called", "describe", "exercise", "is_path", "labelled", "minutes", "notes",
+            "opening", "page", "parameters", "questions",
+        ),
+        "of the module's subject",
+    ),
+}  # fmt: skip
+"""Functions of several modules that are called alike, and why."""
+
+
+def test_no_two_functions_have_one_name():
+    """But for a chapter's figure and its finding, and those of which it is told why."""
+    found: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, set()).add(module)
+    alike = {name: modules for name, modules in found.items() if len(modules) > 1}
+    assert set(alike) == FIGURE_AND_FINDING | set(SAME_OF_SEVERAL)
+    assert {module.split(".")[0] for name in FIGURE_AND_FINDING for module in alike[name]} == {"figures", "findings"}
+
+
 def test_a_module_is_no_catch_all():
     assert not [path for path in PACKAGE.rglob("*.py") if path.stem in ("utils", "helpers", "common", "misc")]
 

@@ -1,6 +1,7 @@
-"""What a statistic is stands in tables: no code takes its name apart."""
+"""What a statistic is stands in tables: no code takes its name apart, in the library or in a notebook."""
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from w2s_lib.measures.metrics import NULLS
 
 PACKAGE = Path(__file__).resolve().parent.parent / "w2s_lib"
 FILES = [path for folder in ("findings", "figures", "book") for path in sorted((PACKAGE / folder).glob("*.py"))]
+FILES += sorted((PACKAGE.parent / "notebooks").glob("*.ipynb"))
 
 APART = {
     "startswith", "endswith", "removeprefix", "removesuffix", "partition", "rpartition", "split", "replace", "match",
@@ -45,9 +47,17 @@ def taken_apart(source: str) -> list[int]:
     return found
 
 
+def code_of(path: Path) -> str:
+    """A module's text, or all code cells of a notebook."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return text
+    return "\n".join("".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "code")
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_no_code_takes_a_statistic_s_name_apart(path):
-    assert not taken_apart(path.read_text(encoding="utf-8"))
+    assert not taken_apart(code_of(path))
 
 
 @pytest.mark.parametrize(

@@ -155,11 +155,16 @@ def _changes(blocks: Mapping[str, Mapping[str, list]]) -> tuple[matplotlib.figur
     return figure, ". ".join(told)
 
 
+def _beside_none(results: pd.DataFrame, statistic: str) -> pd.DataFrame:
+    """What each mitigation of reward models changes in a statistic under the explicit conflict, by its name."""
+    about = {"statistic": statistic, "method": "reward_model", "condition": "explicit", "versus": UNMODIFIED}
+    return usual(results, mitigation=None, **about).set_index("mitigation")
+
+
 def on_fewer_seeds(results: pd.DataFrame) -> dict[str, int]:
     """The mitigations of reward models that are tried on fewer study seeds than others, and on how many: where a record
     stands in for a build, those that it does not hold.  The tax, by which it is told, has a value in every seed."""
-    about = {"statistic": "conflict_tax", "method": "reward_model", "condition": "explicit", "versus": UNMODIFIED}
-    seeds = usual(results, mitigation=None, **about).set_index("mitigation")["n_seeds"]
+    seeds = _beside_none(results, "conflict_tax")["n_seeds"]
     return seeds[seeds < seeds.max()].to_dict()
 
 
@@ -167,8 +172,7 @@ def by_excess(results: pd.DataFrame) -> list[str]:
     """The mitigations of reward models that the results hold, from the one that lowers DS minus its margin-matched null
     most to the one that raises it most; undefined changes stand last, after them those that are ``on_fewer_seeds``, and
     then those that ask the truth: three orders, and not one."""
-    about = {"statistic": MATCHED, "method": "reward_model", "condition": "explicit", "versus": UNMODIFIED}
-    change = usual(results, mitigation=None, **about).set_index("mitigation")["value"].fillna(np.inf)
+    change = _beside_none(results, MATCHED)["value"].fillna(np.inf)
     few = on_fewer_seeds(results)
     return sorted(tried(results), key=lambda name: (not MITIGATIONS[name].honest, name in few, change[name]))
 
@@ -177,6 +181,28 @@ def cost(remedy: Remedy, times: Mapping[str, float]) -> str:
     """What a remedy costs, as a multiple of the plain student's arithmetic by its title; empty where nobody knows."""
     known = np.isfinite(times.get(remedy.title, np.nan))
     return f"{'≤ ' * remedy.at_most}{times[remedy.title]:.1f} ×" if known else ""
+
+
+def _blocks(
+    results: pd.DataFrame, times: Mapping[str, float], elsewhere: Mapping[str, pd.DataFrame]
+) -> tuple[dict[str, dict[str, list]], list[Remedy]]:
+    """What each mitigation changes, by block and by its name in the figure, as ``_changes`` asks for; and which of the
+    remedies of other chapters are among them."""
+    few = on_fewer_seeds(results)
+    price = lambda remedy: f" ({told})" if (told := cost(remedy, times)) else ""
+    seeds = lambda n: f", {n} seed{'s' * int(n > 1)}"
+    blocks: dict[str, dict[str, list]] = {"": {}, "fewer seeds": {}, ASKS: {}, POLICIES: {}, IMPLICIT: {}}
+    for name in by_excess(results):
+        block = ASKS if not MITIGATIONS[name].honest else "fewer seeds" if name in few else ""
+        one = of_reward_models(name)
+        blocks[block][one.title + (seeds(few[name]) if name in few else "") + price(one)] = _of(results, one)
+    others = [one for one in split_remedies(elsewhere)[0] if not one.beside_none]
+    found = {one: _of(elsewhere[one.chapter], one) for one in others}
+    for one in sorted(found, key=lambda one: np.nan_to_num(found[one][0]["value"], nan=np.inf)):
+        most = max(row["n_seeds"] for row in found[one] if row is not None)
+        block = POLICIES if one.condition == "explicit" else IMPLICIT
+        blocks[block][one.title + seeds(most) + price(one)] = found[one]
+    return blocks, others
 
 
 def every_mitigation(
@@ -190,28 +216,16 @@ def every_mitigation(
     multiple of the plain student's.  ``elsewhere``: rows by chapter; what they say of other students, or under another
     conflict, stands below.  As ``by_excess``; blocks stand apart.
     """
-    names, few = by_excess(results), on_fewer_seeds(results)
-    price = lambda remedy: f" ({told})" if (told := cost(remedy, times or {})) else ""
-    seeds = lambda n: f", {n} seed{'s' * int(n > 1)}"
-    blocks: dict[str, dict[str, list]] = {"": {}, "fewer seeds": {}, ASKS: {}, POLICIES: {}, IMPLICIT: {}}
-    for name in names:
-        block = ASKS if not MITIGATIONS[name].honest else "fewer seeds" if name in few else ""
-        one = of_reward_models(name)
-        blocks[block][one.title + (seeds(few[name]) if name in few else "") + price(one)] = _of(results, one)
-    others = [one for one in split_remedies(elsewhere or {})[0] if not one.beside_none]
-    found = {one: _of(elsewhere[one.chapter], one) for one in others}
-    for one in sorted(found, key=lambda one: np.nan_to_num(found[one][0]["value"], nan=np.inf)):
-        most = max(row["n_seeds"] for row in found[one] if row is not None)
-        block = POLICIES if one.condition == "explicit" else IMPLICIT
-        blocks[block][one.title + seeds(most) + price(one)] = found[one]
-    figure, shown = _changes(blocks)
+    blocks, others = _blocks(results, times or {}, elsewhere or {})
+    names, (figure, shown) = by_excess(results), _changes(blocks)
     shares = usual(results, statistic=SHARE, condition="explicit", mitigation=None).set_index("mitigation")
     if len(shares):
         of_each = [f"{title(name or 'none')} {say(shares.loc[name])}" for name in ("", *names) if name in shares.index]
         shown += f". Excess as a share of the attainable: {'; '.join(of_each)}"
-    apart = "Below the first line: on fewer seeds than the others, so many as stand behind a name. " * bool(few)
-    if found:
-        why = dict.fromkeys(why for one in found for why in one.lacks.values())
+    apart = "Below the first line: on fewer seeds than the others, so many as stand behind a name. "
+    apart *= bool(on_fewer_seeds(results))
+    if others:
+        why = dict.fromkeys(why for one in others for why in one.lacks.values())
         apart += "At the bottom: each minus what its name says, else minus no mitigation, in its own models"
         apart += f"; –: {'; '.join(why)}. " if why else ". "
         apart += "Diamonds: under the implicit conflict; stars: its pairs in turns. " * bool(blocks[IMPLICIT])
@@ -219,7 +233,7 @@ def every_mitigation(
     return Figure(
         figure,
         "What each mitigation changes, against no mitigation, with 95 % intervals. "
-        f"{shown if names or found else 'The results hold no mitigation: 0 rows'}.",
+        f"{shown if names or others else 'The results hold no mitigation: 0 rows'}.",
         f"Each mitigation minus no mitigation{', with its arithmetic as a multiple' if times else ''}, from the one "
         "that lowers DS − margin-matched null most. Squares: under the explicit conflict, measured from the "
         "mitigation's own no-conflict student; the matched null is the margin-matched one. Circles: its PGR. "

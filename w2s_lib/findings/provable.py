@@ -78,7 +78,7 @@ SHORTEST = "shortest_fit"
 SHARES = {0.0: "rerun", 1.0: "implicit"}
 """Share of second labels → the condition that it is in results rows."""
 
-AGAINST = 0.5
+OPPOSED = 0.5
 """How far the second label's direction points against the truth's."""
 
 FRESH = range(1000, 1012)
@@ -168,7 +168,7 @@ def covariance(setting: Setting, n: int, seed: int, m: int, share: float) -> Arr
 
     Each strong student learns from m points of its own by the weak model's outputs, the ceiling from the baseline's by
     their true labels.  Conflict also learns share · m further points by the second label, the sign of a direction whose
-    correlation with the truth's is −``AGAINST``, of the size of weak labels; with a share of 0 it is a rerun.  Kept, as
+    correlation with the truth's is −``OPPOSED``, of the size of weak labels; with a share of 0 it is a rerun.  Kept, as
     several thresholds are asked of the same models; nobody can write to it.
     """
     world = Draws(setting, n, seed)
@@ -177,7 +177,7 @@ def covariance(setting: Setting, n: int, seed: int, m: int, share: float) -> Arr
     mine, others, again, mixed = (world.draw(k) for k in (m, m, m, round(share * m)))
     label = lambda points: world.seen(points, False) @ weak
     strong = lambda points, y: latent(world, shortest(world.seen(points, True), y), True)
-    direction = np.sqrt(1 - AGAINST**2) * mixed[:, 1] - AGAINST * mixed[:, 0]
+    direction = np.sqrt(1 - OPPOSED**2) * mixed[:, 1] - OPPOSED * mixed[:, 0]
     second = np.abs(label(again)).mean() * np.sign(direction)
     rows = np.stack([
         np.eye(1, z.shape[1])[0], latent(world, weak, False), strong(mine, np.sign(mine[:, 0])),
