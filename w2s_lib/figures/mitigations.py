@@ -28,23 +28,13 @@ class Panel:
     """The axis holds at least this."""
     most: tuple[float, float]
     """Intervals are drawn no farther than this; estimates are, to ``FAR`` times as far."""
-    percent: bool = False
-
-    @property
-    def scale(self) -> float:
-        return 100.0 if self.percent else 1.0
-
-    @property
-    def says(self) -> str:
-        """The axis' name on one line."""
-        text = on_one_line(self.axis)
-        return text[0].upper() + text[1:]
+    scale: float = 1.0
 
 
 MITIGATION_PANELS = (
     Panel("excess_margin_matched", "explicit", "change of DS −\nmatched null", (-0.1, 0.1), (-0.6, 0.6)),
     Panel("pgr", "none", "change of\nPGR", (-0.2, 0.2), (-0.8, 0.8)),
-    Panel("conflict_tax", "explicit", "change of\ntax (points)", (-4.0, 4.0), (-25.0, 25.0), percent=True),
+    Panel("conflict_tax", "explicit", "change of\ntax (points)", (-4.0, 4.0), (-25.0, 25.0), 100),
     Panel("deception_score", "explicit", "change of\nDS", (-0.1, 0.1), (-0.6, 0.6)),
 )
 """What is read of every mitigation, from left to right."""
@@ -57,7 +47,7 @@ WANTED = ("← less hidden", "more PGR →", "← less tax", "")
 
 BOOTSTRAP_PANELS = (
     Panel("pgr", "none", "PGR, without\nthe conflict", (-0.05, 1.05), (-0.6, 1.6)),
-    Panel("conflict_tax", "explicit", "conflict tax\n(% of the pairs)", (-0.5, 1.0), (-0.5, 75.0), percent=True),
+    Panel("conflict_tax", "explicit", "conflict tax\n(% of the pairs)", (-0.5, 1.0), (-0.5, 75.0), 100),
     Panel("deception_score", "explicit", "deception score (DS)\nand its nulls", (-0.02, 1.02), (-0.02, 1.02)),
     Panel("excess_margin_matched", "explicit", "DS − margin-\nmatched null", (-0.1, 0.1), (-0.6, 0.6)),
 )
@@ -88,7 +78,7 @@ def _panels(
     drawn: Sequence[tuple[str, Sequence[pd.Series | None], bool]],
     panels: Sequence[Panel],
     heights: Sequence[float],
-    unit: str,
+    unit: bool,
 ) -> tuple[matplotlib.figure.Figure, np.ndarray, list[str]]:
     """A panel a measure, a row each: name, results rows by panel (None: the book has none), and whether they are grey.
 
@@ -103,7 +93,7 @@ def _panels(
             if row is None:
                 ax.annotate("–", (0, y), ha="center", va="center", color=GREY)
                 continue
-            said.append(f"{name} {say(row, percent=panel.percent).replace(' %', unit)}")
+            said.append(f"{name} {say(row, panel.scale != 1, unit)}")
             if pd.isna(row["value"]):
                 ax.annotate("undefined", (0, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5)
                 continue
@@ -120,7 +110,8 @@ def _panels(
         (least, most), (lowest, highest) = panel.least, panel.most
         ax.set_xlim(min(max(min(low, least), lowest), *values, 0), max(min(max(high, most), highest), *values, 0))
         ax.set_xlabel(panel.axis, fontsize=10)
-        told.append(f"{panel.says}: {'; '.join(said)}")
+        axis = on_one_line(panel.axis)
+        told.append(f"{axis[0].upper()}{axis[1:]}: {'; '.join(said)}")
     return figure, axes, told
 
 
@@ -145,7 +136,7 @@ def _changes(blocks: Mapping[str, Mapping[str, list]]) -> tuple[matplotlib.figur
             rows.append(Row(y, shown, (name, found, block == ASKS)))
             y += 1
     drawn = [row for row in rows if row.about]
-    figure, axes, told = _panels([row.about for row in drawn], MITIGATION_PANELS, [row.y for row in drawn], unit="")
+    figure, axes, told = _panels([row.about for row in drawn], MITIGATION_PANELS, [row.y for row in drawn], unit=False)
     for ax, better in zip(axes, WANTED):
         ax.axvline(0, **DASHED)
         ax.set_title(better, fontsize=9.5)
@@ -280,7 +271,7 @@ def bootstrapping(results: pd.DataFrame) -> Figure:
     rows = rows.set_index(["mitigation", "via", "condition", "statistic"])
     of = lambda how: [rows.loc[(*how, panel.base, panel.statistic)] for panel in BOOTSTRAP_PANELS]
     drawn = [(name, of(how), False) for name, how in shown.items()]
-    figure, axes, said = _panels(drawn, BOOTSTRAP_PANELS, range(len(drawn)), unit=" %")
+    figure, axes, said = _panels(drawn, BOOTSTRAP_PANELS, range(len(drawn)), unit=True)
     pgr, _, score, excess = axes
     told = []
     for y, (name, how) in enumerate(shown.items()):

@@ -26,10 +26,6 @@ def clipped(p: Array, least: float = LEAST_PROBABILITY) -> Array:
     return np.clip(p, least, 1 - least)
 
 
-def _mean(values: Array, weights: Array | None = None) -> Array:
-    return mean_over(values, np.ones(len(values), dtype=bool), weights)
-
-
 def kl(p: Array, q: Array) -> Array:
     """KL(p ‖ q) of each pair in nats, shape (n,): how surprised somebody who believes q is by what p says."""
     p, q = clipped(p), clipped(q)
@@ -38,17 +34,17 @@ def kl(p: Array, q: Array) -> Array:
 
 def log_loss(p: Array, weights: Array | None = None) -> Array:
     """Mean of −log p: KL of the truth from the model; log 2 for a coin."""
-    return _mean(-np.log(clipped(p)), weights)
+    return mean_over(-np.log(clipped(p)), weights=weights)
 
 
 def misfit(student: Array, weak: Array, weights: Array | None = None) -> Array:
     """Mean squared distance of a student from its supervisor's labels (Charikar, Pabbaraju and Shiragur 2024)."""
-    return _mean((student - weak) ** 2, weights)
+    return mean_over((student - weak) ** 2, weights=weights)
 
 
 def gain(student: Array, weak: Array, weights: Array | None = None) -> Array:
     """The supervisor's mean squared distance from the truth minus the student's."""
-    return _mean((1 - weak) ** 2 - (1 - student) ** 2, weights)
+    return mean_over((1 - weak) ** 2 - (1 - student) ** 2, weights=weights)
 
 
 def gain_beyond_misfit(student: Array, weak: Array, weights: Array | None = None) -> Array:
@@ -69,12 +65,12 @@ def floor(student: Array, weak: Array) -> float:
 
 def bound_pair_by_pair(student: Array, weak: Array, weights: Array | None = None) -> Array:
     """Mean distance of log p and log q: the first step, where ups no longer cancel downs."""
-    return _mean(np.abs(np.log(clipped(student)) - np.log(clipped(weak))), weights)
+    return mean_over(np.abs(np.log(clipped(student)) - np.log(clipped(weak))), weights=weights)
 
 
 def bound_by_variation(student: Array, weak: Array, weights: Array | None = None) -> Array:
     """Mean distance of p and q, over γ: the logarithm is nowhere steeper than at the least probability."""
-    return _mean(np.abs(student - weak), weights) / floor(student, weak)
+    return variation(student, weak, weights) / floor(student, weak)
 
 
 def bound_by_kl(
@@ -85,7 +81,7 @@ def bound_by_kl(
     ``least`` replaces the γ that is found.
     """
     apart = kl(student, weak) if reverse else kl(weak, student)
-    return np.sqrt(_mean(apart, weights) / 2) / (floor(student, weak) if least is None else least)
+    return np.sqrt(mean_over(apart, weights=weights) / 2) / (floor(student, weak) if least is None else least)
 
 
 def calibration_in_bins_of(
@@ -107,7 +103,7 @@ def calibration_in_bins_of(
 
 def variation(student: Array, weak: Array, weights: Array | None = None) -> Array:
     """Mean distance of p and q: how far, at most, calibration in the same bins can differ."""
-    return _mean(np.abs(student - weak), weights)
+    return mean_over(np.abs(student - weak), weights=weights)
 
 
 def capa(p: Array, q: Array, weights: Array | None = None) -> Array:
@@ -116,8 +112,8 @@ def capa(p: Array, q: Array, weights: Array | None = None) -> Array:
 
     0 for models that err independently, 1 for models that never differ; NaN where both are always surely right.
     """
-    observed = _mean(p * q + (1 - p) * (1 - q), weights)
-    right, too = _mean(p, weights), _mean(q, weights)
+    observed = mean_over(p * q + (1 - p) * (1 - q), weights=weights)
+    right, too = mean_over(p, weights=weights), mean_over(q, weights=weights)
     expected = right * too + (1 - right) * (1 - too)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(expected < 1, (observed - expected) / (1 - expected), np.nan)
@@ -131,4 +127,4 @@ def slack(truth: Array, student: Array, weak: Array, weights: Array | None = Non
     the student is the nearest *linear head* and the truth is one, too.
     """
     apart = kl if reverse else lambda p, q: kl(q, p)
-    return _mean(apart(truth, weak) - apart(truth, student) - apart(student, weak), weights)
+    return mean_over(apart(truth, weak) - apart(truth, student) - apart(student, weak), weights=weights)

@@ -140,8 +140,10 @@ def _alike(among: bytes, features: tuple[bytes, ...], neighbours: int, of: bytes
     return csr_array((np.ones(near.size), (np.repeat(inside[asked], k), near.ravel())), shape=(len(among), len(among)))
 
 
-def mean_over(values: Array, of: Mask, weights: Array | None = None) -> Array:
-    """Weighted mean of ``values``, shape (n,) or the weights', over the pairs in ``of``; NaN where there are none."""
+def mean_over(values: Array, of: Mask | None = None, weights: Array | None = None) -> Array:
+    """Weighted mean of ``values``, shape (n,) or the weights', over the pairs in ``of``, or all of as many pairs; NaN
+    where there are none."""
+    of = np.ones(len(values), dtype=bool) if of is None else of
     weights = np.ones(len(of)) if weights is None else weights
     total = weights @ of.astype(float)
     if weights.ndim == 1:
