@@ -95,9 +95,9 @@ def resting_places(loss: str, alpha: float, q: np.ndarray) -> np.ndarray:
     return np.where(q < borders(alpha)[loss == ""], p, np.nan)
 
 
-def by_label(pairs: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
+def by_label(pairs: pd.DataFrame) -> pd.DataFrame:
     """Of ``fitted``, by loss, condition and tenth of labels: mean ``q``; quartiles ``low, middle, high`` of z."""
-    tenth = np.minimum((pairs["q"] * bins).astype(int), bins - 1)
+    tenth = np.minimum((pairs["q"] * 10).astype(int), 9)
     rows = []
     for (loss, condition, _), group in pairs.groupby(["loss", "condition", tenth.rename("tenth")], sort=False):
         low, middle, high = np.quantile(group["z"], [0.25, 0.5, 0.75])

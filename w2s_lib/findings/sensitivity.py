@@ -35,7 +35,7 @@ from w2s_lib.findings.results import (
     usual,
 )
 from w2s_lib.findings.statistics import MATCHED, attainable_of
-from w2s_lib.measures.divergences import calibration_in_bins_of
+from w2s_lib.measures.divergences import RELIABILITY_BINS, calibration_in_bins_of
 from w2s_lib.measures.metrics import Array, Comparison, correct, log_odds
 from w2s_lib.specs import Train
 from w2s_lib.study import Study
@@ -134,9 +134,9 @@ def measure_at(
     return tabulate(study, conditions, estimates)
 
 
-def reliability(p: Array, bins: int = 10) -> pd.DataFrame:
+def reliability(p: Array) -> pd.DataFrame:
     """Confidence against accuracy in equal bins from 1/2 to 1: ``bin, confidence, accuracy, pairs``, none empty."""
-    places = np.minimum((2 * bins * (confidence(p) - 0.5)).astype(int), bins - 1)
+    places = np.minimum((2 * RELIABILITY_BINS * (confidence(p) - 0.5)).astype(int), RELIABILITY_BINS - 1)
     frame = pd.DataFrame({"bin": places, "confidence": confidence(p), "accuracy": correct(p).astype(float)})
     grouped = frame.groupby("bin")
     return grouped.mean().assign(pairs=grouped.size()).reset_index()
@@ -148,13 +148,13 @@ def oversure(p: Array, weights: Array | None = None) -> Array:
     return (weights @ (confidence(p) - correct(p))) / weights.sum(axis=-1)
 
 
-def calibration_error(p: Array, weights: Array | None = None, bins: int = 10) -> Array:
+def calibration_error(p: Array, weights: Array | None = None) -> Array:
     """Expected calibration error: mean over the bins of ``reliability`` of the distance of confidence from accuracy, by
     their share of pairs (Guo et al. 2017).
 
     Never negative, and above zero by chance alone: of a calibrated model, each bin still misses a little.
     """
-    return calibration_in_bins_of(p, p, weights, bins)
+    return calibration_in_bins_of(p, p, weights)
 
 
 def calibration(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:

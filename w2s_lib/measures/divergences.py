@@ -19,6 +19,7 @@ LEAST_PROBABILITY = 1e-12
 """A probability is taken for no smaller: the logarithm of 0 is no number."""
 
 RELIABILITY_BINS = 10
+"""Of equal width, from a confidence of 1/2 to one of 1."""
 
 
 def clipped(p: Array, least: float = LEAST_PROBABILITY) -> Array:
@@ -84,9 +85,7 @@ def bound_by_kl(
     return np.sqrt(mean_over(apart, weights=weights) / 2) / (floor(student, weak) if least is None else least)
 
 
-def calibration_in_bins_of(
-    p: Array, binned_by: Array, weights: Array | None = None, bins: int = RELIABILITY_BINS
-) -> Array:
+def calibration_in_bins_of(p: Array, binned_by: Array, weights: Array | None = None) -> Array:
     """Calibration error of one model in the bins of another's confidence: how far mean p lies from accuracy in a bin,
     on average over bins by their share of pairs.
 
@@ -96,7 +95,8 @@ def calibration_in_bins_of(
     weights = np.ones(len(p)) if weights is None else weights
     right = correct(binned_by)
     sure = np.where(right, binned_by, 1 - binned_by)
-    inside = np.eye(bins)[np.minimum((2 * bins * (sure - 0.5)).astype(int), bins - 1)]
+    places = np.minimum((2 * RELIABILITY_BINS * (sure - 0.5)).astype(int), RELIABILITY_BINS - 1)
+    inside = np.eye(RELIABILITY_BINS)[places]
     off = np.where(right, p, 1 - p) - right
     return np.abs((weights * off) @ inside).sum(axis=-1) / weights.sum(axis=-1)
 

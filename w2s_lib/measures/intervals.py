@@ -185,7 +185,7 @@ def above_zero(size: float, n_seeds: int, level: float = LEVEL) -> float:
 
 
 def prediction_interval(
-    mean: ArrayLike, sd: ArrayLike, n_seeds: ArrayLike, new: ArrayLike, level: float = LEVEL
+    mean: ArrayLike, sd: ArrayLike, n_seeds: ArrayLike, new: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bounds between which the mean of ``new`` further seeds will lie, from mean and standard deviation of ``n_seeds``.
 
@@ -197,12 +197,12 @@ def prediction_interval(
     """
     mean, sd, n, new = (np.asarray(x, dtype=float) for x in (mean, sd, n_seeds, new))
     known = n > 1
-    half = stats.t.ppf(0.5 + level / 2, np.where(known, n - 1, 1)) * sd * np.sqrt(1 / np.maximum(n, 1) + 1 / new)
+    half = stats.t.ppf(0.5 + LEVEL / 2, np.where(known, n - 1, 1)) * sd * np.sqrt(1 / np.maximum(n, 1) + 1 / new)
     half = np.where(known, half, np.nan)
     return mean - half, mean + half
 
 
-def seeds_for(effect: float, sd: float, wanted: float = 0.8, level: float = LEVEL) -> float:
+def seeds_for(effect: float, sd: float, wanted: float = 0.8) -> float:
     """How many seeds tell a mean of this size from zero with this power, two at least; NaN where ``sd`` is not above 0.
 
     >>> seeds_for(0.05, 0.05)
@@ -211,10 +211,10 @@ def seeds_for(effect: float, sd: float, wanted: float = 0.8, level: float = LEVE
     if not (sd > 0 and effect > 0):
         return float("nan")
     most = 2
-    while power(effect, sd, most, level) < wanted:
+    while power(effect, sd, most) < wanted:
         most *= 2
     # statsmodels' own search finds no root where few seeds are enough.
-    return 2.0 + bisect_left(range(2, most), True, key=lambda n: power(effect, sd, n, level) >= wanted)
+    return 2.0 + bisect_left(range(2, most), True, key=lambda n: power(effect, sd, n) >= wanted)
 
 
 def minimum_detectable_effect(sd: float, n_seeds: int, power: float = 0.8, level: float = LEVEL) -> float:
@@ -235,7 +235,7 @@ def cluster_weights(clusters: Sequence[object], draws: int, rng: np.random.Gener
     return rng.multinomial(k, np.full(k, 1 / k), size=draws).astype(float)[:, index]
 
 
-def percentile_interval(value: float, draws: NDArray[np.float64], level: float = LEVEL) -> Interval:
+def percentile_interval(value: float, draws: NDArray[np.float64]) -> Interval:
     """Percentile interval of bootstrap draws, shape (draws,), around one study seed's value; NaN draws are left out.
 
     The bounds are NaN where all draws are the same: none of a pair that was not seen can be drawn.
@@ -243,5 +243,5 @@ def percentile_interval(value: float, draws: NDArray[np.float64], level: float =
     draws = draws[~np.isnan(draws)]
     if np.isnan(value) or len(draws) == 0:
         return Interval(value, np.nan, np.nan, int(not np.isnan(value)))
-    low, high = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2])
+    low, high = np.quantile(draws, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     return Interval(value, float(low), float(high), 1) if high - low >= SAME else Interval(value, np.nan, np.nan, 1)

@@ -404,13 +404,13 @@ def summary(plan: pd.DataFrame) -> pd.DataFrame:
     return alike.agg(columns).rename(columns={"key": "runs"}).reset_index()
 
 
-def bill(studies: Iterable[Study], price: float, device: Machine = DEVICE) -> pd.DataFrame:
+def bill(studies: Iterable[Study], price: float) -> pd.DataFrame:
     """What whole studies take, a row each: ``edition``, ``runs``, ``GB`` of the largest, ``hours`` of GPUs and
     ``euros`` at ``price`` an hour; nothing is run."""
     rows = []
     for study in studies:
-        runs = plan(study, device)
-        hours = float(runs.loc[runs["machine"] == device.name, "hours"].sum())
+        runs = plan(study)
+        hours = float(runs.loc[runs["machine"] == DEVICE.name, "hours"].sum())
         rows.append((study.edition.name, len(runs), runs["memory"].max() / 1e9, hours, price * hours))
     return pd.DataFrame(rows, columns=["edition", "runs", "GB", "hours", "euros"])
 

@@ -481,9 +481,9 @@ class Study:
             "replica": (c.replica if replica is None else replica) + STREAMS * self.training,
         } | VARIANTS[variant])  # fmt: skip
 
-    def societies(self, seed: int, weak: str, strong: str, condition: str, variant: str = "macpo") -> list[Society]:
+    def societies(self, seed: int, weak: str, strong: str, condition: str) -> list[Society]:
         """Three societies behind one comparison: without the condition, under it, and another one without."""
-        of = lambda condition, **replica: self.society(seed, weak, strong, condition, variant, **replica)
+        of = lambda condition, **replica: self.society(seed, weak, strong, condition, **replica)
         return [of("none"), of(condition), of("none", replica=INDEPENDENT)]
 
     def society_runs(self) -> list[Run]:
