@@ -261,7 +261,7 @@ def test_a_seed_that_is_there_is_not_made_again(folder):
 def test_the_command_goes_on_where_it_was(folder, tmp_path, capsys, monkeypatch):
     made = []
     monkeypatch.setattr(
-        record, "statistics", lambda study, names: made.extend(study.edition.seeds) or planted(made[-1])
+        record, "seed_statistics", lambda study, names: made.extend(study.edition.seeds) or planted(made[-1])
     )
     monkeypatch.setattr(Study, "runs", lambda study: [])
     monkeypatch.setattr(record, "_named", as_planted)
