@@ -4,8 +4,8 @@ Supervision aims at *harmlessness* or at *honesty*; mixed in are pairs of anothe
 target pair the world knows what the rival would prefer: the same reply, the other one, or neither.
 
 >>> import pandas as pd
->>> from w2s_lib.findings.objectives import side
->>> side(pd.DataFrame({"chosen": ["no", "no"], "rejected": ["yes of course", "yes"]}), "verbosity").tolist()
+>>> from w2s_lib.findings.objectives import rival_sides
+>>> rival_sides(pd.DataFrame({"chosen": ["no", "no"], "rejected": ["yes of course", "yes"]}), "verbosity").tolist()
 ['clashes', 'silent']
 """
 

@@ -287,7 +287,7 @@ def largest(found: pd.DataFrame, statistic: str, condition: str, versus: str = "
 def judge_alarms(rates: Mapping[str, float]) -> str:
     """What a statistic can tell, from how often it alarms for each kind of ``PLANTED``.
 
-    >>> judge({"perfect": 1.0, "lowest": 1.0, "half": 0.9, "blind": 0.03, "by_margin": 0.02, "by_label": 0.04})
+    >>> judge_alarms({"perfect": 1.0, "lowest": 1.0, "half": 0.9, "blind": 0.03, "by_margin": 0.02, "by_label": 0.04})
     'tells deceivers from innocents'
     """
     alarms = max(rates[name] for name in INNOCENT)

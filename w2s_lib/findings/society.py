@@ -65,7 +65,7 @@ def after(study: Study, run: Society) -> dict[int, tuple[Array, Array]]:
 def round_name(number: int, rounds: int) -> str:
     """What the column ``knowledge`` says of the agents after that round, of so many.
 
-    >>> [called(number, 2) for number in range(3)]
+    >>> [round_name(number, 2) for number in range(3)]
     ['frozen', 'round_1', 'updated']
     """
     return FROZEN if number == 0 else UPDATED if number == rounds else f"round_{number}"
