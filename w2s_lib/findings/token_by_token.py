@@ -120,7 +120,7 @@ def by_place(study: Study) -> pd.DataFrame:
     return told.agg(counts=("counts", "mean"), gain=("gain", "mean"), replies=("gain", "size")).reset_index()
 
 
-def labels_by_tokens(study: Study, by: str, on: Split = "weak_label") -> pd.DataFrame:
+def token_labels(study: Study, by: str, on: Split) -> pd.DataFrame:
     """How many pairs are in each group, and how many of their weak labels are right; columns ``results.PER_SEED``."""
     also = {"on": TRAINING} if on == "weak_label" else {}
 
@@ -179,12 +179,8 @@ def token_by_token(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     from the same draw."""
     few = by_simpo(study)
     study.lab.run(study.token_runs())
-    frames = [
-        labels_by_tokens(few, CHOSEN, "test"),
-        labels_by_tokens(few, CHOSEN),
-        labels_by_tokens(few, LOT),
-        planted_controls(few),
-    ]
+    asked = ((CHOSEN, "test"), (CHOSEN, "weak_label"), (LOT, "weak_label"))
+    frames = [*(token_labels(few, by, on) for by, on in asked), planted_controls(few)]
     for name in TOKENS_TRIED:
         one = few.under_mitigation(name)
         frames.append(measure_both(one, ("explicit", "rerun")))
