@@ -553,6 +553,10 @@ class Train(Spec):
         return (*(shard for features in read for shard in features.all()), *self.labellers)
 
 
+EXAMPLES = 5
+"""Prompts to which a judgement keeps what was replied before training, and by the first policy; no other words."""
+
+
 class Judgement(Spec):
     """What a real model and the policies made of it reply to the same test prompts, held by a rule and by a judge.
 

@@ -16,7 +16,7 @@ from w2s_lib.findings.claims import claims_in
 from w2s_lib.findings.results import Cell, Estimate, difference, minus, summarise, tabulate
 from w2s_lib.findings.statistics import Statistic
 from w2s_lib.measures.metrics import Mask, mean_over, share
-from w2s_lib.specs import Judgement
+from w2s_lib.specs import EXAMPLES, Judgement
 from w2s_lib.study import Study
 from w2s_lib.study.study import REPLIED
 
@@ -67,3 +67,15 @@ def real_replies(study: Study) -> pd.DataFrame:
     rows += [difference(per_seed, "reply_refuses", "before", who("dpo", c), who("before")) for c in REPLIED]
     rows.append(difference(per_seed, SAID, "rejected", who("chosen"), who("rejected")))
     return pd.concat(rows, ignore_index=True)
+
+
+def examples(study: Study) -> pd.DataFrame:
+    """What the model replied to the first test prompts of the first seed before training, and the policy without a
+    conflict after it: ``prompt`` (its number), ``before``, ``after``."""
+    by = study.on_policy_weak_strong_pairs().trained_by("dpo")
+    cell = (by.edition.seeds[0], *by.edition.weak_strong[0])
+    told = by.lab.replies(by.judgement(*cell)).pivot(index="pair_id", columns="writer", values="reply")
+    order = by.lab.pairs(by.pairs(cell[0]))["pair_id"]
+    told = told.loc[[pair for pair in order if pair in told.index]].head(EXAMPLES).reset_index(drop=True)
+    after = by.student(*cell).key
+    return pd.DataFrame({"prompt": told.index + 1, "before": told["before"], "after": told[after]})

@@ -9,15 +9,12 @@ import pandas as pd
 
 from w2s_lib.data.load import split
 from w2s_lib.models import checkpoints
-from w2s_lib.specs import Judgement
+from w2s_lib.specs import EXAMPLES, Judgement
 from w2s_lib.training import policy, shards
 from w2s_lib.training.train import gaps_again, replied
 
 BEFORE = "before"
 """Who writes before any training; policies go by their keys, and the data set's own replies by their columns."""
-
-EXAMPLES = 5
-"""Prompts to which the replies before training, and of the first policy, are kept to be read: no others leave a run."""
 
 
 def judge(run: Judgement, tables: Sequence[pd.DataFrame], folder: Path) -> None:
