@@ -158,7 +158,7 @@ def test_planted_replies_are_found(planted):
     told = ledger({"15_real_models_and_data": planted}, EXPECTED_REPLIES.values()).set_index("claim")
     assert not set(EXPECTED_REPLIES) & set(CLAIMS) and told.loc["R2", "verdict"] != "no"
     figure = figures.replies(planted)
-    assert "before training 0.0 %" in figure.text and "people did" in figure.note
+    assert "before training 0.0 %" in figure.alt and "people did" in figure.caption
 
 
 def test_words_of_a_model_are_folded_behind_a_warning_and_escaped():
