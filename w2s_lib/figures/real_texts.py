@@ -11,7 +11,7 @@ import pandas as pd
 from w2s_lib.figures.rows import ONE, Measure, beside, dot, forest, name_rows, under_headings
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, STUDIES, Figure, canvas
 from w2s_lib.findings.conflict import placebo_refused, placebos_refused
-from w2s_lib.findings.real_replies import SAID
+from w2s_lib.findings.real_replies import JUDGED
 from w2s_lib.findings.real_texts import ACROSS, WITHIN, family
 from w2s_lib.findings.results import ALL, ONE_DIVISION, pick, say, usual
 from w2s_lib.findings.statistics import MATCHED, SHARE
@@ -37,8 +37,8 @@ OF_FAMILIES = (
     Measure("score − margin-\nmatched null", MATCHED, conditions={"explicit": -0.15, "rerun": 0.15}, most=np.inf),
 )
 OF_REPLIES = (
-    Measure("replies that refuse,\nby the rule (%)", SAID[0], scale=100, conditions=ONE),
-    Measure("judge prefers it to before,\nless the opposite", SAID[1], conditions=ONE, most=np.inf),
+    Measure("replies that refuse,\nby the rule (%)", JUDGED[0], scale=100, conditions=ONE),
+    Measure("judge prefers it to before,\nless the opposite", JUDGED[1], conditions=ONE, most=np.inf),
 )
 WHO_REPLIES = {
     "SmolLM2-135M": {"before training": ("before", "none")},
@@ -147,7 +147,7 @@ def replies(results: pd.DataFrame) -> Figure:
 
     def found(measure: Measure, who: tuple[str, str], _: str) -> pd.Series | None:
         method, condition = who
-        if (measure.statistic, method) == (SAID[1], "before"):
+        if (measure.statistic, method) == (JUDGED[1], "before"):
             return None  # the judge compares with these
         return pick(results, measure.statistic, condition, method=method)
 

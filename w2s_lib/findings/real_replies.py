@@ -29,7 +29,7 @@ EXPECTED_REPLIES = claims_in(Path(__file__).with_name("real_replies.yaml"))
 OTHERS = ("before", "chosen", "rejected")
 """Who replies beside the policies: the model before any training, and people's preferred and other replies."""
 
-SAID = ("reply_refuses", "reply_net_preferred")
+JUDGED = ("reply_refuses", "reply_net_preferred")
 """Share of replies that refuse by the rule; and share that the judge prefers to the one before training, less the share
 that it likes less."""
 
@@ -63,9 +63,9 @@ def real_replies(study: Study) -> pd.DataFrame:
 
     per_seed = tabulate(by, REPLIED, estimates, runs=by.judgements())
     who = lambda method, condition="none": {"method": method, "condition": condition}
-    rows = [summarise(per_seed, pooled=True), minus(per_seed, SAID, ("explicit",), "rerun", method="dpo")]
+    rows = [summarise(per_seed, pooled=True), minus(per_seed, JUDGED, ("explicit",), "rerun", method="dpo")]
     rows += [difference(per_seed, "reply_refuses", "before", who("dpo", c), who("before")) for c in REPLIED]
-    rows.append(difference(per_seed, SAID, "rejected", who("chosen"), who("rejected")))
+    rows.append(difference(per_seed, JUDGED, "rejected", who("chosen"), who("rejected")))
     return pd.concat(rows, ignore_index=True)
 
 

@@ -252,7 +252,7 @@ def _sampled(
     return said[:, longest:]
 
 
-AT_ONCE = 50
+PROMPTS_AT_ONCE = 50
 """Prompts of a data set that are replied to side by side."""
 
 NEXT_TURN = re.compile(r"\n\n(?:Human|Assistant):")
@@ -266,8 +266,8 @@ def answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: D
     prompts, texts = openings(tokenizer, frame), []
     model.eval()
     torch.manual_seed(seed)
-    for start in range(0, len(prompts), AT_ONCE):
-        said = _sampled(model, tokenizer, prompts[start : start + AT_ONCE], LONGEST_REPLY)
+    for start in range(0, len(prompts), PROMPTS_AT_ONCE):
+        said = _sampled(model, tokenizer, prompts[start : start + PROMPTS_AT_ONCE], LONGEST_REPLY)
         texts += tokenizer.batch_decode(said, skip_special_tokens=True)
     texts = [NEXT_TURN.split(text)[0].strip() for text in texts]
     return DataFrame({"pair_id": frame["pair_id"].to_numpy(), "reply": texts, "says": list(map(says, texts))})
