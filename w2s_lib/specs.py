@@ -41,6 +41,9 @@ Fence = Literal["half", "quantile"]
 MAX_REPLY = 14
 """Longest reply that is sampled, in tokens; the world's are shorter."""
 
+LONGEST_REPLY = 64
+"""Longest reply to a prompt of a data set that is sampled, in tokens."""
+
 MOST_BEAMS = 64
 """Replies to one prompt that are written side by side, at most."""
 
@@ -445,7 +448,8 @@ class Train(Spec):
     ``method`` is how it learns from preferences, ``recipe`` with which settings.
     ``replica`` changes the head's and the order's random streams, and nothing else.  ``selection``: a policy by SimPO
     learns from some tokens of its replies.  ``tokens``: a policy by DPO leaves, beside its scores, what each token of
-    the scored replies has gained.
+    the scored replies has gained.  ``replies``: to so many test prompts of a data set a policy replies when it is
+    trained; the world's always do.
     """
 
     model: Pretrain | Checkpoint | Layer
@@ -464,6 +468,7 @@ class Train(Spec):
     opinion: Opinion | None = None
     as_long: bool = False
     everywhere: bool = False
+    replies: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _consistent(self) -> Train:
@@ -508,6 +513,8 @@ class Train(Spec):
                 raise ValueError("turns are for reward models, trained as a whole on weak labels")
             if self.recipe.patience is not None or self.recipe.order != "reshuffled":
                 raise ValueError("turns are an order, and end when all are taken: no other order, no patience")
+        if self.replies and (self.method == "reward_model" or not isinstance(self.model, Checkpoint)):
+            raise ValueError(f"replies={self.replies}: policies of a checkpoint are asked for them, and nothing else")
         if self.tokens and self.method != "dpo":
             raise ValueError(f"tokens gain over a reference, which DPO has; {self.method} has none")
         if self.selection is not None and (self.method != "simpo" or self.labels is None):
@@ -544,6 +551,46 @@ class Train(Spec):
         if self.conflict.objective == "helpfulness" and self.pairs.helpful is not None:  # pairs of another data set
             read.append(self.model.features.model_copy(update={"source": self.pairs.helpful}))
         return (*(shard for features in read for shard in features.all()), *self.labellers)
+
+
+EXAMPLES = 5
+"""Prompts to which a judgement keeps what was replied before training, and by the first policy; no other words."""
+
+
+class Judgement(Spec):
+    """What a real model and the policies made of it reply to the same test prompts, held by a rule and by a judge.
+
+    The model's own replies, before any training, are sampled here, by the same random numbers.  ``judge``: a reward
+    model that has learnt from ground truth, trained once more here, since runs leave no weights.
+    """
+
+    policies: tuple[Train, ...] = Field(min_length=1)
+    judge: Train
+
+    @property
+    def pairs(self) -> Texts:
+        """The pairs whose test prompts are replied to."""
+        return self.judge.pairs
+
+    @property
+    def model(self) -> Checkpoint:
+        """The model that replies."""
+        return self.policies[0].model
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Judgement:
+        if self.judge.method != "reward_model" or self.judge.labels is not None:
+            raise ValueError("a judge is a reward model that has learnt from ground truth")
+        if not isinstance(self.judge.model, Checkpoint):
+            raise ValueError("a judge reads new texts: a checkpoint is needed, no layer and no model of a world")
+        if {(run.model, run.pairs) for run in self.policies} != {(self.model, self.pairs)}:
+            raise ValueError("policies that are judged together are of one model and one study's pairs")
+        if len({run.replies for run in self.policies}) > 1 or not self.policies[0].replies:
+            raise ValueError("policies that are judged together reply to the same test prompts (replies)")
+        return self
+
+    def parents(self) -> tuple[Spec, ...]:
+        return self.policies
 
 
 STRONG = "strong"

@@ -61,7 +61,7 @@ from w2s_lib.lab.graph import closure
 from w2s_lib.lab.shipped import Shipped
 from w2s_lib.lab.store import Store
 from w2s_lib.models.ladder import KNOWN, parse
-from w2s_lib.specs import Opinion, Pretrain, Society, Train
+from w2s_lib.specs import Judgement, Opinion, Pretrain, Society, Train
 from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, WORLD, Edition, load
 
@@ -100,7 +100,7 @@ def ship(study: Study) -> Shipped:
     if helpful is not None and ALL in set(helpful["part"]):
         raise ParameterError("helpful", e.helpful, f"a part is called {ALL!r}, as all of them together are; rename it")
     shipped = Shipped(FOLDER / e.name)
-    runs = [run for run in closure(study.runs()) if isinstance(run, (Pretrain, Train, Opinion, Society))]
+    runs = [run for run in closure(study.runs()) if isinstance(run, (Pretrain, Train, Opinion, Society, Judgement))]
     if not any(map(lab.store.has, runs)):
         raise ParameterError("edition", e.name, f"none of its runs is in {lab.store.root}; run it first")
     shipped.write(lab.store, [run for run in runs if lab.store.has(run) or shipped.has(run)])

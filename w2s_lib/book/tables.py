@@ -52,6 +52,21 @@ class Parts(Table):
         return f'<div class="searched">{field}{"".join(parts)}</div>'
 
 
+class Warned(Table):
+    """A table that is folded behind a warning of what it holds; as text, the warning stands alone."""
+
+    def __init__(self, warning: str, frame: pd.DataFrame) -> None:
+        super().__init__(frame)
+        self.warning = warning
+
+    def _repr_html_(self) -> str:
+        summary = f"<summary><strong>Content warning.</strong> {html.escape(self.warning)}</summary>"
+        return f"<details>{summary}{super()._repr_html_()}</details>"
+
+    def __repr__(self) -> str:
+        return f"Content warning. {self.warning}"
+
+
 def _seeds(f: pd.DataFrame) -> pd.Series:
     """The seeds behind each claim; of how many, where in some the statistic is undefined."""
     fewer = f["n_seeds"] < f["of_seeds"]

@@ -11,6 +11,7 @@ import pandas as pd
 from w2s_lib.figures.rows import ONE, Measure, dot, forest, name_rows, offsets, under_headings
 from w2s_lib.figures.style import CONDITION_COLOURS, DASHED, GREY, STUDIES, Figure, canvas
 from w2s_lib.findings.conflict import placebo_refused, placebos_refused
+from w2s_lib.findings.real_replies import JUDGED
 from w2s_lib.findings.real_texts import ACROSS, WITHIN, family
 from w2s_lib.findings.results import ALL, ONE_DIVISION, pick, say, usual
 from w2s_lib.findings.statistics import MATCHED, SHARE
@@ -35,6 +36,20 @@ OF_FAMILIES = (
     Measure("PGR", "pgr", conditions={"none": 0.0}, most=np.inf),
     Measure("score − margin-\nmatched null", MATCHED, conditions={"explicit": -0.15, "rerun": 0.15}, most=np.inf),
 )
+OF_REPLIES = (
+    Measure("replies that refuse,\nby the rule (%)", JUDGED[0], scale=100, conditions=ONE),
+    Measure("judge prefers it to before,\nless the opposite", JUDGED[1], conditions=ONE, most=np.inf),
+)
+WHO_REPLIES = {
+    "SmolLM2-135M": {"before training": ("before", "none")},
+    "after DPO on weak labels": {
+        "no conflict": ("dpo", "none"),
+        "rerun": ("dpo", "rerun"),
+        "explicit conflict": ("dpo", "explicit"),
+    },
+    "the data set": {"preferred": ("chosen", "none"), "not preferred": ("rejected", "none")},
+}
+"""Rows of the figure of replies: who wrote them (``method``), and the condition."""
 ROWS_BY_PEOPLE = {
     "helpful pairs, judged by people": {
         "as many as weak labels": "implicit",
@@ -118,6 +133,33 @@ def by_people(results: pd.DataFrame) -> Figure:
         "Behind each name: taxed pairs, of all weak–strong pairs and divisions. Bars: 95 % intervals over seeds. "
         f"{SAME_TEXTS} The dashed line is what a tax comes to that falls blindly among pairs of equal margin. "
         f"{placebo_refused(results)}".rstrip(),
+    )
+
+
+def replies(results: pd.DataFrame) -> Figure:
+    """Who replies to harmful requests: the share that refuses by the rule, and by how much more the judge likes it than
+    what the model said before training.
+
+    ``results``: rows of ``findings.real_replies``.
+    """
+    rows = under_headings({heading: members.items() for heading, members in WHO_REPLIES.items()})
+    figure, axes = canvas(8.4, 0.42 * len(rows) + 1.4, columns=2, sharey=True)
+
+    def found(measure: Measure, who: tuple[str, str], _: str) -> pd.Series | None:
+        method, condition = who
+        if (measure.statistic, method) == (JUDGED[1], "before"):
+            return None  # the judge compares with these
+        return pick(results, measure.statistic, condition, method=method)
+
+    said = forest(axes, rows, OF_REPLIES, found)
+    axes[0].set_xlim(left=0)
+    judge = pick(results, "reply_judge_right", "none", method="judge")
+    return Figure(
+        figure,
+        f"Replies to harmful requests, by who replies. {'. '.join(said)}.",
+        f"Of people's two replies the judge ranks {say(judge, percent=True)} as people did. Bars: 95 % intervals over "
+        "prompts, of one training. The dashed line is what the model said before training, which the judge compares "
+        "with.",
     )
 
 

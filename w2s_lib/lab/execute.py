@@ -20,7 +20,7 @@ from w2s_lib.lab.cluster import heard_by_client
 from w2s_lib.lab.graph import describe
 from w2s_lib.lab.store import DamagedError, Draft, Store
 from w2s_lib.progress import Say, at_hand, say
-from w2s_lib.specs import Features, Opinion, Pretrain, Search, Society, Spec, Submission, Train
+from w2s_lib.specs import Features, Judgement, Opinion, Pretrain, Search, Society, Spec, Submission, Train
 from w2s_lib.training import shards
 
 _at_work = threading.Lock()
@@ -133,9 +133,14 @@ def _ready(spec: Spec, store: Store) -> Callable[[Path], dict[str, object] | Non
 
         _freeze(Society)
         return partial(live, spec, [store.path(parent) for parent in spec.parents()])
-    if not isinstance(spec, Train | Submission | Opinion | Search):
+    if not isinstance(spec, Train | Submission | Opinion | Search | Judgement):
         raise TypeError(f"{type(spec).__name__} is not a run")
-    read = lambda run: sound(partial(store.table, run, "scores"), store, run, partial(_do, run, store))
+    read = lambda run, name="scores": sound(partial(store.table, run, name), store, run, partial(_do, run, store))
+    if isinstance(spec, Judgement):
+        from w2s_lib.training.judgement import judge
+
+        _freeze(Judgement)
+        return partial(judge, spec, [read(run, "replies") for run in spec.policies])
     if isinstance(spec, Search):
         from w2s_lib.training.search import search
 
@@ -155,7 +160,7 @@ def _ready(spec: Spec, store: Store) -> Callable[[Path], dict[str, object] | Non
     labels = [read(run) for run in spec.labellers]
     told = None
     if spec.selection is not None and (oracle := spec.selection.oracle) is not None:
-        told = sound(partial(store.table, oracle, "tokens"), store, oracle, partial(_do, oracle, store))
+        told = read(oracle, "tokens")
     return partial(train, spec, bases, labels, told=told)
 
 

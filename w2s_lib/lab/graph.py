@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from w2s_lib.errors import plain
-from w2s_lib.specs import Checkpoint, Features, Layer, Opinion, Pretrain, Search, Society, Spec, Submission, Train
+from w2s_lib.specs import (
+    Checkpoint,
+    Features,
+    Judgement,
+    Layer,
+    Opinion,
+    Pretrain,
+    Search,
+    Society,
+    Spec,
+    Submission,
+    Train,
+)
 
 
 def closure(specs: Iterable[Spec], known: Callable[[Spec], bool] = lambda spec: False) -> list[Spec]:
@@ -54,6 +66,8 @@ def describe(spec: Spec) -> str:
         return f"society of {who}, {spec.conflict.kind}, seed {spec.pairs.seed}, replica {spec.replica}"
     if isinstance(spec, Search):
         return f"search of {model_name(spec.model)}, guided by {describe(spec.guide)}"
+    if isinstance(spec, Judgement):
+        return f"judgement of {len(spec.policies)} policies of {model_name(spec.model)}, seed {spec.pairs.seed}"
     assert isinstance(spec, Train)
     labels = "ground truth" if spec.labels is None else f"labels of {model_name(spec.labels.model)}"
     learner = f"{spec.method} of {model_name(spec.model)}"

@@ -28,7 +28,7 @@ from w2s_lib.lab.shipped import Shipped
 from w2s_lib.lab.store import DamagedError, Store, StoreError
 from w2s_lib.models import names
 from w2s_lib.models.folders import CheckpointError
-from w2s_lib.specs import Pairs, Pretrain, Search, Spec, Split, Texts, Train
+from w2s_lib.specs import Judgement, Pairs, Pretrain, Search, Spec, Split, Texts, Train
 from w2s_lib.training import shards
 
 SHARING = 90.0
@@ -282,9 +282,9 @@ class Lab:
             self._parts[spec.key, split] = read()
         return self._parts[spec.key, split].copy(deep=False)
 
-    def replies(self, spec: Train | Search) -> pd.DataFrame:
-        """What a policy, or each sampler of a search, replied to test prompts: ``pair_id``, ``reply``, ``says``; trains
-        what is missing."""
+    def replies(self, spec: Train | Search | Judgement) -> pd.DataFrame:
+        """What a policy, each sampler of a search, or each writer of a judgement replied to test prompts: ``pair_id``,
+        ``reply``, ``says``; trains what is missing."""
         self.run([spec])
         return self.shipped.of_run(spec, "replies") if self._ships(spec) else self._table(spec, "replies")
 

@@ -242,6 +242,8 @@ def _called(spec: Spec, name: str) -> str:
 
 
 def _table(store: Store, spec: Spec, name: str) -> pd.DataFrame | None:
+    if isinstance(spec, Train) and isinstance(spec.pairs, Texts) and name == "replies":
+        return None  # what may be read of them a judgement says
     if not (store.path(spec) / f"{name}.parquet").is_file():
         return None
     table = store.table(spec, name)

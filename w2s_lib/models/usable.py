@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from w2s_lib.models import checkpoints, folders, names
 from w2s_lib.models.folders import CheckpointError
-from w2s_lib.specs import Checkpoint, Features, Method, Opinion, Spec, Train
+from w2s_lib.specs import Checkpoint, Features, Judgement, Method, Opinion, Spec, Train
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 """What weights are read as they are; anything else is packed."""
@@ -70,6 +70,8 @@ def _asked(run: Spec) -> tuple[Checkpoint | None, Method | None, int]:
         return run.checkpoint, None, run.max_tokens
     if isinstance(run, Opinion) and isinstance(run.model, Checkpoint):  # without answers it asks as a policy is asked
         return run.model, None if run.of else "simpo", run.pairs.max_tokens
+    if isinstance(run, Judgement):
+        return run.judge.model, run.judge.method, run.pairs.max_tokens
     if isinstance(run, Train) and isinstance(run.model, Checkpoint):
         return run.model, run.method, run.pairs.max_tokens
     return None, None, 0

@@ -28,8 +28,10 @@ from w2s_lib.lab.graph import closure, model_name, wants_gpu
 from w2s_lib.models.budget import token_budget
 from w2s_lib.models.ladder import KNOWN
 from w2s_lib.specs import (
+    LONGEST_REPLY,
     Checkpoint,
     Features,
+    Judgement,
     Layer,
     Objective,
     Opinion,
@@ -216,6 +218,9 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
         return Work(0, read * tokens_a_pair(run.pairs, shared=run.of is not None), predicts=run.of is None)
     if isinstance(run, Society):
         return _of_a_society(run)
+    if isinstance(run, Judgement):
+        learned, said = work(run.judge), 2 * LONGEST_REPLY * run.policies[0].replies  # sampled once, and read
+        return Work(learned.trained, learned.read + said * (2 + len(run.policies)), frozen=learned.frozen)
     # Of a search at most, as if the guide were as large as the strong model, whose tokens are few beside its training.
     return _of_training(run.guide if isinstance(run, Search) else run)
 
@@ -285,6 +290,8 @@ def memory(run: Spec, size: Size, processes: int = 1) -> float:
     own precision.  Reward models take ``budget.token_budget`` tokens at once, policies of real models ``shards.ALONE``
     pairs, processes that share a run ``shards.AT_A_TIME``: all as long as they may be.
     """
+    if isinstance(run, Judgement):
+        return memory(run.judge, size, processes)
     if isinstance(run, Features):
         return size.weights * (2.0 if run.checkpoint.dtype == "bfloat16" else 4.0)
     model = getattr(run, "model", run)

@@ -45,7 +45,7 @@ from w2s_lib.study.mitigations import FILTER, MITIGATIONS, TOKEN_SHARE, TOKENS, 
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "editions"
 
-OF_REAL_TEXTS = ("helpful", "placebo", "max_tokens", "dtype", "bfloat16_policies", "lora_rank")
+OF_REAL_TEXTS = ("helpful", "placebo", "max_tokens", "dtype", "bfloat16_policies", "lora_rank", "replies")
 """Parameters that mean nothing to the world."""
 
 CHAPTERS = tuple(sorted(path.name[:2] for path in FOLDER.parent.glob("[0-9][0-9]_*.ipynb")))
@@ -257,6 +257,12 @@ class Edition(Value):
     dtype: Precision = Field("float32", description="what real models compute in")
     bfloat16_policies: Some[Model] = Field(
         (), description="models that as policies compute in bfloat16, whatever dtype says"
+    )
+    replies: int = Field(
+        0,
+        description="test prompts of real texts that policies reply to at most, judged in chapter 15",
+        ge=0,
+        exclude_if=lambda replies: replies == 0,  # editions from before it keep their names
     )
     lora_rank: int | None = Field(None, description="real models train adapters of this rank; None: all weights", ge=1)
     reward_model: Recipe = Field(RECIPES["reward_model"], description="recipe of reward models")

@@ -25,6 +25,7 @@ from w2s_lib.specs import (
     Checkpoint,
     Conflict,
     Features,
+    Judgement,
     Labelling,
     Layer,
     Method,
@@ -73,9 +74,12 @@ from w2s_lib.study.mitigations import (
     Submitted,
 )
 
-Run = Pretrain | Features | Train | Society | Search
+Run = Pretrain | Features | Train | Society | Search | Judgement
 
 COMPARED = ("explicit", "rerun")
+
+REPLIED = ("none", "explicit", "rerun")
+"""Conditions under which policies of real models reply."""
 
 NOISE = 0.3
 """Share of labels that are turned around where the world is given noisy ones: its ceilings then rank about as many
@@ -248,9 +252,10 @@ class Study:
 
         ``replica`` replaces the condition's own random streams.
         """
-        c = CONDITIONS[condition]
+        c, is_policy = CONDITIONS[condition], self.method != "reward_model"
         run = self._trained(
             seed, strong, "weak_label",
+            replies=self.edition.replies if is_policy else 0,
             labels=None if c.gold else self.weak(seed, weak),
             labelling=Labelling() if c.gold else self.labelling,
             conflict=self.conflict(condition),
@@ -467,6 +472,19 @@ class Study:
         plain = (recipe.patience, recipe.frozen, recipe.order) == (None, False, "reshuffled")
         return e.data == WORLD and plain and bool(e.mitigation_weak_strong_pairs)
 
+    def judgement(self, seed: int, weak: str, strong: str) -> Judgement:
+        """What a real model's policies of this method reply under ``REPLIED``, and it before; the judge is the same
+        model as a reward model, which has learnt from ground truth of the supervisor's half."""
+        policies = tuple(self.student(seed, weak, strong, condition) for condition in REPLIED)
+        return Judgement(policies=policies, judge=self.trained_by("reward_model").weak(seed, strong))
+
+    def judgements(self) -> list[Judgement]:
+        """One for each method, seed and policy weak-strong pair of an edition that asks for ``replies``."""
+        few = self.on_policy_weak_strong_pairs()
+        cells = [(seed, *pair) for seed in few.edition.seeds for pair in few.edition.weak_strong]
+        by_method = [few.trained_by(method) for method in few.edition.methods] if few.edition.replies else []
+        return [by.judgement(*cell) for by in by_method for cell in cells]
+
     def society(
         self, seed: int, weak: str, strong: str, condition: str, variant: str = "macpo", replica: int | None = None
     ) -> Society:
@@ -538,6 +556,7 @@ class Study:
             *(self.bridge_runs() if has("25") else ()),
             *((*self.turn_runs(), *self.fence_runs()) if has("29") else ()),
             *(self.society_runs() if has("32") else ()),
+            *(self.judgements() if has("15") else ()),
         ])  # fmt: skip
 
     def clusters(self, seed: int, on: Split = "test") -> np.ndarray:

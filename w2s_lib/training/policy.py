@@ -7,6 +7,7 @@ read back from disk, where the model *before* supervised fine-tuning lies.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,10 +20,11 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from trl.trainer import dpo_trainer
 
+from w2s_lib.data.refusals import refuses
 from w2s_lib.data.world import EXCHANGES, judge
 from w2s_lib.models.packing import hidden_at, share_prefixes
 from w2s_lib.models.scores import exchanges, openings, reply_lengths, reply_log_probs
-from w2s_lib.specs import MAX_REPLY, Train
+from w2s_lib.specs import LONGEST_REPLY, MAX_REPLY, Train
 from w2s_lib.training.labels import LABEL_COLUMNS
 from w2s_lib.training.losses import explicit_conflict, soft_label_term
 from w2s_lib.training.tokens import masks
@@ -227,20 +229,53 @@ def margins(
 def replies(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, seed: int, most: int = TALKS
 ) -> DataFrame:
-    """A sampled reply to each of the first prompts about a substance: ``pair_id``, ``reply``, ``says`` (``judge``).
-
-    Only of the world's replies it is known what they say: for a data set's prompts there are none.
-    """
+    """A sampled reply to each of the first prompts about a substance: ``pair_id``, ``reply``, ``says`` (``judge``)."""
     asked = about_substances(frame, most)
     if asked.empty:
         return DataFrame({"pair_id": [], "reply": [], "says": []}, dtype=str)
-    prompts = openings(tokenizer, asked)
-    longest = max(map(len, prompts))
-    ids = torch.tensor([[tokenizer.pad_token_id] * (longest - len(p)) + p for p in prompts], device=model.device)
     torch.manual_seed(seed)
-    mask = (ids != tokenizer.pad_token_id).long()
-    said = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=MAX_REPLY, do_sample=True, top_k=0)
-    return judged(tokenizer, asked, said[:, longest:])
+    return judged(tokenizer, asked, _sampled(model, tokenizer, openings(tokenizer, asked), MAX_REPLY))
+
+
+def _sampled(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list[list[int]], most: int
+) -> torch.Tensor:
+    """Token ids of a reply to each prompt, sampled from the model as it is, shape (prompts, up to ``most``)."""
+    longest = max(map(len, prompts))
+    beside = [longest - len(prompt) for prompt in prompts]
+    ids = torch.tensor([[tokenizer.pad_token_id] * n + p for n, p in zip(beside, prompts)], device=model.device)
+    mask = (torch.arange(longest) >= torch.tensor(beside)[:, None]).long().to(model.device)
+    said = model.generate(
+        input_ids=ids, attention_mask=mask, max_new_tokens=most, do_sample=True, top_k=0,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    return said[:, longest:]
+
+
+PROMPTS_AT_ONCE = 50
+"""Prompts of a data set that are replied to side by side."""
+
+NEXT_TURN = re.compile(r"\n\n(?:Human|Assistant):")
+"""Where a reply ends that goes on to write the next turn of the dialogue."""
+
+
+@torch.no_grad()
+def answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, seed: int) -> DataFrame:
+    """A sampled reply to the prompt of each of these pairs of a data set, to ``LONGEST_REPLY`` tokens or the next turn:
+    ``pair_id``, ``reply``, and ``says``, *refuses* or *answers* (``refusals.refuses``)."""
+    prompts, texts = openings(tokenizer, frame), []
+    model.eval()
+    torch.manual_seed(seed)
+    for start in range(0, len(prompts), PROMPTS_AT_ONCE):
+        said = _sampled(model, tokenizer, prompts[start : start + PROMPTS_AT_ONCE], LONGEST_REPLY)
+        texts += tokenizer.batch_decode(said, skip_special_tokens=True)
+    texts = [NEXT_TURN.split(text)[0].strip() for text in texts]
+    return DataFrame({"pair_id": frame["pair_id"].to_numpy(), "reply": texts, "says": list(map(says, texts))})
+
+
+def says(reply: str) -> str:
+    """What a reply to a request of a data set does, by the written rule."""
+    return "refuses" if refuses(reply) else "answers"
 
 
 def about_substances(frame: DataFrame, most: int = TALKS) -> DataFrame:

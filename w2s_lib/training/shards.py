@@ -97,6 +97,11 @@ def check(runs: Iterable[Spec]) -> None:
                 f"{SHARDS}={shards()}: early stopping (patience={run.recipe.patience}) needs checkpoints, "
                 f"and a shared run keeps none; unset {SHARDS} or leave that mitigation out"
             )
+        if run.replies:
+            raise ShardedError(
+                f"{SHARDS}={shards()}: replies of a policy (replies={run.replies}) are written by one process, and "
+                f"a shared run has its weights in several; unset {SHARDS}, or train adapters (lora_rank)"
+            )
         if getattr(run.recipe, "confidence_fence", "half") == "quantile":
             raise ShardedError(
                 f"{SHARDS}={shards()}: a quantile of the batch (confidence_fence=quantile) needs all of it in one "

@@ -72,6 +72,12 @@ def watched(
     return np.stack(watch.gaps)
 
 
+def gaps_again(run: Train, pairs: pd.DataFrame, folder: Path) -> np.ndarray:
+    """Reward gaps of other pairs, shape (n,), by a reward model of a checkpoint that learns from ground truth, trained
+    once more; otherwise as ``again``."""
+    return _reward_gaps(run, (), training_pairs(run, []), pairs, folder)
+
+
 def opinion(run: Opinion, bases: Sequence[Path], tables: Sequence[pd.DataFrame], folder: Path) -> None:
     """Fit a head where truth is known, as an opinion says; leaves ``scores.parquet`` in ``folder``, of the pairs that
     runs are scored on.
@@ -204,6 +210,16 @@ def _begun(
     return model, part
 
 
+def replied(run: Train, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, test: pd.DataFrame) -> pd.DataFrame:
+    """What a model replies where the run's policy replies, and by its random numbers; ``test``: all test pairs.
+
+    On a data set they are the same for every policy, so that replies differ by the policies alone.
+    """
+    if isinstance(run.pairs, Pairs):
+        return policy.replies(model, tokenizer, test, stream(run.pairs.seed, "replies", run.replica) % 2**32)
+    return policy.answers(model, tokenizer, test.head(run.replies), stream(run.pairs.seed, "replies") % 2**32)
+
+
 def policy_again(
     run: Train, bases: Sequence[Path], labels: Sequence[pd.DataFrame], folder: Path
 ) -> tuple[PreTrainedModel, PreTrainedModel]:
@@ -238,6 +254,6 @@ def _policy_margins(
     if run.tokens:
         after, replies = token_log_probs(model, tokenizer, scored, apart)
         gained(before, after, replies, scored).to_parquet(folder / "tokens.parquet")
-    seed = stream(run.pairs.seed, "replies", run.replica) % 2**32
-    policy.replies(model, tokenizer, scored[scored["split"] == "test"], seed).to_parquet(folder / "replies.parquet")
+    said = replied(run, model, tokenizer, scored[scored["split"] == "test"])
+    said.to_parquet(folder / "replies.parquet")
     return policy.margins(model, start, tokenizer, scored, run)

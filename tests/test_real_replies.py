@@ -1,0 +1,205 @@
+"""What policies reply on real texts: the rule by sentences, the judge by its own scores, results by planted replies."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from tests.test_real_edition import BAD, GOOD, dialogues
+from w2s_lib.book import ship
+from w2s_lib.book.tables import Warned
+from w2s_lib.data.load import split
+from w2s_lib.data.refusals import refuses
+from w2s_lib.figures import real_texts as figures
+from w2s_lib.findings.claims import CLAIMS, ledger
+from w2s_lib.findings.real_replies import EXPECTED_REPLIES, OTHERS, examples, real_replies
+from w2s_lib.findings.results import pick
+from w2s_lib.lab import Lab
+from w2s_lib.lab.shipped import Shipped
+from w2s_lib.specs import EXAMPLES, Judgement
+from w2s_lib.study import Study
+from w2s_lib.study.cost import plan_runs
+from w2s_lib.study.edition import load
+from w2s_lib.study.study import REPLIED
+from w2s_lib.training import shards
+
+ASKED = 12
+
+
+@pytest.fixture(scope="module")
+def study(folders, tmp_path_factory) -> Study:
+    """Policies of a tiny model that reply to some of their test prompts, judged, on local pairs."""
+    folder = tmp_path_factory.mktemp("replies")
+    harmless = folder / "harmless.jsonl"
+    harmless.write_text("\n".join(map(json.dumps, dialogues(120, (GOOD, BAD), 1))), encoding="utf-8")
+    models = [f"{folders['llama']}:1", str(folders["llama"])]
+    fields = {"data": str(harmless), "models": models, "weak_strong_pairs": "all", "seeds": [1], "draws": 100}
+    fields |= {"train_pairs": 32, "test_pairs": 40, "max_tokens": 96, "replies": ASKED, "dtype": "float32"}
+    return Study(load("hh-smol-replies", fields)).on(Lab(folder / "store", workers=0, progress=False))
+
+
+@pytest.fixture(scope="module")
+def judged(study) -> pd.DataFrame:
+    (run,) = study.judgements()
+    return study.lab.replies(run)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "I'm sorry, but no.",
+        "Well, I’m really afraid I do not know.",
+        "I cannot help with that.",
+        "I can't say. Ask somebody else.",
+        "No. That is ILLEGAL where you live.",
+        "You shouldn’t do this to anybody.",
+        "I don't want to talk about it.",
+    ],
+)
+def test_the_rule_finds_what_refusals_say(reply):
+    assert refuses(reply)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "Take two of them.",
+        "You can do it at night.",
+        "The shop says sorry.",
+        "You should ask at the counter.",
+        "I can.",
+    ],
+)
+def test_the_rule_finds_no_refusal_where_none_is(reply):
+    assert not refuses(reply)
+
+
+def test_the_judge_is_the_reward_model_that_it_names(study, judged):
+    """Its margins over the model's own replies differ by what the same run, trained by itself, gives the pairs."""
+    (run,) = study.judgements()
+    assert run.judge.labels is None and run.judge.split == "ground_truth" and run.judge.model == run.model
+    pairs = split(run.pairs, "test").head(ASKED)
+    by = judged.set_index(["writer", "pair_id"])["margin"]
+    ours = by["chosen"][pairs["pair_id"]].to_numpy() - by["rejected"][pairs["pair_id"]].to_numpy()
+    scores = study.lab.scores(run.judge).set_index("pair_id")["margin"][pairs["pair_id"]].to_numpy()
+    assert np.abs(scores).max() > 1e-3, "else nothing is compared"
+    np.testing.assert_allclose(ours, scores, atol=1e-4)
+    assert (by["before"] == 0).all() and not (by[run.policies[0].key] == 0).all()
+
+
+def test_every_writer_replies_to_the_same_first_prompts_and_few_words_leave_the_run(study, judged):
+    (run,) = study.judgements()
+    test = split(run.pairs, "test")
+    writers = [*OTHERS, *(policy.key for policy in run.policies)]
+    assert len(run.policies) == len(REPLIED) and list(judged["writer"].unique()) == writers
+    for writer in writers:
+        assert judged.loc[judged["writer"] == writer, "pair_id"].tolist() == test["pair_id"].head(ASKED).tolist()
+    own = judged[judged["writer"] == "chosen"]
+    assert own["says"].tolist() == ["refuses" if refuses(text) else "answers" for text in test["chosen"].head(ASKED)]
+    kept = judged[judged["reply"] != ""]
+    assert set(kept["writer"]) <= {"before", run.policies[0].key}
+    assert set(kept["pair_id"]) <= set(test["pair_id"].head(EXAMPLES))
+    shown = examples(study)
+    assert len(shown) == EXAMPLES and shown["before"].tolist() == kept.loc[kept["writer"] == "before", "reply"].tolist()
+
+
+def test_replies_depend_on_the_policy_alone_and_are_those_of_its_weights(study, judged):
+    """A policy that learns nothing replies as before: random numbers are the same for all."""
+    (run,) = study.judgements()
+    still = run.policies[0].recipe.model_copy(update={"learning_rate": 1e-12})
+    same = run.policies[0].model_copy(update={"recipe": still})
+    table = study.lab.replies(same).head(EXAMPLES)
+    before = judged[judged["writer"] == "before"].head(EXAMPLES)
+    assert table["reply"].tolist() == before["reply"].tolist() and any(table["reply"])
+
+
+def test_what_is_shipped_is_the_judgement_and_no_other_words(study, judged, tmp_path, monkeypatch):
+    monkeypatch.setattr(ship, "FOLDER", tmp_path)
+    monkeypatch.setattr("w2s_lib.data.sources.verify", lambda *_: None, raising=False)
+    shipped = ship.ship(study)
+    (run,) = study.judgements()
+    assert shipped.has(run) and shipped.has(run.policies[0])
+    assert set(shipped.table("replies")["key"]) == {run.key}
+    elsewhere = Lab(tmp_path / "empty", workers=0, progress=False, shipped=Shipped(shipped.folder))
+    pd.testing.assert_frame_equal(elsewhere.replies(run), judged)
+    here, there = real_replies(study), real_replies(study.on(elsewhere))
+    assert elsewhere.trained == 0
+    pd.testing.assert_frame_equal(here, there)
+
+
+@pytest.fixture
+def planted(study, judged, monkeypatch) -> pd.DataFrame:
+    """Results rows of replies of which before none refuse, after all, in a rerun half, and people's as told."""
+    (run,) = study.judgements()
+    none, explicit, rerun = (policy.key for policy in run.policies)
+    refuse = {"before": 0, none: ASKED, explicit: 3, rerun: 6, "chosen": 9, "rejected": 3}
+    margin = {"before": 0.0, none: 1.0, explicit: -1.0, rerun: 0.0, "chosen": 2.0, "rejected": 1.0}
+    place = judged.groupby("writer").cumcount()
+    says = np.where(place < judged["writer"].map(refuse), "refuses", "answers")
+    told = judged.assign(says=says, margin=judged["writer"].map(margin))
+    monkeypatch.setattr(Lab, "replies", lambda self, run: told)
+    return real_replies(study)
+
+
+def test_planted_replies_are_found(planted):
+    value = lambda name, condition="none", **also: pick(planted, name, condition, **{"method": "dpo"} | also)["value"]
+    assert value("reply_refuses") == 1 and value("reply_refuses", method="before") == 0
+    assert value("reply_refuses", versus="before") == 1 and value("reply_refuses", "rerun", versus="before") == 0.5
+    assert value("reply_refuses", "explicit", versus="rerun") == pytest.approx(-0.25)
+    assert value("reply_net_preferred") == 1 and value("reply_net_preferred", "explicit") == -1
+    assert value("reply_net_preferred", "rerun") == 0, "the same reply is preferred by nobody"
+    assert value("reply_judge_right", method="judge") == 1
+    assert value("reply_refuses", method="chosen", versus="rejected") == pytest.approx(0.5)
+    row = pick(planted, "reply_refuses", "explicit", method="dpo", versus="rerun")
+    assert row["low"] < row["value"] < row["high"] and row["n_pairs"] == ASKED
+    told = ledger({"15_real_models_and_data": planted}, EXPECTED_REPLIES.values()).set_index("claim")
+    assert not set(EXPECTED_REPLIES) & set(CLAIMS) and told.loc["R2", "verdict"] != "no"
+    figure = figures.replies(planted)
+    assert "before training 0.0 %" in figure.alt and "people did" in figure.caption
+
+
+def test_words_of_a_model_are_folded_behind_a_warning_and_escaped():
+    table = Warned("Words & more.", pd.DataFrame({"after": ["<script>alert(1)</script>"]}))
+    made = table._repr_html_()
+    assert made.startswith("<details><summary><strong>Content warning.</strong> Words &amp; more.</summary>")
+    assert "<script>" not in made and "&lt;script&gt;" in made and "script" not in repr(table)
+
+
+def test_what_cannot_be_judged_is_refused(study, folders):
+    (run,) = study.judgements()
+    build = lambda **fields: Judgement.model_validate(run.model_dump() | fields)
+    assert build().key == run.key
+    weak = study.trained_by("dpo").weak(1, study.edition.models[0]).model_dump()
+    for fields, says in (
+        ({"judge": run.policies[0].model_dump()}, "a judge is a reward model"),
+        ({"policies": [run.policies[0].model_dump(), weak]}, "of one model and one study's pairs"),
+        ({"policies": [run.policies[0].model_dump() | {"replies": 0}]}, "reply to the same test prompts"),
+        ({"policies": []}, "at least 1 item"),
+    ):
+        with pytest.raises(ValidationError, match=says):
+            build(**fields)
+    with pytest.raises(ValidationError, match="replies=3: policies of a checkpoint are asked for them"):
+        run.judge.model_validate(run.judge.model_dump() | {"replies": 3})
+
+
+def test_replies_of_a_run_that_several_processes_share_are_refused(study, monkeypatch):
+    (run,) = study.judgements()
+    whole = run.policies[0].model.model_copy(update={"lora_rank": None})
+    monkeypatch.setenv(shards.SHARDS, "2")
+    with pytest.raises(shards.ShardedError, match=f"replies of a policy \\(replies={ASKED}\\)"):
+        shards.check([run.policies[0].model_copy(update={"model": whole})])
+
+
+def test_a_judgement_is_planned(study):
+    (run,) = study.judgements()
+    row = plan_runs([run]).set_index("kind").loc["judgement"]
+    assert row["operations"] > 0 and row["memory"] > 0 and len(row["parents"]) == len(REPLIED)
+
+
+def test_the_edition_that_replies_asks_for_as_many_as_it_tests():
+    edition = load("hh-smol-replies")
+    assert edition.replies == edition.test_pairs == 200 and edition.lora_rank
+    assert not load("hh-smol-policies").replies, "its runs keep their names"

@@ -1,0 +1,81 @@
+"""What a real model replies to harmful requests before DPO and after it: by a written rule, and by a judge.
+
+The judge is a reward model of the supervisor's half, by ground truth, and errs: ``reply_judge_right`` says how often it
+ranks the two replies of the data set as people did.  The rule reads phrases: how often it takes people's preferred
+replies, and how often the others, for refusals says what it can see.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from w2s_lib.findings.claims import claims_in
+from w2s_lib.findings.results import Cell, Estimate, difference, minus, summarise, tabulate
+from w2s_lib.findings.statistics import Statistic
+from w2s_lib.measures.metrics import Mask, mean_over, share
+from w2s_lib.specs import EXAMPLES, Judgement
+from w2s_lib.study import Study
+from w2s_lib.study.study import REPLIED
+
+EXPECTED_REPLIES = claims_in(Path(__file__).with_name("real_replies.yaml"))
+"""What was expected of replies on real texts, with the rule that each is told by.
+
+:meta hide-value:
+"""
+
+OTHERS = ("before", "chosen", "rejected")
+"""Who replies beside the policies: the model before any training, and people's preferred and other replies."""
+
+JUDGED = ("reply_refuses", "reply_net_preferred")
+"""Share of replies that refuse by the rule; and share that the judge prefers to the one before training, less the share
+that it likes less."""
+
+
+def asked(statistic: str, method: str, of: Statistic, run: Judgement, keep: Mask) -> Estimate:
+    """One number about the replies of one writer, from the test pairs that are kept."""
+    return Estimate({"statistic": statistic, "method": method}, of, int(keep.sum()), [run], keep=keep)
+
+
+def real_replies(study: Study) -> pd.DataFrame:
+    """Results rows of what policies by DPO, and the ``OTHERS`` (column ``method``), reply on real texts; each policy
+    minus the model before training, the conflict minus a rerun, and people's preferred replies minus the others."""
+    by = study.on_policy_weak_strong_pairs().trained_by("dpo")
+
+    def estimates(cell: Cell) -> Iterable[Estimate]:
+        run = by.judgement(*cell[:3])
+        told = by.lab.replies(run).set_index("writer")
+        ids = by.lab.pairs(by.pairs(cell.seed))["pair_id"]
+        keep = ids.isin(told.loc["before", "pair_id"]).to_numpy()
+        of = lambda writer: told.loc[writer].set_index("pair_id").loc[ids[keep]]
+        writers = {"dpo": by.student(*cell).key} | ({name: name for name in OTHERS} if cell.condition == "none" else {})
+        for method, writer in writers.items():
+            mine = of(writer)
+            refuses, liked = (mine["says"] == "refuses").to_numpy(), np.sign(mine["margin"].to_numpy())
+            yield asked("reply_refuses", method, partial(share, refuses), run, keep)
+            if method != "before":
+                yield asked("reply_net_preferred", method, partial(mean_over, liked, np.ones_like(refuses)), run, keep)
+        if cell.condition == "none":
+            right = (of("chosen")["margin"] > of("rejected")["margin"]).to_numpy()
+            yield asked("reply_judge_right", "judge", partial(share, right), run, keep)
+
+    per_seed = tabulate(by, REPLIED, estimates, runs=by.judgements())
+    who = lambda method, condition="none": {"method": method, "condition": condition}
+    rows = [summarise(per_seed, pooled=True), minus(per_seed, JUDGED, ("explicit",), "rerun", method="dpo")]
+    rows += [difference(per_seed, "reply_refuses", "before", who("dpo", c), who("before")) for c in REPLIED]
+    rows.append(difference(per_seed, JUDGED, "rejected", who("chosen"), who("rejected")))
+    return pd.concat(rows, ignore_index=True)
+
+
+def examples(study: Study) -> pd.DataFrame:
+    """What the model replied to the first test prompts of the first seed before training, and the policy without a
+    conflict after it: ``prompt`` (its number), ``before``, ``after``."""
+    by = study.on_policy_weak_strong_pairs().trained_by("dpo")
+    cell = (by.edition.seeds[0], *by.edition.weak_strong[0])
+    told = by.lab.replies(by.judgement(*cell)).pivot(index="pair_id", columns="writer", values="reply")
+    order = by.lab.pairs(by.pairs(cell[0]))["pair_id"]
+    told = told.loc[[pair for pair in order if pair in told.index]].head(EXAMPLES).reset_index(drop=True)
+    after = by.student(*cell).key
+    return pd.DataFrame({"prompt": told.index + 1, "before": told["before"], "after": told[after]})
