@@ -308,6 +308,14 @@ def test_an_edition_that_cannot_be_shipped_is_refused_in_one_line(edition, says,
     assert says in said and said.count("\n") == 1
 
 
+def test_models_and_pages_exclude_each_other_in_one_line(capsys):
+    with pytest.raises(SystemExit) as ended:
+        ship.main(["--edition", "preview", "--models", "--pages"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: argument --pages: not allowed with argument --models; ") and said.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("edition", "conditions", "checked"),
     [

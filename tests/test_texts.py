@@ -230,6 +230,7 @@ PROSE = [
     "[sic] it was", "[1, 2]", "{", "[{", '[{"a": 1}]', "[{'role'", "[{role: user}]", '{"content": "an answer in JSON"}',
     '[{"from": "2020", "value": "3"}, {"from": "2021", "value": "4"}]', '[{"role": "admin", "content": "all"}]',
     '"role": "user" is a field', '[{"role": "user", "content": "Hi"}] is what the server wants.', '"role": "user"',
+    "array([{'role': 'user', 'content': x}])",
 ]  # fmt: skip
 
 
@@ -249,6 +250,7 @@ def test_prose_that_begins_as_messages_do_stays_prose(tmp_path, prose):
     [
         ({"chosen": json.dumps([X])[:-9], "rejected": "y"}, "chosen: begins as messages do, and is cut or no JSON"),
         ({"prompt": "[{'role': 'user', 'content': 'it's'}]"}, "prompt: begins as messages do, and is cut or no JSON"),
+        ({"chosen": repr(np.array([X, Y], dtype=object))}, "chosen: begins as messages do, and is cut or no JSON"),
         ({"rejected": json.dumps(Y)}, "rejected: is messages as text, and chosen is not; write both in one way"),
         (
             {"prompt": json.dumps([MESSAGES[0], {"role": "tool", "content": "1"}])},
@@ -411,6 +413,7 @@ BAD_FILES = {
     ),
     "surrogate.jsonl": (b'{"chosen": "\\ud800", "rejected": "b"}', r"line 1: '\\ud800' is half of a character"),
     "latin.jsonl": (GOOD + b'\n{"chosen": "\xe9"}', "line 2 is not UTF-8 .byte 0xe9.*save the file as UTF-8"),
+    "twice.jsonl.gz": (gzip.compress(gzip.compress(GOOD)), "cannot be read: it is packed twice by gzip"),
     "cut.jsonl.gz": (gzip.compress(GOOD * 50)[:-20], "cannot be read"),
     "cut.parquet": (pd.DataFrame({"chosen": ["a"], "rejected": ["b"]}).to_parquet()[:-9], "cannot be read: "),
     "doubled.parquet": (

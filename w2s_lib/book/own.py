@@ -6,7 +6,6 @@ It is a study like the book's: the edition ``own`` with other names in it, the s
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
 from math import floor
@@ -20,7 +19,7 @@ from w2s_lib.data.reading import DataError
 from w2s_lib.errors import ParameterError
 from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import closure
-from w2s_lib.models.folders import CheckpointError
+from w2s_lib.models.folders import refused_by
 from w2s_lib.models.ladder import KNOWN, parse
 from w2s_lib.specs import Checkpoint, Layer, Train
 from w2s_lib.study import Study, edition
@@ -82,14 +81,15 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
         study = Study(edition.load("own", fields | {"helpful_share": min(1.0, _share(study))}))
     from w2s_lib.models import usable  # here, for it loads torch
 
+    refuse = lambda error: ParameterError("models", name, error.says)
     for name in study.edition.models:
-        with _as_written(name):
+        with refused_by(refuse):
             usable.check(closure([study.ceiling(study.edition.seeds[0], name)]))
     placebos = [e.placebo] if "placebo" in fields else get_args(Placebo)
     tried = [study.with_parameters(placebo=name) for name in placebos]
     study = next((one for one in tried if "placebo" not in not_shown(one)), tried[-1])
     for name in study.edition.models:
-        with _as_written(name):
+        with refused_by(refuse):
             read = as_read(study, name)
         if 2 * read.alike > read.pairs:
             says = f"{name} reads {read.alike} of {read.pairs} pairs as two times the same text, so soon are they cut"
@@ -106,15 +106,6 @@ def _which(e: Edition) -> Iterator[str]:
             yield f"{base} is {KNOWN[base].source}, not the folder of that name, which is written ./{base}."
         elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", base):
             yield f"{base} is the folder of that name, not the hub's model."
-
-
-@contextmanager
-def _as_written(name: str) -> Iterator[None]:
-    """A model that cannot be used is refused under the name by which it was asked for."""
-    try:
-        yield
-    except CheckpointError as error:
-        raise ParameterError("models", name, error.says) from None
 
 
 @lru_cache(maxsize=8)

@@ -24,7 +24,6 @@ another edition that needs them, starts from the same weights.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -53,7 +52,7 @@ from w2s_lib.book.chapter import CHAPTERS_BESIDE, MODELS, open_lab
 from w2s_lib.data.cleaning import cleaned, pool
 from w2s_lib.data.preferences import SURFACE, Agreement, agreement
 from w2s_lib.data.sources import source
-from w2s_lib.errors import ParameterError, exit_code
+from w2s_lib.errors import Arguments, ParameterError, exit_code
 from w2s_lib.findings.mechanism import PATHS, paths
 from w2s_lib.findings.results import ALL
 from w2s_lib.lab import Lab
@@ -196,14 +195,15 @@ def ship_pages(study: Study, edition: str, also: Iterable[Path]) -> Path:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     says = "Keep an edition's finished results with the project."
-    parser = argparse.ArgumentParser(prog="python -m w2s_lib.book.ship", description=says)
+    parser = Arguments(prog="python -m w2s_lib.book.ship", description=says)
     parser.add_argument("--edition", required=True, help="name of an edition")
     parser.add_argument("--store", help="folder of results; $W2S_STORE, or .store")
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    instead = parser.add_mutually_exclusive_group()
     what = "execute all chapters of a preview and keep their pages, instead of results"
-    parser.add_argument("--pages", action="store_true", help=what)
+    instead.add_argument("--pages", action="store_true", help=what)
     what = "keep the pretrained models of the edition world, instead of results"
-    parser.add_argument("--models", action="store_true", help=what)
+    instead.add_argument("--models", action="store_true", help=what)
     given = parser.parse_args(arguments)
 
     def do() -> None:

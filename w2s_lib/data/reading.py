@@ -36,6 +36,7 @@ class DataError(OneLineError, ValueError):
 ALONE = "the file is one object; pairs are an object each, one a line or all in a list"
 """What is said of a file with columns as lists, or with its rows below a name."""
 
+GZIP = b"\x1f\x8b"
 BLANK, OBJECT = re.compile(r"[\s\ufeff]*"), re.compile(r"^\{", re.MULTILINE)
 
 
@@ -83,8 +84,8 @@ def _values(text: str) -> Iterator[tuple[str, object]]:
         line += text.count("\n", start, end)
 
 
-MESSAGES = re.compile(r"""\s*\[?\s*\{\s*["']\w+["']\s*:""")
-"""How a text begins that may be messages: a list of them, or one alone."""
+MESSAGES = re.compile(r"""\s*(array\()?\[?\s*\{\s*["']\w+["']\s*:""")
+"""How a text begins that may be messages: a list of them, one alone, or an array as NumPy's ``repr`` has it."""
 SPEAKER = re.compile(rf"""["'](role|from)\\?["']\s*:\s*\\?["']({"|".join(ROLES)})\\?["']""")
 UNPARTED = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|\}\s+\{""")
 """A text as Python writes it, or what NumPy writes between messages."""
@@ -112,7 +113,8 @@ def _messages(text: object) -> Sequence | None:
         found = found if isinstance(found, list) else [found]
         spoken = any(isinstance(one, Mapping) and ("role" in one or "from" in one) for one in found)
         return found if spoken or any(isinstance(one, ValueError) for one in found) else None
-    if SPEAKER.search(text) and (text.rstrip().endswith(("]", "}")) or not re.search(r"\}\s*\]", text)):
+    ends = text.rstrip().endswith(("]", "}", ", dtype=object)"))
+    if SPEAKER.search(text) and (ends or not re.search(r"\}\s*\]", text)):
         raise ValueError("begins as messages do, and is cut or no JSON; write messages as a list")
     return None
 
@@ -160,8 +162,10 @@ class Reading(NamedTuple):
 def _rows(path: Path) -> tuple[Iterator[tuple[str, object]], set[str], str]:
     """The rows of a file behind where each stands, names of columns that they lack, and its encoding unless UTF-8."""
     content = path.read_bytes()
-    if content.startswith(b"\x1f\x8b"):
+    if content.startswith(GZIP):
         content = gzip.decompress(content)
+        if content.startswith(GZIP):
+            raise ValueError("it is packed twice by gzip; unpack it once")
     if not content.startswith(b"PAR1"):
         text, encoding = _decoded(content)
         return _values(text), set(), encoding

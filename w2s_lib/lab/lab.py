@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from w2s_lib.lab.remaining import Remaining
 from w2s_lib.lab.shipped import Shipped
 from w2s_lib.lab.store import DamagedError, Store, StoreError
 from w2s_lib.models import names
-from w2s_lib.models.folders import CheckpointError
+from w2s_lib.models.folders import refused_by
 from w2s_lib.specs import Pairs, Pretrain, Search, Spec, Split, Texts, Train
 from w2s_lib.training import shards
 
@@ -114,24 +114,17 @@ class Lab:
         if read := [found for found in map(checkpoint_of, todo) if found is not None]:
             from w2s_lib.models import usable  # here, for it loads torch
 
+            as_written = lambda error: type(error)(self.written.get(error.args[0], error.args[0]), error.says)
             try:
-                with self._as_written():
+                with refused_by(as_written):
                     names.check(read)
             except names.Unreachable as error:
                 if not planning:
                     raise
                 print(f"note: this plan cannot be run from here: {error}", file=sys.stderr)
-            with self._as_written():
+            with refused_by(as_written):
                 usable.check(todo, fetch=not planning)
         return todo
-
-    @contextmanager
-    def _as_written(self) -> Iterator[None]:
-        """Errors of models name them as users write them."""
-        try:
-            yield
-        except CheckpointError as error:
-            raise type(error)(self.written.get(error.args[0], error.args[0]), error.says) from None
 
     def run(self, specs: Iterable[Spec]) -> int:
         """Make sure that all these runs, and their parents, exist; returns how many were trained now.

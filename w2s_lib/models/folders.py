@@ -7,6 +7,8 @@ import json
 import os
 import re
 import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -42,6 +44,15 @@ class CheckpointError(OneLineError, ValueError):
 
     def __str__(self) -> str:
         return "model={!r}: {}".format(*self.args)
+
+
+@contextmanager
+def refused_by(refuse: Callable[[CheckpointError], Exception]) -> Iterator[None]:
+    """A model that cannot be used within is refused in other words, under the name by which it was asked for."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise refuse(error) from None
 
 
 def is_path(name: str, folder: str | Path = "") -> bool:
