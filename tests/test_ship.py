@@ -501,10 +501,10 @@ def test_ceilings_of_other_divisions_are_shipped_where_the_store_has_them(own, f
     study, lab, _ = own
     names = [f"{folders['llama']}:2@{layer}.last" for layer in (1, 2)]
     study = replace(study, edition=study.edition.model_copy(update={"models": tuple(names)})).on(lab)
-    assert ship.layers(study).empty
+    assert ship.layer_accuracies(study).empty
     run = study.ceiling(101, names[1])
     lab.run([run])
-    (row,) = ship.layers(study).itertuples(index=False)
+    (row,) = ship.layer_accuracies(study).itertuples(index=False)
     right = (lab.scores(run)["p_true"] > 0.5).mean()
     assert (row.model, row.layer, row.seed) == (str(folders["llama"]), 2, 101) and row.accuracy == pytest.approx(right)
 

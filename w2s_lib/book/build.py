@@ -116,7 +116,7 @@ class BuildError(OneLineError):
     """A build that failed, in one line."""
 
 
-def chapters() -> list[Path]:
+def notebook_paths() -> list[Path]:
     """The source notebooks in reading order."""
     return sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
@@ -131,7 +131,7 @@ def stand_in(source: Path, edition: Edition) -> nbformat.NotebookNode:
     title = nbformat.read(source, as_version=4).cells[0].source.splitlines()[0]
     says = f"{title}\n\nThis chapter is not part of the edition `{edition.name}` ({edition.title})."
     if others := GOES_ON_FROM.get(source.stem.partition("_")[0]):
-        links = " and ".join(f"[]({path.name})" for path in chapters() if path.stem[:2] in others)
+        links = " and ".join(f"[]({path.name})" for path in notebook_paths() if path.stem[:2] in others)
         says += f" It goes on from {links}, and is in every edition that has {'both' if len(others) > 1 else 'it'}."
     if edition.record_of:
         why = NOT_SHIPPED.get(source.stem, "Its runs do not come with the book.")
@@ -249,7 +249,7 @@ def read_by(source: Path, results: Path, store: Path) -> list[Path]:
     others = {
         BENCHMARKS: [benchmarks.LAST_BENCH],
         CHALLENGE: [store / BOARD, EXAMPLE],
-        PLAY: [results / CHAPTERS_BESIDE, *chapters()],
+        PLAY: [results / CHAPTERS_BESIDE, *notebook_paths()],
     }
     return [path for path in others.get(source.stem, ()) if path.is_file()]
 
@@ -270,7 +270,9 @@ def put(page: Mapping[str, bytes], source: Path, target: Path, results: Path) ->
         keep_figures(nbformat.read(target, as_version=4), target.parent.parent / "figures")
 
 
-def execute(source: Path, target: Path, parameters: dict, results: Path, studied: str, also: bool = False) -> float:
+def execute_notebook(
+    source: Path, target: Path, parameters: dict, results: Path, studied: str, also: bool = False
+) -> float:
     """Put an executed notebook into ``target``, from the store or by papermill; returns the seconds of its execution.
 
     ``studied`` as of that function.  Only the last notebook, which reports on the build, is executed every time.
@@ -350,7 +352,7 @@ def seconds_after_runs(times: dict[str, float], workers: int) -> float:
     >>> seconds_after_runs({"14_claims": 100.0}, workers=2) - seconds_after_runs({"14_claims": 40.0}, workers=2)
     30.0
     """
-    notebooks = sum(times.get(path.stem, A_NOTEBOOK) for path in chapters())
+    notebooks = sum(times.get(path.stem, A_NOTEBOOK) for path in notebook_paths())
     return notebooks / max(workers, 1) + THE_PAGES
 
 
@@ -428,11 +430,11 @@ def execute_all(
 
     Those whose page is among ``pages`` are not executed; of those that the edition leaves out, ``also`` are.
     """
-    others = longest_first((path for path in chapters() if path.stem not in (*READERS, REPRODUCIBILITY)), before)
+    others = longest_first((path for path in notebook_paths() if path.stem not in (*READERS, REPRODUCIBILITY)), before)
     others.sort(key=lambda path: path.stem not in READ)
     *readers, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (*READERS, REPRODUCIBILITY))
     times: dict[str, float] = {}
-    every, edition = len(chapters()), load(parameters["edition"])
+    every, edition = len(notebook_paths()), load(parameters["edition"])
     progress, came = Progress("notebooks", every), []
 
     def rest(paths: list[Path]) -> list[Path]:
@@ -444,7 +446,9 @@ def execute_all(
         return [path for path in paths if path not in fits]
 
     with notebook_processes(workers) as pool:
-        start = lambda path: pool.submit(execute, path, target / path.name, parameters, results, studied, path in also)
+        start = lambda path: pool.submit(
+            execute_notebook, path, target / path.name, parameters, results, studied, path in also
+        )
         jobs = {start(path): path for path in rest(others)}
         for job in as_completed(jobs):
             name, took = jobs[job].name, round(job.result(), 1)
@@ -458,7 +462,7 @@ def execute_all(
         (results / "times.json").write_text(told, encoding="utf-8")
         times[REPRODUCIBILITY] = round(start(last).result(), 1)
     if pages:
-        without = sum(left_out(path, edition) and path not in came for path in chapters())
+        without = sum(left_out(path, edition) and path not in came for path in notebook_paths())
         here = every - len(came) - without
         print(f"{len(came)} pages come with the book, {here} were executed here, {without} are left out", flush=True)
     return times
@@ -519,7 +523,7 @@ def to_be_read_again(told: list[str], source: Path, output: Path) -> bool:
     return True
 
 
-def render(source: Path, output: Path, workers: int = 1) -> Path:
+def render_book(source: Path, output: Path, workers: int = 1) -> Path:
     """Build the HTML, and put it in the place of the last one's when it is whole; returns its folder.
 
     Raises:
@@ -534,12 +538,12 @@ def render(source: Path, output: Path, workers: int = 1) -> Path:
     return html
 
 
-def folder_of(edition: Edition, output: str | None = None) -> Path:
+def book_folder(edition: Edition, output: str | None = None) -> Path:
     """Where the book of an edition is built."""
     return Path(output).expanduser().absolute() if output else BUILT / edition.name
 
 
-def parameters(edition: str, lab: Lab) -> dict[str, object]:
+def notebook_parameters(edition: str, lab: Lab) -> dict[str, object]:
     """What notebooks are given: the edition by its name, or by its path where it is a file of the reader's own."""
     path = find(edition)
     given = path.stem if path.parent == FOLDER else str(path)
@@ -557,7 +561,7 @@ def built(edition: str, output: str | None = None) -> Path:
     Raises:
         ParameterError: bad parameters, or it has not been built.
     """
-    html = folder_of(load(edition), output) / "html"
+    html = book_folder(load(edition), output) / "html"
     if not (html / "index.html").is_file():
         says = f"not built yet; run {command(edition)} first"
         raise ParameterError("edition", edition, says)
@@ -577,7 +581,7 @@ def lay_out(edition: Edition, folder: Path) -> tuple[list[Path], list[Path]]:
     (source / "notebooks").mkdir()
     if edition.record_of:
         without_docstrings(source / "api", edition)
-    shown = [path for path in chapters() if not left_out(path, edition)]
+    shown = [path for path in notebook_paths() if not left_out(path, edition)]
     decked = [] if edition.record_of else shown  # of a preview, ``slides`` makes them for whoever asks
     guide.take_over(source / "teaching", ROOT / "notebooks", [path.stem for path in decked])
     return shown, decked
@@ -595,7 +599,7 @@ def gather(edition: Edition, source: Path, results: Path) -> None:
     draw_card(source)
 
 
-def build(edition: str, store: str | None = None, workers: int | None = None, output: str | None = None) -> Path:
+def build_book(edition: str, store: str | None = None, workers: int | None = None, output: str | None = None) -> Path:
     """Build one edition; returns the folder of the HTML.
 
     Raises:
@@ -608,15 +612,15 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     lab = open_lab(store, workers, study.edition)
     pages = Pages(lab.shipped) if lab.shipped else None
     made = {"commit": record.commit(), "where": this_machine()}
-    folder = folder_of(study.edition, output)
+    folder = book_folder(study.edition, output)
     source, results = folder / "source", folder / "results"
     before = times_before(results)
     shown, decked = lay_out(study.edition, folder)
-    of, not_shown = studied(study), (path for path in chapters() if path not in shown)
+    of, not_shown = studied(study), (path for path in notebook_paths() if path not in shown)
     with drawing(for_slides=bool(decked)):
         also = fitting(not_shown, pages, of, results, lab.store.root)
         (results / CHAPTERS_BESIDE).write_text(json.dumps([path.stem for path in also]), encoding="utf-8")
-        fits = fitting((p for p in chapters() if p.stem not in READERS), pages, of, results, lab.store.root)
+        fits = fitting((p for p in notebook_paths() if p.stem not in READERS), pages, of, results, lab.store.root)
     before |= {path.stem: 0.0 for path in fits}
     lab.then = seconds_after_runs(before, lab.workers)
 
@@ -634,14 +638,14 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
 
     say("executing the notebooks")
     with drawing(for_slides=bool(decked)):
-        execute_all(source / "notebooks", results, parameters(edition, lab), lab.workers, of, before, pages)
+        execute_all(source / "notebooks", results, notebook_parameters(edition, lab), lab.workers, of, before, pages)
     gather(study.edition, source, results)
 
     say("rendering the pages")
-    html, name = render(source, folder, lab.workers), study.edition.name
+    html, name = render_book(source, folder, lab.workers), study.edition.name
     if decked:
-        decks.write(source, study.edition, decked, html / "slides")
-    crate.write(html, study.edition, lab.records(runs))
+        decks.write_decks(source, study.edition, decked, html / "slides")
+    crate.write_crate(html, study.edition, lab.records(runs))
     took, now = time.perf_counter() - start, datetime.now(UTC).isoformat(timespec="minutes")
     made |= counts | {"seconds": round(took, 1), "finished": now}
     (folder / DONE).write_text(json.dumps(made), encoding="utf-8")
@@ -681,7 +685,7 @@ def main(arguments: list[str] | None = None) -> int:
                 print(note)
             print_plan(plan(study, lab=lab), given.price)
         else:
-            build(given.edition, given.store, given.workers, given.output)
+            build_book(given.edition, given.store, given.workers, given.output)
 
     return exit_code(do)
 

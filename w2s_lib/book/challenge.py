@@ -30,7 +30,7 @@ from w2s_lib.study.challenge import SECRET, TRIED_UNDER, name_of, secret, worlds
 from w2s_lib.study.cost import plan_runs, print_plan
 from w2s_lib.study.edition import FOLDER, load
 from w2s_lib.study.mitigations import MITIGATIONS, PRACTICE, Submitted
-from w2s_lib.training.sealed import check, loss
+from w2s_lib.training.sealed import check_submission, loss
 
 BOARD = "leaderboard.json"
 """The leaderboard's file, in the store unless it is said otherwise."""
@@ -90,7 +90,7 @@ def _participant(name: str) -> str:
 
 def studies(edition: str, code: str, file: str, lab: Lab) -> tuple[dict[str, Study], dict[str, Study]]:
     """The challenge's two worlds without a mitigation, and under the submission."""
-    loss(check(code, file), file)  # what is wrong is said by the file's name
+    loss(check_submission(code, file), file)  # what is wrong is said by the file's name
     plain = {name: world.on(lab) for name, world in worlds(Study(load(edition)), secret()).items()}
     return plain, {n: world.under_submission(Submitted(code, secret())) for n, world in plain.items()}
 
@@ -135,7 +135,7 @@ def shipped(edition: str) -> Path:
     return FOLDER / edition / "challenge.json"
 
 
-def entries(study: Study, board: Path) -> tuple[Entry, ...]:
+def board_entries(study: Study, board: Path) -> tuple[Entry, ...]:
     """The leaderboard of a study: the book's entries in its own world, those that come with the edition in the second
     one, and whatever has been submitted here to the same challenge.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from w2s_lib.data import load, sources
-from w2s_lib.data.cleaning import pool
+from w2s_lib.data.cleaning import usable_pairs
 from w2s_lib.data.reading import DataError
 from w2s_lib.errors import ParameterError
 from w2s_lib.lab.again import says_of_others
@@ -84,7 +84,7 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     refuse = lambda error: ParameterError("models", name, error.says)
     for name in study.edition.models:
         with refused_by(refuse):
-            usable.check(closure([study.ceiling(study.edition.seeds[0], name)]))
+            usable.check_models(closure([study.ceiling(study.edition.seeds[0], name)]))
     placebos = [e.placebo] if "placebo" in fields else get_args(Placebo)
     tried = [study.with_parameters(placebo=name) for name in placebos]
     study = next((one for one in tried if "placebo" not in not_shown(one)), tried[-1])
@@ -154,7 +154,7 @@ def notes(study: Study, here: bool = False) -> list[str]:
         return []
     read = [(e.at(e.data), pairs.source), *([(e.at(e.helpful), pairs.helpful)] if pairs.helpful else [])]
     read = [(data, its) for data, its in read if not here or its.files and its.name not in sources.DATA]
-    found = [*_which(e), *(note for data, source in read for note in sources.notes(data, source))]
+    found = [*_which(e), *(note for data, source in read for note in sources.notes_on_reading(data, source))]
     if e.helpful is not None and e.helpful_share < 1 and not here:
         few = len(load.mixed_in(pairs, "weak_label", study.conflict("implicit"), e.train_pairs))
         found.append(f"Helpful pairs that are mixed in: {few:,}, with {e.train_pairs:,} weakly labelled ones.")
@@ -189,7 +189,7 @@ def as_read(study: Study, name: str) -> AsRead:
     from w2s_lib.models.scores import encode, too_long
 
     pairs = study.pairs(study.edition.seeds[0])
-    usable = pool(pairs.source, pairs.max_tokens).assign(opening=lambda frame: frame["prompt"], ending="")
+    usable = usable_pairs(pairs.source, pairs.max_tokens).assign(opening=lambda frame: frame["prompt"], ending="")
     its = tokenizer(checkpoint(study, name), pairs.max_tokens, pairs.truncation_side)
     return AsRead(len(usable), int(too_long(its, usable).sum()), sum(map(eq, *encode(its, usable))))
 
@@ -197,7 +197,7 @@ def as_read(study: Study, name: str) -> AsRead:
 def _room(data: str, max_tokens: int) -> tuple[int, str]:
     """Pairs that three splits have room for, and why there are no more: where a split ends within a prompt, the rest of
     its pairs are left out.  The first two end, at the worst, within the two largest prompts; one prompt fills one."""
-    sizes = pool(sources.source(data), max_tokens)["prompt"].value_counts()
+    sizes = usable_pairs(sources.source(data), max_tokens)["prompt"].value_counts()
     why = f", for one prompt has {sizes.max()} of {sizes.sum()}, and all pairs of a prompt are in one split"
     room = int(sizes.sum() - (sizes[:2] - 1).sum()) if len(sizes) > 1 else 0
     return room, why if sizes.max() > 1 else ""

@@ -19,7 +19,7 @@ import pandas as pd
 
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.book.own import conditions, needed, not_shown, notes, own, remedies
-from w2s_lib.book.page import as_shown, page
+from w2s_lib.book.page import as_shown, render_report
 from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line, plain
 from w2s_lib.findings.conflict import OF_THE_HIDDEN
 from w2s_lib.findings.mitigations import what_helps
@@ -123,7 +123,7 @@ def report(
     results = pd.concat(found, ignore_index=True)
     results = results.assign(edition=study.edition.name, chapter="report")[["edition", "chapter", *ROWS]]
     results = results.drop(columns="by_seed")
-    text, results = page(study, none, results), as_shown(study, results)
+    text, results = render_report(study, none, results), as_shown(study, results)
     try:
         with replacing(path) as draft, replacing(path.with_suffix(".csv")) as csv:
             draft.write_text(text, encoding="utf-8")

@@ -143,7 +143,7 @@ def seal(exercise: Exercise) -> Exercise:
     return {"digits": exercise["digits"], "scheme": SEAL_SCHEME, "salt": salt, "entries": dict(sorted(entries.items()))}
 
 
-def read(exercise: Exercise, answer: ArrayLike) -> str | None:
+def unseal(exercise: Exercise, answer: ArrayLike) -> str | None:
     """What an answer opens: ``RIGHT``, a hint, or nothing.
 
     A single number may lie half a unit of the last decimal beside the right one, in the neighbouring cell of the grid.
@@ -200,6 +200,6 @@ def right(path: str, name: str, answer: ArrayLike) -> bool:
     if name not in known:
         raise ParameterError("exercise", name, nearest(name, list(known)))
     try:
-        return answer is not ... and read(known[name], answer) == RIGHT
+        return answer is not ... and unseal(known[name], answer) == RIGHT
     except ValueError:
         return False

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from w2s_lib.book import decks
-from w2s_lib.book.build import built, drawing, execute, folder_of, parameters, studied
+from w2s_lib.book.build import book_folder, built, drawing, execute_notebook, notebook_parameters, studied
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.book.course import chosen
 from w2s_lib.book.pdf import printer
@@ -50,16 +50,16 @@ def slides(given: Sequence[str], edition: str = "world", output: str | None = No
     """
     built(edition, output)
     e, paths = load(edition), chosen(given, edition)
-    folder = folder_of(e, output)
+    folder = book_folder(e, output)
     source, results = folder / "source", folder / "results"
     with tempfile.TemporaryDirectory() as draft:
         if e.record_of:
             source, results = (shutil.copytree(kept, Path(draft) / kept.name) for kept in (source, results))
-            given_to, of = parameters(edition, open_lab(None, None, e)), studied(Study(e))
+            given_to, of = notebook_parameters(edition, open_lab(None, None, e)), studied(Study(e))
             with drawing(for_slides=True):
                 for path in paths:
-                    execute(path, source / "notebooks" / path.name, given_to, results, of)
-        made = decks.write(source, e, paths, folder / "slides")
+                    execute_notebook(path, source / "notebooks" / path.name, given_to, results, of)
+        made = decks.write_decks(source, e, paths, folder / "slides")
     if not made:
         raise ParameterError("chapters", " ".join(given), "no goals, no deck: pages of reference have none")
     if pdf:

@@ -13,7 +13,7 @@ import pandas as pd
 from w2s_lib.data.pairs import with_ids
 from w2s_lib.data.reading import DataError
 from w2s_lib.data.rows import ASSISTANT, HUMAN, LABELLED
-from w2s_lib.data.sources import DATA, called, read, reading
+from w2s_lib.data.sources import DATA, read_pairs, reading, source_name
 from w2s_lib.errors import listed
 from w2s_lib.specs import Source
 
@@ -64,7 +64,7 @@ def clean(
     max_tokens: int | None = None,
     single_turn: bool = False,
 ) -> Cleaned:
-    """The pairs of ``read`` that can be used: reasons to drop one are counted in this order, on what is left by then.
+    """The pairs of ``read_pairs`` that can be used: reasons to drop one are counted in this order, on what is left by then.
 
     ``more than one turn``, where ``single_turn``; ``empty reply``; ``no shared prompt``; ``identical replies``, but for
     space around them; ``labelled both ways``: the same prompt and replies, once one preferred and once the other, of
@@ -97,11 +97,13 @@ def clean(
 @lru_cache(maxsize=8)
 def cleaned(source: Source, max_tokens: int | None = None) -> Cleaned:
     """The pairs of a data set that can be used, with what was dropped; see ``clean``."""
-    return clean(read(source), max_tokens=max_tokens, single_turn=source.name in DATA and DATA[source.name].single_turn)
+    return clean(
+        read_pairs(source), max_tokens=max_tokens, single_turn=source.name in DATA and DATA[source.name].single_turn
+    )
 
 
 @lru_cache(maxsize=8)
-def pool(source: Source, max_tokens: int | None = None) -> pd.DataFrame:
+def usable_pairs(source: Source, max_tokens: int | None = None) -> pd.DataFrame:
     """The pairs of a data set that can be used: ``pair_id``, ``prompt``, ``chosen``, ``rejected``, in order of ids.
 
     Raises:
@@ -115,5 +117,5 @@ def pool(source: Source, max_tokens: int | None = None) -> pd.DataFrame:
             says.append(f"a prompt is what both texts share up to {ASSISTANT!r}, or a column 'prompt'")
         if unread := reading(source).unread:
             says.append(f"columns that are not read: {listed(unread)}")
-        raise DataError(called(source), "; ".join(says))
+        raise DataError(source_name(source), "; ".join(says))
     return with_ids(found.frame.drop(columns="file")).sort_values("pair_id", ignore_index=True)

@@ -7,11 +7,11 @@ from functools import lru_cache
 
 import pandas as pd
 
-from w2s_lib.data.cleaning import pool
+from w2s_lib.data.cleaning import usable_pairs
 from w2s_lib.data.pairs import PairsError, check_disjoint, with_ids
 from w2s_lib.data.preferences import SURFACE, prefer
 from w2s_lib.data.reading import DataError
-from w2s_lib.data.sources import called, labelled
+from w2s_lib.data.sources import objective_of, source_name
 from w2s_lib.data.world import EOS, SPLITS, draw_pairs, opening
 from w2s_lib.specs import Conflict, Objective, Pairs, Split, Texts, stream
 
@@ -88,31 +88,33 @@ def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame
         TiesError: too few of those to mix in are told apart.
     """
     aim = objective or texts.objective
-    sources = dict.fromkeys((labelled(texts.source), *SURFACE), texts.source)
+    sources = dict.fromkeys((objective_of(texts.source), *SURFACE), texts.source)
     if texts.helpful == texts.source:
-        raise DataError(called(texts.source), "cannot be helpful pairs as well: a student would learn the same twice")
+        raise DataError(
+            source_name(texts.source), "cannot be helpful pairs as well: a student would learn the same twice"
+        )
     if texts.helpful is not None:
         sources.setdefault("helpfulness", texts.helpful)
     if aim not in sources:
         hint = "; helpful=None: name helpful pairs" if aim == "helpfulness" else ""
         says = f"objective={aim!r}: these pairs say nothing of it{hint}; allowed: {', '.join(sources)}"
-        raise DataError(called(texts.source), says)
+        raise DataError(source_name(texts.source), says)
     source, mine = sources[aim], sources[aim] == texts.source
-    frame = pool(source, texts.max_tokens)
+    frame = usable_pairs(source, texts.max_tokens)
     if mine:
         try:
             frame = splits(frame, texts.seed, texts.train_pairs, texts.test_pairs)
         except PairsError as error:
-            raise PairsError(f"data={called(source)!r}: {error}") from None
+            raise PairsError(f"data={source_name(source)!r}: {error}") from None
     else:
-        frame = _for_students(frame[~frame["prompt"].isin(pool(texts.source)["prompt"])], texts)
+        frame = _for_students(frame[~frame["prompt"].isin(usable_pairs(texts.source)["prompt"])], texts)
     if aim != texts.objective and mine:
         frame["split"] = frame["split"].replace({"ground_truth": "weak_label", "weak_label": "ground_truth"})
         frame = pd.concat([frame[frame["split"] == name] for name in SPLITS], ignore_index=True)
     frame = prefer(frame, aim).assign(objective=aim, kind=source.name)
     told = (frame["split"] == "weak_label").sum()
     if aim != texts.objective and mine and told < TOLD_APART * texts.train_pairs:
-        raise TiesError(called(source), aim, told, texts.train_pairs)
+        raise TiesError(source_name(source), aim, told, texts.train_pairs)
     frame["cluster"] = frame["prompt"].map(lambda prompt: hashlib.sha256(prompt.encode()).hexdigest()[:12])
     frame["hazardous"] = pd.array([pd.NA] * len(frame), dtype="boolean")
     return frame[[*"pair_id prompt chosen rejected objective split kind part cluster hazardous turned".split()]]

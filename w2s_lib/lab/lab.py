@@ -104,7 +104,7 @@ class Lab:
         self._be_strict(specs)
         cluster.patience(cluster.PATIENCE_WITHOUT_WORKER)
         todo = self.missing(specs)
-        shards.check(todo)
+        shards.check_shared(todo)
         learned = ((run.pairs, run.conflict) for run in todo if isinstance(run, Train))
         for its, conflict in dict.fromkeys(learned):
             if isinstance(its, Pairs) or its.source.files and (its.helpful is None or its.helpful.files):
@@ -117,13 +117,13 @@ class Lab:
             as_written = lambda error: type(error)(self.written.get(error.args[0], error.args[0]), error.says)
             try:
                 with refused_by(as_written):
-                    names.check(read)
+                    names.check_hub(read)
             except names.Unreachable as error:
                 if not planning:
                     raise
                 print(f"note: this plan cannot be run from here: {error}", file=sys.stderr)
             with refused_by(as_written):
-                usable.check(todo, fetch=not planning)
+                usable.check_models(todo, fetch=not planning)
         return todo
 
     def run(self, specs: Iterable[Spec]) -> int:

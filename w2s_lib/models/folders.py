@@ -55,7 +55,7 @@ def refused_by(refuse: Callable[[CheckpointError], Exception]) -> Iterator[None]
         raise refuse(error) from None
 
 
-def is_path(name: str, folder: str | Path = "") -> bool:
+def is_model_path(name: str, folder: str | Path = "") -> bool:
     """Whether a name means a place on this machine, seen from a folder (the working one): it is there, or the folder
     that it would lie in, or no hub has models of such names."""
     begins, ends = ("/", "./", "../", "~"), ("/", ".gguf", ".safetensors")
@@ -128,7 +128,7 @@ def _refuse_parts(folder: Path, files: list[Path]) -> None:
 
 
 def _shards(folder: Path, index: Path) -> list[Path]:
-    names = sorted(set(read(index).get("weight_map", {}).values()))
+    names = sorted(set(read_json(index).get("weight_map", {}).values()))
     absent = [name for name in names if not (folder / name).is_file()]
     if absent or not names:
         what = (
@@ -138,7 +138,7 @@ def _shards(folder: Path, index: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def read(path: Path) -> dict:
+def read_json(path: Path) -> dict:
     """What a file of JSON says.
 
     Raises:
@@ -154,7 +154,7 @@ def read(path: Path) -> dict:
     return said
 
 
-def check(folder: Path, of_weights: list[Path]) -> None:
+def check_files(folder: Path, of_weights: list[Path]) -> None:
     """Whether the files of a model are whole, and none brings code; no weight is read.
 
     Raises:
@@ -167,7 +167,7 @@ def check(folder: Path, of_weights: list[Path]) -> None:
             says = f"{path.name} is a pointer of git-lfs, not the file itself; fetch it: git lfs pull"
             raise CheckpointError(str(folder), says)
         if path.suffix == ".json":
-            read(path)
+            read_json(path)
         if path.suffix == ".gguf" and find_spec("gguf") is None:
             raise CheckpointError(str(folder), f"{path.name} is read by a package that is missing: pip install gguf")
         if path.suffix == ".gguf" and not begins.startswith(b"GGUF"):
@@ -181,7 +181,7 @@ def check(folder: Path, of_weights: list[Path]) -> None:
     if of_weights[0].suffix == ".gguf":
         return  # it holds its configuration and its tokenizer
     for path in (folder / name for name in CONFIGURATIONS):
-        if path.is_file() and "auto_map" in read(path):
+        if path.is_file() and "auto_map" in read_json(path):
             says = "brings code of its own, which is never run; use a model of an architecture that transformers has"
             raise CheckpointError(str(folder), f"auto_map in {path.name}: {says}")
     if not (folder / "config.json").is_file():

@@ -42,7 +42,7 @@ UNRESOLVED = "main"
 """Revision of a hub model whose commit nobody could tell: it can be planned with, and is never run."""
 
 
-def named(base: str, **fields: Any) -> Checkpoint:
+def checkpoint_named(base: str, **fields: Any) -> Checkpoint:
     """The checkpoint behind a base name of ``ladder``: of the registry, a hub id, or a local folder.
 
     Raises:
@@ -51,7 +51,7 @@ def named(base: str, **fields: Any) -> Checkpoint:
     if base in KNOWN:
         known = KNOWN[base]
         return hub(known.source if known.package is None else base, known.revision, **fields)
-    return local(base, **fields) if folders.is_path(base) else hub(base, **fields)
+    return local(base, **fields) if folders.is_model_path(base) else hub(base, **fields)
 
 
 def local(path: str | Path, name: str | None = None, **fields: Any) -> Checkpoint:
@@ -74,8 +74,8 @@ def local(path: str | Path, name: str | None = None, **fields: Any) -> Checkpoin
 
 @lru_cache(maxsize=64)
 def _whole(folder: Path, found: tuple[Path, ...], revision: str) -> None:
-    """``folders.check``, once for files as they are."""
-    folders.check(folder, found)
+    """``folders.check_files``, once for files as they are."""
+    folders.check_files(folder, found)
 
 
 def hub(name: str, revision: str | None = None, **fields: Any) -> Checkpoint:
@@ -172,7 +172,7 @@ def _joined(known: Known, parts: Sequence[Path], install: str) -> Path:
     return whole
 
 
-def check(wanted: Iterable[Checkpoint]) -> None:
+def check_hub(wanted: Iterable[Checkpoint]) -> None:
     """Whether the hub's models can be had at their commit, and as safetensors, before anything is trained.
 
     Those in its cache need no hub.
