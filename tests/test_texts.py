@@ -578,14 +578,6 @@ def test_every_reason_to_drop_a_pair_is_counted(tmp_path):
     assert report["their prompts"] == report["prompts with several pairs"] == report["prompts in several files"] == 1
 
 
-def test_a_tokenizer_says_where_texts_are_cut(tmp_path):
-    frame = read_pairs(made(tmp_path, [{"chosen": exchange("q", "abcd"), "rejected": exchange("q", "abce")}]))
-    letters = lambda texts: {"input_ids": [list(text) for text in texts]}
-    whole = len(exchange("q", "abcd"))
-    assert clean(frame, letters, whole - 1).dropped[f"identical for {whole - 1} tokens"] == 1
-    assert clean(frame, letters, whole).dropped[f"identical for {whole} tokens"] == 0
-
-
 def test_where_nothing_can_be_used_the_reasons_are_said(tmp_path):
     with pytest.raises(DataError, match="no pair can be used: no shared prompt 3"):
         usable_pairs(made(tmp_path, [{"chosen": f"a {i}", "rejected": f"b {i}"} for i in range(3)]))

@@ -101,7 +101,7 @@ def tell_steps(parts: Iterable[T], total: int, doing: str) -> Iterator[T]:
         yield part
 
 
-def watch(trainer: Trainer, doing: str = "training") -> None:
+def watch(trainer: Trainer) -> None:
     """Have a trainer tell how far the run at hand is."""
     if not _at_hand:
         return
@@ -109,7 +109,7 @@ def watch(trainer: Trainer, doing: str = "training") -> None:
 
     class Told(TrainerCallback):
         def on_train_begin(self, args, state, control, **more) -> None:
-            self.progress = Progress(f"{_at_hand[-1][0]}, {doing}", state.max_steps, _at_hand[-1][1])
+            self.progress = Progress(f"{_at_hand[-1][0]}, training", state.max_steps, _at_hand[-1][1])
 
         def on_step_end(self, args, state, control, **more) -> None:
             self.progress.at(state.global_step)

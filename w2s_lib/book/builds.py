@@ -5,7 +5,6 @@
 It adds a row to ``book/builds.csv``, which the page *Last builds* shows.  The weekly rebuild from nothing does that.
 """
 
-import csv
 import json
 import sys
 from pathlib import Path
@@ -74,16 +73,11 @@ def tell(edition: str, output: str | None = None, history: Path | None = None) -
         ParameterError: see ``history_row``; or the history is none.
     """
     path = history or ROOT / HISTORY
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-    if tuple(reader.fieldnames or ()) != HISTORY_COLUMNS:
+    if path.read_text(encoding="utf-8").partition("\n")[0] != ",".join(HISTORY_COLUMNS):
         raise ParameterError("history", str(path), f"must have the columns {', '.join(HISTORY_COLUMNS)}")
-    told = history_row(edition, output)
-    with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, HISTORY_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([told, *(one for one in rows if one != told)])
+    told, rows = history_row(edition, output), pd.read_csv(path, dtype="str", keep_default_na=False)
+    with replacing(path) as draft:
+        pd.concat([pd.DataFrame([told]), rows]).drop_duplicates().to_csv(draft, index=False)
     return told
 
 

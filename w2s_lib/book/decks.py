@@ -286,14 +286,14 @@ def ending(paragraph: str) -> str:
     return next((text for n in range(1, len(told)) if count_words(text := " ".join(told[-n:])) >= LEAD), " ".join(told))
 
 
-def chosen_words(paragraphs: Sequence[str], most: int = SLIDE_WORDS) -> list[str]:
+def chosen_words(paragraphs: Sequence[str]) -> list[str]:
     """What of some paragraphs stands on a slide: first sentences first, then second ones, as many as there is room for.
 
     What leads over to something else does not, nor the end of a sentence, nor what stands below a table in italics.
     """
     split = [sentences(p) for p in paragraphs if not re.fullmatch(r"\*[^*].*[^*]\*", p, re.DOTALL)]
     split = [with_lead([s for s in told if s and not (LEADS.search(s) or s[0].islower())]) for told in split]
-    kept, room = [0] * len(split), most
+    kept, room = [0] * len(split), SLIDE_WORDS
     for depth in range(max(map(len, split), default=0)):
         for i, told in enumerate(split):
             if kept[i] == depth < len(told) and (count_words(told[depth]) <= room or not any(kept)):

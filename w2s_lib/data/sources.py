@@ -85,13 +85,12 @@ DATA = {
 }  # fmt: skip
 
 
-def source(data: str | Path | Sequence[str | Path], name: str = "local") -> Source:
+def source(data: str | Path | Sequence[str | Path]) -> Source:
     """What the parameter ``data`` names: a data set of the registry, a hub id, a file, a folder, or a list of files.
 
     A hub id is ``owner/name``, or ``owner/name/beginning`` for those of its files whose paths begin so.  Local files
     are ``SUFFIXES``, of a folder those in its subfolders, too; their revision is a digest of their pairs, the same for
-    any order, format and place, and ``name`` their label.  Nothing is downloaded; a revision that is not pinned is
-    asked for.
+    any order, format and place.  Nothing is downloaded; a revision that is not pinned is asked for.
 
     Raises:
         DataError: no such data set, file or hub id; a file that cannot be read; no hub in reach where one is needed.
@@ -102,7 +101,7 @@ def source(data: str | Path | Sequence[str | Path], name: str = "local") -> Sour
         return Source(name=data, revision=DATA[data].revision or _commit(data), files=_own_files(data))
     if isinstance(data, (list, tuple)) or is_data_path(data):
         files = tuple(map(str, _local_files(data)[0]))
-        return Source(name=name, revision=revision(tuple(map(stamp, files))), files=files)
+        return Source(name="local", revision=revision(tuple(map(stamp, files))), files=files)
     if re.fullmatch(r"[\w.-]+/[\w.-]+(/.*)?", str(data)):
         return Source(name=str(data), revision=_commit(str(data)))
     names = nearest(str(data), ["world", *DATA])

@@ -278,14 +278,12 @@ class Lab:
     def replies(self, spec: Train | Search) -> pd.DataFrame:
         """What a policy, or each sampler of a search, replied to test prompts: ``pair_id``, ``reply``, ``says``; trains
         what is missing."""
-        self.run([spec])
-        return self.shipped.of_run(spec, "replies") if self._ships(spec) else self._table(spec, "replies")
+        return self._left(spec, "replies")
 
     def tokens(self, spec: Train, split: str = "test") -> pd.DataFrame:
         """What an oracle says of the replies of one split, token by token (``training.tokens.gained``), in the order of
         the pairs; trains it if missing."""
-        self.run([spec])
-        frame = self.shipped.of_run(spec, "tokens") if self._ships(spec) else self._table(spec, "tokens")
+        frame = self._left(spec, "tokens")
         return frame[frame["split"] == split].reset_index(drop=True)
 
     def record(self, spec: Spec) -> dict:
@@ -307,8 +305,12 @@ class Lab:
 
     def knowledge(self, spec: Pretrain) -> pd.DataFrame:
         """What a language model knows of every substance; trains it if missing."""
+        return self._left(spec, "knowledge")
+
+    def _left(self, spec: Spec, name: str) -> pd.DataFrame:
+        """A table that a run left beside its scores; does the run if it is missing."""
         self.run([spec])
-        return self.shipped.of_run(spec, "knowledge") if self._ships(spec) else self._table(spec, "knowledge")
+        return self.shipped.of_run(spec, name) if self._ships(spec) else self._table(spec, name)
 
     def _table(self, spec: Spec, name: str) -> pd.DataFrame:
         return sound(partial(self.store.table, spec, name), self.store, spec, partial(self.run, [spec]))

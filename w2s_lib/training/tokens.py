@@ -87,8 +87,8 @@ def selected(
     return [by_oracle((np.asarray(c), np.asarray(r)), selection.share, label) for _, label, c, r in told]
 
 
-def masks(run: Train, frame: pd.DataFrame, lengths: NDArray[np.int_], told: pd.DataFrame | None) -> list[Mask] | None:
-    """Which tokens of its replies a run learns from: one mask a reply, all chosen ones first; None: from all.
+def masks(run: Train, frame: pd.DataFrame, lengths: NDArray[np.int_], told: pd.DataFrame | None) -> list[Mask]:
+    """Which tokens of its replies a run with a selection learns from: one mask a reply, all chosen ones first.
 
     ``frame`` as of ``training_pairs``, ``lengths`` of its replies in tokens, shape (n, 2); ``told`` is the oracle's
     table, None where a lot is drawn.
@@ -96,8 +96,6 @@ def masks(run: Train, frame: pd.DataFrame, lengths: NDArray[np.int_], told: pd.D
     Raises:
         PairsError: the oracle splits replies into other tokens.
     """
-    if run.selection is None:
-        return None
     whole = [tuple(np.ones(n, dtype=bool) for n in both) for both in lengths]
     weakly, gains = frame["weakly_labelled"].to_numpy(dtype=bool), pd.DataFrame(whole, columns=list(SIDES))
     if told is not None:
