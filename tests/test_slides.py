@@ -309,7 +309,7 @@ def test_keys_move_on_figures_build_up_and_notes_open(opened, build_folder):
 
 PRINTS = """
 from pathlib import Path
-from w2s_lib.book.slides import print_decks
+from w2s_lib.book.pdf import print_decks
 print_decks([Path("slides/01_tour.html").absolute()], Path({!r}))
 """
 

@@ -16,8 +16,7 @@ from pathlib import Path
 from w2s_lib.book.build import ROOT, built, command, jupyter_book
 from w2s_lib.book.chapter import BOOK_TABLES
 from w2s_lib.book.course import course
-from w2s_lib.book.pdf import SHEET, printer
-from w2s_lib.book.slides import print_decks
+from w2s_lib.book.pdf import SHEET, print_decks, print_pages
 from w2s_lib.errors import Arguments, ParameterError, exit_code
 from w2s_lib.findings import record
 from w2s_lib.lab.provenance import versions
@@ -26,16 +25,6 @@ from w2s_lib.study.edition import load
 PROJECT = "w2s-deception"
 PROJECT_FILES = ("CITATION.cff", "codemeta.json", "CHANGELOG.md", "LICENSE", "pyproject.toml", "requirements.lock")
 """Files of the project that go with every release."""
-
-
-def print_pdf(page: Path, path: Path) -> None:
-    """Print an HTML page as PDF, with page numbers and an outline of its headings, by a Chromium of this machine.
-
-    Raises:
-        BuildError: there is no browser.
-    """
-    with printer() as write:
-        write(page.as_uri(), path, **SHEET)
 
 
 def _digest(path: Path) -> str:
@@ -69,7 +58,8 @@ def release(
     if pdf:
         (folder / "slides").mkdir()
         print_decks(sorted((html / "slides").glob("[0-9]*.html")), folder / "slides")
-        print_pdf(jupyter_book(html.parent / "source", html.parent, "singlehtml") / "index.html", folder / "book.pdf")
+        whole = jupyter_book(html.parent / "source", html.parent, "singlehtml") / "index.html"
+        print_pages({whole.as_uri(): folder / "book.pdf"}, **SHEET)
     handed = course(taught, edition, output, folder / "course")
     for inside in ("student", "solutions"):  # the one is in student.zip, the other is for who teaches
         shutil.rmtree(handed / inside)

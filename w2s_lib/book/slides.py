@@ -16,28 +16,10 @@ from w2s_lib.book import decks
 from w2s_lib.book.build import book_folder, built, drawing, execute_notebook, notebook_parameters, studied
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.book.course import chosen
-from w2s_lib.book.pdf import printer
+from w2s_lib.book.pdf import print_decks
 from w2s_lib.errors import Arguments, ParameterError, exit_code
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
-
-LAID_OUT = (
-    "window.Reveal && Reveal.isReady() && document.querySelectorAll('.pdf-page').length >= Reveal.getTotalSlides()"
-)
-"""Whether reveal.js has put every slide on a page."""
-
-
-def print_decks(pages: Sequence[Path], folder: Path) -> list[Path]:
-    """Print decks as PDF into a folder, a slide a page; returns the files.
-
-    Raises:
-        BuildError: there is no browser.
-    """
-    made = [folder / f"{page.stem}.pdf" for page in pages]
-    with printer() as write:
-        for page, path in zip(pages, made):
-            write(f"{page.as_uri()}?print-pdf", path, LAID_OUT, prefer_css_page_size=True)
-    return made
 
 
 def slides(given: Sequence[str], edition: str = "world", output: str | None = None, pdf: bool = True) -> Path:
