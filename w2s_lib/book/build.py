@@ -277,9 +277,6 @@ def execute_notebook(
 
     ``studied`` as of that function.  Only the last notebook, which reports on the build, is executed every time.
     ``also``: one that the edition leaves out is executed all the same.
-
-    Raises:
-        BuildError: a cell failed; names the notebook and the error.
     """
     edition = load(parameters["edition"])
     if left_out(source, edition) and not also:
@@ -300,7 +297,22 @@ def execute_notebook(
 
 
 def run_notebook(source: Path, target: Path, parameters: dict, results: Path) -> float:
-    """Execute one notebook with papermill into ``target``, ready for the page; returns its wall time in seconds.
+    """Execute one notebook with papermill into ``target``, ready for the page; returns its wall time in seconds."""
+    from w2s_lib.book import kernels
+
+    kernels.use()
+    os.environ["W2S_RESULTS"] = str(results)
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # a page wants no widgets
+    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # a user's own kernel of that name may be another Python
+    start, edition = time.perf_counter(), load(parameters["edition"])
+    polished = polish(_executed(source, parameters), parameters["edition"])
+    nbformat.write(announced(polished, edition, its_runs=not left_out(source, edition)), target)
+    return time.perf_counter() - start
+
+
+def _executed(source: Path, parameters: dict) -> nbformat.NotebookNode:
+    """A notebook as papermill executes it.
 
     Raises:
         BuildError: a cell failed; names the notebook and the error.
@@ -310,22 +322,13 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    from w2s_lib.book import kernels
-
-    kernels.use()
-    os.environ["W2S_RESULTS"] = str(results)
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # a page wants no widgets
-    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # a user's own kernel of that name may be another Python
     plain = str(source).replace("{", "{{").replace("}", "}}")  # papermill would fill in braces
-    start = time.perf_counter()
     quiet = ["--IPKernelApp.log_level=50"]  # kernels talk over the loopback interface, or are interrupted, and say so
     how = {"cwd": str(ROOT / "notebooks"), "progress_bar": False, "extra_arguments": quiet}
     how |= {"kernel_name": KERNEL, "language": "python"}
     for again in (True, False):
         try:
-            executed = papermill.execute_notebook(plain, None, parameters, **how)  # else it is written at every cell
-            break
+            return papermill.execute_notebook(plain, None, parameters, **how)  # else it is written at every cell
         except PapermillExecutionError as error:
             says = " ".join(str(error.evalue).split())
             raise BuildError(f"{source.name}, cell {error.cell_index}: {error.ename}: {says}") from None
@@ -340,10 +343,6 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
             if not (starting and again):
                 died = "its kernel died, killed perhaps for want of memory"
                 raise BuildError(f"{source.name}: {died}; {GOES_ON}") from None
-    edition = load(parameters["edition"])
-    polished = polish(executed, parameters["edition"])
-    nbformat.write(announced(polished, edition, its_runs=not left_out(source, edition)), target)
-    return time.perf_counter() - start
 
 
 def seconds_after_runs(times: dict[str, float], workers: int) -> float:
@@ -524,11 +523,7 @@ def to_be_read_again(told: list[str], source: Path, output: Path) -> bool:
 
 
 def render_book(source: Path, output: Path, workers: int = 1) -> Path:
-    """Build the HTML, and put it in the place of the last one's when it is whole; returns its folder.
-
-    Raises:
-        BuildError: Jupyter Book found something wrong.
-    """
+    """Build the HTML, and put it in the place of the last one's when it is whole; returns its folder."""
     html, draft = output / "html", output / ".html"
     made = jupyter_book(source, output, workers=workers)
     shutil.rmtree(draft, ignore_errors=True)
@@ -599,13 +594,30 @@ def gather(edition: Edition, source: Path, results: Path) -> None:
     draw_card(source)
 
 
+say = partial(print, flush=True)
+
+
+def _do_runs(study: Study) -> dict[str, int]:
+    """Do the runs of a study on a lab, and say what there is to say of them; returns how many were ``trained``, of how
+    many in ``total``."""
+    lab, runs = study.lab, study.runs()
+    total, missing = len(closure(runs)), len(lab.missing(runs))
+    say(f"edition {study.edition.name}: {total} runs, {missing} of them missing; store {lab.store.root}")
+    say(f"runs first, then notebooks and pages, which take about {span(lab.then)}; Ctrl-C stops, {GOES_ON}")
+    for note in notes(study, here=True):
+        say(note)
+    trained = lab.run(runs)
+    for said in filter(None, (lab.says_of_code(runs), says_of_others(lab, runs))):
+        say(said)
+    return {"trained": trained, "total": total}
+
+
 def build_book(edition: str, store: str | None = None, workers: int | None = None, output: str | None = None) -> Path:
     """Build one edition; returns the folder of the HTML.
 
     Raises:
         OneLineError: bad parameters, an unusable store, a failed run, notebook or page.
     """
-    say = partial(print, flush=True)
     start = time.perf_counter()
     study = Study(load(edition))
     record.read(study.edition)  # what is wrong with it is said before anything is trained
@@ -624,16 +636,7 @@ def build_book(edition: str, store: str | None = None, workers: int | None = Non
     before |= {path.stem: 0.0 for path in fits}
     lab.then = seconds_after_runs(before, lab.workers)
 
-    runs = study.runs()
-    total, missing = len(closure(runs)), len(lab.missing(runs))
-    say(f"edition {study.edition.name}: {total} runs, {missing} of them missing; store {lab.store.root}")
-    say(f"runs first, then notebooks and pages, which take about {span(lab.then)}; Ctrl-C stops, {GOES_ON}")
-    for note in notes(study, here=True):
-        say(note)
-    trained = lab.run(runs)
-    for said in filter(None, (lab.says_of_code(runs), says_of_others(lab, runs))):
-        say(said)
-    counts = {"trained": trained, "total": total, "run_seconds": round(time.perf_counter() - start, 1)}
+    counts = _do_runs(study.on(lab)) | {"run_seconds": round(time.perf_counter() - start, 1)}
     (results / "runs.json").write_text(json.dumps(counts), encoding="utf-8")
 
     say("executing the notebooks")
@@ -645,11 +648,11 @@ def build_book(edition: str, store: str | None = None, workers: int | None = Non
     html, name = render_book(source, folder, lab.workers), study.edition.name
     if decked:
         decks.write_decks(source, study.edition, decked, html / "slides")
-    crate.write_crate(html, study.edition, lab.records(runs))
+    crate.write_crate(html, study.edition, lab.records(study.runs()))
     took, now = time.perf_counter() - start, datetime.now(UTC).isoformat(timespec="minutes")
     made |= counts | {"seconds": round(took, 1), "finished": now}
     (folder / DONE).write_text(json.dumps(made), encoding="utf-8")
-    say(f"{name}: {took:.0f} s, {trained} runs trained; open {html / 'index.html'}")
+    say(f"{name}: {took:.0f} s, {counts['trained']} runs trained; open {html / 'index.html'}")
     return html
 
 

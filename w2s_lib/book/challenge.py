@@ -24,7 +24,7 @@ from w2s_lib.findings.challenge import Entry, Score, enter, measured, read_board
 from w2s_lib.findings.results import UNMODIFIED, say
 from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.lab import Lab
-from w2s_lib.specs import Submission, stream
+from w2s_lib.specs import Submission, Train, stream
 from w2s_lib.study import Study
 from w2s_lib.study.challenge import SECRET, TRIED_UNDER, name_of, secret, worlds
 from w2s_lib.study.cost import plan_runs, print_plan
@@ -101,21 +101,33 @@ def submit(path: str, who: str, edition: str = "world", lab: Lab | None = None, 
     Raises:
         OneLineError: before anything is trained, if something cannot be used; later, if a run fails.
     """
-    who, code = _participant(who), read_code(path)
     lab = lab or open_lab(edition=load(edition))
-    at = board_of(lab, board)
-    read_board(at)
-    plain, tried = studies(edition, code, Path(path).name, lab)
-    rehearsed(code, tried, Path(path).name)
-    runs = [run for study in (*plain.values(), *tried.values()) for run in study.student_runs(TRIED_UNDER)]
+    who, code, plain, tried, runs = _prepared(path, who, edition, lab, board)
     lab.run(runs)
     rows = [row for name in plain for row in scored(name, measured(tried[name]), measured(plain[name]))]
     entry = Entry(
         who=who, title=Path(path).stem, challenge=name_of(Study(load(edition)), secret()), digest=digest(code),
         finished=datetime.now(UTC).isoformat(timespec="seconds"), rows=tuple(rows),
     )  # fmt: skip
-    enter(at, entry)
+    enter(board_of(lab, board), entry)
     return entry
+
+
+def _prepared(
+    path: str, who: str, edition: str, lab: Lab, board: str | None
+) -> tuple[str, str, dict[str, Study], dict[str, Study], list[Train]]:
+    """Who submits, the code, the two worlds without and under it, and their runs; all that can be wrong is refused."""
+    who, code = _participant(who), read_code(path)
+    read_board(board_of(lab, board))
+    plain, tried = studies(edition, code, Path(path).name, lab)
+    rehearsed(code, tried, Path(path).name)
+    return (
+        who,
+        code,
+        plain,
+        tried,
+        [run for study in (*plain.values(), *tried.values()) for run in study.student_runs(TRIED_UNDER)],
+    )
 
 
 def of_the_book(study: Study, secret: str, names: Sequence[str] = ("own",)) -> tuple[Entry, ...]:
@@ -194,6 +206,18 @@ def shown(
     return frame if frame.empty else frame.sort_values("_", ignore_index=True).drop(columns="_")
 
 
+def _tell(entry: Entry, board: Path) -> None:
+    """Print what whoever submitted it has on the leaderboard in this challenge."""
+    is_mine = lambda one: (one.who, one.challenge) == (entry.who, entry.challenge)
+    mine = [one for one in read_board(board) if is_mine(one)]
+    found = standing(mine)
+    for world in ("own", "second"):
+        print(f"\n{world} world, intervals at {found['level'].iloc[0]:.1%}:")
+        table = shown(found, world)
+        print("\n\n".join("\n".join(f"{k:>26}: {v}" for k, v in row.items()) for row in table.to_dict("records")))
+    print(f"\nsubmission {len(mine)} of {entry.who}; the leaderboard is {board}")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = Arguments(
@@ -222,27 +246,12 @@ def main(arguments: list[str] | None = None) -> int:
             path.parent.mkdir(exist_ok=True)
             write_board(path, of_the_book(study, PRACTICE, ("own", "second")))
             print(path)
-            return
-        if given.dry_run:
-            code = read_code(given.submission)
-            _participant(given.who)
-            read_board(board_of(lab, given.board))
-            plain, tried = studies(given.edition, code, Path(given.submission).name, lab)
-            rehearsed(code, tried, Path(given.submission).name)
-            both = (*plain.values(), *tried.values())
-            runs = [run for study in both for run in study.student_runs(TRIED_UNDER)]
+        elif given.dry_run:
+            *_, runs = _prepared(given.submission, given.who, given.edition, lab, given.board)
             lab.check(runs, planning=True)
             print_plan(plan_runs(runs, lab=lab))
-            return
-        entry = submit(given.submission, given.who, given.edition, lab, given.board)
-        is_mine = lambda one: (one.who, one.challenge) == (entry.who, entry.challenge)
-        mine = [one for one in read_board(board_of(lab, given.board)) if is_mine(one)]
-        found = standing(mine)
-        for world in ("own", "second"):
-            print(f"\n{world} world, intervals at {found['level'].iloc[0]:.1%}:")
-            table = shown(found, world)
-            print("\n\n".join("\n".join(f"{k:>26}: {v}" for k, v in row.items()) for row in table.to_dict("records")))
-        print(f"\nsubmission {len(mine)} of {entry.who}; the leaderboard is {board_of(lab, given.board)}")
+        else:
+            _tell(submit(given.submission, given.who, given.edition, lab, given.board), board_of(lab, given.board))
 
     return exit_code(do)
 

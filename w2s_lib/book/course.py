@@ -168,6 +168,13 @@ def grader_test(chapter: str, exercise: Exercise) -> str:
     return f"OK_FORMAT = True\n\ntest = {test!r}\n"
 
 
+def write_grader(path: Path, listed: Iterable[Exercise], files: Mapping[str, str | bytes]) -> None:
+    """The grader of a chapter, for otter-grader, with the files that it reads."""
+    tests = {f"tests/{e.name}.py": grader_test(path.stem, e) for e in listed if e.sealed}
+    beside = {f"files/{inside}": data for inside, data in files.items()}
+    write_zip(path, tests | beside | {"otter_config.json": json.dumps({"pdf": False})})
+
+
 def write_zip(path: Path, files: Mapping[str, str | bytes]) -> None:
     """A zip whose bytes depend on nothing but what is in it."""
     with ZipFile(path, "w", ZIP_DEFLATED) as archive:
@@ -233,8 +240,8 @@ def course(given: Sequence[str], edition: str = "world", output: str | None = No
     target, told = target or folder / "course", {}
     draft = target.with_name(f".{target.name}")
     shutil.rmtree(draft, ignore_errors=True)
-    handed: dict[str, str | bytes] = dict(beside)
-    solved: dict[str, str | bytes] = dict(beside) | {EXAM.name: EXAM.read_bytes()}
+    handed: dict[str, str | bytes] = {**beside}
+    solved: dict[str, str | bytes] = {**beside, EXAM.name: EXAM.read_bytes()}
     (draft / "grader").mkdir(parents=True)
     for path in paths:
         name, checks = path.stem, folder / "results" / f"{path.stem}.{CHECKS}"
@@ -246,10 +253,7 @@ def course(given: Sequence[str], edition: str = "world", output: str | None = No
         handed |= {path.name: nbformat.writes(student(notebook, sealed)), **kept}
         solved |= {path.name: nbformat.writes(solutions(notebook)), **kept}
         if sealed:
-            tests = {f"tests/{e.name}.py": grader_test(name, e) for e in told[name] if e.sealed}
-            files = {f"files/{inside}": data for inside, data in (kept | beside).items()}
-            settings = {"otter_config.json": json.dumps({"pdf": False})}
-            write_zip(draft / "grader" / f"{name}.zip", tests | files | settings)
+            write_grader(draft / "grader" / f"{name}.zip", told[name], kept | beside)
     handed["README.md"] = _read_me(load(edition).name, told)
     for part, files in (("student", handed), ("solutions", solved)):
         for inside, data in files.items():

@@ -227,23 +227,24 @@ def _kind(block: str) -> str:
     return "formula" if block.startswith(("$$", "\\begin")) else "prose"
 
 
+def _add(groups: list[Piece], kind: str, shows: str, about: str = "") -> None:
+    """Add a thing to the groups of a section, with what leads over to it."""
+    last = groups[-1]
+    if kind == last.kind == "formula":  # a derivation stays on one slide
+        last.shows = "\n\n".join([last.shows, *(sentences(p)[-1] for p in last.after[-1:]), shows])
+        return
+    if last.kind:  # what leads over to a thing stands before it
+        lead = last.after[-1:] if last.after and LEADS.search(last.after[-1]) else []
+        last.after = last.after[: len(last.after) - len(lead)]
+        groups.append(Piece(lead))
+    groups[-1].kind, groups[-1].shows, groups[-1].told = kind, shows, about
+
+
 def sections(notebook: NotebookNode, source: Origin, page: str) -> tuple[list[tuple[str, list[Piece]]], dict[str, str]]:
     """The sections of a chapter up to its exercises, each in groups of what one slide is made of; and their figures."""
     told: list[tuple[str, list[Piece]]] = [("", [Piece()])]
     figures: dict[str, str] = {}
-
-    def add(kind: str, shows: str, about: str = "") -> None:
-        groups = told[-1][1]
-        last = groups[-1]
-        if kind == last.kind == "formula":  # a derivation stays on one slide
-            last.shows = "\n\n".join([last.shows, *(sentences(p)[-1] for p in last.after[-1:]), shows])
-            return
-        if last.kind:  # what leads over to a thing stands before it
-            lead = last.after[-1:] if last.after and LEADS.search(last.after[-1]) else []
-            last.after = last.after[: len(last.after) - len(lead)]
-            groups.append(Piece(lead))
-        groups[-1].kind, groups[-1].shows, groups[-1].told = kind, shows, about
-
+    add = lambda *thing: _add(told[-1][1], *thing)
     for cell in notebook.cells:
         skipped, hidden = cell.metadata.get("slide") == "skip", "remove-cell" in cell.metadata.get("tags", [])
         hidden &= cell.metadata.get("slide") != "only"

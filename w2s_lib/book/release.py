@@ -68,14 +68,18 @@ def release(
     kept = record.folder_of(e)
     if (kept / record.ABOUT).is_file():
         shutil.copytree(kept, folder / "record")
+    _write_manifest(folder, {"name": name, "edition": e.name, "version": version(PROJECT), "commit": record.commit()})
+    return folder
+
+
+def _write_manifest(folder: Path, about: dict[str, object]) -> None:
+    """Leave in a release what it is, its files with their checksums, and the checksums alone."""
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     told = {called: {"sha256": _digest(path), "bytes": path.stat().st_size} for called, path in files.items()}
-    about = {"name": name, "edition": e.name, "version": version(PROJECT), "commit": record.commit()}
     about |= {"made_with": versions(), "files": told}
     (folder / "manifest.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     sums = "".join(f"{one['sha256']}  {path}\n" for path, one in told.items())
     (folder / "SHA256SUMS").write_text(sums, encoding="utf-8")
-    return folder
 
 
 def main(arguments: list[str] | None = None) -> int:
