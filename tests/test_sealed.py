@@ -187,7 +187,7 @@ def test_every_way_to_the_truth_is_refused(tmp_path):
         "open(store).close(); os.listdir(library)\n"
         "readable = {os.path.realpath(p) for p in sys.path[1:] if p} - {os.path.dirname(library)}\n"
         "asked_for, through = [], []\n"
-        "s.seal(home, tuple(readable), asked_for)\n"
+        "s.refuse_the_rest(home, tuple(readable), asked_for)\n"
         "for name, way in ways.items():\n"
         "    try:\n"
         "        eval(way)\n"

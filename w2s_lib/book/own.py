@@ -65,16 +65,7 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     if "mitigations" in fields:
         fields["chapters"] = sorted({*(fields.get("chapters") or edition.load("own").chapters), REMEDIES})
     e = edition.load("own", fields)
-    named = e.mitigations if "mitigations" in fields else ()
-    for name in named:
-        if MITIGATIONS[name].tokens:
-            raise ParameterError("mitigations", name, "is for policies, and a report trains reward models; name others")
-        if MITIGATIONS[name].bootstrap and not e.ways(*e.weak_strong[0]):
-            says = "goes through a model between the weak and the strong one, and there is none; name others"
-            raise ParameterError("mitigations", name, says)
-    if "filter_above" in fields and not any(MITIGATIONS[name].by_confidence for name in named):
-        says = "no mitigation that is named keeps pairs by their confidence; name one, such as filter (mitigations)"
-        raise ParameterError("filter_above", e.filter_above, says)
+    _check_mitigations(e, fields)
     fields |= _sizes(e, set(fields))
     study = Study(edition.load("own", fields))
     if e.helpful is not None and "helpful_share" not in fields:
@@ -95,6 +86,20 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
             says = f"{name} reads {read.alike} of {read.pairs} pairs as two times the same text, so soon are they cut"
             raise ParameterError("max_tokens", e.max_tokens, f"{says}; allow more tokens")
     return study
+
+
+def _check_mitigations(e: Edition, given: Mapping[str, Any]) -> None:
+    """Refuse mitigations that a report cannot try, and a filter's parameter where none filters."""
+    named = e.mitigations if "mitigations" in given else ()
+    for name in named:
+        if MITIGATIONS[name].tokens:
+            raise ParameterError("mitigations", name, "is for policies, and a report trains reward models; name others")
+        if MITIGATIONS[name].bootstrap and not e.ways(*e.weak_strong[0]):
+            says = "goes through a model between the weak and the strong one, and there is none; name others"
+            raise ParameterError("mitigations", name, says)
+    if "filter_above" in given and not any(MITIGATIONS[name].by_confidence for name in named):
+        says = "no mitigation that is named keeps pairs by their confidence; name one, such as filter (mitigations)"
+        raise ParameterError("filter_above", e.filter_above, says)
 
 
 def _which(e: Edition) -> Iterator[str]:

@@ -157,6 +157,22 @@ def _fields(recipe: Sequence[str]) -> dict[str, str]:
     return fields
 
 
+def _plan(given: dict[str, Any]) -> None:
+    """Check everything, and say what would be run and what it would take."""
+    lab = open_lab(given.pop("store"), given.pop("workers"))
+    target(given.pop("out"))
+    study = own(**given)
+    lab.written = study.edition.written
+    runs = needed(study)
+    lab.check(runs, planning=True)
+    print_plan(plan_runs(runs, lab=lab))
+    without = {*closure(study.student_runs(conditions(study)))}
+    for one in remedies(study):
+        own_runs = {*closure(one.student_runs(("none", "explicit")))} - without
+        print(f"Of these for {title(one.mitigation, one.via or '')} ({one.mitigation}): {len(own_runs)} runs.")
+    _remark(study)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = Arguments(
@@ -191,19 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
     def do() -> None:
         given["reward_model"] = _fields(given.pop("recipe"))
         if given.pop("dry_run"):
-            lab = open_lab(given.pop("store"), given.pop("workers"))
-            target(given.pop("out"))
-            study = own(**given)
-            lab.written = study.edition.written
-            runs = needed(study)
-            lab.check(runs, planning=True)
-            print_plan(plan_runs(runs, lab=lab))
-            without = {*closure(study.student_runs(conditions(study)))}
-            for one in remedies(study):
-                own_runs = {*closure(one.student_runs(("none", "explicit")))} - without
-                print(f"Of these for {title(one.mitigation, one.via or '')} ({one.mitigation}): {len(own_runs)} runs.")
-            _remark(study)
-            return
+            return _plan(given)
         done = report(**given)
         print(f"{plain(str(done.path))} and {plain(done.path.with_suffix('.csv').name)}, {len(done.results)} rows")
 

@@ -13,7 +13,7 @@ from w2s_lib.data.preferences import SURFACE, prefer
 from w2s_lib.data.reading import DataError
 from w2s_lib.data.sources import objective_of, source_name
 from w2s_lib.data.world import EOS, SPLITS, draw_pairs, opening
-from w2s_lib.specs import Conflict, Objective, Pairs, Split, Texts, stream
+from w2s_lib.specs import Conflict, Objective, Pairs, Source, Split, Texts, stream
 
 
 def splits(frame: pd.DataFrame, seed: int, train_pairs: int, test_pairs: int) -> pd.DataFrame:
@@ -68,6 +68,25 @@ class TiesError(PairsError):
         super().__init__(f"data={data!r}: {says}{other}")
 
 
+def _source_of(texts: Texts, aim: Objective) -> Source:
+    """The data set whose pairs say something of an objective.
+
+    Raises:
+        DataError: none does, or the helpful pairs are the study's own.
+    """
+    sources = dict.fromkeys((objective_of(texts.source), *SURFACE), texts.source)
+    name = source_name(texts.source)
+    if texts.helpful == texts.source:
+        raise DataError(name, "cannot be helpful pairs as well: a student would learn the same twice")
+    if texts.helpful is not None:
+        sources.setdefault("helpfulness", texts.helpful)
+    if aim not in sources:
+        hint = "; helpful=None: name helpful pairs" if aim == "helpfulness" else ""
+        says = f"objective={aim!r}: these pairs say nothing of it{hint}; allowed: {', '.join(sources)}"
+        raise DataError(name, says)
+    return sources[aim]
+
+
 @lru_cache(maxsize=16)
 def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame:
     """The pairs of one study by one objective (None: its own), in three splits; the same frame for the same spec.
@@ -83,23 +102,12 @@ def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame
     where they are too few for both halves, all are in ``weak_label``, and fewer than ``train_pairs`` may be there.
 
     Raises:
-        DataError: no data set says anything of this objective.
         PairsError: there are too few pairs.
         TiesError: too few of those to mix in are told apart.
     """
     aim = objective or texts.objective
-    sources = dict.fromkeys((objective_of(texts.source), *SURFACE), texts.source)
-    if texts.helpful == texts.source:
-        raise DataError(
-            source_name(texts.source), "cannot be helpful pairs as well: a student would learn the same twice"
-        )
-    if texts.helpful is not None:
-        sources.setdefault("helpfulness", texts.helpful)
-    if aim not in sources:
-        hint = "; helpful=None: name helpful pairs" if aim == "helpfulness" else ""
-        says = f"objective={aim!r}: these pairs say nothing of it{hint}; allowed: {', '.join(sources)}"
-        raise DataError(source_name(texts.source), says)
-    source, mine = sources[aim], sources[aim] == texts.source
+    source = _source_of(texts, aim)
+    mine = source == texts.source
     frame = usable_pairs(source, texts.max_tokens)
     if mine:
         try:

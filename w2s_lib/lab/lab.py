@@ -28,7 +28,7 @@ from w2s_lib.lab.shipped import Shipped
 from w2s_lib.lab.store import DamagedError, Store, StoreError
 from w2s_lib.models import names
 from w2s_lib.models.folders import refused_by
-from w2s_lib.specs import Pairs, Pretrain, Search, Spec, Split, Texts, Train
+from w2s_lib.specs import Checkpoint, Pairs, Pretrain, Search, Spec, Split, Texts, Train
 from w2s_lib.training import shards
 
 SHARING = 90.0
@@ -105,26 +105,25 @@ class Lab:
         cluster.patience(cluster.PATIENCE_WITHOUT_WORKER)
         todo = self.missing(specs)
         shards.check_shared(todo)
-        learned = ((run.pairs, run.conflict) for run in todo if isinstance(run, Train))
-        for its, conflict in dict.fromkeys(learned):
-            if isinstance(its, Pairs) or its.source.files and (its.helpful is None or its.helpful.files):
-                load.load(its)
-                if conflict.kind == "mixed":
-                    load.mixed_in(its, "weak_label", conflict, its.train_pairs)
+        _check_pairs(todo)
         if read := [found for found in map(checkpoint_of, todo) if found is not None]:
-            from w2s_lib.models import usable  # here, for it loads torch
-
-            as_written = lambda error: type(error)(self.written.get(error.args[0], error.args[0]), error.says)
-            try:
-                with refused_by(as_written):
-                    names.check_hub(read)
-            except names.Unreachable as error:
-                if not planning:
-                    raise
-                print(f"note: this plan cannot be run from here: {error}", file=sys.stderr)
-            with refused_by(as_written):
-                usable.check_models(todo, fetch=not planning)
+            self._check_models(todo, read, planning)
         return todo
+
+    def _check_models(self, todo: list[Spec], read: list[Checkpoint], planning: bool) -> None:
+        """Refuse real models that cannot be used, named as users write them."""
+        from w2s_lib.models import usable  # here, for it loads torch
+
+        as_written = lambda error: type(error)(self.written.get(error.args[0], error.args[0]), error.says)
+        try:
+            with refused_by(as_written):
+                names.check_hub(read)
+        except names.Unreachable as error:
+            if not planning:
+                raise
+            print(f"note: this plan cannot be run from here: {error}", file=sys.stderr)
+        with refused_by(as_written):
+            usable.check_models(todo, fetch=not planning)
 
     def run(self, specs: Iterable[Spec]) -> int:
         """Make sure that all these runs, and their parents, exist; returns how many were trained now.
@@ -314,6 +313,16 @@ class Lab:
 
     def _table(self, spec: Spec, name: str) -> pd.DataFrame:
         return sound(partial(self.store.table, spec, name), self.store, spec, partial(self.run, [spec]))
+
+
+def _check_pairs(todo: list[Spec]) -> None:
+    """Draw the pairs that runs learn from, of the world or that lie here: what is wrong with them is said now."""
+    learned = ((run.pairs, run.conflict) for run in todo if isinstance(run, Train))
+    for its, conflict in dict.fromkeys(learned):
+        if isinstance(its, Pairs) or its.source.files and (its.helpful is None or its.helpful.files):
+            load.load(its)
+            if conflict.kind == "mixed":
+                load.mixed_in(its, "weak_label", conflict, its.train_pairs)
 
 
 def _failed(spec: Spec, error: BaseException) -> str:

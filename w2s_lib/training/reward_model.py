@@ -136,6 +136,12 @@ def optimizer(model: PreTrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
 
 
+def _without_held_out(data: Dataset) -> tuple[Dataset, Dataset]:
+    """The pairs to train on, and those that are held out."""
+    looks = {*np.flatnonzero(np.array(data["weakly_labelled"]))[::HELD_OUT].tolist()}
+    return data.select([i for i in range(len(data)) if i not in looks]), data.select(sorted(looks))
+
+
 def fit(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -155,9 +161,7 @@ def fit(
     data = Dataset.from_dict(columns | {key: frame[key].astype(float) for key in LABEL_COLUMNS})
     own, held_out = dict(part), None
     if run.recipe.patience is not None:
-        weak = [i for i, weakly in enumerate(frame["weakly_labelled"]) if weakly]
-        looks = set(weak[::HELD_OUT])
-        held_out, data = data.select(sorted(looks)), data.select([i for i in range(len(data)) if i not in looks])
+        data, held_out = _without_held_out(data)
         own |= LOOKS | dict(per_device_eval_batch_size=run.batch_size if isinstance(run.model, Checkpoint) else 256)
     data, order = order_epochs(data, run, run.recipe.epochs)
     share_prefixes(model)
