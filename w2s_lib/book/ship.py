@@ -6,20 +6,14 @@
     python -m w2s_lib.book.ship --edition world --models
 
 Writes, beside the edition file, the margins of finished runs and their records (``shipped.Shipped``).  Of runs that the
-store lacks, what was shipped before stays, so that a chapter can be added.  Of real texts, none is among them, and two
-small tables say what they are: ``counts`` (what was read, dropped and kept) and ``agreement`` (how often each surface
-objective agrees with the labels).  Where the store has ceilings of all layers on the divisions on which layers were
-chosen, ``layers`` has their accuracy.  Where there are helpful pairs, ``longer`` says how often the longer reply is the
-better one, in each part of their data set and in ``all``.  Of a preview of the world there is what its chapters need
-besides: margins on training pairs, what models know and reply, what oracles say of tokens, societies' scores and
-lessons, and the ``paths`` of one training.  What the edition would need, such as conditions that are too costly, is not
-run here.
+store lacks, what was shipped before stays, so that a chapter can be added.  No real text is among them; small tables
+say what they are: ``counts`` (what was read, dropped and kept), ``agreement`` (how often each surface objective agrees
+with the labels), ``layers`` (accuracies of ceilings) and ``longer`` (how often the longer of two helpful replies is the
+better one, in each part of their data set and in ``all``).  Of a preview of the world there are also the ``paths`` of
+one training.  What the edition would need, such as conditions that are too costly, is not run here.
 
-With ``--pages``, every chapter of a preview is executed, those as well whose runs it does not ship, and the pages go
-with it (``pages``).  This trains what the store lacks of what those read.
-
-With ``--models``, the pretrained models of the edition ``world`` are kept, and no result of it: whoever builds it, or
-another edition that needs them, starts from the same weights.
+With ``--pages``, every chapter of a preview is executed, and the pages go with it (``pages``).  With ``--models``, the
+pretrained models of the edition ``world`` are kept, and no result of it: all start from the same weights.
 """
 
 from __future__ import annotations
@@ -158,8 +152,6 @@ def ship_pages(study: Study, edition: str, also: Iterable[Path]) -> Path:
 
     Raises:
         ParameterError: the edition is no preview, or the store has a leaderboard: who is on it is nobody else's.
-        PackError: a page names a place on this machine.
-        BuildError: a cell failed.
     """
     e, lab, also = study.edition, study.lab, list(also)
     if e.record_of is None:

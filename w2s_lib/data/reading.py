@@ -1,4 +1,8 @@
-"""Files of preference pairs: JSON in any of the ways that it is written, or Parquet; what is wrong is named by row."""
+"""Files of preference pairs: JSON in any of the ways that it is written, or Parquet; what is wrong is named by row.
+
+``datasets`` and pandas do not read them here: they let a key that an object has twice pass, know no UTF-16, and name
+neither the row nor the column of what is wrong.
+"""
 
 from __future__ import annotations
 
