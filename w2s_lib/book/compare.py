@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -87,15 +86,10 @@ def read_book(edition: str, output: str | None = None) -> Built:
     rows = read_results(path)
     if missing := [name for name in COLUMNS if name not in rows]:
         raise refuse(f"{path} is of an older version: it has no column {missing[0]!r}")
-    try:
-        return Built(now, html, rows, _verdicts(now, rows))
+    try:  # verdicts as the book's own chapter has them: off the record where it has more seeds
+        return Built(now, html, rows, ledger(Chapter(LEDGER, Study(now)).deciding(by_chapter(rows))))
     except KeyError as error:
         raise refuse(f"{path} is of an older version: {first_line(error)}") from None
-
-
-def _verdicts(edition: Edition, rows: pd.DataFrame) -> pd.DataFrame:
-    """The ledger as the book's own chapter has it: off the record where it has more seeds."""
-    return ledger(Chapter(LEDGER, Study(edition)).deciding(by_chapter(rows)))
 
 
 def check_editions(editions: Sequence[str]) -> None:
@@ -162,10 +156,11 @@ def render_comparison(books: Sequence[Built], folder: Path) -> str:
         rows = [book.verdicts.set_index("claim").loc[key] for book in books]
         split[differing([row["verdict"] for row in rows])].append((claim, rows))
     pooled = lambda rows: rows[(rows["chapter"] == DECEIVED) & (rows["weak"] == ALL) & (rows["strong"] == ALL)]
+    link = lambda book, page="index.html": quote(Path(os.path.relpath(book.html / page, folder)).as_posix())
     estimate = lambda row: "–" if row is None or np.isnan(row["value"]) else say(row)
     text = page_template("compare.html", estimate=estimate).render(
         books=books,
-        link=partial(_link, folder=folder),
+        link=link,
         parameters=differing_parameters(books),
         headlines=[(*about, [headline_row(book, *about) for book in books]) for about in HEADLINES],
         figure=side_by_side({book.edition.name: pooled(book.results) for book in books}, CONFLICTS),
@@ -173,11 +168,6 @@ def render_comparison(books: Sequence[Built], folder: Path) -> str:
         same=split[False],
     )
     return focusable(text)
-
-
-def _link(book: Built, page: str = "index.html", *, folder: Path) -> str:
-    """Where a page of a book lies, seen from the folder."""
-    return quote(Path(os.path.relpath(book.html / page, folder)).as_posix())
 
 
 def compare(editions: Sequence[str], out: str | Path | None = None) -> Path:
@@ -206,12 +196,6 @@ def built_books(editions: Sequence[str] = ()) -> list[Built]:
     return list(books.values())
 
 
-def compare_all(editions: Sequence[str] = ()) -> Path | None:
-    """Lay all ``built_books`` side by side; returns the page, and none where they are fewer than two."""
-    books = built_books(editions)
-    return lay(books, target(BUILT / COMPARISON_PAGE)) if len(books) > 1 else None
-
-
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = Arguments(prog="python -m w2s_lib.book.compare", description=__doc__.splitlines()[0])
@@ -222,9 +206,10 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
 
     def do() -> None:
-        page = compare_all(given.editions) if given.all else compare(given.editions, given.out)
-        if page:
-            print(f"open {page}")
+        if not given.all:
+            print(f"open {compare(given.editions, given.out)}")
+        elif len(books := built_books(given.editions)) > 1:
+            print(f"open {lay(books, target(BUILT / COMPARISON_PAGE))}")
 
     return exit_code(do)
 
