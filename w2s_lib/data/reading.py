@@ -1,6 +1,6 @@
 """Files of preference pairs: JSON in any of the ways that it is written, or Parquet; what is wrong is named by row.
 
-``datasets`` and pandas would take fewer lines, and bad files: the one lets numbers among texts pass, and knows no UTF-16;
+``datasets`` and pandas would take fewer lines, and bad files: the one lets numbers among texts pass, and no UTF-16;
 the other lets a key pass that an object has twice; and neither says which column of which row is wrong.
 """
 
