@@ -86,10 +86,15 @@ def read_book(edition: str, output: str | None = None) -> Built:
     rows = read_results(path)
     if missing := [name for name in COLUMNS if name not in rows]:
         raise refuse(f"{path} is of an older version: it has no column {missing[0]!r}")
-    try:  # verdicts as the book's own chapter has them: off the record where it has more seeds
-        return Built(now, html, rows, ledger(Chapter(LEDGER, Study(now)).deciding(by_chapter(rows))))
+    try:
+        return Built(now, html, rows, _verdicts(now, rows))
     except KeyError as error:
         raise refuse(f"{path} is of an older version: {first_line(error)}") from None
+
+
+def _verdicts(edition: Edition, rows: pd.DataFrame) -> pd.DataFrame:
+    """The ledger as the book's own chapter has it: off the record where it has more seeds."""
+    return ledger(Chapter(LEDGER, Study(edition)).deciding(by_chapter(rows)))
 
 
 def check_editions(editions: Sequence[str]) -> None:
