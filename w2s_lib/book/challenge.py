@@ -121,13 +121,8 @@ def _prepared(
     read_board(board_of(lab, board))
     plain, tried = studies(edition, code, Path(path).name, lab)
     rehearsed(code, tried, Path(path).name)
-    return (
-        who,
-        code,
-        plain,
-        tried,
-        [run for study in (*plain.values(), *tried.values()) for run in study.student_runs(TRIED_UNDER)],
-    )
+    runs = [run for study in (*plain.values(), *tried.values()) for run in study.student_runs(TRIED_UNDER)]
+    return who, code, plain, tried, runs
 
 
 def of_the_book(study: Study, secret: str, names: Sequence[str] = ("own",)) -> tuple[Entry, ...]:
