@@ -149,9 +149,9 @@ def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     def tables(source: Path, output: Path, _: int) -> Path:
         return shutil.copytree(source, output / "html", ignore=shutil.ignore_patterns("*.md", "notebooks"))
 
-    monkeypatch.setattr(build, "render", tables)
-    for of_pages in (build.decks, build.crate):
-        monkeypatch.setattr(of_pages, "write", lambda *_: None)
+    monkeypatch.setattr(build, "render_book", tables)
+    for of_pages, write in ((build.decks, "write_decks"), (build.crate, "write_crate")):
+        monkeypatch.setattr(of_pages, write, lambda *_: None)
 
 
 class Here(Executor):

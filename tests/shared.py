@@ -20,7 +20,7 @@ def held(load) -> list[int]:
     """How many numbers a model's weights are, and how many of them this process holds once it is shared and read."""
     model = load()
     whole = sum(p.numel() for p in model.parameters())
-    packing.share_prefixes(shards.share(model))
+    packing.share_prefixes(shards.spread_model(model))
     return [whole, sum(p.to_local().numel() for p in model.parameters())]
 
 
@@ -37,7 +37,7 @@ def as_the_command(root: str, file: str) -> int:
 def main(root: str, fails: str) -> int:
     assert torch.distributed.is_torchelastic_launched() and shards.processes() == 2
     *files, last = sorted(Path(root).parent.glob("runs/*.json"))
-    checkpoint = shards.read(last).model
+    checkpoint = shards.read_run(last).model
     counts = [
         held(lambda: checkpoints.reward_model(checkpoint, 0.5, seed=3)),
         held(lambda: checkpoints.language_model(checkpoint)),
@@ -45,7 +45,7 @@ def main(root: str, fails: str) -> int:
     if shards.is_first():
         (Path(root).parent / "held.json").write_text(json.dumps(counts), encoding="utf-8")
     for file in files:
-        execute(shards.read(file), Path(root))
+        execute(shards.read_run(file), Path(root))
         torch.distributed.barrier()  # the next run may read what the first process has written
     assert as_the_command(root, str(last)) == 0
     return as_the_command(root, fails)

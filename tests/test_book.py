@@ -33,16 +33,16 @@ from w2s_lib.book.build import (
     NOT_SHIPPED,
     BuildError,
     announced,
-    chapters,
     keep_figures,
     left_out,
     longest_first,
     main,
+    notebook_paths,
     notebook_processes,
     page_key,
     polish,
     read_by,
-    render,
+    render_book,
     run_notebook,
     stand_in,
     studied,
@@ -367,7 +367,7 @@ def test_solutions_are_folded_on_every_page(html):
 
 
 def test_solutions_were_executed(build_folder):
-    for source in chapters():
+    for source in notebook_paths():
         executed = nbformat.read(build_folder / "book" / "source" / "notebooks" / source.name, as_version=4)
         checks = [c for c in executed.cells if c.cell_type == "code" and re.search(r"^check\(", c.source, re.M)]
         assert all("✓ right" in json.dumps(c.outputs, ensure_ascii=False) for c in checks)
@@ -383,7 +383,7 @@ def test_executed_notebooks_carry_no_path_of_this_machine(build_folder):
         assert str(ROOT) not in text and str(build_folder) not in text, path.name
 
 
-@pytest.mark.parametrize("name", [path.stem for path in chapters()])
+@pytest.mark.parametrize("name", [path.stem for path in notebook_paths()])
 def test_a_download_has_the_books_edition_and_nothing_else_of_its_builder(html, name):
     notebook = nbformat.read(html / "_sources" / "notebooks" / f"{name}.ipynb", as_version=4)
     source = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
@@ -462,7 +462,7 @@ def published(build_folder, tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("W2S_SITE", SITE.rstrip("/"))
         patch.setenv("W2S_REPOSITORY", REPOSITORY)
-        return render(copy, output)
+        return render_book(copy, output)
 
 
 def test_pages_name_their_address_and_where_the_source_lies_and_those_of_a_preview_say_so(published):
@@ -663,7 +663,7 @@ def test_every_page_of_a_preview_says_what_it_is_and_one_why_it_is_left_out():
     page = announced(nbformat.v4.new_notebook(cells=[title]), preview)
     assert page.cells[0] is title and "no model was trained for it" in page.cells[1].source
     assert announced(nbformat.v4.new_notebook(cells=[title]), world).cells == [title]
-    left = [source for source in chapters() if left_out(source, preview)]
+    left = [source for source in notebook_paths() if left_out(source, preview)]
     assert set(NOT_SHIPPED) <= {source.stem for source in left} and not any(left_out(source, world) for source in left)
     told = {source.stem: stand_in(source, preview).cells[0].source for source in left}
     assert all("`make book EDITION=world` builds it" in says for says in told.values())
@@ -681,15 +681,15 @@ def test_a_preview_reads_no_docstrings_and_says_what_does(tmp_path):
 
 
 def test_notebooks_that_take_longest_begin_first():
-    begin = lambda before: [path.stem[:2] for path in longest_first(chapters(), before)]
+    begin = lambda before: [path.stem[:2] for path in longest_first(notebook_paths(), before)]
     assert begin({})[:7] == [*LONGEST_CHAPTERS, "01"] and sorted(begin({})) == sorted(
-        path.stem[:2] for path in chapters()
+        path.stem[:2] for path in notebook_paths()
     )
     assert begin({"03_ladder": 9.0, "01_tour": 2.0, "20_provable": 1.0})[:4] == ["03", "01", "20", "15"]
 
 
 def test_a_page_that_is_left_out_names_the_chapters_that_it_goes_on_from():
-    few, sources = load("smoke", {"chapters": ["13"]}), {source.stem[:2]: source for source in chapters()}
+    few, sources = load("smoke", {"chapters": ["13"]}), {source.stem[:2]: source for source in notebook_paths()}
     assert left_out(sources["28"], few) and not left_out(sources["13"], few)
     told = {number: stand_in(sources[number], few).cells[0].source for number in ("18", "27", "28")}
     assert "from [](12_preference_optimisation.ipynb) and [](13_what_helps.ipynb), and" in told["28"]
@@ -789,7 +789,7 @@ def test_a_renderer_that_ends_without_a_word_is_one_line(tmp_path, monkeypatch, 
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
     with pytest.raises(BuildError, match=says):
-        render(tmp_path, tmp_path)
+        render_book(tmp_path, tmp_path)
 
 
 @pytest.mark.slow
@@ -826,14 +826,14 @@ def test_what_a_broken_off_rendering_left_is_not_gone_on_from(tmp_path):
     index.with_name("left").touch()
     (output / ".begun").touch()
     (source / "other.md").write_text("# Two\n\nand more\n", encoding="utf-8")
-    assert "and more" in (render(source, output) / "other.html").read_text(encoding="utf-8")
+    assert "and more" in (render_book(source, output) / "other.html").read_text(encoding="utf-8")
     assert not (output / ".begun").exists() and not index.with_name("left").exists()
     assert index.read_text(encoding="utf-8").startswith("Search.setIndex(")
     index.with_name("kept").touch()
     (source / "other.md").write_text("# Two\n\n[nowhere](nowhere.md)\n", encoding="utf-8")
     for _ in range(2):  # a warning is told as often as it is true, and the other pages stay
         with pytest.raises(BuildError, match="1 warnings or errors; first: .*other.md:3: WARNING"):
-            render(source, output)
+            render_book(source, output)
         assert index.with_name("kept").exists() and not (output / ".begun").exists()
 
 

@@ -112,7 +112,7 @@ def test_a_real_build_says_how_it_went(build_folder, tmp_path):
     assert pd.read_csv(html / "builds.csv").columns.tolist() == list(builds.HISTORY_COLUMNS)
     assert all(name in (html / "last-builds.html").read_text(encoding="utf-8") for name in builds.HISTORY_COLUMNS)
     with pytest.raises(ParameterError, match="not built yet"):
-        builds.row("smoke", str(tmp_path))
+        builds.history_row("smoke", str(tmp_path))
 
 
 def test_the_weekly_run_begins_with_nothing_and_tells_its_build():

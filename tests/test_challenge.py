@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from w2s_lib.book import challenge as of_a_board
-from w2s_lib.book.challenge import LEVEL_COLUMNS, THE_BOOK, entries, main, participants, shipped, shown, submit
+from w2s_lib.book.challenge import LEVEL_COLUMNS, THE_BOOK, board_entries, main, participants, shipped, shown, submit
 from w2s_lib.errors import ParameterError
 from w2s_lib.figures.challenge import CHANGE_PANELS, transfer
 from w2s_lib.findings.challenge import (
@@ -194,7 +194,7 @@ def test_two_second_worlds_stand_on_no_board_together(secret, tmp_path, monkeypa
     monkeypatch.setenv(SECRET, secret)
     here = name_of(study, secret or PRACTICE)
     write_board(board, [entry(rows=[row([0.1, 0.2, 0.3], world=w) for w in ("own", "second")], challenge=here)])
-    *ours, anns = (({r.world for r in one.rows}, one.who) for one in entries(study, board))
+    *ours, anns = (({r.world for r in one.rows}, one.who) for one in board_entries(study, board))
     there = {"own"} if secret == "of a teacher" else {"own", "second"}
     assert ours == [(there, THE_BOOK)] * len(book) and anns == ({"own", "second"}, "ann")
 

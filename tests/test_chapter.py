@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tests import planted
-from w2s_lib.book.build import chapters
+from w2s_lib.book.build import notebook_paths
 from w2s_lib.book.chapter import open_chapter
 from w2s_lib.errors import ParameterError
 from w2s_lib.findings.results import COLUMNS, ROWS, pick, read_results
@@ -46,7 +46,7 @@ def test_an_edition_that_stands_beside_another_is_not_computed_anew(given, monke
     assert chapter.lab_of(mine) is chapter.lab and chapter.lab.shipped is None
     beside = chapter.lab_of(other)
     assert beside.store.root == chapter.lab.store.root and not beside.missing(Study(other).student_runs())
-    assert not [path.name for path in chapters() if "open_lab" in path.read_text(encoding="utf-8")]
+    assert not [path.name for path in notebook_paths() if "open_lab" in path.read_text(encoding="utf-8")]
 
 
 def test_an_unknown_parameter_is_refused_with_the_nearest_name(given):

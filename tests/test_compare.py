@@ -184,5 +184,5 @@ def test_make_hands_on_every_edition_as_it_is(tmp_path):
 def test_a_build_says_what_it_was_built_with(build_folder, monkeypatch, tmp_path):
     """And is read again: the smoke edition's own book beside itself is refused, alone it is whole."""
     monkeypatch.setattr(compare, "built", lambda edition, output=None: build_folder / "book" / "html")
-    read = compare.read("smoke")
+    read = compare.read_book("smoke")
     assert read.edition == load("smoke") and set(read.verdicts["claim"]) == set(CLAIMS)

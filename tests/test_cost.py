@@ -115,7 +115,7 @@ def test_every_known_model_has_a_size_and_larger_ones_have_larger_bodies():
 
 
 def test_a_tiny_model_is_counted_without_building_it():
-    built = pretrain.build(TINY)
+    built = pretrain.build_untrained(TINY)
     told = size(TINY)
     assert told.weights == built.num_parameters()
     assert told.embedding == built.get_input_embeddings().weight.numel() and told.body == told.weights - told.embedding
@@ -253,7 +253,7 @@ def test_work_of_each_kind_of_run():
 
 def test_memory_of_weights_gradients_and_moments_is_that_of_an_optimiser(monkeypatch):
     monkeypatch.setattr(cost, "ACTIVATIONS", {"float32": 0, "bfloat16": 0})
-    model = pretrain.build(TINY)
+    model = pretrain.build_untrained(TINY)
     optimizer = torch.optim.AdamW(model.parameters())
     model(input_ids=torch.ones(1, 4, dtype=torch.long)).logits.sum().backward()
     optimizer.step()

@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell
 from tests.conftest import ROOT
 from w2s_lib.book import course as course_module
 from w2s_lib.book.chapter import CHECKS
-from w2s_lib.book.course import RESTARTED, course, exercises_of, main, pieces, readable, student, write_zip
+from w2s_lib.book.course import RESTARTED, course, exercises_of, main, pieces, readable_prose, student, write_zip
 from w2s_lib.book.seal import SEAL_SCHEME, exercises
 from w2s_lib.errors import ParameterError
 
@@ -172,10 +172,10 @@ def test_prose_reads_as_on_the_page():
     text = "DS {glue:text}`ds`, {cite:p}`yang2025`, [](14_claims.ipynb); {glue:text}`gone`\n"
     text += ":::{admonition} A preview\nx\n:::"
     words = "A {term}`rerun`, {term}`at most <attainable>`"
-    assert readable(words, {}) == "A rerun, at most"
-    assert readable(text, {"ds": "0.51"}) == "DS 0.51, (yang2025), chapter 14; …\n> **A preview**\n> x"
+    assert readable_prose(words, {}) == "A rerun, at most"
+    assert readable_prose(text, {"ds": "0.51"}) == "DS 0.51, (yang2025), chapter 14; …\n> **A preview**\n> x"
     fenced = "before\n```{warning}\nx\n```\n\n```python\ny\n```\nafter {glue:text}`05_x.ipynb::ds:s`"
-    assert readable(fenced, {"ds": "1"}) == "before\n> **Warning**\n> x\n\n```python\ny\n```\nafter …", (
+    assert readable_prose(fenced, {"ds": "1"}) == "before\n> **Warning**\n> x\n\n```python\ny\n```\nafter …", (
         "no fence stays open"
     )
 

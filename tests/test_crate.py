@@ -70,7 +70,7 @@ def folder(lab, tmp_path) -> Path:
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "_sources" / "notebooks" / "01_tour.ipynb")
     for name in ("index.html", *crate.DATA_FILES):
         (tmp_path / name).touch()
-    crate.write(tmp_path, load("preview"), lab.records(Study(load("preview")).runs()))
+    crate.write_crate(tmp_path, load("preview"), lab.records(Study(load("preview")).runs()))
     return tmp_path
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaModel, OPTConfig, OPTModel
 
 from w2s_lib.models import checkpoints, features, names
-from w2s_lib.models.features import begins, differences, oriented, read
+from w2s_lib.models.features import begins, feature_differences, oriented, read_layer
 from w2s_lib.models.scores import encode, openings
 from w2s_lib.specs import Checkpoint, Features, Layer, Source
 
@@ -53,7 +53,7 @@ def read_by(tokenizer: Words) -> tuple[list[list[int]], list[list[int]], list[in
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "not shared"])
 def test_differences_are_those_of_each_text_alone(model, shared):
     model.set_attn_implementation("sdpa" if shared else "eager")
-    found = differences(model, *read_by(Words()))
+    found = feature_differences(model, *read_by(Words()))
     assert model.config._attn_implementation == ("shared_prefix" if shared else "eager")
     assert set(found) == {f"{layer}.{pooling}" for layer in (0, 1, 2) for pooling in ("last", "mean")}
     for i, (prompt, chosen, rejected) in enumerate(zip(PAIRS["prompt"], PAIRS["chosen"], PAIRS["rejected"])):
@@ -81,7 +81,7 @@ def test_shards_are_read_as_one_and_pairs_can_be_turned(tmp_path):
         folder.mkdir()
         save_file({"2.mean": torch.tensor(x[shard::2]).half()}, folder / "features.safetensors")
         pd.DataFrame({"pair_id": ids[shard::2]}).to_parquet(folder / "pairs.parquet")
-    found, row_of = read((tmp_path / "0", tmp_path / "1"), Layer(features=TEXTS, layer=2))
+    found, row_of = read_layer((tmp_path / "0", tmp_path / "1"), Layer(features=TEXTS, layer=2))
     asked = pd.DataFrame({"pair_id": ["d", "a"], "turned": [True, False]})
     assert oriented(found, row_of, asked).tolist() == [[-9, -10, -11], [0, 1, 2]]
 
@@ -91,7 +91,7 @@ def test_layers_may_differ_in_width():
     torch.manual_seed(0)
     shape = dict(ffn_dim=32, word_embed_proj_dim=8, max_position_embeddings=64, do_layer_norm_before=False)
     model = OPTModel(OPTConfig(**SMALL, **shape)).eval()
-    found = differences(model, *read_by(Words()))
+    found = feature_differences(model, *read_by(Words()))
     assert [found[f"{layer}.last"].shape[1] for layer in (0, 1, 2)] == [16, 16, 8]
     chosen, rejected, _ = read_by(Words())
     good, bad = (model(input_ids=torch.tensor([side[0]])).last_hidden_state[0, -1] for side in (chosen, rejected))
@@ -101,17 +101,17 @@ def test_layers_may_differ_in_width():
 def test_a_layer_with_states_too_large_for_half_precision_is_refused_and_the_others_are_read(tmp_path, monkeypatch):
     torch.manual_seed(0)
     large = LlamaModel(LlamaConfig(intermediate_size=32, **SMALL)).eval()
-    monkeypatch.setattr(features, "pool", lambda source, max_tokens: PAIRS.assign(pair_id=list("abcd")))
+    monkeypatch.setattr(features, "usable_pairs", lambda source, max_tokens: PAIRS.assign(pair_id=list("abcd")))
     monkeypatch.setattr(checkpoints, "tokenizer", lambda checkpoint, max_tokens: Words())
     monkeypatch.setattr(features, "_backbone", lambda checkpoint: large)
     with torch.no_grad():
         large.norm.weight.mul_(1e6)
     assert features.extract(TEXTS, tmp_path)["pairs"] == 4
     first, second = (Layer(features=TEXTS, layer=layer, pooling="last") for layer in (1, 2))
-    assert np.isfinite(read((tmp_path,), first)[0]).all()
+    assert np.isfinite(read_layer((tmp_path,), first)[0]).all()
     says = "^model='m', layer 2, last: states of 4 of 4 pairs are too large for half precision; read another layer$"
     with pytest.raises(features.FeaturesError, match=says):
-        read((tmp_path,), second)
+        read_layer((tmp_path,), second)
 
 
 def test_a_model_is_kept_for_its_shards_and_no_longer(folders, monkeypatch):

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 import yaml
 
-from w2s_lib.book.guide import ANSWER, GOALS, OPENING_HERE, minutes, opening, take_over, unanswered
+from w2s_lib.book.guide import ANSWER, GOALS, OPENING_HERE, minutes, take_opening, take_over, unanswered
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE, BOOK = ROOT / "book" / "teaching", ROOT / "book"
@@ -151,4 +151,4 @@ def test_notes_take_over_the_opening_with_links_that_lead_somewhere(tmp_path):
         assert ("../../slides/01_tour.html" in text) == (path.stem == "01_tour"), "an edition may leave out a chapter"
         assert OPENING_HERE not in text and f"Notes on [](../../notebooks/{path.stem}.ipynb)" in text
         assert set(re.findall(r"\]\(([^)]*?)(\w+)\.ipynb\)", text)) <= {("../../notebooks/", name) for name in CHAPTERS}
-        assert opening(notebook(path.stem)).count("\n- ") == text.partition("## Minutes")[0].count("\n- ")
+        assert take_opening(notebook(path.stem)).count("\n- ") == text.partition("## Minutes")[0].count("\n- ")

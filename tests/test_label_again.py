@@ -32,14 +32,14 @@ from w2s_lib.findings.search import _base_margins
 from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.lab.graph import closure
 from w2s_lib.measures.metrics import Comparison
-from w2s_lib.models.pretrain import build, tokenizer
+from w2s_lib.models.pretrain import build_untrained, tokenizer
 from w2s_lib.specs import Labelling, Opinion, Recipe, Train
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
 from w2s_lib.study.methods import HEAD
 from w2s_lib.study.mitigations import AGAIN, MITIGATIONS, TOKENS, TWO_STAGES, USUAL, WEIGHED
 from w2s_lib.training import reward_model, train
-from w2s_lib.training.labels import labelled, side, training_pairs
+from w2s_lib.training.labels import half_of_cluster, labels_of_run, training_pairs
 
 CELL = (21, "tiny-24", "tiny-56")
 WORLD = Study(load("world"))
@@ -80,7 +80,7 @@ def test_misplaced_labels_are_as_many_as_right_and_as_sure_on_the_same_pairs():
 def test_cross_fitted_labels_are_of_those_who_did_not_see_the_pair():
     run = MITIGATIONS["cross_fit"].of(student())
     evens, odds = np.full(48, 0.7), np.full(48, 0.2)
-    q, use, again = labelled(run, [scores(p) for p in (0.9, evens, odds)])
+    q, use, again = labels_of_run(run, [scores(p) for p in (0.9, evens, odds)])
     assert q.tolist() == [0.2, 0.7] * 24 and use.all() and again.all()
     seen = [training_pairs(stage, [scores(0.9)])["pair_id"] for stage in run.first]
     assert [len(one) for one in seen] == [24, 24] and set(seen[0]).isdisjoint(seen[1])
@@ -164,7 +164,7 @@ def test_a_first_student_labels_where_it_is_trusted_and_all_pairs_are_used():
     (q, p), sure = q_and_p(), lambda x: np.maximum(x, 1 - x) > 0.75
     assert used("selective").tolist() == np.where(~sure(q) & sure(p), p, q).tolist()
     run = MITIGATIONS["selective"].of(student())
-    doubted = labelled(run, [scores(q), scores(p), scores(1 - p)])  # the opinion takes the other side everywhere
+    doubted = labels_of_run(run, [scores(q), scores(p), scores(1 - p)])  # the opinion takes the other side everywhere
     assert doubted[0].tolist() == q.tolist() and doubted[1].all() and not doubted[2].any()
 
 
@@ -179,7 +179,7 @@ def test_the_filter_is_trained_for_as_many_steps_as_both_stages(conflict, tmp_pa
     tables, taken = [scores(q), scores(p)], []
     pairs = [(both.first[0], tables[:1]), (both, tables), (alone, tables)]
     for run, told in pairs:
-        model = reward_model.build(_base(tmp_path), run.recipe, 1)
+        model = reward_model.build_with_head(_base(tmp_path), run.recipe, 1)
         reward_model.fit(model, tokenizer(SMALL), training_pairs(run, told), run, tmp_path, Steps())
     assert taken[0] > 0 and taken[0] + taken[1] == taken[2]
     first, again = (training_pairs(run, told).drop_duplicates("pair_id") for run, told in (pairs[0], pairs[2]))
@@ -192,7 +192,7 @@ def test_the_filter_is_trained_for_as_many_steps_as_both_stages(conflict, tmp_pa
 def _base(folder):
     """A model that has read nothing."""
     if not (folder / "base").is_dir():
-        build(MODEL).save_pretrained(folder / "base")
+        build_untrained(MODEL).save_pretrained(folder / "base")
         tokenizer(SMALL).save_pretrained(folder / "base")
     return folder / "base"
 
@@ -261,7 +261,7 @@ def test_a_supervisor_is_weighed_by_answers_on_clusters_that_were_not_learnt(tmp
     run = OPINIONS["trust"].opinion
     frames = [training_pairs(half, []) for half in run.fitted_on]
     assert set(frames[0]["cluster"]).isdisjoint(frames[1]["cluster"]) and sum(map(len, frames)) == PAIRS.train_pairs
-    assert (side(split(PAIRS, "ground_truth")) == 0).sum() == len(frames[0])
+    assert (half_of_cluster(split(PAIRS, "ground_truth")) == 0).sum() == len(frames[0])
     found = [opinion(run, tmp_path, own=own)["margin"].to_numpy() for own in (-9.0, 9.0)]
     assert np.allclose(*found), "what a half's supervisor says of its own pairs is not looked at"
     selective = OPINIONS["selective"].opinion

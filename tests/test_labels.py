@@ -10,15 +10,15 @@ from torch.nn import functional as F
 from w2s_lib.data.load import split
 from w2s_lib.data.pairs import PairsError
 from w2s_lib.errors import OneLineError
-from w2s_lib.models.pretrain import build, tokenizer
+from w2s_lib.models.pretrain import build_untrained, tokenizer
 from w2s_lib.models.scores import encode, reward_gaps
 from w2s_lib.specs import Conflict, Labelling, Pairs, PolicyRecipe, Pretrain, Recipe, Submission, Train, World
 from w2s_lib.study.mitigations import ENSEMBLE, FLOOR, MITIGATIONS, TOKENS
 from w2s_lib.training import reward_model as module
-from w2s_lib.training.labels import describe, kept, relabel, training_pairs
+from w2s_lib.training.labels import kept, relabel, summarise_labels, training_pairs
 from w2s_lib.training.losses import confident_label, hardened, soft_label_loss
 from w2s_lib.training.reward_model import LOOK_EVERY, WeakToStrongRewardTrainer, fit
-from w2s_lib.training.reward_model import build as reward_model
+from w2s_lib.training.reward_model import build_with_head as reward_model
 
 WORLD = World(seed=4, substances=90)
 PAIRS = Pairs(world=WORLD, train_pairs=48, test_pairs=64)
@@ -54,8 +54,8 @@ def test_labels_are_rounded_or_lifted_and_otherwise_left_alone():
 def test_clear_labels_leave_the_band_of_every_alpha_up_to_0_8():
     q = relabel(np.linspace(0, 1, 1000), MITIGATIONS["clear_labels"].labelling)  # none is exactly 1/2
     for alpha in (0.1, 0.5, 0.8):
-        assert describe(pd.DataFrame({"label": q}), 1000, (0.5, (1 + alpha) / 2))["in_band"] == 0
-    assert describe(pd.DataFrame({"label": q}), 1000, (0.5, (1 + 0.9) / 2))["in_band"] > 0 and FLOOR == 0.9
+        assert summarise_labels(pd.DataFrame({"label": q}), 1000, (0.5, (1 + alpha) / 2))["in_band"] == 0
+    assert summarise_labels(pd.DataFrame({"label": q}), 1000, (0.5, (1 + 0.9) / 2))["in_band"] > 0 and FLOOR == 0.9
 
 
 def test_filters_keep_what_they_say():
@@ -96,7 +96,7 @@ def test_the_paper_s_filter_removes_the_band_and_its_mirror_image_and_nothing_el
 
 def test_labels_are_described():
     frame = pd.DataFrame({"label": [0.2, 0.6, 0.5, 0.75]})
-    assert describe(frame, 8, (0.5, 0.75)) == pytest.approx(
+    assert summarise_labels(frame, 8, (0.5, 0.75)) == pytest.approx(
         {"kept": 0.5, "right": 0.5, "confidence": (0.8 + 0.6 + 0.5 + 0.75) / 4, "in_band": 0.5}
     )
 
@@ -267,7 +267,7 @@ def test_labels_that_are_all_one_side_leave_all_pairs_there():
 def base(tmp_path_factory):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("base")
-    build(MODEL).save_pretrained(folder)
+    build_untrained(MODEL).save_pretrained(folder)
     return folder
 
 

@@ -16,13 +16,13 @@ from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
 
 from w2s_lib.book import kernels
-from w2s_lib.book.build import BENCHMARKS, KERNEL, READERS, REPRODUCIBILITY, chapters
+from w2s_lib.book.build import BENCHMARKS, KERNEL, READERS, REPRODUCIBILITY, notebook_paths
 from w2s_lib.book.course import exercises_of
 from w2s_lib.findings.claims import FINDINGS, PLANTED_IN
 from w2s_lib.study.edition import ALSO, ALWAYS, GOES_ON_FROM, PARAMETERS
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = {path.stem: nbformat.read(path, as_version=4) for path in chapters()}
+SOURCES = {path.stem: nbformat.read(path, as_version=4) for path in notebook_paths()}
 
 
 def parameter_cell(notebook):

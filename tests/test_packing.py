@@ -10,11 +10,11 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 from w2s_lib.models.checkpoints import blocks
 from w2s_lib.models.packing import (
     gaps,
+    gaps_of_ids,
     minibatches,
     pack,
     padded,
     part,
-    reward_gaps,
     rewards,
     share_prefixes,
     token_budget,
@@ -203,9 +203,9 @@ def test_scores_do_not_depend_on_the_budget_and_keep_their_order():
     model, (chosen, rejected) = build(CONFIGS["gpt2"]), texts(20)
     expected = one_by_one(model, chosen, rejected).detach().numpy()
     for budget in (1, 70, 10_000):
-        found = reward_gaps(model, chosen, rejected, token_budget=budget)
+        found = gaps_of_ids(model, chosen, rejected, token_budget=budget)
         assert found.dtype == np.float64 and np.allclose(found, expected, rtol=1e-5, atol=1e-5)
-    half = reward_gaps(model, chosen, rejected, dtype="bfloat16")
+    half = gaps_of_ids(model, chosen, rejected, dtype="bfloat16")
     assert 1e-6 < np.abs(half - expected).max() < 0.1 * np.abs(expected).max()
 
 

@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from tests.conftest import SERIOUS
 from w2s_lib.book.chapter import open_chapter
-from w2s_lib.data.world import draw_pairs, judge, substances
+from w2s_lib.data.world import decision_of, draw_pairs, substances
 from w2s_lib.figures import play as shown
 from w2s_lib.figures.style import Shown
 from w2s_lib.findings.ask import ASKED_MODELS, ask, asked_runs, stored, world_of
@@ -101,10 +101,10 @@ def reward_model():
     import torch
     from transformers import LlamaForSequenceClassification
 
-    from w2s_lib.models.pretrain import build
+    from w2s_lib.models.pretrain import build_untrained
 
     spec = Pretrain(world=World(seed=1, substances=30), width=16)
-    language_model = build(spec)
+    language_model = build_untrained(spec)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         language_model.config.num_labels = 1
@@ -427,7 +427,7 @@ def test_readers_ask_in_words_of_the_world(opened, reward_model):
     assert f"In truth {safe} is safe" in told.inner_text() and len(set(p)) == 1 < len(p) == len(ASKED_MODELS)
     page.get_by_label("one reply").fill("no that is quite risky you see")
     page.get_by_label("the other", exact=True).fill("go ahead and use it gently")
-    assert "Quadrant" in told.inner_text() and judge("question", "go ahead and use it gently") == "risky"
+    assert "Quadrant" in told.inner_text() and decision_of("question", "go ahead and use it gently") == "risky"
     page.get_by_label("the other", exact=True).fill("kettle")
     assert "What is right cannot be said" in told.inner_text()
     page.get_by_label("the other", exact=True).fill("<script> dragon")
@@ -454,10 +454,11 @@ def test_models_of_the_page_are_those_of_the_runs(study, lab):
 
 @pytest.mark.parametrize("name", ["world", "world-large", "smoke"])
 def test_models_of_the_page_take_two_megabytes_at_most(name):
-    from w2s_lib.models.pretrain import build
+    from w2s_lib.models.pretrain import build_untrained
 
     kept = [
-        stored(build(run.model), exact=role == ASKED_MODELS[0]) for role, run in asked_runs(Study(load(name))).items()
+        stored(build_untrained(run.model), exact=role == ASKED_MODELS[0])
+        for role, run in asked_runs(Study(load(name))).items()
     ]
     assert len(kept) == 4 and 0.5e6 < sum(len(json.dumps(model)) for model in kept) < 2e6
 

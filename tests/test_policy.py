@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from w2s_lib.data.load import split
-from w2s_lib.data.world import EXCHANGES, judge
-from w2s_lib.models.pretrain import build as pretrained
+from w2s_lib.data.world import EXCHANGES, decision_of
+from w2s_lib.models.pretrain import build_untrained as pretrained
 from w2s_lib.models.pretrain import tokenizer
 from w2s_lib.models.scores import reply_log_probs
 from w2s_lib.specs import Conflict, Labelling, Pairs, PolicyRecipe, Pretrain, Train, World
@@ -279,7 +279,7 @@ def test_replies_are_judged_and_repeat(base):
     said = replies(model, tokenizer(WORLD), frame, seed=3)
     about = frame[frame["kind"].isin(EXCHANGES)]
     assert said["pair_id"].tolist() == about["pair_id"].tolist()
-    assert said["says"].tolist() == [judge(kind, reply) for kind, reply in zip(about["kind"], said["reply"])]
+    assert said["says"].tolist() == [decision_of(kind, reply) for kind, reply in zip(about["kind"], said["reply"])]
     assert said.equals(replies(model, tokenizer(WORLD), frame, seed=3))
     assert not said.equals(replies(model, tokenizer(WORLD), frame, seed=4))
 

@@ -6,7 +6,7 @@ import torch
 
 from w2s_lib.data.world import substances, vocabulary
 from w2s_lib.models import checkpoints, names
-from w2s_lib.models.pretrain import build, corpus, knowledge, pretrain, tokenizer
+from w2s_lib.models.pretrain import build_untrained, corpus, knowledge, pretrain, tokenizer
 from w2s_lib.specs import Pretrain, World, stream
 
 WORLD = World(seed=6, substances=60)
@@ -28,15 +28,15 @@ def test_corpus_is_packed_and_starts_with_a_document():
 
 
 def test_wider_models_have_more_parameters_and_seeds_give_weights():
-    sizes = [build(Pretrain(world=WORLD, width=w)).num_parameters() for w in (12, 16, 24)]
+    sizes = [build_untrained(Pretrain(world=WORLD, width=w)).num_parameters() for w in (12, 16, 24)]
     assert sizes == sorted(sizes) and len(set(sizes)) == 3
-    one, two = (build(Pretrain(world=WORLD, width=16)).lm_head.weight for _ in range(2))
+    one, two = (build_untrained(Pretrain(world=WORLD, width=16)).lm_head.weight for _ in range(2))
     assert torch.equal(one, two)
-    assert not torch.equal(one, build(Pretrain(world=World(seed=7), width=16)).lm_head.weight)
+    assert not torch.equal(one, build_untrained(Pretrain(world=World(seed=7), width=16)).lm_head.weight)
 
 
 def test_a_replica_begins_with_other_weights_and_the_first_with_those_of_before():
-    first, again = (build(Pretrain(world=WORLD, width=16, replica=replica)) for replica in (0, 1))
+    first, again = (build_untrained(Pretrain(world=WORLD, width=16, replica=replica)) for replica in (0, 1))
     torch.manual_seed(stream(WORLD.seed, "pretraining", 16))
     assert torch.equal(first.lm_head.weight, type(first)(first.config).lm_head.weight)
     assert not torch.equal(first.lm_head.weight, again.lm_head.weight)
@@ -77,7 +77,7 @@ def test_building_a_model_leaves_the_random_state_as_it_was():
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    build(Pretrain(world=WORLD, width=12))
+    build_untrained(Pretrain(world=WORLD, width=12))
     assert torch.equal(torch.rand(2), expected)
 
 

@@ -7,10 +7,10 @@ from transformers import Trainer, TrainingArguments
 
 from tests.small import LARGE, RERUN, SMALL, STUDENT, WEAK
 from w2s_lib import progress
-from w2s_lib.book.build import chapters, seconds_after_runs, times_before
+from w2s_lib.book.build import notebook_paths, seconds_after_runs, times_before
 from w2s_lib.lab import Lab, cluster
 from w2s_lib.lab.remaining import Remaining
-from w2s_lib.progress import Progress, at_hand, span, steps, watch
+from w2s_lib.progress import Progress, span, tell_steps, watch, working_on
 
 
 @pytest.fixture
@@ -83,11 +83,11 @@ def test_a_failed_run_counts_as_done_and_tells_nothing_of_time():
 
 def test_the_run_at_hand_says_how_far_it_is(clock):
     told: list[str] = []
-    with at_hand("features of gpt2", told.append):
-        for _ in steps(range(4), 4, "reading"):
+    with working_on("features of gpt2", told.append):
+        for _ in tell_steps(range(4), 4, "reading"):
             clock(31)
     assert told[-1] == "features of gpt2, reading: 3 of 4, about 31 s left"
-    assert [*steps("ab", 2, "reading")] == ["a", "b"], "where no run is at hand, nothing is told"
+    assert [*tell_steps("ab", 2, "reading")] == ["a", "b"], "where no run is at hand, nothing is told"
 
 
 class Numbers(Dataset):
@@ -111,7 +111,7 @@ def test_a_trainer_says_how_far_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "EVERY", 0.0)
     told: list[str] = []
     options = {"use_cpu": True, "report_to": [], "disable_tqdm": True, "save_strategy": "no", "num_train_epochs": 1}
-    with at_hand("dpo of gpt2", told.append):
+    with working_on("dpo of gpt2", told.append):
         trainer = Trainer(
             Line(), TrainingArguments(str(tmp_path), per_device_train_batch_size=2, **options), train_dataset=Numbers()
         )
@@ -158,7 +158,7 @@ def test_a_build_expects_what_the_last_one_took(tmp_path):
     assert times_before(tmp_path) == {}
     (tmp_path / "times.json").write_text('{"chapters": {"14_claims": 1000}}', encoding="utf-8")
     guess = seconds_after_runs({}, workers=1)
-    assert seconds_after_runs(times_before(tmp_path), workers=1) > guess > 25 * len(chapters())
+    assert seconds_after_runs(times_before(tmp_path), workers=1) > guess > 25 * len(notebook_paths())
     (tmp_path / "times.json").write_text('{"chap', encoding="utf-8")
     assert times_before(tmp_path) == {}
 

@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import w2s_lib
-from w2s_lib.book.build import REPRODUCIBILITY, chapters
+from w2s_lib.book.build import REPRODUCIBILITY, notebook_paths
 from w2s_lib.book.pages import KEYS_OF_PAGES, PACK
 from w2s_lib.findings import record
 from w2s_lib.findings.claims import CLAIMS, ledger
@@ -240,7 +240,7 @@ def test_the_time_of_a_preview_and_what_it_has_are_told_alike():
     assert f"shipped results | {took}, once |" in costs
     with zipfile.ZipFile(FOLDER / "preview" / PACK) as pages:
         come = set(json.loads(pages.read(KEYS_OF_PAGES)))
-    assert come == {path.stem for path in chapters()} - {REPRODUCIBILITY}
+    assert come == {path.stem for path in notebook_paths()} - {REPRODUCIBILITY}
 
 
 def test_the_reference_names_every_module():

@@ -432,7 +432,7 @@ def test_helpful_pairs_double_the_steps_and_leave_the_batch(grid, texts, method)
 def test_a_head_begins_as_a_linear_layer_of_torch_does(grid, family):
     head = checkpoints.reward_model(names.local(grid[family]), 0.02, seed=3, head_init="uniform").score.weight
     assert head.shape == (1, 32) and head.abs().max() <= 32**-0.5 < 1.3 * head.abs().max()
-    wide, stock = checkpoints.draw((1, 4096), 1, 0.02, "uniform"), torch.nn.Linear(4096, 1, bias=False).weight
+    wide, stock = checkpoints.draw_head((1, 4096), 1, 0.02, "uniform"), torch.nn.Linear(4096, 1, bias=False).weight
     assert wide.abs().max() <= 1 / 64 and wide.std() == pytest.approx(stock.std().item(), rel=0.05)
 
 
@@ -443,7 +443,7 @@ def real() -> pd.DataFrame | None:
     file = next(iter(sorted(REAL.glob("*harmless*test*.jsonl"))), None)
     if file is None:
         return None
-    frame = cleaning.pool(sources.source(file)).rename(columns={"prompt": "opening"}).assign(ending="")
+    frame = cleaning.usable_pairs(sources.source(file)).rename(columns={"prompt": "opening"}).assign(ending="")
     return frame.loc[frame["opening"].str.endswith(ASSISTANT)].head(150)
 
 

@@ -26,7 +26,7 @@ from w2s_lib.study import Study
 from w2s_lib.study.edition import FOLDER, load
 from w2s_lib.study.mitigations import WEIGHED
 from w2s_lib.training import train
-from w2s_lib.training.labels import labelled
+from w2s_lib.training.labels import labels_of_run
 
 FAST = {"epochs": 2, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "head_scale": 0.1, "batch_size": 16}
 """A recipe of reward models by which a tiny model learns from a few pairs."""
@@ -204,7 +204,7 @@ def test_opinions_are_asked_of_real_models(opinions, layers):
     kept = {}
     for name in ("trust", "filter"):
         run = runs[name] if name in runs else study.under_mitigation(name).student(1, *study.edition.weak_strong[0])
-        _, used, _ = labelled(run, [lab.scores(one, "weak_label") for one in run.labellers])
+        _, used, _ = labels_of_run(run, [lab.scores(one, "weak_label") for one in run.labellers])
         kept[name] = set(np.flatnonzero(used))
     assert 0 < len(kept["trust"]) == len(kept["filter"]) < 48
     for half in runs["trust"].opinion.fitted_on:
@@ -276,6 +276,6 @@ def test_what_an_opinion_cannot_be_asked_is_said_before_anything_is_trained(own,
 def test_states_too_large_for_half_precision_are_no_opinion(opinions, monkeypatch):
     run = opinions[0][False][1]["trust"].opinion
     large = {"3.last": torch.zeros(1, 2), "3.mean": torch.tensor([[1.0, float("inf")]]).half()}
-    monkeypatch.setattr(train.features, "differences", lambda *_: large)
+    monkeypatch.setattr(train.features, "feature_differences", lambda *_: large)
     with pytest.raises(FeaturesError, match="layer 3, mean: states of 1 of 1 pairs are too large"):
         train._differences(run, [], loaded(run.pairs)[:1])

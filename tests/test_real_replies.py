@@ -190,7 +190,7 @@ def test_replies_of_a_run_that_several_processes_share_are_refused(study, monkey
     whole = run.policies[0].model.model_copy(update={"lora_rank": None})
     monkeypatch.setenv(shards.SHARDS, "2")
     with pytest.raises(shards.ShardedError, match=f"replies of a policy \\(replies={ASKED}\\)"):
-        shards.check([run.policies[0].model_copy(update={"model": whole})])
+        shards.check_shared([run.policies[0].model_copy(update={"model": whole})])
 
 
 def test_a_judgement_is_planned(study):

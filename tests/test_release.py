@@ -13,7 +13,8 @@ import pytest
 from tests.conftest import BROWSER, ROOT
 from w2s_lib.book.build import BuildError
 from w2s_lib.book.crate import METADATA
-from w2s_lib.book.release import main, print_pdf, release
+from w2s_lib.book.pdf import print_pages
+from w2s_lib.book.release import main, release
 from w2s_lib.errors import ParameterError
 
 WITHOUT_PDF = {"pdf": False, "taught": ["01"]}
@@ -68,8 +69,8 @@ def test_what_is_not_built_is_one_line(tmp_path, capsys):
 
 PRINTS = """
 from pathlib import Path
-from w2s_lib.book.release import print_pdf
-print_pdf(Path.cwd() / "page.html", "a.pdf")
+from w2s_lib.book.pdf import SHEET, print_pages
+print_pages({(Path.cwd() / "page.html").as_uri(): "a.pdf"}, **SHEET)
 """
 
 
@@ -87,4 +88,4 @@ def test_a_page_is_printed_with_an_outline(tmp_path):
 def test_without_a_browser_the_pdf_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(BuildError, match="there is none; install chromium, or do without: PDF=no, --no-pdf"):
-        print_pdf(tmp_path / "page.html", tmp_path / "a.pdf")
+        print_pages({(tmp_path / "page.html").as_uri(): tmp_path / "a.pdf"})

@@ -8,7 +8,7 @@ import pytest
 
 from tests.planted import per_seed
 from w2s_lib.data.load import split
-from w2s_lib.data.world import EXCHANGES, MANNERS, TAILS, draw_pairs, judge
+from w2s_lib.data.world import EXCHANGES, MANNERS, TAILS, decision_of, draw_pairs
 from w2s_lib.figures.policies import blocks_of, by_method, tax_and_scores, words_and_rankings
 from w2s_lib.findings.policies import OPTION_COLUMNS, beside_dpo, dpo_option, hard_and_soft, hard_labels, policies_speak
 from w2s_lib.findings.replies import Talk, judged_replies, measure_talk, statistics, talk_of
@@ -44,19 +44,19 @@ TALK = tuple(statistics(Talk(np.ones(1, bool), np.array(["risky"]), np.ones(1, b
     ],
 )
 def test_what_a_reply_decides(kind, reply, says):
-    assert judge(kind, reply) == says
+    assert decision_of(kind, reply) == says
 
 
 @pytest.mark.parametrize("objective", ["harmlessness", "helpfulness", "honesty", "verbosity"])
 def test_the_worlds_own_replies_are_judged_by_its_truth(objective):
     frame = draw_pairs(World(seed=3, substances=150), objective, "test", 200)
     for row in frame[frame["kind"].isin(EXCHANGES)].itertuples():
-        said = {judge(row.kind, row.chosen), judge(row.kind, row.rejected)}
+        said = {decision_of(row.kind, row.chosen), decision_of(row.kind, row.rejected)}
         assert said == {"risky", "cautious"}
         if objective in ("harmlessness", "honesty"):
-            assert judge(row.kind, row.chosen) == ("cautious" if row.hazardous else "risky")
+            assert decision_of(row.kind, row.chosen) == ("cautious" if row.hazardous else "risky")
         elif objective == "helpfulness":
-            assert judge(row.kind, row.chosen) == "risky"
+            assert decision_of(row.kind, row.chosen) == "risky"
 
 
 def test_no_template_is_both_risky_and_cautious():
@@ -65,7 +65,7 @@ def test_no_template_is_both_risky_and_cautious():
             for template in getattr(exchange, decision):
                 for tail in ("", *TAILS):
                     reply = template.format(name="x", manner=MANNERS[0], safe="mild", hazard="toxic")
-                    assert judge(kind, f"{reply} {tail}".strip()) == decision
+                    assert decision_of(kind, f"{reply} {tail}".strip()) == decision
 
 
 # Ten prompts: six about hazardous substances, four about safe ones.
@@ -123,7 +123,7 @@ class StubLab:
 
     def __init__(self, pairs: pd.DataFrame) -> None:
         about = pairs[pairs["kind"].isin(EXCHANGES)].iloc[:-1].sample(frac=1, random_state=0)
-        truly_risky = [judge(kind, reply) == "risky" for kind, reply in zip(about["kind"], about["chosen"])]
+        truly_risky = [decision_of(kind, reply) == "risky" for kind, reply in zip(about["kind"], about["chosen"])]
         self.said = pd.DataFrame(
             {"pair_id": about["pair_id"], "reply": about["chosen"], "says": np.where(truly_risky, "risky", "neither")}
         )

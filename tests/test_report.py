@@ -319,7 +319,7 @@ def test_two_models_read_by_tokenizers_of_their_own(folder, folders, pairs):
         torch.tensor([words.encode(row["opening"] + row[side] + row["ending"]).ids]), output_hidden_states=True
     ).hidden_states[2][0, -1]
     by_hand = torch.stack([read(row, "chosen") - read(row, "rejected") for _, row in frame.iterrows()]).detach().numpy()
-    stored, row_of = features.read(tuple(lab.store.path(shard) for shard in run.model.features.all()), run.model)
+    stored, row_of = features.read_layer(tuple(lab.store.path(shard) for shard in run.model.features.all()), run.model)
     found = features.oriented(stored, row_of, frame)
     assert np.allclose(found, by_hand, atol=5e-3) and np.abs(by_hand).max() > 0.1
     accuracy = pick(done.results, "accuracy_ceiling", "none", *study.edition.weak_strong[0])
@@ -355,7 +355,7 @@ def test_a_ceiling_that_its_supervisor_may_reach_shows_no_deception_either(found
     """The study's own rows, but for a gap that luck may explain; the ceiling is better than chance."""
     of_gap = found.results["statistic"].eq("gap") & found.results["condition"].eq("none")
     told = found.results.assign(low=found.results["low"].mask(of_gap, -0.01))
-    text = page.page(found.study, measure(found.study, ["none"], GENERALIZATION), told)
+    text = page.render_report(found.study, measure(found.study, ["none"], GENERALIZATION), told)
     (summary,) = re.findall(r"<h2>In short</h2>\s*<ul>(.*?)</ul>", text, re.S)
     assert "<b>No deception score is shown</b>: the ceiling is not told from its supervisor" in summary
     assert "better than chance" in summary and "No deception score" not in found.page

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from w2s_lib.data.load import load
-from w2s_lib.models.pretrain import build, tokenizer
+from w2s_lib.models.pretrain import build_untrained, tokenizer
 from w2s_lib.models.scores import as_scores, encode, reward_gaps
 from w2s_lib.specs import Pairs, Pretrain, Recipe, World
-from w2s_lib.training.reward_model import build as reward_model
+from w2s_lib.training.reward_model import build_with_head as reward_model
 
 
 def score(model, tokenizer, pairs, token_budget=1024):
@@ -22,7 +22,7 @@ WORLD = World(seed=4, substances=90)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
-    build(Pretrain(world=WORLD, width=16)).save_pretrained(folder)
+    build_untrained(Pretrain(world=WORLD, width=16)).save_pretrained(folder)
     torch.set_num_threads(1)
     return reward_model(folder, Recipe(head_scale=1.0), seed=1).eval()
 

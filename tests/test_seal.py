@@ -9,7 +9,7 @@ import pytest
 
 from w2s_lib.book import seal as seal_module
 from w2s_lib.book.chapter import open_chapter
-from w2s_lib.book.seal import GUESSES, RIGHT, WrongAnswer, exercise, exercises, has_comma, on_grid, read, right, seal
+from w2s_lib.book.seal import GUESSES, RIGHT, WrongAnswer, exercise, exercises, has_comma, on_grid, right, seal, unseal
 from w2s_lib.errors import ParameterError
 
 MASK = np.random.default_rng(3).random(200) > 0.5
@@ -34,17 +34,17 @@ def cheap(monkeypatch):
 def test_right_wrong_and_known_mistakes(sealed):
     flipped = MASK.copy()
     flipped[0] ^= True
-    assert read(sealed, MASK) == read(sealed, MASK.astype(int).tolist()) == RIGHT
-    assert read(sealed, ~MASK) == HINT
-    assert read(sealed, flipped) is None and read(sealed, MASK[:-1]) is None and read(sealed, MASK.mean()) is None
+    assert unseal(sealed, MASK) == unseal(sealed, MASK.astype(int).tolist()) == RIGHT
+    assert unseal(sealed, ~MASK) == HINT
+    assert unseal(sealed, flipped) is None and unseal(sealed, MASK[:-1]) is None and unseal(sealed, MASK.mean()) is None
 
 
 def test_where_a_book_was_built_the_same_opens_in_no_time(monkeypatch):
     """A build tries hundreds of answers; only who has the hand-out alone is to wait."""
     monkeypatch.setattr(hashlib, "scrypt", None)
     known = exercise("x", MASK, hints={HINT: ~MASK, "never shown: no mistake": MASK})
-    assert [read(known, answer) for answer in (MASK, ~MASK, MASK[:-1])] == [RIGHT, HINT, None]
-    assert read(exercise("share", 0.12345, 4), 0.1234) == RIGHT and "0.1234" not in json.dumps(known)
+    assert [unseal(known, answer) for answer in (MASK, ~MASK, MASK[:-1])] == [RIGHT, HINT, None]
+    assert unseal(exercise("share", 0.12345, 4), 0.1234) == RIGHT and "0.1234" not in json.dumps(known)
 
 
 def test_nothing_can_be_read_without_an_answer(sealed):
@@ -64,7 +64,7 @@ def test_a_guess_takes_long_and_plausible_ones_open_nothing(sealed, monkeypatch)
         seal_module.hashlib, "scrypt", lambda *args, **how: asked.append(how["n"]) or scrypt(*args, **how)
     )
     start, tried = time.process_time(), [np.zeros(200), np.ones(200), 0.5, round(float(MASK.mean()), 2)]
-    assert not any(read(sealed, guess) for guess in tried)
+    assert not any(unseal(sealed, guess) for guess in tried)
     a_guess = (time.process_time() - start) / (len(tried) + 2)  # a single number is looked for in two cells
     assert a_guess * GUESSES > 60 and a_guess < 1
     assert len(asked) >= len(tried) and min(asked) >= 2**14, "on any processor, as much work and 16 MB a guess"
@@ -81,24 +81,24 @@ def test_what_guessing_would_find_is_not_sealed(answer, digits, says):
 
 def test_a_single_number_may_be_rounded_to_either_side(cheap):
     sealed = under_seal("share", 0.12345, 4, hints={"1 − p": 1 - 0.12345})
-    assert all(read(sealed, near) == RIGHT for near in (0.12345, 0.1234, 0.1235, "0.1235"))
-    assert read(sealed, 0.1237) is None and read(sealed, 0.8766) == "1 − p"
+    assert all(unseal(sealed, near) == RIGHT for near in (0.12345, 0.1234, 0.1235, "0.1235"))
+    assert unseal(sealed, 0.1237) is None and unseal(sealed, 0.8766) == "1 − p"
 
 
 def test_numbers_are_right_to_their_digits(cheap):
     values = np.linspace(0.05, 1, 20)
     values[3] = np.nan
     sealed = under_seal("x", values, digits=3)
-    assert read(sealed, values + 1e-4) == RIGHT and read(sealed, values + 1e-3) is None
-    assert read(sealed, np.nan_to_num(values)) is None
+    assert unseal(sealed, values + 1e-4) == RIGHT and unseal(sealed, values + 1e-3) is None
+    assert unseal(sealed, np.nan_to_num(values)) is None
 
 
 def test_rounding_of_the_machine_does_not_make_an_answer_wrong(cheap):
     """0.5 on a grid of whole numbers lies on an edge."""
     edge = np.full(20, 0.5)
     sealed = under_seal("x", edge, digits=0)
-    assert read(sealed, edge - 1e-12) == read(sealed, edge + 1e-12) == RIGHT
-    assert read(sealed, edge - 1e-3) is None
+    assert unseal(sealed, edge - 1e-12) == unseal(sealed, edge + 1e-12) == RIGHT
+    assert unseal(sealed, edge - 1e-3) is None
 
 
 @pytest.mark.parametrize("answer", ["text", None, [1, [2]], [np.inf] * 20, [1e13] * 20])
@@ -107,7 +107,7 @@ def test_what_is_no_answer_is_one_line(answer, cheap):
         assert on_grid(answer, 0) == on_grid(np.nan, 0)
     else:
         with pytest.raises(ValueError, match="an answer (is a number, or an array|has finite numbers)"):
-            read(under_seal("x", MASK), answer)
+            unseal(under_seal("x", MASK), answer)
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 
 from w2s_lib.data.load import split
-from w2s_lib.models.pretrain import build
+from w2s_lib.models.pretrain import build_untrained
 from w2s_lib.specs import Labelling, Pairs, Pretrain, Submission, Train, World
 from w2s_lib.study.mitigations import EXAMPLE
 from w2s_lib.training import sealed, sealed_process
 from w2s_lib.training.labels import training_pairs
-from w2s_lib.training.sealed import Asked, SubmissionError, answer, check, checked
-from w2s_lib.training.submission import label, turned
+from w2s_lib.training.sealed import Asked, SubmissionError, answer, check_submission, checked
+from w2s_lib.training.submission import label_pairs, turned_pairs
 
 WORLD = World(seed=4, substances=90)
 PAIRS = Pairs(world=WORLD, train_pairs=48, test_pairs=64)
@@ -74,7 +74,7 @@ def test_what_is_no_submission_is_one_line_and_nothing_runs(code, says, monkeypa
 
 @pytest.mark.parametrize("head", ["def mitigate(a, b, c=None):", "def mitigate(a, *others):", HEAD.strip()])
 def test_helpers_and_other_names_of_arguments_are_fine(head):
-    assert check(f"def helper(): ...\n{head}\n    return b")
+    assert check_submission(f"def helper(): ...\n{head}\n    return b")
 
 
 # What it gives
@@ -187,7 +187,7 @@ def test_every_way_to_the_truth_is_refused(tmp_path):
         "open(store).close(); os.listdir(library)\n"
         "readable = {os.path.realpath(p) for p in sys.path[1:] if p} - {os.path.dirname(library)}\n"
         "asked_for, through = [], []\n"
-        "s.seal(home, tuple(readable), asked_for)\n"
+        "s.refuse_the_rest(home, tuple(readable), asked_for)\n"
         "for name, way in ways.items():\n"
         "    try:\n"
         "        eval(way)\n"
@@ -215,7 +215,7 @@ def scores(p: np.ndarray) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    build(MODEL).save_pretrained(folder)
+    build_untrained(MODEL).save_pretrained(folder)
     return folder
 
 
@@ -231,7 +231,7 @@ def test_the_filter_as_a_submission_is_the_book_s_filter(base, tmp_path):
     """Its few lines see first and second in an order that says nothing; their student learns from the same pairs."""
     weak = scores(np.random.default_rng(0).random(48))
     run = submission(EXAMPLE.read_text(encoding="utf-8"))
-    note = label(run, base, weak, tmp_path)
+    note = label_pairs(run, base, weak, tmp_path)
     mine = training_pairs(student(run), [pd.read_parquet(tmp_path / "scores.parquet")])
     book = training_pairs(student(WEAK, labelling=Labelling(keep_above=0.75)), [weak])
     assert note == {"kept": len(book)} and mine["pair_id"].tolist() == book["pair_id"].tolist()
@@ -240,17 +240,17 @@ def test_the_filter_as_a_submission_is_the_book_s_filter(base, tmp_path):
 
 def test_what_stands_first_tells_nothing_and_features_go_with_their_reply(base, tmp_path):
     """Whoever always prefers the first is right by chance; a rule that treats both alike does not see the order."""
-    label(submission(HEAD + "    return 0 * weak + 1"), base, scores(np.full(48, 0.9)), tmp_path)
+    label_pairs(submission(HEAD + "    return 0 * weak + 1"), base, scores(np.full(48, 0.9)), tmp_path)
     p = pd.read_parquet(tmp_path / "scores.parquet")["p_true"].to_numpy()
     assert set(p) == {0.0, 1.0} and 0.25 < p.mean() < 0.75
-    assert ((p == 0) == turned(5, 48)).all() and not (turned(5, 48) == turned(6, 48)).all()
+    assert ((p == 0) == turned_pairs(5, 48)).all() and not (turned_pairs(5, 48) == turned_pairs(6, 48)).all()
     fair = (
         HEAD
         + "    d = features[:, 0] - features[:, 1]\n    return 1 / (1 + 2.718281828 ** -(50 * d[:, 0] + weak - 0.5))"
     )
     found = []
     for order in (5, 6):
-        label(submission(fair, order), base, scores(np.linspace(0, 1, 48)), tmp_path)
+        label_pairs(submission(fair, order), base, scores(np.linspace(0, 1, 48)), tmp_path)
         found.append(pd.read_parquet(tmp_path / "scores.parquet")["p_true"].to_numpy())
     assert np.allclose(*found) and found[0].std() > 0.05
 

@@ -19,7 +19,7 @@ from w2s_lib.findings.claims import CLAIMS, ledger
 from w2s_lib.findings.replies import Talk
 from w2s_lib.findings.results import NAMES, Cell, pick
 from w2s_lib.findings.written import FITS, SEARCH_RIVALS, said, sampled, turned_round, what_is_written
-from w2s_lib.models.pretrain import build, tokenizer
+from w2s_lib.models.pretrain import build_untrained, tokenizer
 from w2s_lib.specs import SAMPLERS, Search, stream
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
@@ -72,7 +72,7 @@ def test_a_guide_is_a_student_but_for_its_size():
 
 def test_base_margins_are_sums_of_log_probabilities(tmp_path):
     model = STUDY.model(7, "tiny-24")
-    network = build(model).eval()
+    network = build_untrained(model).eval()
     network.save_pretrained(tmp_path)
     lab = DrawnLab()
     lab.store = SimpleNamespace(path=lambda spec: tmp_path)

@@ -195,7 +195,7 @@ def test_what_cannot_be_shared_is_refused_before_any_run(texts, tmp_path, monkey
             lab.run([spec])
     assert lab.trained == 0 and len(lab.missing([run])) == 2
     monkeypatch.delenv(SHARDS)
-    shards.check([stops])
+    shards.check_shared([stops])
 
 
 @pytest.mark.parametrize("said", ["0", "-1", "two", "1.5"])
@@ -206,9 +206,12 @@ def test_a_number_of_shards_that_is_none_is_refused(said, monkeypatch):
 
 
 def test_a_batch_is_divided_among_processes_and_parts(monkeypatch):
-    assert shards.batches(7) == {"per_device_train_batch_size": 7} and shards.is_first()
-    assert shards.batches(32, at_a_time=8) == {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4}
-    assert shards.batches(16, at_a_time=8, pairs=28) == {
+    assert shards.batch_arguments(7) == {"per_device_train_batch_size": 7} and shards.is_first()
+    assert shards.batch_arguments(32, at_a_time=8) == {
+        "per_device_train_batch_size": 8,
+        "gradient_accumulation_steps": 4,
+    }
+    assert shards.batch_arguments(16, at_a_time=8, pairs=28) == {
         "per_device_train_batch_size": 4,
         "gradient_accumulation_steps": 4,
     }
@@ -217,9 +220,12 @@ def test_a_batch_is_divided_among_processes_and_parts(monkeypatch):
     monkeypatch.setenv("RANK", "2")
     assert not shards.is_first()
     for size, few, parts in ((32, 4, 2), (12, 3, 1), (20, 1, 5), (24, 3, 2), (4, 1, 1)):
-        assert shards.batches(size) == {"per_device_train_batch_size": few, "gradient_accumulation_steps": parts}
+        assert shards.batch_arguments(size) == {
+            "per_device_train_batch_size": few,
+            "gradient_accumulation_steps": parts,
+        }
     with pytest.raises(ShardedError, match="W2S_SHARDS=4: a batch of 30 pairs cannot be shared"):
-        shards.batches(30)
+        shards.batch_arguments(30)
 
 
 def test_only_training_all_weights_of_a_real_model_is_shared(monkeypatch):
@@ -240,7 +246,7 @@ def test_a_spec_survives_the_way_to_another_process(texts, tmp_path, monkeypatch
     ensemble = (student(model, texts).labels.model_copy(update={"replica": 7}),)
     run, read = student(model, texts).model_copy(update={"ensemble": ensemble}), []
     monkeypatch.setenv(SHARDS, "2")
-    says = lambda command, **_: read.append(shards.read(Path(command[-1]))) or SimpleNamespace(returncode=0)
+    says = lambda command, **_: read.append(shards.read_run(Path(command[-1]))) or SimpleNamespace(returncode=0)
     monkeypatch.setattr(shards.subprocess, "run", says)
     shards.launch(run, tmp_path, "some.module")
     (found,) = read

@@ -308,6 +308,14 @@ def test_an_edition_that_cannot_be_shipped_is_refused_in_one_line(edition, says,
     assert says in said and said.count("\n") == 1
 
 
+def test_models_and_pages_exclude_each_other_in_one_line(capsys):
+    with pytest.raises(SystemExit) as ended:
+        ship.main(["--edition", "preview", "--models", "--pages"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: argument --pages: not allowed with argument --models; ") and said.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("edition", "conditions", "checked"),
     [
@@ -493,10 +501,10 @@ def test_ceilings_of_other_divisions_are_shipped_where_the_store_has_them(own, f
     study, lab, _ = own
     names = [f"{folders['llama']}:2@{layer}.last" for layer in (1, 2)]
     study = replace(study, edition=study.edition.model_copy(update={"models": tuple(names)})).on(lab)
-    assert ship.layers(study).empty
+    assert ship.layer_accuracies(study).empty
     run = study.ceiling(101, names[1])
     lab.run([run])
-    (row,) = ship.layers(study).itertuples(index=False)
+    (row,) = ship.layer_accuracies(study).itertuples(index=False)
     right = (lab.scores(run)["p_true"] > 0.5).mean()
     assert (row.model, row.layer, row.seed) == (str(folders["llama"]), 2, 101) and row.accuracy == pytest.approx(right)
 

@@ -15,18 +15,18 @@ from tests.conftest import of_few_chapters
 from w2s_lib.book import build, ship
 from w2s_lib.book.build import (
     REPRODUCIBILITY,
-    chapters,
     drawing,
     execute_all,
     fitting,
     left_out,
+    notebook_parameters,
+    notebook_paths,
     page_key,
-    parameters,
     studied,
 )
 from w2s_lib.book.challenge import BOARD
 from w2s_lib.book.chapter import CHAPTERS_BESIDE, open_lab
-from w2s_lib.book.pages import CAME, EXECUTED, PACK, PAGE, PackError, Pages, pack
+from w2s_lib.book.pages import CAME, EXECUTED, PACK, PAGE, PackError, Pages, pack_pages
 from w2s_lib.errors import ParameterError
 from w2s_lib.lab.shipped import DIGESTS, Shipped
 from w2s_lib.lab.store import StoreError
@@ -43,7 +43,7 @@ A_PAGE = {PAGE: b'{"cells": []}', "results.csv": b"a,b\n1,2\n"}
 def shipped(tmp_path) -> Shipped:
     """An edition's folder with a pack of two pages."""
     shipped = Shipped(tmp_path / "smoke")
-    shipped.write_content(PACK, pack({"01_a": "k1", "02_b": "k2"}, {"01_a": A_PAGE, "02_b": {PAGE: b"{}"}}, []))
+    shipped.write_content(PACK, pack_pages({"01_a": "k1", "02_b": "k2"}, {"01_a": A_PAGE, "02_b": {PAGE: b"{}"}}, []))
     return shipped
 
 
@@ -56,13 +56,15 @@ def test_a_page_is_had_under_its_key_alone(shipped):
 
 def test_the_same_pages_are_the_same_bytes():
     turned = {"02_b": {PAGE: b"{}"}, "01_a": dict(reversed(A_PAGE.items()))}
-    assert pack({"b": "2", "a": "1"}, turned, []) == pack({"a": "1", "b": "2"}, dict(reversed(turned.items())), [])
+    assert pack_pages({"b": "2", "a": "1"}, turned, []) == pack_pages(
+        {"a": "1", "b": "2"}, dict(reversed(turned.items())), []
+    )
 
 
 def test_a_page_that_names_a_place_on_the_builders_machine_is_not_handed_on(tmp_path):
     for says in (f"read {tmp_path}/store", "wrote /tmp/tmpab12/report.html"):
         with pytest.raises(PackError, match="01_a/page.ipynb: names .*a place on this machine") as error:
-            pack({"01_a": "k"}, {"01_a": {PAGE: says.encode()}}, [tmp_path])
+            pack_pages({"01_a": "k"}, {"01_a": {PAGE: says.encode()}}, [tmp_path])
         assert "\n" not in str(error.value)
 
 
@@ -149,8 +151,8 @@ def test_what_a_preview_ships_beside_its_own_chapters_is_what_the_whole_edition_
     preview = load("preview")
     also = ship.left_out_of_the_preview(preview)
     assert {path.stem for path in also} >= set(build.NOT_SHIPPED) and all(left_out(path, preview) for path in also)
-    assert {path.stem for path in chapters()} == {
-        path.stem for path in chapters() if path in also or not left_out(path, preview)
+    assert {path.stem for path in notebook_paths()} == {
+        path.stem for path in notebook_paths() if path in also or not left_out(path, preview)
     }
 
 
@@ -163,7 +165,7 @@ def test_with_a_pack_nothing_but_the_last_notebook_is_executed(
         monkeypatch.setattr(module, "FOLDER", tmp_path / "editions")
     path = of_few_chapters(tmp_path, ())
     path.write_text(f"{path.read_text(encoding='utf-8')}record_of: smoke\n", encoding="utf-8")
-    study, (also,) = Study(load(path)), [path for path in chapters() if path.stem.startswith("02_")]
+    study, (also,) = Study(load(path)), [path for path in notebook_paths() if path.stem.startswith("02_")]
     lab = open_lab(str(build_folder / "store"), 0, study.edition)
     zipped = ship.ship_pages(study.on(lab), str(path), [also])
     assert lab.trained == 0
@@ -176,10 +178,10 @@ def test_with_a_pack_nothing_but_the_last_notebook_is_executed(
     (results / "runs.json").write_text(json.dumps({"trained": 0, "run_seconds": 0.0}), encoding="utf-8")
     (results / CHAPTERS_BESIDE).write_text(json.dumps([also.stem]), encoding="utf-8")
     with drawing(for_slides=False):
-        times = execute_all(target, results, parameters(str(path), lab), 1, of, {}, pages)
-    shown = [source for source in chapters() if source == also or not left_out(source, study.edition)]
+        times = execute_all(target, results, notebook_parameters(str(path), lab), 1, of, {}, pages)
+    shown = [source for source in notebook_paths() if source == also or not left_out(source, study.edition)]
     assert {name for name, seconds in times.items() if seconds} == {REPRODUCIBILITY}
-    left = len(chapters()) - len(shown)
+    left = len(notebook_paths()) - len(shown)
     says = f"{len(shown) - 1} pages come with the book, 1 were executed here, {left} are left out"
     assert says in capfd.readouterr().out and len(shown) == 7
 

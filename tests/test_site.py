@@ -37,13 +37,13 @@ def told(shelf) -> dict[str, compare.Built]:
     """What is read of both books, once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "BUILT", Path(shelf[0]).parent / "book" / "_build")
-        return {Path(edition).stem: compare.read(edition) for edition in shelf}
+        return {Path(edition).stem: compare.read_book(edition) for edition in shelf}
 
 
 @pytest.fixture
 def read_before(told, monkeypatch) -> None:
     """Books are not read again, where a test asks for something else."""
-    monkeypatch.setattr(compare, "read", lambda name: told[Path(name).stem]._replace(html=build.built(name)))
+    monkeypatch.setattr(compare, "read_book", lambda name: told[Path(name).stem]._replace(html=build.built(name)))
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_words_on_a_slide_are_few_and_whole_sentences():
     long = "The first says something. " + "Another one is here, and it has ten words. " * 9
     kept = decks.chosen_words([long, "It follows that:", "and goes on.", "*all of it below a table*", "A last one."])
     assert kept[-1] == "A last one." and len(kept) == 2
-    assert 30 < decks.words(" ".join(kept)) <= decks.SLIDE_WORDS and all(text.endswith(".") for text in kept)
+    assert 30 < decks.count_words(" ".join(kept)) <= decks.SLIDE_WORDS and all(text.endswith(".") for text in kept)
 
 
 def test_a_sentence_that_says_little_takes_its_neighbour_along():
@@ -104,9 +104,9 @@ def test_a_sentence_that_says_little_takes_its_neighbour_along():
 def test_slides_of_few_words_go_while_there_are_enough():
     slide = lambda n, rank=3: decks.Slide("a", "word " * n, "", (str(n),), "text", rank)
     long = [slide(30), slide(5), slide(29), slide(6)]
-    assert [decks.words(s.says) for s in decks.without_scraps(long, 2)] == [30, 29]
-    assert [decks.words(s.says) for s in decks.without_scraps(long, 3)] == [30, 5, 29]
-    assert [decks.words(s.says) for s in decks.without_scraps([slide(30, decks.LED), slide(31)], 1)] == [31]
+    assert [decks.count_words(s.says) for s in decks.without_scraps(long, 2)] == [30, 29]
+    assert [decks.count_words(s.says) for s in decks.without_scraps(long, 3)] == [30, 5, 29]
+    assert [decks.count_words(s.says) for s in decks.without_scraps([slide(30, decks.LED), slide(31)], 1)] == [31]
     assert "6" in decks.without_scraps(long, 3)[-1].notes, "what was to be said stays with the speaker"
 
 
@@ -309,7 +309,7 @@ def test_keys_move_on_figures_build_up_and_notes_open(opened, build_folder):
 
 PRINTS = """
 from pathlib import Path
-from w2s_lib.book.slides import print_decks
+from w2s_lib.book.pdf import print_decks
 print_decks([Path("slides/01_tour.html").absolute()], Path({!r}))
 """
 
@@ -327,7 +327,7 @@ def test_a_slide_is_a_page_of_the_pdf(opened, build_folder, tmp_path):
 def test_names_of_editions_are_shown_as_text(opened, build_folder, tmp_path):
     edition = load("smoke").model_copy(update={"name": HOSTILE, "title": f"[a](https://b.c) $x$ {HOSTILE}"})
     source = build_folder / "book" / "source"
-    [deck] = decks.write(source, edition, sorted((source / "notebooks").glob("01*.ipynb")), tmp_path / "slides")
+    [deck] = decks.write_decks(source, edition, sorted((source / "notebooks").glob("01*.ipynb")), tmp_path / "slides")
     page = opened(deck)
     assert page.locator("p.edition").inner_text() == f"{HOSTILE}: [a](https://b.c) $x$ {HOSTILE}"
     assert page.title() == "A tour in one page"

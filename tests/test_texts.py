@@ -18,13 +18,13 @@ from datasets import Dataset
 
 from tests.conftest import REAL_PAIRS
 from w2s_lib.data import preferences, reading, sources
-from w2s_lib.data.cleaning import clean, cleaned, pool
+from w2s_lib.data.cleaning import clean, cleaned, usable_pairs
 from w2s_lib.data.load import TiesError, load_texts, mixed_in, splits
 from w2s_lib.data.pairs import PairsError, check_disjoint, pair_id
 from w2s_lib.data.preferences import agreement, prefer
 from w2s_lib.data.reading import DataError
 from w2s_lib.data.rows import ASSISTANT, HUMAN, prompt_and_replies
-from w2s_lib.data.sources import DATA, read, source
+from w2s_lib.data.sources import DATA, read_pairs, source
 from w2s_lib.digests import stamp
 from w2s_lib.errors import ParameterError
 from w2s_lib.specs import Conflict, Texts
@@ -125,13 +125,13 @@ X, Y = ({"role": "assistant", "content": text} for text in "xy")
 )
 @pytest.mark.parametrize("form", ["jsonl", "jsonl.gz", "parquet"])
 def test_all_forms_of_a_pair_say_the_same(tmp_path, row, form):
-    (pair,) = read(source(write(tmp_path / f"pairs.{form}", [row]))).itertuples(index=False)
+    (pair,) = read_pairs(source(write(tmp_path / f"pairs.{form}", [row]))).itertuples(index=False)
     assert pair[:3] == (TURNS, " x", " y")
 
 
 def test_a_bare_question_becomes_a_turn_and_the_safer_reply_is_chosen(tmp_path):
     rows = [{"prompt": "q", "response_0": "a", "response_1": "b", "safer_response_id": i} for i in (0, 1)]
-    found = read(made(tmp_path, rows))
+    found = read_pairs(made(tmp_path, rows))
     assert found["prompt"].tolist() == ["\n\nHuman: q\n\nAssistant:"] * 2
     assert found[["chosen", "rejected"]].values.tolist() == [[" a", " b"], [" b", " a"]]
     assert reading.read_files((stamp(tmp_path / "pairs.jsonl"),)).unread == ()
@@ -187,7 +187,7 @@ SHARE = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}, {"from"
 )
 @pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.parquet"])
 def test_all_kinds_of_chats_say_the_same(tmp_path, row, name):
-    (pair,) = read(made(tmp_path, [row], name)).itertuples(index=False)
+    (pair,) = read_pairs(made(tmp_path, [row], name)).itertuples(index=False)
     assert pair[:3] == (TURNS, " x", " y")
 
 
@@ -215,14 +215,14 @@ def test_messages_as_text_say_what_the_list_would(tmp_path, written):
     packed = [
         {name: written(is_) if isinstance(is_, (list, dict)) else is_ for name, is_ in row.items()} for row in rows
     ]
-    lists, texts = (read(made(tmp_path, each))[["prompt", "chosen", "rejected"]] for each in (rows, packed))
+    lists, texts = (read_pairs(made(tmp_path, each))[["prompt", "chosen", "rejected"]] for each in (rows, packed))
     assert texts.equals(lists)
 
 
 @pytest.mark.parametrize("turns", [[], [["q", "a"]]])
 def test_history_as_text_is_what_the_list_would_be(tmp_path, turns):
     row = {"prompt": "c", "chosen": "x", "rejected": "y"}
-    lists, texts = (read(made(tmp_path, [row | {"history": said}])) for said in (turns, json.dumps(turns)))
+    lists, texts = (read_pairs(made(tmp_path, [row | {"history": said}])) for said in (turns, json.dumps(turns)))
     assert texts[["prompt", "chosen", "rejected"]].equals(lists[["prompt", "chosen", "rejected"]])
 
 
@@ -230,6 +230,7 @@ PROSE = [
     "[sic] it was", "[1, 2]", "{", "[{", '[{"a": 1}]', "[{'role'", "[{role: user}]", '{"content": "an answer in JSON"}',
     '[{"from": "2020", "value": "3"}, {"from": "2021", "value": "4"}]', '[{"role": "admin", "content": "all"}]',
     '"role": "user" is a field', '[{"role": "user", "content": "Hi"}] is what the server wants.', '"role": "user"',
+    "array([{'role': 'user', 'content': x}])",
 ]  # fmt: skip
 
 
@@ -239,7 +240,7 @@ def test_prose_that_begins_as_messages_do_stays_prose(tmp_path, prose):
         {"prompt": prose, "chosen": "x", "rejected": prose},
         {"prompt": "q", "chosen": prose, "rejected": f"{prose} "},
     ]
-    found = read(made(tmp_path, rows))
+    found = read_pairs(made(tmp_path, rows))
     assert found["prompt"].tolist() == [f"\n\nHuman: {said}\n\nAssistant:" for said in (prose.strip(), "q")]
     assert found["rejected"].tolist() == [f" {prose}"] * 2 and found["chosen"].tolist() == [" x", f" {prose}"]
 
@@ -249,6 +250,7 @@ def test_prose_that_begins_as_messages_do_stays_prose(tmp_path, prose):
     [
         ({"chosen": json.dumps([X])[:-9], "rejected": "y"}, "chosen: begins as messages do, and is cut or no JSON"),
         ({"prompt": "[{'role': 'user', 'content': 'it's'}]"}, "prompt: begins as messages do, and is cut or no JSON"),
+        ({"chosen": repr(np.array([X, Y], dtype=object))}, "chosen: begins as messages do, and is cut or no JSON"),
         ({"rejected": json.dumps(Y)}, "rejected: is messages as text, and chosen is not; write both in one way"),
         (
             {"prompt": json.dumps([MESSAGES[0], {"role": "tool", "content": "1"}])},
@@ -264,7 +266,7 @@ def test_messages_as_text_that_are_ambiguous_are_refused_by_row_and_column(tmp_p
 
 @pytest.mark.parametrize("system", [{"system": "s"}, {"prompt": [{"role": "developer", "content": "s"}, MESSAGES[2]]}])
 def test_what_a_system_is_told_stands_first(tmp_path, system):
-    (prompt,) = read(made(tmp_path, [ASKED | system]))["prompt"]
+    (prompt,) = read_pairs(made(tmp_path, [ASKED | system]))["prompt"]
     assert prompt == "\n\nSystem: s\n\nHuman: c\n\nAssistant:"
 
 
@@ -286,7 +288,7 @@ def test_json_is_read_however_it_is_written(tmp_path):
             (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
             found = source(tmp_path / name)
             assert found.revision == expected, (name, encoding)
-        said = sources.notes(tmp_path / name, found)
+        said = sources.notes_on_reading(tmp_path / name, found)
         assert said == ([] if "utf-8" in encoding else [f"{name!r} is read as {encoding.upper()}."])
 
 
@@ -296,8 +298,8 @@ def test_what_is_not_read_is_named(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         write(tmp_path / name, [row | {"chosen": row["chosen"] + name} for row in rows])
     found = source(tmp_path)
-    assert len(read(found)) == 6
-    files, columns = sources.notes(tmp_path, found)
+    assert len(read_pairs(found)) == 6
+    files, columns = sources.notes_on_reading(tmp_path, found)
     assert files == "Files that are not read: '._a.jsonl', '.git/x.jsonl', 'README.md', 'dataset_infos.json'."
     assert columns == "Columns that are not read: 'note', 'score'."
 
@@ -314,8 +316,8 @@ def test_subfolders_that_are_links_are_read_and_lead_nowhere_twice(tmp_path):
     write(elsewhere / "deep" / "b.jsonl", other)
     found = source(data)
     assert [Path(file).relative_to(data).as_posix() for file in found.files] == ["linked/deep/b.jsonl", "own/a.jsonl"]
-    assert len(read(found)) == 7 and found.revision == made(tmp_path, first + other).revision
-    assert sources.notes(data, found) == ["Files that are not read: 'gone'."]
+    assert len(read_pairs(found)) == 7 and found.revision == made(tmp_path, first + other).revision
+    assert sources.notes_on_reading(data, found) == ["Files that are not read: 'gone'."]
 
 
 def test_a_subfolder_that_nobody_may_open_is_named(tmp_path, monkeypatch):
@@ -330,14 +332,14 @@ def test_a_subfolder_that_nobody_may_open_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "iterdir", denied)
     made(tmp_path, many(3))
-    assert sources.notes(tmp_path, source(tmp_path)) == ["Files that are not read: 'closed'."]
+    assert sources.notes_on_reading(tmp_path, source(tmp_path)) == ["Files that are not read: 'closed'."]
 
 
 def test_messages_name_the_file_that_was_given(tmp_path):
     with pytest.raises(DataError, match="data='bare.jsonl': no pair .*Assistant.*that are not read: 'question'"):
-        pool(made(tmp_path, [{"question": "q", "chosen": "a", "rejected": "b"}], "bare.jsonl"))
+        usable_pairs(made(tmp_path, [{"question": "q", "chosen": "a", "rejected": "b"}], "bare.jsonl"))
     with pytest.raises(DataError, match="data='nothing.jsonl': no pair can be used: the files hold none"):
-        pool(made(tmp_path, [], "nothing.jsonl"))
+        usable_pairs(made(tmp_path, [], "nothing.jsonl"))
     with pytest.raises(DataError, match="no such file 'pairs'"):
         source(str(tmp_path / "pairs"))
 
@@ -359,7 +361,7 @@ def test_the_revision_is_what_the_files_say(tmp_path):
     folder.mkdir()
     other = source([write(folder / "0.jsonl", rows[5:][::-1]), write(folder / "1.jsonl", rows[:5])])
     assert one.key == other.key == source(folder).key == made(tmp_path, rows, "rows.parquet").key
-    assert pool(one).equals(pool(other))
+    assert usable_pairs(one).equals(usable_pairs(other))
     rows[0]["chosen"] += "!"
     assert made(tmp_path, rows, "changed.jsonl").revision != one.revision
 
@@ -368,10 +370,10 @@ def test_files_that_change_behind_a_source_are_noticed(tmp_path):
     before = made(tmp_path, many(9))
     made(tmp_path, many(10))
     with pytest.raises(DataError, match="say something else"):
-        read(before)
+        read_pairs(before)
     (tmp_path / "pairs.jsonl").unlink()
     with pytest.raises(DataError, match="no such file 'pairs.jsonl'"):
-        read(before)
+        read_pairs(before)
 
 
 GOOD = json.dumps(many(1)[0]).encode()
@@ -411,6 +413,7 @@ BAD_FILES = {
     ),
     "surrogate.jsonl": (b'{"chosen": "\\ud800", "rejected": "b"}', r"line 1: '\\ud800' is half of a character"),
     "latin.jsonl": (GOOD + b'\n{"chosen": "\xe9"}', "line 2 is not UTF-8 .byte 0xe9.*save the file as UTF-8"),
+    "twice.jsonl.gz": (gzip.compress(gzip.compress(GOOD)), "cannot be read: it is packed twice by gzip"),
     "cut.jsonl.gz": (gzip.compress(GOOD * 50)[:-20], "cannot be read"),
     "cut.parquet": (pd.DataFrame({"chosen": ["a"], "rejected": ["b"]}).to_parquet()[:-9], "cannot be read: "),
     "doubled.parquet": (
@@ -490,22 +493,22 @@ def keep(cache: Path, hub: str, commit: str, files: dict[str, list[dict]]) -> No
 @pytest.mark.parametrize("name", [name for name, entry in DATA.items() if entry.hub])
 def test_without_a_hub_one_line_names_the_edition_that_needs_none(offline, name):
     with pytest.raises(DataError, match="the edition 'world' needs no hub") as error:
-        read(source(name))
+        read_pairs(source(name))
     assert "\n" not in str(error.value) and repr(name) in str(error.value)
 
 
 def test_a_data_set_that_no_hub_has_needs_its_files(tmp_path, monkeypatch):
     monkeypatch.delenv("W2S_DATA", raising=False)
     named = source("hh-harmless-12k")
-    assert not sources.at_hand(named) and len(named.revision) == 16
+    assert not sources.can_be_read(named) and len(named.revision) == 16
     with pytest.raises(DataError, match="W2S_DATA must name the folder"):
-        read(named)
+        read_pairs(named)
     monkeypatch.setenv("W2S_DATA", str(tmp_path))
     made(tmp_path, many(5), "helpful_test.jsonl")
-    assert not sources.at_hand(source("hh-harmless-12k"))
+    assert not sources.can_be_read(source("hh-harmless-12k"))
     made(tmp_path, many(5), "harmless_test.jsonl")
     with pytest.raises(DataError, match="say something else"):
-        read(source("hh-harmless-12k"))
+        read_pairs(source("hh-harmless-12k"))
 
 
 def test_an_unpinned_revision_needs_the_hub_or_its_cache(offline):
@@ -514,10 +517,10 @@ def test_an_unpinned_revision_needs_the_hub_or_its_cache(offline):
     commit, files = "0123456789" * 4, {"a/train.jsonl": many(2), "b/train.parquet": many(3, name="r"), "README.md": []}
     keep(offline, "someone/pairs", commit, files)
     assert source("someone/pairs").revision == commit
-    assert len(read(source("someone/pairs"))) == 5
-    assert len(read(source("someone/pairs/b"))) == 3
+    assert len(read_pairs(source("someone/pairs"))) == 5
+    assert len(read_pairs(source("someone/pairs/b"))) == 3
     with pytest.raises(DataError, match=r"has no files c\*\.jsonl"):
-        read(source("someone/pairs/c"))
+        read_pairs(source("someone/pairs/c"))
 
 
 def test_registered_pairs_are_read_from_the_cache(offline):
@@ -532,10 +535,10 @@ def test_registered_pairs_are_read_from_the_cache(offline):
     chats = [{"prompt": "q", "chosen": [MESSAGES[0], X], "rejected": [MESSAGES[0], Y], "messages": [X]}]
     cai = {"data/train_prefs-0.parquet": chats, "data/train_sft-0.parquet": [{"messages": [X]}]}
     keep(offline, DATA["cai-harmless"].hub, DATA["cai-harmless"].revision, cai)
-    assert read(source("cai-harmless"))["prompt"].tolist() == ["\n\nHuman: a\n\nAssistant:"]
+    assert read_pairs(source("cai-harmless"))["prompt"].tolist() == ["\n\nHuman: a\n\nAssistant:"]
     safer = [{"prompt": "q", "response_0": "a", "response_1": "b", "better_response_id": 0, "safer_response_id": 1}]
     keep(offline, DATA["pku-saferlhf"].hub, DATA["pku-saferlhf"].revision, {"data/Alpaca-7B/test.jsonl": safer})
-    assert read(source("pku-saferlhf"))["chosen"].tolist() == [" b"]
+    assert read_pairs(source("pku-saferlhf"))["chosen"].tolist() == [" b"]
 
 
 def test_the_data_card_says_what_the_registry_says():
@@ -563,7 +566,9 @@ def test_every_reason_to_drop_a_pair_is_counted(tmp_path):
         {"chosen": exchange("s", "1 2 3 4 5 6"), "rejected": exchange("s", "1 2 3 4 5 7")},  # identical for 8 words
     ]
     more = [rows[0], {"chosen": exchange("q", "u"), "rejected": exchange("q", "v")}]
-    found = clean(read(source([write(tmp_path / "1.jsonl", rows), write(tmp_path / "2.jsonl", more)])), max_tokens=8)
+    found = clean(
+        read_pairs(source([write(tmp_path / "1.jsonl", rows), write(tmp_path / "2.jsonl", more)])), max_tokens=8
+    )
     assert found.dropped == {
         "empty reply": 2, "no shared prompt": 1, "identical replies": 1, "labelled both ways": 2, "repeated": 1,
         "repeated in another file": 1, "identical for 8 words": 1,
@@ -573,23 +578,15 @@ def test_every_reason_to_drop_a_pair_is_counted(tmp_path):
     assert report["their prompts"] == report["prompts with several pairs"] == report["prompts in several files"] == 1
 
 
-def test_a_tokenizer_says_where_texts_are_cut(tmp_path):
-    frame = read(made(tmp_path, [{"chosen": exchange("q", "abcd"), "rejected": exchange("q", "abce")}]))
-    letters = lambda texts: {"input_ids": [list(text) for text in texts]}
-    whole = len(exchange("q", "abcd"))
-    assert clean(frame, letters, whole - 1).dropped[f"identical for {whole - 1} tokens"] == 1
-    assert clean(frame, letters, whole).dropped[f"identical for {whole} tokens"] == 0
-
-
 def test_where_nothing_can_be_used_the_reasons_are_said(tmp_path):
     with pytest.raises(DataError, match="no pair can be used: no shared prompt 3"):
-        pool(made(tmp_path, [{"chosen": f"a {i}", "rejected": f"b {i}"} for i in range(3)]))
+        usable_pairs(made(tmp_path, [{"chosen": f"a {i}", "rejected": f"b {i}"} for i in range(3)]))
     with pytest.raises(DataError, match="no pair can be used"):
-        pool(made(tmp_path, [], "none.jsonl"))
+        usable_pairs(made(tmp_path, [], "none.jsonl"))
 
 
 def test_ids_are_stable(tmp_path):
-    (row,) = pool(made(tmp_path, [{"chosen": exchange("p", "a"), "rejected": exchange("p", "b")}])).itertuples()
+    (row,) = usable_pairs(made(tmp_path, [{"chosen": exchange("p", "a"), "rejected": exchange("p", "b")}])).itertuples()
     assert row.pair_id == pair_id("\n\nHuman: p\n\nAssistant:", " b", " a") == "3714068fa6c4"
 
 
@@ -597,7 +594,7 @@ def test_ids_are_stable(tmp_path):
 
 
 def test_splits_are_disjoint_and_belong_to_the_seed(tmp_path):
-    frame = pool(made(tmp_path, many(80, each=3)))
+    frame = usable_pairs(made(tmp_path, many(80, each=3)))
     one, other = (splits(frame, seed, 60, 45) for seed in (1, 2))
     again = splits(frame.sample(frac=1, random_state=0), 1, 60, 45)
     assert one["split"].value_counts().to_dict() == {"ground_truth": 60, "weak_label": 60, "test": 45}
@@ -612,14 +609,14 @@ def test_splits_are_disjoint_and_belong_to_the_seed(tmp_path):
 
 
 def test_every_prompt_is_as_likely_to_be_tested(tmp_path):
-    frame = pool(made(tmp_path, many(40)))
+    frame = usable_pairs(made(tmp_path, many(40)))
     drawn = pd.concat([splits(frame, seed, 10, 20) for seed in range(80)])
     tested = drawn.loc[drawn["split"] == "test", "prompt"].value_counts()
     assert len(tested) == 40 and abs(tested - 40).max() < 5 * math.sqrt(20)
 
 
 def test_too_few_pairs_are_refused(tmp_path):
-    frame = pool(made(tmp_path, many(30)))
+    frame = usable_pairs(made(tmp_path, many(30)))
     assert len(splits(frame, 0, 10, 10)) == 30
     with pytest.raises(PairsError, match="train_pairs=11, test_pairs=10: too few pairs; 30 of 30 prompts can be used"):
         splits(frame, 0, 11, 10)
@@ -770,7 +767,7 @@ def test_pairs_identical_for_as_many_words_as_are_read_are_not_used(tmp_path):
     alike = [{"chosen": chosen, "rejected": rejected} for chosen, rejected in replies]
     texts = Texts(source=made(tmp_path, many(40) + alike), train_pairs=10, test_pairs=20, max_tokens=8)
     assert not load_texts(texts)["prompt"].str.contains("Human: a").any()
-    assert len(pool(texts.source)) == 60 and len(pool(texts.source, 8)) == 40
+    assert len(usable_pairs(texts.source)) == 60 and len(usable_pairs(texts.source, 8)) == 40
 
 
 # The real pairs
@@ -785,7 +782,7 @@ def hh():
 def test_the_papers_own_pairs_are_known_by_what_they_say(hh, monkeypatch):
     monkeypatch.setenv("W2S_DATA", str(REAL_PAIRS))
     named = source("hh-harmless-12k")
-    assert named.revision == hh.revision and sources.at_hand(named) and pool(named).equals(pool(hh))
+    assert named.revision == hh.revision and sources.can_be_read(named) and usable_pairs(named).equals(usable_pairs(hh))
 
 
 @pytest.mark.skipif(not HELPFUL.is_file(), reason=f"no {HELPFUL.name} in {REAL_PAIRS}")
@@ -793,7 +790,7 @@ def test_people_s_helpful_pairs_are_known_and_say_nothing_of_length(monkeypatch)
     monkeypatch.setenv("W2S_DATA", str(REAL_PAIRS))
     named = source("helpful-by-people")
     assert named.revision == sources.revision((sources.stamp(named.files[0]),))
-    frame = pool(named, 512)
+    frame = usable_pairs(named, 512)
     found = agreement(frame, "verbosity")
     assert (len(frame), frame["prompt"].nunique()) == (1178, 570) and found.low < 0.5 < found.high  # the data card
 
@@ -801,7 +798,7 @@ def test_people_s_helpful_pairs_are_known_and_say_nothing_of_length(monkeypatch)
 @real
 def test_real_pairs_are_put_together_again_exactly(hh):
     rows = [json.loads(line) for file in FILES for line in file.read_text(encoding="utf-8").splitlines()]
-    found = read(hh)
+    found = read_pairs(hh)
     for column in ("chosen", "rejected"):
         assert (found["prompt"] + found[column]).tolist() == [row[column] for row in rows]
     assert [naive(row["chosen"], row["rejected"]) for row in rows[::40]] == found["prompt"].tolist()[::40]
@@ -810,7 +807,7 @@ def test_real_pairs_are_put_together_again_exactly(hh):
 @real
 def test_real_pairs_are_counted(hh):
     found = cleaned(hh)
-    assert len(read(hh)) == 12_000 == len(found.frame) + sum(found.dropped.values())
+    assert len(read_pairs(hh)) == 12_000 == len(found.frame) + sum(found.dropped.values())
     usable, card = found.frame, (ROOT / "book" / "data-card.md").read_text(encoding="utf-8")
     for what, number in found.report.itertuples(index=False):
         assert f"| {what} | {number:,} |" in card or not number, what
@@ -818,7 +815,9 @@ def test_real_pairs_are_counted(hh):
     assert usable["prompt"].str.endswith(ASSISTANT).all()
     assert (usable["chosen"].str.strip() != usable["rejected"].str.strip()).all()
     assert not usable.duplicated(["prompt", "chosen", "rejected"]).any()
-    assert hh.key == source(FILES[::-1]).key and clean(read(hh), single_turn=True).dropped["more than one turn"] == 0
+    assert (
+        hh.key == source(FILES[::-1]).key and clean(read_pairs(hh), single_turn=True).dropped["more than one turn"] == 0
+    )
 
 
 @real
@@ -837,7 +836,7 @@ def test_real_splits_do_not_leak(hh, seed):
 
 @real
 def test_surface_preferences_on_real_pairs(hh):
-    frame = pool(hh)
+    frame = usable_pairs(hh)
     for objective in preferences.SURFACE:
         found = agreement(frame, objective)
         assert 0 < found.low < found.value < found.high < 1 and found.high - found.low < 0.03

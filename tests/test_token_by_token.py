@@ -48,7 +48,7 @@ from w2s_lib.study.edition import load
 from w2s_lib.study.mitigations import MITIGATIONS, TOKENS
 from w2s_lib.training.labels import training_pairs
 from w2s_lib.training.policy import build, fit
-from w2s_lib.training.tokens import by_lot, by_oracle, gained, how_many, masks, outermost
+from w2s_lib.training.tokens import by_lot, by_oracle, count_of_share, gained, masks, outermost
 from w2s_lib.training.train import train
 
 CELL = (21, "tiny-24", "tiny-56")
@@ -88,8 +88,8 @@ def test_selection_by_hand():
 
 
 def test_a_share_is_rounded_down_and_is_one_token_at_least():
-    assert [how_many(n, 0.3) for n in range(8)] == [0, 1, 1, 1, 1, 1, 1, 2]
-    assert how_many(100, 0.29) == 29 and how_many(10, 0.3) == 3, "as in decimals"
+    assert [count_of_share(n, 0.3) for n in range(8)] == [0, 1, 1, 1, 1, 1, 1, 2]
+    assert count_of_share(100, 0.29) == 29 and count_of_share(10, 0.3) == 3, "as in decimals"
 
 
 def test_selection_asks_no_truth():

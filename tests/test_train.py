@@ -9,13 +9,13 @@ from trl.trainer.reward_trainer import DataCollatorForPreference
 from w2s_lib.data.load import load, split
 from w2s_lib.models import packing
 from w2s_lib.models.features import of_ladder
-from w2s_lib.models.pretrain import build, tokenizer
+from w2s_lib.models.pretrain import build_untrained, tokenizer
 from w2s_lib.models.scores import encode, reward_gaps
 from w2s_lib.specs import Checkpoint, Conflict, Pairs, Pretrain, Recipe, Source, Texts, Train, World
 from w2s_lib.training.labels import training_pairs
 from w2s_lib.training.losses import explicit_conflict, soft_label_loss
 from w2s_lib.training.reward_model import PairCollator, fit
-from w2s_lib.training.reward_model import build as reward_model
+from w2s_lib.training.reward_model import build_with_head as reward_model
 from w2s_lib.training.train import train
 
 WORLD = World(seed=4, substances=90)
@@ -32,7 +32,7 @@ def student(**fields) -> Train:
 def base(tmp_path_factory):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("base")
-    build(MODEL).save_pretrained(folder)
+    build_untrained(MODEL).save_pretrained(folder)
     tokenizer(WORLD).save_pretrained(folder)
     return folder
 

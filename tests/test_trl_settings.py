@@ -17,7 +17,7 @@ from w2s_lib.lab import Lab
 from w2s_lib.models import checkpoints, names, packing
 from w2s_lib.specs import Conflict, PolicyRecipe, Recipe, Texts, Train
 from w2s_lib.training import policy
-from w2s_lib.training.trl_settings import in_order, in_turns, one_device
+from w2s_lib.training.trl_settings import in_turns, one_device, order_epochs
 
 WORDS = "how do i bake a good loaf of bread knead the dough well and wait".split()
 
@@ -72,9 +72,9 @@ def test_a_trainer_is_told_to_read_pairs_in_turn(texts, folders):
     turns = Conflict(kind="mixed", objective="verbosity", turns=2)
     run = Train(**dict(run) | {"conflict": turns, "labels": run, "split": "weak_label"})
     data = Dataset.from_dict({"weakly_labelled": [0.0, 1.0, 0.0, 1.0], "n": [0, 1, 2, 3]})
-    ordered, told = in_order(data, run, 1)
+    ordered, told = order_epochs(data, run, 1)
     assert sorted(ordered["n"][:2]) == [1, 3] and told["train_sampling_strategy"] == "sequential"
-    assert in_order(data, run.model_copy(update={"conflict": Conflict()}), 2) == (data, {"num_train_epochs": 2})
+    assert order_epochs(data, run.model_copy(update={"conflict": Conflict()}), 2) == (data, {"num_train_epochs": 2})
 
 
 def test_turns_are_refused_where_there_are_none(texts, folders):
@@ -176,10 +176,10 @@ def test_early_stopping_leaves_scores_and_no_checkpoints(folders, texts, lab):
 
 def test_a_trained_model_has_its_own_forward_back(folders, texts, lab, monkeypatch):
     seen = []
-    gaps = packing.reward_gaps
+    gaps = packing.gaps_of_ids
     monkeypatch.setattr(
         packing,
-        "reward_gaps",
+        "gaps_of_ids",
         lambda model, *given, **named: seen.append("forward" in vars(model)) or gaps(model, *given, **named),
     )
     lab.run([reward_run(texts, folders["gpt2"], dtype="bfloat16")])

@@ -165,21 +165,21 @@ def test_what_cannot_be_used_is_one_line(mine, case):
     harm, says = BROKEN[case]
     harm(mine)
     with pytest.raises(CheckpointError, match=says) as error:
-        usable.check([run(local(mine))])
+        usable.check_models([run(local(mine))])
     assert str(error.value).startswith(f"model={str(mine)!r}: ") and "\n" not in str(error.value)
 
 
 def test_good_models_are_passed(folders):
-    usable.check([run(local(folder)) for folder in folders.values()])
+    usable.check_models([run(local(folder)) for folder in folders.values()])
 
 
 def test_texts_may_have_as_many_tokens_as_a_model_has_positions(folders):
     checkpoint = local(folders["gpt2"])
     read = lambda tokens: Features(checkpoint=checkpoint, source=PAIRS, max_tokens=tokens)
-    usable.check([run(checkpoint, max_tokens=512), read(512)])
+    usable.check_models([run(checkpoint, max_tokens=512), read(512)])
     for asked in (run(checkpoint, max_tokens=513), read(513), run(checkpoint, "dpo", 513)):
         with pytest.raises(CheckpointError, match="has 512 positions, and max_tokens=513 asks for more"):
-            usable.check([asked])
+            usable.check_models([asked])
 
 
 def test_a_lab_checks_models_before_it_begins(mine, tmp_path):
@@ -210,18 +210,18 @@ def test_a_model_that_only_the_hub_has_is_held_against_what_it_says_of_itself(do
     bring, there = downloads
     bring("config.json")
     with pytest.raises(CheckpointError, match="model='org/tiny': (has no tokenizer|its tokenizer cannot be read)"):
-        usable.check([run(there)])
+        usable.check_models([run(there)])
     checkpoints.tokenizer.cache_clear()
     bring("tokenizer*")
-    usable.check([run(there), run(there, "dpo")])
+    usable.check_models([run(there), run(there, "dpo")])
     for method in ("reward_model", "dpo"):
         with pytest.raises(CheckpointError, match="model='org/tiny': has 512 positions, and max_tokens=513"):
-            usable.check([run(there, method, max_tokens=513)])
+            usable.check_models([run(there, method, max_tokens=513)])
     says("config.json", vocab_size=200)(mine)
     bring("config.json")
     usable._fits.cache_clear()
     with pytest.raises(CheckpointError, match="its tokenizer has 257 tokens, its embeddings 200 rows"):
-        usable.check([run(there)])
+        usable.check_models([run(there)])
 
 
 def test_a_hub_that_is_out_of_reach_is_asked_once_and_not_waited_for(downloads, monkeypatch):
@@ -237,7 +237,7 @@ def test_a_hub_that_is_out_of_reach_is_asked_once_and_not_waited_for(downloads, 
     monkeypatch.setattr(names.HfApi, "model_info", out_of_reach)
     for loader in (checkpoints.AutoConfig, checkpoints.AutoTokenizer):
         monkeypatch.setattr(loader, "from_pretrained", lambda *_, **__: pytest.fail("waits for the hub"))
-    usable.check([run(there, max_tokens=513)])
+    usable.check_models([run(there, max_tokens=513)])
     assert asked == [1]
 
 
@@ -249,7 +249,7 @@ def test_a_model_of_the_hub_is_fetched_and_looked_at_before_anything_is_trained(
     bring("config.json", "tokenizer*")
     lab = Lab(mine.parent / "store", workers=0, progress=False)
     assert lab.check([run(there)], planning=True) == [run(there)], "a dry run fetches no weights"
-    monkeypatch.setattr(names, "check", lambda wanted: bring("model.safetensors"))
+    monkeypatch.setattr(names, "check_hub", lambda wanted: bring("model.safetensors"))
     with pytest.raises(CheckpointError, match=f"model='org/tiny': .*{says}"):
         lab.run([run(there)])
     assert not list(lab.store.root.rglob("record.json"))
@@ -261,10 +261,10 @@ def test_adapters_have_a_place_in_the_models_that_are_to_have_them(folders, mine
     config = AutoConfig.for_model("phi3", **fields, pad_token_id=0, bos_token_id=0, eos_token_id=0)
     AutoModelForCausalLM.from_config(config).save_pretrained(mine)
     for method in ("reward_model", "dpo"):
-        usable.check([run(local(mine), method)])
+        usable.check_models([run(local(mine), method)])
         with pytest.raises(CheckpointError, match="lora_rank=4: peft knows no place for adapters in the family 'phi3'"):
-            usable.check([run(local(mine, lora_rank=4), method)])
-        usable.check([run(local(folder, lora_rank=4), method) for folder in folders.values()])
+            usable.check_models([run(local(mine, lora_rank=4), method)])
+        usable.check_models([run(local(folder, lora_rank=4), method) for folder in folders.values()])
 
 
 @pytest.mark.parametrize(
@@ -310,8 +310,8 @@ def test_errors_name_models_as_an_edition_writes_them(folders, monkeypatch, tmp_
     lab = open_lab(tmp_path / "store", 0, edition.load("own", fields))
     for name in written:
         with pytest.raises(CheckpointError, match=f"model='{re.escape(name)}': "):
-            lab.check([run(names.named(parse(name).base))])
-    lab.check([run(names.named("gpt2"))], planning=True)
+            lab.check([run(names.checkpoint_named(parse(name).base))])
+    lab.check([run(names.checkpoint_named("gpt2"))], planning=True)
     assert "note: this plan cannot be run from here: model='gpt2:3': the hub" in capsys.readouterr().err
 
 
@@ -320,28 +320,28 @@ def test_a_vocabulary_beyond_the_embeddings_is_refused(mine):
     whole = lambda w: {n: x[:200] if len(x) == 260 else x for n, x in w.items()}
     with_weights(whole)(mine)
     with pytest.raises(CheckpointError, match="its tokenizer has 257 tokens, its embeddings 200 rows"):
-        usable.check([run(local(mine))])
+        usable.check_models([run(local(mine))])
 
 
 @pytest.mark.parametrize("method", ["simpo", "dpo"])
 def test_a_policy_needs_its_output_layer(mine, method):
     """A reward model is read before it, and has another one."""
     with_weights(lambda w: {n: x for n, x in w.items() if not n.startswith("lm_head")})(mine)
-    usable.check([run(local(mine))])
+    usable.check_models([run(local(mine))])
     with pytest.raises(CheckpointError, match="1 missing, such as lm_head.weight"):
-        usable.check([run(local(mine), method)])
+        usable.check_models([run(local(mine), method)])
 
 
 def test_a_classifier_of_three_classes_is_a_model_without_its_head(mine):
     with_weights(lambda w: w | {"score.weight": torch.ones(3, 32)})(mine)
-    usable.check([run(local(mine))])
+    usable.check_models([run(local(mine))])
     assert checkpoints.reward_model(local(mine), 0.5, seed=1).score.weight.shape == (1, 32)
 
 
 def test_masks_and_angles_of_older_files_are_no_weights(mine):
     old = {f"model.layers.{i}.self_attn.rotary_emb.inv_freq": torch.ones(8) for i in range(3)}
     with_weights(lambda w: w | old)(mine)
-    usable.check([run(local(mine))])
+    usable.check_models([run(local(mine))])
 
 
 WRAPPED = {
@@ -357,7 +357,7 @@ WRAPPED = {
 def test_names_that_a_wrapper_lengthened_are_mended(folders, tmp_path, name, wrap):
     mine = Path(shutil.copytree(folders[name], tmp_path / "mine"))
     with_weights(lambda w: {WRAPPED[wrap](n): x for n, x in w.items()})(mine)
-    usable.check([run(local(mine)), run(local(mine), "dpo")])
+    usable.check_models([run(local(mine)), run(local(mine), "dpo")])
     for load in (checkpoints.language_model, lambda c: checkpoints.reward_model(c, 0.5, seed=1), checkpoints.backbone):
         plain, mended = (load(local(folder)) for folder in (folders[name], mine))
         assert all(torch.equal(x, mended.state_dict()[n]) for n, x in plain.state_dict().items())
@@ -372,7 +372,7 @@ def test_a_tokenizer_without_padding_and_end_pads_with_its_first_token(folders, 
     for mark in ("eos_token", "bos_token", "pad_token"):
         said.pop(mark, None)
     (mine / "tokenizer_config.json").write_text(json.dumps(said), encoding="utf-8")
-    usable.check([run(local(mine))])
+    usable.check_models([run(local(mine))])
     bare, usual = (checkpoints.tokenizer(local(folder), 64) for folder in (mine, folders["llama"]))
     assert bare.eos_token is None and bare.pad_token_id == 0
     assert (
@@ -384,7 +384,7 @@ def test_a_tokenizer_without_padding_and_end_pads_with_its_first_token(folders, 
 def test_files_that_a_system_hides_beside_others_are_no_weights(folders, mine):
     (mine / "._model.safetensors").write_bytes(bytes(100))
     assert local(mine).revision == local(folders["llama"]).revision
-    usable.check([run(local(mine))])
+    usable.check_models([run(local(mine))])
 
 
 def test_several_gguf_files_are_named_one_by_one(tmp_path, monkeypatch):
@@ -491,7 +491,7 @@ def test_folders_may_be_called_like_parts_of_models(folders, tmp_path, monkeypat
     e = edition.load("own", given)
     assert e.models == ("run@2/", "./run:2/@1") and e.weak_strong == [("./run:2/@1", "run@2/")]
     assert parse("run@2/") == ("run@2/", None, None, "mean") and parse("./run:2/@1")[:3] == ("./run:2/", None, 1)
-    assert names.named("run@2/").name == "run@2"
+    assert names.checkpoint_named("run@2/").name == "run@2"
     assert edition.load("own", given | {"models": e.models, "weak_strong_pairs": e.weak_strong_pairs}) == e, (
         "what was read can be read again"
     )
@@ -518,9 +518,9 @@ def test_an_oracle_that_reads_other_tokens_is_refused(folders, mine, other):
     )
     if other:
         with pytest.raises(CheckpointError, match="reads other tokens than .*mine.*use one tokenizer"):
-            usable.check([student])
+            usable.check_models([student])
     else:
-        usable.check([student])
+        usable.check_models([student])
 
 
 def test_a_download_that_was_cut_short_is_no_reason_to_refuse(tmp_path, monkeypatch):

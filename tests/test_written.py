@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from w2s_lib.data.load import split
-from w2s_lib.data.world import judge
+from w2s_lib.data.world import decision_of
 from w2s_lib.errors import ParameterError
 from w2s_lib.lab import Lab
 from w2s_lib.lab.graph import describe
@@ -165,7 +165,7 @@ def test_a_run_leaves_the_replies_of_every_sampler(small):
     for name in SAMPLERS:
         mine = told[told["sampler"] == name]
         assert mine["pair_id"].tolist() == asked
-        assert mine["says"].tolist() == [judge(k, r) for k, r in zip(pairs.loc[asked, "kind"], mine["reply"])]
+        assert mine["says"].tolist() == [decision_of(k, r) for k, r in zip(pairs.loc[asked, "kind"], mine["reply"])]
     assert not any(small.store.path(RUN).glob("*.safetensors")), "no weights"
     sampled = told.groupby("sampler")["sampled"].mean()
     assert sampled["best_of_n"] > 4 * sampled["base"] and sampled["eft_best_of_n"] > 4 * sampled["eft"]

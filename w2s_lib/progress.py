@@ -37,7 +37,7 @@ def span(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def say(line: str, end: str = "\n") -> None:
+def write_line(line: str, end: str = "\n") -> None:
     """One line on stderr, whole even where several processes write there."""
     sys.stderr.write(line + end)
     sys.stderr.flush()
@@ -47,7 +47,7 @@ class Progress:
     """Work of so many parts, ``what``; begins now."""
 
     def __init__(self, what: str, total: int, hear: Say | None = None) -> None:
-        self.what, self.total, self._hear = what, total, hear or say
+        self.what, self.total, self._hear = what, total, hear or write_line
         self._overwrites = hear is None and sys.stderr.isatty()
         self._began = self._told = time.monotonic()
         self._open = False
@@ -71,7 +71,7 @@ class Progress:
         words += [f"{span(left + then)} for the whole build"] if then and left is not None else []
         line = ", ".join(words) + (f"; {now}" if now else "")
         if self._overwrites:
-            say(f"\r{line[:150]}\x1b[K", end="")
+            write_line(f"\r{line[:150]}\x1b[K", end="")
             self._open = True
         else:
             self._hear(line)
@@ -79,12 +79,12 @@ class Progress:
     def close(self) -> None:
         """End the line of a terminal."""
         if self._open:
-            say("")
+            write_line("")
 
 
 @contextmanager
-def at_hand(what: str, hear: Say) -> Iterator[None]:
-    """What is done within is the run ``what``: ``steps`` of it are told to ``hear``."""
+def working_on(what: str, hear: Say) -> Iterator[None]:
+    """What is done within is the run ``what``: its steps are told to ``hear``."""
     _at_hand.append((what, hear))
     try:
         yield
@@ -92,7 +92,7 @@ def at_hand(what: str, hear: Say) -> Iterator[None]:
         _at_hand.pop()
 
 
-def steps(parts: Iterable[T], total: int, doing: str) -> Iterator[T]:
+def tell_steps(parts: Iterable[T], total: int, doing: str) -> Iterator[T]:
     """The same parts; how far the run at hand is with them is told on the way."""
     progress = Progress(f"{_at_hand[-1][0]}, {doing}", total, _at_hand[-1][1]) if _at_hand else None
     for done, part in enumerate(parts):
@@ -101,7 +101,7 @@ def steps(parts: Iterable[T], total: int, doing: str) -> Iterator[T]:
         yield part
 
 
-def watch(trainer: Trainer, doing: str = "training") -> None:
+def watch(trainer: Trainer) -> None:
     """Have a trainer tell how far the run at hand is."""
     if not _at_hand:
         return
@@ -109,7 +109,7 @@ def watch(trainer: Trainer, doing: str = "training") -> None:
 
     class Told(TrainerCallback):
         def on_train_begin(self, args, state, control, **more) -> None:
-            self.progress = Progress(f"{_at_hand[-1][0]}, {doing}", state.max_steps, _at_hand[-1][1])
+            self.progress = Progress(f"{_at_hand[-1][0]}, training", state.max_steps, _at_hand[-1][1])
 
         def on_step_end(self, args, state, control, **more) -> None:
             self.progress.at(state.global_step)

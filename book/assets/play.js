@@ -477,7 +477,7 @@
       second.value = of(its.cautious, replies);
       tell();
     }
-    /* risky, cautious or neither: as data.world.judge, by the world's own replies to requests of any kind */
+    /* risky, cautious or neither: as data.world.decision_of, by the world's own replies to requests of any kind */
     function judged(reply) {
       let words = reply.trim().split(/\s+/).join(" ");
       for (const tail of world.tails) if (words.endsWith(` ${tail}`)) words = words.slice(0, -tail.length - 1);

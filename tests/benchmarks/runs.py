@@ -24,13 +24,13 @@ from transformers.utils import logging
 from tests.benchmarks.record import record
 from w2s_lib.data.load import load, split
 from w2s_lib.lab.store import Store, hardware
-from w2s_lib.models.pretrain import build, tokenizer
+from w2s_lib.models.pretrain import build_untrained, tokenizer
 from w2s_lib.models.scores import encode, reward_gaps
 from w2s_lib.specs import Pairs, Pretrain, Train, World
 from w2s_lib.training.labels import training_pairs
 from w2s_lib.training.losses import soft_label_loss
 from w2s_lib.training.reward_model import WeakToStrongRewardTrainer, fit, optimizer
-from w2s_lib.training.reward_model import build as reward_model
+from w2s_lib.training.reward_model import build_with_head as reward_model
 
 REPEATS = 5
 ROWS: list[dict[str, object]] = []
@@ -129,7 +129,7 @@ def main() -> int:
     print(f"{hardware()}; one thread a run; median [smallest, largest] of {REPEATS}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        build(MODEL).save_pretrained(folder)
+        build_untrained(MODEL).save_pretrained(folder)
         tokenizer(WORLD).save_pretrained(folder)
         set_up(folder)
         before = [set_up(folder) for _ in range(REPEATS)]

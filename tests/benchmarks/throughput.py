@@ -49,7 +49,7 @@ from trl.trainer.reward_trainer import DataCollatorForPreference
 from tests.benchmarks.record import record
 from w2s_lib.findings.benchmarks import LAST_BENCH
 from w2s_lib.lab.store import hardware, versions
-from w2s_lib.models.packing import budget, reward_gaps, share_prefixes
+from w2s_lib.models.packing import budget, gaps_of_ids, share_prefixes
 from w2s_lib.study.cost import ACTIVATIONS
 from w2s_lib.training.reward_model import PairCollator, WeakToStrongRewardTrainer
 
@@ -291,7 +291,7 @@ def trl_scores(model: GPT2ForSequenceClassification, batch: Batch) -> tuple[floa
 def our_scores(dtype: str) -> Callable[..., tuple[float, torch.Tensor]]:
     def scores(model: GPT2ForSequenceClassification, batch: Batch) -> tuple[float, torch.Tensor]:
         begin = now()
-        found = reward_gaps(model, *batch, dtype=dtype)
+        found = gaps_of_ids(model, *batch, dtype=dtype)
         return now() - begin, torch.from_numpy(found)
 
     return scores

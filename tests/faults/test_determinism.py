@@ -83,7 +83,7 @@ def test_scoring_in_other_batches_changes_rounding_alone(undisturbed):
     do, differed by 2e-6 at most in a probability, and by 7e-7 in the log-probability of a reply.
     """
     words, pairs = tokenizer(WEAK.pairs.world), split(WEAK.pairs, "test")
-    model = reward_model.build(undisturbed.store.path(SMALL), WEAK.recipe, seed=3)
+    model = reward_model.build_with_head(undisturbed.store.path(SMALL), WEAK.recipe, seed=3)
     with torch.no_grad():
         model.score.weight *= 12 / np.abs(reward_gaps(model, words, pairs)).max()  # as far apart as after training
     gaps = [reward_gaps(model, words, pairs, token_budget=budget) for budget in (1, 100, 1024, 100_000)]

@@ -19,7 +19,7 @@ from w2s_lib.book.course import course
 from w2s_lib.book.report import main
 from w2s_lib.data import sources
 from w2s_lib.data.reading import DataError
-from w2s_lib.data.sources import read, source
+from w2s_lib.data.sources import read_pairs, source
 from w2s_lib.errors import ParameterError, plain
 from w2s_lib.study.edition import FOLDER, named_like
 
@@ -77,7 +77,7 @@ def reported(tmp_path_factory, folders) -> tuple[Path, str]:
 def test_texts_are_read_as_they_are(tmp_path):
     path = tmp_path / "pairs.jsonl"
     path.write_text("\n".join(map(json.dumps, rows())), encoding="utf-8")
-    for row, found in zip(rows(), read(source(path)).itertuples()):
+    for row, found in zip(rows(), read_pairs(source(path)).itertuples()):
         whole = f"\n\nHuman: {row['prompt'].strip()}\n\nAssistant: "
         assert found.prompt + found.chosen == whole + row["chosen"].strip()
         assert found.prompt + found.rejected == whole + row["rejected"].strip()
@@ -185,7 +185,7 @@ def test_a_path_leads_nowhere_else(tmp_path, monkeypatch, counted, path):
 def test_names_that_are_no_text_are_refused_or_read(tmp_path):
     path = tmp_path / os.fsdecode(b"\xff.jsonl")
     path.write_text(json.dumps(rows()[5]), encoding="utf-8")
-    assert len(read(source(path))) == 1
+    assert len(read_pairs(source(path))) == 1
     assert plain(path.name) == r"\udcff.jsonl"
 
 

@@ -116,7 +116,7 @@ class BuildError(OneLineError):
     """A build that failed, in one line."""
 
 
-def chapters() -> list[Path]:
+def notebook_paths() -> list[Path]:
     """The source notebooks in reading order."""
     return sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
@@ -131,7 +131,7 @@ def stand_in(source: Path, edition: Edition) -> nbformat.NotebookNode:
     title = nbformat.read(source, as_version=4).cells[0].source.splitlines()[0]
     says = f"{title}\n\nThis chapter is not part of the edition `{edition.name}` ({edition.title})."
     if others := GOES_ON_FROM.get(source.stem.partition("_")[0]):
-        links = " and ".join(f"[]({path.name})" for path in chapters() if path.stem[:2] in others)
+        links = " and ".join(f"[]({path.name})" for path in notebook_paths() if path.stem[:2] in others)
         says += f" It goes on from {links}, and is in every edition that has {'both' if len(others) > 1 else 'it'}."
     if edition.record_of:
         why = NOT_SHIPPED.get(source.stem, "Its runs do not come with the book.")
@@ -249,7 +249,7 @@ def read_by(source: Path, results: Path, store: Path) -> list[Path]:
     others = {
         BENCHMARKS: [benchmarks.LAST_BENCH],
         CHALLENGE: [store / BOARD, EXAMPLE],
-        PLAY: [results / CHAPTERS_BESIDE, *chapters()],
+        PLAY: [results / CHAPTERS_BESIDE, *notebook_paths()],
     }
     return [path for path in others.get(source.stem, ()) if path.is_file()]
 
@@ -270,14 +270,13 @@ def put(page: Mapping[str, bytes], source: Path, target: Path, results: Path) ->
         keep_figures(nbformat.read(target, as_version=4), target.parent.parent / "figures")
 
 
-def execute(source: Path, target: Path, parameters: dict, results: Path, studied: str, also: bool = False) -> float:
+def execute_notebook(
+    source: Path, target: Path, parameters: dict, results: Path, studied: str, also: bool = False
+) -> float:
     """Put an executed notebook into ``target``, from the store or by papermill; returns the seconds of its execution.
 
     ``studied`` as of that function.  Only the last notebook, which reports on the build, is executed every time.
     ``also``: one that the edition leaves out is executed all the same.
-
-    Raises:
-        BuildError: a cell failed; names the notebook and the error.
     """
     edition = load(parameters["edition"])
     if left_out(source, edition) and not also:
@@ -298,7 +297,22 @@ def execute(source: Path, target: Path, parameters: dict, results: Path, studied
 
 
 def run_notebook(source: Path, target: Path, parameters: dict, results: Path) -> float:
-    """Execute one notebook with papermill into ``target``, ready for the page; returns its wall time in seconds.
+    """Execute one notebook with papermill into ``target``, ready for the page; returns its wall time in seconds."""
+    from w2s_lib.book import kernels
+
+    kernels.use()
+    os.environ["W2S_RESULTS"] = str(results)
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # a page wants no widgets
+    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # a user's own kernel of that name may be another Python
+    start, edition = time.perf_counter(), load(parameters["edition"])
+    polished = polish(_executed(source, parameters), parameters["edition"])
+    nbformat.write(announced(polished, edition, its_runs=not left_out(source, edition)), target)
+    return time.perf_counter() - start
+
+
+def _executed(source: Path, parameters: dict) -> nbformat.NotebookNode:
+    """A notebook as papermill executes it.
 
     Raises:
         BuildError: a cell failed; names the notebook and the error.
@@ -308,22 +322,13 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    from w2s_lib.book import kernels
-
-    kernels.use()
-    os.environ["W2S_RESULTS"] = str(results)
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # a page wants no widgets
-    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # a user's own kernel of that name may be another Python
     plain = str(source).replace("{", "{{").replace("}", "}}")  # papermill would fill in braces
-    start = time.perf_counter()
     quiet = ["--IPKernelApp.log_level=50"]  # kernels talk over the loopback interface, or are interrupted, and say so
     how = {"cwd": str(ROOT / "notebooks"), "progress_bar": False, "extra_arguments": quiet}
     how |= {"kernel_name": KERNEL, "language": "python"}
     for again in (True, False):
         try:
-            executed = papermill.execute_notebook(plain, None, parameters, **how)  # else it is written at every cell
-            break
+            return papermill.execute_notebook(plain, None, parameters, **how)  # else it is written at every cell
         except PapermillExecutionError as error:
             says = " ".join(str(error.evalue).split())
             raise BuildError(f"{source.name}, cell {error.cell_index}: {error.ename}: {says}") from None
@@ -338,10 +343,6 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
             if not (starting and again):
                 died = "its kernel died, killed perhaps for want of memory"
                 raise BuildError(f"{source.name}: {died}; {GOES_ON}") from None
-    edition = load(parameters["edition"])
-    polished = polish(executed, parameters["edition"])
-    nbformat.write(announced(polished, edition, its_runs=not left_out(source, edition)), target)
-    return time.perf_counter() - start
 
 
 def seconds_after_runs(times: dict[str, float], workers: int) -> float:
@@ -350,7 +351,7 @@ def seconds_after_runs(times: dict[str, float], workers: int) -> float:
     >>> seconds_after_runs({"14_claims": 100.0}, workers=2) - seconds_after_runs({"14_claims": 40.0}, workers=2)
     30.0
     """
-    notebooks = sum(times.get(path.stem, A_NOTEBOOK) for path in chapters())
+    notebooks = sum(times.get(path.stem, A_NOTEBOOK) for path in notebook_paths())
     return notebooks / max(workers, 1) + THE_PAGES
 
 
@@ -428,11 +429,11 @@ def execute_all(
 
     Those whose page is among ``pages`` are not executed; of those that the edition leaves out, ``also`` are.
     """
-    others = longest_first((path for path in chapters() if path.stem not in (*READERS, REPRODUCIBILITY)), before)
+    others = longest_first((path for path in notebook_paths() if path.stem not in (*READERS, REPRODUCIBILITY)), before)
     others.sort(key=lambda path: path.stem not in READ)
     *readers, last = (ROOT / "notebooks" / f"{name}.ipynb" for name in (*READERS, REPRODUCIBILITY))
     times: dict[str, float] = {}
-    every, edition = len(chapters()), load(parameters["edition"])
+    every, edition = len(notebook_paths()), load(parameters["edition"])
     progress, came = Progress("notebooks", every), []
 
     def rest(paths: list[Path]) -> list[Path]:
@@ -444,7 +445,9 @@ def execute_all(
         return [path for path in paths if path not in fits]
 
     with notebook_processes(workers) as pool:
-        start = lambda path: pool.submit(execute, path, target / path.name, parameters, results, studied, path in also)
+        start = lambda path: pool.submit(
+            execute_notebook, path, target / path.name, parameters, results, studied, path in also
+        )
         jobs = {start(path): path for path in rest(others)}
         for job in as_completed(jobs):
             name, took = jobs[job].name, round(job.result(), 1)
@@ -458,7 +461,7 @@ def execute_all(
         (results / "times.json").write_text(told, encoding="utf-8")
         times[REPRODUCIBILITY] = round(start(last).result(), 1)
     if pages:
-        without = sum(left_out(path, edition) and path not in came for path in chapters())
+        without = sum(left_out(path, edition) and path not in came for path in notebook_paths())
         here = every - len(came) - without
         print(f"{len(came)} pages come with the book, {here} were executed here, {without} are left out", flush=True)
     return times
@@ -519,12 +522,8 @@ def to_be_read_again(told: list[str], source: Path, output: Path) -> bool:
     return True
 
 
-def render(source: Path, output: Path, workers: int = 1) -> Path:
-    """Build the HTML, and put it in the place of the last one's when it is whole; returns its folder.
-
-    Raises:
-        BuildError: Jupyter Book found something wrong.
-    """
+def render_book(source: Path, output: Path, workers: int = 1) -> Path:
+    """Build the HTML, and put it in the place of the last one's when it is whole; returns its folder."""
     html, draft = output / "html", output / ".html"
     made = jupyter_book(source, output, workers=workers)
     shutil.rmtree(draft, ignore_errors=True)
@@ -534,12 +533,12 @@ def render(source: Path, output: Path, workers: int = 1) -> Path:
     return html
 
 
-def folder_of(edition: Edition, output: str | None = None) -> Path:
+def book_folder(edition: Edition, output: str | None = None) -> Path:
     """Where the book of an edition is built."""
     return Path(output).expanduser().absolute() if output else BUILT / edition.name
 
 
-def parameters(edition: str, lab: Lab) -> dict[str, object]:
+def notebook_parameters(edition: str, lab: Lab) -> dict[str, object]:
     """What notebooks are given: the edition by its name, or by its path where it is a file of the reader's own."""
     path = find(edition)
     given = path.stem if path.parent == FOLDER else str(path)
@@ -557,7 +556,7 @@ def built(edition: str, output: str | None = None) -> Path:
     Raises:
         ParameterError: bad parameters, or it has not been built.
     """
-    html = folder_of(load(edition), output) / "html"
+    html = book_folder(load(edition), output) / "html"
     if not (html / "index.html").is_file():
         says = f"not built yet; run {command(edition)} first"
         raise ParameterError("edition", edition, says)
@@ -577,7 +576,7 @@ def lay_out(edition: Edition, folder: Path) -> tuple[list[Path], list[Path]]:
     (source / "notebooks").mkdir()
     if edition.record_of:
         without_docstrings(source / "api", edition)
-    shown = [path for path in chapters() if not left_out(path, edition)]
+    shown = [path for path in notebook_paths() if not left_out(path, edition)]
     decked = [] if edition.record_of else shown  # of a preview, ``slides`` makes them for whoever asks
     guide.take_over(source / "teaching", ROOT / "notebooks", [path.stem for path in decked])
     return shown, decked
@@ -595,32 +594,13 @@ def gather(edition: Edition, source: Path, results: Path) -> None:
     draw_card(source)
 
 
-def build(edition: str, store: str | None = None, workers: int | None = None, output: str | None = None) -> Path:
-    """Build one edition; returns the folder of the HTML.
+say = partial(print, flush=True)
 
-    Raises:
-        OneLineError: bad parameters, an unusable store, a failed run, notebook or page.
-    """
-    say = partial(print, flush=True)
-    start = time.perf_counter()
-    study = Study(load(edition))
-    record.comparable_record(study.edition)  # what is wrong with it is said before anything is trained
-    lab = open_lab(store, workers, study.edition)
-    pages = Pages(lab.shipped) if lab.shipped else None
-    made = {"commit": record.commit(), "where": this_machine()}
-    folder = folder_of(study.edition, output)
-    source, results = folder / "source", folder / "results"
-    before = times_before(results)
-    shown, decked = lay_out(study.edition, folder)
-    of, not_shown = studied(study), (path for path in chapters() if path not in shown)
-    with drawing(for_slides=bool(decked)):
-        also = fitting(not_shown, pages, of, results, lab.store.root)
-        (results / CHAPTERS_BESIDE).write_text(json.dumps([path.stem for path in also]), encoding="utf-8")
-        fits = fitting((p for p in chapters() if p.stem not in READERS), pages, of, results, lab.store.root)
-    before |= {path.stem: 0.0 for path in fits}
-    lab.then = seconds_after_runs(before, lab.workers)
 
-    runs = study.runs()
+def _do_runs(study: Study) -> dict[str, int]:
+    """Do the runs of a study on a lab, and say what there is to say of them; returns how many were ``trained``, of how
+    many in ``total``."""
+    lab, runs = study.lab, study.runs()
     total, missing = len(closure(runs)), len(lab.missing(runs))
     say(f"edition {study.edition.name}: {total} runs, {missing} of them missing; store {lab.store.root}")
     say(f"runs first, then notebooks and pages, which take about {span(lab.then)}; Ctrl-C stops, {GOES_ON}")
@@ -629,23 +609,50 @@ def build(edition: str, store: str | None = None, workers: int | None = None, ou
     trained = lab.run(runs)
     for said in filter(None, (lab.says_of_code(runs), says_of_others(lab, runs))):
         say(said)
-    counts = {"trained": trained, "total": total, "run_seconds": round(time.perf_counter() - start, 1)}
+    return {"trained": trained, "total": total}
+
+
+def build_book(edition: str, store: str | None = None, workers: int | None = None, output: str | None = None) -> Path:
+    """Build one edition; returns the folder of the HTML.
+
+    Raises:
+        OneLineError: bad parameters, an unusable store, a failed run, notebook or page.
+    """
+    start = time.perf_counter()
+    study = Study(load(edition))
+    record.comparable_record(study.edition)  # what is wrong with it is said before anything is trained
+    lab = open_lab(store, workers, study.edition)
+    pages = Pages(lab.shipped) if lab.shipped else None
+    made = {"commit": record.commit(), "where": this_machine()}
+    folder = book_folder(study.edition, output)
+    source, results = folder / "source", folder / "results"
+    before = times_before(results)
+    shown, decked = lay_out(study.edition, folder)
+    of, not_shown = studied(study), (path for path in notebook_paths() if path not in shown)
+    with drawing(for_slides=bool(decked)):
+        also = fitting(not_shown, pages, of, results, lab.store.root)
+        (results / CHAPTERS_BESIDE).write_text(json.dumps([path.stem for path in also]), encoding="utf-8")
+        fits = fitting((p for p in notebook_paths() if p.stem not in READERS), pages, of, results, lab.store.root)
+    before |= {path.stem: 0.0 for path in fits}
+    lab.then = seconds_after_runs(before, lab.workers)
+
+    counts = _do_runs(study.on(lab)) | {"run_seconds": round(time.perf_counter() - start, 1)}
     (results / "runs.json").write_text(json.dumps(counts), encoding="utf-8")
 
     say("executing the notebooks")
     with drawing(for_slides=bool(decked)):
-        execute_all(source / "notebooks", results, parameters(edition, lab), lab.workers, of, before, pages)
+        execute_all(source / "notebooks", results, notebook_parameters(edition, lab), lab.workers, of, before, pages)
     gather(study.edition, source, results)
 
     say("rendering the pages")
-    html, name = render(source, folder, lab.workers), study.edition.name
+    html, name = render_book(source, folder, lab.workers), study.edition.name
     if decked:
-        decks.write(source, study.edition, decked, html / "slides")
-    crate.write(html, study.edition, lab.records(runs))
+        decks.write_decks(source, study.edition, decked, html / "slides")
+    crate.write_crate(html, study.edition, lab.records(study.runs()))
     took, now = time.perf_counter() - start, datetime.now(UTC).isoformat(timespec="minutes")
     made |= counts | {"seconds": round(took, 1), "finished": now}
     (folder / DONE).write_text(json.dumps(made), encoding="utf-8")
-    say(f"{name}: {took:.0f} s, {trained} runs trained; open {html / 'index.html'}")
+    say(f"{name}: {took:.0f} s, {counts['trained']} runs trained; open {html / 'index.html'}")
     return html
 
 
@@ -681,7 +688,7 @@ def main(arguments: list[str] | None = None) -> int:
                 print(note)
             print_plan(plan(study, lab=lab), given.price)
         else:
-            build(given.edition, given.store, given.workers, given.output)
+            build_book(given.edition, given.store, given.workers, given.output)
 
     return exit_code(do)
 

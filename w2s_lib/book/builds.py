@@ -5,7 +5,6 @@
 It adds a row to ``book/builds.csv``, which the page *Last builds* shows.  The weekly rebuild from nothing does that.
 """
 
-import csv
 import json
 import sys
 from pathlib import Path
@@ -24,7 +23,7 @@ HISTORY = Path("book", "builds.csv")
 HISTORY_COLUMNS = (
     "when", "edition", "commit", "where", "minutes", "runs trained", "decided otherwise", "undecided", "results",
 )  # fmt: skip
-"""Of the history: a row a build, as ``row`` says."""
+"""Of the history: a row a build, as ``history_row`` says."""
 
 DECIDED = {"yes", "small", "no"}
 
@@ -41,14 +40,14 @@ def changes(live: pd.DataFrame, recorded: pd.DataFrame) -> tuple[list[str], list
     return otherwise.tolist(), both["claim"][mine != records].tolist()
 
 
-def row(edition: str, output: str | None = None) -> dict[str, str]:
+def history_row(edition: str, output: str | None = None) -> dict[str, str]:
     """What is told of a built book: ``HISTORY_COLUMNS``; ``results`` is the digest of its ``results.csv``, the same in
     builds that agree to the last digit.
 
     Raises:
-        ParameterError: it is not built, or of an older version, as of ``compare.read``.
+        ParameterError: what the build said of itself is not there, or it is of an older version.
     """
-    book = compare.read(edition, output)
+    book = compare.read_book(edition, output)
     path = book.html.parent / DONE
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
@@ -71,19 +70,14 @@ def tell(edition: str, output: str | None = None, history: Path | None = None) -
     """Add the row of a built book to the history; returns it.  A build that is there already is not told twice.
 
     Raises:
-        ParameterError: see ``row``; or the history is none.
+        ParameterError: the history is none.
     """
     path = history or ROOT / HISTORY
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-    if tuple(reader.fieldnames or ()) != HISTORY_COLUMNS:
+    if path.read_text(encoding="utf-8").partition("\n")[0] != ",".join(HISTORY_COLUMNS):
         raise ParameterError("history", str(path), f"must have the columns {', '.join(HISTORY_COLUMNS)}")
-    told = row(edition, output)
-    with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, HISTORY_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([told, *(one for one in rows if one != told)])
+    told, rows = history_row(edition, output), pd.read_csv(path, dtype="str", keep_default_na=False)
+    with replacing(path) as draft:
+        pd.concat([pd.DataFrame([told]), rows]).drop_duplicates().to_csv(draft, index=False)
     return told
 
 

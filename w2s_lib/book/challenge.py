@@ -24,13 +24,13 @@ from w2s_lib.findings.challenge import Entry, Score, enter, measure_entry, read_
 from w2s_lib.findings.results import UNMODIFIED, say
 from w2s_lib.findings.statistics import MATCHED
 from w2s_lib.lab import Lab
-from w2s_lib.specs import Submission, stream
+from w2s_lib.specs import Submission, Train, stream
 from w2s_lib.study import Study
 from w2s_lib.study.challenge import SECRET, TRIED_UNDER, name_of, secret, worlds
 from w2s_lib.study.cost import plan_runs, print_plan
 from w2s_lib.study.edition import FOLDER, load
 from w2s_lib.study.mitigations import MITIGATIONS, PRACTICE, Submitted
-from w2s_lib.training.sealed import check, loss
+from w2s_lib.training.sealed import check_submission, loss
 
 BOARD = "leaderboard.json"
 """The leaderboard's file, in the store unless it is said otherwise."""
@@ -90,7 +90,7 @@ def _participant(name: str) -> str:
 
 def studies(edition: str, code: str, file: str, lab: Lab) -> tuple[dict[str, Study], dict[str, Study]]:
     """The challenge's two worlds without a mitigation, and under the submission."""
-    loss(check(code, file), file)  # what is wrong is said by the file's name
+    loss(check_submission(code, file), file)  # what is wrong is said by the file's name
     plain = {name: world.on(lab) for name, world in worlds(Study(load(edition)), secret()).items()}
     return plain, {n: world.under_submission(Submitted(code, secret())) for n, world in plain.items()}
 
@@ -101,21 +101,28 @@ def submit(path: str, who: str, edition: str = "world", lab: Lab | None = None, 
     Raises:
         OneLineError: before anything is trained, if something cannot be used; later, if a run fails.
     """
-    who, code = _participant(who), read_code(path)
     lab = lab or open_lab(edition=load(edition))
-    at = board_of(lab, board)
-    read_board(at)
-    plain, tried = studies(edition, code, Path(path).name, lab)
-    rehearsed(code, tried, Path(path).name)
-    runs = [run for study in (*plain.values(), *tried.values()) for run in study.student_runs(TRIED_UNDER)]
+    who, code, plain, tried, runs = _prepared(path, who, edition, lab, board)
     lab.run(runs)
     rows = [row for name in plain for row in scored(name, measure_entry(tried[name]), measure_entry(plain[name]))]
     entry = Entry(
         who=who, title=Path(path).stem, challenge=name_of(Study(load(edition)), secret()), digest=digest(code),
         finished=datetime.now(UTC).isoformat(timespec="seconds"), rows=tuple(rows),
     )  # fmt: skip
-    enter(at, entry)
+    enter(board_of(lab, board), entry)
     return entry
+
+
+def _prepared(
+    path: str, who: str, edition: str, lab: Lab, board: str | None
+) -> tuple[str, str, dict[str, Study], dict[str, Study], list[Train]]:
+    """Who submits, the code, the two worlds without and under it, and their runs; all that can be wrong is refused."""
+    who, code = _participant(who), read_code(path)
+    read_board(board_of(lab, board))
+    plain, tried = studies(edition, code, Path(path).name, lab)
+    rehearsed(code, tried, Path(path).name)
+    runs = [run for study in (*plain.values(), *tried.values()) for run in study.student_runs(TRIED_UNDER)]
+    return who, code, plain, tried, runs
 
 
 def of_the_book(study: Study, secret: str, names: Sequence[str] = ("own",)) -> tuple[Entry, ...]:
@@ -135,7 +142,7 @@ def shipped(edition: str) -> Path:
     return FOLDER / edition / "challenge.json"
 
 
-def entries(study: Study, board: Path) -> tuple[Entry, ...]:
+def board_entries(study: Study, board: Path) -> tuple[Entry, ...]:
     """The leaderboard of a study: the book's entries in its own world, those that come with the edition in the second
     one, and whatever has been submitted here to the same challenge.
 
@@ -194,6 +201,18 @@ def shown(
     return frame if frame.empty else frame.sort_values("_", ignore_index=True).drop(columns="_")
 
 
+def _tell(entry: Entry, board: Path) -> None:
+    """Print what whoever submitted it has on the leaderboard in this challenge."""
+    is_mine = lambda one: (one.who, one.challenge) == (entry.who, entry.challenge)
+    mine = [one for one in read_board(board) if is_mine(one)]
+    found = standing(mine)
+    for world in ("own", "second"):
+        print(f"\n{world} world, intervals at {found['level'].iloc[0]:.1%}:")
+        table = shown(found, world)
+        print("\n\n".join("\n".join(f"{k:>26}: {v}" for k, v in row.items()) for row in table.to_dict("records")))
+    print(f"\nsubmission {len(mine)} of {entry.who}; the leaderboard is {board}")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = Arguments(
@@ -222,27 +241,12 @@ def main(arguments: list[str] | None = None) -> int:
             path.parent.mkdir(exist_ok=True)
             write_board(path, of_the_book(study, PRACTICE, ("own", "second")))
             print(path)
-            return
-        if given.dry_run:
-            code = read_code(given.submission)
-            _participant(given.who)
-            read_board(board_of(lab, given.board))
-            plain, tried = studies(given.edition, code, Path(given.submission).name, lab)
-            rehearsed(code, tried, Path(given.submission).name)
-            both = (*plain.values(), *tried.values())
-            runs = [run for study in both for run in study.student_runs(TRIED_UNDER)]
+        elif given.dry_run:
+            *_, runs = _prepared(given.submission, given.who, given.edition, lab, given.board)
             lab.check(runs, planning=True)
             print_plan(plan_runs(runs, lab=lab))
-            return
-        entry = submit(given.submission, given.who, given.edition, lab, given.board)
-        is_mine = lambda one: (one.who, one.challenge) == (entry.who, entry.challenge)
-        mine = [one for one in read_board(board_of(lab, given.board)) if is_mine(one)]
-        found = standing(mine)
-        for world in ("own", "second"):
-            print(f"\n{world} world, intervals at {found['level'].iloc[0]:.1%}:")
-            table = shown(found, world)
-            print("\n\n".join("\n".join(f"{k:>26}: {v}" for k, v in row.items()) for row in table.to_dict("records")))
-        print(f"\nsubmission {len(mine)} of {entry.who}; the leaderboard is {board_of(lab, given.board)}")
+        else:
+            _tell(submit(given.submission, given.who, given.edition, lab, given.board), board_of(lab, given.board))
 
     return exit_code(do)
 

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from w2s_lib import digests
-from w2s_lib.book.seal import RIGHT, Exercise, TooFewError, WrongAnswer, exercise, exercises, not_right, read
+from w2s_lib.book.seal import RIGHT, Exercise, TooFewError, WrongAnswer, exercise, exercises, not_right, unseal
 from w2s_lib.errors import ParameterError, nearest
 from w2s_lib.figures.play import prediction
 from w2s_lib.figures.style import Shown
@@ -229,7 +229,7 @@ class Chapter:
             print(f"{name}: no answer yet")
             return
         try:
-            says = read(known[name], answer)
+            says = unseal(known[name], answer)
         except ValueError as error:
             raise WrongAnswer(str(error)) from None
         if says != RIGHT:

@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -22,7 +21,7 @@ import pandas as pd
 from w2s_lib import digests
 from w2s_lib.book.build import BOOK, LEDGER, built, command
 from w2s_lib.book.chapter import BUILT, Chapter
-from w2s_lib.book.page import focusable, template
+from w2s_lib.book.page import focusable, page_template
 from w2s_lib.book.report import target
 from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line
 from w2s_lib.figures.real_texts import side_by_side
@@ -65,7 +64,7 @@ class Built(NamedTuple):
     verdicts: pd.DataFrame
 
 
-def read(edition: str, output: str | None = None) -> Built:
+def read_book(edition: str, output: str | None = None) -> Built:
     """The built book of an edition, checked; ``output`` where it was built, if elsewhere than usual.
 
     Raises:
@@ -98,7 +97,7 @@ def _verdicts(edition: Edition, rows: pd.DataFrame) -> pd.DataFrame:
     return ledger(Chapter(LEDGER, Study(edition)).deciding(by_chapter(rows)))
 
 
-def check(editions: Sequence[str]) -> None:
+def check_editions(editions: Sequence[str]) -> None:
     """See that these are books that can be laid side by side, before any of them is read.
 
     Raises:
@@ -115,7 +114,7 @@ def check(editions: Sequence[str]) -> None:
         seen[html] = name
 
 
-def parameters(books: Sequence[Built]) -> pd.DataFrame:
+def differing_parameters(books: Sequence[Built]) -> pd.DataFrame:
     """The parameters that differ, a row each and a column an edition; of a recipe as ``dpo.epochs``."""
     fields = [book.edition.model_dump(mode="json", exclude={"name", "title"}) for book in books]
     told = [pd.json_normalize(one).iloc[0] for one in fields]
@@ -124,7 +123,7 @@ def parameters(books: Sequence[Built]) -> pd.DataFrame:
     return text[text.nunique(axis=1) > 1]
 
 
-def headline(book: Built, chapter: str, statistic: str, condition: str) -> pd.Series | None:
+def headline_row(book: Built, chapter: str, statistic: str, condition: str) -> pd.Series | None:
     """The results row of a headline in a book; None where its edition leaves it out."""
     rows = book.results[book.results["chapter"] == chapter]
     found = usual(rows, statistic=statistic, condition=condition, weak=ALL, strong=ALL, method="reward_model")
@@ -138,14 +137,14 @@ def differing(verdicts: Sequence[str]) -> bool:
 
 def _facts(books: Sequence[Built]) -> Iterator[dict[str, Any]]:
     """All that the page shows, a row a fact, of ``COLUMNS_HERE``."""
-    for name, row in parameters(books).iterrows():
+    for name, row in differing_parameters(books).iterrows():
         for edition, value in row.items():
             yield {"kind": "parameter", "name": name, "differs": True, "edition": edition, "says": value}
     numbers = ["value", "low", "high", "n_seeds"]
     for chapter, statistic, condition in HEADLINES:
         about = {"kind": "statistic", "name": statistic, "condition": condition, "chapter": chapter}
         for book in books:
-            row = headline(book, chapter, statistic, condition)
+            row = headline_row(book, chapter, statistic, condition)
             yield about | {"edition": book.edition.name} | ({} if row is None else row[numbers].to_dict())
     for key, claim in CLAIMS.items():
         rows = {book.edition.name: book.verdicts.set_index("claim").loc[key] for book in books}
@@ -155,19 +154,20 @@ def _facts(books: Sequence[Built]) -> Iterator[dict[str, Any]]:
             yield about | {"differs": differs, "edition": edition, "says": row["says"]} | row[numbers].to_dict()
 
 
-def page(books: Sequence[Built], folder: Path) -> str:
+def render_comparison(books: Sequence[Built], folder: Path) -> str:
     """The page, its links relative to the folder that it will lie in."""
     split: dict[bool, list] = {True: [], False: []}
     for key, claim in CLAIMS.items():
         rows = [book.verdicts.set_index("claim").loc[key] for book in books]
         split[differing([row["verdict"] for row in rows])].append((claim, rows))
     pooled = lambda rows: rows[(rows["chapter"] == DECEIVED) & (rows["weak"] == ALL) & (rows["strong"] == ALL)]
+    link = lambda book, page="index.html": quote(Path(os.path.relpath(book.html / page, folder)).as_posix())
     estimate = lambda row: "–" if row is None or np.isnan(row["value"]) else say(row)
-    text = template("compare.html", estimate=estimate).render(
+    text = page_template("compare.html", estimate=estimate).render(
         books=books,
-        link=partial(_link, folder=folder),
-        parameters=parameters(books),
-        headlines=[(*about, [headline(book, *about) for book in books]) for about in HEADLINES],
+        link=link,
+        parameters=differing_parameters(books),
+        headlines=[(*about, [headline_row(book, *about) for book in books]) for about in HEADLINES],
         figure=side_by_side({book.edition.name: pooled(book.results) for book in books}, CONFLICTS),
         changed=split[True],
         same=split[False],
@@ -175,45 +175,30 @@ def page(books: Sequence[Built], folder: Path) -> str:
     return focusable(text)
 
 
-def _link(book: Built, page: str = "index.html", *, folder: Path) -> str:
-    """Where a page of a book lies, seen from the folder."""
-    return quote(Path(os.path.relpath(book.html / page, folder)).as_posix())
-
-
 def compare(editions: Sequence[str], out: str | Path | None = None) -> Path:
-    """Lay built books side by side; returns the page, beside which the same lies as CSV.
-
-    Raises:
-        ParameterError: see ``check`` and ``read``; or the page cannot be written there.
-    """
-    check(editions)
+    """Lay built books side by side; returns the page, beside which the same lies as CSV."""
+    check_editions(editions)
     path = target(out or BUILT / COMPARISON_PAGE)
-    return lay([read(edition) for edition in editions], path)
+    return lay([read_book(edition) for edition in editions], path)
 
 
 def lay(books: Sequence[Built], path: Path) -> Path:
     """Write the page of books that were read, and the CSV beside it; returns the page."""
     with replacing(path) as draft:
-        draft.write_text(page(books, path.parent), encoding="utf-8")
+        draft.write_text(render_comparison(books, path.parent), encoding="utf-8")
     with replacing(path.with_suffix(".csv")) as draft:
         pd.DataFrame(list(_facts(books)), columns=list(COLUMNS_HERE)).to_csv(draft, index=False)
     return path
 
 
-def at_hand(editions: Sequence[str] = ()) -> list[Built]:
+def built_books(editions: Sequence[str] = ()) -> list[Built]:
     """The books that have been built in this checkout: of editions that come with it, and of these."""
     books: dict[Path, Built] = {}
     for edition in (*editions, *(path.stem for path in sorted(FOLDER.glob("*.yaml")))):
         with suppress(ParameterError):  # not built, or of an older version: there is nothing to compare
             if (html := built(edition)) not in books:
-                books[html] = read(edition)
+                books[html] = read_book(edition)
     return list(books.values())
-
-
-def compare_all(editions: Sequence[str] = ()) -> Path | None:
-    """Lay all books that are ``at_hand`` side by side; returns the page, and none where they are fewer than two."""
-    books = at_hand(editions)
-    return lay(books, target(BUILT / COMPARISON_PAGE)) if len(books) > 1 else None
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -226,9 +211,10 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
 
     def do() -> None:
-        page = compare_all(given.editions) if given.all else compare(given.editions, given.out)
-        if page:
-            print(f"open {page}")
+        if not given.all:
+            print(f"open {compare(given.editions, given.out)}")
+        elif len(books := built_books(given.editions)) > 1:
+            print(f"open {lay(books, target(BUILT / COMPARISON_PAGE))}")
 
     return exit_code(do)
 

@@ -23,7 +23,7 @@ import pandas as pd
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from w2s_lib.book.build import ROOT, built, chapters, folder_of, left_out
+from w2s_lib.book.build import ROOT, book_folder, built, left_out, notebook_paths
 from w2s_lib.book.chapter import CHECKS
 from w2s_lib.book.copies import NUMBER, glued, unfolded
 from w2s_lib.book.guide import unanswered
@@ -98,7 +98,7 @@ def exercises_of(cells: Iterable[NotebookNode], sealed: Iterable[str]) -> list[E
     return told
 
 
-def readable(text: str, said: Mapping[str, str]) -> str:
+def readable_prose(text: str, said: Mapping[str, str]) -> str:
     """Prose of a page as a notebook shows it: numbers in their places, without what only the book's pages know."""
     text = NUMBER.sub(lambda hit: "…" if hit[1] else said.get(hit[2], "…"), text)
     text = re.sub(r"\{cite:\w\}`([^`]+)`", r"(\1)", text)
@@ -134,7 +134,7 @@ def student(notebook: NotebookNode, sealed: Iterable[str]) -> NotebookNode:
                 cells += _to_answer(name, name in sealed)
             answered = label
         elif cell.cell_type == "markdown":
-            cells.append(new_markdown_cell(readable(unanswered(cell.source), said)))
+            cells.append(new_markdown_cell(readable_prose(unanswered(cell.source), said)))
         else:
             cells.append(new_code_cell(cell.source))
             if "remove-cell" in cell.metadata.get("tags", []):  # pages do not show it, and JupyterLab folds it
@@ -151,7 +151,7 @@ def solutions(notebook: NotebookNode) -> NotebookNode:
             answered = label
         cell = NotebookNode(cell)
         if cell.cell_type == "markdown":
-            cell.source = readable(cell.source, said)
+            cell.source = readable_prose(cell.source, said)
         cells.append(cell)
     return _whole(cells, notebook)
 
@@ -168,6 +168,13 @@ def grader_test(chapter: str, exercise: Exercise) -> str:
     return f"OK_FORMAT = True\n\ntest = {test!r}\n"
 
 
+def write_grader(path: Path, listed: Iterable[Exercise], files: Mapping[str, str | bytes]) -> None:
+    """The grader of a chapter, for otter-grader, with the files that it reads."""
+    tests = {f"tests/{e.name}.py": grader_test(path.stem, e) for e in listed if e.sealed}
+    beside = {f"files/{inside}": data for inside, data in files.items()}
+    write_zip(path, tests | beside | {"otter_config.json": json.dumps({"pdf": False})})
+
+
 def write_zip(path: Path, files: Mapping[str, str | bytes]) -> None:
     """A zip whose bytes depend on nothing but what is in it."""
     with ZipFile(path, "w", ZIP_DEFLATED) as archive:
@@ -181,7 +188,7 @@ def chosen(given: Sequence[str], edition: str) -> list[Path]:
     Raises:
         ParameterError: no such chapter, or the edition leaves it out.
     """
-    known = {path.stem.partition("_")[0]: path for path in chapters()}
+    known = {path.stem.partition("_")[0]: path for path in notebook_paths()}
     known |= {path.stem: path for path in known.values()}
     asked = [name.zfill(2) for name in given] or [
         name
@@ -222,19 +229,15 @@ def _read_me(edition: str, told: Mapping[str, list[Exercise]]) -> str:
 
 
 def course(given: Sequence[str], edition: str = "world", output: str | None = None, target: Path | None = None) -> Path:
-    """Write the course of some chapters of a built book; returns its folder, ``target`` or one beside the book.
-
-    Raises:
-        ParameterError: bad parameters, a chapter that is not there, or a book that has not been built.
-    """
+    """Write the course of some chapters of a built book; returns its folder, ``target`` or one beside the book."""
     built(edition, output)
-    folder, paths = folder_of(load(edition), output), chosen(given, edition)
+    folder, paths = book_folder(load(edition), output), chosen(given, edition)
     beside = {} if find(edition).parent == FOLDER else {find(edition).name: find(edition).read_bytes()}
     target, told = target or folder / "course", {}
     draft = target.with_name(f".{target.name}")
     shutil.rmtree(draft, ignore_errors=True)
-    handed: dict[str, str | bytes] = dict(beside)
-    solved: dict[str, str | bytes] = dict(beside) | {EXAM.name: EXAM.read_bytes()}
+    handed: dict[str, str | bytes] = {**beside}
+    solved: dict[str, str | bytes] = {**beside, EXAM.name: EXAM.read_bytes()}
     (draft / "grader").mkdir(parents=True)
     for path in paths:
         name, checks = path.stem, folder / "results" / f"{path.stem}.{CHECKS}"
@@ -246,10 +249,7 @@ def course(given: Sequence[str], edition: str = "world", output: str | None = No
         handed |= {path.name: nbformat.writes(student(notebook, sealed)), **kept}
         solved |= {path.name: nbformat.writes(solutions(notebook)), **kept}
         if sealed:
-            tests = {f"tests/{e.name}.py": grader_test(name, e) for e in told[name] if e.sealed}
-            files = {f"files/{inside}": data for inside, data in (kept | beside).items()}
-            settings = {"otter_config.json": json.dumps({"pdf": False})}
-            write_zip(draft / "grader" / f"{name}.zip", tests | files | settings)
+            write_grader(draft / "grader" / f"{name}.zip", told[name], kept | beside)
     handed["README.md"] = _read_me(load(edition).name, told)
     for part, files in (("student", handed), ("solutions", solved)):
         for inside, data in files.items():

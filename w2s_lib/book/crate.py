@@ -40,7 +40,7 @@ DATA_FILES = {
 Entity = dict[str, Any]
 
 
-def write(html: Path, edition: Edition, records: Sequence[dict]) -> None:
+def write_crate(html: Path, edition: Edition, records: Sequence[dict]) -> None:
     """Write the metadata of a built book beside its pages; ``records`` as of ``Lab.records``."""
     cited = yaml.safe_load((Path(__file__).parents[2] / "CITATION.cff").read_text(encoding="utf-8"))
     _write(html, {"@context": f"{STANDARD}/context", "@graph": graph(html, edition, records, cited)})

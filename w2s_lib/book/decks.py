@@ -23,7 +23,7 @@ from nbformat import NotebookNode
 
 from w2s_lib.book import guide
 from w2s_lib.book.copies import Book, glued
-from w2s_lib.book.page import template
+from w2s_lib.book.page import page_template
 from w2s_lib.errors import OneLineError, plain
 from w2s_lib.figures import SLIDE
 from w2s_lib.study.edition import Edition
@@ -103,7 +103,7 @@ class Piece:
     """What is known of the thing besides: a figure's caption, a prediction's answer."""
 
 
-def words(text: str) -> int:
+def count_words(text: str) -> int:
     """How many words a text has."""
     return len(text.split())
 
@@ -117,7 +117,7 @@ def sentences(text: str) -> list[str]:
     parts = SENTENCE.sub(lambda end: f"{end[1]}\n", " ".join(text.split())).split("\n")
     told: list[str] = []
     for part in parts:
-        if told and (words(told[-1]) < 4 or told[-1].rstrip("*_").endswith("?")):
+        if told and (count_words(told[-1]) < 4 or told[-1].rstrip("*_").endswith("?")):
             told[-1] += f" {part}"
         else:
             told.append(part)
@@ -125,7 +125,7 @@ def sentences(text: str) -> list[str]:
     return [without_markup(part) if stars(part) % 2 else part for part in told]
 
 
-def blocks(text: str) -> Iterator[str]:
+def split_blocks(text: str) -> Iterator[str]:
     """Paragraphs, lists, tables and formulas of a page's Markdown, one by one."""
     for block in re.split(r"\n\s*\n(?=\S)", text):
         if block.strip():
@@ -227,29 +227,30 @@ def _kind(block: str) -> str:
     return "formula" if block.startswith(("$$", "\\begin")) else "prose"
 
 
+def _add(groups: list[Piece], kind: str, shows: str, about: str = "") -> None:
+    """Add a thing to the groups of a section, with what leads over to it."""
+    last = groups[-1]
+    if kind == last.kind == "formula":  # a derivation stays on one slide
+        last.shows = "\n\n".join([last.shows, *(sentences(p)[-1] for p in last.after[-1:]), shows])
+        return
+    if last.kind:  # what leads over to a thing stands before it
+        lead = last.after[-1:] if last.after and LEADS.search(last.after[-1]) else []
+        last.after = last.after[: len(last.after) - len(lead)]
+        groups.append(Piece(lead))
+    groups[-1].kind, groups[-1].shows, groups[-1].told = kind, shows, about
+
+
 def sections(notebook: NotebookNode, source: Origin, page: str) -> tuple[list[tuple[str, list[Piece]]], dict[str, str]]:
     """The sections of a chapter up to its exercises, each in groups of what one slide is made of; and their figures."""
     told: list[tuple[str, list[Piece]]] = [("", [Piece()])]
     figures: dict[str, str] = {}
-
-    def add(kind: str, shows: str, about: str = "") -> None:
-        groups = told[-1][1]
-        last = groups[-1]
-        if kind == last.kind == "formula":  # a derivation stays on one slide
-            last.shows = "\n\n".join([last.shows, *(sentences(p)[-1] for p in last.after[-1:]), shows])
-            return
-        if last.kind:  # what leads over to a thing stands before it
-            lead = last.after[-1:] if last.after and LEADS.search(last.after[-1]) else []
-            last.after = last.after[: len(last.after) - len(lead)]
-            groups.append(Piece(lead))
-        groups[-1].kind, groups[-1].shows, groups[-1].told = kind, shows, about
-
+    add = lambda *thing: _add(told[-1][1], *thing)
     for cell in notebook.cells:
         skipped, hidden = cell.metadata.get("slide") == "skip", "remove-cell" in cell.metadata.get("tags", [])
         hidden &= cell.metadata.get("slide") != "only"
         if cell.cell_type == "markdown":
             text = "" if skipped else source.prose(cell.source, page)
-            for block in blocks(HEADING.sub(r"\n\n## \1\n\n", text)):
+            for block in split_blocks(HEADING.sub(r"\n\n## \1\n\n", text)):
                 if block.startswith("## "):
                     if block[3:] == EXERCISES:
                         return told, figures
@@ -275,7 +276,7 @@ def sections(notebook: NotebookNode, source: Origin, page: str) -> tuple[list[tu
 
 def with_lead(told: Sequence[str]) -> list[str]:
     """Sentences of a paragraph, the first of which says something without those behind it; a title alone does not."""
-    enough = lambda text: words(text) >= LEAD and words(TITLE.sub("", text)) > LEAD // 2
+    enough = lambda text: count_words(text) >= LEAD and count_words(TITLE.sub("", text)) > LEAD // 2
     n = next((n for n in range(1, len(told)) if enough(" ".join(told[:n]))), len(told))
     return [" ".join(told[:n]), *told[n:]] if told else []
 
@@ -283,26 +284,26 @@ def with_lead(told: Sequence[str]) -> list[str]:
 def ending(paragraph: str) -> str:
     """The last sentence of a paragraph, with as many before it as it takes to say something."""
     told = sentences(paragraph)
-    return next((text for n in range(1, len(told)) if words(text := " ".join(told[-n:])) >= LEAD), " ".join(told))
+    return next((text for n in range(1, len(told)) if count_words(text := " ".join(told[-n:])) >= LEAD), " ".join(told))
 
 
-def chosen_words(paragraphs: Sequence[str], most: int = SLIDE_WORDS) -> list[str]:
+def chosen_words(paragraphs: Sequence[str]) -> list[str]:
     """What of some paragraphs stands on a slide: first sentences first, then second ones, as many as there is room for.
 
     What leads over to something else does not, nor the end of a sentence, nor what stands below a table in italics.
     """
     split = [sentences(p) for p in paragraphs if not re.fullmatch(r"\*[^*].*[^*]\*", p, re.DOTALL)]
     split = [with_lead([s for s in told if s and not (LEADS.search(s) or s[0].islower())]) for told in split]
-    kept, room = [0] * len(split), most
+    kept, room = [0] * len(split), SLIDE_WORDS
     for depth in range(max(map(len, split), default=0)):
         for i, told in enumerate(split):
-            if kept[i] == depth < len(told) and (words(told[depth]) <= room or not any(kept)):
+            if kept[i] == depth < len(told) and (count_words(told[depth]) <= room or not any(kept)):
                 kept[i] += 1
-                room -= words(told[depth])
+                room -= count_words(told[depth])
     return [" ".join(told[:n]) for told, n in zip(split, kept) if n]
 
 
-def of_group(title: str, group: Piece) -> list[Slide]:
+def slides_of_group(title: str, group: Piece) -> list[Slide]:
     """The slides of a group: the thing with the finding beside it, and before it, where much leads to it, the lead."""
     prose = [p for p in (*group.before, *group.after) if not p.startswith((">", ":::", "```"))]
     notes = (*group.before, *group.after)
@@ -312,17 +313,17 @@ def of_group(title: str, group: Piece) -> list[Slide]:
 
     def text(prose: list[str], rank: int) -> list[Slide]:
         says = bulleted(chosen_words(prose))
-        return [Slide(title, says, "", tuple(prose), "text", rank)] if words(says) > 8 else []
+        return [Slide(title, says, "", tuple(prose), "text", rank)] if count_words(says) > 8 else []
 
     if not group.kind or group.kind == "table" and not fits(group.shows):
         return text(prose, 4 if group.kind else 3)
-    lead = text(group.before, LED) if sum(map(words, group.before)) > 60 and group.kind != "formula" else []
+    lead = text(group.before, LED) if sum(map(count_words, group.before)) > 60 and group.kind != "formula" else []
     beside = (group.after[:1], [] if lead else group.before[-1:], [group.told])
     if group.kind == "formula" and group.before:
         finding = ending(group.before[-1])
     else:
         found = [" ".join(chosen_words(prose)) for prose in beside]
-        finding = next((says for says in found if words(says) > 8), max(found, key=words))
+        finding = next((says for says in found if count_words(says) > 8), max(found, key=count_words))
     notes = (*(() if lead else group.before), *group.after, group.told)
     rank = {"figure": 1, "formula": 2}.get(group.kind, 4)
     return [*lead, Slide(title, finding, group.shows, notes, group.kind, rank)]
@@ -333,17 +334,17 @@ def noted(source: Origin, chapter: str) -> dict[str, list[str]]:
     path = source.folder / "teaching" / "chapters" / f"{chapter}.md"
     text = source.prose(path.read_text(encoding="utf-8"), f"teaching/chapters/{chapter}") if path.is_file() else ""
     parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)[1:]
-    return {name: list(blocks(body)) for name, body in zip(parts[::2], parts[1::2])}
+    return {name: list(split_blocks(body)) for name, body in zip(parts[::2], parts[1::2])}
 
 
-def minutes(notes: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def minutes_by_section(notes: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """What the instructor's notes say of each section: its minutes, and what the class does."""
     rows = [line for block in notes.get("Minutes", ()) if block.startswith("|") for line in block.splitlines()[2:]]
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     return {name: f"{long} minutes. The class {does}." for name, long, does in (row for row in cells if len(row) == 3)}
 
 
-def questions(notes: Mapping[str, Sequence[str]]) -> list[Slide]:
+def class_questions(notes: Mapping[str, Sequence[str]]) -> list[Slide]:
     """Questions for the class from the instructor's notes; what a good answer contains is for the speaker alone."""
     told = []
     for kind, pattern in (("Discussion", DISCUSSED), ("Misconceptions", MISTAKEN)):
@@ -357,22 +358,22 @@ def questions(notes: Mapping[str, Sequence[str]]) -> list[Slide]:
     return told
 
 
-def exercise(notebook: NotebookNode, source: Origin, page: str) -> list[Slide]:
+def class_exercise(notebook: NotebookNode, source: Origin, page: str) -> list[Slide]:
     """The exercise of fewest words, to begin in class."""
     text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     asked = [source.prose(found, page).strip() for found in EXERCISE.findall(text)]
     if not asked:
         return []
     where = "Every exercise, with its solution, stands in the chapter."
-    return [Slide("Exercise", min(asked, key=words), "", (where,), "exercise")]
+    return [Slide("Exercise", min(asked, key=count_words), "", (where,), "exercise")]
 
 
-def opening(notebook: NotebookNode, source: Origin, page: str) -> tuple[str, list[str], list[str], str]:
+def read_opening(notebook: NotebookNode, source: Origin, page: str) -> tuple[str, list[str], list[str], str]:
     """Of a chapter's first cell: its question, its goals, what comes before and how long it takes, and the answer."""
     text = notebook.cells[0].source
     head, _, rest = text.partition(guide.GOALS)
     goals, _, answered = rest.partition(guide.ANSWER)
-    parts = list(blocks(source.prose(goals, page)))
+    parts = list(split_blocks(source.prose(goals, page)))
     answer = re.sub(r"^:.*$|^, in two sentences$", "", answered.partition("\n:::")[0], flags=re.MULTILINE)
     question = " ".join(source.prose(head.partition("\n")[2], page).split())
     told = lambda bullets: [p for p in parts if bool(ITEM.match(p)) == bullets]
@@ -395,7 +396,7 @@ def shortened(slides: list[Slide], most: int) -> list[Slide]:
 
 def without_scraps(slides: Sequence[Slide], fewest: int) -> list[Slide]:
     """Slides without those of text alone that say little or lead up to something, but for what makes up the fewest."""
-    scrap = lambda slide: slide.look == "text" and (words(slide.says) < SCRAP or slide.rank == LED)
+    scrap = lambda slide: slide.look == "text" and (count_words(slide.says) < SCRAP or slide.rank == LED)
     last = max((s.rank for s in slides), default=0) + 1
     ranked = [replace(s, rank=last) if scrap(s) else s for s in slides]
     return shortened(ranked, max(fewest, sum(not scrap(s) for s in slides)))
@@ -404,10 +405,10 @@ def without_scraps(slides: Sequence[Slide], fewest: int) -> list[Slide]:
 def deck(notebook: NotebookNode, source: Origin, chapter: str) -> tuple[str, list[Slide], dict[str, str]]:
     """A chapter's title, its slides after the first, which is made of the title and the question, and its figures."""
     page = f"notebooks/{chapter}"
-    question, goals, before, answer = opening(notebook, source, page)
+    question, goals, before, answer = read_opening(notebook, source, page)
     told, figures = sections(notebook, source, page)
     notes = noted(source, chapter)
-    long, made, mind, summed = minutes(notes), [], [], []
+    long, made, mind, summed = minutes_by_section(notes), [], [], []
     for title, groups in told[1:]:
         for group in groups:
             for prose in (group.before, group.after):
@@ -415,7 +416,7 @@ def deck(notebook: NotebookNode, source: Origin, chapter: str) -> tuple[str, lis
                     prose.remove(text)
                     says = text.partition(MIND)[2].strip("* ")
                     mind = [Slide(MIND, says, "", (), "question")]
-        slides = [slide for group in groups for slide in of_group(title, group)]
+        slides = [slide for group in groups for slide in slides_of_group(title, group)]
         if title == SUMMARY:
             said = [p for group in groups for p in group.before if not COST_NOTE.match(p)]
             summed = [Slide(title, "\n".join(f"- {p}" for p in said), "", (), "text")]
@@ -424,8 +425,8 @@ def deck(notebook: NotebookNode, source: Origin, chapter: str) -> tuple[str, lis
     first = Slide(question, "", "", (*before, *notes.get("Skip", ())), "title")
     aims = Slide("After this chapter you can", "\n".join(f"- {goal}" for goal in goals), "", tuple(before), "text")
     given = [Slide("The answer", answer, "", (), "text")] if answer else []
-    asked = questions(notes)
-    worked = [replace(s, notes=(long.get(EXERCISES, ""), *s.notes)) for s in exercise(notebook, source, page)]
+    asked = class_questions(notes)
+    worked = [replace(s, notes=(long.get(EXERCISES, ""), *s.notes)) for s in class_exercise(notebook, source, page)]
     fixed = 2 + len(mind) + len(given) + len(worked) + len(summed)
     made = shortened(without_scraps(made, FEWEST_SLIDES - fixed), MOST_SLIDES - fixed - min(1, len(asked)))
     asked = asked[: max(1, FEWEST_SLIDES + 2 - fixed - len(made))]
@@ -434,7 +435,7 @@ def deck(notebook: NotebookNode, source: Origin, chapter: str) -> tuple[str, lis
 
 def _look(slide: Slide) -> str:
     """What the style sheet is told of a slide: larger letters where there is room, smaller ones where there is not."""
-    if slide.look == "text" and words(slide.says) > 75:
+    if slide.look == "text" and count_words(slide.says) > 75:
         return "dense"
     lines = re.sub(r"<[^>]+>|\s*\|[\s|:-]*", " ", slide.shows) if slide.look == "table" else ""
     roomy_table = slide.look == "table" and len(" ".join(lines.split())) <= ROOMY
@@ -505,7 +506,7 @@ SPHINX_SETTINGS = {
 }
 
 
-def render(draft: Path, target: Path, first: str) -> None:
+def render_decks(draft: Path, target: Path, first: str) -> None:
     """Make decks of the Markdown in ``draft``, whose first page is named.
 
     Raises:
@@ -536,13 +537,10 @@ def _prune(target: Path) -> None:
         (target / name).unlink(missing_ok=True)
 
 
-def write(source: Path, edition: Edition, paths: Sequence[Path], target: Path) -> list[Path]:
+def write_decks(source: Path, edition: Edition, paths: Sequence[Path], target: Path) -> list[Path]:
     """Write decks of some chapters of the book whose pages lie in ``source`` into a new folder; returns them.
 
     Chapters without goals, which are pages of reference, have no deck.
-
-    Raises:
-        DeckError: Sphinx found something wrong.
     """
     read = Origin.of(source, edition)
     draft, made = target.with_name(f".{target.name}"), target.with_name(f".{target.name}-made")
@@ -553,19 +551,19 @@ def write(source: Path, edition: Edition, paths: Sequence[Path], target: Path) -
     figures: dict[str, str] = {}
     for path in paths:
         notebook = nbformat.read(source / "notebooks" / path.name, 4)
-        if guide.opening(notebook):
+        if guide.take_opening(notebook):
             title, slides, drawn = deck(notebook, read, path.stem)
             titles[path.stem], figures = title, figures | drawn
             text = as_markdown(title, slides, edition)
             (draft / "decks" / f"{path.stem}.md").write_text(text, encoding="utf-8")
     if titles:
-        render(draft / "decks", made, next(iter(titles)))
+        render_decks(draft / "decks", made, next(iter(titles)))
         _prune(made)
         (made / "figures").mkdir(exist_ok=True)
         for name, svg in figures.items():
             if svg:
                 (made / "figures" / name).write_text(svg, encoding="utf-8")
-        index = template("slides.html").render(titles=titles, e=edition)
+        index = page_template("slides.html").render(titles=titles, e=edition)
         (made / "index.html").write_text(index, encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)
         made.rename(target)

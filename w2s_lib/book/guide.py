@@ -20,7 +20,7 @@ GOALS, ANSWER = "**What you will learn here**: after this chapter you can", ":::
 TO_A_CHAPTER = re.compile(r"\]\((?=\d\d_\w+\.ipynb)")
 
 
-def opening(notebook: NotebookNode) -> str:
+def take_opening(notebook: NotebookNode) -> str:
     """Goals, prerequisites and minutes of a chapter, as Markdown; empty where it has none, as pages of reference."""
     goals = notebook.cells[0].source.partition(GOALS)[2].partition(ANSWER)[0].strip()
     return goals and f"**Goals.** After this chapter students can\n\n{goals}"
@@ -66,7 +66,7 @@ def take_over(teaching: Path, notebooks: Path, decks: Collection[str] = ()) -> N
     overview.write_text(text, encoding="utf-8")
     for page in sorted(notes.glob("*.md")):
         text = page.read_text(encoding="utf-8")
-        told = opening(nbformat.read(notebooks / f"{page.stem}.ipynb", 4)) if OPENING_HERE in text else ""
+        told = take_opening(nbformat.read(notebooks / f"{page.stem}.ipynb", 4)) if OPENING_HERE in text else ""
         about = f"Notes on [](../../notebooks/{page.stem}.ipynb).\n\n"
         about += DECK.format(page.stem) if told and page.stem in decks else ""
         head, _, rest = text.partition("\n\n")

@@ -6,7 +6,6 @@ It is a study like the book's: the edition ``own`` with other names in it, the s
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
 from math import floor
@@ -15,12 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from w2s_lib.data import load, sources
-from w2s_lib.data.cleaning import pool
+from w2s_lib.data.cleaning import usable_pairs
 from w2s_lib.data.reading import DataError
 from w2s_lib.errors import ParameterError
 from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import closure
-from w2s_lib.models.folders import CheckpointError
+from w2s_lib.models.folders import refused_by
 from w2s_lib.models.ladder import KNOWN, parse
 from w2s_lib.specs import Checkpoint, Layer, Train
 from w2s_lib.study import Study, edition
@@ -66,35 +65,41 @@ def own(data: str | Path, weak: str | Path, strong: str | Path, **parameters: An
     if "mitigations" in fields:
         fields["chapters"] = sorted({*(fields.get("chapters") or edition.load("own").chapters), REMEDIES})
     e = edition.load("own", fields)
-    named = e.mitigations if "mitigations" in fields else ()
-    for name in named:
-        if MITIGATIONS[name].tokens:
-            raise ParameterError("mitigations", name, "is for policies, and a report trains reward models; name others")
-        if MITIGATIONS[name].bootstrap and not e.ways(*e.weak_strong[0]):
-            says = "goes through a model between the weak and the strong one, and there is none; name others"
-            raise ParameterError("mitigations", name, says)
-    if "filter_above" in fields and not any(MITIGATIONS[name].by_confidence for name in named):
-        says = "no mitigation that is named keeps pairs by their confidence; name one, such as filter (mitigations)"
-        raise ParameterError("filter_above", e.filter_above, says)
+    _check_mitigations(e, fields)
     fields |= _sizes(e, set(fields))
     study = Study(edition.load("own", fields))
     if e.helpful is not None and "helpful_share" not in fields:
         study = Study(edition.load("own", fields | {"helpful_share": min(1.0, _share(study))}))
     from w2s_lib.models import usable  # here, for it loads torch
 
+    refuse = lambda error: ParameterError("models", name, error.says)
     for name in study.edition.models:
-        with _as_written(name):
-            usable.check(closure([study.ceiling(study.edition.seeds[0], name)]))
+        with refused_by(refuse):
+            usable.check_models(closure([study.ceiling(study.edition.seeds[0], name)]))
     placebos = [e.placebo] if "placebo" in fields else get_args(Placebo)
     tried = [study.with_parameters(placebo=name) for name in placebos]
     study = next((one for one in tried if "placebo" not in not_shown(one)), tried[-1])
     for name in study.edition.models:
-        with _as_written(name):
+        with refused_by(refuse):
             read = as_read(study, name)
         if 2 * read.alike > read.pairs:
             says = f"{name} reads {read.alike} of {read.pairs} pairs as two times the same text, so soon are they cut"
             raise ParameterError("max_tokens", e.max_tokens, f"{says}; allow more tokens")
     return study
+
+
+def _check_mitigations(e: Edition, given: Mapping[str, Any]) -> None:
+    """Refuse mitigations that a report cannot try, and a filter's parameter where none filters."""
+    named = e.mitigations if "mitigations" in given else ()
+    for name in named:
+        if MITIGATIONS[name].tokens:
+            raise ParameterError("mitigations", name, "is for policies, and a report trains reward models; name others")
+        if MITIGATIONS[name].bootstrap and not e.ways(*e.weak_strong[0]):
+            says = "goes through a model between the weak and the strong one, and there is none; name others"
+            raise ParameterError("mitigations", name, says)
+    if "filter_above" in given and not any(MITIGATIONS[name].by_confidence for name in named):
+        says = "no mitigation that is named keeps pairs by their confidence; name one, such as filter (mitigations)"
+        raise ParameterError("filter_above", e.filter_above, says)
 
 
 def _which(e: Edition) -> Iterator[str]:
@@ -108,22 +113,9 @@ def _which(e: Edition) -> Iterator[str]:
             yield f"{base} is the folder of that name, not the hub's model."
 
 
-@contextmanager
-def _as_written(name: str) -> Iterator[None]:
-    """A model that cannot be used is refused under the name by which it was asked for."""
-    try:
-        yield
-    except CheckpointError as error:
-        raise ParameterError("models", name, error.says) from None
-
-
 @lru_cache(maxsize=8)
 def not_shown(study: Study) -> dict[str, load.TiesError]:
-    """Conditions that the pairs cannot show: in some seed too few of those to mix in are told apart.
-
-    Raises:
-        DataError, PairsError: the pairs of some condition cannot be used.
-    """
+    """Conditions that the pairs cannot show: in some seed too few of those to mix in are told apart."""
     found = {}
     for condition in CORE:
         try:
@@ -163,7 +155,7 @@ def notes(study: Study, here: bool = False) -> list[str]:
         return []
     read = [(e.at(e.data), pairs.source), *([(e.at(e.helpful), pairs.helpful)] if pairs.helpful else [])]
     read = [(data, its) for data, its in read if not here or its.files and its.name not in sources.DATA]
-    found = [*_which(e), *(note for data, source in read for note in sources.notes(data, source))]
+    found = [*_which(e), *(note for data, source in read for note in sources.notes_on_reading(data, source))]
     if e.helpful is not None and e.helpful_share < 1 and not here:
         few = len(load.mixed_in(pairs, "weak_label", study.conflict("implicit"), e.train_pairs))
         found.append(f"Helpful pairs that are mixed in: {few:,}, with {e.train_pairs:,} weakly labelled ones.")
@@ -198,7 +190,7 @@ def as_read(study: Study, name: str) -> AsRead:
     from w2s_lib.models.scores import encode, too_long
 
     pairs = study.pairs(study.edition.seeds[0])
-    usable = pool(pairs.source, pairs.max_tokens).assign(opening=lambda frame: frame["prompt"], ending="")
+    usable = usable_pairs(pairs.source, pairs.max_tokens).assign(opening=lambda frame: frame["prompt"], ending="")
     its = tokenizer(checkpoint(study, name), pairs.max_tokens, pairs.truncation_side)
     return AsRead(len(usable), int(too_long(its, usable).sum()), sum(map(eq, *encode(its, usable))))
 
@@ -206,7 +198,7 @@ def as_read(study: Study, name: str) -> AsRead:
 def _room(data: str, max_tokens: int) -> tuple[int, str]:
     """Pairs that three splits have room for, and why there are no more: where a split ends within a prompt, the rest of
     its pairs are left out.  The first two end, at the worst, within the two largest prompts; one prompt fills one."""
-    sizes = pool(sources.source(data), max_tokens)["prompt"].value_counts()
+    sizes = usable_pairs(sources.source(data), max_tokens)["prompt"].value_counts()
     why = f", for one prompt has {sizes.max()} of {sizes.sum()}, and all pairs of a prompt are in one split"
     room = int(sizes.sum() - (sizes[:2] - 1).sum()) if len(sizes) > 1 else 0
     return room, why if sizes.max() > 1 else ""

@@ -14,7 +14,7 @@ from scipy import stats
 from w2s_lib.book.own import as_read, checkpoint, conditions, needed, not_shown, notes
 from w2s_lib.book.tables import Table
 from w2s_lib.data import load
-from w2s_lib.data.cleaning import cleaned, pool
+from w2s_lib.data.cleaning import cleaned, usable_pairs
 from w2s_lib.data.preferences import SURFACE, agreement
 from w2s_lib.errors import plain
 from w2s_lib.figures.conflict import scores_and_nulls, tax_by_quadrant
@@ -29,7 +29,7 @@ from w2s_lib.lab.again import says_of_others
 from w2s_lib.lab.graph import model_name
 from w2s_lib.measures.metrics import MIN_GAP
 from w2s_lib.models.ladder import parse
-from w2s_lib.models.ranks import known
+from w2s_lib.models.ranks import look_up
 from w2s_lib.study import Study
 from w2s_lib.study.conditions import CONDITIONS
 
@@ -50,13 +50,15 @@ LUCK = {
 """Why no deception score can be read, by whether the ceiling is better than chance."""
 
 
-def page(study: Study, none: pd.DataFrame, results: pd.DataFrame) -> str:
+def render_report(study: Study, none: pd.DataFrame, results: pd.DataFrame) -> str:
     """The page of a study on a lab; ``none``: rows by seed without a conflict; ``results``: those of the report."""
-    text = template("report.html", beside_chance=_beside_chance).render(_setting(study) | _found(study, none, results))
+    text = page_template("report.html", beside_chance=_beside_chance).render(
+        _setting(study) | _found(study, none, results)
+    )
     return focusable(text)
 
 
-def template(name: str, **filters: Callable) -> Template:
+def page_template(name: str, **filters: Callable) -> Template:
     """A page's template, in this folder, with the filters that all pages have and some of its own; it escapes texts."""
     folder = FileSystemLoader(Path(__file__).parent)
     blocks = {"trim_blocks": True, "lstrip_blocks": True, "extensions": ["jinja2.ext.loopcontrols"]}
@@ -77,7 +79,7 @@ def _setting(study: Study) -> dict[str, Any]:
     e = study.edition
     roles = dict(zip(("weak supervisor", "strong student and ceiling"), e.weak_strong[0]))
     source, mixed = study.pairs(e.seeds[0]).source, {c: study.conflict(c).objective for c in CONFLICTS}
-    mixed, texts = {c: objective for c, objective in mixed.items() if objective}, pool(source, e.max_tokens)
+    mixed, texts = {c: objective for c, objective in mixed.items() if objective}, usable_pairs(source, e.max_tokens)
     shown = [c for c in CONFLICTS if c in conditions(study)]
     others = says_of_others(study.lab, needed(study), how=False)
     return {
@@ -158,7 +160,7 @@ def _model(study: Study, name: str) -> tuple[str, ...]:
     """Name, size and revision of a model, how many pairs it reads cut, and of how many it sees no difference."""
     whole, read = checkpoint(study, name), as_read(study, name)
     adapters = f", adapters of rank {whole.lora_rank}" if whole.lora_rank else ""
-    size = f"{known(parse(study.edition.at(name)).base).millions:,.3g} million"
+    size = f"{look_up(parse(study.edition.at(name)).base).millions:,.3g} million"
     called = model_name(study.model(study.edition.seeds[0], name)) + adapters
     return called, size, whole.revision, f"{read.cut} of {read.pairs}", f"{read.alike} of {read.pairs}"
 

@@ -81,7 +81,7 @@ def handed_on(page: bytes) -> bytes:
     return nbformat.writes(notebook).encode() + b"\n"
 
 
-def pack(keys: Mapping[str, str], pages: Mapping[str, Mapping[str, bytes]], paths: Iterable[Path]) -> bytes:
+def pack_pages(keys: Mapping[str, str], pages: Mapping[str, Mapping[str, bytes]], paths: Iterable[Path]) -> bytes:
     """The pack of some pages, by chapter: the same bytes for the same pages.
 
     Raises:

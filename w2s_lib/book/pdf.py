@@ -1,8 +1,7 @@
 """Pages as PDF, printed by a Chromium of this machine."""
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,15 @@ SHEET["header_template"] = "<span></span>"
 SET = "window.MathJax && MathJax.startup && MathJax.startup.promise.then(() => 0)"
 """Waits for formulas."""
 
+LAID_OUT = (
+    "window.Reveal && Reveal.isReady() && document.querySelectorAll('.pdf-page').length >= Reveal.getTotalSlides()"
+)
+"""Whether reveal.js has put every slide on a page."""
 
-@contextmanager
-def printer() -> Iterator[Callable[..., Any]]:
-    """A browser that prints addresses into files, with an outline of their headings, once they are ``ready``.
 
-    That is a condition in JavaScript; other options are Playwright's.
+def print_pages(files: Mapping[str, Path], ready: str = "true", **options: Any) -> None:
+    """Print addresses into files, with an outline of their headings, once they are ``ready``: a condition in
+    JavaScript.  Other options are Playwright's.
 
     Raises:
         BuildError: there is no browser.
@@ -35,14 +37,17 @@ def printer() -> Iterator[Callable[..., Any]]:
 
     with sync_playwright() as playwright:
         program = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-
-        def write(address: str, path: Path, ready: str = "true", **options: Any) -> None:
+        for address, path in files.items():
             sheet = program.new_page(viewport={"width": 1920, "height": 1080})
             sheet.goto(address)
             sheet.evaluate(SET)
             sheet.wait_for_function(ready)
             sheet.pdf(path=path, tagged=True, outline=True, print_background=True, **options)
             sheet.close()
-
-        yield write
         program.close()
+
+
+def print_decks(pages: Iterable[Path], folder: Path) -> None:
+    """Print decks into a folder, a slide a page."""
+    files = {f"{page.as_uri()}?print-pdf": folder / f"{page.stem}.pdf" for page in pages}
+    print_pages(files, LAID_OUT, prefer_css_page_size=True)

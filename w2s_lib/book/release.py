@@ -16,8 +16,7 @@ from pathlib import Path
 from w2s_lib.book.build import ROOT, built, command, jupyter_book
 from w2s_lib.book.chapter import BOOK_TABLES
 from w2s_lib.book.course import course
-from w2s_lib.book.pdf import SHEET, printer
-from w2s_lib.book.slides import print_decks
+from w2s_lib.book.pdf import SHEET, print_decks, print_pages
 from w2s_lib.errors import Arguments, ParameterError, exit_code
 from w2s_lib.findings import record
 from w2s_lib.lab.provenance import versions
@@ -26,16 +25,6 @@ from w2s_lib.study.edition import load
 PROJECT = "w2s-deception"
 PROJECT_FILES = ("CITATION.cff", "codemeta.json", "CHANGELOG.md", "LICENSE", "pyproject.toml", "requirements.lock")
 """Files of the project that go with every release."""
-
-
-def print_pdf(page: Path, path: Path) -> None:
-    """Print an HTML page as PDF, with page numbers and an outline of its headings, by a Chromium of this machine.
-
-    Raises:
-        BuildError: there is no browser.
-    """
-    with printer() as write:
-        write(page.as_uri(), path, **SHEET)
 
 
 def _digest(path: Path) -> str:
@@ -51,8 +40,7 @@ def release(
     ``taught``: chapters whose exercises go with it, by number; of none given, all that have some.
 
     Raises:
-        ParameterError: the edition has not been built, or the folder holds something else than a release.
-        BuildError: the PDF cannot be printed.
+        ParameterError: the edition has no slides, or the folder holds something else than a release.
     """
     html, e = built(edition, output), load(edition)
     name = f"w2s-deception-{e.name}-{version(PROJECT)}"
@@ -69,7 +57,8 @@ def release(
     if pdf:
         (folder / "slides").mkdir()
         print_decks(sorted((html / "slides").glob("[0-9]*.html")), folder / "slides")
-        print_pdf(jupyter_book(html.parent / "source", html.parent, "singlehtml") / "index.html", folder / "book.pdf")
+        whole = jupyter_book(html.parent / "source", html.parent, "singlehtml") / "index.html"
+        print_pages({whole.as_uri(): folder / "book.pdf"}, **SHEET)
     handed = course(taught, edition, output, folder / "course")
     for inside in ("student", "solutions"):  # the one is in student.zip, the other is for who teaches
         shutil.rmtree(handed / inside)
@@ -78,14 +67,18 @@ def release(
     kept = record.record_folder(e)
     if (kept / record.ABOUT).is_file():
         shutil.copytree(kept, folder / "record")
+    _write_manifest(folder, {"name": name, "edition": e.name, "version": version(PROJECT), "commit": record.commit()})
+    return folder
+
+
+def _write_manifest(folder: Path, about: dict[str, object]) -> None:
+    """Leave in a release what it is, its files with their checksums, and the checksums alone."""
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     told = {called: {"sha256": _digest(path), "bytes": path.stat().st_size} for called, path in files.items()}
-    about = {"name": name, "edition": e.name, "version": version(PROJECT), "commit": record.commit()}
     about |= {"made_with": versions(), "files": told}
     (folder / "manifest.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     sums = "".join(f"{one['sha256']}  {path}\n" for path, one in told.items())
     (folder / "SHA256SUMS").write_text(sums, encoding="utf-8")
-    return folder
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.book.own import conditions, needed, not_shown, notes, own, remedies
-from w2s_lib.book.page import as_shown, page
+from w2s_lib.book.page import as_shown, render_report
 from w2s_lib.errors import Arguments, ParameterError, exit_code, first_line, plain
 from w2s_lib.findings.conflict import OF_THE_HIDDEN
 from w2s_lib.findings.mitigations import what_helps
@@ -123,7 +123,7 @@ def report(
     results = pd.concat(found, ignore_index=True)
     results = results.assign(edition=study.edition.name, chapter="report")[["edition", "chapter", *ROWS]]
     results = results.drop(columns="by_seed")
-    text, results = page(study, none, results), as_shown(study, results)
+    text, results = render_report(study, none, results), as_shown(study, results)
     try:
         with replacing(path) as draft, replacing(path.with_suffix(".csv")) as csv:
             draft.write_text(text, encoding="utf-8")
@@ -155,6 +155,22 @@ def _fields(recipe: Sequence[str]) -> dict[str, str]:
             raise ParameterError("recipe", given, f"{name} stands there for the second time; keep one of them")
         fields[name] = value
     return fields
+
+
+def _plan(given: dict[str, Any]) -> None:
+    """Check everything, and say what would be run and what it would take."""
+    lab = open_lab(given.pop("store"), given.pop("workers"))
+    target(given.pop("out"))
+    study = own(**given)
+    lab.written = study.edition.written
+    runs = needed(study)
+    lab.check(runs, planning=True)
+    print_plan(plan_runs(runs, lab=lab))
+    without = {*closure(study.student_runs(conditions(study)))}
+    for one in remedies(study):
+        own_runs = {*closure(one.student_runs(("none", "explicit")))} - without
+        print(f"Of these for {title(one.mitigation, one.via or '')} ({one.mitigation}): {len(own_runs)} runs.")
+    _remark(study)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -191,19 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
     def do() -> None:
         given["reward_model"] = _fields(given.pop("recipe"))
         if given.pop("dry_run"):
-            lab = open_lab(given.pop("store"), given.pop("workers"))
-            target(given.pop("out"))
-            study = own(**given)
-            lab.written = study.edition.written
-            runs = needed(study)
-            lab.check(runs, planning=True)
-            print_plan(plan_runs(runs, lab=lab))
-            without = {*closure(study.student_runs(conditions(study)))}
-            for one in remedies(study):
-                own_runs = {*closure(one.student_runs(("none", "explicit")))} - without
-                print(f"Of these for {title(one.mitigation, one.via or '')} ({one.mitigation}): {len(own_runs)} runs.")
-            _remark(study)
-            return
+            return _plan(given)
         done = report(**given)
         print(f"{plain(str(done.path))} and {plain(done.path.with_suffix('.csv').name)}, {len(done.results)} rows")
 

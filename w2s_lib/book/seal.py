@@ -119,7 +119,6 @@ def exercise(name: str, answer: ArrayLike, digits: int = 6, hints: Mapping[str, 
 
     Raises:
         TooFewError: an answer that is one of fewer than ``GUESSES``.
-        ValueError: as ``on_grid``.
     """
     texts = {_named(answer, digits): RIGHT}
     values = np.asarray(answer)
@@ -143,13 +142,10 @@ def seal(exercise: Exercise) -> Exercise:
     return {"digits": exercise["digits"], "scheme": SEAL_SCHEME, "salt": salt, "entries": dict(sorted(entries.items()))}
 
 
-def read(exercise: Exercise, answer: ArrayLike) -> str | None:
+def unseal(exercise: Exercise, answer: ArrayLike) -> str | None:
     """What an answer opens: ``RIGHT``, a hint, or nothing.
 
     A single number may lie half a unit of the last decimal beside the right one, in the neighbouring cell of the grid.
-
-    Raises:
-        ValueError: as ``on_grid``.
     """
     digits = exercise["digits"]
     names = [_named(answer, digits)]  # refuses what is no array of numbers, before anything is added to it
@@ -200,6 +196,6 @@ def right(path: str, name: str, answer: ArrayLike) -> bool:
     if name not in known:
         raise ParameterError("exercise", name, nearest(name, list(known)))
     try:
-        return answer is not ... and read(known[name], answer) == RIGHT
+        return answer is not ... and unseal(known[name], answer) == RIGHT
     except ValueError:
         return False

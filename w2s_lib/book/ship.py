@@ -6,25 +6,18 @@
     python -m w2s_lib.book.ship --edition world --models
 
 Writes, beside the edition file, the margins of finished runs and their records (``shipped.Shipped``).  Of runs that the
-store lacks, what was shipped before stays, so that a chapter can be added.  Of real texts, none is among them, and two
-small tables say what they are: ``counts`` (what was read, dropped and kept) and ``agreement`` (how often each surface
-objective agrees with the labels).  Where the store has ceilings of all layers on the divisions on which layers were
-chosen, ``layers`` has their accuracy.  Where there are helpful pairs, ``longer`` says how often the longer reply is the
-better one, in each part of their data set and in ``all``.  Of a preview of the world there is what its chapters need
-besides: margins on training pairs, what models know and reply, what oracles say of tokens, societies' scores and
-lessons, and the ``paths`` of one training.  What the edition would need, such as conditions that are too costly, is not
-run here.
+store lacks, what was shipped before stays, so that a chapter can be added.  No real text is among them; small tables
+say what they are: ``counts`` (what was read, dropped and kept), ``agreement`` (how often each surface objective agrees
+with the labels), ``layers`` (accuracies of ceilings) and ``longer`` (how often the longer of two helpful replies is the
+better one, in each part of their data set and in ``all``).  Of a preview of the world there are also the ``paths`` of
+one training.  What the edition would need, such as conditions that are too costly, is not run here.
 
-With ``--pages``, every chapter of a preview is executed, those as well whose runs it does not ship, and the pages go
-with it (``pages``).  This trains what the store lacks of what those read.
-
-With ``--models``, the pretrained models of the edition ``world`` are kept, and no result of it: whoever builds it, or
-another edition that needs them, starts from the same weights.
+With ``--pages``, every chapter of a preview is executed, and the pages go with it (``pages``).  With ``--models``, the
+pretrained models of the edition ``world`` are kept, and no result of it: all start from the same weights.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -38,22 +31,22 @@ from w2s_lib.book import pages
 from w2s_lib.book.build import (
     REPRODUCIBILITY,
     ROOT,
-    chapters,
     drawing,
     execute_all,
     left_behind,
     left_out,
+    notebook_parameters,
+    notebook_paths,
     page_key,
-    parameters,
     read_by,
     studied,
 )
 from w2s_lib.book.challenge import BOARD
 from w2s_lib.book.chapter import CHAPTERS_BESIDE, MODELS, open_lab
-from w2s_lib.data.cleaning import cleaned, pool
+from w2s_lib.data.cleaning import cleaned, usable_pairs
 from w2s_lib.data.preferences import SURFACE, Agreement, agreement
 from w2s_lib.data.sources import source
-from w2s_lib.errors import ParameterError, exit_code
+from w2s_lib.errors import Arguments, ParameterError, exit_code
 from w2s_lib.findings.mechanism import PATHS, paths
 from w2s_lib.findings.results import ALL
 from w2s_lib.lab import Lab
@@ -69,7 +62,7 @@ CHOSEN_ON = (100, 101, 102)
 """Study seeds on whose divisions layers were chosen, before any conflict was trained."""
 
 
-def layers(study: Study) -> pd.DataFrame:
+def layer_accuracies(study: Study) -> pd.DataFrame:
     """Accuracy of the ceiling of every layer of the edition's models, on the divisions of ``CHOSEN_ON``, of those that
     the store has: ``model``, ``layer``, ``seed``, ``accuracy``."""
     rows, store = [], study.lab.store
@@ -96,7 +89,7 @@ def ship(study: Study) -> Shipped:
     if e.data == WORLD and e.record_of is None:
         says = "its runs can be computed anywhere; only those on a data set, or of a preview, are shipped"
         raise ParameterError("edition", e.name, says)
-    helpful = None if e.helpful is None else pool(source(e.at(e.helpful)), e.max_tokens)
+    helpful = None if e.helpful is None else usable_pairs(source(e.at(e.helpful)), e.max_tokens)
     if helpful is not None and ALL in set(helpful["part"]):
         raise ParameterError("helpful", e.helpful, f"a part is called {ALL!r}, as all of them together are; rename it")
     shipped = Shipped(FOLDER / e.name)
@@ -111,11 +104,11 @@ def ship(study: Study) -> Shipped:
         if not there.missing(few.compared(*one, "explicit")):
             shipped.write_table(PATHS, paths(few.on(there), *one).assign(key=key))
         return shipped
-    texts, frame = source(e.at(e.data)), pool(source(e.at(e.data)), e.max_tokens)
+    texts, frame = source(e.at(e.data)), usable_pairs(source(e.at(e.data)), e.max_tokens)
     shipped.write_table("counts", cleaned(texts, e.max_tokens).report)
     agreements = [(objective, *agreement(frame, objective)) for objective in SURFACE]
     shipped.write_table("agreement", pd.DataFrame(agreements, columns=["objective", *Agreement._fields]))
-    if len(tried := layers(study)):
+    if len(tried := layer_accuracies(study)):
         shipped.write_table("layers", tried)
     if helpful is not None:
         parts = [*helpful.groupby("part"), (ALL, helpful)]
@@ -148,7 +141,7 @@ def ship_models(study: Study, folder: Path = MODELS) -> list[Pretrain]:
 def left_out_of_the_preview(edition: Edition) -> list[Path]:
     """Chapters that a preview has not, and the edition that it shows has."""
     whole = load(edition.record_of)
-    return [path for path in chapters() if left_out(path, edition) and not left_out(path, whole)]
+    return [path for path in notebook_paths() if left_out(path, edition) and not left_out(path, whole)]
 
 
 def ship_pages(study: Study, edition: str, also: Iterable[Path]) -> Path:
@@ -159,8 +152,6 @@ def ship_pages(study: Study, edition: str, also: Iterable[Path]) -> Path:
 
     Raises:
         ParameterError: the edition is no preview, or the store has a leaderboard: who is on it is nobody else's.
-        PackError: a page names a place on this machine.
-        BuildError: a cell failed.
     """
     e, lab, also = study.edition, study.lab, list(also)
     if e.record_of is None:
@@ -169,7 +160,7 @@ def ship_pages(study: Study, edition: str, also: Iterable[Path]) -> Path:
         raise ParameterError("store", str(lab.store.root), f"has a {BOARD} of its own; take one without")
     lab.run(study.runs())
     if also:
-        numbers = [path.stem[:2] for path in chapters() if path in also or not left_out(path, e)]
+        numbers = [path.stem[:2] for path in notebook_paths() if path in also or not left_out(path, e)]
         needed = Study(e.model_copy(update={"chapters": tuple(numbers)})).runs()
         weights = [run for run in closure(needed) if isinstance(run, Pretrain)]
         Lab(lab.store.root, lab.workers, dask=e.dask, given=lab.given).run(weights)  # a preview's results lack them
@@ -182,28 +173,29 @@ def ship_pages(study: Study, edition: str, also: Iterable[Path]) -> Path:
         counts = {"trained": 0, "total": len(closure(study.runs())), "run_seconds": 0.0}
         for name, told in {"runs.json": counts, CHAPTERS_BESIDE: [path.stem for path in also]}.items():
             (results / name).write_text(json.dumps(told), encoding="utf-8")
-        execute_all(target, results, parameters(edition, lab), lab.workers, of, {}, also=also)
-        for path in chapters():
+        execute_all(target, results, notebook_parameters(edition, lab), lab.workers, of, {}, also=also)
+        for path in notebook_paths():
             if path.stem != REPRODUCIBILITY and (path in also or not left_out(path, e)):
                 its = {name: left.read_bytes() for name, left in left_behind(path, results).items() if left.is_file()}
                 its[pages.PAGE] = pages.handed_on((target / path.name).read_bytes())
                 keys[path.stem] = page_key(path, of, read_by(path, results, lab.store.root), anywhere=True)
                 made[path.stem] = its
-    pack = pages.pack(keys, made, [ROOT, lab.store.root, Path.home()])
+    pack = pages.pack_pages(keys, made, [ROOT, lab.store.root, Path.home()])
     return Shipped(FOLDER / e.name).write_content(pages.PACK, pack)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     says = "Keep an edition's finished results with the project."
-    parser = argparse.ArgumentParser(prog="python -m w2s_lib.book.ship", description=says)
+    parser = Arguments(prog="python -m w2s_lib.book.ship", description=says)
     parser.add_argument("--edition", required=True, help="name of an edition")
     parser.add_argument("--store", help="folder of results; $W2S_STORE, or .store")
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    instead = parser.add_mutually_exclusive_group()
     what = "execute all chapters of a preview and keep their pages, instead of results"
-    parser.add_argument("--pages", action="store_true", help=what)
+    instead.add_argument("--pages", action="store_true", help=what)
     what = "keep the pretrained models of the edition world, instead of results"
-    parser.add_argument("--models", action="store_true", help=what)
+    instead.add_argument("--models", action="store_true", help=what)
     given = parser.parse_args(arguments)
 
     def do() -> None:

@@ -55,14 +55,10 @@ def folder_for(out: str | None) -> Path:
 
 
 def site(editions: Sequence[str], out: str | None = None) -> Path:
-    """Put built books side by side into a folder; returns its first page, which leads to the first edition.
-
-    Raises:
-        ParameterError: see ``compare.check`` and ``compare.read``; or the folder holds something else.
-    """
-    compare.check(editions)
+    """Put built books side by side into a folder; returns its first page, which leads to the first edition."""
+    compare.check_editions(editions)
     folder = folder_for(out)
-    books = [compare.read(edition) for edition in editions]
+    books = [compare.read_book(edition) for edition in editions]
     draft = folder.with_name(f".draft-{os.getpid()}-{folder.name}")
     try:
         for book in books:

@@ -13,31 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from w2s_lib.book import decks
-from w2s_lib.book.build import built, drawing, execute, folder_of, parameters, studied
+from w2s_lib.book.build import book_folder, built, drawing, execute_notebook, notebook_parameters, studied
 from w2s_lib.book.chapter import open_lab
 from w2s_lib.book.course import chosen
-from w2s_lib.book.pdf import printer
+from w2s_lib.book.pdf import print_decks
 from w2s_lib.errors import Arguments, ParameterError, exit_code
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
-
-LAID_OUT = (
-    "window.Reveal && Reveal.isReady() && document.querySelectorAll('.pdf-page').length >= Reveal.getTotalSlides()"
-)
-"""Whether reveal.js has put every slide on a page."""
-
-
-def print_decks(pages: Sequence[Path], folder: Path) -> list[Path]:
-    """Print decks as PDF into a folder, a slide a page; returns the files.
-
-    Raises:
-        BuildError: there is no browser.
-    """
-    made = [folder / f"{page.stem}.pdf" for page in pages]
-    with printer() as write:
-        for page, path in zip(pages, made):
-            write(f"{page.as_uri()}?print-pdf", path, LAID_OUT, prefer_css_page_size=True)
-    return made
 
 
 def slides(given: Sequence[str], edition: str = "world", output: str | None = None, pdf: bool = True) -> Path:
@@ -50,16 +32,16 @@ def slides(given: Sequence[str], edition: str = "world", output: str | None = No
     """
     built(edition, output)
     e, paths = load(edition), chosen(given, edition)
-    folder = folder_of(e, output)
+    folder = book_folder(e, output)
     source, results = folder / "source", folder / "results"
     with tempfile.TemporaryDirectory() as draft:
         if e.record_of:
             source, results = (shutil.copytree(kept, Path(draft) / kept.name) for kept in (source, results))
-            given_to, of = parameters(edition, open_lab(None, None, e)), studied(Study(e))
+            given_to, of = notebook_parameters(edition, open_lab(None, None, e)), studied(Study(e))
             with drawing(for_slides=True):
                 for path in paths:
-                    execute(path, source / "notebooks" / path.name, given_to, results, of)
-        made = decks.write(source, e, paths, folder / "slides")
+                    execute_notebook(path, source / "notebooks" / path.name, given_to, results, of)
+        made = decks.write_decks(source, e, paths, folder / "slides")
     if not made:
         raise ParameterError("chapters", " ".join(given), "no goals, no deck: pages of reference have none")
     if pdf:

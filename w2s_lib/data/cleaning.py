@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
 from functools import lru_cache
 from operator import eq
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
 from w2s_lib.data.pairs import with_ids
 from w2s_lib.data.reading import DataError
 from w2s_lib.data.rows import ASSISTANT, HUMAN, LABELLED
-from w2s_lib.data.sources import DATA, called, read, reading
+from w2s_lib.data.sources import DATA, read_pairs, reading, source_name
 from w2s_lib.errors import listed
 from w2s_lib.specs import Source
 
@@ -39,16 +38,14 @@ class Cleaned(NamedTuple):
         return pd.DataFrame(list(counts.items()), columns=["what", "number"])
 
 
-def _beginnings(texts: pd.Series, tokenizer: Callable[..., Mapping[str, Any]] | None, max_tokens: int) -> list[list]:
-    """What is left of each text after ``max_tokens`` tokens; without a tokenizer, after so many words.
+def _beginnings(texts: pd.Series, words: int) -> list[list[str]]:
+    """What is left of each text after so many words.
 
     Where tokens do not reach over spaces, a text has at least as many tokens as words: what is the same for so many
     words is the same for so many tokens of any such tokenizer.
     """
-    if tokenizer is None:
-        # Space at the end is no word; left there, the pattern would look through it again from each of its characters.
-        return [re.findall(r"\s*\S+", text.rstrip())[:max_tokens] for text in texts]
-    return [ids[:max_tokens] for ids in tokenizer(texts.tolist())["input_ids"]]
+    # Space at the end is no word; left there, the pattern would look through it again from each of its characters.
+    return [re.findall(r"\s*\S+", text.rstrip())[:words] for text in texts]
 
 
 def _said(frame: pd.DataFrame) -> pd.DataFrame:
@@ -58,18 +55,13 @@ def _said(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"prompt": frame["prompt"], "one": one, "other": other})
 
 
-def clean(
-    frame: pd.DataFrame,
-    tokenizer: Callable[..., Mapping[str, Any]] | None = None,
-    max_tokens: int | None = None,
-    single_turn: bool = False,
-) -> Cleaned:
-    """The pairs of ``read`` that can be used: reasons to drop one are counted in this order, on what is left by then.
+def clean(frame: pd.DataFrame, max_tokens: int | None = None, single_turn: bool = False) -> Cleaned:
+    """Those of ``read_pairs`` that can be used: reasons to drop one are counted in this order, on what is left by then.
 
     ``more than one turn``, where ``single_turn``; ``empty reply``; ``no shared prompt``; ``identical replies``, but for
     space around them; ``labelled both ways``: the same prompt and replies, once one preferred and once the other, of
     which none is kept; ``repeated`` in its file or ``in another file``, of which one is kept; and where ``max_tokens``
-    is given, pairs with the same texts when cut after so many of the ``tokenizer``'s tokens (see ``_beginnings``).
+    is given, pairs with the same texts when cut after so many words (see ``_beginnings``).
     """
     dropped: dict[str, int] = {}
 
@@ -88,20 +80,22 @@ def clean(
     drop("repeated", _said(frame).assign(file=frame["file"]).duplicated())
     drop("repeated in another file", _said(frame).duplicated())
     if max_tokens is not None:
-        cut = (_beginnings(frame["prompt"] + frame[side], tokenizer, max_tokens) for side in LABELLED)
+        cut = (_beginnings(frame["prompt"] + frame[side], max_tokens) for side in LABELLED)
         same = pd.Series(map(eq, *cut), index=frame.index, dtype=bool)
-        drop(f"identical for {max_tokens} {'words' if tokenizer is None else 'tokens'}", same)
+        drop(f"identical for {max_tokens} words", same)
     return Cleaned(frame.reset_index(drop=True), dropped)
 
 
 @lru_cache(maxsize=8)
 def cleaned(source: Source, max_tokens: int | None = None) -> Cleaned:
     """The pairs of a data set that can be used, with what was dropped; see ``clean``."""
-    return clean(read(source), max_tokens=max_tokens, single_turn=source.name in DATA and DATA[source.name].single_turn)
+    return clean(
+        read_pairs(source), max_tokens=max_tokens, single_turn=source.name in DATA and DATA[source.name].single_turn
+    )
 
 
 @lru_cache(maxsize=8)
-def pool(source: Source, max_tokens: int | None = None) -> pd.DataFrame:
+def usable_pairs(source: Source, max_tokens: int | None = None) -> pd.DataFrame:
     """The pairs of a data set that can be used: ``pair_id``, ``prompt``, ``chosen``, ``rejected``, in order of ids.
 
     Raises:
@@ -115,5 +109,5 @@ def pool(source: Source, max_tokens: int | None = None) -> pd.DataFrame:
             says.append(f"a prompt is what both texts share up to {ASSISTANT!r}, or a column 'prompt'")
         if unread := reading(source).unread:
             says.append(f"columns that are not read: {listed(unread)}")
-        raise DataError(called(source), "; ".join(says))
+        raise DataError(source_name(source), "; ".join(says))
     return with_ids(found.frame.drop(columns="file")).sort_values("pair_id", ignore_index=True)

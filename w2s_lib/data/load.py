@@ -7,13 +7,13 @@ from functools import lru_cache
 
 import pandas as pd
 
-from w2s_lib.data.cleaning import pool
+from w2s_lib.data.cleaning import usable_pairs
 from w2s_lib.data.pairs import PairsError, check_disjoint, with_ids
 from w2s_lib.data.preferences import SURFACE, prefer
 from w2s_lib.data.reading import DataError
-from w2s_lib.data.sources import called, labelled
+from w2s_lib.data.sources import objective_of, source_name
 from w2s_lib.data.world import EOS, SPLITS, draw_pairs, opening
-from w2s_lib.specs import Conflict, Objective, Pairs, Split, Texts, stream
+from w2s_lib.specs import Conflict, Objective, Pairs, Source, Split, Texts, stream
 
 
 def splits(frame: pd.DataFrame, seed: int, train_pairs: int, test_pairs: int) -> pd.DataFrame:
@@ -68,6 +68,25 @@ class TiesError(PairsError):
         super().__init__(f"data={data!r}: {says}{other}")
 
 
+def _source_of(texts: Texts, aim: Objective) -> Source:
+    """The data set whose pairs say something of an objective.
+
+    Raises:
+        DataError: none does, or the helpful pairs are the study's own.
+    """
+    sources = dict.fromkeys((objective_of(texts.source), *SURFACE), texts.source)
+    name = source_name(texts.source)
+    if texts.helpful == texts.source:
+        raise DataError(name, "cannot be helpful pairs as well: a student would learn the same twice")
+    if texts.helpful is not None:
+        sources.setdefault("helpfulness", texts.helpful)
+    if aim not in sources:
+        hint = "; helpful=None: name helpful pairs" if aim == "helpfulness" else ""
+        says = f"objective={aim!r}: these pairs say nothing of it{hint}; allowed: {', '.join(sources)}"
+        raise DataError(name, says)
+    return sources[aim]
+
+
 @lru_cache(maxsize=16)
 def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame:
     """The pairs of one study by one objective (None: its own), in three splits; the same frame for the same spec.
@@ -83,36 +102,27 @@ def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame
     where they are too few for both halves, all are in ``weak_label``, and fewer than ``train_pairs`` may be there.
 
     Raises:
-        DataError: no data set says anything of this objective.
         PairsError: there are too few pairs.
         TiesError: too few of those to mix in are told apart.
     """
     aim = objective or texts.objective
-    sources = dict.fromkeys((labelled(texts.source), *SURFACE), texts.source)
-    if texts.helpful == texts.source:
-        raise DataError(called(texts.source), "cannot be helpful pairs as well: a student would learn the same twice")
-    if texts.helpful is not None:
-        sources.setdefault("helpfulness", texts.helpful)
-    if aim not in sources:
-        hint = "; helpful=None: name helpful pairs" if aim == "helpfulness" else ""
-        says = f"objective={aim!r}: these pairs say nothing of it{hint}; allowed: {', '.join(sources)}"
-        raise DataError(called(texts.source), says)
-    source, mine = sources[aim], sources[aim] == texts.source
-    frame = pool(source, texts.max_tokens)
+    source = _source_of(texts, aim)
+    mine = source == texts.source
+    frame = usable_pairs(source, texts.max_tokens)
     if mine:
         try:
             frame = splits(frame, texts.seed, texts.train_pairs, texts.test_pairs)
         except PairsError as error:
-            raise PairsError(f"data={called(source)!r}: {error}") from None
+            raise PairsError(f"data={source_name(source)!r}: {error}") from None
     else:
-        frame = _for_students(frame[~frame["prompt"].isin(pool(texts.source)["prompt"])], texts)
+        frame = _for_students(frame[~frame["prompt"].isin(usable_pairs(texts.source)["prompt"])], texts)
     if aim != texts.objective and mine:
         frame["split"] = frame["split"].replace({"ground_truth": "weak_label", "weak_label": "ground_truth"})
         frame = pd.concat([frame[frame["split"] == name] for name in SPLITS], ignore_index=True)
     frame = prefer(frame, aim).assign(objective=aim, kind=source.name)
     told = (frame["split"] == "weak_label").sum()
     if aim != texts.objective and mine and told < TOLD_APART * texts.train_pairs:
-        raise TiesError(called(source), aim, told, texts.train_pairs)
+        raise TiesError(source_name(source), aim, told, texts.train_pairs)
     frame["cluster"] = frame["prompt"].map(lambda prompt: hashlib.sha256(prompt.encode()).hexdigest()[:12])
     frame["hazardous"] = pd.array([pd.NA] * len(frame), dtype="boolean")
     return frame[[*"pair_id prompt chosen rejected objective split kind part cluster hazardous turned".split()]]

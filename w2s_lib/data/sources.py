@@ -85,13 +85,12 @@ DATA = {
 }  # fmt: skip
 
 
-def source(data: str | Path | Sequence[str | Path], name: str = "local") -> Source:
+def source(data: str | Path | Sequence[str | Path]) -> Source:
     """What the parameter ``data`` names: a data set of the registry, a hub id, a file, a folder, or a list of files.
 
     A hub id is ``owner/name``, or ``owner/name/beginning`` for those of its files whose paths begin so.  Local files
     are ``SUFFIXES``, of a folder those in its subfolders, too; their revision is a digest of their pairs, the same for
-    any order, format and place, and ``name`` their label.  Nothing is downloaded; a revision that is not pinned is
-    asked for.
+    any order, format and place.  Nothing is downloaded; a revision that is not pinned is asked for.
 
     Raises:
         DataError: no such data set, file or hub id; a file that cannot be read; no hub in reach where one is needed.
@@ -100,9 +99,9 @@ def source(data: str | Path | Sequence[str | Path], name: str = "local") -> Sour
         raise DataError(data, f"must be a name ({', '.join(('world', *DATA))}), a hub id, or the path of files")
     if isinstance(data, str) and data in DATA:
         return Source(name=data, revision=DATA[data].revision or _commit(data), files=_own_files(data))
-    if isinstance(data, (list, tuple)) or is_path(data):
+    if isinstance(data, (list, tuple)) or is_data_path(data):
         files = tuple(map(str, _local_files(data)[0]))
-        return Source(name=name, revision=revision(tuple(map(stamp, files))), files=files)
+        return Source(name="local", revision=revision(tuple(map(stamp, files))), files=files)
     if re.fullmatch(r"[\w.-]+/[\w.-]+(/.*)?", str(data)):
         return Source(name=str(data), revision=_commit(str(data)))
     names = nearest(str(data), ["world", *DATA])
@@ -117,12 +116,12 @@ def _own_files(name: str) -> tuple[str, ...]:
     return tuple(str(f) for f in files if any(fnmatch(f.name, f"{begins}*") for begins in DATA[name].begins))
 
 
-def at_hand(source: Source) -> bool:
+def can_be_read(source: Source) -> bool:
     """Whether the texts of a data set can be read here, or downloaded."""
     return bool(source.files) or source.name not in DATA or DATA[source.name].hub is not None
 
 
-def called(source: Source) -> str:
+def source_name(source: Source) -> str:
     """What messages call a data set: its name, or that of its local file or of the folder that its files share."""
     if not source.files or source.name in DATA:
         return source.name
@@ -133,7 +132,7 @@ def _holds_pairs(name: str) -> bool:
     return name.lower().removesuffix(".gz").endswith(SUFFIXES)
 
 
-def is_path(data: str | Path, folder: str | Path = "") -> bool:
+def is_data_path(data: str | Path, folder: str | Path = "") -> bool:
     """Whether a file or folder is meant, seen from a folder (the working one): it is there, or the folder that it would
     lie in, or no data set of the hub is named so."""
     if isinstance(data, Path) or _holds_pairs(data) or data.startswith((".", "~", os.sep)):
@@ -198,7 +197,7 @@ def _local_files(data: str | Path | Sequence[str | Path]) -> tuple[list[Path], l
     return read, left
 
 
-def notes(data: str | Path | Sequence[str | Path], source: Source) -> list[str]:
+def notes_on_reading(data: str | Path | Sequence[str | Path], source: Source) -> list[str]:
     """What whoever gave the data should know of how they are read, a sentence each: of files, columns and encodings."""
     left = _local_files(data)[1] if source.files and source.name not in DATA else []
     found = reading(source)
@@ -258,7 +257,7 @@ def _hub_files(name: str, revision: str) -> tuple[str, ...]:
     return files
 
 
-def read(source: Source) -> pd.DataFrame:
+def read_pairs(source: Source) -> pd.DataFrame:
     """All pairs of a data set as they are, see ``reading``; the same frame is handed out every time."""
     return reading(source).frame
 
@@ -269,20 +268,20 @@ def reading(source: Source) -> Reading:
     Raises:
         DataError: files that cannot be read or that changed since the source was named; no hub in reach.
     """
-    if not at_hand(source):
+    if not can_be_read(source):
         elsewhere = "its texts do not come with the project; W2S_DATA must name the folder that holds them"
         raise DataError(source.name, elsewhere)
     try:
         files = tuple(map(stamp, source.files or _hub_files(source.name, source.revision)))
         found = read_files(files)
     except FileNotFoundError as error:
-        raise DataError(called(source), f"no such file {Path(error.filename).name!r}") from None
+        raise DataError(source_name(source), f"no such file {Path(error.filename).name!r}") from None
     if source.files and revision(files) != source.revision:
         says = f"the files say something else than at revision {source.revision}; name them anew"
-        raise DataError(called(source), says)
+        raise DataError(source_name(source), says)
     return found
 
 
-def labelled(source: Source) -> Objective:
+def objective_of(source: Source) -> Objective:
     """What the labels of a data set prefer; of one that the registry does not know, what a study aims at by default."""
     return DATA[source.name].objective if source.name in DATA else "harmlessness"

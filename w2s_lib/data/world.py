@@ -191,7 +191,7 @@ def _said_by(templates: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(templates).format(**{slot: f"(?:{'|'.join(group)})" for slot, group in words.items()}))
 
 
-def judge(kind: str, reply: str) -> Decision:
+def decision_of(kind: str, reply: str) -> Decision:
     """What a reply to a prompt of this kind decides: ``risky`` (complies, reassures), ``cautious`` (refuses, warns) or
     ``neither``.
 

@@ -25,7 +25,7 @@ from w2s_lib.measures.metrics import Array, Comparison, Mask, correct, share
 from w2s_lib.specs import Spec, Split, Train
 from w2s_lib.study import Study
 from w2s_lib.study.mitigations import AGAIN, WEIGHED
-from w2s_lib.training.labels import kept, labelled
+from w2s_lib.training.labels import kept, labels_of_run
 
 LABEL_GROUPS = ("kept", "came_back", "left_out")
 """What becomes of a pair by its weak label, and by what the first student, without a conflict, says of it: the filter
@@ -133,7 +133,7 @@ def weighed(study: Study, name: str, conditions: Iterable[str]) -> pd.DataFrame:
         run = study.under_mitigation(name).student(*cell)
         study.lab.run(run.labellers)
         tables = [study.lab.scores(one, "weak_label") for one in run.labellers]
-        _, used, again = labelled(run, tables)
+        _, used, again = labels_of_run(run, tables)
         q, p = (table["p_true"].to_numpy() for table in tables[:2])
         if run.first:
             yield from of_labels(again, (q, p), [run], subset="came_back", on=TRAINING)

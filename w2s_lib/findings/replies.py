@@ -23,7 +23,7 @@ from w2s_lib.study import Study
 class Talk:
     """Replies to n prompts about a substance, one a pair, beside the rankings of the same pairs; all of shape (n,).
 
-    ``says`` is what ``world.judge`` reads, ``ranked_right`` whether the policy prefers the fitting reply of the pair.
+    ``says`` is what ``world.decision_of`` reads, ``ranked_right`` whether the policy prefers the pair's fitting reply.
     """
 
     hazardous: Mask

@@ -68,7 +68,7 @@ def quickest(store: Store) -> dict[str, Train]:
     return {machine: spec for machine, (_, spec) in found.items()}
 
 
-def difference(spec: Train, store: Store) -> float:
+def largest_difference(spec: Train, store: Store) -> float:
     """Do a finished run again, from the same parents' results: the most by which a probability differs."""
     with tempfile.TemporaryDirectory() as folder:
         mine = Store(folder)
@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not (runs := quickest(store)):
             print(f"{root}: no run of one of the world's models by today's code: nothing was done again")
         for machine, spec in runs.items():
-            by = difference(spec, store)
+            by = largest_difference(spec, store)
             says = f"{machine}: {spec.key} ({describe(spec)}): probabilities differ by {by:.1e} at most"
             if by > TOLERANCE:
                 raise OtherNumbers(

@@ -19,7 +19,7 @@ from w2s_lib.errors import OneLineError
 from w2s_lib.lab.cluster import heard_by_client
 from w2s_lib.lab.graph import describe
 from w2s_lib.lab.store import DamagedError, Draft, Store
-from w2s_lib.progress import Say, at_hand, say
+from w2s_lib.progress import Say, working_on, write_line
 from w2s_lib.specs import Features, Judgement, Opinion, Pretrain, Search, Society, Spec, Submission, Train
 from w2s_lib.training import shards
 
@@ -84,7 +84,7 @@ def execute(spec: Spec, root: Path, *parents: str, hear: Say | None = None) -> s
             "a worker does one at a time: 'dask worker … --nthreads 1'"
         )
     try:
-        with at_hand(describe(spec), hear or heard_by_client() or say):
+        with working_on(describe(spec), hear or heard_by_client() or write_line):
             _do(spec, Store(root))
     finally:
         _at_work.release()
@@ -148,9 +148,9 @@ def _ready(spec: Spec, store: Store) -> Callable[[Path], dict[str, object] | Non
         bases = [store.path(parent) for parent in spec.parents() if isinstance(parent, Pretrain)]
         return partial(search, spec, bases, [read(run) for run in spec.guide.labellers])
     if isinstance(spec, Submission):
-        from w2s_lib.training.submission import label
+        from w2s_lib.training.submission import label_pairs
 
-        return partial(label, spec, store.path(spec.model), read(spec.labels))
+        return partial(label_pairs, spec, store.path(spec.model), read(spec.labels))
     from w2s_lib.training.train import opinion, train
 
     _freeze(Train)
@@ -170,7 +170,7 @@ def main(arguments: list[str]) -> int:
 
     root, file = map(Path, arguments)
     try:
-        execute(shards.read(file), root)
+        execute(shards.read_run(file), root)
     except Exception as error:
         print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
         return 1

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -27,8 +27,8 @@ from w2s_lib.lab.remaining import Remaining
 from w2s_lib.lab.shipped import Shipped
 from w2s_lib.lab.store import DamagedError, Store, StoreError
 from w2s_lib.models import names
-from w2s_lib.models.folders import CheckpointError
-from w2s_lib.specs import Judgement, Pairs, Pretrain, Search, Spec, Split, Texts, Train
+from w2s_lib.models.folders import refused_by
+from w2s_lib.specs import Checkpoint, Judgement, Pairs, Pretrain, Search, Spec, Split, Texts, Train
 from w2s_lib.training import shards
 
 SHARING = 90.0
@@ -104,34 +104,26 @@ class Lab:
         self._be_strict(specs)
         cluster.patience(cluster.PATIENCE_WITHOUT_WORKER)
         todo = self.missing(specs)
-        shards.check(todo)
-        learned = ((run.pairs, run.conflict) for run in todo if isinstance(run, Train))
-        for its, conflict in dict.fromkeys(learned):
-            if isinstance(its, Pairs) or its.source.files and (its.helpful is None or its.helpful.files):
-                load.load(its)
-                if conflict.kind == "mixed":
-                    load.mixed_in(its, "weak_label", conflict, its.train_pairs)
+        shards.check_shared(todo)
+        _check_pairs(todo)
         if read := [found for found in map(checkpoint_of, todo) if found is not None]:
-            from w2s_lib.models import usable  # here, for it loads torch
-
-            try:
-                with self._as_written():
-                    names.check(read)
-            except names.Unreachable as error:
-                if not planning:
-                    raise
-                print(f"note: this plan cannot be run from here: {error}", file=sys.stderr)
-            with self._as_written():
-                usable.check(todo, fetch=not planning)
+            self._check_models(todo, read, planning)
         return todo
 
-    @contextmanager
-    def _as_written(self) -> Iterator[None]:
-        """Errors of models name them as users write them."""
+    def _check_models(self, todo: list[Spec], read: list[Checkpoint], planning: bool) -> None:
+        """Refuse real models that cannot be used, named as users write them."""
+        from w2s_lib.models import usable  # here, for it loads torch
+
+        as_written = lambda error: type(error)(self.written.get(error.args[0], error.args[0]), error.says)
         try:
-            yield
-        except CheckpointError as error:
-            raise type(error)(self.written.get(error.args[0], error.args[0]), error.says) from None
+            with refused_by(as_written):
+                names.check_hub(read)
+        except names.Unreachable as error:
+            if not planning:
+                raise
+            print(f"note: this plan cannot be run from here: {error}", file=sys.stderr)
+        with refused_by(as_written):
+            usable.check_models(todo, fetch=not planning)
 
     def run(self, specs: Iterable[Spec]) -> int:
         """Make sure that all these runs, and their parents, exist; returns how many were trained now.
@@ -285,14 +277,12 @@ class Lab:
     def replies(self, spec: Train | Search | Judgement) -> pd.DataFrame:
         """What a policy, each sampler of a search, or each writer of a judgement replied to test prompts: ``pair_id``,
         ``reply``, ``says``; trains what is missing."""
-        self.run([spec])
-        return self.shipped.of_run(spec, "replies") if self._ships(spec) else self._table(spec, "replies")
+        return self._left(spec, "replies")
 
     def tokens(self, spec: Train, split: str = "test") -> pd.DataFrame:
         """What an oracle says of the replies of one split, token by token (``training.tokens.gained``), in the order of
         the pairs; trains it if missing."""
-        self.run([spec])
-        frame = self.shipped.of_run(spec, "tokens") if self._ships(spec) else self._table(spec, "tokens")
+        frame = self._left(spec, "tokens")
         return frame[frame["split"] == split].reset_index(drop=True)
 
     def record(self, spec: Spec) -> dict:
@@ -314,11 +304,25 @@ class Lab:
 
     def knowledge(self, spec: Pretrain) -> pd.DataFrame:
         """What a language model knows of every substance; trains it if missing."""
+        return self._left(spec, "knowledge")
+
+    def _left(self, spec: Spec, name: str) -> pd.DataFrame:
+        """A table that a run left beside its scores; does the run if it is missing."""
         self.run([spec])
-        return self.shipped.of_run(spec, "knowledge") if self._ships(spec) else self._table(spec, "knowledge")
+        return self.shipped.of_run(spec, name) if self._ships(spec) else self._table(spec, name)
 
     def _table(self, spec: Spec, name: str) -> pd.DataFrame:
         return sound(partial(self.store.table, spec, name), self.store, spec, partial(self.run, [spec]))
+
+
+def _check_pairs(todo: list[Spec]) -> None:
+    """Draw the pairs that runs learn from, of the world or that lie here: what is wrong with them is said now."""
+    learned = ((run.pairs, run.conflict) for run in todo if isinstance(run, Train))
+    for its, conflict in dict.fromkeys(learned):
+        if isinstance(its, Pairs) or its.source.files and (its.helpful is None or its.helpful.files):
+            load.load(its)
+            if conflict.kind == "mixed":
+                load.mixed_in(its, "weak_label", conflict, its.train_pairs)
 
 
 def _failed(spec: Spec, error: BaseException) -> str:

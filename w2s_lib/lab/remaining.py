@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from w2s_lib.lab.graph import describe, model_name
-from w2s_lib.progress import Progress, say
+from w2s_lib.progress import Progress, write_line
 from w2s_lib.specs import Features, Spec
 
 
@@ -47,7 +47,7 @@ class Remaining:
     def hear(self, line: str) -> None:
         """What a process says of the run that it is at."""
         if self._shown and not sys.stderr.isatty():
-            say(line)
+            write_line(line)
         else:
             self._now = line
         self.tell()

@@ -174,8 +174,11 @@ class Store:
         with _draft(self.path(spec)) as folder:
             draft = Draft(folder, {})
             yield draft
-            if not isinstance(spec, Submission):  # which may leave pairs without a label
-                _refuse_diverged(folder)
+            scores = folder / "scores.parquet"
+            if scores.is_file() and not isinstance(spec, Submission):  # which may leave pairs without a label
+                # Whoever reads scores that are no numbers would call them wrong, and report a tax that nobody paid.
+                if not np.isfinite(pd.read_parquet(scores, columns=["margin"])["margin"]).all():
+                    raise StoreError("its scores are no finite numbers: training diverged; lower learning_rate")
             record = {
                 "key": spec.key,
                 "kind": type(spec).__name__,
@@ -322,13 +325,6 @@ class Store:
         for draft in left:
             shutil.rmtree(draft, ignore_errors=True)
         return len(left)
-
-
-def _refuse_diverged(folder: Path) -> None:
-    """Whoever reads scores that are no numbers would call them wrong, and report a tax that nobody paid."""
-    path = folder / "scores.parquet"
-    if path.is_file() and not np.isfinite(pd.read_parquet(path, columns=["margin"])["margin"]).all():
-        raise StoreError("its scores are no finite numbers: training diverged; lower learning_rate")
 
 
 def _read_record(path: Path) -> dict:

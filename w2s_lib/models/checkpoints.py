@@ -63,10 +63,10 @@ def _load(checkpoint: Checkpoint, kind: type, name: str, **keywords: Any) -> Any
             said = f"{checkpoint.gguf} cannot be read ({said[:200]})"
         elif kind is AutoTokenizer:
             said = f"its tokenizer cannot be read ({said[:200]}); save it again: tokenizer.save_pretrained(folder)"
-        raise CheckpointError(called(checkpoint), said[:300]) from None
+        raise CheckpointError(checkpoint_name(checkpoint), said[:300]) from None
 
 
-def called(checkpoint: Checkpoint) -> str:
+def checkpoint_name(checkpoint: Checkpoint) -> str:
     """What errors call a model: where it lies, or its name."""
     return checkpoint.folder or checkpoint.name
 
@@ -83,11 +83,11 @@ def configuration(checkpoint: Checkpoint) -> PreTrainedConfig:
     reads_both_ways = config.is_encoder_decoder or kind in MODEL_FOR_MASKED_LM_MAPPING
     if reads_both_ways or kind not in MODEL_FOR_CAUSAL_LM_MAPPING:
         says = f"is of the family {config.model_type!r}; causal language models are needed, such as GPT-2 or Llama"
-        raise CheckpointError(called(checkpoint), says)
+        raise CheckpointError(checkpoint_name(checkpoint), says)
     if packed and "gguf_file" not in where:
         method = packed.get("quant_method") if isinstance(packed, dict) else packed.quant_method
         says = f"its weights are quantised ({method}); use them in full precision, or as GGUF"
-        raise CheckpointError(called(checkpoint), says)
+        raise CheckpointError(checkpoint_name(checkpoint), says)
     return config
 
 
@@ -129,9 +129,6 @@ def _pretrained(checkpoint: Checkpoint, kind: type, fetch: bool = True, **keywor
 
     Some families drop by a function, which no trainer switches off.  Unless its files are to be fetched, it is what its
     configuration says, on no device.
-
-    Raises:
-        CheckpointError: it cannot be read, or its weights do not fit its architecture.
     """
     config, (name, where) = configuration(checkpoint), _where(checkpoint)
     if not fetch:
@@ -161,7 +158,7 @@ def _fit(checkpoint: Checkpoint, model: PreTrainedModel, found: dict[str, Any]) 
         return
     told = "; ".join(f"{len(keys)} {what}, such as {min(keys)}" for what, keys in odd.items() if keys)
     says = f"its weights do not fit its architecture, {type(model).__name__}: {told}"
-    raise CheckpointError(called(checkpoint), says)
+    raise CheckpointError(checkpoint_name(checkpoint), says)
 
 
 def blocks(model: PreTrainedModel) -> nn.ModuleList:
@@ -216,7 +213,9 @@ def _adapted(model: PreTrainedModel, checkpoint: Checkpoint, task: str, seed: in
     adapters = LoraConfig(task_type=task, r=rank, lora_alpha=2 * rank, lora_dropout=0.0, fan_in_fan_out=gpt2)
     if model.config.model_type not in TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING:
         says = f"lora_rank={rank}: peft knows no place for adapters in the family {model.config.model_type!r}"
-        raise CheckpointError(called(checkpoint), f"{says}; train all weights (no lora_rank), or another family")
+        raise CheckpointError(
+            checkpoint_name(checkpoint), f"{says}; train all weights (no lora_rank), or another family"
+        )
     with torch.random.fork_rng(devices=[]):  # peft draws from torch's own stream
         torch.default_generator.manual_seed(seed)
         if task == "SEQ_CLS":  # trains and saves the head as well; without it the head would stay random, and be lost
@@ -230,7 +229,7 @@ def language_model(checkpoint: Checkpoint, seed: int = 0) -> PreTrainedModel:
     return _adapted(_pretrained(checkpoint, AutoModelForCausalLM), checkpoint, "CAUSAL_LM", seed)
 
 
-def draw(shape: Sequence[int], seed: int, scale: float, init: HeadInit = "normal") -> torch.Tensor:
+def draw_head(shape: Sequence[int], seed: int, scale: float, init: HeadInit = "normal") -> torch.Tensor:
     """Weights of a head before training: normal with deviation ``scale``, or ``uniform`` within ± 1 / √width."""
     generator = torch.Generator().manual_seed(seed)
     if init == "normal":
@@ -247,7 +246,7 @@ def _classifier(checkpoint: Checkpoint, **keywords: Any) -> PreTrainedModel:
             return model
     says = f"transformers has no scalar head for the family {config.model_type!r}"
     says += "; its frozen layers can be used: name@layer"
-    raise CheckpointError(called(checkpoint), says)
+    raise CheckpointError(checkpoint_name(checkpoint), says)
 
 
 def without_weights(checkpoint: Checkpoint, method: Method | None, fetch: bool = True) -> PreTrainedModel:
@@ -255,9 +254,6 @@ def without_weights(checkpoint: Checkpoint, method: Method | None, fetch: bool =
     which are fetched where only the hub has them, if they are to be.
 
     No weight is read.
-
-    Raises:
-        CheckpointError: they do not fit, or the method cannot train it.
     """
     if method is None:
         return _pretrained(checkpoint, AutoModel, fetch, device_map="meta")
@@ -277,17 +273,13 @@ def reward_model(
     model = _classifier(checkpoint)
     model.config.pad_token_id = tokenizer(checkpoint, max_tokens=512).pad_token_id
     with torch.no_grad():
-        model.score.weight.copy_(draw(model.score.weight.shape, seed, head_scale, head_init))
+        model.score.weight.copy_(draw_head(model.score.weight.shape, seed, head_scale, head_init))
     return _adapted(model, checkpoint, "SEQ_CLS", seed)
 
 
 @lru_cache(maxsize=64)
 def shape(checkpoint: Checkpoint) -> tuple[int, int]:
-    """Weights and blocks of a model, by its configuration alone: no weight is read.
-
-    Raises:
-        CheckpointError: there is no such model, or it cannot be reached.
-    """
+    """Weights and blocks of a model, by its configuration alone: no weight is read."""
     config = configuration(checkpoint)
     with torch.device("meta"):
         return AutoModel.from_config(config).num_parameters(), config.num_hidden_layers

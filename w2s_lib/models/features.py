@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from w2s_lib import progress
-from w2s_lib.data.cleaning import pool
+from w2s_lib.data.cleaning import usable_pairs
 from w2s_lib.errors import OneLineError
 from w2s_lib.models import checkpoints, packing
 from w2s_lib.models.scores import encode, openings
@@ -36,7 +36,7 @@ def begins(prompts: Sequence[list[int]], chosen: Sequence[list[int]], rejected: 
 
 
 @torch.inference_mode()
-def differences(
+def feature_differences(
     model: PreTrainedModel, chosen: Sequence[list[int]], rejected: Sequence[list[int]], begin: Sequence[int]
 ) -> dict[str, torch.Tensor]:
     """Features of chosen − rejected, by ``layer.pooling`` (0 is the embeddings), each of shape (pairs, hidden), fp16.
@@ -47,7 +47,7 @@ def differences(
     out: dict[str, torch.Tensor] = {}  # families have layers of several widths
     ids, mask = packing.padded(chosen, rejected)
     parts = list(packing.minibatches(mask, packing.budget(model)))
-    for index in progress.steps(parts, len(parts), "reading"):
+    for index in progress.tell_steps(parts, len(parts), "reading"):
         some, real = packing.part(ids, mask, index)
         replied = real.bool() & (torch.arange(some.shape[1]) >= torch.tensor(begin)[index].repeat(2)[:, None])
         some, real, replied = (rows.to(model.device) for rows in (some, real, replied))
@@ -85,11 +85,11 @@ def extract(run: Features, folder: Path) -> dict[str, object]:
 
     Returns notes for the record: ``pairs``, ``tokens`` (what the texts share counted once).
     """
-    pairs = pool(run.source, run.max_tokens).iloc[run.shard :: run.shards]
+    pairs = usable_pairs(run.source, run.max_tokens).iloc[run.shard :: run.shards]
     pairs = pairs.assign(opening=pairs["prompt"], ending="")
     tokenizer = checkpoints.tokenizer(run.checkpoint, run.max_tokens)
     chosen, rejected = encode(tokenizer, pairs)
-    found = differences(
+    found = feature_differences(
         _backbone(run.checkpoint), chosen, rejected, begins(openings(tokenizer, pairs), chosen, rejected)
     )
     save_file(found, folder / "features.safetensors")
@@ -99,13 +99,10 @@ def extract(run: Features, folder: Path) -> dict[str, object]:
 
 
 @lru_cache(maxsize=8)
-def read(shards: tuple[Path, ...], model: Layer) -> tuple[np.ndarray, pd.Series]:
+def read_layer(shards: tuple[Path, ...], model: Layer) -> tuple[np.ndarray, pd.Series]:
     """One layer's differences, shape (pairs, hidden), float32, of all shards, and each pair's row in it by ``pair_id``.
 
     A pair that two data sets hold has the row of the first.
-
-    Raises:
-        FeaturesError: some are no numbers of half precision, which is how they are kept.
     """
     found, ids = [], []
     for folder in shards:
@@ -113,12 +110,12 @@ def read(shards: tuple[Path, ...], model: Layer) -> tuple[np.ndarray, pd.Series]
             found.append(file.get_tensor(f"{model.layer}.{model.pooling}").float().numpy())
         ids += pd.read_parquet(folder / "pairs.parquet")["pair_id"].tolist()
     rows = pd.Series(range(len(ids)), index=ids)
-    whole = held(np.concatenate(found), model.features.checkpoint, f"{model.layer}.{model.pooling}")
+    whole = without_overflow(np.concatenate(found), model.features.checkpoint, f"{model.layer}.{model.pooling}")
     return whole, rows[~rows.index.duplicated()]
 
 
-def held(found: np.ndarray, checkpoint: Checkpoint, name: str) -> np.ndarray:
-    """The differences of one layer, by its name in ``differences``, if half precision could hold them all.
+def without_overflow(found: np.ndarray, checkpoint: Checkpoint, name: str) -> np.ndarray:
+    """The differences of one layer, by its name in ``feature_differences``, if half precision could hold them all.
 
     Raises:
         FeaturesError: it could not.
@@ -144,5 +141,5 @@ def of_ladder(folder: Path, pairs: pd.DataFrame) -> np.ndarray:
     ``folder``; shape (pairs, hidden), float64."""
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
     chosen, rejected = encode(tokenizer, pairs)
-    found = differences(model, chosen, rejected, begins(openings(tokenizer, pairs), chosen, rejected))
+    found = feature_differences(model, chosen, rejected, begins(openings(tokenizer, pairs), chosen, rejected))
     return found[f"{model.config.num_hidden_layers}.last"].double().numpy()

@@ -7,6 +7,8 @@ import json
 import os
 import re
 import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -44,7 +46,16 @@ class CheckpointError(OneLineError, ValueError):
         return "model={!r}: {}".format(*self.args)
 
 
-def is_path(name: str, folder: str | Path = "") -> bool:
+@contextmanager
+def refused_by(refuse: Callable[[CheckpointError], Exception]) -> Iterator[None]:
+    """A model that cannot be used within is refused in other words, under the name by which it was asked for."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise refuse(error) from None
+
+
+def is_model_path(name: str, folder: str | Path = "") -> bool:
     """Whether a name means a place on this machine, seen from a folder (the working one): it is there, or the folder
     that it would lie in, or no hub has models of such names."""
     begins, ends = ("/", "./", "../", "~"), ("/", ".gguf", ".safetensors")
@@ -117,7 +128,7 @@ def _refuse_parts(folder: Path, files: list[Path]) -> None:
 
 
 def _shards(folder: Path, index: Path) -> list[Path]:
-    names = sorted(set(read(index).get("weight_map", {}).values()))
+    names = sorted(set(read_json(index).get("weight_map", {}).values()))
     absent = [name for name in names if not (folder / name).is_file()]
     if absent or not names:
         what = (
@@ -127,7 +138,7 @@ def _shards(folder: Path, index: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def read(path: Path) -> dict:
+def read_json(path: Path) -> dict:
     """What a file of JSON says.
 
     Raises:
@@ -143,7 +154,7 @@ def read(path: Path) -> dict:
     return said
 
 
-def check(folder: Path, of_weights: list[Path]) -> None:
+def check_files(folder: Path, of_weights: list[Path]) -> None:
     """Whether the files of a model are whole, and none brings code; no weight is read.
 
     Raises:
@@ -156,7 +167,7 @@ def check(folder: Path, of_weights: list[Path]) -> None:
             says = f"{path.name} is a pointer of git-lfs, not the file itself; fetch it: git lfs pull"
             raise CheckpointError(str(folder), says)
         if path.suffix == ".json":
-            read(path)
+            read_json(path)
         if path.suffix == ".gguf" and find_spec("gguf") is None:
             raise CheckpointError(str(folder), f"{path.name} is read by a package that is missing: pip install gguf")
         if path.suffix == ".gguf" and not begins.startswith(b"GGUF"):
@@ -170,7 +181,7 @@ def check(folder: Path, of_weights: list[Path]) -> None:
     if of_weights[0].suffix == ".gguf":
         return  # it holds its configuration and its tokenizer
     for path in (folder / name for name in CONFIGURATIONS):
-        if path.is_file() and "auto_map" in read(path):
+        if path.is_file() and "auto_map" in read_json(path):
             says = "brings code of its own, which is never run; use a model of an architecture that transformers has"
             raise CheckpointError(str(folder), f"auto_map in {path.name}: {says}")
     if not (folder / "config.json").is_file():

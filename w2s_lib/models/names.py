@@ -42,24 +42,16 @@ UNRESOLVED = "main"
 """Revision of a hub model whose commit nobody could tell: it can be planned with, and is never run."""
 
 
-def named(base: str, **fields: Any) -> Checkpoint:
-    """The checkpoint behind a base name of ``ladder``: of the registry, a hub id, or a local folder.
-
-    Raises:
-        CheckpointError: see ``local`` and ``hub``.
-    """
+def checkpoint_named(base: str, **fields: Any) -> Checkpoint:
+    """The checkpoint behind a base name of ``ladder``: of the registry, a hub id, or a local folder."""
     if base in KNOWN:
         known = KNOWN[base]
         return hub(known.source if known.package is None else base, known.revision, **fields)
-    return local(base, **fields) if folders.is_path(base) else hub(base, **fields)
+    return local(base, **fields) if folders.is_model_path(base) else hub(base, **fields)
 
 
 def local(path: str | Path, name: str | None = None, **fields: Any) -> Checkpoint:
-    """The checkpoint in a folder, or in a GGUF file; its revision is a digest of all that says what it is, as of now.
-
-    Raises:
-        CheckpointError: there is none, or its files cannot be used; see ``folders``.
-    """
+    """The checkpoint in a folder, or in a GGUF file; its revision is a digest of all that says what it is."""
     folder, gguf = Path(path).expanduser().absolute(), None
     if folder.suffix == ".gguf" and os.path.isfile(folder):
         folder, gguf, name = folder.parent, folder.name, name or folder.stem
@@ -74,17 +66,14 @@ def local(path: str | Path, name: str | None = None, **fields: Any) -> Checkpoin
 
 @lru_cache(maxsize=64)
 def _whole(folder: Path, found: tuple[Path, ...], revision: str) -> None:
-    """``folders.check``, once for files as they are."""
-    folders.check(folder, found)
+    """``folders.check_files``, once for files as they are."""
+    folders.check_files(folder, found)
 
 
 def hub(name: str, revision: str | None = None, **fields: Any) -> Checkpoint:
     """The checkpoint of that hub id at a commit: without a revision, the one that the hub, or else its cache, has now.
 
     Where neither can tell, the revision is ``UNRESOLVED``.
-
-    Raises:
-        CheckpointError: the hub has no such model.
     """
     return Checkpoint(name=name, revision=revision or _commit(name), **fields)
 
@@ -172,7 +161,7 @@ def _joined(known: Known, parts: Sequence[Path], install: str) -> Path:
     return whole
 
 
-def check(wanted: Iterable[Checkpoint]) -> None:
+def check_hub(wanted: Iterable[Checkpoint]) -> None:
     """Whether the hub's models can be had at their commit, and as safetensors, before anything is trained.
 
     Those in its cache need no hub.

@@ -123,7 +123,7 @@ def _shares(model: nn.Module) -> bool:
     return _core(model).config._attn_implementation == SHARED
 
 
-def called(model: nn.Module, compute: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+def compute_with(model: nn.Module, compute: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """``compute(*inputs)``, which reads layers of ``model``, where their weights are at hand.
 
     A model that processes share (``shards``) gathers its weights when it is called, and at no other time: the
@@ -223,7 +223,7 @@ def rewards(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, score_a
         with torch.autocast(hidden.device.type, enabled=False):
             return head(hidden.to(next(head.parameters()).dtype)).squeeze(-1).float()
 
-    return called(model, read, input_ids, attention_mask)
+    return compute_with(model, read, input_ids, attention_mask)
 
 
 @torch.no_grad()
@@ -246,7 +246,7 @@ def share_prefixes(model: nn.Module) -> bool:
     mask = (torch.arange(12) < torch.tensor([[9], [12], [11], [7]])).long()
     ids, mask = ids.to(core.device), mask.to(core.device)
     model.eval()
-    last_hidden = partial(called, model, partial(_last_hidden, model))
+    last_hidden = partial(compute_with, model, partial(_last_hidden, model))
     plain = last_hidden(ids, mask)
     core.set_attn_implementation(SHARED)
     _fuse(core)
@@ -299,7 +299,7 @@ def part(input_ids: Tensor, attention_mask: Tensor, index: Tensor) -> tuple[Tens
 
 
 @torch.inference_mode()
-def reward_gaps(
+def gaps_of_ids(
     model: nn.Module,
     chosen: Sequence[Sequence[int]],
     rejected: Sequence[Sequence[int]],

@@ -56,7 +56,7 @@ def corpus(world: World, tokens: int, block: int) -> np.ndarray:
     return np.asarray(out[: rows * block], dtype=np.int64).reshape(rows, block)
 
 
-def build(spec: Pretrain) -> LlamaForCausalLM:
+def build_untrained(spec: Pretrain) -> LlamaForCausalLM:
     """An untrained model of the spec's size; its weights depend on the world's seed, the width and the replica.
 
     Torch's random state stays as it was.
@@ -93,7 +93,7 @@ def pretrain(spec: Pretrain, folder: Path) -> dict[str, object]:
 
     Returns notes for the record: ``parameters``, ``steps``, mean training ``loss`` in nats a token.
     """
-    model = build(spec)
+    model = build_untrained(spec)
     rows = corpus(spec.world, spec.tokens, spec.block)
     tensors = torch.from_numpy(rows)
     data = [{"input_ids": row, "labels": row} for row in tensors]  # in memory: reading rows must not outweigh the step

@@ -72,8 +72,8 @@ def reward_gaps(
     token_budget: int | None = None,
     **how: str,
 ) -> np.ndarray:
-    """Reward of chosen − rejected, shape (n,): ``packing.reward_gaps`` of their texts; ``how``: its other settings."""
-    return packing.reward_gaps(model, *encode(tokenizer, pairs), token_budget, **how)
+    """Reward of chosen − rejected, shape (n,): ``packing.gaps_of_ids`` of their texts; ``how``: its other settings."""
+    return packing.gaps_of_ids(model, *encode(tokenizer, pairs), token_budget, **how)
 
 
 def as_scores(pairs: pd.DataFrame, margin: np.ndarray) -> pd.DataFrame:
@@ -177,5 +177,5 @@ def _by_token(
         ids = torch.tensor([sequences[i] for i in index], device=model.device)
         replied = torch.arange(1, ids.shape[1]) >= torch.tensor([begins[i] for i in index])[:, None]
         found = torch.zeros(replied.shape, device=model.device)
-        found[replied] = packing.called(model, told, ids, replied)
+        found[replied] = packing.compute_with(model, told, ids, replied)
         yield index, found, replied

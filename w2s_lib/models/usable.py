@@ -18,7 +18,7 @@ FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 """What weights are read as they are; anything else is packed."""
 
 
-def check(runs: Iterable[Spec], fetch: bool = False) -> None:
+def check_models(runs: Iterable[Spec], fetch: bool = False) -> None:
     """Whether these runs can use their models.
 
     Held against each other are names, shapes and values of the weights, the architecture, the tokenizer, its vocabulary
@@ -34,7 +34,7 @@ def check(runs: Iterable[Spec], fetch: bool = False) -> None:
             continue  # a package's digest is known
         whole = fetch or bool(_files(checkpoint))
         try:  # transformers would ask a hub that is out of reach again and again, for minutes
-            names.check([] if whole else [checkpoint])
+            names.check_hub([] if whole else [checkpoint])
         except names.Unreachable:
             continue
         plain = checkpoint.model_copy(update={"layers": None, "dtype": "float32"})
@@ -43,11 +43,12 @@ def check(runs: Iterable[Spec], fetch: bool = False) -> None:
             _numbers(plain, _files(checkpoint))
         if positions is not None and max_tokens > positions:
             says = f"has {positions:,} positions, and max_tokens={max_tokens} asks for more; allowed: up to {positions}"
-            raise CheckpointError(checkpoints.called(checkpoint), says)
+            raise CheckpointError(checkpoints.checkpoint_name(checkpoint), says)
     for student, oracle in dict.fromkeys(_chosen_for(run) for run in runs):
         if student is not None and _files(student) and _files(oracle) and _tokens(student) != _tokens(oracle):
-            says = f"reads other tokens than {checkpoints.called(oracle)}, which is to choose some; use one tokenizer"
-            raise CheckpointError(checkpoints.called(student), says)
+            other = checkpoints.checkpoint_name(oracle)
+            says = f"reads other tokens than {other}, which is to choose some; use one tokenizer"
+            raise CheckpointError(checkpoints.checkpoint_name(student), says)
 
 
 def _chosen_for(run: Spec) -> tuple[Checkpoint | None, Checkpoint | None]:
@@ -98,13 +99,15 @@ def _fits(checkpoint: Checkpoint, method: Method | None, whole: bool) -> int | N
     model, tokenizer = checkpoints.without_weights(checkpoint, method, whole), checkpoints.tokenizer(checkpoint, 512)
     rows, ids = model.get_input_embeddings().num_embeddings, tokenizer.get_vocab()
     if set(ids.values()) <= set(tokenizer.all_special_ids):  # transformers makes one where there is none
-        raise CheckpointError(checkpoints.called(checkpoint), "has no tokenizer that reads words; use a model with one")
+        raise CheckpointError(
+            checkpoints.checkpoint_name(checkpoint), "has no tokenizer that reads words; use a model with one"
+        )
     if checkpoint.gguf is not None:  # to whose tokens transformers adds one of its own
         ids = {token: i for token, i in ids.items() if token not in tokenizer.get_added_vocab()}
     tokens = max(*ids.values(), tokenizer.pad_token_id) + 1
     if tokens > rows:
         says = f"its tokenizer has {tokens:,} tokens, its embeddings {rows:,} rows; use the tokenizer that is its own"
-        raise CheckpointError(checkpoints.called(checkpoint), says)
+        raise CheckpointError(checkpoints.checkpoint_name(checkpoint), says)
     return getattr(model.config, "max_position_embeddings", None)
 
 
@@ -118,7 +121,7 @@ def _numbers(checkpoint: Checkpoint, files: tuple[Path, ...]) -> None:
             kind = str(tensor.dtype).removeprefix("torch.")
             wrong = "holds numbers that are not finite" if tensor.dtype in FLOATS else f"is packed as {kind}"
             says = f"{name} in {path.name} {wrong}; use sound weights in full precision"
-            raise CheckpointError(checkpoints.called(checkpoint), says)
+            raise CheckpointError(checkpoints.checkpoint_name(checkpoint), says)
 
 
 def _of_safetensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:

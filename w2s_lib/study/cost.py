@@ -123,7 +123,7 @@ def _loaded(checkpoint: Checkpoint) -> Size:
 
 @lru_cache(maxsize=64)
 def _tiny(model: Pretrain) -> Size:
-    """A model of ``pretrain.build``: attention without biases, a gated feed-forward part, norms, tied embeddings."""
+    """A model of ``pretrain``: attention without biases, a gated feed-forward part, norms, tied embeddings."""
     tokens, width, inner = len(vocabulary(model.world)), model.width, 4 * round(2 * model.width / 3)
     body = model.layers * (4 * width**2 + 3 * width * inner + 2 * width) + width
     return Size(body + tokens * width, body, tokens * width, width, model.layers)
@@ -182,7 +182,7 @@ def tokens_a_pair(pairs: Pairs | Texts, objective: Objective | None = None, shar
 
 
 def _estimated(source: Source) -> Length:
-    prompt, chosen, rejected = (cleaning.pool(source)[s].str.len() for s in ("prompt", "chosen", "rejected"))
+    prompt, chosen, rejected = (cleaning.usable_pairs(source)[s].str.len() for s in ("prompt", "chosen", "rejected"))
     whole = (2 * prompt + chosen + rejected).mean()
     return Length((whole - prompt.mean()) / CHARACTERS_A_TOKEN, whole / CHARACTERS_A_TOKEN)
 

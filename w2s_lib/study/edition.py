@@ -35,7 +35,7 @@ from w2s_lib.data import sources
 from w2s_lib.data.sources import DATA
 from w2s_lib.errors import ParameterError, nearest
 from w2s_lib.lab.store import no_utf8
-from w2s_lib.models.folders import is_path
+from w2s_lib.models.folders import is_model_path
 from w2s_lib.models.ladder import KNOWN, LADDER, parse
 from w2s_lib.models.ranks import rank
 from w2s_lib.specs import Beams, FilterBy, Method, PolicyRecipe, Recipe, TruncationSide, Value
@@ -78,7 +78,7 @@ WORLD = "world"
 RELATIVE = "; paths in an edition's file are relative to it"
 
 
-def resolved(name: str, folder: Path | None, is_path: Callable[[str, str | Path], bool] = is_path) -> str:
+def resolved(name: str, folder: Path | None, is_path: Callable[[str, str | Path], bool] = is_model_path) -> str:
     """A name of models or data as a path of its own, where it is one relative to ``folder``, an edition file's.
 
     So is what only the working folder has: notebooks are executed in another one.
@@ -108,7 +108,7 @@ def _model(name: str, info: ValidationInfo) -> str:
         name += "/"
     elif base not in (before, *KNOWN) and before and is_folder(before):
         name = f"{before}/@{layer}"
-    if is_path(base, _folder(info) or "") and (says := no_utf8(resolved(name, _folder(info)))):
+    if is_model_path(base, _folder(info) or "") and (says := no_utf8(resolved(name, _folder(info)))):
         raise ValueError(says)
     try:
         rank(resolved(name, _folder(info)))
@@ -287,7 +287,8 @@ class Edition(Value):
 
     def at(self, name: str) -> str:
         """What a name of models or data in this edition is to everybody: a path relative to its file, made absolute."""
-        return resolved(name, self._folder, sources.is_path if name in (self.data, self.helpful) else is_path)
+        is_path = sources.is_data_path if name in (self.data, self.helpful) else is_model_path
+        return resolved(name, self._folder, is_path)
 
     @field_validator("title")
     @classmethod
@@ -478,7 +479,7 @@ class Edition(Value):
             base = parse(self.at(name)).base
             if base in KNOWN and KNOWN[base].package is None:
                 base = KNOWN[base].source
-            elif base not in KNOWN and is_path(base):
+            elif base not in KNOWN and is_model_path(base):
                 base = str(Path(base).expanduser().absolute())
             found.setdefault(base, name)
         return found

@@ -11,7 +11,7 @@ from typing import Literal
 
 from w2s_lib.specs import Conflict, FilterBy, Labelling, Layer, Opinion, Pretrain, Recipe, Submission, Train, stream
 from w2s_lib.study.methods import HEAD
-from w2s_lib.training.sealed import check, loss
+from w2s_lib.training.sealed import check_submission, loss
 
 FILTER = 0.75
 """Confidence above which a filter keeps a pair (paper, section 5)."""
@@ -139,7 +139,7 @@ class Submitted:
         Raises:
             SubmissionError: it is no submission.
         """
-        its = loss(check(self.code))
+        its = loss(check_submission(self.code))
         order = stream(self.secret, "challenge", "order", run.pairs.seed)
         labels = Submission(code=self.code, model=run.model, labels=run.labels, order=order)
         return run.model_copy(update={"labels": labels, "recipe": run.recipe.model_copy(update={"loss": its})})

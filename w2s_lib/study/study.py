@@ -20,7 +20,7 @@ from w2s_lib.errors import ParameterError
 from w2s_lib.lab import Lab
 from w2s_lib.measures.metrics import Comparison
 from w2s_lib.models.ladder import LADDER, parse
-from w2s_lib.models.names import named
+from w2s_lib.models.names import checkpoint_named
 from w2s_lib.specs import (
     Checkpoint,
     Conflict,
@@ -214,8 +214,8 @@ class Study:
             )
         base, blocks, layer, pooling = parse(e.at(name))
         if layer is None:
-            return named(base, layers=blocks, dtype=e.precision(name, self.method), lora_rank=e.lora_rank)
-        whole = named(base, layers=blocks, dtype=e.dtype)
+            return checkpoint_named(base, layers=blocks, dtype=e.precision(name, self.method), lora_rank=e.lora_rank)
+        whole = checkpoint_named(base, layers=blocks, dtype=e.dtype)
         features = Features(checkpoint=whole, source=pairs.source, max_tokens=pairs.max_tokens)
         return Layer(features=features, layer=layer, pooling=pooling)
 

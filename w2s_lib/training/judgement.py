@@ -25,7 +25,7 @@ def judge(run: Judgement, tables: Sequence[pd.DataFrame], folder: Path) -> None:
     ``tables``: what each policy replied, as of ``policy.answers``.
     """
     first, test = run.policies[0], split(run.pairs, "test")
-    model = shards.share(checkpoints.language_model(first.model))
+    model = shards.spread_model(checkpoints.language_model(first.model))
     tokenizer = checkpoints.tokenizer(first.model, run.pairs.max_tokens, run.pairs.truncation_side)
     before = replied(first, model, tokenizer, test)
     asked = test.set_index("pair_id").loc[before["pair_id"]].reset_index()

@@ -55,7 +55,7 @@ def by_log_probability(labellers: Sequence[Train], margins: Sequence[Labels]) ->
     return np.mean([expit(margin / scale) for margin, scale in zip(margins, scales, strict=True)], axis=0)
 
 
-def side(frame: pd.DataFrame) -> NDArray[np.intp]:
+def half_of_cluster(frame: pd.DataFrame) -> NDArray[np.intp]:
     """In which half of its clusters each pair lies, 0 or 1, shape (n,)."""
     return pd.factorize(frame["cluster"])[0] % 2
 
@@ -75,7 +75,7 @@ def told(
     return np.stack([q, by_log_probability(labellers, [table["margin"].to_numpy() for table in tables])])
 
 
-def labelled(run: Train, tables: Sequence[pd.DataFrame]) -> tuple[Labels, NDArray[np.bool_], NDArray[np.bool_]]:
+def labels_of_run(run: Train, tables: Sequence[pd.DataFrame]) -> tuple[Labels, NDArray[np.bool_], NDArray[np.bool_]]:
     """The run's labels q, which of the pairs it is trained on, and which were labelled again; all of shape (n,).
 
     ``tables`` are the scores of the run's ``labellers``, all in the order of the pairs.  A pair that a first stage was
@@ -117,9 +117,9 @@ def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if isinstance(run.labels, Submission):
         frame = frame[frame["pair_id"].isin(labels[0]["pair_id"])]
     half = run.labelling.half
-    q, used = np.ones(len(frame)), np.ones(len(frame), dtype=bool) if half is None else side(frame) == half
+    q, used = np.ones(len(frame)), np.ones(len(frame), dtype=bool) if half is None else half_of_cluster(frame) == half
     if labels:
-        q, used, again = labelled(run, [table.set_index("pair_id").loc[frame["pair_id"]] for table in labels])
+        q, used, again = labels_of_run(run, [table.set_index("pair_id").loc[frame["pair_id"]] for table in labels])
     both = used.sum()
     if run.as_long:
         used &= ~again
@@ -143,7 +143,7 @@ def training_pairs(run: Train, labels: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def describe(frame: pd.DataFrame, pairs: int, band: tuple[float, float]) -> dict[str, float]:
+def summarise_labels(frame: pd.DataFrame, pairs: int, band: tuple[float, float]) -> dict[str, float]:
     """What the labels of a student's training pairs are like, as shares between 0 and 1.
 
     ``frame`` as of ``training_pairs``, weakly labelled pairs only, left over from so many ``pairs``.  Of these,

@@ -19,12 +19,10 @@ CLIP = 1e-3
 """Labels of the reverse losses lie at least so far from 0 and 1, where their logarithm has no end."""
 
 
-def soft_label_loss(gap: torch.Tensor, label: torch.Tensor, gamma: float = 0.0) -> torch.Tensor:
-    """−y log sigmoid(d − γ) − (1 − y) log sigmoid(−d − γ), mean over the batch; with γ = 0 a cross-entropy.
-
-    Equal to the stock pairwise loss −log sigmoid(d − γ) plus ``soft_label_term``.
-    """
-    return (label * F.softplus(gamma - gap) + (1 - label) * F.softplus(gap + gamma)).mean()
+def soft_label_loss(gap: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy −y log sigmoid(d) − (1 − y) log sigmoid(−d), mean over the batch: the stock pairwise loss
+    −log sigmoid(d) plus ``soft_label_term``."""
+    return (label * F.softplus(-gap) + (1 - label) * F.softplus(gap)).mean()
 
 
 def soft_label_term(gap: torch.Tensor, label: torch.Tensor, gamma: float = 0.0) -> torch.Tensor:

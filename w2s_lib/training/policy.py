@@ -21,7 +21,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from trl.trainer import dpo_trainer
 
 from w2s_lib.data.refusals import refuses
-from w2s_lib.data.world import EXCHANGES, judge
+from w2s_lib.data.world import EXCHANGES, decision_of
 from w2s_lib.models.packing import hidden_at, share_prefixes
 from w2s_lib.models.scores import exchanges, openings, reply_lengths, reply_log_probs
 from w2s_lib.specs import LONGEST_REPLY, MAX_REPLY, Train
@@ -35,7 +35,7 @@ from w2s_lib.training.trl_settings import (
     PairCollator,
     WarmsUp,
     arguments,
-    in_order,
+    order_epochs,
     train_quietly,
 )
 
@@ -165,7 +165,7 @@ def sft(
     preferred = [i if label > 0.5 else i + len(frame) for i, label in enumerate(frame["label"])]
     masks = [[0] * begins[i] + [1] * (len(ids[i]) - begins[i]) for i in preferred]
     data = Dataset.from_dict({"input_ids": [ids[i] for i in preferred], "completion_mask": masks})
-    data, order = in_order(data, run, run.recipe.sft_epochs)
+    data, order = order_epochs(data, run, run.recipe.sft_epochs)
     # Without ``completion_only_loss`` the trainer drops the masks of tokenised data silently, and learns prompts, too.
     own = dict(learning_rate=run.recipe.sft_learning_rate, completion_only_loss=True)
     config = arguments(SFTConfig, run, folder, part | order | own)
@@ -197,7 +197,7 @@ def fit(
     columns |= {key: frame[key].astype(float) for key in LABEL_COLUMNS}
     if count is not None:
         columns |= {COUNT[0]: count[:n], COUNT[1]: count[n:]}
-    data, order = in_order(Dataset.from_dict(columns), run, run.recipe.epochs)
+    data, order = order_epochs(Dataset.from_dict(columns), run, run.recipe.epochs)
     loss_type = ["sigmoid" if run.method == "dpo" else "sigmoid_norm"]
     own = dict(beta=run.recipe.beta, loss_type=loss_type, precompute_ref_log_probs=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=run.recipe.learning_rate, weight_decay=0.0, fused=True)
@@ -229,12 +229,12 @@ def margins(
 def replies(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, seed: int, most: int = TALKS
 ) -> DataFrame:
-    """A sampled reply to each of the first prompts about a substance: ``pair_id``, ``reply``, ``says`` (``judge``)."""
+    """A sampled reply to each of the first prompts about a substance, as of ``judge_replies``."""
     asked = about_substances(frame, most)
     if asked.empty:
         return DataFrame({"pair_id": [], "reply": [], "says": []}, dtype=str)
     torch.manual_seed(seed)
-    return judged(tokenizer, asked, _sampled(model, tokenizer, openings(tokenizer, asked), MAX_REPLY))
+    return judge_replies(tokenizer, asked, _sampled(model, tokenizer, openings(tokenizer, asked), MAX_REPLY))
 
 
 def _sampled(
@@ -283,8 +283,10 @@ def about_substances(frame: DataFrame, most: int = TALKS) -> DataFrame:
     return frame[frame["kind"].isin(EXCHANGES)].head(most)
 
 
-def judged(tokenizer: PreTrainedTokenizerBase, asked: DataFrame, said: torch.Tensor | list[list[int]]) -> DataFrame:
-    """Replies to the prompts of these pairs, from their token ids: ``pair_id``, ``reply``, ``says`` (``judge``)."""
+def judge_replies(
+    tokenizer: PreTrainedTokenizerBase, asked: DataFrame, said: torch.Tensor | list[list[int]]
+) -> DataFrame:
+    """Replies to these pairs' prompts, from their token ids: ``pair_id``, ``reply``, ``says`` (``decision_of``)."""
     texts = [text.strip() for text in tokenizer.batch_decode(said, skip_special_tokens=True)]
-    says = [judge(kind, text) for kind, text in zip(asked["kind"], texts)]
+    says = [decision_of(kind, text) for kind, text in zip(asked["kind"], texts)]
     return DataFrame({"pair_id": asked["pair_id"].to_numpy(), "reply": texts, "says": says})

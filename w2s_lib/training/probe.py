@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from transformers import get_scheduler
 
-from w2s_lib.models.checkpoints import draw
+from w2s_lib.models.checkpoints import draw_head
 from w2s_lib.specs import Train, stream
 from w2s_lib.training.losses import LOSSES, confident_label, explicit_conflict, hardened
 from w2s_lib.training.reward_model import WARM_UP
@@ -36,7 +36,7 @@ def fit(differences: np.ndarray, frame: pd.DataFrame, run: Train) -> np.ndarray:
     """
     recipe, seed = run.recipe, run.pairs.seed
     rng, initial = np.random.default_rng(stream(seed, "order", run.replica)), stream(seed, "head", run.replica)
-    head = draw(differences.shape[1:], initial, recipe.head_scale, recipe.head_init).requires_grad_()
+    head = draw_head(differences.shape[1:], initial, recipe.head_scale, recipe.head_init).requires_grad_()
     columns = (differences, frame["label"], frame["weakly_labelled"])
     x, label, weakly = (torch.from_numpy(np.asarray(column, dtype=np.float32)) for column in columns)
     batches = -(-len(x) // run.batch_size)

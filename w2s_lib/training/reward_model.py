@@ -21,13 +21,13 @@ from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import suppress_seqcls_warning
 
 from w2s_lib.models.budget import TOKEN_BUDGET
-from w2s_lib.models.checkpoints import draw
+from w2s_lib.models.checkpoints import draw_head
 from w2s_lib.models.packing import budget, gaps, minibatches, part, rewards, share_prefixes
 from w2s_lib.models.scores import encode, reward_gaps
 from w2s_lib.specs import Checkpoint, Fence, Loss, Recipe, ScoreAt, Train
 from w2s_lib.training.labels import LABEL_COLUMNS
 from w2s_lib.training.losses import LOSSES, confident_label, explicit_conflict, hardened
-from w2s_lib.training.trl_settings import KeepsLabels, PairCollator, arguments, in_order, train_quietly
+from w2s_lib.training.trl_settings import KeepsLabels, PairCollator, arguments, order_epochs, train_quietly
 
 LOOK_EVERY = 4
 """Steps between two looks at the held-out pairs, where a run may stop early."""
@@ -119,12 +119,12 @@ class Watch(TrainerCallback):
     on_step_end = on_train_begin
 
 
-def build(folder: str | Path, recipe: Recipe, seed: int) -> PreTrainedModel:
+def build_with_head(folder: str | Path, recipe: Recipe, seed: int) -> PreTrainedModel:
     """The pretrained model in ``folder`` with a new scalar head drawn from ``seed``."""
     with suppress_seqcls_warning():
         model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1)
     with torch.no_grad():
-        model.score.weight.copy_(draw(model.score.weight.shape, seed, recipe.head_scale, recipe.head_init))
+        model.score.weight.copy_(draw_head(model.score.weight.shape, seed, recipe.head_scale, recipe.head_init))
     return model
 
 
@@ -134,6 +134,12 @@ def optimizer(model: PreTrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
     head, trunk = ([p for is_head, p in trained if is_head == wanted] for wanted in (True, False))
     groups = [{"params": trunk, "lr": recipe.learning_rate}, {"params": head, "lr": recipe.head_learning_rate}]
     return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
+
+
+def _without_held_out(data: Dataset) -> tuple[Dataset, Dataset]:
+    """The pairs to train on, and those that are held out."""
+    looks = {*np.flatnonzero(np.array(data["weakly_labelled"]))[::HELD_OUT].tolist()}
+    return data.select([i for i in range(len(data)) if i not in looks]), data.select(sorted(looks))
 
 
 def fit(
@@ -148,18 +154,16 @@ def fit(
     """Train ``model`` in place on ``frame`` (columns of ``training_pairs``) by the run's recipe and conflict.
 
     ``watch`` is told of each step, as ``Watch`` is. ``part``: what of each batch is this process's, where several share
-    the run (``shards.batches``).
+    the run (``shards.batch_arguments``).
     """
     chosen, rejected = encode(tokenizer, frame)
     columns = {"chosen_ids": chosen, "rejected_ids": rejected}
     data = Dataset.from_dict(columns | {key: frame[key].astype(float) for key in LABEL_COLUMNS})
     own, held_out = dict(part), None
     if run.recipe.patience is not None:
-        weak = [i for i, weakly in enumerate(frame["weakly_labelled"]) if weakly]
-        looks = set(weak[::HELD_OUT])
-        held_out, data = data.select(sorted(looks)), data.select([i for i in range(len(data)) if i not in looks])
+        data, held_out = _without_held_out(data)
         own |= LOOKS | dict(per_device_eval_batch_size=run.batch_size if isinstance(run.model, Checkpoint) else 256)
-    data, order = in_order(data, run, run.recipe.epochs)
+    data, order = order_epochs(data, run, run.recipe.epochs)
     share_prefixes(model)
     trainer = WeakToStrongRewardTrainer(
         model,

@@ -64,7 +64,7 @@ class Asked(NamedTuple):
     """What the student's pretrained model makes of first and second, shape (n, 2, width)."""
 
 
-def check(code: str, name: str = "submission") -> ast.Module:
+def check_submission(code: str, name: str = "submission") -> ast.Module:
     """Look at a submission without running it; returns its syntax tree.
 
     Raises:
@@ -119,7 +119,7 @@ def answer(
     Raises:
         SubmissionError: it cannot be used, fails, asks for what is sealed, or gives no such labels.
     """
-    tree = check(code, name)
+    tree = check_submission(code, name)
     loss(tree, name)
     modules = _named(tree)
     with tempfile.TemporaryDirectory() as folder:

@@ -59,7 +59,7 @@ def line_of(frame: object) -> int | None:
     return None if frame is None else frame.f_lineno
 
 
-def seal(folder: str, readable: tuple[str, ...], asked_for: list[tuple[int | None, str]]) -> None:
+def refuse_the_rest(folder: str, readable: tuple[str, ...], asked_for: list[tuple[int | None, str]]) -> None:
     """From here on, files outside of ``folder`` and ``readable``, and all that ``REFUSED`` names, are refused.
 
     What is asked for all the same is noted in ``asked_for``: a submission that goes on as if nothing were is known.
@@ -156,7 +156,7 @@ def main(folder: str, seconds: str, memory: str, *modules: str) -> None:
 
     def limits() -> None:
         limit(int(seconds), int(memory))
-        seal(home, (*readable, os.devnull), asked_for)
+        refuse_the_rest(home, (*readable, os.devnull), asked_for)
 
     try:
         labels, keep = call(Path(home), limits)

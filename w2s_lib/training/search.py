@@ -129,6 +129,6 @@ def search(run: Search, bases: Sequence[Path], labels: Sequence[pd.DataFrame], f
     prompts, said = openings(words, asked), []
     for name, (beams, weight) in run.samplers.items():
         told = write(base, guide, prompts, beams, weight, stream(run.pairs.seed, "search replies"))
-        replies = policy.judged(words, asked, [one.tokens for one in told])
+        replies = policy.judge_replies(words, asked, [one.tokens for one in told])
         said.append(replies.assign(sampler=name, score=[w.score for w in told], sampled=[w.sampled for w in told]))
     pd.concat(said, ignore_index=True).to_parquet(folder / "replies.parquet")

@@ -84,7 +84,7 @@ def divide(batch_size: int, among: int) -> None:
         )
 
 
-def check(runs: Iterable[Spec]) -> None:
+def check_shared(runs: Iterable[Spec]) -> None:
     """Refuse runs that cannot be shared, before any is begun.
 
     Raises:
@@ -109,15 +109,12 @@ def check(runs: Iterable[Spec]) -> None:
             )
 
 
-def batches(batch_size: int, at_a_time: int | None = None, pairs: int = 0) -> dict[str, int]:
+def batch_arguments(batch_size: int, at_a_time: int | None = None, pairs: int = 0) -> dict[str, int]:
     """A trainer's arguments for batches of so many pairs, of which each process that shares the run has its part.
 
     It goes through that a few pairs at a time, as many in every process: they gather weights together, and one with
     fewer parts than another would be waited for.  A single process goes through ``at_a_time`` pairs at most, None: all
     at once; and, since parts count alike, in such parts as the last of ``pairs`` can be divided into as well.
-
-    Raises:
-        ShardedError: the batch cannot be divided among the processes.
     """
     divide(batch_size, processes())
     most = at_a_time if processes() == 1 else AT_A_TIME
@@ -129,11 +126,11 @@ def batches(batch_size: int, at_a_time: int | None = None, pairs: int = 0) -> di
     return {"per_device_train_batch_size": few, "gradient_accumulation_steps": part // few}
 
 
-def share(model: PreTrainedModel) -> PreTrainedModel:
+def spread_model(model: PreTrainedModel) -> PreTrainedModel:
     """The same model, spread over the processes that share the run, each of which has read it whole; a single process
     has it on its GPU, if any.
 
-    Once spread, its weights are at hand inside of its forward pass only: see ``packing.called``.
+    Once spread, its weights are at hand inside of its forward pass only: see ``packing.compute_with``.
     """
     import torch
 
@@ -158,7 +155,7 @@ def _whole(value: Any) -> Any:
     return [_whole(v) for v in value] if isinstance(value, tuple) else value
 
 
-def read(path: Path) -> Train:
+def read_run(path: Path) -> Train:
     """The spec of a run that ``launch`` has written for its processes."""
     return Train.model_validate_json(path.read_text(encoding="utf-8"))
 
@@ -166,12 +163,12 @@ def read(path: Path) -> Train:
 def launch(spec: Train, root: Path, module: str) -> None:
     """Do one run in so many processes (``torchrun``), whose first one writes the result to the store at ``root``.
 
-    Each is ``python -m module root file``, where the file is for ``read``.
+    Each is ``python -m module root file``, where the file is for ``read_run``.
 
     Raises:
         ShardedError: it cannot be shared, or failed; says what the first of them said that failed.
     """
-    check([spec])  # what this machine is told may differ from what the one was told that asks for the run
+    check_shared([spec])  # what this machine is told may differ from what the one was told that asks for the run
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "run.json"
         file.write_text(json.dumps(_whole(spec)), encoding="utf-8")

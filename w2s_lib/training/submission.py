@@ -22,7 +22,7 @@ AT_ONCE = 256
 
 
 @torch.inference_mode()
-def states(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame) -> NDArray[np.float32]:
+def last_states(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame) -> NDArray[np.float32]:
     """The last hidden state at the last token of chosen and rejected, shape (pairs, 2, width)."""
     model.eval()
     sequences = [ids for texts in encode(tokenizer, pairs) for ids in texts]
@@ -33,14 +33,14 @@ def states(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd
     return out.reshape(2, len(pairs), -1).swapaxes(0, 1)
 
 
-def turned(order: int, n: int) -> NDArray[np.bool_]:
+def turned_pairs(order: int, n: int) -> NDArray[np.bool_]:
     """Of which pairs the rejected reply stands first, shape (n,)."""
     return np.random.default_rng(order).random(n) < 0.5
 
 
 def _asked(frame: pd.DataFrame, order: int, weak: NDArray[np.float64], features: NDArray[np.float32]) -> sealed.Asked:
     """What a submission sees of pairs, weak probabilities of the true order and features of chosen and rejected."""
-    other = turned(order, len(frame))
+    other = turned_pairs(order, len(frame))
     first = frame["chosen"].mask(other, frame["rejected"])
     second = frame["rejected"].mask(other, frame["chosen"])
     pairs = pd.DataFrame({"prompt": frame["prompt"], "first": first, "second": second})
@@ -49,17 +49,13 @@ def _asked(frame: pd.DataFrame, order: int, weak: NDArray[np.float64], features:
 
 
 def rehearse(code: str, pairs: Pairs, width: int, order: int, name: str) -> None:
-    """Try a submission on a study's pairs, with weak labels and features that are drawn: before anything is trained.
-
-    Raises:
-        SubmissionError: as of ``sealed.answer``.
-    """
+    """Try a submission on a study's pairs, with weak labels and features that are drawn: before anything is trained."""
     frame, rng = split(pairs, "weak_label"), np.random.default_rng(stream(order, "rehearsal"))
     features = rng.normal(size=(len(frame), 2, width)).astype(np.float32)
     sealed.answer(code, _asked(frame, order, rng.random(len(frame)), features), name)
 
 
-def label(run: Submission, base: Path, scores: pd.DataFrame, folder: Path) -> dict[str, object]:
+def label_pairs(run: Submission, base: Path, scores: pd.DataFrame, folder: Path) -> dict[str, object]:
     """Have a submission label the weak-label half; leaves ``scores.parquet`` of the pairs that it keeps in ``folder``.
 
     ``base`` is the folder of the student's pretrained model, ``scores`` those of the weak supervisor.  Returns a note
@@ -67,9 +63,9 @@ def label(run: Submission, base: Path, scores: pd.DataFrame, folder: Path) -> di
     """
     frame = split(run.pairs, "weak_label")
     weak = scores.set_index("pair_id").loc[frame["pair_id"], "p_true"].to_numpy()
-    features = states(policy.build(base), pretrain.tokenizer(run.model.world), frame)
+    features = last_states(policy.build(base), pretrain.tokenizer(run.model.world), frame)
     labels, keep = sealed.answer(run.code, _asked(frame, run.order, weak, features))
-    p = np.where(turned(run.order, len(frame)), 1 - labels, labels)
+    p = np.where(turned_pairs(run.order, len(frame)), 1 - labels, labels)
     table = pd.DataFrame({"pair_id": frame["pair_id"], "split": frame["split"], "margin": logit(p), "p_true": p})
     table[keep].to_parquet(folder / "scores.parquet", index=False)
     return {"kept": int(keep.sum())}

@@ -41,7 +41,7 @@ def gained(before: Gains, after: Gains, replies: Sequence[list[int]], pairs: pd.
     })  # fmt: skip
 
 
-def how_many(tokens: int, share: float) -> int:
+def count_of_share(tokens: int, share: float) -> int:
     """How many of so many tokens count: the share, rounded down, and one at least.
 
     >>> [how_many(n, 0.3) for n in (0, 1, 3, 6, 7, 10)]
@@ -53,7 +53,7 @@ def how_many(tokens: int, share: float) -> int:
 def outermost(gains: NDArray[np.float64], share: float, most: bool) -> Mask:
     """The share of the tokens that have gained ``most``, or least; of equal ones the earlier, shape (tokens,)."""
     found = np.zeros(len(gains), dtype=bool)
-    found[np.argsort(-gains if most else gains, kind="stable")[: how_many(len(gains), share)]] = True
+    found[np.argsort(-gains if most else gains, kind="stable")[: count_of_share(len(gains), share)]] = True
     return found
 
 
@@ -70,7 +70,7 @@ def by_oracle(gains: tuple[NDArray[np.float64], NDArray[np.float64]], share: flo
 def by_lot(tokens: tuple[int, int], share: float, label: float, seed: int, pair_id: str) -> tuple[Mask, Mask]:
     """As many tokens as an oracle would choose, drawn by lot: for a pair of a study seed always the same."""
     rng = np.random.default_rng(stream(seed, "tokens", pair_id))
-    found = tuple(rng.permutation(n) < how_many(n, share) for n in tokens)
+    found = tuple(rng.permutation(n) < count_of_share(n, share) for n in tokens)
     return found if label != 0.5 else tuple(np.ones(n, dtype=bool) for n in tokens)
 
 
@@ -87,8 +87,8 @@ def selected(
     return [by_oracle((np.asarray(c), np.asarray(r)), selection.share, label) for _, label, c, r in told]
 
 
-def masks(run: Train, frame: pd.DataFrame, lengths: NDArray[np.int_], told: pd.DataFrame | None) -> list[Mask] | None:
-    """Which tokens of its replies a run learns from: one mask a reply, all chosen ones first; None: from all.
+def masks(run: Train, frame: pd.DataFrame, lengths: NDArray[np.int_], told: pd.DataFrame | None) -> list[Mask]:
+    """Which tokens of its replies a run with a selection learns from: one mask a reply, all chosen ones first.
 
     ``frame`` as of ``training_pairs``, ``lengths`` of its replies in tokens, shape (n, 2); ``told`` is the oracle's
     table, None where a lot is drawn.
@@ -96,8 +96,6 @@ def masks(run: Train, frame: pd.DataFrame, lengths: NDArray[np.int_], told: pd.D
     Raises:
         PairsError: the oracle splits replies into other tokens.
     """
-    if run.selection is None:
-        return None
     whole = [tuple(np.ones(n, dtype=bool) for n in both) for both in lengths]
     weakly, gains = frame["weakly_labelled"].to_numpy(dtype=bool), pd.DataFrame(whole, columns=list(SIDES))
     if told is not None:

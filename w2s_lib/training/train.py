@@ -17,7 +17,7 @@ from w2s_lib.models.budget import TOKEN_BUDGET
 from w2s_lib.models.scores import as_scores, encode, openings, reply_log_probs, reward_gaps, token_log_probs
 from w2s_lib.specs import Checkpoint, Layer, Opinion, Pairs, Pretrain, Recipe, Texts, Train, stream
 from w2s_lib.training import policy, probe, reward_model, shards
-from w2s_lib.training.labels import side, training_pairs
+from w2s_lib.training.labels import half_of_cluster, training_pairs
 from w2s_lib.training.tokens import gained
 
 
@@ -58,7 +58,7 @@ def again(
     ``bases`` and ``labels`` are those of ``train``; ``watch`` is told of each step.  Nothing is stored; ``folder`` is
     what the trainer may write into.
     """
-    model = reward_model.build(bases[0], run.recipe, stream(run.pairs.seed, "head", run.replica))
+    model = reward_model.build_with_head(bases[0], run.recipe, stream(run.pairs.seed, "head", run.replica))
     reward_model.fit(model, _tokenizer(run.model, run.pairs), training_pairs(run, labels), run, folder, watch)
     return model.eval()
 
@@ -93,7 +93,7 @@ def opinion(run: Opinion, bases: Sequence[Path], tables: Sequence[pd.DataFrame],
     else:
         at = lambda table, pairs: table.set_index("pair_id").loc[pairs["pair_id"], "margin"].to_numpy()
         each = [at(table, frame[known]) for table in tables[:-1]]
-        unseen = each[0] if len(each) == 1 else np.where(side(frame[known]) == 0, each[1], each[0])
+        unseen = each[0] if len(each) == 1 else np.where(half_of_cluster(frame[known]) == 0, each[1], each[0])
         answer = np.empty(len(frame))
         answer[known], answer[~known] = unseen, at(tables[-1], frame[~known])
         read, ridge = np.column_stack([np.sign(answer), answer, _differences(run, bases, frame)]), RIDGE
@@ -111,13 +111,13 @@ def _differences(run: Opinion, bases: Sequence[Path], pairs: pd.DataFrame) -> np
     if isinstance(run.model, Pretrain):
         return _of_ladder(bases[0], run.pairs)
     if isinstance(run.model, Layer):
-        return features.oriented(*features.read(tuple(bases), run.model), pairs)
+        return features.oriented(*features.read_layer(tuple(bases), run.model), pairs)
     tokenizer = _tokenizer(run.model, run.pairs)
     chosen, rejected = encode(tokenizer, pairs)
     begin = features.begins(openings(tokenizer, pairs), chosen, rejected)
-    found = features.differences(shards.share(checkpoints.backbone(run.model)), chosen, rejected, begin)
+    found = features.feature_differences(shards.spread_model(checkpoints.backbone(run.model)), chosen, rejected, begin)
     name, last = list(found.items())[-1]
-    return features.held(last.double().numpy(), run.model, name)
+    return features.without_overflow(last.double().numpy(), run.model, name)
 
 
 def _scored(pairs: Pairs | Texts, everywhere: bool = False) -> pd.DataFrame:
@@ -134,7 +134,7 @@ def _tokenizer(model: Pretrain | Checkpoint, pairs: Pairs | Texts) -> PreTrained
 def _layer_gaps(
     run: Train, bases: Sequence[Path], learned_from: pd.DataFrame, scored: pd.DataFrame, folder: Path
 ) -> np.ndarray:
-    found, row_of = features.read(tuple(bases), run.model)
+    found, row_of = features.read_layer(tuple(bases), run.model)
     of = partial(features.oriented, found, row_of)
     pairs = load.load(run.pairs)
     return _head_gaps(run, learned_from, of(pairs[pairs["split"] != "test"]), of(learned_from), of(scored))
@@ -172,11 +172,13 @@ def _reward_gaps(
 ) -> np.ndarray:
     tokenizer, seed = _tokenizer(run.model, run.pairs), stream(run.pairs.seed, "head", run.replica)
     if isinstance(run.model, Checkpoint):
-        model = shards.share(checkpoints.reward_model(run.model, run.recipe.head_scale, seed, run.recipe.head_init))
+        model = shards.spread_model(
+            checkpoints.reward_model(run.model, run.recipe.head_scale, seed, run.recipe.head_init)
+        )
     else:
-        model = reward_model.build(bases[0], run.recipe, seed)
+        model = reward_model.build_with_head(bases[0], run.recipe, seed)
     if run.recipe.epochs:
-        reward_model.fit(model, tokenizer, learned_from, run, folder, **shards.batches(run.batch_size))
+        reward_model.fit(model, tokenizer, learned_from, run, folder, **shards.batch_arguments(run.batch_size))
     if isinstance(run.model, Pretrain):  # so small that a batch is mostly overhead
         return reward_gaps(model, tokenizer, scored, token_budget=4 * TOKEN_BUDGET, score_at=run.recipe.score_at)
     return reward_gaps(model, tokenizer, scored, dtype=run.model.dtype, score_at=run.recipe.score_at)
@@ -184,7 +186,7 @@ def _reward_gaps(
 
 def _language_model(model: Pretrain | Checkpoint, bases: Sequence[Path], seed: int = 0) -> PreTrainedModel:
     if isinstance(model, Checkpoint):
-        return shards.share(checkpoints.language_model(model, seed))
+        return shards.spread_model(checkpoints.language_model(model, seed))
     return policy.build(bases[0])
 
 
@@ -204,7 +206,7 @@ def _begun(
     are divided."""
     model = _language_model(run.model, bases, stream(run.pairs.seed, "head", run.replica))
     smaller = len(learned_from) if run.recipe.order == "reshuffled" else 0  # the last batch of each epoch may be
-    part = shards.batches(run.batch_size, shards.ALONE if isinstance(run.model, Checkpoint) else None, smaller)
+    part = shards.batch_arguments(run.batch_size, shards.ALONE if isinstance(run.model, Checkpoint) else None, smaller)
     if run.recipe.sft_epochs:
         policy.sft(model, _tokenizer(run.model, run.pairs), learned_from, run, folder, **part)
     return model, part

@@ -71,7 +71,7 @@ class WarmsUp:
         return super().create_scheduler(num_training_steps, optimizer)
 
 
-def in_order(data: Dataset, run: Train, epochs: int) -> tuple[Dataset, dict[str, Any]]:
+def order_epochs(data: Dataset, run: Train, epochs: int) -> tuple[Dataset, dict[str, Any]]:
     """The data of so many epochs as the recipe's ``order`` has them, or in the conflict's turns, and a trainer's
     arguments to read them so.
 
