@@ -45,7 +45,7 @@ def history_row(edition: str, output: str | None = None) -> dict[str, str]:
     builds that agree to the last digit.
 
     Raises:
-        ParameterError: what the build said of itself is not there, or it is of an older version.
+        ParameterError: it is not built, or of an older version, as of ``compare.read_book``.
     """
     book = compare.read_book(edition, output)
     path = book.html.parent / DONE
@@ -70,7 +70,7 @@ def tell(edition: str, output: str | None = None, history: Path | None = None) -
     """Add the row of a built book to the history; returns it.  A build that is there already is not told twice.
 
     Raises:
-        ParameterError: the history is none.
+        ParameterError: see ``history_row``; or the history is none.
     """
     path = history or ROOT / HISTORY
     if path.read_text(encoding="utf-8").partition("\n")[0] != ",".join(HISTORY_COLUMNS):

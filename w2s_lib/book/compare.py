@@ -176,7 +176,11 @@ def render_comparison(books: Sequence[Built], folder: Path) -> str:
 
 
 def compare(editions: Sequence[str], out: str | Path | None = None) -> Path:
-    """Lay built books side by side; returns the page, beside which the same lies as CSV."""
+    """Lay built books side by side; returns the page, beside which the same lies as CSV.
+
+    Raises:
+        ParameterError: see ``check_editions`` and ``read_book``; or the page cannot be written there.
+    """
     check_editions(editions)
     path = target(out or BUILT / COMPARISON_PAGE)
     return lay([read_book(edition) for edition in editions], path)

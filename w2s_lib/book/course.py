@@ -229,7 +229,11 @@ def _read_me(edition: str, told: Mapping[str, list[Exercise]]) -> str:
 
 
 def course(given: Sequence[str], edition: str = "world", output: str | None = None, target: Path | None = None) -> Path:
-    """Write the course of some chapters of a built book; returns its folder, ``target`` or one beside the book."""
+    """Write the course of some chapters of a built book; returns its folder, ``target`` or one beside the book.
+
+    Raises:
+        ParameterError: bad parameters, a chapter that is not there, or a book that has not been built.
+    """
     built(edition, output)
     folder, paths = book_folder(load(edition), output), chosen(given, edition)
     beside = {} if find(edition).parent == FOLDER else {find(edition).name: find(edition).read_bytes()}

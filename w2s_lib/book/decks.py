@@ -541,6 +541,9 @@ def write_decks(source: Path, edition: Edition, paths: Sequence[Path], target: P
     """Write decks of some chapters of the book whose pages lie in ``source`` into a new folder; returns them.
 
     Chapters without goals, which are pages of reference, have no deck.
+
+    Raises:
+        DeckError: Sphinx found something wrong.
     """
     read = Origin.of(source, edition)
     draft, made = target.with_name(f".{target.name}"), target.with_name(f".{target.name}-made")

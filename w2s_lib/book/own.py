@@ -115,7 +115,11 @@ def _which(e: Edition) -> Iterator[str]:
 
 @lru_cache(maxsize=8)
 def not_shown(study: Study) -> dict[str, load.TiesError]:
-    """Conditions that the pairs cannot show: in some seed too few of those to mix in are told apart."""
+    """Conditions that the pairs cannot show: in some seed too few of those to mix in are told apart.
+
+    Raises:
+        DataError, PairsError: the pairs of some condition cannot be used.
+    """
     found = {}
     for condition in CORE:
         try:

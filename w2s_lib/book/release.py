@@ -40,7 +40,8 @@ def release(
     ``taught``: chapters whose exercises go with it, by number; of none given, all that have some.
 
     Raises:
-        ParameterError: the edition has no slides, or the folder holds something else than a release.
+        ParameterError: the edition has not been built, or the folder holds something else than a release.
+        BuildError: the PDF cannot be printed.
     """
     html, e = built(edition, output), load(edition)
     name = f"w2s-deception-{e.name}-{version(PROJECT)}"

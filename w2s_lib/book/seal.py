@@ -119,6 +119,7 @@ def exercise(name: str, answer: ArrayLike, digits: int = 6, hints: Mapping[str, 
 
     Raises:
         TooFewError: an answer that is one of fewer than ``GUESSES``.
+        ValueError: as ``on_grid``.
     """
     texts = {_named(answer, digits): RIGHT}
     values = np.asarray(answer)
@@ -146,6 +147,9 @@ def unseal(exercise: Exercise, answer: ArrayLike) -> str | None:
     """What an answer opens: ``RIGHT``, a hint, or nothing.
 
     A single number may lie half a unit of the last decimal beside the right one, in the neighbouring cell of the grid.
+
+    Raises:
+        ValueError: as ``on_grid``.
     """
     digits = exercise["digits"]
     names = [_named(answer, digits)]  # refuses what is no array of numbers, before anything is added to it

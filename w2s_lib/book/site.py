@@ -55,7 +55,11 @@ def folder_for(out: str | None) -> Path:
 
 
 def site(editions: Sequence[str], out: str | None = None) -> Path:
-    """Put built books side by side into a folder; returns its first page, which leads to the first edition."""
+    """Put built books side by side into a folder; returns its first page, which leads to the first edition.
+
+    Raises:
+        ParameterError: see ``compare.check_editions`` and ``compare.read_book``; or the folder holds something else.
+    """
     compare.check_editions(editions)
     folder = folder_for(out)
     books = [compare.read_book(edition) for edition in editions]

@@ -102,6 +102,7 @@ def load_texts(texts: Texts, objective: Objective | None = None) -> pd.DataFrame
     where they are too few for both halves, all are in ``weak_label``, and fewer than ``train_pairs`` may be there.
 
     Raises:
+        DataError: no data set says anything of this objective.
         PairsError: there are too few pairs.
         TiesError: too few of those to mix in are told apart.
     """

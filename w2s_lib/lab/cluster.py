@@ -324,6 +324,9 @@ def connect(chosen: str, workers: int, tasks: int, gpu_tasks: int, logs: Path) -
 
     ``workers``: processes with and without a GPU on this machine, or jobs, at most; a scheduler at an address has the
     workers that it has.  ``logs``: folder for what SLURM's jobs print.
+
+    Raises:
+        ClusterError: no scheduler at the address, workers with several threads, or SLURM refuses the job.
     """
     import dask
     import distributed  # noqa: F401  it adds its defaults, which would be taken back with the settings

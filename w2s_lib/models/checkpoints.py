@@ -129,6 +129,9 @@ def _pretrained(checkpoint: Checkpoint, kind: type, fetch: bool = True, **keywor
 
     Some families drop by a function, which no trainer switches off.  Unless its files are to be fetched, it is what its
     configuration says, on no device.
+
+    Raises:
+        CheckpointError: it cannot be read, or its weights do not fit its architecture.
     """
     config, (name, where) = configuration(checkpoint), _where(checkpoint)
     if not fetch:
@@ -254,6 +257,9 @@ def without_weights(checkpoint: Checkpoint, method: Method | None, fetch: bool =
     which are fetched where only the hub has them, if they are to be.
 
     No weight is read.
+
+    Raises:
+        CheckpointError: they do not fit, or the method cannot train it.
     """
     if method is None:
         return _pretrained(checkpoint, AutoModel, fetch, device_map="meta")
@@ -279,7 +285,11 @@ def reward_model(
 
 @lru_cache(maxsize=64)
 def shape(checkpoint: Checkpoint) -> tuple[int, int]:
-    """Weights and blocks of a model, by its configuration alone: no weight is read."""
+    """Weights and blocks of a model, by its configuration alone: no weight is read.
+
+    Raises:
+        CheckpointError: there is no such model, or it cannot be reached.
+    """
     config = configuration(checkpoint)
     with torch.device("meta"):
         return AutoModel.from_config(config).num_parameters(), config.num_hidden_layers

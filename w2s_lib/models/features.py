@@ -103,6 +103,9 @@ def read_layer(shards: tuple[Path, ...], model: Layer) -> tuple[np.ndarray, pd.S
     """One layer's differences, shape (pairs, hidden), float32, of all shards, and each pair's row in it by ``pair_id``.
 
     A pair that two data sets hold has the row of the first.
+
+    Raises:
+        FeaturesError: some are no numbers of half precision, which is how they are kept.
     """
     found, ids = [], []
     for folder in shards:

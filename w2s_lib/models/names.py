@@ -43,7 +43,11 @@ UNRESOLVED = "main"
 
 
 def checkpoint_named(base: str, **fields: Any) -> Checkpoint:
-    """The checkpoint behind a base name of ``ladder``: of the registry, a hub id, or a local folder."""
+    """The checkpoint behind a base name of ``ladder``: of the registry, a hub id, or a local folder.
+
+    Raises:
+        CheckpointError: see ``local`` and ``hub``.
+    """
     if base in KNOWN:
         known = KNOWN[base]
         return hub(known.source if known.package is None else base, known.revision, **fields)
@@ -51,7 +55,11 @@ def checkpoint_named(base: str, **fields: Any) -> Checkpoint:
 
 
 def local(path: str | Path, name: str | None = None, **fields: Any) -> Checkpoint:
-    """The checkpoint in a folder, or in a GGUF file; its revision is a digest of all that says what it is."""
+    """The checkpoint in a folder, or in a GGUF file; its revision is a digest of all that says what it is, as of now.
+
+    Raises:
+        CheckpointError: there is none, or its files cannot be used; see ``folders``.
+    """
     folder, gguf = Path(path).expanduser().absolute(), None
     if folder.suffix == ".gguf" and os.path.isfile(folder):
         folder, gguf, name = folder.parent, folder.name, name or folder.stem
@@ -74,6 +82,9 @@ def hub(name: str, revision: str | None = None, **fields: Any) -> Checkpoint:
     """The checkpoint of that hub id at a commit: without a revision, the one that the hub, or else its cache, has now.
 
     Where neither can tell, the revision is ``UNRESOLVED``.
+
+    Raises:
+        CheckpointError: the hub has no such model.
     """
     return Checkpoint(name=name, revision=revision or _commit(name), **fields)
 

@@ -115,6 +115,9 @@ def batch_arguments(batch_size: int, at_a_time: int | None = None, pairs: int = 
     It goes through that a few pairs at a time, as many in every process: they gather weights together, and one with
     fewer parts than another would be waited for.  A single process goes through ``at_a_time`` pairs at most, None: all
     at once; and, since parts count alike, in such parts as the last of ``pairs`` can be divided into as well.
+
+    Raises:
+        ShardedError: the batch cannot be divided among the processes.
     """
     divide(batch_size, processes())
     most = at_a_time if processes() == 1 else AT_A_TIME

@@ -154,6 +154,9 @@ def live(run: Society, bases: Sequence[Path], folder: Path) -> None:
     the first), β times what chosen has gained over the pretrained model, minus what rejected has.  And
     ``replies.parquet``, a row a lesson: its ``round``, the ``learner``, whose reply it is to prefer (``teacher``), that
     reply and its own twin's (``reply_twin``), what each says and whether it fits.
+
+    Raises:
+        PairsError: there are fewer prompts about a substance than asked for.
     """
     at = Rounds(run, folder)
     weak, strong = _begin(at, bases)

@@ -49,7 +49,11 @@ def _asked(frame: pd.DataFrame, order: int, weak: NDArray[np.float64], features:
 
 
 def rehearse(code: str, pairs: Pairs, width: int, order: int, name: str) -> None:
-    """Try a submission on a study's pairs, with weak labels and features that are drawn: before anything is trained."""
+    """Try a submission on a study's pairs, with weak labels and features that are drawn: before anything is trained.
+
+    Raises:
+        SubmissionError: as of ``sealed.answer``.
+    """
     frame, rng = split(pairs, "weak_label"), np.random.default_rng(stream(order, "rehearsal"))
     features = rng.normal(size=(len(frame), 2, width)).astype(np.float32)
     sealed.answer(code, _asked(frame, order, rng.random(len(frame)), features), name)
