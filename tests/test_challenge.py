@@ -32,7 +32,7 @@ from w2s_lib.measures.intervals import seed_interval
 from w2s_lib.study import Study
 from w2s_lib.study.challenge import SECRET, name_of, worlds
 from w2s_lib.study.edition import FOLDER, load
-from w2s_lib.study.mitigations import EXAMPLE, MITIGATIONS, PRACTICE
+from w2s_lib.study.mitigations import AGAIN_CONTROLS, EXAMPLE, MITIGATIONS, PRACTICE, TOKENS, USUAL
 from w2s_lib.study.seeds import SEEDS, of_challenge
 
 HEAD = "def mitigate(pairs, weak, features):\n"
@@ -168,6 +168,17 @@ def test_a_change_counts_where_both_worlds_have_it():
     assert entries_told(found, "the book", "own", "pgr", "higher") == list(tried)
     assert entries_told(found, "the book", "second", "pgr", "lower") == ["turns"]
     assert in_both_worlds(found[found["world"] == "own"], "the book", "pgr").empty
+
+
+def test_the_books_entries_are_all_its_mitigations_of_reward_models_but_for_controls():
+    world = Study(load("world"))
+    entered_by_us = world.challenged()
+    assert {*MITIGATIONS} - {*entered_by_us} == {*AGAIN_CONTROLS, *TOKENS} - {"own_labels"}
+    for tried in entered_by_us.values():
+        assert {*tried.student_runs(("none", "explicit", "rerun"))} <= {*world.runs()}
+    fewer = {"chapters": ["05", "13", "26"]}, {"chapters": ["05", "13", "26", "29"]}, {"mitigations": ["trust"]}
+    told = [[*Study(load("world", changed)).challenged()] for changed in fewer]
+    assert told == [[*USUAL], [*USUAL, "confidence_quantile"], ["trust"]], "those of chapters that an edition has"
 
 
 @pytest.mark.parametrize("name", [path.parent.name for path in FOLDER.glob("*/challenge.json")])

@@ -197,7 +197,7 @@ def test_either_fence_is_held_against_the_other(found):
 
 def test_the_other_fence_is_tried_by_name_and_nobody_else_tries_it():
     world, mine = load("world"), load("world", {"mitigations": [FENCES[1]], "reward_model": {"loss": "reverse_kl"}})
-    assert FENCES[0] in TRIED and FENCES[1] not in {*TRIED, *Study(world).challenged()}
+    assert FENCES[0] in TRIED and FENCES[1] not in {*TRIED, *Study(world).mitigations()}
     assert [one.mitigation for one in Study(mine).mitigated()] == [FENCES[1]]
     recipe = Study(mine).under_mitigation(FENCES[1]).student(21, "tiny-24", "tiny-56").recipe
     assert Recipe.model_validate(recipe.model_dump()) == recipe, "the confidence loss is a cross-entropy"

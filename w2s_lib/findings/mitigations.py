@@ -30,7 +30,7 @@ from w2s_lib.study import Study
 from w2s_lib.study.conditions import TURNS
 from w2s_lib.study.cost import Work, arithmetic, size, tokens_a_pair, work
 from w2s_lib.study.methods import POLICY_METHODS, TITLES
-from w2s_lib.study.mitigations import FENCES, FOR_POLICIES, MITIGATIONS, WEIGHED, Changes, title
+from w2s_lib.study.mitigations import BY_OPINION, FENCES, FOR_POLICIES, MITIGATIONS, Changes, title
 
 OF_A_MITIGATION = (*TAX_AND_EXCESS, "lift")
 
@@ -78,7 +78,7 @@ def of_reward_models(name: str, chapter: str = CHAPTER) -> Remedy:
 _ORDER = {"pgr": "turns leave the student without a conflict as it is, and with it PGR"}
 
 OF_OTHERS = (
-    *(of_reward_models(name, "30_label_again") for name in (*WEIGHED, "own_labels")),
+    *(of_reward_models(name, "30_label_again") for name in BY_OPINION),
     of_reward_models(FENCES[1], "29_competence_and_conformity"),
     *(
         Remedy(called, "stages", "29_competence_and_conformity", condition=turns, versus=TURNS[turns], lacks=_ORDER)

@@ -217,6 +217,9 @@ AGAIN_CONTROLS = ("label_all_again", "label_again_trusted", "label_again_misplac
 WEIGHED = ("trust", "selective")
 """Mitigations in which a head says whom to trust, pair by pair (after Lang et al. 2026, and trust functions)."""
 
+BY_OPINION = (*WEIGHED, "own_labels")
+"""Mitigations in which a frozen opinion of the strong model has a say."""
+
 AGAIN = (*TWO_STAGES, *AGAIN_CONTROLS, *WEIGHED)
 """All that the chapter on labelling again tries."""
 

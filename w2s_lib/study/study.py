@@ -61,6 +61,7 @@ from w2s_lib.study.edition import RELATIVE, SOME_PAIRS, WORLD, Edition
 from w2s_lib.study.methods import HEAD, PROMPTS, SOCIETY, VARIANTS
 from w2s_lib.study.mitigations import (
     AGAIN,
+    BY_OPINION,
     ENSEMBLE,
     EXAMPLE,
     FENCES,
@@ -416,12 +417,15 @@ class Study:
         return distinct([*explicit, *(run for study in policies for run in study.student_runs(("none", "implicit")))])
 
     def challenged(self) -> dict[str, Study]:
-        """``mitigations`` on all mitigation weak-strong pairs, by name: the book's own entries in the sealed challenge.
-        Bootstrapping goes through the middle model of all that lie between the first of them."""
-        few = self.on_mitigation_weak_strong_pairs()
+        """The book's own entries in the sealed challenge, by name, on all mitigation weak-strong pairs: ``mitigations``
+        and, where an edition names none, remedies of its later chapters.  Bootstrapping goes through the middle model
+        of all that lie between the first of them."""
+        few, names, has = self.on_mitigation_weak_strong_pairs(), self.mitigations(), self.edition.has_chapter
+        if self.edition.mitigations == USUAL:
+            names += [*(BY_OPINION if has("30") else ()), *(FENCES[1:] if has("29") else ())]
         ways = few.edition.ways(*few.edition.weak_strong[0])
         via = {name: ways[len(ways) // 2 :][:1] if MITIGATIONS[name].bootstrap else (None,) for name in MITIGATIONS}
-        return {name: few.under_mitigation(name, *via[name]) for name in self.mitigations() if via[name]}
+        return {name: few.under_mitigation(name, *via[name]) for name in names if via[name]}
 
     def challenge_runs(self) -> list[Train]:
         """No mitigation, the book's entries and the worked submission in the edition's own world, each with a rerun."""
