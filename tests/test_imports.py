@@ -104,29 +104,16 @@ def test_no_two_classes_have_one_name():
 
 
 FIGURE_AND_FINDING = {
-    "ask", "bridge", "by_people", "families", "game", "labels", "ledger", "pythagoras", "specification_curve",
-    "tax_by_side", "who_pays",
+    "ask", "bridge", "by_people", "families", "game", "labels", "ledger", "pythagoras", "real_replies",
+    "specification_curve", "tax_by_side", "who_pays",
 }  # fmt: skip
 """Functions by which a chapter finds something, and by which it draws just that."""
 
 SAME_OF_SEVERAL = {
     "main": "what a command does",
-    **dict.fromkeys(("build", "fit", "tokenizer"), "of another kind of model in each module"),
-    "reward_gaps": "of texts one by one, and packed",
-    "known": "of pairs, which a model knows, and of models, whose size is known",
-    "share": "of pairs; and of a file's work, in a module whose digest shipped results carry",
-    "say": "of a number, and of how a run gets on, in a module whose digest shipped results carry",
-    "pool": "of rows, and of texts, in a module whose digest shipped results carry",
-    **dict.fromkeys(("difference", "differences"), "of statistics; of what two machines made; of texts' features"),
-    **dict.fromkeys(("load", "read", "write", "check", "render", "pack", "seal", "execute"), "of the module's subject"),
-    **dict.fromkeys(
-        (
-            "at_hand", "batches", "blocks", "called", "describe", "exercise", "is_path", "labelled", "minutes", "notes",
-            "opening", "page", "parameters", "questions",
-        ),
-        "of the module's subject",
-    ),
-}  # fmt: skip
+    **dict.fromkeys(("fit", "tokenizer"), "of another kind of model in each module"),
+    "load": "pairs; and an edition",
+}
 """Functions of several modules that are called alike, and why."""
 
 

@@ -157,7 +157,7 @@ def test_planted_replies_are_found(planted):
     assert row["low"] < row["value"] < row["high"] and row["n_pairs"] == ASKED
     told = ledger({"15_real_models_and_data": planted}, EXPECTED_REPLIES.values()).set_index("claim")
     assert not set(EXPECTED_REPLIES) & set(CLAIMS) and told.loc["R2", "verdict"] != "no"
-    figure = figures.replies(planted)
+    figure = figures.real_replies(planted)
     assert "before training 0.0 %" in figure.alt and "people did" in figure.caption
 
 

@@ -136,7 +136,7 @@ def by_people(results: pd.DataFrame) -> Figure:
     )
 
 
-def replies(results: pd.DataFrame) -> Figure:
+def real_replies(results: pd.DataFrame) -> Figure:
     """Who replies to harmful requests: the share that refuses by the rule, and by how much more the judge likes it than
     what the model said before training.
 

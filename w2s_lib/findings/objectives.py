@@ -36,7 +36,7 @@ OBJECTIVES_BESIDE_RERUN = ("explicit", "implicit", "verbosity", "placebo")
 """What is compared with a rerun, where it was trained."""
 
 
-def count_words(texts: pd.Series) -> pd.Series:
+def words_of_each(texts: pd.Series) -> pd.Series:
     """Length of each text, in words."""
     return texts.str.split().str.len()
 
@@ -52,7 +52,7 @@ def rival_sides(pairs: pd.DataFrame, rival: Objective) -> NDArray[np.str_]:
         ValueError: a rival that is none of these.
     """
     if rival == "verbosity":
-        agrees = np.sign(count_words(pairs["chosen"]) - count_words(pairs["rejected"])).to_numpy()
+        agrees = np.sign(words_of_each(pairs["chosen"]) - words_of_each(pairs["rejected"])).to_numpy()
     elif rival in RISKY:
         hazardous = pairs["hazardous"].astype("boolean")
         agrees = np.where(hazardous.isna(), 0, np.where(hazardous.fillna(False), -1, 1))
