@@ -144,6 +144,20 @@ def test_the_figure_says_every_change_in_both_worlds_and_what_is_unknown():
     drawn = transfer(standing([entry("the book", "filter", changes), entry("ann", "mine", alone)]))
     assert "filter 0.20 and 0.20" in drawn.alt and "ann: mine -0.23 and unknown" in drawn.alt
     assert "filter 20.00 and 20.00" in drawn.alt and "1 filter, 2 ann: mine" in drawn.caption
+    assert "far out" not in drawn.caption
+
+
+def test_an_entry_that_is_very_far_out_is_written_at_the_edge_and_the_others_keep_their_room():
+    at = lambda mean: [
+        row([mean - 0.01, mean, mean + 0.01], s, world=w) for s in CHANGE_PANELS for w in ("own", "second")
+    ]
+    near = [entry("the book", name, at(mean), code=name) for name, mean in zip("abcd", (0.1, -0.1, 0.2, 0.15))]
+    drawn = transfer(standing([*near, entry("the book", "e", at(-3.0), code="e")]))
+    for ax in drawn.canvas.axes:
+        scale = 100 if "points" in ax.get_xlabel() else 1
+        assert ax.get_xlim()[0] > -0.3 * scale
+        assert [text.get_text() for text in ax.texts] == [*"1234", f"5: {-3 * scale:.2f} and {-3 * scale:.2f}"]
+    assert "far out" in drawn.caption and "e -3.00 and -3.00" in drawn.alt
 
 
 def test_a_change_counts_where_both_worlds_have_it():

@@ -25,8 +25,8 @@ def through(module: str) -> set[str]:
 
 def test_every_module_that_a_run_goes_through_is_named():
     of_training = (
-        "training.train", "training.submission", "training.society", "training.search", "models.pretrain",
-        "models.features",
+        "training.train", "training.submission", "training.society", "training.search", "training.judgement",
+        "models.pretrain", "models.features",
     )  # fmt: skip
     assert set(MODULES) == set().union(*map(through, of_training))
 
