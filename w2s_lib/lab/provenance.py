@@ -23,10 +23,10 @@ from packaging.utils import canonicalize_name
 from w2s_lib.digests import digest
 
 MODULES = (
-    "errors", "digests", "progress", "specs", "data.world", "data.pairs", "data.reading", "data.rows",
-    "data.sources", "data.cleaning", "data.preferences", "data.refusals", "data.load", "models.ladder",
-    "models.folders", "models.names", "models.checkpoints", "models.budget", "models.packing", "models.scores",
-    "models.features", "models.pretrain", "training.labels", "training.losses", "training.tokens", "training.trl_settings",
+    "errors", "digests", "progress", "specs", "data.world", "data.pairs", "data.reading", "data.rows", "data.sources",
+    "data.cleaning", "data.preferences", "data.refusals", "data.load", "models.ladder", "models.folders",
+    "models.names", "models.checkpoints", "models.budget", "models.packing", "models.scores", "models.features",
+    "models.pretrain", "training.labels", "training.losses", "training.tokens", "training.trl_settings",
     "training.reward_model", "training.shards", "training.probe", "training.policy", "training.train",
     "training.sealed_process", "training.sealed", "training.submission", "training.society", "training.search",
     "training.judgement",
