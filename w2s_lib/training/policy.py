@@ -238,18 +238,15 @@ def replies(
 
 
 def _sampled(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list[list[int]], most: int
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list[list[int]], most: int, **ends: int
 ) -> torch.Tensor:
     """Token ids of a reply to each prompt, sampled from the model as it is, shape (prompts, up to ``most``)."""
     longest = max(map(len, prompts))
     beside = [longest - len(prompt) for prompt in prompts]
     ids = torch.tensor([[tokenizer.pad_token_id] * n + p for n, p in zip(beside, prompts)], device=model.device)
     mask = (torch.arange(longest) >= torch.tensor(beside)[:, None]).long().to(model.device)
-    said = model.generate(
-        input_ids=ids, attention_mask=mask, max_new_tokens=most, do_sample=True, top_k=0,
-        pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    return said[:, longest:]
+    sampling = {"max_new_tokens": most, "do_sample": True, "top_k": 0, "pad_token_id": tokenizer.pad_token_id}
+    return model.generate(input_ids=ids, attention_mask=mask, **sampling, **ends)[:, longest:]
 
 
 PROMPTS_AT_ONCE = 50
@@ -258,19 +255,28 @@ PROMPTS_AT_ONCE = 50
 NEXT_TURN = re.compile(r"\n\n(?:Human|Assistant):")
 """Where a reply ends that goes on to write the next turn of the dialogue."""
 
+ENDLESS = -1
+"""The id of no token: all replies are as long, so that those that end early leave the others' random numbers alone."""
+
 
 @torch.no_grad()
 def answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: DataFrame, seed: int) -> DataFrame:
-    """A sampled reply to the prompt of each of these pairs of a data set, to ``LONGEST_REPLY`` tokens or the next turn:
-    ``pair_id``, ``reply``, and ``says``, *refuses* or *answers* (``refusals.refuses``)."""
-    prompts, texts = openings(tokenizer, frame), []
+    """A sampled reply to the prompt of each of these pairs of a data set, to ``LONGEST_REPLY`` tokens, an end token or
+    the next turn: ``pair_id``, ``reply``, and ``says``, *refuses* or *answers* (``refusals.refuses``)."""
+    prompts, texts, end = openings(tokenizer, frame), [], tokenizer.eos_token_id
     model.eval()
     torch.manual_seed(seed)
     for start in range(0, len(prompts), PROMPTS_AT_ONCE):
-        said = _sampled(model, tokenizer, prompts[start : start + PROMPTS_AT_ONCE], LONGEST_REPLY)
-        texts += tokenizer.batch_decode(said, skip_special_tokens=True)
+        few = prompts[start : start + PROMPTS_AT_ONCE]
+        for said in _sampled(model, tokenizer, few, LONGEST_REPLY, eos_token_id=ENDLESS).tolist():
+            texts.append(tokenizer.decode(said[: said.index(end)] if end in said else said, skip_special_tokens=True))
     texts = [NEXT_TURN.split(text)[0].strip() for text in texts]
     return DataFrame({"pair_id": frame["pair_id"].to_numpy(), "reply": texts, "says": list(map(says, texts))})
+
+
+def begin_of(tokenizer: PreTrainedTokenizerBase, reply: str) -> str:
+    """As much of a text as a sampled reply may have."""
+    return tokenizer.decode(tokenizer(reply.strip(), add_special_tokens=False)["input_ids"][:LONGEST_REPLY])
 
 
 def says(reply: str) -> str:

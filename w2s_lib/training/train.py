@@ -215,7 +215,7 @@ def _begun(
 def replied(run: Train, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, test: pd.DataFrame) -> pd.DataFrame:
     """What a model replies where the run's policy replies, and by its random numbers; ``test``: all test pairs.
 
-    On a data set they are the same for every policy, so that replies differ by the policies alone.
+    On a data set these are the same for every policy, so that replies differ by the policies alone.
     """
     if isinstance(run.pairs, Pairs):
         return policy.replies(model, tokenizer, test, stream(run.pairs.seed, "replies", run.replica) % 2**32)
