@@ -18,12 +18,15 @@ from w2s_lib.findings.real_replies import EXPECTED_REPLIES, OTHERS, examples, re
 from w2s_lib.findings.results import pick
 from w2s_lib.lab import Lab
 from w2s_lib.lab.shipped import Shipped
-from w2s_lib.specs import EXAMPLES, Judgement
+from w2s_lib.models import checkpoints
+from w2s_lib.models.scores import openings
+from w2s_lib.specs import EXAMPLES, LONGEST_REPLY, Judgement
 from w2s_lib.study import Study
 from w2s_lib.study.cost import plan_runs
 from w2s_lib.study.edition import load
 from w2s_lib.study.study import REPLIED
-from w2s_lib.training import shards
+from w2s_lib.training import policy, shards
+from w2s_lib.training.judgement import copies
 
 ASKED = 12
 
@@ -116,9 +119,42 @@ def test_replies_depend_on_the_policy_alone_and_are_those_of_its_weights(study, 
     assert table["reply"].tolist() == before["reply"].tolist() and any(table["reply"])
 
 
+def test_a_reply_that_ends_early_leaves_the_random_numbers_of_others_alone(study, monkeypatch):
+    """In batches of which some end at once: a model that is sure of the end changes no other prompt's reply."""
+    (run,) = study.judgements()
+    model, words = checkpoints.language_model(run.model), checkpoints.tokenizer(run.model, 96)
+    asked = split(run.pairs, "test").head(ASKED)
+    monkeypatch.setattr(policy, "PROMPTS_AT_ONCE", 3)
+    freely = policy.answers(model, words, asked, seed=7)["reply"].tolist()
+    sampled = policy._sampled
+
+    def ends_at_once(model, tokenizer, prompts, most, **ends):
+        said = sampled(model, tokenizer, prompts, most, **ends)
+        assert said.shape == (3, most), "whatever ends, as many numbers are drawn"
+        if prompts[0] == openings(words, asked)[0]:
+            said[:, 0] = tokenizer.eos_token_id
+        return said
+
+    monkeypatch.setattr(policy, "_sampled", ends_at_once)
+    ended = policy.answers(model, words, asked, seed=7)["reply"].tolist()
+    assert ended[:3] == [""] * 3 and ended[3:] == freely[3:] and all(freely)
+
+
+def test_replies_of_people_are_cut_as_sampled_ones_are(study):
+    words = checkpoints.tokenizer(study.judgements()[0].model, 96)  # of bytes
+    assert (
+        policy.begin_of(words, " " + "x" * 100) == "x" * LONGEST_REPLY and policy.begin_of(words, " short ") == "short"
+    )
+
+
+def test_copies_of_the_data_are_found():
+    texts = ["How would one two three four five six seven eight do it", "no"]
+    assert copies("Well one two three four five six seven eight", texts)
+    assert not copies("one two three four five six seven nine eight", texts) and not copies("no", texts)
+
+
 def test_what_is_shipped_is_the_judgement_and_no_other_words(study, judged, tmp_path, monkeypatch):
     monkeypatch.setattr(ship, "FOLDER", tmp_path)
-    monkeypatch.setattr("w2s_lib.data.sources.verify", lambda *_: None, raising=False)
     shipped = ship.ship(study)
     (run,) = study.judgements()
     assert shipped.has(run) and shipped.has(run.policies[0])

@@ -277,6 +277,9 @@ def execute_notebook(
 
     ``studied`` as of that function.  Only the last notebook, which reports on the build, is executed every time.
     ``also``: one that the edition leaves out is executed all the same.
+
+    Raises:
+        BuildError: a cell failed; names the notebook and the error.
     """
     edition = load(parameters["edition"])
     if left_out(source, edition) and not also:
@@ -297,7 +300,11 @@ def execute_notebook(
 
 
 def run_notebook(source: Path, target: Path, parameters: dict, results: Path) -> float:
-    """Execute one notebook with papermill into ``target``, ready for the page; returns its wall time in seconds."""
+    """Execute one notebook with papermill into ``target``, ready for the page; returns its wall time in seconds.
+
+    Raises:
+        BuildError: a cell failed; names the notebook and the error.
+    """
     from w2s_lib.book import kernels
 
     kernels.use()
@@ -312,11 +319,7 @@ def run_notebook(source: Path, target: Path, parameters: dict, results: Path) ->
 
 
 def _executed(source: Path, parameters: dict) -> nbformat.NotebookNode:
-    """A notebook as papermill executes it.
-
-    Raises:
-        BuildError: a cell failed; names the notebook and the error.
-    """
+    """A notebook as papermill executes it."""
     import papermill
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import DeadKernelError
@@ -523,7 +526,11 @@ def to_be_read_again(told: list[str], source: Path, output: Path) -> bool:
 
 
 def render_book(source: Path, output: Path, workers: int = 1) -> Path:
-    """Build the HTML, and put it in the place of the last one's when it is whole; returns its folder."""
+    """Build the HTML, and put it in the place of the last one's when it is whole; returns its folder.
+
+    Raises:
+        BuildError: Jupyter Book found something wrong.
+    """
     html, draft = output / "html", output / ".html"
     made = jupyter_book(source, output, workers=workers)
     shutil.rmtree(draft, ignore_errors=True)

@@ -48,6 +48,10 @@ def print_pages(files: Mapping[str, Path], ready: str = "true", **options: Any) 
 
 
 def print_decks(pages: Iterable[Path], folder: Path) -> None:
-    """Print decks into a folder, a slide a page."""
+    """Print decks into a folder, a slide a page.
+
+    Raises:
+        BuildError: there is no browser.
+    """
     files = {f"{page.as_uri()}?print-pdf": folder / f"{page.stem}.pdf" for page in pages}
     print_pages(files, LAID_OUT, prefer_css_page_size=True)

@@ -152,6 +152,8 @@ def ship_pages(study: Study, edition: str, also: Iterable[Path]) -> Path:
 
     Raises:
         ParameterError: the edition is no preview, or the store has a leaderboard: who is on it is nobody else's.
+        PackError: a page names a place on this machine.
+        BuildError: a cell failed.
     """
     e, lab, also = study.edition, study.lab, list(also)
     if e.record_of is None:

@@ -50,7 +50,8 @@ def transfer(found: pd.DataFrame) -> Figure:
         x, y = (scale * rows[rows["world"] == world].set_index("entry")["value"] for world in ("own", "second"))
         y, says = y.reindex(x.index), rows[rows["world"] == "own"].set_index("entry")["says"]
         reach = x.abs().combine(y.abs(), np.fmax)
-        near = reach <= FAR_OUT * reach.quantile(0.75)
+        most = FAR_OUT * reach.quantile(0.75)
+        near = ~(reach > most) | (most == 0)
         far |= not near.all()
         ends = np.concatenate([x[near], y[near], [0.0]])
         low, high = np.nanmin(ends), np.nanmax(ends)

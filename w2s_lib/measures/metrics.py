@@ -143,7 +143,7 @@ def _alike(among: bytes, features: tuple[bytes, ...], neighbours: int, of: bytes
 def mean_over(values: Array, of: Mask | None = None, weights: Array | None = None) -> Array:
     """Weighted mean of ``values``, shape (n,) or the weights', over the pairs in ``of``, or all of as many pairs; NaN
     where there are none."""
-    of = np.ones(len(values), dtype=bool) if of is None else of
+    of = np.ones(np.shape(values)[-1], dtype=bool) if of is None else of
     weights = np.ones(len(of)) if weights is None else weights
     total = weights @ of.astype(float)
     if weights.ndim == 1:
