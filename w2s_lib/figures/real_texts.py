@@ -158,8 +158,8 @@ def real_replies(results: pd.DataFrame) -> Figure:
         figure,
         f"Replies to harmful requests, by who replies. {'. '.join(said)}.",
         f"Of people's two replies the judge ranks {say(judge, percent=True)} as people did. Bars: 95 % intervals over "
-        f"{'seeds' if judge['n_seeds'] > 1 else 'prompts, of one training'}. The dashed line is what the model said before training, which the judge compares "
-        "with.",
+        f"{'seeds' if judge['n_seeds'] > 1 else 'prompts, of one training'}. The dashed line is what the model said "
+        "before training, which the judge compares with.",
     )
 
 

@@ -1,9 +1,9 @@
 """What a real model replies to harmful requests before DPO and after it: by a written rule, and by a judge.
 
 The judge is a reward model that learns from ground truth of the supervisor's half.  It has seen none of the pairs that
-policies learn from, but the same pairs as the supervisor, whose labels these are; and it errs: ``reply_judge_right`` says how often it
-ranks the two replies of the data set as people did.  The rule reads phrases: how often it takes people's preferred
-replies, and how often the others, for refusals says what it can see.
+policies learn from, but the same pairs as the supervisor, whose labels these are; and it errs: ``reply_judge_right``
+says how often it ranks the two replies of the data set as people did.  The rule reads phrases: how often it takes
+people's preferred replies, and how often the others, for refusals says what it can see.
 """
 
 from collections.abc import Iterable

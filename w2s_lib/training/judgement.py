@@ -7,6 +7,7 @@ from functools import partial
 from operator import eq
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from w2s_lib.data.load import split
@@ -56,6 +57,6 @@ def judge(run: Judgement, tables: Sequence[pd.DataFrame], folder: Path) -> None:
     told.loc[list(map(eq, *encode(words(run.judge), pairs))), "margin"] = 0.0  # but for rounding
     shown = told["writer"].isin([BEFORE_TRAINING, first.key]) & told["pair_id"].isin(asked["pair_id"].head(EXAMPLES))
     texts = asked[["prompt", "chosen", "rejected"]].to_numpy().tolist() * len(writers)
-    shown &= [not copies(reply, its) for reply, its in zip(told["reply"], texts)]
+    shown &= np.array([not copies(reply, its) for reply, its in zip(told["reply"], texts)])
     told["reply"] = told["reply"].where(shown, "")
     told[["pair_id", "writer", "says", "margin", "reply"]].to_parquet(folder / "replies.parquet")
