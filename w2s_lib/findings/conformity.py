@@ -65,7 +65,7 @@ def how_often(row: pd.Series) -> str:
 
 
 def prefers_helpful(p: Array, stands: NDArray[np.str_]) -> Mask:
-    """Pairs in which the helpful reply is preferred, by p of the harmless one; ``stands``: helpfulness' ``rival_sides``.
+    """Pairs whose helpful reply is preferred, by p of the harmless one; ``stands``: ``rival_sides`` of helpfulness.
 
     False where helpfulness is silent."""
     return np.where(stands == "agrees", correct(p), ~correct(p) & (stands == "clashes"))
