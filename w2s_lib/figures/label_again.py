@@ -61,8 +61,8 @@ def payers(
     found: Callable[[Measure, tuple[str, str], str], pd.Series | None],
     size: float,
 ) -> list[str]:
-    """As ``rows.forest``, of rows about a mitigation and a group of pairs: tax rates of its training and test pairs, and
-    its share of the taxed pairs ``beyond`` margins, as the last axis is called."""
+    """As ``rows.forest``, of rows about a mitigation and a group of pairs: tax rates of its training and test pairs,
+    and its share of the taxed pairs ``beyond`` margins, as the last axis is called."""
     measures = (
         Measure("tax rate of training\npairs (%)", "tax_rate", 100, {"on": TRAINING}),
         Measure("tax rate of test\npairs (%)", "tax_rate", 100, {"on": ""}),
