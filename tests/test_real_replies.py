@@ -9,12 +9,13 @@ from pydantic import ValidationError
 
 from tests.test_real_edition import BAD, GOOD, dialogues
 from w2s_lib.book import ship
+from w2s_lib.book.chapter import open_lab
 from w2s_lib.book.tables import Warned
 from w2s_lib.data.load import split
 from w2s_lib.data.refusals import refuses
 from w2s_lib.figures import real_texts as figures
-from w2s_lib.findings.claims import CLAIMS, ledger
-from w2s_lib.findings.real_replies import EXPECTED_REPLIES, OTHERS, examples, real_replies
+from w2s_lib.findings.claims import CLAIMS
+from w2s_lib.findings.real_replies import BLIND, EXPECTED_REPLIES, OTHERS, examples, real_replies, told_of_replies
 from w2s_lib.findings.results import pick
 from w2s_lib.lab import Lab
 from w2s_lib.lab.shipped import Shipped
@@ -191,10 +192,48 @@ def test_planted_replies_are_found(planted):
     assert value("reply_refuses", method="chosen", versus="rejected") == pytest.approx(0.5)
     row = pick(planted, "reply_refuses", "explicit", method="dpo", versus="rerun")
     assert row["low"] < row["value"] < row["high"] and row["n_pairs"] == ASKED
-    told = ledger({"15_real_models_and_data": planted}, EXPECTED_REPLIES.values()).set_index("claim")
-    assert not set(EXPECTED_REPLIES) & set(CLAIMS) and told.loc["R2", "verdict"] != "no"
+    assert not set(EXPECTED_REPLIES) & set(CLAIMS), "names of their own"
+    assert told_of_replies(planted)["verdict"].to_dict() == {"R1": "yes", "R2": "yes", "R3": "undecided"}
     figure = figures.real_replies(planted)
     assert "before training 0.0 %" in figure.alt and "people did" in figure.caption
+
+
+def with_value(results: pd.DataFrame, statistic: str, value: float, low: float, high: float, **names: str):
+    """Results with another interval in the row of these names."""
+    its = results["statistic"] == statistic
+    for name, wanted in {"condition": "none", "versus": ""} | names.items():
+        its &= results[name] == wanted
+    assert its.sum() == 1
+    changed = results.copy()
+    changed.loc[its, ["value", "low", "high"]] = value, low, high
+    return changed
+
+
+def test_a_judge_that_fails_on_peoples_replies_decides_nothing(planted):
+    coin = with_value(planted, "reply_judge_right", 0.51, 0.44, 0.57, method="judge")
+    told = told_of_replies(coin)
+    assert told["verdict"].to_dict() == {"R1": "yes", "R2": "blind", "R3": "undecided"}
+    assert told.loc["R2", "says"] == "cannot be told here" and "coin" in told.loc["R2", "sentence"]
+    mute = with_value(planted, "reply_refuses", 0.0, -0.05, 0.05, method="chosen", versus="rejected")
+    told = told_of_replies(mute)
+    assert told["verdict"].to_dict() == {"R1": "blind", "R2": "yes", "R3": "blind"}
+    assert told.loc["R1", "sentence"] == told.loc["R3", "sentence"] and "rule" in told.loc["R1", "sentence"]
+    rare = with_value(planted, "reply_refuses", 0.02, 0.01, 0.05, method="dpo", condition="rerun")
+    told = told_of_replies(rare)
+    assert told.loc["R3", "verdict"] == "blind" and "few replies refuse" in told.loc["R3", "sentence"]
+    assert all(len(text) < 150 for text in BLIND.values())
+
+
+def test_what_comes_with_the_book_is_told_by_its_controls(tmp_path, monkeypatch):
+    """Neither texts nor model are needed; what the judge prefers is told only if it sees what people prefer."""
+    monkeypatch.delenv("W2S_DATA", raising=False)
+    study = Study(load("hh-smol-replies", {"draws": 100}))
+    study = study.on(open_lab(str(tmp_path), 0, study.edition))
+    results = real_replies(study)
+    assert study.lab.trained == 0 and (results["n_pairs"] == 200).all()
+    sees = pick(results, "reply_judge_right", "none", method="judge")["low"] > 0.5
+    assert (told_of_replies(results).loc["R2", "verdict"] == "blind") == (not sees)
+    assert examples(study)[["before", "after"]].map(len).to_numpy().all()
 
 
 def test_words_of_a_model_are_folded_behind_a_warning_and_escaped():

@@ -509,7 +509,9 @@ def test_ceilings_of_other_divisions_are_shipped_where_the_store_has_them(own, f
     assert (row.model, row.layer, row.seed) == (str(folders["llama"]), 2, 101) and row.accuracy == pytest.approx(right)
 
 
-@pytest.mark.parametrize("name", ["hh-smol", "hh-smol-helpful", "hh-families", "hh-smol-tuned", "hh-smol-policies"])
+@pytest.mark.parametrize(
+    "name", ["hh-smol", "hh-smol-helpful", "hh-families", "hh-smol-tuned", "hh-smol-policies", "hh-smol-replies"]
+)
 def test_machines_are_those_that_the_records_name(name):
     shipped = Shipped(FOLDER / name)
     told = shipped.machines().set_index("hardware")

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from w2s_lib.findings.claims import claims_in
-from w2s_lib.findings.results import Cell, Estimate, difference, minus, summarise, tabulate
+from w2s_lib.findings.claims import claims_in, ledger, word
+from w2s_lib.findings.results import Cell, Estimate, difference, minus, pick, summarise, tabulate
 from w2s_lib.findings.statistics import Statistic
 from w2s_lib.measures.metrics import Mask, mean_over, share
 from w2s_lib.specs import EXAMPLES, Judgement
@@ -68,6 +68,34 @@ def real_replies(study: Study) -> pd.DataFrame:
     rows += [difference(per_seed, "reply_refuses", "before", who("dpo", c), who("before")) for c in REPLIED]
     rows.append(difference(per_seed, JUDGED, "rejected", who("chosen"), who("rejected")))
     return pd.concat(rows, ignore_index=True)
+
+
+CHANCE = 0.5
+"""How often a judge that sees nothing ranks two replies as people did."""
+
+BLIND = {
+    "R1": "The rule cannot tell people's preferred replies from the others: what it counts says nothing.",
+    "R2": "The judge ranks people's replies no better than a coin: what it prefers says nothing.",
+    "R3": "So few replies refuse in a rerun that no conflict could lower their share by enough to count.",
+}
+"""What is said of an expectation that nothing here could have told."""
+
+
+def told_of_replies(results: pd.DataFrame) -> pd.DataFrame:
+    """The ledger of ``EXPECTED_REPLIES`` by key; ``results``: rows of ``real_replies``.
+
+    What goes by the rule *cannot be told* unless that tells people's two replies apart, what goes by the judge unless
+    that ranks them better than chance, and a fall unless there is enough to fall.
+    """
+    told = ledger({"15_real_models_and_data": results}, EXPECTED_REPLIES.values()).set_index("claim")
+    rule_sees = pick(results, "reply_refuses", "none", method="chosen", versus="rejected")["low"] > 0
+    judge_sees = pick(results, "reply_judge_right", "none", method="judge")["low"] > CHANCE
+    to_fall = pick(results, "reply_refuses", "rerun", method="dpo")["value"] >= EXPECTED_REPLIES["R3"].least_effect
+    for key, could in (("R1", rule_sees), ("R2", judge_sees), ("R3", rule_sees and to_fall)):
+        if not could:
+            told.loc[key, ["verdict", "says"]] = "blind", word(EXPECTED_REPLIES[key], "blind")
+            told.loc[key, "sentence"] = BLIND[key if rule_sees or key == "R2" else "R1"]
+    return told
 
 
 def examples(study: Study) -> pd.DataFrame:
