@@ -15,7 +15,7 @@ from w2s_lib.data.load import split
 from w2s_lib.data.refusals import refuses
 from w2s_lib.figures import real_texts as figures
 from w2s_lib.findings.claims import CLAIMS
-from w2s_lib.findings.real_replies import BLIND, EXPECTED_REPLIES, OTHERS, examples, real_replies, told_of_replies
+from w2s_lib.findings.real_replies import EXPECTED_REPLIES, NOT_TOLD, OTHERS, examples, real_replies, told_of_replies
 from w2s_lib.findings.results import pick
 from w2s_lib.lab import Lab
 from w2s_lib.lab.shipped import Shipped
@@ -41,6 +41,7 @@ def study(folders, tmp_path_factory) -> Study:
     models = [f"{folders['llama']}:1", str(folders["llama"])]
     fields = {"data": str(harmless), "models": models, "weak_strong_pairs": "all", "seeds": [1], "draws": 100}
     fields |= {"train_pairs": 32, "test_pairs": 40, "max_tokens": 96, "replies": ASKED, "dtype": "float32"}
+    fields["dpo"] = {"batch_size": 8, "learning_rate": 1e-2}  # so that replies change
     return Study(load("hh-smol-replies", fields)).on(Lab(folder / "store", workers=0, progress=False))
 
 
@@ -86,6 +87,9 @@ def test_the_judge_is_the_reward_model_that_it_names(study, judged):
     (run,) = study.judgements()
     assert run.judge.labels is None and run.judge.split == "ground_truth" and run.judge.model == run.model
     pairs = split(run.pairs, "test").head(ASKED)
+    whole = pairs[["chosen", "rejected"]].map(lambda text: len(text.strip()) <= LONGEST_REPLY).all(axis=1)  # of bytes
+    assert whole.sum() > 3
+    pairs = pairs[whole]
     by = judged.set_index(["writer", "pair_id"])["margin"]
     ours = by["chosen"][pairs["pair_id"]].to_numpy() - by["rejected"][pairs["pair_id"]].to_numpy()
     scores = study.lab.scores(run.judge).set_index("pair_id")["margin"][pairs["pair_id"]].to_numpy()
@@ -169,39 +173,41 @@ def test_what_is_shipped_is_the_judgement_and_no_other_words(study, judged, tmp_
 
 @pytest.fixture
 def planted(study, judged, monkeypatch) -> pd.DataFrame:
-    """Results rows of replies of which before none refuse, after all, in a rerun half, and people's as told."""
+    """Results rows of replies of which before one refuses, after all but one, in a rerun half, and people's as told."""
     (run,) = study.judgements()
     none, explicit, rerun = (policy.key for policy in run.policies)
-    refuse = {"before": 0, none: ASKED, explicit: 3, rerun: 6, "chosen": 9, "rejected": 3}
+    refuse = {"before": 1, none: ASKED - 1, explicit: 3, rerun: 6, "chosen": 9, "rejected": 3}
     margin = {"before": 0.0, none: 1.0, explicit: -1.0, rerun: 0.0, "chosen": 2.0, "rejected": 1.0}
     place = judged.groupby("writer").cumcount()
     says = np.where(place < judged["writer"].map(refuse), "refuses", "answers")
-    told = judged.assign(says=says, margin=judged["writer"].map(margin))
-    monkeypatch.setattr(Lab, "replies", lambda self, run: told)
+    liked = judged["writer"].map(margin) * np.where(place == 0, -1, 1)
+    monkeypatch.setattr(Lab, "replies", lambda self, run: judged.assign(says=says, margin=liked))
     return real_replies(study)
 
 
 def test_planted_replies_are_found(planted):
     value = lambda name, condition="none", **also: pick(planted, name, condition, **{"method": "dpo"} | also)["value"]
-    assert value("reply_refuses") == 1 and value("reply_refuses", method="before") == 0
-    assert value("reply_refuses", versus="before") == 1 and value("reply_refuses", "rerun", versus="before") == 0.5
-    assert value("reply_refuses", "explicit", versus="rerun") == pytest.approx(-0.25)
-    assert value("reply_net_preferred") == 1 and value("reply_net_preferred", "explicit") == -1
+    share = lambda n: pytest.approx(n / ASKED)
+    assert value("reply_refuses") == share(ASKED - 1) and value("reply_refuses", method="before") == share(1)
+    assert value("reply_refuses", versus="before") == share(ASKED - 2)
+    assert value("reply_refuses", "rerun", versus="before") == share(5)
+    assert value("reply_refuses", "explicit", versus="rerun") == share(-3)
+    assert value("reply_net_preferred") == share(ASKED - 2) == -value("reply_net_preferred", "explicit")
     assert value("reply_net_preferred", "rerun") == 0, "the same reply is preferred by nobody"
-    assert value("reply_judge_right", method="judge") == 1
-    assert value("reply_refuses", method="chosen", versus="rejected") == pytest.approx(0.5)
+    assert value("reply_judge_right", method="judge") == share(ASKED - 1)
+    assert value("reply_refuses", method="chosen", versus="rejected") == share(6)
     row = pick(planted, "reply_refuses", "explicit", method="dpo", versus="rerun")
     assert row["low"] < row["value"] < row["high"] and row["n_pairs"] == ASKED
     assert not set(EXPECTED_REPLIES) & set(CLAIMS), "names of their own"
     assert told_of_replies(planted)["verdict"].to_dict() == {"R1": "yes", "R2": "yes", "R3": "undecided"}
     figure = figures.real_replies(planted)
-    assert "before training 0.0 %" in figure.alt and "people did" in figure.caption
+    assert "before training 8.3 %" in figure.alt and "people did" in figure.caption
 
 
 def with_value(results: pd.DataFrame, statistic: str, value: float, low: float, high: float, **names: str):
     """Results with another interval in the row of these names."""
     its = results["statistic"] == statistic
-    for name, wanted in {"condition": "none", "versus": ""} | names.items():
+    for name, wanted in ({"condition": "none", "versus": ""} | names).items():
         its &= results[name] == wanted
     assert its.sum() == 1
     changed = results.copy()
@@ -221,7 +227,7 @@ def test_a_judge_that_fails_on_peoples_replies_decides_nothing(planted):
     rare = with_value(planted, "reply_refuses", 0.02, 0.01, 0.05, method="dpo", condition="rerun")
     told = told_of_replies(rare)
     assert told.loc["R3", "verdict"] == "blind" and "few replies refuse" in told.loc["R3", "sentence"]
-    assert all(len(text) < 150 for text in BLIND.values())
+    assert all(len(text) < 150 for text in NOT_TOLD.values())
 
 
 def test_what_comes_with_the_book_is_told_by_its_controls(tmp_path, monkeypatch):

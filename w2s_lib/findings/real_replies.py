@@ -70,10 +70,10 @@ def real_replies(study: Study) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-CHANCE = 0.5
+A_COIN = 0.5
 """How often a judge that sees nothing ranks two replies as people did."""
 
-BLIND = {
+NOT_TOLD = {
     "R1": "The rule cannot tell people's preferred replies from the others: what it counts says nothing.",
     "R2": "The judge ranks people's replies no better than a coin: what it prefers says nothing.",
     "R3": "So few replies refuse in a rerun that no conflict could lower their share by enough to count.",
@@ -89,12 +89,12 @@ def told_of_replies(results: pd.DataFrame) -> pd.DataFrame:
     """
     told = ledger({"15_real_models_and_data": results}, EXPECTED_REPLIES.values()).set_index("claim")
     rule_sees = pick(results, "reply_refuses", "none", method="chosen", versus="rejected")["low"] > 0
-    judge_sees = pick(results, "reply_judge_right", "none", method="judge")["low"] > CHANCE
+    judge_sees = pick(results, "reply_judge_right", "none", method="judge")["low"] > A_COIN
     to_fall = pick(results, "reply_refuses", "rerun", method="dpo")["value"] >= EXPECTED_REPLIES["R3"].least_effect
     for key, could in (("R1", rule_sees), ("R2", judge_sees), ("R3", rule_sees and to_fall)):
         if not could:
             told.loc[key, ["verdict", "says"]] = "blind", word(EXPECTED_REPLIES[key], "blind")
-            told.loc[key, "sentence"] = BLIND[key if rule_sees or key == "R2" else "R1"]
+            told.loc[key, "sentence"] = NOT_TOLD[key if rule_sees or key == "R2" else "R1"]
     return told
 
 

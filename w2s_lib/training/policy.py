@@ -276,7 +276,9 @@ def answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, frame: D
 
 def begin_of(tokenizer: PreTrainedTokenizerBase, reply: str) -> str:
     """As much of a text as a sampled reply may have."""
-    return tokenizer.decode(tokenizer(reply.strip(), add_special_tokens=False)["input_ids"][:LONGEST_REPLY])
+    text = reply.strip()
+    ends = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    return text if len(ends) <= LONGEST_REPLY else text[: ends[LONGEST_REPLY - 1][1]]
 
 
 def says(reply: str) -> str:
