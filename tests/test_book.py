@@ -50,6 +50,7 @@ from w2s_lib.book.build import (
 )
 from w2s_lib.findings.claims import CLAIMS, on_real_texts
 from w2s_lib.findings.provable import SHORTEST
+from w2s_lib.findings.real_replies import OTHERS
 from w2s_lib.findings.record import ROW
 from w2s_lib.findings.results import ALL, BY_SEED, COLUMNS, NAMES, OPTIONS, read_results, rows_with, usual
 from w2s_lib.findings.statistics import STATISTICS
@@ -161,6 +162,8 @@ def test_results_csv_is_tidy(results):
         *VARIANTS,
         *SAMPLERS,
         SHORTEST,
+        *OTHERS,
+        "judge",
     }
     wanted = {
         "accuracy",
