@@ -778,9 +778,9 @@ LINKED_DATA = r'<script type="application/ld\+json">(.*?)</script>'
 RENDERS = """
 import sys
 from pathlib import Path
-from w2s_lib.book.build import render
+from w2s_lib.book.build import render_book
 from w2s_lib.errors import exit_code
-sys.exit(exit_code(lambda: render(Path(sys.argv[1]), Path(sys.argv[2]))))
+sys.exit(exit_code(lambda: render_book(Path(sys.argv[1]), Path(sys.argv[2]))))
 """
 
 
