@@ -74,11 +74,11 @@ A_COIN = 0.5
 """How often a judge that sees nothing ranks two replies as people did."""
 
 NOT_TOLD = {
-    "R1": "The rule cannot tell people's preferred replies from the others: what it counts says nothing.",
-    "R2": "The judge ranks people's replies no better than a coin: what it prefers says nothing.",
-    "R3": "So few replies refuse in a rerun that no conflict could lower their share by enough to count.",
+    "rule": "The rule cannot tell people's preferred replies from the others: what it counts says nothing.",
+    "judge": "The judge ranks people's replies no better than a coin: what it prefers says nothing.",
+    "few": "So few replies refuse in a rerun that no conflict could lower their share by enough to count.",
 }
-"""What is said of an expectation that nothing here could have told."""
+"""What is said of an expectation that nothing here could have told, by what it lacked."""
 
 
 def told_of_replies(results: pd.DataFrame) -> pd.DataFrame:
@@ -91,10 +91,14 @@ def told_of_replies(results: pd.DataFrame) -> pd.DataFrame:
     rule_sees = pick(results, "reply_refuses", "none", method="chosen", versus="rejected")["low"] > 0
     judge_sees = pick(results, "reply_judge_right", "none", method="judge")["low"] > A_COIN
     to_fall = pick(results, "reply_refuses", "rerun", method="dpo")["value"] >= EXPECTED_REPLIES["R3"].least_effect
-    for key, could in (("R1", rule_sees), ("R2", judge_sees), ("R3", rule_sees and to_fall)):
-        if not could:
-            told.loc[key, ["verdict", "says"]] = "blind", word(EXPECTED_REPLIES[key], "blind")
-            told.loc[key, "sentence"] = NOT_TOLD[key if rule_sees or key == "R2" else "R1"]
+    lacks = {} if judge_sees else {"R2": "judge"}
+    if not rule_sees:
+        lacks |= {"R1": "rule", "R3": "rule"}
+    elif not to_fall:
+        lacks |= {"R3": "few"}
+    for key, what in lacks.items():
+        told.loc[key, ["verdict", "says"]] = "blind", word(EXPECTED_REPLIES[key], "blind")
+        told.loc[key, "sentence"] = NOT_TOLD[what]
     return told
 
 
