@@ -125,6 +125,15 @@ def test_a_deck_that_is_too_long_loses_what_matters_least_and_no_note():
     assert len(decks.shortened([decks.Slide("a")] * 4, 2)) == 4, "what has rank 0 stays"
 
 
+@pytest.mark.parametrize("bullets, parts", [(0, []), (1, [1]), (6, [6]), (7, [3, 4]), (13, [4, 5, 4])])
+def test_a_summary_that_fills_more_than_a_slide_goes_on_on_another(tmp_path, bullets, parts):
+    told = [f"{n}{' word' * 20}." for n in range(bullets)]
+    cell = new_markdown_cell("## Summary\n\n" + "\n".join(f"- {text}" for text in told))
+    shown = [slide.says for slide in made(tmp_path, cell)[1] if slide.title == "Summary"]
+    assert "\n".join(shown) == "\n".join(f"- {text}" for text in told), "each stands there once, in its order"
+    assert [slide.count("- ") for slide in shown] == parts
+
+
 def test_cells_can_be_for_slides_alone_or_for_pages_alone(tmp_path):
     only, never = shown(), shown()
     only.metadata |= {"slide": "only", "tags": ["remove-cell"]}

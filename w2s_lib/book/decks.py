@@ -11,6 +11,7 @@ Decks are reveal.js, by sphinx-revealjs, and ask no other host for anything.  No
 from __future__ import annotations
 
 import html
+import math
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,6 +34,9 @@ FEWEST_SLIDES, MOST_SLIDES = 12, 20
 
 SLIDE_WORDS = 40
 """Of a section's text, so many words stand on a slide."""
+
+FULL = 130
+"""Words of a list that fill a slide, in the smallest letters that can be read from the last row."""
 
 LEAD = 9
 """A sentence of fewer words says little by itself, and takes its neighbour along."""
@@ -380,6 +384,18 @@ def read_opening(notebook: NotebookNode, source: Origin, page: str) -> tuple[str
     return question, [i for p in told(True) for i in items(p)], told(False), source.prose(answer, page).strip()
 
 
+def in_parts(bullets: Sequence[str]) -> list[list[str]]:
+    """Bullets in their order, in as many parts as slides are needed, about as many words in each."""
+    total = sum(map(count_words, bullets))
+    fair, parts, before = total / max(1, math.ceil(total / FULL)), [], 0
+    for bullet in bullets:
+        if before + count_words(bullet) / 2 >= fair * len(parts):
+            parts.append([])
+        parts[-1].append(bullet)
+        before += count_words(bullet)
+    return parts
+
+
 def shortened(slides: list[Slide], most: int) -> list[Slide]:
     """At most so many slides: those of highest rank go first, the last of them first, and leave their notes."""
     slides = list(slides)
@@ -419,7 +435,7 @@ def deck(notebook: NotebookNode, source: Origin, chapter: str) -> tuple[str, lis
         slides = [slide for group in groups for slide in slides_of_group(title, group)]
         if title == SUMMARY:
             said = [p for group in groups for p in group.before if not COST_NOTE.match(p)]
-            summed = [Slide(title, "\n".join(f"- {p}" for p in said), "", (), "text")]
+            summed = [Slide(title, "\n".join(f"- {p}" for p in part), "", (), "text") for part in in_parts(said)]
         elif slides:
             made += [replace(slides[0], notes=(long.get(title, ""), *slides[0].notes)), *slides[1:]]
     first = Slide(question, "", "", (*before, *notes.get("Skip", ())), "title")
