@@ -7,7 +7,7 @@ import pandas as pd
 
 from w2s_lib.figures.rows import Measure, Row, dot, forest, name_rows, under_headings
 from w2s_lib.figures.style import DASHED, GREY, Figure, canvas
-from w2s_lib.findings.label_again import LABEL_GROUPS, THERE, TWICE, WITH_RERUN
+from w2s_lib.findings.label_again import ASKED_WHO_PAYS, LABEL_GROUPS, THERE, TWICE
 from w2s_lib.findings.results import TRAINING, pick, say
 from w2s_lib.study.mitigations import title
 
@@ -80,7 +80,7 @@ def who_pays(results: pd.DataFrame) -> Figure:
     """Tax rates by group of pairs, without a mitigation and when students label again, on training and on test pairs;
     and how far the groups' share of the taxed pairs is beyond what margins explain."""
     members = lambda name: [(words, (name, group)) for group, words in LABEL_GROUPS_IN_WORDS.items()]
-    rows = under_headings({title(name or "none"): members(name) for name in WITH_RERUN})
+    rows = under_headings({title(name or "none"): members(name) for name in ASKED_WHO_PAYS})
     figure, axes = canvas(8.6, 0.42 * len(rows) + 1.5, 1, 3, sharey=True)
 
     def of(measure: Measure, about: tuple[str, str], condition: str) -> pd.Series:

@@ -24,7 +24,7 @@ from w2s_lib.findings.statistics import MATCHED, Statistic, number_of
 from w2s_lib.measures.metrics import Array, Comparison, Mask, correct, share
 from w2s_lib.specs import Spec, Split, Train
 from w2s_lib.study import Study
-from w2s_lib.study.mitigations import AGAIN, WEIGHED
+from w2s_lib.study.mitigations import AGAIN, AGAIN_WITH_RERUN, WEIGHED
 from w2s_lib.training.labels import kept, labels_of_run
 
 LABEL_GROUPS = ("kept", "came_back", "left_out")
@@ -37,8 +37,11 @@ ONE_STAGE, TWICE = "filter", AGAIN[0]
 LABELS_TRIED = ("", ONE_STAGE, *AGAIN)
 """Mitigations of the chapter; the empty one is none."""
 
-WITH_RERUN = ("", TWICE)
-"""Those that have a rerun of their own, and of which it is asked who pays."""
+WITH_RERUN = ("", *AGAIN_WITH_RERUN)
+"""Those that have a rerun of their own."""
+
+ASKED_WHO_PAYS = ("", TWICE)
+"""Those of which it is asked who pays."""
 
 AGAINST = {UNMODIFIED: "", "one_stage": ONE_STAGE, TWICE: TWICE}
 """Value of ``versus`` → the mitigation that is taken off."""
@@ -164,12 +167,13 @@ def label_again(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
         conditions = ("explicit", "rerun") if name in WITH_RERUN else ("explicit",)
         one = few.under_mitigation(name)
         frames.append(measure_both(one, conditions))
-        if name in WITH_RERUN:
+        if name in ASKED_WHO_PAYS:
             frames += [who_pays(one, conditions, on) for on in ("test", "weak_label")]
     per_seed = pd.concat(frames, ignore_index=True)
     rows = [summarise(per_seed, pooled=True)]
     for name in WITH_RERUN:
         rows.append(minus(per_seed, ("conflict_tax", MATCHED), ("explicit",), "rerun", mitigation=name))
+    for name in ASKED_WHO_PAYS:
         for group in LABEL_GROUPS:
             for on in ("", TRAINING):
                 rows.append(minus(per_seed, THERE, ("explicit",), "rerun", mitigation=name, subset=group, on=on))
@@ -181,6 +185,7 @@ def label_again(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
             for condition, statistics in (("explicit", LABEL_CHANGES), ("none", ("accuracy", "pgr"))):
                 these, those = ({"condition": condition, "mitigation": which} for which in (name, base))
                 rows.append(difference(per_seed, statistics, versus, these, those))
-    twice = {"condition": "explicit", "mitigation": TWICE}
-    rows.append(net_of_reruns(per_seed, ("conflict_tax",), UNMODIFIED, twice, {"condition": "explicit"}))
+    for name in AGAIN_WITH_RERUN:
+        its = {"condition": "explicit", "mitigation": name}
+        rows.append(net_of_reruns(per_seed, ("conflict_tax",), UNMODIFIED, its, {"condition": "explicit"}))
     return per_seed, pd.concat(rows, ignore_index=True)

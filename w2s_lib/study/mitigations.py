@@ -223,6 +223,9 @@ BY_OPINION = (*WEIGHED, "own_labels")
 AGAIN = (*TWO_STAGES, *AGAIN_CONTROLS, *WEIGHED)
 """All that the chapter on labelling again tries."""
 
+AGAIN_WITH_RERUN = (TWO_STAGES[0], *WEIGHED)
+"""Those of them under which that chapter trains a rerun, so that a change of the tax can be told from one of churn."""
+
 TOKENS = ("chosen_tokens", "chosen_half", "random_tokens", "random_half")
 """Mitigations of SimPO that choose the tokens it learns from (K. Yang et al. 2024), and their controls."""
 

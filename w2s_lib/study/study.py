@@ -61,6 +61,7 @@ from w2s_lib.study.edition import RELATIVE, SOME_PAIRS, WORLD, Edition
 from w2s_lib.study.methods import HEAD, PROMPTS, SOCIETY, VARIANTS
 from w2s_lib.study.mitigations import (
     AGAIN,
+    AGAIN_WITH_RERUN,
     BY_OPINION,
     ENSEMBLE,
     EXAMPLE,
@@ -442,11 +443,12 @@ class Study:
         return distinct(run for one in by for run in one.student_runs(("none", "explicit", "rerun")))
 
     def again_runs(self) -> list[Train]:
-        """Students without and with the explicit conflict under everything that labels again; reruns of the first."""
+        """Students without and with the explicit conflict under everything that labels again; reruns of some."""
         few = self.on_mitigation_weak_strong_pairs()
         tried = [few, *(few.under_mitigation(name) for name in ("filter", *AGAIN))]
+        again = [few, *(few.under_mitigation(name) for name in AGAIN_WITH_RERUN)]
         main = [run for one in tried for run in one.student_runs(("none", "explicit"))]
-        return distinct([*main, *(run for one in (tried[0], tried[2]) for run in one.student_runs(("rerun",)))])
+        return distinct([*main, *(run for one in again for run in one.student_runs(("rerun",)))])
 
     def token_runs(self) -> list[Train]:
         """Policies by SimPO that learn from all tokens, from chosen and from random ones, without and with the explicit
