@@ -154,6 +154,7 @@ def planted() -> pd.DataFrame:
     return pooled(rows)
 
 
+@pytest.mark.slow
 def test_figures_say_what_they_show():
     assert (
         resting_places_by_loss((0.5, 1.0)).alt.count("0.881 at alpha 1") == 2

@@ -45,6 +45,7 @@ def measured() -> list[dict[str, object]]:
         return [row for work, ways in works.items() for row in throughput.measure(work, ways, 1, 64, repeats=1)]
 
 
+@pytest.mark.slow
 def test_all_ways_compute_the_same(measured):
     for row in measured:
         assert row["error"] <= (1e-5 if row["dtype"] == "float32" else 0.1), row

@@ -48,6 +48,7 @@ def book(shelf, tmp_path, monkeypatch) -> tuple[str, Path]:
     return str(root / "one.yaml"), root / builds.HISTORY
 
 
+@pytest.mark.slow
 def test_a_build_is_told_once_before_those_that_were(book, capsys):
     edition, history = book
     before = pd.read_csv(history, dtype="str")

@@ -184,6 +184,7 @@ def test_a_change_counts_where_both_worlds_have_it():
     assert in_both_worlds(found[found["world"] == "own"], "the book", "pgr").empty
 
 
+@pytest.mark.slow
 def test_the_books_entries_are_all_its_mitigations_of_reward_models_but_for_controls():
     world = Study(load("world"))
     entered_by_us = world.challenged()

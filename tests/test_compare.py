@@ -40,6 +40,7 @@ def books(shelf, tmp_path, monkeypatch) -> tuple[Path, list[str]]:
     return root, [str(root / Path(edition).name) for edition in shelf]
 
 
+@pytest.mark.slow
 def test_books_are_laid_side_by_side(laid):
     page, facts = laid.read_text(encoding="utf-8"), pd.read_csv(laid.with_suffix(".csv"), keep_default_na=False)
     parameter = facts[facts["kind"] == "parameter"].pivot(index="name", columns="edition", values="says")

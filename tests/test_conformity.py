@@ -76,6 +76,7 @@ def test_two_aims_are_two_accuracies():
     assert told == pytest.approx([right[stands == name].mean() for name in ("agrees", "clashes")])
 
 
+@pytest.mark.slow
 def test_rows_say_what_scores_say(found):
     study, results = found
     stands = rival_sides(data.split(study.pairs(7), "test"), "helpfulness")

@@ -154,6 +154,7 @@ def loads(*modules: str, slow: tuple[str, ...] = SLOW, folder: Path = PACKAGE.pa
     return done.stderr.strip()
 
 
+@pytest.mark.slow
 def test_reading_results_loads_no_torch_and_no_grammar():
     assert not loads(*(f"w2s_lib.{name}" for name in NO_TORCH))
 

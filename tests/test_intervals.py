@@ -108,6 +108,7 @@ def sized(seeds, request):
     return request.param, coverage(seeds, request.param, 2000, np.random.default_rng(0)).set_index("statistic")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "statistic", ["conflict_tax", "net_change", CONTRAST, "deception_score", "excess_margin_matched"]
 )
@@ -118,6 +119,7 @@ def test_intervals_over_seeds_cover_the_planted_truth_and_bootstraps_of_seeds_do
     assert n > 3 or table.loc[statistic, "bootstrap of seeds"] < 85
 
 
+@pytest.mark.slow
 def test_intervals_that_take_pairs_for_independent_cover_less(seeds, three):
     covered = naive(SMALL, seeds, 20, np.random.default_rng(0)).set_index("statistic")["of pairs"]
     for statistic in ("deception_score", "excess_margin_matched", "pgr"):
@@ -137,6 +139,7 @@ def test_taxes_are_skewed_over_seeds_and_their_intervals_err_less_than_those_of_
     assert 92.5 <= row["book"] <= 98.5, "of a pool of 250 seeds, 30 know much"
 
 
+@pytest.mark.slow
 def test_where_nothing_is_planted_the_margin_matched_null_takes_the_score_away():
     plant = replace(SMALL, preference=0.0, preference_scatter=0.0)
     rng = np.random.default_rng(1)
@@ -145,6 +148,7 @@ def test_where_nothing_is_planted_the_margin_matched_null_takes_the_score_away()
     assert row["book off zero"] < 9
 
 
+@pytest.mark.slow
 def test_cluster_intervals_cover_where_pairs_are_not_independent():
     table = one_seed(SMALL, 200, np.random.default_rng(2)).set_index("statistic")
     for statistic in ("conflict_tax", "deception_score", "pgr"):
@@ -152,6 +156,7 @@ def test_cluster_intervals_cover_where_pairs_are_not_independent():
         assert table.loc[statistic, "pairs"] < table.loc[statistic, "clusters"]
 
 
+@pytest.mark.slow
 def test_intervals_of_one_seed_lean_to_no_side_where_a_pair_is_drawn_twice():
     """A pair's copies, were they matched with it, would take a twentieth off what is planted beyond the null."""
     table = one_seed(replace(SMALL, preference=1.5), 200, np.random.default_rng(3)).set_index("statistic")

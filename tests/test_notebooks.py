@@ -238,6 +238,7 @@ def test_bad_parameters_fail_before_anything_runs(tmp_path, parameters, says):
     assert shown and "Traceback" not in shown[0]
 
 
+@pytest.mark.slow
 def test_a_bad_parameter_of_the_command_is_one_line(tmp_path):
     done, _ = papermill(tmp_path, tmp_path, "05_conflict_tax_deception", "-p", "treshold", "0.9")
     assert done.returncode != 0 and not list((tmp_path / "store").rglob("record.json"))

@@ -206,6 +206,7 @@ def test_a_single_seed_has_no_power():
     )
 
 
+@pytest.mark.slow
 def test_what_is_reckoned_for_more_seeds_is_what_planting_there_finds():
     """From means of twelve seeds and scatters of six, the power at twelve; drawn at twelve, it is as large."""
     few, many = (positive_controls(simulated(*range(n)), students=60) for n in (6, 12))

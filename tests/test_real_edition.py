@@ -193,6 +193,7 @@ def opinions(own, folders, tmp_path_factory):
     return found, lab
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [True, False])
 def test_opinions_are_asked_of_real_models(opinions, layers):
     """Who labels, how many are kept, and what is left of it in the student: finite scores that are not all alike."""

@@ -82,6 +82,7 @@ def test_the_rule_finds_no_refusal_where_none_is(reply):
     assert not refuses(reply)
 
 
+@pytest.mark.slow
 def test_the_judge_is_the_reward_model_that_it_names(study, judged):
     """Its margins over the model's own replies differ by what the same run, trained by itself, gives the pairs."""
     (run,) = study.judgements()

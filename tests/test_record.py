@@ -658,6 +658,7 @@ DRAWN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({*REAL["chapter"]} - {PLANTED_IN}))
 def test_pages_and_figures_show_what_verdicts_are_read_off(page, name):
     build, chapter = as_a_build(name), page(name)

@@ -77,6 +77,7 @@ def found(ask):
     return ask("page.html", threshold=0.5)
 
 
+@pytest.mark.slow
 def test_the_numbers_are_the_studys(found, folder):
     (weak, strong), seed = found.study.edition.weak_strong[0], 1
     lab = Lab(folder / "store", workers=0, progress=False)
@@ -215,6 +216,7 @@ def remedied(pairs, models, folder, found):
     return report(pairs, *models, folder / "remedied.html", threshold=0.5, **given, **QUIET, **FAST)
 
 
+@pytest.mark.slow
 def test_remedies_are_tried_by_name(remedied, found, folder):
     """Their numbers are the study's, and all others stay as they are."""
     study = remedied.study.on(Lab(folder / "store", workers=0, progress=False))
@@ -337,6 +339,7 @@ def coin(folder) -> Path:
     return write(folder / "coin.jsonl", rows)
 
 
+@pytest.mark.slow
 def test_what_luck_may_explain_is_not_shown(folder, models, coin):
     done = report(coin, *models, folder / "coin.html", seeds=[1], threshold=0.5, draws=200, **QUIET, **FAST)
     (summary,) = re.findall(r"<h2>In short</h2>\s*<ul>(.*?)</ul>", done.page, re.S)

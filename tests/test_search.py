@@ -123,6 +123,7 @@ def test_the_weight_is_chosen_on_pairs_that_nobody_is_tested_on(planted):
     assert search.chosen_weight(STUDY.on(DrawnLab(given)), CELL) == 4.0
 
 
+@pytest.mark.slow
 def test_every_claim_finds_its_row_and_figures_show_what_was_found(planted):
     study = replace(STUDY.on(SpokenLab()), resampled=False)
     _, results = search.no_training(study)

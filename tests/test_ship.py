@@ -626,6 +626,7 @@ def test_more_and_fewer_pairs_have_one_recipe_and_the_same_layers(on_real_texts)
     assert more.train_pairs > 3 * fewer.train_pairs
 
 
+@pytest.mark.slow
 def test_every_figure_of_real_texts_says_what_its_intervals_are_about(on_real_texts):
     """And the bridge's words name every study."""
     alone = {"one division": on_real_texts["frozen layers"].restricted_to(seeds=[0]).with_parameters(draws=100)}

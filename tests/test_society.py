@@ -93,6 +93,7 @@ def told(lab: Lab, run: Society) -> pd.DataFrame:
     return lab.scores(run).set_index(["agent", "round", "pair_id"])["margin"].sort_index()
 
 
+@pytest.mark.slow
 def test_a_society_leaves_scores_of_all_agents_and_rounds_and_its_lessons(small):
     margins, lessons = told(small, SMALL), small.replies(SMALL)
     assert set(margins.index.droplevel("pair_id")) == {(a, r) for a in ("weak 0", "weak 1", STRONG) for r in (0, 1)}
@@ -271,6 +272,7 @@ def test_agents_elsewhere_still_show_a_tax_that_is_aimed():
     assert found[FROZEN] > found[ELSEWHERE] > 0.05, "less, for some of the area goes by margin"
 
 
+@pytest.mark.slow
 def test_nothing_is_said_to_be_learnt_where_agents_are_only_surer():
     study = Study(load("world", {"seeds": [21, 22, 23]})).on(SurerLab())
     results = many_agents(study)[1]
@@ -282,6 +284,7 @@ def test_nothing_is_said_to_be_learnt_where_agents_are_only_surer():
         assert not any("learn" in says for says in CLAIMS[key].says.values())
 
 
+@pytest.mark.slow
 def test_the_society_is_held_against_a_student_by_dpo_where_the_edition_has_policies():
     study = Study(load("world", {"seeds": [21, 22]})).on(TaughtLab())
     results, by = many_agents(study)[1], first_pair(study).trained_by("dpo")

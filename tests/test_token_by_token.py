@@ -425,6 +425,7 @@ def test_a_tax_that_falls_with_its_rerun_falls_by_nothing():
     assert net["value"] == pytest.approx(0) and net["versus"] == UNMODIFIED_NET
 
 
+@pytest.mark.slow
 def test_what_the_chapter_finds(drawn):
     """On drawn scores; rows, differences and figures."""
     per_seed, results = findings.token_by_token(drawn)

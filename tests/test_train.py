@@ -114,6 +114,7 @@ def test_ground_truth_labels_are_certain():
     assert (training_pairs(WEAK, [])["label"] == 1).all()
 
 
+@pytest.mark.slow
 def test_same_seed_same_model_and_replicas_differ(base, labels, tmp_path):
     def margins(run, seed):
         model = reward_model(base, run.recipe, seed)

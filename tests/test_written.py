@@ -82,6 +82,7 @@ def drawn_alone(base, prompt: list[int], uniform: np.ndarray) -> list[int]:
 # The sampler, against its definitions
 
 
+@pytest.mark.slow
 def test_one_beam_of_whole_replies_is_best_of_n(models, prompts):
     base, guide = models
     found = write(base, guide, prompts[:6], BEST_OF_8, seed=3)

@@ -60,6 +60,7 @@ def with_each_bit_turned_over(content: bytes) -> Iterator[bytes]:
         yield bytes(turned)
 
 
+@pytest.mark.slow
 def test_every_bit_of_a_record(tmp_path):
     """A run's and a page's, their own digests and what says that there are some included."""
     store = Store(tmp_path)

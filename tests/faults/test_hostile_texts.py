@@ -83,6 +83,7 @@ def test_texts_are_read_as_they_are(tmp_path):
         assert found.prompt + found.rejected == whole + row["rejected"].strip()
 
 
+@pytest.mark.slow
 def test_a_page_shows_what_others_wrote_and_does_nothing_of_it(reported):
     page = reported[0].read_text(encoding="utf-8")
     assert not re.search(r"<(script|img|iframe|object|embed|link|base|form)\b", page)

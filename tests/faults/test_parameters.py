@@ -142,6 +142,7 @@ def accepted(fields: dict[str, Any], folder: Path) -> None:
     assert again.model_dump() == study.edition.model_dump() | {"name": "mine"}
 
 
+@pytest.mark.slow
 @FEW
 @given(editions())
 def test_what_is_accepted_can_be_counted(tmp_path_factory, fields):

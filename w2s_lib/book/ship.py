@@ -64,13 +64,15 @@ CHOSEN_ON = (100, 101, 102)
 
 def layer_accuracies(study: Study) -> pd.DataFrame:
     """Accuracy of the ceiling of every layer of the edition's models, on the divisions of ``CHOSEN_ON``, of those that
-    the store has: ``model``, ``layer``, ``seed``, ``accuracy``."""
+    the store has: ``model``, ``layer``, ``seed``, ``accuracy``.  Of a known model, layers are counted beyond the blocks
+    that the edition reads, too: those are of the whole model."""
     rows, store = [], study.lab.store
     read = [model for model in map(parse, study.edition.models) if model.layer is not None]
     for base, blocks, pooling in dict.fromkeys((model.base, model.blocks, model.pooling) for model in read):
-        deepest = blocks or (KNOWN[base].blocks if base in KNOWN else 0)
+        deepest = KNOWN[base].blocks if base in KNOWN else blocks or 0
         for layer in range(1, deepest + 1):
-            name = f"{base}{f':{blocks}' if blocks else ''}@{layer}.{pooling}"
+            read_alone = blocks is not None and layer <= blocks
+            name = f"{base}{f':{blocks}' if read_alone else ''}@{layer}.{pooling}"
             runs = {seed: study.ceiling(seed, name) for seed in CHOSEN_ON}
             for seed, run in ((seed, run) for seed, run in runs.items() if store.has(run)):
                 right = store.table(run, "scores").query("split == 'test'")["p_true"] > 0.5
