@@ -1,11 +1,17 @@
 """What policies reply on real texts: the rule by sentences, the judge by its own scores, results by planted replies."""
 
+import html
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from docutils import nodes
+from docutils.utils import new_document
 from pydantic import ValidationError
+from sphinx.search import WordCollector
+from sphinx.search.en import SearchEnglish
 
 from tests.test_real_edition import BAD, GOOD, dialogues
 from w2s_lib.book import ship
@@ -247,7 +253,19 @@ def test_words_of_a_model_are_folded_behind_a_warning_and_escaped():
     table = Warned("Words & more.", pd.DataFrame({"after": ["<script>alert(1)</script>"]}))
     made = table._repr_html_()
     assert made.startswith("<details><summary><strong>Content warning.</strong> Words &amp; more.</summary>")
-    assert "<script>" not in made and "&lt;script&gt;" in made and "script" not in repr(table)
+    assert "<script>" not in made and "script" not in repr(table)
+    shown = html.unescape(re.search('srcdoc="([^"]*)"', made)[1])
+    assert "<script>" not in shown and "&lt;script&gt;alert(1)" in shown
+
+
+def test_the_books_search_knows_no_word_behind_a_warning():
+    """Sphinx indexes what is left of raw HTML when its tags are gone, and shows some of it below each hit."""
+    made = Warned("Words.", pd.DataFrame({"after": ["unspeakable"]}))._repr_html_()
+    raw = nodes.raw("", made, format="html")
+    collector = WordCollector(new_document(""), SearchEnglish({}))
+    with pytest.raises(nodes.SkipNode):
+        collector.dispatch_visit(raw)
+    assert "Words" in collector.found_words and "unspeakable" not in " ".join(collector.found_words)
 
 
 def test_what_cannot_be_judged_is_refused(study, folders):

@@ -52,8 +52,16 @@ class Parts(Table):
         return f'<div class="searched">{field}{"".join(parts)}</div>'
 
 
+FRAMED = (
+    '<meta name="color-scheme" content="light dark"><style>body { font: 1rem/1.5 sans-serif; overflow-wrap: anywhere }'
+    " td, th { padding: 0.3em 0.6em; text-align: left; vertical-align: top }</style>"
+)
+
+
 class Warned(Table):
-    """A table that is folded behind a warning of what it holds; as text, the warning stands alone."""
+    """A table that is folded behind a warning of what it holds; as text, the warning stands alone.
+
+    It stands in a frame of its own, so that neither the book's search nor what it shows of a page knows its words."""
 
     def __init__(self, warning: str, frame: pd.DataFrame) -> None:
         super().__init__(frame)
@@ -61,7 +69,9 @@ class Warned(Table):
 
     def _repr_html_(self) -> str:
         summary = f"<summary><strong>Content warning.</strong> {html.escape(self.warning)}</summary>"
-        return f"<details>{summary}{super()._repr_html_()}</details>"
+        page = html.escape(FRAMED + super()._repr_html_())
+        look = "width: 100%; height: 32rem; border: 0"
+        return f'<details>{summary}<iframe sandbox title="Words" style="{look}" srcdoc="{page}"></iframe></details>'
 
     def __repr__(self) -> str:
         return f"Content warning. {self.warning}"
