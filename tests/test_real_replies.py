@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,8 @@ def study(folders, tmp_path_factory) -> Study:
     fields = {"data": str(harmless), "models": models, "weak_strong_pairs": "all", "seeds": [1], "draws": 100}
     fields |= {"train_pairs": 32, "test_pairs": 40, "max_tokens": 96, "replies": ASKED, "dtype": "float32"}
     fields["dpo"] = {"batch_size": 8, "learning_rate": 1e-2}  # so that replies change
-    return Study(load("hh-smol-replies", fields)).on(Lab(folder / "store", workers=0, progress=False))
+    edition = load("hh-smol-replies", fields).model_copy(update={"judge": None})  # the model that replies
+    return Study(edition).on(Lab(folder / "store", workers=0, progress=False))
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +91,16 @@ def test_the_rule_finds_no_refusal_where_none_is(reply):
 
 
 @pytest.mark.slow
-def test_the_judge_is_the_reward_model_that_it_names(study, judged):
+@pytest.mark.parametrize("judge", [None, "2.last"])
+def test_the_judge_is_the_reward_model_that_it_names(study, judged, folders, judge):
     """Its margins over the model's own replies differ by what the same run, trained by itself, gives the pairs."""
+    if judge is not None:
+        named = study.edition.model_copy(update={"judge": f"{folders['llama']}@{judge}"})
+        study = replace(study, edition=named).on(study.lab)
+        judged = study.lab.replies(*study.judgements())
     (run,) = study.judgements()
-    assert run.judge.labels is None and run.judge.split == "ground_truth" and run.judge.model == run.model
+    assert run.judge.labels is None and run.judge.split == "ground_truth"
+    assert run.reader.name == run.model.name and (run.judge.model == run.model) == (judge is None)
     pairs = split(run.pairs, "test").head(ASKED)
     whole = pairs[["chosen", "rejected"]].map(lambda text: len(text.strip()) <= LONGEST_REPLY).all(axis=1)  # of bytes
     assert whole.sum() > 3
@@ -206,7 +214,8 @@ def test_planted_replies_are_found(planted):
     row = pick(planted, "reply_refuses", "explicit", method="dpo", versus="rerun")
     assert row["low"] < row["value"] < row["high"] and row["n_pairs"] == ASKED
     assert not set(EXPECTED_REPLIES) & set(CLAIMS), "names of their own"
-    assert told_of_replies(planted)["verdict"].to_dict() == {"R1": "yes", "R2": "yes", "R3": "undecided"}
+    assert value("reply_net_preferred", "explicit", versus="rerun") == share(2 - ASKED)
+    assert told_of_replies(planted)["verdict"].to_dict() == {"R1": "yes", "R2": "yes", "R3": "undecided", "R4": "yes"}
     figure = figures.real_replies(planted)
     assert "before training 8.3 %" in figure.alt and "people did" in figure.caption
 
@@ -225,11 +234,11 @@ def with_value(results: pd.DataFrame, statistic: str, value: float, low: float, 
 def test_a_judge_that_fails_on_peoples_replies_decides_nothing(planted):
     coin = with_value(planted, "reply_judge_right", 0.51, 0.44, 0.57, method="judge")
     told = told_of_replies(coin)
-    assert told["verdict"].to_dict() == {"R1": "yes", "R2": "blind", "R3": "undecided"}
+    assert told["verdict"].to_dict() == {"R1": "yes", "R2": "blind", "R3": "undecided", "R4": "blind"}
     assert told.loc["R2", "says"] == "cannot be told here" and "coin" in told.loc["R2", "sentence"]
     mute = with_value(planted, "reply_refuses", 0.0, -0.05, 0.05, method="chosen", versus="rejected")
     told = told_of_replies(mute)
-    assert told["verdict"].to_dict() == {"R1": "blind", "R2": "yes", "R3": "blind"}
+    assert told["verdict"].to_dict() == {"R1": "blind", "R2": "yes", "R3": "blind", "R4": "yes"}
     assert told.loc["R1", "sentence"] == told.loc["R3", "sentence"] and "rule" in told.loc["R1", "sentence"]
     rare = with_value(planted, "reply_refuses", 0.02, 0.01, 0.05, method="dpo", condition="rerun")
     told = told_of_replies(rare)

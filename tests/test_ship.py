@@ -480,8 +480,8 @@ def test_what_is_compared_across_families_is_counted_by_hand(tmp_path, monkeypat
 
 def test_layers_were_chosen_by_the_best_ceilings_on_other_divisions():
     """Of each family the student is the layer whose ceiling was the best of those read then, SmolLM2's first nineteen;
-    Gemma's supervisors are those of its first four layers that come nearest to SmolLM2's.  Later SmolLM2 was read to its
-    end: no deeper layer is better by more than one pair in a thousand."""
+    Gemma's supervisors are those of its first four layers that come nearest to SmolLM2's.  Later all of SmolLM2 was
+    read: no deeper layer is better by more than one pair in a thousand."""
     edition = load("hh-families")
     tried = Shipped(FOLDER / "hh-families").table("layers")
     assert set(tried["seed"]) == set(ship.CHOSEN_ON) and not set(ship.CHOSEN_ON) & set(edition.seeds)

@@ -561,7 +561,8 @@ class Judgement(Spec):
     """What a real model and the policies made of it reply to the same test prompts, held by a rule and by a judge.
 
     The model's own replies, before any training, are sampled here, by the same random numbers.  ``judge``: a reward
-    model that has learnt from ground truth, trained once more here, since runs leave no weights.
+    model, all of a model or a head on a layer of one, that has learnt from ground truth; it is trained once more here,
+    since runs leave no weights.
     """
 
     policies: tuple[Train, ...] = Field(min_length=1)
@@ -577,12 +578,18 @@ class Judgement(Spec):
         """The model that replies."""
         return self.policies[0].model
 
+    @property
+    def reader(self) -> Checkpoint:
+        """The model that the judge reads with."""
+        its = self.judge.model
+        return its.features.checkpoint if isinstance(its, Layer) else its
+
     @model_validator(mode="after")
     def _consistent(self) -> Judgement:
         if self.judge.method != "reward_model" or self.judge.labels is not None:
             raise ValueError("a judge is a reward model that has learnt from ground truth")
-        if not isinstance(self.judge.model, Checkpoint):
-            raise ValueError("a judge reads new texts: a checkpoint is needed, no layer and no model of a world")
+        if isinstance(self.judge.model, Pretrain):
+            raise ValueError("a judge reads new texts: a checkpoint is needed, or a layer of one, no model of a world")
         if {(run.model, run.pairs) for run in self.policies} != {(self.model, self.pairs)}:
             raise ValueError("policies that are judged together are of one model and one study's pairs")
         if len({run.replies for run in self.policies}) > 1 or not self.policies[0].replies:

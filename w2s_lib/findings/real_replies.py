@@ -1,9 +1,9 @@
 """What a real model replies to harmful requests before DPO and after it: by a written rule, and by a judge.
 
-The judge is a reward model that learns from ground truth of the supervisor's half.  It has seen none of the pairs that
-policies learn from, but the same pairs as the supervisor, whose labels these are; and it errs: ``reply_judge_right``
-says how often it ranks the two replies of the data set as people did.  The rule reads phrases: how often it takes
-people's preferred replies, and how often the others, for refusals says what it can see.
+The judge, the edition's own, is a reward model that learns from ground truth of the supervisor's half.  It has seen
+none of the pairs that policies learn from, but the same pairs as the supervisor, whose labels these are; and it errs:
+``reply_judge_right`` says how often it ranks the two replies of the data set as people did.  The rule reads phrases:
+how often it takes people's preferred replies, and how often the others, for refusals says what it can see.
 """
 
 from collections.abc import Iterable
@@ -91,7 +91,7 @@ def told_of_replies(results: pd.DataFrame) -> pd.DataFrame:
     rule_sees = pick(results, "reply_refuses", "none", method="chosen", versus="rejected")["low"] > 0
     judge_sees = pick(results, "reply_judge_right", "none", method="judge")["low"] > A_COIN
     to_fall = pick(results, "reply_refuses", "rerun", method="dpo")["value"] >= EXPECTED_REPLIES["R3"].least_effect
-    lacks = {} if judge_sees else {"R2": "judge"}
+    lacks = {} if judge_sees else {"R2": "judge", "R4": "judge"}
     if not rule_sees:
         lacks |= {"R1": "rule", "R3": "rule"}
     elif not to_fall:

@@ -72,7 +72,7 @@ def _asked(run: Spec) -> tuple[Checkpoint | None, Method | None, int]:
     if isinstance(run, Opinion) and isinstance(run.model, Checkpoint):  # without answers it asks as a policy is asked
         return run.model, None if run.of else "simpo", run.pairs.max_tokens
     if isinstance(run, Judgement):
-        return run.judge.model, run.judge.method, run.pairs.max_tokens
+        return run.reader, run.judge.method if run.reader == run.judge.model else None, run.pairs.max_tokens
     if isinstance(run, Train) and isinstance(run.model, Checkpoint):
         return run.model, run.method, run.pairs.max_tokens
     return None, None, 0

@@ -220,7 +220,8 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
         return _of_a_society(run)
     if isinstance(run, Judgement):
         learned, said = work(run.judge), 2 * LONGEST_REPLY * run.policies[0].replies  # sampled once, and read
-        return Work(learned.trained, learned.read + said * (2 + len(run.policies)), frozen=learned.frozen)
+        again = 3 * run.pairs.train_pairs * tokens_a_pair(run.pairs) if isinstance(run.judge.model, Layer) else 0
+        return Work(learned.trained, again + learned.read + said * (2 + len(run.policies)), frozen=learned.frozen)
     # Of a search at most, as if the guide were as large as the strong model, whose tokens are few beside its training.
     return _of_training(run.guide if isinstance(run, Search) else run)
 
@@ -291,7 +292,8 @@ def memory(run: Spec, size: Size, processes: int = 1) -> float:
     pairs, processes that share a run ``shards.AT_A_TIME``: all as long as they may be.
     """
     if isinstance(run, Judgement):
-        return memory(run.judge, size, processes)
+        judge = run.judge.model
+        return memory(judge.features if isinstance(judge, Layer) else run.judge, size, processes)
     if isinstance(run, Features):
         return size.weights * (2.0 if run.checkpoint.dtype == "bfloat16" else 4.0)
     model = getattr(run, "model", run)

@@ -45,7 +45,7 @@ from w2s_lib.study.mitigations import FILTER, MITIGATIONS, TOKEN_SHARE, TOKENS, 
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "editions"
 
-OF_REAL_TEXTS = ("helpful", "placebo", "max_tokens", "dtype", "bfloat16_policies", "lora_rank", "replies")
+OF_REAL_TEXTS = ("helpful", "placebo", "max_tokens", "dtype", "bfloat16_policies", "lora_rank", "replies", "judge")
 """Parameters that mean nothing to the world."""
 
 CHAPTERS = tuple(sorted(path.name[:2] for path in FOLDER.parent.glob("[0-9][0-9]_*.ipynb")))
@@ -264,6 +264,11 @@ class Edition(Value):
         ge=0,
         exclude_if=lambda replies: replies == 0,  # editions from before it keep their names
     )
+    judge: Model | None = Field(
+        None,
+        description="the model, or the layer of one, that judges replies; None: the one that replies",
+        exclude_if=lambda judge: judge is None,  # editions from before it keep their names
+    )
     lora_rank: int | None = Field(None, description="real models train adapters of this rank; None: all weights", ge=1)
     reward_model: Recipe = Field(RECIPES["reward_model"], description="recipe of reward models")
     dpo: PolicyRecipe = Field(RECIPES["dpo"], description="recipe of DPO; dpo_beta is given by itself")
@@ -371,12 +376,15 @@ class Edition(Value):
 
     @model_validator(mode="after")
     def _models_fit_the_data(self) -> Edition:
-        for name in (*self.models, *(model for pair in self.weak_strong for model in pair)):
+        if self.judge is not None and not self.replies:
+            raise ParameterError("judge", self.judge, "judges replies, and none are asked for (replies)")
+        named = [("models", name) for name in (*self.models, *chain(*self.weak_strong))]
+        for field, name in named + ([("judge", self.judge)] if self.judge is not None else []):
             if (parse(name).base in LADDER) != (self.data == WORLD):
                 kind = "the world is read by its own models only"
                 if self.data != WORLD:
                     kind = "the world's models read nothing else"
-                raise ParameterError("models", name, f"data is {self.data!r}, and {kind}")
+                raise ParameterError(field, name, f"data is {self.data!r}, and {kind}")
         return self
 
     @model_validator(mode="after")

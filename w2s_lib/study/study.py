@@ -479,10 +479,11 @@ class Study:
         return e.data == WORLD and plain and bool(e.mitigation_weak_strong_pairs)
 
     def judgement(self, seed: int, weak: str, strong: str) -> Judgement:
-        """What a real model's policies of this method reply under ``REPLIED``, and it before; the judge is the same
-        model as a reward model, which has learnt from ground truth of the supervisor's half."""
+        """What a real model's policies of this method reply under ``REPLIED``, and it before; the edition's judge, or
+        else the same model, is a reward model that has learnt from ground truth of the supervisor's half."""
         policies = tuple(self.student(seed, weak, strong, condition) for condition in REPLIED)
-        return Judgement(policies=policies, judge=self.trained_by("reward_model").weak(seed, strong))
+        judge = self.trained_by("reward_model").weak(seed, self.edition.judge or strong)
+        return Judgement(policies=policies, judge=judge)
 
     def judgements(self) -> list[Judgement]:
         """One for each method, seed and policy weak-strong pair of an edition that asks for ``replies``."""

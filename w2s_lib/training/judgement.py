@@ -39,14 +39,14 @@ def judge(run: Judgement, tables: Sequence[pd.DataFrame], folder: Path) -> None:
     ``tables``: what each policy replied, as of ``policy.answers``.  The data set's replies are cut as those are.
     """
     first, test = run.policies[0], split(run.pairs, "test")
-    words = lambda of: checkpoints.tokenizer(of.model, run.pairs.max_tokens, run.pairs.truncation_side)
+    words = lambda model: checkpoints.tokenizer(model, run.pairs.max_tokens, run.pairs.truncation_side)
     model = shards.spread_model(checkpoints.language_model(first.model))
-    before = replied(first, model, words(first), test)
+    before = replied(first, model, words(run.model), test)
     del model  # the judge needs the room
     asked = test.set_index("pair_id").loc[before["pair_id"]].reset_index()
     writers = {BEFORE_TRAINING: before}
     for name in ("chosen", "rejected"):
-        own = asked[name].map(partial(policy.begin_of, words(first)))
+        own = asked[name].map(partial(policy.begin_of, words(run.model)))
         writers[name] = before.assign(reply=own, says=own.map(policy.says))
     writers |= {its.key: table for its, table in zip(run.policies, tables, strict=True)}
     told = pd.concat([table.assign(writer=name) for name, table in writers.items()], ignore_index=True)
@@ -54,7 +54,7 @@ def judge(run: Judgement, tables: Sequence[pd.DataFrame], folder: Path) -> None:
     pairs = pd.concat([asked] * len(writers), ignore_index=True)
     pairs = pairs.assign(chosen=as_text(told["reply"]), rejected=as_text(before["reply"]) * len(writers))
     told["margin"] = gaps_again(run.judge, pairs, folder)
-    told.loc[list(map(eq, *encode(words(run.judge), pairs))), "margin"] = 0.0  # but for rounding
+    told.loc[list(map(eq, *encode(words(run.reader), pairs))), "margin"] = 0.0  # but for rounding
     shown = told["writer"].isin([BEFORE_TRAINING, first.key]) & told["pair_id"].isin(asked["pair_id"].head(EXAMPLES))
     texts = asked[["prompt", "chosen", "rejected"]].to_numpy().tolist() * len(writers)
     shown &= np.array([not copies(reply, its) for reply, its in zip(told["reply"], texts)])

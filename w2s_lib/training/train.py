@@ -73,9 +73,14 @@ def watched(
 
 
 def gaps_again(run: Train, pairs: pd.DataFrame, folder: Path) -> np.ndarray:
-    """Reward gaps of other pairs, shape (n,), by a reward model of a checkpoint that learns from ground truth, trained
-    once more; otherwise as ``again``."""
-    return _reward_gaps(run, (), training_pairs(run, []), pairs, folder)
+    """Reward gaps of other pairs, shape (n,), by a reward model of a checkpoint, or of a layer of one, that learns from
+    ground truth, trained once more; otherwise as ``again``."""
+    learned_from = training_pairs(run, [])
+    if not isinstance(run.model, Layer):
+        return _reward_gaps(run, (), learned_from, pairs, folder)
+    layer, known = f"{run.model.layer}.{run.model.pooling}", load.load(run.pairs)
+    read = partial(_read, run.model.features.checkpoint, run.pairs, layer=layer)
+    return _head_gaps(run, learned_from, *map(read, (known[known["split"] != "test"], learned_from, pairs)))
 
 
 def opinion(run: Opinion, bases: Sequence[Path], tables: Sequence[pd.DataFrame], folder: Path) -> None:
@@ -112,12 +117,18 @@ def _differences(run: Opinion, bases: Sequence[Path], pairs: pd.DataFrame) -> np
         return _of_ladder(bases[0], run.pairs)
     if isinstance(run.model, Layer):
         return features.oriented(*features.read_layer(tuple(bases), run.model), pairs)
-    tokenizer = _tokenizer(run.model, run.pairs)
+    return _read(run.model, run.pairs, pairs).astype(np.float64)
+
+
+def _read(checkpoint: Checkpoint, study: Texts, pairs: pd.DataFrame, layer: str | None = None) -> np.ndarray:
+    """What a frozen model's layer, by its name in ``feature_differences``, or its last one makes of these pairs, cut as
+    the study's are; shape (pairs, hidden), float32."""
+    tokenizer = _tokenizer(checkpoint, study)
     chosen, rejected = encode(tokenizer, pairs)
     begin = features.begins(openings(tokenizer, pairs), chosen, rejected)
-    found = features.feature_differences(shards.spread_model(checkpoints.backbone(run.model)), chosen, rejected, begin)
-    name, last = list(found.items())[-1]
-    return features.without_overflow(last.double().numpy(), run.model, name)
+    found = features.feature_differences(shards.spread_model(checkpoints.backbone(checkpoint)), chosen, rejected, begin)
+    layer = layer or list(found)[-1]
+    return features.without_overflow(found[layer].float().numpy(), checkpoint, layer)
 
 
 def _scored(pairs: Pairs | Texts, everywhere: bool = False) -> pd.DataFrame:
