@@ -109,7 +109,7 @@ def test_the_judge_is_the_reward_model_that_it_names(study, judged, folders, jud
     ours = by["chosen"][pairs["pair_id"]].to_numpy() - by["rejected"][pairs["pair_id"]].to_numpy()
     scores = study.lab.scores(run.judge).set_index("pair_id")["margin"][pairs["pair_id"]].to_numpy()
     assert np.abs(scores).max() > 1e-3, "else nothing is compared"
-    np.testing.assert_allclose(ours, scores, atol=1e-4)
+    np.testing.assert_allclose(ours, scores, atol=1e-4 if judge is None else 2e-3)  # features are of half precision
     assert (by["before"] == 0).all() and not (by[run.policies[0].key] == 0).all()
 
 
