@@ -20,6 +20,7 @@ from w2s_lib.book.chapter import open_lab
 from w2s_lib.book.tables import Warned
 from w2s_lib.data.load import split
 from w2s_lib.data.refusals import refuses
+from w2s_lib.errors import ParameterError
 from w2s_lib.figures import real_texts as figures
 from w2s_lib.findings.claims import CLAIMS
 from w2s_lib.findings.real_replies import EXPECTED_REPLIES, NOT_TOLD, OTHERS, examples, real_replies, told_of_replies
@@ -275,6 +276,20 @@ def test_the_books_search_knows_no_word_behind_a_warning():
     with pytest.raises(nodes.SkipNode):
         collector.dispatch_visit(raw)
     assert "Words" in collector.found_words and "unspeakable" not in " ".join(collector.found_words)
+
+
+@pytest.mark.parametrize(
+    "edition, judge, says",
+    [
+        ("hh-smol-replies", "smollm2-135m-q4@99.last", "has 30 blocks"),
+        ("hh-smol-replies", "tiny-28", "the world's models read nothing else"),
+        ("hh-smol", "gpt2", "judges replies, and none are asked for (replies)"),
+    ],
+)
+def test_a_judge_that_cannot_be_is_one_line(edition, judge, says):
+    with pytest.raises(ParameterError) as told:
+        load(edition, {"judge": judge})
+    assert str(told.value).startswith(f"judge={judge!r}: ") and says in str(told.value)
 
 
 def test_what_cannot_be_judged_is_refused(study, folders):
