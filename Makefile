@@ -108,7 +108,7 @@ lab: env  ## open the notebooks in JupyterLab
 test: env  ## run all tests but rehearsals, the smoke edition and its book among them, a process a core
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile --no-loadscope-reorder --durations=20 -m "not rehearsal"
 
-test-quick: env  ## run all but what is slow by nature, for everyday work: three minutes on two cores
+test-quick: env  ## run all but what is slow, for everyday work: three minutes on two cores
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-faults: env  ## rehearsals, then kill, fill, cut off and corrupt: 50 kills of builds and all else, for hours; writes book/tried.csv

@@ -1,6 +1,8 @@
 """Labelling again: who labels which pair, whom a head trusts, what is refused, groups and their null, what the chapter
 finds."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -310,6 +312,8 @@ def test_the_chapter_trains_what_it_needs_and_no_more():
     needed = {run for run in closure(runs) if isinstance(run, Train)}
     assert {"label_again", "cross_fit"} <= {one.mitigation for one in study.mitigated()}
     assert set(runs) <= set(study.runs())
+    cell = (study.edition.seeds[0], *study.edition.weak_strong[0])
+    assert {study.under_mitigation(name).student(*cell, "rerun") for name in ("label_again", "trust")} <= set(runs)
     assert {run.pairs for run in needed} == {study.pairs(7)}
 
 
@@ -331,13 +335,14 @@ def test_what_the_chapter_finds(found):
         assert of("share_of_pairs")["value"] == pytest.approx(group.mean())
         assert of("label_right")["value"] == pytest.approx(np.mean(q[group] > 0.5), nan_ok=True)
         assert of("label_right_again")["value"] == pytest.approx(np.mean(p[group] > 0.5), nan_ok=True)
-    again = study.under_mitigation("label_again").comparison(*cell, "explicit")
-    usual = study.comparison(*cell, "explicit")
-    less = pick(results, "conflict_tax", "explicit", mitigation="label_again", versus=UNMODIFIED)["value"]
-    assert less == pytest.approx(again.tax.mean() - usual.tax.mean())
-    churn = [s.comparison(*cell, "rerun").tax.mean() for s in (study.under_mitigation("label_again"), study)]
-    net = pick(results, "conflict_tax", "explicit", mitigation="label_again", versus=UNMODIFIED_NET)["value"]
-    assert net == pytest.approx(less - (churn[0] - churn[1]))
+    tax = lambda study, condition: study.comparison(*cell, condition).tax.mean()
+    for name in ("label_again", "trust", "selective"):
+        its, row = study.under_mitigation(name), partial(pick, results, "conflict_tax", "explicit", mitigation=name)
+        less = tax(its, "explicit") - tax(study, "explicit")
+        assert row(versus=UNMODIFIED)["value"] == pytest.approx(less)
+        churn = tax(its, "rerun") - tax(study, "rerun")
+        assert row(versus=UNMODIFIED_NET)["value"] == pytest.approx(less - churn)
+        assert row(versus="rerun")["value"] == pytest.approx(tax(its, "explicit") - tax(its, "rerun"))
     beyond = [pick(results, THERE[-1], "explicit", mitigation="label_again", subset=g)["value"] for g in LABEL_GROUPS]
     assert sum(beyond) == pytest.approx(0, abs=1e-9), "what one group has beyond its margins, the others lack"
     kept, back, _ = label_groups(study, *cell).values()

@@ -125,13 +125,33 @@ def test_a_deck_that_is_too_long_loses_what_matters_least_and_no_note():
     assert len(decks.shortened([decks.Slide("a")] * 4, 2)) == 4, "what has rank 0 stays"
 
 
-@pytest.mark.parametrize("bullets, parts", [(0, []), (1, [1]), (6, [6]), (7, [3, 4]), (13, [4, 5, 4])])
-def test_a_summary_that_fills_more_than_a_slide_goes_on_on_another(tmp_path, bullets, parts):
-    told = [f"{n}{' word' * 20}." for n in range(bullets)]
+@pytest.mark.parametrize(
+    "words, parts",
+    [
+        ([], []),
+        ([20], [1]),
+        ([20] * 6, [6]),
+        ([20] * 7, [3, 4]),
+        ([20] * 13, [4, 5, 4]),
+        ([60, 60, 60, 60, 20], [1, 2, 2]),
+        ([200, 20, 20], [1, 2]),
+    ],
+)
+def test_a_summary_that_fills_more_than_a_slide_goes_on_on_another(tmp_path, words, parts):
+    told = [f"{n}{' word' * its}." for n, its in enumerate(words)]
     cell = new_markdown_cell("## Summary\n\n" + "\n".join(f"- {text}" for text in told))
     shown = [slide.says for slide in made(tmp_path, cell)[1] if slide.title == "Summary"]
     assert "\n".join(shown) == "\n".join(f"- {text}" for text in told), "each stands there once, in its order"
     assert [slide.count("- ") for slide in shown] == parts
+
+
+def test_no_slide_of_a_summary_is_fuller_than_can_be_read():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        bullets = [f"{n}{' word' * rng.integers(10, 150)}." for n in range(rng.integers(1, 12))]
+        parts = decks.in_parts(bullets)
+        assert [bullet for part in parts for bullet in part] == bullets
+        assert all(len(part) == 1 or decks.count_words(" ".join(part)) <= decks.FULL for part in parts)
 
 
 def test_cells_can_be_for_slides_alone_or_for_pages_alone(tmp_path):

@@ -20,6 +20,7 @@ from io import StringIO
 from pathlib import Path
 
 import nbformat
+import numpy as np
 from nbformat import NotebookNode
 
 from w2s_lib.book import guide
@@ -385,15 +386,15 @@ def read_opening(notebook: NotebookNode, source: Origin, page: str) -> tuple[str
 
 
 def in_parts(bullets: Sequence[str]) -> list[list[str]]:
-    """Bullets in their order, in as many parts as slides are needed, about as many words in each."""
-    total = sum(map(count_words, bullets))
-    fair, parts, before = total / max(1, math.ceil(total / FULL)), [], 0
-    for bullet in bullets:
-        if before + count_words(bullet) / 2 >= fair * len(parts):
-            parts.append([])
-        parts[-1].append(bullet)
-        before += count_words(bullet)
-    return parts
+    """Bullets in their order, in as few parts as fill no slide but by a single bullet, about as many words in each."""
+    words = [count_words(bullet) for bullet in bullets]
+    for count in range(max(1, math.ceil(sum(words) / FULL)), len(bullets) + 1):
+        middle = np.cumsum(words) - np.array(words) / 2
+        part = np.floor(count * middle / sum(words)).astype(int)
+        parts = [[bullet for bullet, its in zip(bullets, part) if its == i] for i in dict.fromkeys(part)]
+        if all(len(told) == 1 or sum(map(count_words, told)) <= FULL for told in parts):
+            return parts
+    return [[bullet] for bullet in bullets]
 
 
 def shortened(slides: list[Slide], most: int) -> list[Slide]:

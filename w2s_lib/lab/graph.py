@@ -74,12 +74,13 @@ def describe(spec: Spec) -> str:
     return f"{learner} on {labels}, {spec.conflict.kind}, seed {spec.pairs.seed}, replica {spec.replica}"
 
 
-def checkpoint_of(spec: Spec) -> Checkpoint | None:
-    """The real model that a run reads or fine-tunes, if any."""
-    found = spec.checkpoint if isinstance(spec, Features) else getattr(spec, "model", None)
-    return found if isinstance(found, Checkpoint) else None
+def checkpoints_of(spec: Spec) -> list[Checkpoint]:
+    """The real models that a run reads or fine-tunes, if any; of a judgement, the one that replies and the judge's."""
+    named = [spec.checkpoint if isinstance(spec, Features) else getattr(spec, "model", None)]
+    named += [spec.reader] if isinstance(spec, Judgement) else []
+    return [model for model in dict.fromkeys(named) if isinstance(model, Checkpoint)]
 
 
 def wants_gpu(spec: Spec) -> bool:
     """Whether a run should have a GPU where there are any: one that reads or fine-tunes a real model."""
-    return checkpoint_of(spec) is not None
+    return bool(checkpoints_of(spec))

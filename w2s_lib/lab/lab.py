@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +22,7 @@ from w2s_lib.data import load
 from w2s_lib.errors import ParameterError
 from w2s_lib.lab import cluster
 from w2s_lib.lab.execute import RunError, execute, one_line, sound
-from w2s_lib.lab.graph import checkpoint_of, closure, describe, wants_gpu
+from w2s_lib.lab.graph import checkpoints_of, closure, describe, wants_gpu
 from w2s_lib.lab.provenance import is_of_other_code
 from w2s_lib.lab.remaining import Remaining
 from w2s_lib.lab.shipped import Shipped
@@ -106,7 +107,7 @@ class Lab:
         todo = self.missing(specs)
         shards.check_shared(todo)
         _check_pairs(todo)
-        if read := [found for found in map(checkpoint_of, todo) if found is not None]:
+        if read := list(chain.from_iterable(map(checkpoints_of, todo))):
             self._check_models(todo, read, planning)
         return todo
 

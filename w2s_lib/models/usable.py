@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from safetensors import safe_open
 
 from w2s_lib.models import checkpoints, folders, names
 from w2s_lib.models.folders import CheckpointError
+from w2s_lib.models.ladder import KNOWN
 from w2s_lib.specs import Checkpoint, Features, Judgement, Method, Opinion, Spec, Train
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -29,9 +31,11 @@ def check_models(runs: Iterable[Spec], fetch: bool = False) -> None:
         CheckpointError: one cannot, or an oracle is to choose tokens that a student does not read.
     """
     runs = list(runs)
-    for checkpoint, method, max_tokens in dict.fromkeys(map(_asked, runs)):
-        if checkpoint is None or names.is_packaged(checkpoint):
-            continue  # a package's digest is known
+    for checkpoint, method, max_tokens in dict.fromkeys(chain.from_iterable(map(_asked, runs))):
+        if names.is_packaged(checkpoint):
+            if fetch:
+                names.packaged(KNOWN[checkpoint.name])
+            continue  # its digest is known
         whole = fetch or bool(_files(checkpoint))
         try:  # transformers would ask a hub that is out of reach again and again, for minutes
             names.check_hub([] if whole else [checkpoint])
@@ -65,17 +69,17 @@ def _tokens(checkpoint: Checkpoint) -> dict[str, int]:
     return checkpoints.tokenizer(checkpoint, 512).get_vocab()
 
 
-def _asked(run: Spec) -> tuple[Checkpoint | None, Method | None, int]:
-    """The real model that a run reads or trains, if any, by which method (None: it is read), on texts how long."""
+def _asked(run: Spec) -> Iterator[tuple[Checkpoint, Method | None, int]]:
+    """The real models that a run reads or trains, by which method (None: it is read), on texts how long."""
     if isinstance(run, Features):
-        return run.checkpoint, None, run.max_tokens
-    if isinstance(run, Opinion) and isinstance(run.model, Checkpoint):  # without answers it asks as a policy is asked
-        return run.model, None if run.of else "simpo", run.pairs.max_tokens
-    if isinstance(run, Judgement):
-        return run.reader, run.judge.method if run.reader == run.judge.model else None, run.pairs.max_tokens
-    if isinstance(run, Train) and isinstance(run.model, Checkpoint):
-        return run.model, run.method, run.pairs.max_tokens
-    return None, None, 0
+        yield run.checkpoint, None, run.max_tokens
+    elif isinstance(run, Opinion) and isinstance(run.model, Checkpoint):  # without answers it asks as a policy is asked
+        yield run.model, None if run.of else "simpo", run.pairs.max_tokens
+    elif isinstance(run, Judgement):
+        yield run.model, run.policies[0].method, run.pairs.max_tokens
+        yield run.reader, run.judge.method if run.reader == run.judge.model else None, run.pairs.max_tokens
+    elif isinstance(run, Train) and isinstance(run.model, Checkpoint):
+        yield run.model, run.method, run.pairs.max_tokens
 
 
 def _files(checkpoint: Checkpoint) -> tuple[Path, ...]:

@@ -220,7 +220,7 @@ def work(run: Spec, rows: Mapping[str, int] | None = None) -> Work:
         return _of_a_society(run)
     if isinstance(run, Judgement):
         learned, said = work(run.judge), 2 * LONGEST_REPLY * run.policies[0].replies  # sampled once, and read
-        again = 3 * run.pairs.train_pairs * tokens_a_pair(run.pairs) if isinstance(run.judge.model, Layer) else 0
+        again = 2 * run.pairs.train_pairs * tokens_a_pair(run.pairs) if isinstance(run.judge.model, Layer) else 0
         return Work(learned.trained, again + learned.read + said * (2 + len(run.policies)), frozen=learned.frozen)
     # Of a search at most, as if the guide were as large as the strong model, whose tokens are few beside its training.
     return _of_training(run.guide if isinstance(run, Search) else run)
@@ -386,6 +386,8 @@ def plan_runs(
     for run in order:
         model = run.checkpoint if isinstance(run, Features) else getattr(run, "model", run)
         its, todo, together = size(model), work(run, rows), processes if trains_all(run) else 1
+        if isinstance(run, Judgement):  # as if the larger of the two replied and judged
+            its = max(its, size(run.reader))
         machine, there = device if wants_gpu(run) else core, absent is not None and run.key not in absent
         operations = arithmetic(todo, its)
         hours = 0.0 if there else machine.hours(operations / together, todo.steps)

@@ -432,8 +432,9 @@ class Edition(Value):
             ("truncation_side", self.truncation_side, "right", "cut there"),
         )
         is_layer = [parse(model).layer is not None for model in self.models]
+        judged_by_a_layer = self.judge is not None and parse(self.judge).layer is not None
         for name, chosen, stock, done in choices:
-            if chosen != stock and (recipe.frozen or any(is_layer)):
+            if chosen != stock and (recipe.frozen or judged_by_a_layer or any(is_layer)):
                 raise ParameterError(name, chosen, says.format(done))
         if self.lora_rank is not None and all(is_layer):
             raise ParameterError("lora_rank", self.lora_rank, says.format("trained by adapters"))

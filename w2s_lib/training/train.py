@@ -78,9 +78,12 @@ def gaps_again(run: Train, pairs: pd.DataFrame, folder: Path) -> np.ndarray:
     learned_from = training_pairs(run, [])
     if not isinstance(run.model, Layer):
         return _reward_gaps(run, (), learned_from, pairs, folder)
-    layer, known = f"{run.model.layer}.{run.model.pooling}", load.load(run.pairs)
-    read = partial(_read, run.model.features.checkpoint, run.pairs, layer=layer)
-    return _head_gaps(run, learned_from, *map(read, (known[known["split"] != "test"], learned_from, pairs)))
+    known = load.load(run.pairs)
+    known = known[known["split"] != "test"]
+    layer, place = f"{run.model.layer}.{run.model.pooling}", pd.Series(range(len(known)), index=known["pair_id"])
+    found = _read(run.model.features.checkpoint, run.pairs, pd.concat([known, pairs]), layer)  # loads the model once
+    trained, scored = np.split(found, [len(known)])
+    return _head_gaps(run, learned_from, trained, trained[place.loc[learned_from["pair_id"]]], scored)
 
 
 def opinion(run: Opinion, bases: Sequence[Path], tables: Sequence[pd.DataFrame], folder: Path) -> None:
