@@ -497,7 +497,7 @@ def test_layers_were_chosen_by_the_best_ceilings_on_other_divisions():
     assert {one for one in supervisors if one[0] == gemma} == nearest and len(nearest) == 2
     chosen = {model: [layer for base, layer in supervisors | students if base == model] for model in (smol, gemma)}
     drawn = figures_of_real_texts.accuracy_by_layer(tried, chosen)
-    assert f"{gemma}: layer" in drawn.alt and f"the best is layer {mean[smol].idxmax()} of 30" in drawn.alt
+    assert f"{gemma}: layer" in drawn.alt and f"of 30 layers the best is {mean[smol].idxmax()}" in drawn.alt
 
 
 def test_ceilings_of_other_divisions_are_shipped_where_the_store_has_them(own, folders):

@@ -246,7 +246,7 @@ def accuracy_by_layer(tried: pd.DataFrame, chosen: Mapping[str, Sequence[int]]) 
         ring = {"s": 150, "facecolor": "none", "edgecolor": look[model]["color"], "linewidth": 1.6}
         axes.scatter(mine.index, mine["mean"], **ring)
         told = "; ".join(f"layer {layer} {value:.1f} %" for layer, value in mine["mean"].items())
-        said.append(f"{model}: {told}; the best is layer {found['mean'].idxmax()} of {len(found)}")
+        said.append(f"{model}: {told}; of {len(found)} layers the best is {found['mean'].idxmax()}")
     axes.set(xlabel="layer", ylabel="ceiling is right (%)")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return Figure(
