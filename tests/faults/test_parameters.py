@@ -228,6 +228,7 @@ OTHERS: dict[str, list[object]] = {
     "data": [*NO_TEXT, "hh-harmless", "hh-helpful"],
     "helpful": [*NO_TEXT, "hh-harmless"],
     "dask": NO_TEXT,
+    "judge": [*NO_TEXT, *NO_NAME, "gpt2", "tiny-24"],
     "search": [3, True, "wide", [], {"no_such": 1}, {3: 1}, {"width": 1, "successors": MOST_BEAMS + 1},
         {"width": 9, "successors": 9}, {"chunk": MAX_REPLY + 1},
         *({name: value} for name in ("width", "successors", "chunk") for value in (0, -1, 1.5, "x", nan, inf, [1]))],
