@@ -54,7 +54,7 @@ class Parts(Table):
 
 FRAMED = (
     '<meta name="color-scheme" content="light dark"><style>body { font: 1rem/1.5 sans-serif; overflow-wrap: anywhere }'
-    " td, th { padding: 0.3em 0.6em; text-align: left; vertical-align: top }</style>"
+    " td, th { padding: 0.3em 0.6em; text-align: left; vertical-align: top } th { overflow-wrap: normal }</style>"
 )
 
 
