@@ -339,9 +339,13 @@ def coin(folder) -> Path:
     return write(folder / "coin.jsonl", rows)
 
 
-@pytest.mark.slow
-def test_what_luck_may_explain_is_not_shown(folder, models, coin):
-    done = report(coin, *models, folder / "coin.html", seeds=[1], threshold=0.5, draws=200, **QUIET, **FAST)
+@pytest.fixture(scope="module")
+def of_a_coin(folder, models, coin) -> Report:
+    return report(coin, *models, folder / "coin.html", seeds=[1], threshold=0.5, draws=200, **QUIET, **FAST)
+
+
+def test_what_luck_may_explain_is_not_shown(of_a_coin):
+    done = of_a_coin
     (summary,) = re.findall(r"<h2>In short</h2>\s*<ul>(.*?)</ul>", done.page, re.S)
     chance, luck, *others = re.findall(r"<li>(.*?)</li>", summary, re.S)
     assert chance.count("not told from chance") == 2 and "not distinguishable from zero" in chance
@@ -349,7 +353,7 @@ def test_what_luck_may_explain_is_not_shown(folder, models, coin):
     assert not re.search(r"Deception score\W+[-\d]|PGR is [-\d]|margin-matched", done.page)
     assert done.page.count("<svg") == 1 and "deception area" not in others[1]
     assert all("this minus the rerun's" in told for told in others if told.startswith(("<b>Explicit", "<b>Placebo")))
-    beside = pd.read_csv(folder / "coin.csv").set_index("statistic")["value"]
+    beside = pd.read_csv(done.path.with_suffix(".csv")).set_index("statistic")["value"]
     assert beside[["pgr", "deception_score", "excess_margin_matched", "hidden_score"]].isna().all()
     assert beside[["accuracy", "gap", "conflict_tax", "net_change"]].notna().all()
 
@@ -368,13 +372,13 @@ def test_a_ceiling_that_its_supervisor_may_reach_shows_no_deception_either(found
     assert beside.count()[["accuracy", "gap", "conflict_tax"]].gt(0).all()
 
 
-def test_a_condition_that_tells_nothing_apart_is_left_out_in_words(folder, models, coin, capsys):
+def test_a_condition_that_tells_nothing_apart_is_left_out_in_words(folder, models, coin, of_a_coin, capsys):
     study = own(coin, *models, seeds=[1, 2], **FAST)
     assert study.edition.placebo == "parity" and conditions(study) == ["none", "explicit", "rerun", "placebo"]
-    page = (folder / "coin.html").read_text(encoding="utf-8")
+    page = of_a_coin.path.read_text(encoding="utf-8")
     assert "<b>Implicit</b> is left out: where the longer reply is preferred, 0 of the 40 pairs" in page
     assert "0 of 120 pairs" in page and "nan" not in page
-    assert "implicit" not in set(pd.read_csv(folder / "coin.csv")["condition"])
+    assert "implicit" not in set(pd.read_csv(of_a_coin.path.with_suffix(".csv"))["condition"])
     command = [str(coin), "--weak", models[0], "--strong", models[1], "--max-tokens", "96", "--dry-run"]
     assert main([*command, "--out", str(folder / "other.html")]) == 0
     told = capsys.readouterr()
