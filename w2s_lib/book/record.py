@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--store", help="folder of results (default: $W2S_STORE, else .store)")
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
     parser.add_argument("--folder", help="where the record lies (default: with the edition)")
+    parser.add_argument("--beside", metavar="NAME", default="", help="another record beside the edition's first one")
     parser.add_argument("--merge", metavar="FOLDER", help="another record, whose seeds are added to it")
     parser.add_argument("--spread", action="store_true", help="measure on pilots what a seed's spread is made of")
     given = parser.parse_args(arguments)
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
             frame = spread.measure_pilots(study.on(open_lab(given.store, given.workers, study.edition)), SPREAD)
             print(f"{frame['seed'].nunique()} pilot worlds in {spread.path_of(study.edition)}")
             return
-        folder = Path(given.folder) if given.folder else record.record_folder(study.edition)
+        folder = Path(given.folder) if given.folder else record.record_folder(study.edition, given.beside)
         record.opened(folder, study.edition)
         if (folder / record.ABOUT).is_file():
             record.load_record(folder)

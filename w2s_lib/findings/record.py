@@ -73,9 +73,14 @@ class Record(NamedTuple):
         return sorted(map(int, self.about["seeds"]))
 
 
-def record_folder(edition: Edition) -> Path:
-    """Where the record of an edition lies, if it has one."""
-    return FOLDER / (edition.record_of or edition.name) / "record"
+def record_folder(edition: Edition, beside: str = "") -> Path:
+    """Where the record of an edition lies, if it has one; ``beside``: the name of another one beside the first."""
+    return FOLDER / (edition.record_of or edition.name) / f"record{'-' * bool(beside)}{beside}"
+
+
+def record_folders(edition: Edition) -> list[Path]:
+    """The folders of an edition's records, the first one first; none where it has none."""
+    return sorted(path.parent for path in record_folder(edition).parent.glob(f"record*/{ABOUT}"))
 
 
 def parameters_digest(edition: Edition) -> str:
@@ -89,14 +94,21 @@ def parameters_digest(edition: Edition) -> str:
 
 def chapters_of(folder: Path, edition: Edition) -> list[str]:
     """Chapters whose statistics a seed of this record has: those that its seeds have, and in a new record all of the
-    edition's that the ledger reads.
+    edition's that the ledger reads and no record beside it holds.
 
     Raises:
-        RecordError: a file of the record cannot be read.
+        RecordError: a file of the record, or of one beside it, cannot be read.
     """
-    for seed in opened(folder, edition)["seeds"]:
-        return sorted({name for _, rows in _seeds_of(_file(folder, int(seed))) for name in rows["chapter"]})
-    return [name for name in FINDINGS if edition.has_chapter(name.partition("_")[0])]
+    held = lambda folder: {
+        name
+        for seed in [*_about(folder)["seeds"]][:1]
+        for _, rows in _seeds_of(_file(folder, int(seed)))
+        for name in rows["chapter"]
+    }
+    if opened(folder, edition)["seeds"]:
+        return sorted(held(folder))
+    others = set().union(*(held(path.parent) for path in folder.parent.glob(f"record*/{ABOUT}")))
+    return [name for name in FINDINGS if edition.has_chapter(name.partition("_")[0]) and name not in others]
 
 
 def of_chapters(study: Study, seed: int, names: Iterable[str]) -> Study:

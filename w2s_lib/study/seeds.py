@@ -34,6 +34,9 @@ PLANNED = range(400, 432)
 LOOKED = (5, 8, 32)
 """After how many of them the record was looked at."""
 
+PLANNED_LATER = range(440, 452)
+"""Seeds of the record of later chapters, planned before the first was trained, to be looked at once."""
+
 
 def of_record(text: str) -> list[int]:
     """Seeds of the record, as they are given: ``"400-431"``, ``"400,405"``, or both.
