@@ -49,19 +49,19 @@ from w2s_lib.measures.intervals import prediction_interval, seeds_for
 from w2s_lib.measures.variance import best_replicas, components
 from w2s_lib.study import Study
 from w2s_lib.study.edition import load
-from w2s_lib.study.seeds import SEEDS, of_record
+from w2s_lib.study.seeds import PLANNED_LATER, SEEDS, of_record
 
 WORLD = load("world")
 CHAPTER = "05_conflict_tax_deception"
 STATISTICS = ("net_change", "excess_margin_matched", "conflict_tax")
 
 
-def planted(seed: int, statistics=STATISTICS) -> pd.DataFrame:
+def planted(seed: int, statistics=STATISTICS, chapter=CHAPTER) -> pd.DataFrame:
     """What ``record.seed_statistics`` gives of a seed, with normal values."""
     rng = np.random.default_rng(seed)
     usual = USUAL | {
         "edition": "world",
-        "chapter": CHAPTER,
+        "chapter": chapter,
         "seed": seed,
         "weak": ALL,
         "strong": ALL,
@@ -99,7 +99,7 @@ def folder(tmp_path):
 @pytest.fixture
 def ours(folder, monkeypatch):
     """The planted record stands where the edition's own would."""
-    monkeypatch.setattr(record, "record_folder", lambda edition: folder)
+    monkeypatch.setattr(record, "record_folder", lambda edition, beside="": folder)
     return folder
 
 
@@ -344,7 +344,7 @@ def test_a_bad_record_is_refused_in_one_line_before_anything_runs(folder, tmp_pa
     store = tmp_path / "store"
     assert command.main(["--seeds", "410", "--folder", str(folder), "--store", str(store)]) == 2
     assert (said := capsys.readouterr().err).count("\n") == 1 and says in said and not store.exists()
-    monkeypatch.setattr(record, "record_folder", lambda edition: folder)
+    monkeypatch.setattr(record, "record_folder", lambda edition, beside="": folder)
     for also in ([], ["--dry-run"]):
         assert build.main(["--store", str(store), "--output", str(tmp_path / "book"), *also]) == 2
         assert (said := capsys.readouterr().err).count("\n") == 1 and says in said and not store.exists()
@@ -375,22 +375,73 @@ def test_seeds_and_what_costs_nothing_are_no_parameters_of_a_record():
 
 
 def test_a_record_is_read_where_parameters_are_its_own(ours):
-    assert record.comparable_record(WORLD).seeds == list(range(400, 406))
+    assert record.comparable_records(WORLD)["record"].seeds == list(range(400, 406))
     assert record.record_in_words(WORLD) == "The record holds 6 study seeds, from 400 to 405."
     for fields, says in (
         ({"alpha": 1.0}, "other parameters"),
         ({"seeds": [405, 406]}, "seed 405 of this page is one of its own"),
     ):
-        assert record.comparable_record(load("world", fields)) is None and says in record.record_in_words(
-            load("world", fields)
-        )
+        other = load("world", fields)
+        assert not record.comparable_records(other) and says in record.record_in_words(other)
 
 
 def test_without_a_record_there_is_none(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "record_folder", lambda edition: tmp_path)
-    assert record.comparable_record(WORLD) is None and record.record_in_words(WORLD).startswith(
-        "No record comes with the edition world"
-    )
+    says = "No record comes with the edition world"
+    assert not record.comparable_records(WORLD) and record.record_in_words(WORLD).startswith(says)
+
+
+LATER = "29_competence_and_conformity"
+
+
+@pytest.fixture
+def two(ours):
+    """Beside the planted record another one, of a later chapter and of fewer seeds."""
+    write(ours.with_name("record-later"), range(440, 443), chapter=LATER, statistics=("conflict_tax",))
+    return ours
+
+
+def test_a_record_beside_the_first_holds_what_the_first_lacks(two):
+    assert [folder.name for folder in record.record_folders(WORLD)] == ["record", "record-later"]
+    rows = record.rows_of(WORLD)
+    assert rows.groupby("chapter")["seed"].nunique().to_dict() == {CHAPTER: 6, LATER: 3}
+    over = record.summarise_record(rows)
+    assert set(over.loc[over["chapter"] == LATER, "n_seeds"]) == {3} and set(over["n_seeds"]) == {3, 6}
+    assert record.seed_entries(WORLD)["record"].tolist() == ["record"] * 6 + ["record-later"] * 3
+    says = "The record holds 6 study seeds, from 400 to 405."
+    assert record.record_in_words(WORLD, CHAPTER) == says
+    assert record.record_in_words(WORLD) == f"{says} Another one, of chapter 29, holds 3 study seeds, from 440 to 442."
+    assert record.record_in_words(WORLD, LATER) == "The record holds 3 study seeds, from 440 to 442."
+    assert set(record.rows_of(load("world", {"seeds": [440, 444]}))["chapter"]) == {CHAPTER}, "its own seed"
+    last = power_panel(record.verdict_paths(rows)).states
+    assert [state["n"] for state in last] == [2, 3, 4, 5, 6] and len({len(state["marks"]) for state in last}) == 1
+
+
+def test_a_new_record_holds_the_chapters_that_those_beside_it_lack(two):
+    names = record.chapters_of(two.with_name("record-new"), WORLD)
+    assert set(FINDINGS) - set(names) == {CHAPTER, LATER}
+    assert record.chapters_of(two.with_name("record-later"), WORLD) == [LATER], "what its seeds have, and no more"
+    assert set(record.chapters_of(two.parent / "elsewhere" / "record", WORLD)) == set(FINDINGS)
+
+
+def test_no_chapter_is_in_two_records(two):
+    write(two.with_name("record-too"), [450], chapter=LATER, statistics=("conflict_tax",))
+    with pytest.raises(RecordError, match=f"record-too: record-later holds {LATER}, too"):
+        record.comparable_records(WORLD)
+
+
+def test_a_chapter_has_the_seeds_of_the_record_that_holds_it(two, tmp_path):
+    asked = lambda name, **p: open_chapter(name, p | {"edition": "world", "store": str(tmp_path / "store")})
+    assert [asked(name).n_seeds for name in (CHAPTER, LATER)] == [6, 3 if len(WORLD.seeds) < 3 else len(WORLD.seeds)]
+    later = asked(LATER, seeds=[21, 22])
+    assert later.n_seeds == 3 and "The record holds 3 study seeds, from 440 to 442" in later.stands_beside
+    assert asked(LATER).stands_beside.startswith("The record does not hold this chapter"), "no more seeds than a build"
+
+
+def test_the_record_that_comes_along_holds_every_chapter_that_the_ledger_reads():
+    assert set(record.rows_of(WORLD)["chapter"]) == set(FINDINGS)
+    beside = record.load_record(record.record_folder(WORLD, "works"))
+    assert set(beside.seeds) <= set(PLANNED_LATER)
 
 
 def test_intervals_are_those_of_results(folder):

@@ -627,7 +627,7 @@ def build_book(edition: str, store: str | None = None, workers: int | None = Non
     """
     start = time.perf_counter()
     study = Study(load(edition))
-    record.comparable_record(study.edition)  # what is wrong with it is said before anything is trained
+    record.comparable_records(study.edition)  # what is wrong with it is said before anything is trained
     lab = open_lab(store, workers, study.edition)
     pages = Pages(lab.shipped) if lab.shipped else None
     made = {"commit": record.commit(), "where": this_machine()}
@@ -688,7 +688,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(jupyter_book(html.parent / "source", html.parent, "linkcheck") if given.links else html)
         elif given.dry_run:
             study = Study(load(given.edition))
-            record.comparable_record(study.edition)
+            record.comparable_records(study.edition)
             lab = open_lab(given.store, given.workers, study.edition)
             lab.check(study.runs(), planning=True)
             for note in notes(study, here=True):

@@ -57,7 +57,7 @@ def history_row(edition: str, output: str | None = None) -> dict[str, str]:
         says = f"{path} does not say how it was built ({first_line(error)}); {command(edition)} builds it again"
         raise ParameterError("edition", edition, says) from None
     otherwise, undecided = changes(ledger(record.by_chapter(book.results)), book.verdicts)
-    known = record.comparable_record(book.edition) is not None
+    known = bool(record.comparable_records(book.edition))
     values = (
         when, book.edition.name, commit, where, f"{minutes:.0f}",
         trained, (" ".join(otherwise) or "none") if known else "no record", str(len(undecided)) if known else "",

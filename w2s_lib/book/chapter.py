@@ -116,15 +116,15 @@ class Chapter:
     @property
     def n_seeds(self) -> int:
         """Over how many study seeds this chapter's intervals are: the record's, where it holds the chapter."""
-        held = self.name in self._in_record
-        return self._record["seed"].nunique() if held else len(self.study.edition.seeds)
+        mine = self._record.loc[self._record["chapter"] == self.name, "seed"]
+        return mine.nunique() if self.name in self._in_record else len(self.study.edition.seeds)
 
     @property
     def stands_beside(self) -> str:
         """In a sentence: whose numbers those of this chapter are; empty where it has none that a record could hold, and
         where the edition has no record."""
         edition, ours = self.study.edition, "the numbers of this chapter are this build's own"
-        if self.name not in FINDINGS or not (record.record_folder(edition) / record.ABOUT).is_file():
+        if self.name not in FINDINGS or not record.record_folders(edition):
             return ""
         if not self.recorded:
             return f"{record.record_in_words(edition)} So {ours}."
@@ -133,8 +133,8 @@ class Chapter:
         if self.name not in self._in_record:
             return f"The record does not hold this chapter: {ours}."
         return (
-            f"{record.record_in_words(edition)} A number with “(here …)” behind it and a filled mark beside a hollow "
-            f"one are the record's; “here”, and hollow, is this build "
+            f"{record.record_in_words(edition, self.name)} A number with “(here …)” behind it and a filled mark beside "
+            f"a hollow one are the record's; “here”, and hollow, is this build "
             f"({len(edition.seeds)} seed{'s' * (len(edition.seeds) > 1)}). "
             "“Outside”, or !: where the record expects five builds of a hundred. Nulls, bounds and cells of tables "
             "that stand without one are the record's as well; this build's are in results.csv."
@@ -256,9 +256,9 @@ class Chapter:
 
     @cached_property
     def _record(self) -> pd.DataFrame:
-        """The rows of the edition's record by seed; none where it has no more seeds than this study."""
+        """The rows of the edition's records by seed; without chapters of which they have no more than this study."""
         rows = record.rows_of(self.study.edition)
-        return rows if rows["seed"].nunique() > len(self.study.edition.seeds) else rows.iloc[:0]
+        return rows[rows.groupby("chapter")["seed"].transform("nunique") > len(self.study.edition.seeds)]
 
     @cached_property
     def _in_record(self) -> set[str]:

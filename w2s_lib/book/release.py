@@ -65,9 +65,8 @@ def release(
         shutil.rmtree(handed / inside)
     for path in (*(html / table for table in BOOK_TABLES.values()), *(ROOT / about for about in PROJECT_FILES)):
         shutil.copy(path, folder)
-    kept = record.record_folder(e)
-    if (kept / record.ABOUT).is_file():
-        shutil.copytree(kept, folder / "record")
+    for kept in record.record_folders(e):
+        shutil.copytree(kept, folder / kept.name)
     _write_manifest(folder, {"name": name, "edition": e.name, "version": version(PROJECT), "commit": record.commit()})
     return folder
 

@@ -78,6 +78,7 @@ def _x(value: float, claim: str) -> float:
 
 def power_panel(paths: pd.DataFrame) -> Shown:
     """A slider over the number of seeds, which redraws each claim's interval; it starts at all seeds of the record.
+    A claim of which there are fewer stays as it is with the last of them.
 
     ``paths``: as of ``record.verdict_paths``.
     """
@@ -88,7 +89,7 @@ def power_panel(paths: pd.DataFrame) -> Shown:
     order = list(dict.fromkeys(paths["claim"]))
     states = []
     for n in counts:
-        now = paths[paths["n_seeds"] == n].set_index("claim").loc[order]
+        now = paths[paths["n_seeds"] <= n].drop_duplicates("claim", keep="last").set_index("claim").loc[order]
         of = lambda c, r: None if np.isnan(r.low) else [_x(r.value, c), *sorted((_x(r.low, c), _x(r.high, c)))]
         marks, colours = [of(c, r) for c, r in now.iterrows()], now["verdict"].map(COLOURS).fillna(GREY).tolist()
         states.append({"n": int(n), "marks": marks, "says": now["says"].tolist(), "colours": colours})

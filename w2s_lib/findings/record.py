@@ -39,6 +39,9 @@ RECORD_SCHEME = f"{OF_THE_RUNS}.1"
 
 ABOUT = "record.json"
 
+BESIDE = "record-"
+"""How the folder of a record begins that is kept beside an edition's first one."""
+
 ENTRY = ("runs", "run_keys", "run_seconds", "seconds", "hardware", "commit", "date", "file")
 """What ``record.json`` says of every seed, at least."""
 
@@ -75,7 +78,7 @@ class Record(NamedTuple):
 
 def record_folder(edition: Edition, beside: str = "") -> Path:
     """Where the record of an edition lies, if it has one; ``beside``: the name of another one beside the first."""
-    return FOLDER / (edition.record_of or edition.name) / f"record{'-' * bool(beside)}{beside}"
+    return FOLDER / (edition.record_of or edition.name) / (f"{BESIDE}{beside}" if beside else "record")
 
 
 def record_folders(edition: Edition) -> list[Path]:
@@ -107,7 +110,8 @@ def chapters_of(folder: Path, edition: Edition) -> list[str]:
     }
     if opened(folder, edition)["seeds"]:
         return sorted(held(folder))
-    others = set().union(*(held(path.parent) for path in folder.parent.glob(f"record*/{ABOUT}")))
+    beside = folder.parent.glob(f"record*/{ABOUT}") if folder.name.startswith(BESIDE) else ()
+    others = set().union(*(held(path.parent) for path in beside))
     return [name for name in FINDINGS if edition.has_chapter(name.partition("_")[0]) and name not in others]
 
 
@@ -352,32 +356,39 @@ def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
     return new
 
 
-def comparable_record(edition: Edition) -> Record | None:
-    """The record of an edition; None where it has none, or one of other parameters: ``record_in_words`` tells which.
+def comparable_records(edition: Edition) -> dict[str, Record]:
+    """An edition's records by the names of their folders; without those of other parameters, or of one of its seeds:
+    ``record_in_words`` tells why.
 
     Raises:
-        RecordError: there is one that cannot be used.
+        RecordError: one of them cannot be used, or two hold the same chapter.
     """
-    if not (record_folder(edition) / ABOUT).is_file():
-        return None
-    record = load_record(record_folder(edition))
-    return record if record.seeds and not _differs(record, edition) else None
+    found = {folder.name: load_record(folder) for folder in record_folders(edition)}
+    found = {name: one for name, one in found.items() if one.seeds and not _differs(one, edition)}
+    held: dict[str, str] = {}
+    for name, one in found.items():
+        for chapter in one.frame["chapter"].unique():
+            if held.setdefault(chapter, name) != name:
+                raise RecordError(f"{record_folder(edition).with_name(name)}: {held[chapter]} holds {chapter}, too")
+    return found
 
 
 def rows_of(edition: Edition) -> pd.DataFrame:
-    """The rows of an edition's record, columns ``BY_SEED``; none where ``comparable_record`` gives none."""
-    record = comparable_record(edition)
-    return pd.DataFrame(columns=list(BY_SEED)) if record is None else record.frame
+    """The rows of an edition's ``comparable_records``, columns ``BY_SEED``; none where it has none."""
+    frames = [one.frame for one in comparable_records(edition).values()]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(BY_SEED))
 
 
 def seed_entries(edition: Edition) -> pd.DataFrame:
-    """What the record says of its seeds, a row each: ``seed, runs, core_minutes, statistics_minutes, date, commit,
-    hardware, run_keys``; minutes are missing where nobody noted them."""
-    record, told = comparable_record(edition), []
-    for seed, e in record.about["seeds"].items() if record else ():
-        took = [math.nan if e[name] is None else e[name] / 60 for name in TOOK[:2]]
-        told.append((int(seed), e["runs"], *took, e["date"], e["commit"], "; ".join(e["hardware"]), e["run_keys"]))
-    columns = ["seed", "runs", "core_minutes", "statistics_minutes", "date", "commit", "hardware", "run_keys"]
+    """What records say of their seeds, a row each: ``record`` (its folder), ``seed, runs, core_minutes,
+    statistics_minutes, date, commit, hardware, run_keys``; minutes are missing where nobody noted them."""
+    told = []
+    for name, one in comparable_records(edition).items():
+        for seed, e in one.about["seeds"].items():
+            took = [math.nan if e[name] is None else e[name] / 60 for name in TOOK[:2]]
+            about = (e["date"], e["commit"], "; ".join(e["hardware"]), e["run_keys"])
+            told.append((name, int(seed), e["runs"], *took, *about))
+    columns = ["record", "seed", "runs", "core_minutes", "statistics_minutes", "date", "commit", "hardware", "run_keys"]
     return pd.DataFrame(told, columns=columns)
 
 
@@ -396,16 +407,39 @@ def _differs(record: Record, edition: Edition) -> str:
     return ""
 
 
-def record_in_words(edition: Edition) -> str:
-    """In a sentence: what the numbers of this page are held against, or why they are not."""
-    path = record_folder(edition)
-    record = load_record(path) if (path / ABOUT).is_file() else None
-    if record is None or not record.seeds:
+def record_in_words(edition: Edition, chapter: str | None = None) -> str:
+    """In a sentence a record: what the numbers of this page, or of this chapter, are held against; or why they are
+    not."""
+    found = [one for one in map(load_record, record_folders(edition)) if one.seeds]
+    found = [one for one in found if chapter is None or chapter in set(one.frame["chapter"])]
+    if not found:
         return f"No record comes with the edition {edition.name}: there is nothing to hold its numbers against."
-    if why := _differs(record, edition):
-        return f"The record of the edition {edition.name} is not compared with: {why}."
-    seeds = record.seeds
-    return f"The record holds {len(seeds)} study seed{'s' * (len(seeds) > 1)}, from {seeds[0]} to {seeds[-1]}."
+    told = []
+    for one in found:
+        seeds, of = one.seeds, f", of {numbers_in_words(one.frame['chapter'])}," if told else ""
+        many = f"{len(seeds)} study seed{'s' * (len(seeds) > 1)}, from {seeds[0]} to {seeds[-1]}"
+        if why := _differs(one, edition):
+            told.append(f"The record of the edition {edition.name}{of} is not compared with: {why}.")
+        else:
+            told.append(f"{'Another one' if told else 'The record'}{of} holds {many}.")
+    return " ".join(told)
+
+
+def numbers_in_words(names: Iterable[str]) -> str:
+    """Which chapters these are, by their numbers.
+
+    >>> numbers_in_words(["30_label_again", "19_theory", "29_competence_and_conformity", "31_token_by_token"])
+    'chapters 19 and 29 to 31'
+    """
+    runs: list[list[int]] = []
+    for number in sorted({int(name[:2]) for name in names}):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    told = [f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
+    says = " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
+    return f"chapter{'s' * (len(told) > 1 or len(runs[0]) > 1)} {says}"
 
 
 def summarise_record(frame: pd.DataFrame) -> pd.DataFrame:

@@ -110,7 +110,9 @@ def costs_of_record(frame: pd.DataFrame, edition: Edition) -> tuple[float, float
     tokens = lambda names: sum(LADDER[name].tokens for name in set(names))
     few = [name for pair in edition.control_weak_strong_pairs for name in pair.split(ARROW)]
     first = float(frame[COST_COLUMNS[0]].median()) * tokens(edition.models) / tokens(few)
-    return first, float(record.seed_entries(edition)["core_minutes"].median()) * 60 - first
+    seeds = record.seed_entries(edition)
+    of_the_first = seeds["record"] == record.record_folder(edition).name
+    return first, float(seeds.loc[of_the_first, "core_minutes"].median()) * 60 - first
 
 
 def variance_shares(frame: pd.DataFrame, costs: tuple[float, float] | None = None) -> pd.DataFrame:
