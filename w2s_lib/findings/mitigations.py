@@ -8,6 +8,7 @@ import pandas as pd
 
 from w2s_lib.findings.results import (
     ALL,
+    NAMES,
     PER_SEED,
     ROWS,
     UNMODIFIED,
@@ -100,6 +101,7 @@ OF_OTHERS = (
 """Remedies that other chapters try; their controls stand there alone."""
 
 NEEDS: dict[str, Callable[[Study], Sequence[Spec]]] = {
+    "21_another_loss": Study.loss_runs,
     "23_no_training": lambda study: study.search_runs() + study.written_runs(),
     "28_two_remedies": lambda study: [*study.policy_runs(), *study.mitigation_runs()],
     "29_competence_and_conformity": Study.runs,
@@ -110,11 +112,11 @@ NEEDS: dict[str, Callable[[Study], Sequence[Spec]]] = {
         *(study.policy_runs() if study.edition.has_chapter("12") else ()),
     ],
 }
-"""Chapter → all runs that its rows rest on; chapter 29 reads nearly every other."""
+"""Chapters whose rows stand beside this one's → all runs that they rest on; chapter 29 reads nearly every other."""
 
 
 def why_not(study: Study) -> dict[str, str]:
-    """Chapters of ``OF_OTHERS`` whose rows cannot be had without training → why, in words."""
+    """Chapters of ``NEEDS`` whose rows cannot be had without training → why, in words."""
     has = lambda chapter: study.edition.has_chapter(chapter[:2])
     lacks = "its runs do not come with a preview" if study.edition.record_of else "this edition has no such chapter"
     absent = {chapter: lacks for chapter in NEEDS if not has(chapter)}
@@ -130,8 +132,11 @@ def split_remedies(found: Mapping[str, pd.DataFrame]) -> tuple[list[Remedy], lis
 
 def with_others(results: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Results rows of this chapter, and below them those of other chapters' remedies that are held against the same;
-    ``found``: rows by chapter, as of ``Chapter.beside``."""
-    held, rows = {*results["mitigation"]}, [results]
+    ``found``: rows by chapter, as of ``Chapter.beside``.  A row that another chapter has on more study seeds, of a
+    record that holds that chapter, stands in place of this one's."""
+    every = pd.concat([*found.values(), results], ignore_index=True).sort_values("n_seeds", kind="stable")
+    rows = [results[[*NAMES]].merge(every.drop_duplicates([*NAMES], keep="last"), on=[*NAMES])[results.columns]]
+    held = {*results["mitigation"]}
     for one in split_remedies(found)[0]:
         if one.beside_none and one.mitigation not in held:
             rows.append(usual(found[one.chapter], method=one.method, mitigation=one.mitigation, versus=UNMODIFIED))
