@@ -206,6 +206,14 @@ def test_the_readmes_numbers_are_the_records(names, all_of_it):
     assert (number if all_of_it else number.partition(" [")[0]) in told
 
 
+def test_what_the_readme_says_of_the_works_around_the_paper_is_what_the_record_decides():
+    keys = ("L3", "L4", "A1", "A2", "S3", "K1", "M6")
+    told = ledger(record.by_chapter(recorded()), [CLAIMS[key] for key in keys]).set_index("claim")
+    assert told["verdict"].to_dict() == dict(zip(keys, ("yes", "yes", "undecided", "yes", "yes", "no", "no")))
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert say(record.of_claims(recorded(), [CLAIMS["L4"]]).iloc[0]) in readme
+
+
 def test_the_readme_says_which_seeds_the_record_holds():
     seeds = record.load_record(record.record_folder(load("world"))).seeds
     assert f"the study seeds {seeds[0]} to {seeds[-1]} of" in (ROOT / "README.md").read_text(encoding="utf-8")
