@@ -424,6 +424,26 @@ def test_a_new_record_holds_the_chapters_that_those_beside_it_lack(two):
     assert set(record.chapters_of(two.parent / "elsewhere" / "record", WORLD)) == set(FINDINGS)
 
 
+def test_a_record_beside_those_that_hold_every_chapter_is_refused_before_anything_runs(two, tmp_path):
+    lab = Lab(tmp_path / "store", workers=0, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record, "FINDINGS", {CHAPTER: None, LATER: None})
+        with pytest.raises(RecordError, match="record-more: the records beside it hold every chapter"):
+            record.add_seed(Study(WORLD).on(lab), 460, two.with_name("record-more"))
+    assert not two.with_name("record-more").exists()
+
+
+@pytest.mark.parametrize("name", ["", "../elsewhere", "two words", "Works"])
+def test_a_name_that_no_folder_beside_the_first_can_have_is_one_line(name, capsys):
+    for given, says in (
+        ([f"--beside={name}"], f"--beside={name!r}: must be a name"),
+        (["--beside=works", "--folder=mine"], "--beside='works': or --folder, not both"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            command.main(["--seeds", "500", *given])
+        assert (said := capsys.readouterr().err).count("\n") == 1 and says in said
+
+
 def test_no_chapter_is_in_two_records(two):
     write(two.with_name("record-too"), [450], chapter=LATER, statistics=("conflict_tax",))
     with pytest.raises(RecordError, match=f"record-too: record-later holds {LATER}, too"):
@@ -435,7 +455,8 @@ def test_a_chapter_has_the_seeds_of_the_record_that_holds_it(two, tmp_path):
     assert [asked(name).n_seeds for name in (CHAPTER, LATER)] == [6, 3 if len(WORLD.seeds) < 3 else len(WORLD.seeds)]
     later = asked(LATER, seeds=[21, 22])
     assert later.n_seeds == 3 and "The record holds 3 study seeds, from 440 to 442" in later.stands_beside
-    assert asked(LATER).stands_beside.startswith("The record does not hold this chapter"), "no more seeds than a build"
+    assert asked(LATER).stands_beside.endswith("to 442. So the numbers of this chapter are this build's own.")
+    assert asked("30_label_again").stands_beside.startswith("The record does not hold this chapter. So the numbers")
 
 
 def test_the_record_that_comes_along_holds_every_chapter_that_the_ledger_reads():
@@ -785,7 +806,7 @@ def test_maps_and_lines_say_whose_they_are(page):
         (CHAPTER, {"alpha": 1.0}, "is not compared with: it was made with other parameters"),
         (CHAPTER, {"seeds": [404]}, "is not compared with: seed 404 of this page is one of its own"),
         (CHAPTER, {"seeds": list(range(21, 21 + HELD))}, f"The record holds {HELD} study seeds"),
-        ("30_label_again", {}, "The record does not hold this chapter: the numbers of this chapter are this build's"),
+        ("30_label_again", {"seeds": [440]}, "is not compared with: seed 440 of this page is one of its own"),
         ("09_sensitivity", {}, ""),
         (PLANTED_IN, {}, "The record holds of this chapter what planted students come to, and no more"),
     ],

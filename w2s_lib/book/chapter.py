@@ -126,12 +126,10 @@ class Chapter:
         edition, ours = self.study.edition, "the numbers of this chapter are this build's own"
         if self.name not in FINDINGS or not record.record_folders(edition):
             return ""
-        if not self.recorded:
-            return f"{record.record_in_words(edition)} So {ours}."
-        if self.name == PLANTED_IN:
+        if self.name == PLANTED_IN and PLANTED_IN in set(self._record["chapter"]):
             return f"The record holds of this chapter what planted students come to, and no more: else {ours}."
         if self.name not in self._in_record:
-            return f"The record does not hold this chapter: {ours}."
+            return f"{record.record_in_words(edition, self.name)} So {ours}."
         return (
             f"{record.record_in_words(edition, self.name)} A number with “(here …)” behind it and a filled mark beside "
             f"a hollow one are the record's; “here”, and hollow, is this build "

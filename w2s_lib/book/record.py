@@ -6,6 +6,7 @@ interrupt it whenever you like, the same command goes on from there, and a secon
 With ``--spread``, models of the pilot worlds are made several times, and how they spread is left beside the record.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -25,12 +26,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--store", help="folder of results (default: $W2S_STORE, else .store)")
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
     parser.add_argument("--folder", help="where the record lies (default: with the edition)")
-    parser.add_argument("--beside", metavar="NAME", default="", help="another record beside the edition's first one")
+    parser.add_argument("--beside", metavar="NAME", help="another record beside the edition's first one")
     parser.add_argument("--merge", metavar="FOLDER", help="another record, whose seeds are added to it")
     parser.add_argument("--spread", action="store_true", help="measure on pilots what a seed's spread is made of")
     given = parser.parse_args(arguments)
     if given.seeds is None and given.merge is None and not given.spread:
         parser.error("one of --seeds, --merge and --spread is needed")
+    if given.beside is not None and (given.folder or not re.fullmatch("[a-z0-9-]+", given.beside)):
+        says = "or --folder, not both" if given.folder else "must be a name of lower-case letters, digits and hyphens"
+        parser.error(f"--beside={given.beside!r}: {says}")
 
     def do() -> None:
         seeds = of_record(given.seeds) if given.seeds else []
@@ -39,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
             frame = spread.measure_pilots(study.on(open_lab(given.store, given.workers, study.edition)), SPREAD)
             print(f"{frame['seed'].nunique()} pilot worlds in {spread.path_of(study.edition)}")
             return
-        folder = Path(given.folder) if given.folder else record.record_folder(study.edition, given.beside)
+        folder = Path(given.folder) if given.folder else record.record_folder(study.edition, given.beside or "")
         record.opened(folder, study.edition)
         if (folder / record.ABOUT).is_file():
             record.load_record(folder)

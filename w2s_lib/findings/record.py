@@ -147,13 +147,17 @@ def add_seed(study: Study, seed: int, folder: Path) -> bool:
     as soon as it is whole.
 
     Raises:
-        RecordError: the record there cannot be read, or is of another scheme, edition or parameters; or one of its
+        RecordError: the record there cannot be read, or is of another scheme, edition or parameters; a new one would
+        hold no chapter, since those beside it hold all; or one of its
         seeds and this one lack a row of each other's.  Where its runs show that, nothing is trained.
     """
     seeds = opened(folder, study.edition)["seeds"]
     if str(seed) in seeds:
         return False
     start, names = time.perf_counter(), chapters_of(folder, study.edition)
+    if not names:
+        says = "the records beside it hold every chapter that the ledger reads; add the seed to one of them"
+        raise RecordError(f"{folder}: {says}")
     runs_of = lambda which: closure(of_chapters(study, which, names).runs())
     for other in [*seeds][:1]:  # one stands for all: each was added beside the others
         if not _named(runs_of(int(other))).items() <= seeds[other].items():
@@ -410,10 +414,12 @@ def _differs(record: Record, edition: Edition) -> str:
 def record_in_words(edition: Edition, chapter: str | None = None) -> str:
     """In a sentence a record: what the numbers of this page, or of this chapter, are held against; or why they are
     not."""
-    found = [one for one in map(load_record, record_folders(edition)) if one.seeds]
-    found = [one for one in found if chapter is None or chapter in set(one.frame["chapter"])]
-    if not found:
+    every = [one for one in map(load_record, record_folders(edition)) if one.seeds]
+    if not every:
         return f"No record comes with the edition {edition.name}: there is nothing to hold its numbers against."
+    found = [one for one in every if chapter is None or chapter in set(one.frame["chapter"])]
+    if not found:
+        return "The record does not hold this chapter."
     told = []
     for one in found:
         seeds, of = one.seeds, f", of {numbers_in_words(one.frame['chapter'])}," if told else ""
