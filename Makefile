@@ -62,7 +62,7 @@ preview:  ## build a preview of the book from one study seed that comes with it:
 
 record: env  ## add study seeds to the record that comes with an edition (SEEDS=500-507), from where it was
 	@test -n $(call quoted,SEEDS) || { echo "error: SEEDS=: name the record's seeds, such as SEEDS=500-507"; exit 2; }
-	OMP_NUM_THREADS=1 $(RUN) -m w2s_lib.book.record --edition $(call quoted,EDITION) --seeds $(call quoted,SEEDS) $(if $(BESIDE),--beside $(call quoted,BESIDE)) $(if $(WORKERS),--workers $(call quoted,WORKERS))
+	OMP_NUM_THREADS=1 $(RUN) -m w2s_lib.book.record --edition $(call quoted,EDITION) --seeds $(call quoted,SEEDS) $(if $(filter-out undefined,$(origin BESIDE)),--beside=$(call quoted,BESIDE)) $(if $(WORKERS),--workers $(call quoted,WORKERS))
 
 # PDFs are printed by a Chromium of this machine; PDF=no does without
 NO_PDF = $(if $(filter no,$(PDF)),--no-pdf)

@@ -25,7 +25,7 @@ from w2s_lib.figures import (
     policies,
 )
 from w2s_lib.figures.record import power_panel, within_prediction
-from w2s_lib.findings import record
+from w2s_lib.findings import record, spread
 from w2s_lib.findings.claims import CLAIMS, FINDINGS, PLANTED_IN, verdict
 from w2s_lib.findings.early_warning import WATCHED
 from w2s_lib.findings.record import RecordError
@@ -397,24 +397,32 @@ LATER = "29_competence_and_conformity"
 @pytest.fixture
 def two(ours):
     """Beside the planted record another one, of a later chapter and of fewer seeds."""
-    write(ours.with_name("record-later"), range(440, 443), chapter=LATER, statistics=("conflict_tax",))
+    write(ours.with_name("record-later"), range(440, 444), chapter=LATER, statistics=("conflict_tax",))
     return ours
 
 
 def test_a_record_beside_the_first_holds_what_the_first_lacks(two):
     assert [folder.name for folder in record.record_folders(WORLD)] == ["record", "record-later"]
     rows = record.rows_of(WORLD)
-    assert rows.groupby("chapter")["seed"].nunique().to_dict() == {CHAPTER: 6, LATER: 3}
+    assert rows.groupby("chapter")["seed"].nunique().to_dict() == {CHAPTER: 6, LATER: 4}
     over = record.summarise_record(rows)
-    assert set(over.loc[over["chapter"] == LATER, "n_seeds"]) == {3} and set(over["n_seeds"]) == {3, 6}
-    assert record.seed_entries(WORLD)["record"].tolist() == ["record"] * 6 + ["record-later"] * 3
+    assert set(over.loc[over["chapter"] == LATER, "n_seeds"]) == {4} and set(over["n_seeds"]) == {4, 6}
+    assert record.seed_entries(WORLD)["record"].tolist() == ["record"] * 6 + ["record-later"] * 4
     says = "The record holds 6 study seeds, from 400 to 405."
     assert record.record_in_words(WORLD, CHAPTER) == says
-    assert record.record_in_words(WORLD) == f"{says} Another one, of chapter 29, holds 3 study seeds, from 440 to 442."
-    assert record.record_in_words(WORLD, LATER) == "The record holds 3 study seeds, from 440 to 442."
+    assert record.record_in_words(WORLD) == f"{says} Another one, of chapter 29, holds 4 study seeds, from 440 to 443."
+    assert record.record_in_words(WORLD, LATER) == "The record holds 4 study seeds, from 440 to 443."
     assert set(record.rows_of(load("world", {"seeds": [440, 444]}))["chapter"]) == {CHAPTER}, "its own seed"
-    last = power_panel(record.verdict_paths(rows)).states
-    assert [state["n"] for state in last] == [2, 3, 4, 5, 6] and len({len(state["marks"]) for state in last}) == 1
+
+
+def test_a_claim_of_fewer_seeds_stays_as_its_last_one_left_it(folder):
+    paths = record.verdict_paths(record.load_record(folder).frame)
+    first = paths["claim"].iloc[0]
+    panel = power_panel(paths[(paths["claim"] != first) | (paths["n_seeds"] <= 4)])
+    assert [state["n"] for state in panel.states] == [2, 3, 4, 5, 6]
+    of_first, others = zip(*((state["marks"][0], state["marks"][1:]) for state in panel.states))
+    assert of_first[2] == of_first[3] == of_first[4] != of_first[1] and others[4] != others[2]
+    assert "A claim of fewer seeds stays" in panel.html and "fewer seeds" not in power_panel(paths).html
 
 
 def test_a_new_record_holds_the_chapters_that_those_beside_it_lack(two):
@@ -437,7 +445,8 @@ def test_a_record_beside_those_that_hold_every_chapter_is_refused_before_anythin
 def test_a_name_that_no_folder_beside_the_first_can_have_is_one_line(name, capsys):
     for given, says in (
         ([f"--beside={name}"], f"--beside={name!r}: must be a name"),
-        (["--beside=works", "--folder=mine"], "--beside='works': or --folder, not both"),
+        (["--beside=works", "--folder=mine"], "--beside='works': not together with --folder"),
+        (["--beside=works", "--spread"], "--beside='works': not together with --spread"),
     ):
         with pytest.raises(SystemExit, match="2"):
             command.main(["--seeds", "500", *given])
@@ -446,23 +455,78 @@ def test_a_name_that_no_folder_beside_the_first_can_have_is_one_line(name, capsy
 
 def test_no_chapter_is_in_two_records(two):
     write(two.with_name("record-too"), [450], chapter=LATER, statistics=("conflict_tax",))
-    with pytest.raises(RecordError, match=f"record-too: record-later holds {LATER}, too"):
+    with pytest.raises(RecordError, match=f"record-too: record-later holds {LATER}, too; keep one of them elsewhere"):
         record.comparable_records(WORLD)
+
+
+def test_a_folder_of_another_name_is_no_record(two):
+    for name in ("record.bak", "record 2", "record_old"):
+        shutil.copytree(two, two.with_name(name))
+    assert list(record.comparable_records(WORLD)) == ["record", "record-later"]
+
+
+def test_neighbours_are_told_by_where_they_lie_and_what_they_are_of(two, tmp_path):
+    again = two.rename(two.with_name("put-aside"))
+    assert LATER not in record.chapters_of(two, WORLD) and CHAPTER in record.chapters_of(two, WORLD), "the first anew"
+    elsewhere = tmp_path / "class"
+    write(elsewhere / "record-anna", [500])
+    assert set(record.chapters_of(elsewhere / "record-ben", WORLD)) == set(FINDINGS), "of two students"
+    other = load("world", {"alpha": 1.0})
+    assert set(record.chapters_of(again.with_name("record-mine"), other)) == set(FINDINGS), "of other parameters"
+
+
+def test_a_record_that_is_merged_into_a_new_one_brings_no_chapter_that_another_holds(two, tmp_path, capsys):
+    every = [planted(500), planted(500, ("conflict_tax",), "30_label_again"), planted(500, ("conflict_tax",), LATER)]
+    other = tmp_path / "class" / "mine"
+    record._write(other, WORLD, {500: record.sorted_rows(pd.concat(every))}, {"500": entry()})
+    assert record.merge(two.with_name("record-mine"), other, WORLD) == [500]
+    assert set(record.rows_of(WORLD)["chapter"]) == {CHAPTER, LATER, "30_label_again"}
+    with pytest.raises(RecordError, match="record-more hold all of its chapters"):
+        record.merge(two.with_name("record-more"), other, WORLD)
+    assert not two.with_name("record-more").exists()
+
+
+def test_a_merge_says_which_chapters_it_leaves_out(two, tmp_path, capsys):
+    both = [planted(500), planted(500, ("conflict_tax",), LATER)]
+    other = tmp_path / "class" / "mine"
+    record._write(other, WORLD, {500: record.sorted_rows(pd.concat(both))}, {"500": entry()})
+    assert command.main(["--merge", str(other)]) == 0
+    assert f"1 new seeds from {other}, without chapter 29: this record does not hold them" in capsys.readouterr().out
+
+
+def test_verdicts_and_what_stands_here_are_of_the_same_rows(two, tmp_path):
+    """A build of more seeds than one of the records has is held against the other alone."""
+    asked = lambda **p: open_chapter("14_claims", p | {"edition": "world", "store": str(tmp_path / "store")})
+    assert set(asked().record_rows["chapter"]) == {CHAPTER, LATER}
+    five = asked(seeds=[21, 22, 23, 24, 25])
+    assert set(five.record_rows["chapter"]) == {CHAPTER}
+    own = record.numbers_in_words(set(FINDINGS) - {CHAPTER})
+    assert five.read_off == f"Verdicts are read off the record, those of {own} off this build."
+    assert asked(seeds=list(range(21, 29))).read_off == "Verdicts are read off this build."
+
+
+def test_where_the_first_record_cannot_be_compared_the_other_still_can(two):
+    edition = load("world", {"seeds": [405, 21, 22]})
+    assert list(record.comparable_records(edition)) == ["record-later"]
+    says = record.record_in_words(edition)
+    assert "seed 405 of this page is one of its own. Another one, of chapter 29, holds 4 study seeds" in says
+    pilots = pd.DataFrame({name: [60.0] for name in spread.COST_COLUMNS})
+    assert spread.costs_of_record(pilots, edition) is None and spread.costs_of_record(pilots, WORLD) is not None
 
 
 def test_a_chapter_has_the_seeds_of_the_record_that_holds_it(two, tmp_path):
     asked = lambda name, **p: open_chapter(name, p | {"edition": "world", "store": str(tmp_path / "store")})
-    assert [asked(name).n_seeds for name in (CHAPTER, LATER)] == [6, 3 if len(WORLD.seeds) < 3 else len(WORLD.seeds)]
-    later = asked(LATER, seeds=[21, 22])
-    assert later.n_seeds == 3 and "The record holds 3 study seeds, from 440 to 442" in later.stands_beside
-    assert asked(LATER).stands_beside.endswith("to 442. So the numbers of this chapter are this build's own.")
+    assert [asked(name).n_seeds for name in (CHAPTER, LATER)] == [6, 4]
+    assert "The record holds 4 study seeds, from 440 to 443" in asked(LATER).stands_beside
+    five = asked(LATER, seeds=[21, 22, 23, 24, 25])
+    assert five.n_seeds == 5 and five.stands_beside.endswith("So the numbers of this chapter are this build's own.")
     assert asked("30_label_again").stands_beside.startswith("The record does not hold this chapter. So the numbers")
 
 
 def test_the_record_that_comes_along_holds_every_chapter_that_the_ledger_reads():
     assert set(record.rows_of(WORLD)["chapter"]) == set(FINDINGS)
     beside = record.load_record(record.record_folder(WORLD, "works"))
-    assert set(beside.seeds) <= set(PLANNED_LATER)
+    assert set(beside.seeds) >= set(PLANNED_LATER), "all that were planned"
 
 
 def test_intervals_are_those_of_results(folder):

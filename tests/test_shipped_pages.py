@@ -115,7 +115,7 @@ def key(tmp_path, monkeypatch):
     ["notebooks/01_x.ipynb", "w2s_lib/measures/metrics.py", "requirements.lock"]
     + [f"{path.relative_to(ROOT)}" for path in sorted((ROOT / "w2s_lib").rglob("*.*")) if path.suffix not in NOT_READ]
     + ["notebooks/editions/preview.yaml", "notebooks/editions/hh-smol/records.parquet"]
-    + [f"notebooks/editions/world/record/{path.name}" for path in sorted((FOLDER / "world/record").glob("*.json"))],
+    + [f"{path.relative_to(ROOT)}" for path in sorted((FOLDER / "world").glob("record*/*.json"))],
 )  # fmt: skip
 def test_a_changed_byte_of_what_a_page_depends_on_names_another(file, key):
     name, root = key

@@ -116,7 +116,7 @@ class Chapter:
     @property
     def n_seeds(self) -> int:
         """Over how many study seeds this chapter's intervals are: the record's, where it holds the chapter."""
-        mine = self._record.loc[self._record["chapter"] == self.name, "seed"]
+        mine = self.record_rows.loc[self.record_rows["chapter"] == self.name, "seed"]
         return mine.nunique() if self.name in self._in_record else len(self.study.edition.seeds)
 
     @property
@@ -126,7 +126,7 @@ class Chapter:
         edition, ours = self.study.edition, "the numbers of this chapter are this build's own"
         if self.name not in FINDINGS or not record.record_folders(edition):
             return ""
-        if self.name == PLANTED_IN and PLANTED_IN in set(self._record["chapter"]):
+        if self.name == PLANTED_IN and PLANTED_IN in set(self.record_rows["chapter"]):
             return f"The record holds of this chapter what planted students come to, and no more: else {ours}."
         if self.name not in self._in_record:
             return f"{record.record_in_words(edition, self.name)} So {ours}."
@@ -253,7 +253,7 @@ class Chapter:
         return known
 
     @cached_property
-    def _record(self) -> pd.DataFrame:
+    def record_rows(self) -> pd.DataFrame:
         """The rows of the edition's records by seed; without chapters of which they have no more than this study."""
         rows = record.rows_of(self.study.edition)
         return rows[rows.groupby("chapter")["seed"].transform("nunique") > len(self.study.edition.seeds)]
@@ -261,7 +261,7 @@ class Chapter:
     @cached_property
     def _in_record(self) -> set[str]:
         """Chapters whose statistics the record holds, but for planted students."""
-        return {*self._record["chapter"].unique()} - {PLANTED_IN}
+        return {*self.record_rows["chapter"].unique()} - {PLANTED_IN}
 
     @cached_property
     def _over_seeds(self) -> dict[str, pd.DataFrame]:
@@ -270,12 +270,22 @@ class Chapter:
     @property
     def recorded(self) -> bool:
         """Whether verdicts are read off the edition's record."""
-        return not self._record.empty
+        return not self.record_rows.empty
+
+    @property
+    def read_off(self) -> str:
+        """In a sentence: what verdicts are read off."""
+        held, e = {*self.record_rows["chapter"]}, self.study.edition
+        own = [name for name in FINDINGS if e.has_chapter(name.partition("_")[0]) and name not in held]
+        if not self.recorded:
+            return "Verdicts are read off this build."
+        others = f", those of {record.numbers_in_words(own)} off this build" if own else ""
+        return f"Verdicts are read off the record{others}."
 
     def _recorded(self, name: str) -> pd.DataFrame:
         """Results rows of one chapter over the seeds of the record; none where the chapter is younger."""
         if name not in self._over_seeds:  # an interval for each of hundreds of rows takes a while
-            self._over_seeds[name] = record.summarise_record(self._record[self._record["chapter"] == name])
+            self._over_seeds[name] = record.summarise_record(self.record_rows[self.record_rows["chapter"] == name])
         return self._over_seeds[name]
 
     def deciding(self, live: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -295,7 +305,7 @@ class Chapter:
     @cached_property
     def _innocents(self) -> pd.DataFrame:
         """What innocent planted students show on average over the record's seeds; none where it has none."""
-        rows = self._record
+        rows = self.record_rows
         return record.summarise_record(rows[(rows["chapter"] == PLANTED_IN) & rows["planted"].isin(FOLLOWS)])
 
     def ledger_row(self, key: str, results: pd.DataFrame) -> pd.Series:

@@ -26,15 +26,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--store", help="folder of results (default: $W2S_STORE, else .store)")
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
     parser.add_argument("--folder", help="where the record lies (default: with the edition)")
-    parser.add_argument("--beside", metavar="NAME", help="another record beside the edition's first one")
+    parser.add_argument("--beside", metavar="NAME", help="folder record-NAME, of the chapters that no other one holds")
     parser.add_argument("--merge", metavar="FOLDER", help="another record, whose seeds are added to it")
     parser.add_argument("--spread", action="store_true", help="measure on pilots what a seed's spread is made of")
     given = parser.parse_args(arguments)
     if given.seeds is None and given.merge is None and not given.spread:
         parser.error("one of --seeds, --merge and --spread is needed")
-    if given.beside is not None and (given.folder or not re.fullmatch("[a-z0-9-]+", given.beside)):
-        says = "or --folder, not both" if given.folder else "must be a name of lower-case letters, digits and hyphens"
-        parser.error(f"--beside={given.beside!r}: {says}")
+    if given.beside is not None:
+        if given.folder or given.spread:
+            parser.error(f"--beside={given.beside!r}: not together with {'--folder' if given.folder else '--spread'}")
+        if not re.fullmatch("[a-z0-9-]+", given.beside):
+            parser.error(f"--beside={given.beside!r}: must be a name of lower-case letters, digits and hyphens")
 
     def do() -> None:
         seeds = of_record(given.seeds) if given.seeds else []
@@ -49,7 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
             record.load_record(folder)
         if given.merge:
             new = record.merge(folder, Path(given.merge), study.edition)
-            print(f"{len(new)} new seeds from {given.merge}", flush=True)
+            chapters = lambda folder: {*record.load_record(folder).frame["chapter"]}
+            left = chapters(Path(given.merge)) - chapters(folder)
+            without = f", without {record.numbers_in_words(left)}: this record does not hold them" if left else ""
+            print(f"{len(new)} new seeds from {given.merge}{without}", flush=True)
         study = study.on(open_lab(given.store, given.workers, study.edition)) if seeds else study
         for seed in seeds:
             done = record.add_seed(study, seed, folder)

@@ -111,10 +111,12 @@ def power_panel(paths: pd.DataFrame) -> Shown:
         for claim, mark, words, colour in zip(order, last["marks"], last["says"], last["colours"])
     )
     data = json.dumps(states, separators=(",", ":")).replace("<", "\\u003c")
+    several = paths["claim"].value_counts().nunique() > 1
     fields = {
         "id": f"power-{hashlib.sha256(data.encode()).hexdigest()[:8]}", "rows": rows, "data": data,
         "last": len(states) - 1,
         "n": last["n"], "says": html.escape(says),
+        "fewer": "A claim of fewer seeds stays as its last one left it. " * several,
     }  # fmt: skip
     return Shown(fill_template("power_panel", fields), says, states)
 

@@ -3,7 +3,7 @@
 A build computes a few seeds of its own; beside the record it is a replication of it.  In an edition's folder
 ``record`` lie ``seed-<seed>.parquet``, a row a statistic (columns ``results.BY_SEED``), and ``record.json``, which says
 what was computed: edition, scheme, a digest of the edition's other parameters, and for each seed its runs, versions,
-machine, seconds and commit.
+machine, seconds and commit.  Chapters that came later have a record of their own, in a folder ``record-<name>``.
 """
 
 import json
@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,7 +84,9 @@ def record_folder(edition: Edition, beside: str = "") -> Path:
 
 def record_folders(edition: Edition) -> list[Path]:
     """The folders of an edition's records, the first one first; none where it has none."""
-    return sorted(path.parent for path in record_folder(edition).parent.glob(f"record*/{ABOUT}"))
+    first = record_folder(edition)
+    beside = sorted(first.parent.glob(f"{BESIDE}*/{ABOUT}"))
+    return [path.parent for path in (first / ABOUT, *beside) if path.is_file()]
 
 
 def parameters_digest(edition: Edition) -> str:
@@ -95,6 +98,19 @@ def parameters_digest(edition: Edition) -> str:
     return digests.digest(json.dumps(named, sort_keys=True))
 
 
+def _chapters(folder: Path) -> set[str]:
+    """Chapters that a record holds: each of its seeds has all of them, so that one tells."""
+    one = [*_about(folder)["seeds"]][:1]
+    return {name for seed in one for _, rows in _seeds_of(_file(folder, int(seed))) for name in rows["chapter"]}
+
+
+def _held_beside(folder: Path, edition: Edition) -> set[str]:
+    """Chapters that the edition's other records hold where this one lies, or would lie, beside them."""
+    others = [path for path in record_folders(edition) if path.resolve().parent == folder.resolve().parent]
+    alike = [path for path in others if path.name != folder.name and _of(edition).items() <= _about(path).items()]
+    return set().union(*map(_chapters, alike))
+
+
 def chapters_of(folder: Path, edition: Edition) -> list[str]:
     """Chapters whose statistics a seed of this record has: those that its seeds have, and in a new record all of the
     edition's that the ledger reads and no record beside it holds.
@@ -102,16 +118,9 @@ def chapters_of(folder: Path, edition: Edition) -> list[str]:
     Raises:
         RecordError: a file of the record, or of one beside it, cannot be read.
     """
-    held = lambda folder: {
-        name
-        for seed in [*_about(folder)["seeds"]][:1]
-        for _, rows in _seeds_of(_file(folder, int(seed)))
-        for name in rows["chapter"]
-    }
     if opened(folder, edition)["seeds"]:
-        return sorted(held(folder))
-    beside = folder.parent.glob(f"record*/{ABOUT}") if folder.name.startswith(BESIDE) else ()
-    others = set().union(*(held(path.parent) for path in beside))
+        return sorted(_chapters(folder))
+    others = _held_beside(folder, edition)
     return [name for name in FINDINGS if edition.has_chapter(name.partition("_")[0]) and name not in others]
 
 
@@ -148,8 +157,8 @@ def add_seed(study: Study, seed: int, folder: Path) -> bool:
 
     Raises:
         RecordError: the record there cannot be read, or is of another scheme, edition or parameters; a new one would
-        hold no chapter, since those beside it hold all; or one of its
-        seeds and this one lack a row of each other's.  Where its runs show that, nothing is trained.
+        hold no chapter, since those beside it hold all; or one of its seeds and this one lack a row of each other's.
+        Where its runs show that, nothing is trained.
     """
     seeds = opened(folder, study.edition)["seeds"]
     if str(seed) in seeds:
@@ -221,13 +230,18 @@ def commit() -> str:
     return done.stdout.strip()
 
 
+def _of(edition: Edition) -> dict[str, str]:
+    """What a record of this edition says of itself."""
+    return {"edition": edition.name, "scheme": RECORD_SCHEME, "parameters": parameters_digest(edition)}
+
+
 def opened(folder: Path, edition: Edition) -> dict:
     """What the record in a folder says of itself, empty where there is none yet.
 
     Raises:
         RecordError: it cannot be read, or is of another scheme, edition or parameters: nothing may be added to it.
     """
-    mine = {"edition": edition.name, "scheme": RECORD_SCHEME, "parameters": parameters_digest(edition)}
+    mine = _of(edition)
     if not (folder / ABOUT).is_file():
         return mine | {"seeds": {}}
     about = _about(folder)
@@ -333,7 +347,8 @@ def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
     """Add the seeds of another record to the one in ``folder``; returns those that were new.
 
     A seed that both have must be the same in both, in the chapters of the one in ``folder``; the other may have more:
-    then the entry of a new seed names the runs of those chapters, and not what they took.
+    then the entry of a new seed names the runs of those chapters, and not what they took.  A new record takes no
+    chapter that one beside it holds.
 
     Raises:
         RecordError: one of them cannot be used, or they differ in scheme, edition or parameters, or in a seed that
@@ -342,7 +357,9 @@ def merge(folder: Path, other: Path, edition: Edition) -> list[int]:
     opened(other, edition)
     theirs, mine = load_record(other), opened(folder, edition)["seeds"]
     here = load_record(folder).frame if mine else theirs.frame
-    held = set(here["chapter"])
+    held = set(here["chapter"]) - (set() if mine else _held_beside(folder, edition))
+    if not held:
+        raise RecordError(f"{other}: the records beside {folder} hold all of its chapters; merge it with one of them")
     if lacking := sorted(held - set(theirs.frame["chapter"])):
         raise RecordError(f"{other}: chapter {lacking[0]} is missing, which the record in {folder} has")
     of = lambda frame, seed: sorted_rows(frame[(frame["seed"] == seed) & frame["chapter"].isin(held)])
@@ -373,7 +390,8 @@ def comparable_records(edition: Edition) -> dict[str, Record]:
     for name, one in found.items():
         for chapter in one.frame["chapter"].unique():
             if held.setdefault(chapter, name) != name:
-                raise RecordError(f"{record_folder(edition).with_name(name)}: {held[chapter]} holds {chapter}, too")
+                path = record_folder(edition).with_name(name)
+                raise RecordError(f"{path}: {held[chapter]} holds {chapter}, too; keep one of them elsewhere")
     return found
 
 
@@ -437,15 +455,10 @@ def numbers_in_words(names: Iterable[str]) -> str:
     >>> numbers_in_words(["30_label_again", "19_theory", "29_competence_and_conformity", "31_token_by_token"])
     'chapters 19 and 29 to 31'
     """
-    runs: list[list[int]] = []
-    for number in sorted({int(name[:2]) for name in names}):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    told = [f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
-    says = " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
-    return f"chapter{'s' * (len(told) > 1 or len(runs[0]) > 1)} {says}"
+    numbers = sorted({int(name[:2]) for name in names})
+    runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), lambda placed: placed[1] - placed[0])]
+    *told, last = (f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+    return f"chapter{'s' * (len(numbers) > 1)} {', '.join(told)}{' and ' * bool(told)}{last}"
 
 
 def summarise_record(frame: pd.DataFrame) -> pd.DataFrame:

@@ -105,14 +105,15 @@ def read_pilots(edition: Edition) -> pd.DataFrame | None:
     return frame if frame is not None and frame.attrs.get("parameters") == record.parameters_digest(edition) else None
 
 
-def costs_of_record(frame: pd.DataFrame, edition: Edition) -> tuple[float, float]:
-    """Seconds that a seed of the record takes: pretraining its models, by the pilots' seconds a token; and all else."""
+def costs_of_record(frame: pd.DataFrame, edition: Edition) -> tuple[float, float] | None:
+    """Seconds that a seed of the first record takes: pretraining its models, by the pilots' seconds a token; and all
+    else.  None where no such seed says."""
     tokens = lambda names: sum(LADDER[name].tokens for name in set(names))
     few = [name for pair in edition.control_weak_strong_pairs for name in pair.split(ARROW)]
     first = float(frame[COST_COLUMNS[0]].median()) * tokens(edition.models) / tokens(few)
     seeds = record.seed_entries(edition)
-    of_the_first = seeds["record"] == record.record_folder(edition).name
-    return first, float(seeds.loc[of_the_first, "core_minutes"].median()) * 60 - first
+    took = seeds.loc[seeds["record"] == record.record_folder(edition).name, "core_minutes"].median()
+    return None if np.isnan(took) else (first, float(took) * 60 - first)
 
 
 def variance_shares(frame: pd.DataFrame, costs: tuple[float, float] | None = None) -> pd.DataFrame:
